@@ -1,0 +1,126 @@
+//! NumPy's npz format: a zip archive of npy files.
+
+use std::io::{Cursor, Read};
+
+use onward::{Error, ErrorKind, Result};
+use zip::ZipArchive;
+
+use super::table::Array;
+use super::{gz, npy};
+
+/// The arrays that are looked for: features and targets, with or without a test part.
+pub const NAMES: [&str; 6] = ["x", "y", "x_train", "y_train", "x_test", "y_test"];
+
+/// Reads those arrays of an npz file that are named in [`NAMES`], in that order.
+///
+/// # Errors
+/// [`ErrorKind::Data`] if the archive or one of the arrays is damaged, or none of the names is there.
+pub fn read(bytes: &[u8]) -> Result<Vec<(&'static str, Array)>> {
+    let damaged = |error| Error::expected(ErrorKind::Data, "npz file", "a whole zip archive", error);
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    let mut arrays = Vec::new();
+    for name in NAMES {
+        let in_array = |error: Error| Error::new(ErrorKind::Data, format!("array {name}: {error}"));
+        if let Some(index) = archive.index_for_name(&format!("{name}.npy")) {
+            arrays.push((
+                name,
+                read_entry(&mut archive, index, bytes.len()).and_then(|b| npy::read(&b)).map_err(in_array)?,
+            ));
+        }
+    }
+    if arrays.is_empty() {
+        let found: Vec<_> = archive.file_names().filter_map(std::result::Result::ok).take(8).collect();
+        let expected = format!("at least one of {}", NAMES.join(", "));
+        return Err(Error::expected(ErrorKind::Data, "arrays", expected, format!("{found:?}")));
+    }
+    Ok(arrays)
+}
+
+/// Unpacks one entry; not more than it declares.
+fn read_entry(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize, file_len: usize) -> Result<Vec<u8>> {
+    let damaged = |error: &dyn std::fmt::Display| {
+        Error::expected(ErrorKind::Data, "zip entry", "whole and undamaged data", error)
+    };
+    let entry = archive.by_index(index).map_err(|e| damaged(&e))?;
+    let declared = entry.size();
+    gz::check_declared(declared, entry.compressed_size().min(file_len as u64))?;
+    let mut out = Vec::new();
+    entry.take(declared + 1).read_to_end(&mut out).map_err(|e| damaged(&e))?;
+    match out.len() as u64 {
+        len if len == declared => Ok(out),
+        len => Err(damaged(&format!("{len} bytes instead of {declared}"))),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Write;
+
+    use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
+
+    use super::*;
+    use crate::data::npy::tests::npy;
+
+    /// An npz file of these arrays.
+    pub(in super::super) fn npz(arrays: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes) in arrays {
+            let options = SimpleFileOptions::default().compression_method(method).large_file(true);
+            writer.start_file(format!("{name}.npy"), options).unwrap();
+            writer.write_all(bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn two_arrays(method: CompressionMethod) -> Vec<u8> {
+        let other = ("other", npy("|O", "False", "(1,)", &[0]));
+        npz(
+            &[
+                ("y", npy("|u1", "False", "(2,)", &[0, 1])),
+                other,
+                ("x", npy("|u1", "False", "(2, 1)", &[5, 6])),
+            ],
+            method,
+        )
+    }
+
+    #[test]
+    fn reads_stored_and_deflated_arrays() {
+        for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+            let arrays = read(&two_arrays(method)).unwrap();
+            let x = Array { shape: vec![2, 1], values: vec![5.0, 6.0] };
+            assert_eq!(arrays, [("x", x), ("y", Array { shape: vec![2], values: vec![0.0, 1.0] })]);
+        }
+    }
+
+    #[test]
+    fn refuses_every_truncation() {
+        let bytes = two_arrays(CompressionMethod::Deflated);
+        (0..bytes.len()).for_each(|end| assert!(read(&bytes[..end]).is_err(), "cut at {end}"));
+    }
+
+    #[test]
+    fn refuses_damage_and_foreign_arrays() {
+        let message = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
+        let mut bytes = two_arrays(CompressionMethod::Stored);
+        let at = bytes.windows(6).position(|w| w == b"\x93NUMPY").unwrap();
+        let number = at + bytes[at..].iter().position(|&b| b == b'\n').unwrap() + 1;
+        bytes[number] ^= 1;
+        assert!(read(&bytes).is_err(), "checksum");
+        let foreign = npz(&[("arr_0", npy("|u1", "False", "(1,)", &[5]))], CompressionMethod::Stored);
+        assert!(message(&foreign).contains("expected at least one of x, y, x_train"));
+        assert!(message(&foreign).contains("arr_0.npy"));
+        let broken = npz(&[("x", vec![1, 2, 3])], CompressionMethod::Stored);
+        assert!(message(&broken).starts_with("array x: npy header: "));
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_declared_size() {
+        let mut bytes = npz(&[("x", vec![0; 1 << 20])], CompressionMethod::Deflated);
+        let central = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+        bytes[central + 24..central + 28].copy_from_slice(&100_u32.to_le_bytes());
+        let error = read(&bytes).unwrap_err().to_string();
+        assert!(error.contains("larger than its declared"), "{error}");
+    }
+}

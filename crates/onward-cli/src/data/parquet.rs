@@ -1,0 +1,305 @@
+//! Parquet tables of numeric columns.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use onward::{Error, ErrorKind, Result};
+use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::DataType;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::file::serialized_reader::SerializedFileReader;
+use parquet::schema::types::ColumnDescriptor;
+
+use super::gz::MOST;
+use super::pages::{CheckedPages, Source};
+use super::shorten;
+use super::table::Table;
+
+/// Runs and dictionaries pack equal numbers without limit; more than this many per byte of file are refused.
+const NUMBERS_PER_BYTE: u64 = 1 << 16;
+
+/// How many values are decoded at once.
+const BATCH: usize = 1 << 14;
+
+/// Reads a Parquet file whose columns are all booleans, integers or floats of 32 or 64 bits, without nulls.
+///
+/// # Errors
+/// [`ErrorKind::Data`] if the file is damaged, a column is not numeric, or a value is null.
+pub fn read(bytes: &[u8]) -> Result<Table> {
+    // The decoder checks most of what it reads, but not all: some damaged pages make it panic.
+    let table = catch_unwind(AssertUnwindSafe(|| read_groups(bytes)));
+    table.unwrap_or_else(|_| Err(damaged("damage that its decoder stopped at")))
+}
+
+fn read_groups(bytes: &[u8]) -> Result<Table> {
+    let reader = SerializedFileReader::new(Source::new(bytes)).map_err(damaged)?;
+    let meta = reader.metadata().file_metadata();
+    let schema = meta.schema_descr().columns();
+    schema.iter().try_for_each(|column| check_column(column))?;
+    let names: Vec<_> = schema.iter().map(|column| column.name().to_string()).collect();
+    let mut table = Table { columns: names.len(), names, values: Vec::new() };
+    check_size(meta.num_rows(), table.columns, bytes.len())?;
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).map_err(damaged)?;
+        let left = meta.num_rows() - table.rows() as i64;
+        match group.metadata().num_rows() {
+            rows if (0..=left).contains(&rows) => read_group(&mut table, &*group)?,
+            rows => return Err(damaged(format!("a group of {rows} rows where at most {left} are left"))),
+        }
+    }
+    match table.rows() as i64 {
+        0 => Err(damaged("no rows")),
+        rows if rows == meta.num_rows() => Ok(table),
+        rows => Err(damaged(format!("{rows} rows instead of {}", meta.num_rows()))),
+    }
+}
+
+fn damaged(found: impl std::fmt::Display) -> Error {
+    Error::expected(ErrorKind::Data, "Parquet file", "a whole table", found)
+}
+
+fn check_size(rows: i64, columns: usize, file_len: usize) -> Result<()> {
+    let most = (MOST / 4).min(NUMBERS_PER_BYTE.saturating_mul(file_len as u64));
+    match u64::try_from(rows).ok().and_then(|rows| rows.checked_mul(columns as u64)) {
+        Some(numbers) if numbers <= most => Ok(()),
+        _ => Err(damaged(format!("{rows} rows declared, in {columns} columns and {file_len} bytes"))),
+    }
+}
+
+fn check_column(column: &ColumnDescriptor) -> Result<()> {
+    use ConvertedType as C;
+    let logical = column.logical_type_ref();
+    let number = matches!(
+        column.physical_type(),
+        Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE
+    ) && matches!(logical, None | Some(LogicalType::Integer(_)))
+        && matches!(
+            column.converted_type(),
+            C::NONE
+                | C::INT_8
+                | C::INT_16
+                | C::INT_32
+                | C::INT_64
+                | C::UINT_8
+                | C::UINT_16
+                | C::UINT_32
+                | C::UINT_64
+        );
+    let flat = column.max_rep_level() == 0 && column.path().parts().len() == 1;
+    if number && flat {
+        return Ok(());
+    }
+    let found = match logical {
+        _ if !flat => "nested values".to_string(),
+        Some(logical) => shorten(format!("{logical:?}").as_bytes()),
+        None => format!("{} {}", column.physical_type(), column.converted_type()),
+    };
+    let place = format!("column {}", shorten(column.path().string().as_bytes()));
+    Err(Error::expected(ErrorKind::Data, place, "booleans, integers, or floats of 32 or 64 bits", found))
+}
+
+/// Appends a row group: its columns are decoded one after the other and laid down as rows.
+fn read_group(table: &mut Table, group: &dyn RowGroupReader) -> Result<()> {
+    let first_row = table.rows();
+    let rows = usize::try_from(group.metadata().num_rows()).map_err(damaged)?;
+    if group.num_columns() != table.columns {
+        return Err(damaged(format!("a row group of {} columns", group.num_columns())));
+    }
+    let start = table.values.len();
+    for column in 0..table.columns {
+        let in_column = |flaw: Flaw| flaw.at(&table.names[column], first_row);
+        let values = read_column(group, column, rows).map_err(in_column)?;
+        if column == 0 {
+            table.values.resize(start + rows * table.columns, 0.0);
+        }
+        for (row, value) in table.values[start..].chunks_exact_mut(table.columns).zip(values) {
+            row[column] = value;
+        }
+    }
+    Ok(())
+}
+
+fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result<Vec<f32>, Flaw> {
+    let descriptor = group.metadata().column(column).column_descr_ptr();
+    let unsigned = match descriptor.logical_type_ref() {
+        Some(LogicalType::Integer(kind)) => !kind.is_signed,
+        _ => descriptor.converted_type().to_string().starts_with("UINT"),
+    };
+    let pages = CheckedPages::new(group.get_column_page_reader(column)?, &descriptor);
+    match get_column_reader(descriptor, Box::new(pages)) {
+        ColumnReader::BoolColumnReader(r) => decode(r, rows, |v| f32::from(u8::from(v))),
+        ColumnReader::Int32ColumnReader(r) if unsigned => decode(r, rows, |v| v as u32 as f32),
+        ColumnReader::Int32ColumnReader(r) => decode(r, rows, |v| v as f32),
+        ColumnReader::Int64ColumnReader(r) if unsigned => decode(r, rows, |v| v as u64 as f32),
+        ColumnReader::Int64ColumnReader(r) => decode(r, rows, |v| v as f32),
+        ColumnReader::FloatColumnReader(r) => decode(r, rows, |v| v),
+        ColumnReader::DoubleColumnReader(r) => decode(r, rows, |v| v as f32),
+        _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
+    }
+}
+
+/// Decodes exactly `rows` numbers; memory grows with what is decoded, not with what is declared.
+fn decode<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    rows: usize,
+    to_f32: impl Fn(T::T) -> f32,
+) -> Result<Vec<f32>, Flaw> {
+    let (mut out, mut values, mut levels) = (Vec::new(), Vec::new(), Vec::new());
+    while out.len() < rows {
+        values.clear();
+        levels.clear();
+        let (records, ..) =
+            reader.read_records(BATCH.min(rows - out.len()), Some(&mut levels), None, &mut values)?;
+        if let Some(null) = levels.iter().position(|&level| level == 0) {
+            return Err(Flaw::Null(out.len() + null));
+        }
+        if records == 0 || values.len() != records {
+            return Err(Flaw::Damage(format!("{} values instead of {rows}", out.len() + values.len())));
+        }
+        out.extend(values.drain(..).map(&to_f32));
+    }
+    Ok(out)
+}
+
+enum Flaw {
+    Null(usize),
+    Damage(String),
+}
+
+impl From<ParquetError> for Flaw {
+    fn from(error: ParquetError) -> Self {
+        Self::Damage(error.to_string())
+    }
+}
+
+impl Flaw {
+    fn at(self, column: &str, first_row: usize) -> Error {
+        let column = shorten(column.as_bytes());
+        let (place, expected, found) = match self {
+            Self::Null(row) => {
+                (format!("row {} (from 0), column {column}", first_row + row), "a number", "null".into())
+            }
+            Self::Damage(found) => (format!("column {column}"), "undamaged pages", found),
+        };
+        Error::expected(ErrorKind::Data, place, expected, found)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+    use parquet::data_type::{DoubleType, FloatType, Int32Type, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    const SCHEMA: &str = "message m { required float a; optional double b; required int32 c (INTEGER(8, false)); optional int64 label; }";
+
+    /// A Parquet file of `rows` rows a, b, c, label in each of two groups; `None` leaves a null in b of row 1.
+    pub(in super::super) fn parquet(compression: Compression, rows: i32, b: Option<f64>) -> Vec<u8> {
+        let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
+        let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
+        for _ in 0..2 {
+            let mut group = writer.next_row_group().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            let a: Vec<_> = (0..rows).map(|v| v as f32 / 2.0).collect();
+            column.typed::<FloatType>().write_batch(&a, None, None).unwrap();
+            column.close().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            let mut levels = vec![1; rows as usize];
+            levels[1] = i16::from(b.is_some());
+            let b: Vec<_> = (0..rows).map(f64::from).filter(|&v| b.is_some() || v != 1.0).collect();
+            column.typed::<DoubleType>().write_batch(&b, Some(&levels), None).unwrap();
+            column.close().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            let c: Vec<_> = (0..rows).map(|v| 200 + v % 3).collect();
+            column.typed::<Int32Type>().write_batch(&c, None, None).unwrap();
+            column.close().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            let label: Vec<_> = (0..rows).map(|v| i64::from(v % 2)).collect();
+            column.typed::<Int64Type>().write_batch(&label, Some(&vec![1; rows as usize]), None).unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+        }
+        writer.into_inner().unwrap()
+    }
+
+    #[test]
+    fn reads_the_common_compressions() {
+        let packings = [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::default()),
+        ];
+        for packing in packings {
+            let table = read(&parquet(packing, 5, Some(1.0))).unwrap();
+            assert_eq!(table.names, ["a", "b", "c", "label"]);
+            assert_eq!(table.rows(), 10);
+            assert_eq!(table.values[12..20], [1.5, 3.0, 200.0, 1.0, 2.0, 4.0, 201.0, 0.0]);
+            assert_eq!(table.values[..20], table.values[20..]);
+        }
+    }
+
+    #[test]
+    fn reads_more_than_a_batch() {
+        let rows = 2 * BATCH + 7;
+        let table = read(&parquet(Compression::SNAPPY, rows as i32, Some(1.0))).unwrap();
+        assert_eq!(table.rows(), 2 * rows);
+        assert!((0..2 * rows).all(|row| table.values[4 * row + 1] == (row % rows) as f32));
+    }
+
+    #[test]
+    fn refuses_nulls_and_text() {
+        let error = read(&parquet(Compression::SNAPPY, 5, None)).unwrap_err().to_string();
+        assert_eq!(error, "row 1 (from 0), column \"b\": expected a number, found null");
+        let columns = [
+            "required binary t (UTF8);",
+            "required int32 t (DATE);",
+            "required int64 t (DECIMAL(10, 2));",
+            "required int96 t;",
+            "repeated int32 t;",
+            "required group t { required int32 u; }",
+        ];
+        for column in columns {
+            let schema = Arc::new(parse_message_type(&format!("message m {{ {column} }}")).unwrap());
+            let writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+            let error = read(&writer.into_inner().unwrap()).unwrap_err().to_string();
+            assert!(error.starts_with("column \"t") && error.contains("expected booleans"), "{error}");
+        }
+    }
+
+    #[test]
+    fn refuses_every_truncation() {
+        let bytes = parquet(Compression::SNAPPY, 3, Some(1.0));
+        (0..bytes.len()).for_each(|end| assert!(read(&bytes[..end]).is_err(), "cut at {end}"));
+        assert!(read(&[]).is_err());
+    }
+
+    #[test]
+    fn survives_every_flipped_byte() {
+        let bytes = parquet(Compression::SNAPPY, 3, Some(1.0));
+        let whole = read(&bytes).unwrap();
+        let same = |at: usize| {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x55;
+            read(&flipped).is_ok_and(|table| table == whole)
+        };
+        assert!((0..bytes.len()).filter(|&at| same(at)).count() < bytes.len() / 2, "most bytes matter");
+    }
+
+    #[test]
+    fn refuses_more_numbers_than_a_file_can_mean() {
+        assert!(check_size(1 << 40, 4, 1000).is_err());
+        assert!(check_size(-1, 4, 1000).is_err());
+        assert!(check_size(i64::MAX, usize::MAX, usize::MAX).is_err());
+        assert!(check_size(60_000, 785, 1 << 20).is_ok());
+    }
+}

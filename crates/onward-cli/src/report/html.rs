@@ -1,0 +1,220 @@
+//! The page.
+
+use std::fmt::Write as _;
+
+use super::axis::{Unit, short};
+use super::scene::escape;
+use super::{Baseline, Point, Report, plots};
+
+const STYLE: &str = include_str!("page.css");
+/// More rows than this in the table of measurements are thinned out.
+const MOST_ROWS: usize = 60;
+/// A wider plot takes the page's whole width.
+const COLUMN: f64 = 460.0;
+
+/// The report as one page that needs nothing else: no script, no font, no picture from outside.
+pub fn html(report: &Report<'_>) -> String {
+    let name = escape(report.name);
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{name} · Onward</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    );
+    page += &format!(
+        "<header>\n<p class=\"over\">Onward · run report</p>\n<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n{}{}</header>\n",
+        escape(&report.headline),
+        result(report),
+        notices(report)
+    );
+    page += &figures(report);
+    page += &facts(&report.facts);
+    page += &measurements(report.points);
+    if !report.spec_text.is_empty() {
+        let spec = escape(report.spec_text);
+        page += &format!(
+            "<details>\n<summary>Spec as run</summary>\n<pre><code>{spec}</code></pre>\n</details>\n"
+        );
+    }
+    page + "</main>\n</body>\n</html>\n"
+}
+
+fn last_accuracy(points: &[Point]) -> Option<f32> {
+    points.iter().rev().find_map(|p| p.test_accuracy.filter(|a| a.is_finite()))
+}
+
+/// The accuracy next to the baseline's and what lies between them.
+fn result(report: &Report<'_>) -> String {
+    let Some(accuracy) = last_accuracy(report.points) else { return String::new() };
+    let percent = |share: f32| format!("{:.2}<small>%</small>", f64::from(share) * 100.0);
+    let mut out =
+        format!("<dl class=\"result\">\n<div><dt>Test accuracy</dt><dd>{}</dd></div>\n", percent(accuracy));
+    if let Some(Baseline { name, accuracy: known }) =
+        report.baseline.as_ref().filter(|b| b.accuracy.is_finite())
+    {
+        // Rounded as both are shown, so that the three numbers agree.
+        let shown = |share: f32| (f64::from(share) * 10_000.0).round() / 100.0;
+        let difference = shown(accuracy) - shown(*known);
+        let sign = if difference < -0.004 { "−" } else { "+" };
+        let _ = write!(
+            out,
+            "<div class=\"quiet\"><dt>{}</dt><dd>{}</dd></div>\n<div class=\"quiet\"><dt>Difference</dt>\
+             <dd>{sign}{:.2} <small>points</small></dd></div>\n",
+            escape(name),
+            percent(*known),
+            difference.abs()
+        );
+    }
+    out + "</dl>\n"
+}
+
+fn notices(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    if report.points.is_empty() {
+        out += "<p class=\"notice\">Nothing has been measured yet.</p>\n";
+    }
+    match report.points.iter().map(|p| p.non_finite).max() {
+        None | Some(0) => {}
+        Some(1) => out += "<p class=\"notice\">1 loss was not finite; it counted as the worst.</p>\n",
+        Some(n) => {
+            out += &format!(
+                "<p class=\"notice\">{} losses were not finite; they counted as the worst.</p>\n",
+                grouped(n)
+            );
+        }
+    }
+    out
+}
+
+fn figures(report: &Report<'_>) -> String {
+    let plots = plots(report);
+    if plots.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("<section class=\"plots\">\n");
+    for plot in plots {
+        let class = if plot.scene.width > COLUMN { " class=\"wide\"" } else { "" };
+        let _ = writeln!(out, "<figure{class}>\n{}</figure>", plot.scene.inline_svg());
+    }
+    out + "</section>\n"
+}
+
+fn facts(facts: &[(String, String)]) -> String {
+    if facts.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("<section>\n<h2>What was spent, and how</h2>\n<table class=\"facts\">\n");
+    for (label, value) in facts {
+        let class = if is_digest(value) { " class=\"digest\"" } else { "" };
+        let (label, value) = (escape(label), escape(value));
+        let _ = writeln!(out, "<tr><th scope=\"row\">{label}</th><td{class}>{value}</td></tr>");
+    }
+    out + "</table>\n</section>\n"
+}
+
+fn is_digest(value: &str) -> bool {
+    value.len() >= 12
+        && value.bytes().all(|b| b.is_ascii_hexdigit())
+        && !value.bytes().all(|b| b.is_ascii_digit())
+}
+
+type Cell = fn(&Point) -> Option<String>;
+
+const COLUMNS: [(&str, Cell); 10] = [
+    ("step", |p| Some(grouped(p.step))),
+    ("forward passes", |p| (p.passes > 0).then(|| grouped(p.passes))),
+    ("samples", |p| (p.samples > 0).then(|| grouped(p.samples))),
+    ("time", |p| duration(p.elapsed)),
+    ("train loss", |p| number(p.train_loss, Unit::Number)),
+    ("test loss", |p| number(p.test_loss, Unit::Number)),
+    ("train accuracy", |p| number(p.train_accuracy, Unit::Percent)),
+    ("test accuracy", |p| number(p.test_accuracy, Unit::Percent)),
+    ("signal to noise", |p| number(p.signal_to_noise, Unit::Number)),
+    ("rate", |p| number(p.rate, Unit::Number)),
+];
+
+/// The numbers behind the curves, for those who would rather read; columns that nothing was measured for are left out.
+fn measurements(points: &[Point]) -> String {
+    let rows = thinned(points);
+    let columns: Vec<_> = COLUMNS.iter().filter(|(_, cell)| rows.iter().any(|p| cell(p).is_some())).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads: String = columns.iter().map(|(name, _)| format!("<th scope=\"col\">{name}</th>")).collect();
+    let thinned = if rows.len() < points.len() {
+        format!(" ({} of {})", rows.len(), grouped(points.len() as u64))
+    } else {
+        String::new()
+    };
+    let mut out = format!(
+        "<details>\n<summary>Measurements{thinned}</summary>\n<div class=\"scroll\" tabindex=\"0\">\n\
+         <table class=\"numbers\">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
+    );
+    for point in rows {
+        let cells: String =
+            columns.iter().map(|(_, cell)| format!("<td>{}</td>", cell(point).unwrap_or_default())).collect();
+        let _ = writeln!(out, "<tr>{cells}</tr>");
+    }
+    out + "</tbody>\n</table>\n</div>\n</details>\n"
+}
+
+/// Points with a test result where there are any, evenly thinned; the last always stays.
+fn thinned(points: &[Point]) -> Vec<&Point> {
+    let tested: Vec<&Point> =
+        points.iter().filter(|p| p.test_loss.is_some() || p.test_accuracy.is_some()).collect();
+    let rows = if tested.is_empty() { points.iter().collect() } else { tested };
+    let stride = rows.len().div_ceil(MOST_ROWS).max(1);
+    let from_the_end = rows.into_iter().rev().step_by(stride).collect::<Vec<_>>();
+    from_the_end.into_iter().rev().collect()
+}
+
+fn number(value: Option<f32>, unit: Unit) -> Option<String> {
+    value.filter(|v| v.is_finite()).map(|v| short(f64::from(v), unit))
+}
+
+/// `12345` as `12 345`, with narrow spaces that do not break.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let group = |(i, c): (usize, char)| {
+        let space = i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4;
+        space.then_some('\u{202f}').into_iter().chain([c])
+    };
+    digits.chars().enumerate().flat_map(group).collect()
+}
+
+fn duration(seconds: f64) -> Option<String> {
+    if !(seconds > 0.0 && seconds < 1e12) {
+        return None;
+    }
+    let whole = seconds.round() as u64;
+    Some(match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_durations_are_easy_to_read() {
+        assert_eq!(
+            [999, 1234, 12_345, 1_234_567].map(grouped),
+            ["999", "1234", "12\u{202f}345", "1\u{202f}234\u{202f}567"]
+        );
+        let read = |s| duration(s).unwrap_or_default();
+        assert_eq!([3.21, 65.0, 3725.0].map(read), ["3.2 s", "1 min 05 s", "1 h 02 min"]);
+        assert_eq!(duration(f64::NAN), None);
+    }
+
+    #[test]
+    fn a_long_run_is_thinned_and_keeps_its_last_row() {
+        let points: Vec<Point> = (0..10_000).map(|step| Point { step, ..Point::default() }).collect();
+        let rows = thinned(&points);
+        assert!(rows.len() <= MOST_ROWS);
+        assert_eq!(rows.last().map(|p| p.step), Some(9_999));
+    }
+}

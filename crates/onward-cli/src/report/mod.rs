@@ -1,0 +1,127 @@
+//! The report of a run: one self-contained page, and each of its plots as SVG and PNG.
+//!
+//! [`write`] leaves `report.html`, `plots/*.svg` and `plots/*.png` in a folder. A plot is laid out once as a [`Scene`];
+//! the page draws it with CSS variables, so that it follows light and dark mode, the files draw it on white.
+
+mod axis;
+mod confusion;
+mod curves;
+mod font;
+mod html;
+mod line;
+mod png;
+mod scene;
+
+use std::path::Path;
+
+use onward::{Error, Result};
+
+pub use axis::{AxisKind, Unit};
+pub use curves::plots;
+pub use html::html;
+pub use line::{LinePlot, line_plot};
+pub use png::png;
+pub use scene::Scene;
+
+/// What was measured at one step. Counters count from the beginning of the run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Point {
+    /// Steps taken.
+    pub step: u64,
+    /// Forward passes made.
+    pub passes: u64,
+    /// Samples that went through a forward pass.
+    pub samples: u64,
+    /// Seconds since the run began.
+    pub elapsed: f64,
+    /// Mean loss on training samples.
+    pub train_loss: Option<f32>,
+    /// Mean loss on the test samples.
+    pub test_loss: Option<f32>,
+    /// Share of the test samples answered correctly.
+    pub test_accuracy: Option<f32>,
+    /// Share of the training samples answered correctly.
+    pub train_accuracy: Option<f32>,
+    /// How far the step's signal stands out of its noise.
+    pub signal_to_noise: Option<f32>,
+    /// The learning rate.
+    pub rate: Option<f32>,
+    /// Losses that were not finite and counted as the worst.
+    pub non_finite: u64,
+}
+
+/// A known result to stand next to this one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Baseline {
+    /// Who reached it.
+    pub name: String,
+    /// Its share of test samples answered correctly.
+    pub accuracy: f32,
+}
+
+/// Everything that a report tells.
+#[derive(Clone, Debug)]
+pub struct Report<'a> {
+    /// The run's name.
+    pub name: &'a str,
+    /// The measurements in the order of their steps.
+    pub points: &'a [Point],
+    /// How often each class (row) was given each answer (column).
+    pub confusion: Option<&'a [Vec<u64>]>,
+    /// The classes' names; a class without one is shown by its number.
+    pub class_names: Vec<String>,
+    /// What the result is compared with.
+    pub baseline: Option<Baseline>,
+    /// Labels and values of what was spent and how, in order.
+    pub facts: Vec<(String, String)>,
+    /// The result in one sentence.
+    pub headline: String,
+    /// The spec as it was run.
+    pub spec_text: &'a str,
+}
+
+/// One picture of a report.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    /// Its file's name without an extension.
+    pub name: &'static str,
+    /// The SVG file, on white.
+    pub svg: String,
+    /// The picture itself, for other renderings.
+    pub scene: Scene,
+}
+
+/// A PNG has this many pixels for each unit of its scene: 1200 for most plots.
+const PIXELS_PER_UNIT: f64 = 3.0;
+
+/// Writes `report.html`, `plots/*.svg` and `plots/*.png` into `folder`, which is made where it is missing. Each file
+/// appears whole or not at all.
+///
+/// # Errors
+/// [`onward::ErrorKind::Io`] if the system refuses to make a folder or to write a file.
+pub fn write(report: &Report<'_>, folder: &Path) -> Result<()> {
+    let plots_folder = folder.join("plots");
+    std::fs::create_dir_all(&plots_folder).map_err(|e| Error::io("make the folder", &plots_folder, e))?;
+    for plot in plots(report) {
+        let width = (plot.scene.width * PIXELS_PER_UNIT).round() as u32;
+        replace(&plots_folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
+        replace(&plots_folder.join(format!("{}.png", plot.name)), &png(&plot.scene, width)?)?;
+    }
+    replace(&folder.join("report.html"), html(report).as_bytes())
+}
+
+/// Writes beside `path`, then renames, so that no reader ever sees half a file.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = Path::new(&partial);
+    let written = std::fs::write(partial, bytes).and_then(|()| std::fs::rename(partial, path));
+    written.map_err(|e| {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(partial);
+        Error::io("write", path, e)
+    })
+}
+
+#[cfg(test)]
+mod tests;

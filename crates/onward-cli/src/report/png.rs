@@ -1,0 +1,145 @@
+//! A scene as a PNG.
+
+use onward::{Error, ErrorKind, Result};
+use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, StrokeDash, Transform};
+
+use super::font;
+use super::scene::{Anchor, Colour, Dash, Direction, Mark, Scene, Text};
+
+/// Pixels along an edge at which a bitmap stops being a picture and becomes a mistake.
+const LARGEST_EDGE: f64 = 16384.0;
+
+/// `scene` on white, `width_px` pixels wide.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if either edge would have no pixel or more than 16384.
+pub fn png(scene: &Scene, width_px: u32) -> Result<Vec<u8>> {
+    let scale = f64::from(width_px) / scene.width;
+    let height = (scene.height * scale).round();
+    let fits = |edge: f64| (1.0..=LARGEST_EDGE).contains(&edge);
+    let pixmap =
+        if fits(f64::from(width_px)) && fits(height) { Pixmap::new(width_px, height as u32) } else { None };
+    let Some(mut pixmap) = pixmap else {
+        let found = format!("{width_px} × {height}");
+        return Err(Error::expected(ErrorKind::Spec, "size of a PNG in pixels", "edges in 1..=16384", found));
+    };
+    pixmap.fill(Color::WHITE);
+    let view = Transform::from_scale(scale as f32, scale as f32);
+    for mark in &scene.marks {
+        draw(&mut pixmap, mark, view);
+    }
+    pixmap.encode_png().map_err(|e| Error::new(ErrorKind::Io, format!("PNG: cannot encode: {e}")))
+}
+
+fn draw(pixmap: &mut Pixmap, mark: &Mark, view: Transform) {
+    match mark {
+        Mark::Line { points, colour, width, dash } => {
+            let Some(path) = polygon(points, PathBuilder::finish) else { return };
+            let dash = match dash {
+                Dash::Solid => None,
+                Dash::Dashed => StrokeDash::new(vec![4.0, 4.0], 0.0),
+            };
+            let stroke =
+                Stroke { width: *width as f32, line_join: LineJoin::Round, dash, ..Stroke::default() };
+            pixmap.stroke_path(&path, &paint(*colour, 1.0), &stroke, view, None);
+        }
+        Mark::Area { points, colour, opacity } => {
+            let closed = |mut path: PathBuilder| {
+                path.close();
+                path.finish()
+            };
+            fill(pixmap, polygon(points, closed), &paint(*colour, *opacity), view);
+        }
+        Mark::Dot { at: [x, y], radius, colour } => {
+            let circle = PathBuilder::from_circle(*x as f32, *y as f32, *radius as f32);
+            fill(pixmap, circle, &paint(*colour, 1.0), view);
+        }
+        Mark::Text(text) => draw_text(pixmap, text, view),
+    }
+}
+
+fn draw_text(pixmap: &mut Pixmap, text: &Text, view: Transform) {
+    let width = font::width(&text.text, text.size, text.weight);
+    let shift = match text.anchor {
+        Anchor::Start => 0.0,
+        Anchor::Middle => -width / 2.0,
+        Anchor::End => -width,
+    };
+    let turn = match text.direction {
+        Direction::Across => 0.0,
+        Direction::Up => -90.0,
+    };
+    let view = view
+        .pre_translate(text.at[0] as f32, text.at[1] as f32)
+        .pre_concat(Transform::from_rotate(turn))
+        .pre_translate(shift as f32, 0.0);
+    fill(pixmap, font::outline(&text.text, text.size, text.weight), &paint(text.colour, 1.0), view);
+}
+
+fn fill(pixmap: &mut Pixmap, path: Option<Path>, paint: &Paint<'_>, view: Transform) {
+    if let Some(path) = path {
+        pixmap.fill_path(&path, paint, FillRule::Winding, view, None);
+    }
+}
+
+fn polygon(points: &[[f64; 2]], finish: impl Fn(PathBuilder) -> Option<Path>) -> Option<Path> {
+    let (first, rest) = points.split_first()?;
+    let mut path = PathBuilder::new();
+    path.move_to(first[0] as f32, first[1] as f32);
+    rest.iter().for_each(|[x, y]| path.line_to(*x as f32, *y as f32));
+    finish(path)
+}
+
+fn paint(colour: Colour, opacity: f64) -> Paint<'static> {
+    let channel = |at: usize| u8::from_str_radix(&colour.hex()[at..at + 2], 16).unwrap_or(0);
+    let mut paint = Paint { anti_alias: true, ..Paint::default() };
+    paint.set_color_rgba8(channel(1), channel(3), channel(5), (opacity * 255.0).round() as u8);
+    paint
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scene(marks: Vec<Mark>) -> Scene {
+        Scene { width: 40.0, height: 20.0, description: String::new(), marks }
+    }
+
+    fn pixels(scene: &Scene, width: u32) -> Pixmap {
+        Pixmap::decode_png(&png(scene, width).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_size_is_asked_width_by_scaled_height() {
+        let bytes = png(&scene(vec![]), 100).unwrap();
+        assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+        assert_eq!(&bytes[16..24], &[0, 0, 0, 100, 0, 0, 0, 50]);
+    }
+
+    #[test]
+    fn a_tile_is_filled_and_the_rest_is_white() {
+        let picture = pixels(&scene(vec![Mark::tile([0.0, 0.0], [20.0, 20.0], Colour::Series(0), 1.0)]), 40);
+        let at = |x, y| picture.pixel(x, y).map(|p| (p.red(), p.green(), p.blue()));
+        assert_eq!(at(5, 5), Some((0x0b, 0x62, 0xa8)));
+        assert_eq!(at(30, 5), Some((255, 255, 255)));
+    }
+
+    #[test]
+    fn text_leaves_ink_where_its_anchor_says() {
+        let text = Text::new([39.0, 15.0], 10.0, Colour::Ink, "HH").anchored(Anchor::End);
+        let picture = pixels(&scene(vec![Mark::Text(text)]), 80);
+        let dark = |left: u32| {
+            (left..left + 40).any(|x| (0..40).any(|y| picture.pixel(x, y).is_some_and(|p| p.red() < 60)))
+        };
+        assert!(!dark(0) && dark(40));
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        for width in [0, 20_000, u32::MAX] {
+            assert_eq!(png(&scene(vec![]), width).unwrap_err().kind(), ErrorKind::Spec);
+        }
+        let tall = Scene { height: 4e6, ..scene(vec![]) };
+        assert_eq!(png(&tall, 100).unwrap_err().kind(), ErrorKind::Spec);
+    }
+}

@@ -1,0 +1,44 @@
+//! The one place for defaults that depend on the method.
+
+/// For every method, its defaults by key.
+pub const METHODS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "relative-activation",
+        &[
+            ("sigma", "0.05"),
+            ("rate", "0.05"),
+            ("momentum", "0.9"),
+            ("scaling", "none"),
+            ("schedule", "cosine"),
+            ("directions", "8"),
+        ],
+    ),
+    (
+        "population",
+        &[
+            ("sigma", "0.05"),
+            ("rate", "0.05"),
+            ("momentum", "0.9"),
+            ("scaling", "none"),
+            ("schedule", "cosine"),
+            ("members", "256"),
+        ],
+    ),
+    (
+        "two-point",
+        &[
+            ("sigma", "0.01"),
+            ("rate", "0.01"),
+            ("momentum", "0.9"),
+            ("scaling", "none"),
+            ("schedule", "cosine"),
+            ("directions", "1"),
+        ],
+    ),
+];
+
+/// The default of `method.{key}` under `method`.
+pub fn of_method(method: &str, key: &str) -> Option<&'static str> {
+    let (_, defaults) = METHODS.iter().find(|(name, _)| *name == method)?;
+    defaults.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+}

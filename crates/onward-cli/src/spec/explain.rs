@@ -1,0 +1,126 @@
+//! What `onward explain` says, all of it from the table of keys.
+
+use onward::{Error, ErrorKind, Result};
+
+use super::kind::{Choice, quoted};
+use super::parse::{from_words, is_section};
+use super::table::{Key, Preset};
+use super::{Spec, all_keys, check, defaults};
+
+/// Lines are broken here.
+const WIDTH: usize = 100;
+
+/// What a key (`method.sigma`, or just `sigma`) or a table (`method`) means; without one, all keys.
+///
+/// # Errors
+/// [`ErrorKind::Spec`], with the nearest key, if there is none of that name.
+pub fn explain(key: Option<&str>) -> Result<String> {
+    let keys = all_keys();
+    let Some(wanted) = key.map(|key| key.trim_matches(['[', ']'])) else { return Ok(list(&keys)) };
+    if is_section(wanted, &keys) {
+        return Ok(list_section(wanted, &keys));
+    }
+    let exact: Vec<_> = keys.iter().filter(|key| key.path() == wanted).collect();
+    let matching =
+        if exact.is_empty() { keys.iter().filter(|key| key.name == wanted).collect() } else { exact };
+    if matching.is_empty() {
+        let message = format!("{}: unknown key; {}", quoted(wanted), check::suggestion(wanted, &keys));
+        return Err(Error::new(ErrorKind::Spec, message));
+    }
+    Ok(matching.into_iter().map(describe).collect::<Vec<_>>().join("\n"))
+}
+
+fn list(keys: &[Key]) -> String {
+    let tables = Spec::TABLES.iter().map(|table| format!("\n{}", list_section(table.name, keys)));
+    format!("{}{}", list_section("", keys), tables.collect::<String>())
+}
+
+fn list_section(section: &str, keys: &[Key]) -> String {
+    let about = Spec::TABLES.iter().find(|table| table.name == section);
+    let mut text = about.map_or(String::new(), |table| format!("[{section}]  {}\n", tidy(table.doc)));
+    let mut only = None;
+    for key in keys.iter().filter(|key| key.section == section) {
+        if key.only != only {
+            only = key.only;
+            text += &format!("  {}:\n", belonging(key));
+        }
+        let entry = wrap(&format!("{} ({})", summary(key), default(key)), "                    ");
+        text += &format!("    {:<15} {}", key.name, entry.trim_start());
+    }
+    text
+}
+
+/// The first sentence of a key's explanation.
+fn summary(key: &Key) -> String {
+    let doc = tidy(key.doc);
+    let end = doc.find(". ").or(doc.find("; ")).unwrap_or(doc.trim_end_matches('.').len());
+    doc[..end].into()
+}
+
+fn describe(key: &Key) -> String {
+    let mut text = format!("{}\n{}", key.path(), wrap(&tidy(key.doc), "  "));
+    text += &wrap(&format!("Value: {}; {}.", key.kind, default(key)), "  ");
+    for Choice { name, doc } in key.kind.choices() {
+        text += &wrap(&format!("{name:?}: {}", tidy(doc)), "    ");
+    }
+    if key.only.is_some() {
+        text += &format!("  Only {}.\n", belonging(key));
+    }
+    text
+}
+
+fn belonging(key: &Key) -> String {
+    let section = key.section;
+    key.only.map_or("always".into(), |only| format!("for {section}.{} = {:?}", only.selector, only.choice))
+}
+
+/// What a key is worth when nobody sets it.
+pub fn default(key: &Key) -> String {
+    match key.preset {
+        Preset::Required => "required".into(),
+        Preset::WithTable => format!("required with [{}]", key.section),
+        Preset::Unset => "optional".into(),
+        Preset::Is(text) => format!("default {}", from_words(text)),
+        Preset::Computed(how) => format!("default: {how}"),
+        Preset::PerMethod => format!("default {}", default_per_method(key)),
+    }
+}
+
+/// One value if all methods agree, otherwise one for each.
+fn default_per_method(key: &Key) -> String {
+    let methods = defaults::METHODS.iter().map(|(method, _)| *method);
+    let methods = methods.filter(|method| key.only.is_none_or(|only| only.choice == *method));
+    let value =
+        |method| defaults::of_method(method, key.name).map_or("none".into(), |v| from_words(v).to_string());
+    let values: Vec<(&str, String)> = methods.map(|method| (method, value(method))).collect();
+    match values.split_first() {
+        Some(((_, first), rest)) if rest.iter().all(|(_, value)| value == first) => first.clone(),
+        _ => values
+            .iter()
+            .map(|(method, value)| format!("{value} for {method}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// A comment's lines as one.
+pub fn tidy(doc: &str) -> String {
+    doc.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `text` in lines that open with `indent`.
+pub fn wrap(text: &str, indent: &str) -> String {
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && (indent.len() + line.chars().count() + 1 + word.chars().count()) > WIDTH {
+            lines += &format!("{indent}{line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    format!("{lines}{indent}{line}\n")
+}

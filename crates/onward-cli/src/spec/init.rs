@@ -1,0 +1,65 @@
+//! The spec that `onward init` writes, listed from the table of keys.
+
+use super::explain::{default, tidy, wrap};
+use super::parse::from_words;
+use super::table::{Key, Preset};
+use super::{Spec, all_keys, defaults};
+
+/// What the starter spec sets; every other key that applies is listed with its default, as a comment.
+const CHOSEN: [(&str, &str); 8] = [
+    ("seed", "1"),
+    ("data.path", "\"digits.csv\""),
+    ("data.label", "64"),
+    ("data.scale", "0.0625"),
+    ("model.kind", "\"mlp\""),
+    ("model.hidden", "[128]"),
+    ("method.name", "\"relative-activation\""),
+    ("train.epochs", "20"),
+];
+
+/// A commented spec to start from: it trains on `digits.csv`, expected next to it.
+pub fn starter() -> String {
+    let mut text =
+        wrap("A spec of Onward. A line that opens with '#' and a key shows that key's default.", "# ");
+    let mut current = "";
+    for key in all_keys().iter().filter(|key| applies(key)) {
+        if key.section != current {
+            current = key.section;
+            let about = Spec::TABLES.iter().find(|table| table.name == current).map_or("", |table| table.doc);
+            // A table without its required keys would be an error.
+            let off = if key.preset == Preset::WithTable { "#" } else { "" };
+            text += &format!("\n{}{off}[{current}]\n", wrap(&tidy(about), "# "));
+        }
+        text += &line(key);
+    }
+    text
+}
+
+fn applies(key: &Key) -> bool {
+    key.only
+        .is_none_or(|only| chosen(&format!("{}.{}", key.section, only.selector)) == Some(&quote(only.choice)))
+}
+
+fn chosen(path: &str) -> Option<&'static str> {
+    CHOSEN.iter().find(|(chosen, _)| *chosen == path).map(|(_, value)| *value)
+}
+
+fn line(key: &Key) -> String {
+    let comment = wrap(&format!("{} Value: {}.", tidy(key.doc), key.kind), "# ");
+    let name = key.name;
+    let setting = match (chosen(&key.path()), key.preset) {
+        (Some(value), _) => format!("{name} = {value}"),
+        (None, Preset::Is(value)) => format!("#{name} = {}", from_words(value)),
+        (None, Preset::PerMethod) => {
+            let method = chosen("method.name").unwrap_or_default().trim_matches('"');
+            let value = defaults::of_method(method, name).unwrap_or_default();
+            format!("#{name} = {}", from_words(value))
+        }
+        (None, _) => format!("# {name}: {}", default(key)),
+    };
+    format!("{comment}{setting}\n\n")
+}
+
+fn quote(word: &str) -> String {
+    format!("{word:?}")
+}

@@ -1,0 +1,140 @@
+//! What a key accepts, and how that and what was found instead are put into words.
+
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
+
+use toml::Value;
+
+/// Which numbers a key takes.
+pub type Range = (Bound<f64>, Bound<f64>);
+
+/// Every number.
+pub const ANY: Range = (Bound::Unbounded, Bound::Unbounded);
+
+/// A [`Range`] from Rust's own notation, such as `0.0..1.0`.
+pub fn range(bounds: impl RangeBounds<f64>) -> Range {
+    (bounds.start_bound().cloned(), bounds.end_bound().cloned())
+}
+
+/// All numbers greater than `low`.
+pub fn above(low: f64) -> Range {
+    (Bound::Excluded(low), Bound::Unbounded)
+}
+
+/// One word that a mode can be set to, and what it means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    pub name: &'static str,
+    pub doc: &'static str,
+}
+
+/// What a key accepts: type and range together, so that one check and one phrase serve both.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    Text,
+    Path,
+    OneOf(Vec<Choice>),
+    Bool,
+    Int(Range),
+    Number(Range),
+    Array { each: Box<Kind>, len: Option<usize> },
+    Either(Box<Kind>, Box<Kind>),
+}
+
+impl Kind {
+    /// What was found instead, if `value` is not accepted.
+    pub fn refuses(&self, value: &Value) -> Option<String> {
+        let accepted = match (self, value) {
+            (Self::Text, Value::String(_)) => true,
+            (Self::Path, Value::String(path)) => !path.is_empty(),
+            (Self::OneOf(choices), Value::String(name)) => choices.iter().any(|c| c.name == name),
+            (Self::Bool, Value::Boolean(_)) => true,
+            (Self::Int(range) | Self::Number(range), Value::Integer(n)) => range.contains(&(*n as f64)),
+            (Self::Number(range), Value::Float(x)) => x.is_finite() && range.contains(x),
+            (Self::Array { each, len }, Value::Array(entries)) => return each.refuses_entry(*len, entries),
+            (Self::Either(one, other), _) => match (one.refuses(value), other.refuses(value)) {
+                (Some(_), Some(found)) => return Some(found),
+                _ => true,
+            },
+            _ => false,
+        };
+        (!accepted).then(|| found(value))
+    }
+
+    fn refuses_entry(&self, len: Option<usize>, entries: &[Value]) -> Option<String> {
+        if len.is_some_and(|len| entries.len() != len) {
+            return Some(format!("an array of {}", entries.len()));
+        }
+        let mut refused = entries.iter().enumerate().filter_map(|(i, entry)| Some((i, self.refuses(entry)?)));
+        refused.next().map(|(i, found)| format!("{found} at index {i}"))
+    }
+
+    /// The words that can be chosen from, if this is a mode.
+    pub fn choices(&self) -> &[Choice] {
+        match self {
+            Self::OneOf(choices) => choices,
+            Self::Array { each, .. } => each.choices(),
+            Self::Either(one, _) => one.choices(),
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("a string"),
+            Self::Path => f.write_str("a path"),
+            Self::Bool => f.write_str("true or false"),
+            Self::Int(range) => write!(f, "an integer{}", in_words(*range)),
+            Self::Number(range) => write!(f, "a number{}", in_words(*range)),
+            Self::Array { each, len: None } => write!(f, "an array, each entry {each}"),
+            Self::Array { each, len: Some(len) } => write!(f, "an array of {len}, each entry {each}"),
+            Self::Either(one, other) => write!(f, "{one}, or {other}"),
+            Self::OneOf(choices) => {
+                let names: Vec<_> = choices.iter().map(|c| format!("{:?}", c.name)).collect();
+                write!(f, "one of {}", names.join(", "))
+            }
+        }
+    }
+}
+
+fn in_words(range: Range) -> String {
+    if let (Bound::Included(low), Bound::Included(high)) = range {
+        return format!(" from {low} to {high}");
+    }
+    let low = match range.0 {
+        Bound::Included(x) => format!(" ≥ {x}"),
+        Bound::Excluded(x) => format!(" > {x}"),
+        Bound::Unbounded => String::new(),
+    };
+    let high = match range.1 {
+        Bound::Included(x) => format!(" ≤ {x}"),
+        Bound::Excluded(x) => format!(" < {x}"),
+        Bound::Unbounded => String::new(),
+    };
+    let and = if low.is_empty() || high.is_empty() { "" } else { " and" };
+    format!("{low}{and}{high}")
+}
+
+/// `value` as an error message names it.
+pub fn found(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("the string {}", quoted(text)),
+        Value::Datetime(date) => format!("the date {date}"),
+        Value::Array(entries) => format!("an array of {}", entries.len()),
+        Value::Table(_) => "a table".into(),
+        Value::Float(x) => format!("{x:?}"),
+        Value::Integer(n) => n.to_string(),
+        Value::Boolean(b) => b.to_string(),
+    }
+}
+
+/// `text` in quotes and escaped, its tail cut where it is long.
+pub fn quoted(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}

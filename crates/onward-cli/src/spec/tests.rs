@@ -1,0 +1,533 @@
+use std::path::Path;
+
+use onward::ErrorKind;
+use proptest::prelude::*;
+
+use super::*;
+
+const MLP: &str = r#"
+seed = 7
+
+[data]
+path = "digits.csv"
+
+[model]
+kind = "mlp"
+hidden = [32]
+
+[method]
+name = "relative-activation"
+
+[train]
+epochs = 2
+"#;
+
+const CONV: &str = r#"
+seed = 7
+data.path = "digits.csv"
+model = { kind = "conv", channels = [8, 8, 16] }
+method.name = "population"
+train.steps = 50
+"#;
+
+fn parse_with(text: &str, sets: &[&str], seed: Option<u64>) -> Result<Spec> {
+    let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+    Spec::parse(text, Path::new("specs/a.toml"), &sets, seed)
+}
+
+fn parse(text: &str) -> Result<Spec> {
+    parse_with(text, &[], None)
+}
+
+/// The message about `text`, which must be refused.
+#[track_caller]
+fn refused(text: &str, sets: &[&str]) -> String {
+    let error = parse_with(text, sets, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Spec);
+    let message = error.to_string();
+    assert!(!message.contains('\n'), "{message}");
+    message
+}
+
+/// `MLP` with `line` put first in `[section]`.
+fn mlp_with(section: &str, line: &str) -> String {
+    let header = format!("[{section}]\n");
+    assert!(MLP.contains(&header));
+    MLP.replace(&header, &format!("{header}{line}\n"))
+}
+
+#[test]
+fn a_short_spec_is_filled_with_the_defaults() {
+    let spec = parse(MLP).unwrap();
+    assert_eq!((spec.name.as_str(), spec.seed), ("a", 7));
+    assert_eq!(spec.data.path, std::path::absolute("specs/digits.csv").unwrap());
+    assert_eq!(spec.data.test, TestSize::Fraction(0.2));
+    assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![32] }));
+    assert_eq!(spec.model.activation, Activation::Relu);
+    assert_eq!(spec.objective.loss, Loss::CrossEntropy);
+    assert_eq!((spec.method.final_rate, spec.method.warmup), (0.0, 0));
+    let MethodKind::RelativeActivation(own) = &spec.method.kind else { panic!("{:?}", spec.method) };
+    assert_eq!(
+        (own.draws, own.order, &own.space),
+        (Draws::Orthogonal, Order::Together, &PerLayer::All(Space::Activation))
+    );
+    assert_eq!((spec.train.budget, spec.train.batch), (Budget::Epochs(2.0), 128));
+    assert_eq!(spec.baseline, None);
+}
+
+#[test]
+fn defaults_follow_the_method_and_other_keys() {
+    for (method, expected) in defaults::METHODS {
+        let spec = parse_with(MLP, &[&format!("method.name={method}")], None).unwrap();
+        let (_, sigma) = expected.iter().find(|(key, _)| *key == "sigma").unwrap();
+        assert_eq!(spec.method.sigma, sigma.parse::<f64>().unwrap());
+    }
+    let conv = |sets: &[&str]| match parse_with(CONV, sets, None).unwrap().model.kind {
+        ModelKind::Conv(conv) => conv,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(conv(&[]).residual, [Skip::None; 3]);
+    assert!(!conv(&[]).bias);
+    assert!(conv(&["model.batch_norm=false"]).bias);
+    assert!(conv(&["model.bias=true"]).bias);
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_nearest() {
+    let message = refused(&mlp_with("method", "sigam = 0.1"), &[]);
+    assert_eq!(message, "specs/a.toml:12:1: method.sigam: unknown key; did you mean method.sigma?");
+    let message = refused(&mlp_with("train", "sigma = 0.1"), &[]);
+    assert_eq!(message, "specs/a.toml:15:1: train.sigma: unknown key; did you mean method.sigma?");
+    let message = refused(&format!("epochs = 3\n{MLP}"), &[]);
+    assert_eq!(message, "specs/a.toml:1:1: epochs: unknown key; did you mean train.epochs?");
+    let message = refused(&format!("{MLP}\n[objectve]"), &[]);
+    assert_eq!(message, "specs/a.toml:17:2: objectve: unknown table; did you mean [objective]?");
+    let message = refused(&format!("\"train.steps\" = 3\n{MLP}"), &[]);
+    assert!(message.starts_with("specs/a.toml:1:1: 'train.steps': unknown key; "), "{message}");
+}
+
+#[test]
+fn unknown_keys_near_to_nothing_list_what_there_is() {
+    let message = refused(&mlp_with("data", "\"é\" = 1"), &[]);
+    assert!(
+        message.starts_with("specs/a.toml:5:1: \"data.é\": unknown key; known are data.path, "),
+        "{message}"
+    );
+    let message = refused(&format!("{MLP}\n[optimiser]\nx = 1"), &[]);
+    assert_eq!(
+        message,
+        "specs/a.toml:17:2: optimiser: unknown table; known are name, seed, [data], [model], [objective], [method], \
+         [train], [baseline]"
+    );
+}
+
+#[test]
+fn wrong_types_say_what_was_expected_and_found() {
+    for (section, line, expected) in [
+        ("train", "batch = \"64\"", "train.batch: expected an integer ≥ 1, found the string \"64\""),
+        ("train", "batch = 64.0", "train.batch: expected an integer ≥ 1, found 64.0"),
+        ("train", "batch = 2026-01-01", "train.batch: expected an integer ≥ 1, found the date 2026-01-01"),
+        ("train", "batch = {}", "train.batch: expected an integer ≥ 1, found a table"),
+        ("method", "sigma = true", "method.sigma: expected a number > 0, found true"),
+        ("method", "space = [1]", "found 1 at index 0"),
+        (
+            "data",
+            "shape = [8, 8]",
+            "expected an array of 3, each entry an integer from 1 to 65536, found an array of 2",
+        ),
+        ("data", "label = 1.5", "data.label: expected a string, or an integer ≥ 0, found 1.5"),
+        ("data", "test_path = \"\"", "data.test_path: expected a path, found the string \"\""),
+        (
+            "model",
+            "activation = \"rleu\"",
+            "\"relu\", \"tanh\", \"gelu\", \"sign\", \"step\", found the string \"rleu\"",
+        ),
+    ] {
+        let message = refused(&mlp_with(section, line), &[]);
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = refused("method = 3", &[]);
+    assert_eq!(message, "specs/a.toml:1:1: method: expected a table [method], found 3");
+    assert!(
+        refused("[[train]]\nsteps = 1", &[])
+            .ends_with("train: expected a table [train], found an array of 1")
+    );
+}
+
+#[test]
+fn values_out_of_range_say_the_range_and_the_place() {
+    for (section, line, expected) in [
+        ("method", "sigma = -1", "specs/a.toml:12:9: method.sigma: expected a number > 0, found -1"),
+        ("method", "sigma = 0.0", "found 0.0"),
+        ("method", "sigma = nan", "found NaN"),
+        ("method", "sigma = 1e999", "found inf"),
+        ("method", "momentum = 1.0", "method.momentum: expected a number ≥ 0 and < 1, found 1.0"),
+        ("method", "final_rate = 1.5", "expected a number from 0 to 1, found 1.5"),
+        ("method", "directions = [4, 0]", "found 0 at index 1"),
+        ("data", "test = 1.0", "expected a number > 0 and < 1, or an integer ≥ 1, found 1.0"),
+        ("data", "limit = 0", "expected an integer ≥ 1, found 0"),
+        ("train", "batch = 0", "expected an integer ≥ 1, found 0"),
+        (
+            "train",
+            "snapshot_every = 9223372036854775808",
+            "from -2^63 to 2^63 - 1, found 9223372036854775808",
+        ),
+    ] {
+        let message = refused(&mlp_with(section, line), &[]);
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = refused(&MLP.replace("[32]", "[32, 65537]"), &[]);
+    assert!(message.ends_with("each entry an integer from 1 to 65536, found 65537 at index 1"), "{message}");
+}
+
+#[test]
+fn keys_of_another_method_or_kind_say_whose_they_are() {
+    let message = refused(&mlp_with("method", "members = 4"), &[]);
+    let expected = "specs/a.toml:12:1: method.members: belongs to method.name = \"population\", not to \"relative-activation\"";
+    assert_eq!(message, expected);
+    let message = refused(CONV, &["method.directions=3"]);
+    let expected = "--set method.directions: belongs to method.name = \"relative-activation\" or \"two-point\", not to \
+                    \"population\"";
+    assert_eq!(message, expected);
+    assert!(
+        refused(MLP, &["model.kind=conv"])
+            .contains("model.hidden: belongs to model.kind = \"mlp\", not to \"conv\"")
+    );
+}
+
+#[test]
+fn missing_keys_are_named() {
+    let message = refused(&MLP.replace("seed = 7", ""), &[]);
+    assert_eq!(
+        message,
+        "specs/a.toml: seed: expected an integer ≥ 0 (in the spec or by --seed), found no such key"
+    );
+    let message = refused(&MLP.replace("name = ", "#"), &[]);
+    assert!(
+        message.starts_with("specs/a.toml: method.name: expected one of \"relative-activation\", "),
+        "{message}"
+    );
+    assert!(refused(&MLP.replace("hidden = ", "#"), &[]).contains("model.hidden: expected an array"));
+    let message = refused(MLP, &["baseline.accuracy=0.9"]);
+    assert_eq!(message, "specs/a.toml: baseline.name: expected a string, found no such key");
+}
+
+#[test]
+fn the_budget_is_given_once_and_at_least_one_step() {
+    let none = MLP.replace("epochs = 2", "");
+    assert_eq!(
+        refused(&none, &[]),
+        "specs/a.toml: train: expected exactly one of the keys epochs and steps, found neither"
+    );
+    let both = mlp_with("train", "steps = 3");
+    assert!(
+        refused(&both, &[])
+            .contains(":15:9: train.steps: expected exactly one of the keys epochs and steps, found both")
+    );
+    let message = refused(&none, &["train.steps=0"]);
+    let expected = "--set train.steps: expected an integer ≥ 1 (the budget must be at least 1 step), found 0";
+    assert_eq!(message, expected);
+    assert!(refused(&none, &["train.epochs=0"]).contains("the budget must be at least 1 step"));
+    assert_eq!(parse_with(MLP, &["train.steps=3"], None).unwrap().train.budget, Budget::Steps(3));
+    assert!(refused(MLP, &["train.steps=3", "train.epochs=1"]).ends_with("found both"));
+    assert_eq!(Budget::Epochs(0.5).steps(1437, 128), 6);
+    assert_eq!(Budget::Epochs(1e-9).steps(1, 128), 1);
+    assert_eq!(Budget::Steps(9).steps(1437, 128), 9);
+}
+
+#[test]
+fn arguments_override_the_file() {
+    let sets =
+        ["method.sigma = 0.5", "data.label=species", "data.path=x.csv", "name=\"b-2\"", "model.hidden=[]"];
+    let spec = parse_with(MLP, &sets, Some(9)).unwrap();
+    assert_eq!((spec.method.sigma, spec.seed, spec.name.as_str()), (0.5, 9, "b-2"));
+    assert_eq!(spec.data.label, Some(Column::Name("species".into())));
+    assert_eq!(spec.data.path, std::path::absolute("x.csv").unwrap());
+    assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![] }));
+    let spec = parse_with(
+        MLP,
+        &["baseline={name = 'SGD', accuracy = 0.97}", "train.batch=1", "train.batch=2"],
+        None,
+    )
+    .unwrap();
+    assert_eq!(spec.baseline, Some(Baseline { name: "SGD".into(), accuracy: 0.97 }));
+    assert_eq!(spec.train.batch, 2);
+}
+
+#[test]
+fn errors_in_arguments_name_them() {
+    for (set, expected) in [
+        ("train.batch=x", "--set train.batch: expected an integer ≥ 1, found the string \"x\""),
+        ("train.batch=1 2", "--set train.batch: expected an integer ≥ 1, found the string \"1 2\""),
+        ("train.bach=1", "--set train.bach: unknown key; did you mean train.batch?"),
+        ("train=1", "--set train: expected a table [train], found 1"),
+        ("batch", "--set: expected key=value, found \"batch\""),
+        ("=1", "--set \"\": unknown key; known are name, "),
+        ("name=a b", "--set name: expected letters, digits, '-', '_' and '.', "),
+    ] {
+        let message = refused(MLP, &[set]);
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let error = parse_with(MLP, &[], Some(u64::MAX)).unwrap_err().to_string();
+    assert_eq!(error, "--seed: expected an integer from 0 to 2^63 - 1, found 18446744073709551615");
+    assert_eq!(parse_with(MLP, &[], Some(u64::MAX >> 1)).unwrap().seed, u64::MAX >> 1);
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_refused() {
+    for (sets, expected) in [
+        (
+            &["data.target=value"][..],
+            "objective.loss: expected \"squared-error\", as data.target is \"value\"",
+        ),
+        (&["model.channels=[]"], "model.channels: expected at least one layer, found an array of 0"),
+        (&["model.pool_after=[3]"], "model.pool_after: expected layers below 3, found 3"),
+        (
+            &["model.pool_after=[1]", "model.max_pool_after=[1]"],
+            "expected one pool after a layer, found two after layer 1",
+        ),
+        (
+            &["model.residual=[-1]"],
+            "expected one entry for each of the 3 layers of model.channels, found an array of 1",
+        ),
+        (&["model.residual=[-1, 1, 0]"], "expected -1 or a layer before layer 1, found 1 at index 1"),
+        (&["method.members=5"], "expected an even number, as pairing is \"antithetic\", found 5"),
+        (&["method.share=129"], "expected at most train.batch, 128, found 129"),
+    ] {
+        let message = refused(CONV, sets);
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(parse_with(CONV, &["method.members=5", "method.pairing=one-sided"], None).is_ok());
+    assert!(parse_with(CONV, &["data.target=value", "objective.loss=squared-error"], None).is_ok());
+}
+
+#[test]
+fn broken_toml_has_its_place() {
+    let message = refused("seed = 7\nname = = 3", &[]);
+    assert!(message.starts_with("specs/a.toml:2:8: not valid TOML: "), "{message}");
+    assert!(refused("seed = 1\nseed = 2", &[]).starts_with("specs/a.toml:2:1: not valid TOML: "));
+    assert!(parse(&format!("\u{feff}{}", MLP.replace('\n', "\r\n"))).is_ok());
+}
+
+#[test]
+fn files_that_are_no_specs_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my spec.toml");
+    let load = || Spec::load(&path, &[], None);
+    assert_eq!(load().unwrap_err().kind(), ErrorKind::Io);
+    std::fs::write(&path, b"seed = \xff").unwrap();
+    assert!(
+        load()
+            .unwrap_err()
+            .to_string()
+            .ends_with("my spec.toml: expected UTF-8 text, found the byte 0xff at offset 7")
+    );
+    std::fs::write(&path, vec![b' '; (1 << 20) + 1]).unwrap();
+    assert!(
+        load().unwrap_err().to_string().ends_with("expected a spec of at most 1 MiB, found a larger file")
+    );
+    std::fs::write(&path, MLP).unwrap();
+    let spec = load().unwrap();
+    assert_eq!((spec.name.as_str(), spec.data.path), ("my-spec", folder.path().join("digits.csv")));
+}
+
+#[test]
+fn the_spec_as_run_parses_back() {
+    let everything =
+        ["baseline={name='a \"b\"', accuracy=1}", "data.shape=[8,8,1]", "data.label=\"2\"", "data.limit=5"];
+    let layered = [
+        "method.directions=[1,2]",
+        "method.space=['low-rank','activation']",
+        "data.test=9",
+        "method.sigma=1e-30",
+    ];
+    let two_point = ["method.name=two-point", "method.noise=normal"];
+    for (text, sets) in [(MLP, &[][..]), (MLP, &everything), (MLP, &layered), (MLP, &two_point), (CONV, &[])]
+    {
+        let spec = parse_with(text, sets, None).unwrap();
+        let again = Spec::parse(&spec.to_toml(), Path::new("/elsewhere/b.toml"), &[], None).unwrap();
+        assert_eq!(again, spec);
+        assert_eq!(again.to_toml(), spec.to_toml());
+    }
+}
+
+#[test]
+fn the_spec_as_run_is_golden() {
+    let text = parse_with(CONV, &["data.path=/d.csv", "train.epochs=0.5"], None).unwrap().to_toml();
+    let expected = r#"name = "a"
+seed = 7
+
+[data]
+path = "/d.csv"
+format = "auto"
+target = "class"
+scale = 1.0
+center = "none"
+test = 0.2
+split = 0
+
+[model]
+kind = "conv"
+channels = [8, 8, 16]
+pool_after = []
+max_pool_after = []
+batch_norm = true
+residual = [-1, -1, -1]
+global_pool = "average"
+bias = false
+activation = "relu"
+"#;
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("\n[train]\nepochs = 0.5\nbatch = 128\n"), "{text}");
+}
+
+#[test]
+fn per_layer_values_resolve_to_the_layers() {
+    assert_eq!(PerLayer::All(3).resolve("k", 2).unwrap(), [3, 3]);
+    assert_eq!(PerLayer::Each(vec![1, 2]).resolve("k", 2).unwrap(), [1, 2]);
+    let error = PerLayer::Each(vec![1]).resolve("method.directions", 2).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "method.directions: expected one entry for each of the net's 2 layers, found an array of 1"
+    );
+}
+
+#[test]
+fn the_starter_parses_and_its_comments_are_the_defaults() {
+    let written = Spec::parse(&starter(), Path::new("a.toml"), &[], None).unwrap();
+    let mut spelled_out = String::new();
+    for line in starter().lines() {
+        let is_default = line.starts_with('#') && !line.starts_with("# ") && !line.starts_with("#[");
+        spelled_out += if is_default { &line[1..] } else { line };
+        spelled_out.push('\n');
+    }
+    assert_ne!(spelled_out, starter());
+    assert_eq!(Spec::parse(&spelled_out, Path::new("a.toml"), &[], None).unwrap(), written);
+}
+
+#[test]
+fn every_key_has_an_explanation_and_a_preset_it_accepts() {
+    let listed = explain(None).unwrap();
+    for key in all_keys() {
+        let line = format!("    {:<15} ", key.name);
+        assert!(listed.lines().any(|listed| listed.starts_with(&line)), "{}", key.path());
+        assert!(key.doc.trim().len() > 10, "{}", key.path());
+        let text = explain::tidy(&explain(Some(&key.path())).unwrap());
+        for part in
+            [key.path(), explain::tidy(key.doc), format!("Value: {}; {}.", key.kind, explain::default(&key))]
+        {
+            assert!(text.contains(&part), "{text}");
+        }
+        let methods = defaults::METHODS.map(|(method, _)| method);
+        let presets: Vec<_> = match key.preset {
+            Preset::Is(text) => vec![text],
+            Preset::PerMethod => {
+                let own = methods.into_iter().filter(|m| key.only.is_none_or(|only| only.choice == *m));
+                own.map(|method| defaults::of_method(method, key.name).unwrap()).collect()
+            }
+            _ => vec![],
+        };
+        for preset in presets {
+            assert_eq!(key.kind.refuses(&parse::from_words(preset)), None, "{}", key.path());
+        }
+    }
+}
+
+#[test]
+fn the_table_of_method_defaults_fits_the_keys() {
+    let keys = all_keys();
+    let selector = keys.iter().find(|key| key.path() == "method.name").unwrap();
+    let Kind::OneOf(choices) = &selector.kind else { panic!() };
+    assert!(choices.iter().map(|c| c.name).eq(defaults::METHODS.map(|(method, _)| method)));
+    for (method, defaults) in defaults::METHODS {
+        for (name, _) in defaults {
+            let fits =
+                |key: &&Key| key.section == "method" && key.name == *name && key.preset == Preset::PerMethod;
+            let own = |key: &Key| key.only.is_none_or(|only| only.choice == method);
+            assert!(keys.iter().filter(fits).any(own), "{method} has no {name}");
+        }
+    }
+}
+
+#[test]
+fn explanations_are_golden() {
+    assert_eq!(
+        explain(Some("method.directions")).unwrap(),
+        "method.directions
+  Antithetic pairs of perturbations for each sample and layer: one number, or one per layer.
+  Value: an integer ≥ 1, or an array, each entry an integer ≥ 1; default 8.
+  Only for method.name = \"relative-activation\".
+
+method.directions
+  Pairs of opposite points that are compared in each step.
+  Value: an integer ≥ 1; default 1.
+  Only for method.name = \"two-point\".
+"
+    );
+    assert_eq!(explain(Some("loss")).unwrap(), explain(Some("objective.loss")).unwrap());
+    assert!(
+        explain(Some("center")).unwrap().contains("\n    \"mean\": Each feature's mean is subtracted.\n")
+    );
+    assert!(
+        explain(Some("method")).unwrap().contains("\n  for method.name = \"two-point\":\n    directions ")
+    );
+    assert!(explain(None).unwrap().lines().all(|line| line.chars().count() <= 100));
+    let error = explain(Some("method.sigam")).unwrap_err().to_string();
+    assert_eq!(error, "\"method.sigam\": unknown key; did you mean method.sigma?");
+}
+
+/// Text that is likely to be nearly a spec.
+fn nearly_a_spec() -> impl Strategy<Value = String> {
+    let names =
+        all_keys().into_iter().map(|key| key.path()).chain(["x".into(), "train".into(), "a.b.c".into()]);
+    let values = [
+        "1",
+        "-1",
+        "0.5",
+        "nan",
+        "\"relu\"",
+        "\"mlp\"",
+        "\"conv\"",
+        "\"population\"",
+        "[1]",
+        "[[]]",
+        "{}",
+        "true",
+    ];
+    let line = (prop::sample::select(names.collect::<Vec<_>>()), prop::sample::select(values.to_vec()));
+    prop::collection::vec(line.prop_map(|(name, value)| format!("{name} = {value}\n")), 0..20)
+        .prop_map(|lines| lines.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}", near in nearly_a_spec(), set in "[a-z.=\\[\\]{}\" 0-9-]{0,30}") {
+        for text in [text, near] {
+            let _ = parse_with(&text, &[&set], Some(1));
+            let _ = parse_with(MLP, &[&text], None);
+            let _ = explain(Some(&text));
+        }
+    }
+
+    #[test]
+    fn a_damaged_spec_is_refused_or_parses_back(at in 0..500usize, cut in 0..8usize, patch in "[0-9a-z.=#\\[\\]\"' \n-]{0,8}") {
+        for sets in [&["method.space=['low-rank']", "data.path=/d"][..], &["method.name=two-point", "data.path=/d"]] {
+            let mut text = parse_with(MLP, sets, None).unwrap().to_toml();
+            let at = at % text.len();
+            text.replace_range(at..(at + cut).min(text.len()), &patch);
+            if let Ok(spec) = parse(&text) {
+                prop_assert_eq!(parse(&spec.to_toml()).unwrap(), spec);
+            }
+        }
+    }
+
+    #[test]
+    fn any_valid_numbers_parse_back(sigma in 1e-300..1e300f64, rate in 1e-9..1e9f64, seed in 0..=i64::MAX as u64,
+                                    hidden in prop::collection::vec(1usize..=65536, 0..5), name in "[a-zA-Z0-9_-]{1,100}") {
+        let sets = [format!("method.sigma={sigma:?}"), format!("method.rate={rate:?}"), format!("model.hidden={hidden:?}"),
+                    format!("name='{name}'")];
+        let spec = Spec::parse(MLP, Path::new("a.toml"), &sets, Some(seed)).unwrap();
+        prop_assert_eq!((spec.method.sigma, spec.method.rate, spec.seed), (sigma, rate, seed));
+        prop_assert_eq!(parse(&spec.to_toml()).unwrap(), spec);
+    }
+}

@@ -1,0 +1,142 @@
+//! Data in memory: what a model sees and what it should answer.
+
+use crate::{Error, ErrorKind, Result};
+
+/// What each row should be answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// One class per row, each in `0..classes`.
+    Classes {
+        /// The classes, one per row.
+        labels: Vec<u32>,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// A vector of `width` numbers per row (regression), row after row.
+    Values {
+        /// The numbers, `rows × width`.
+        values: Vec<f32>,
+        /// Numbers per row.
+        width: usize,
+    },
+}
+
+/// Rows of features with their targets. Images are rows of `height × width × channels`, channels last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    features: Vec<f32>,
+    shape: [usize; 3],
+    targets: Targets,
+}
+
+impl Dataset {
+    /// `features` holds `rows × (height·width·channels)` numbers, row after row; `shape` is `[height, width, channels]`
+    /// (`[1, 1, n]` for plain vectors).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if the lengths disagree, there are no rows, a feature is not finite, or a label is not below
+    /// the number of classes.
+    pub fn new(features: Vec<f32>, shape: [usize; 3], targets: Targets) -> Result<Self> {
+        let bad = |place: &str, expected: String, found: String| Err(Error::expected(ErrorKind::Data, place, expected, found));
+        let width = shape.iter().product::<usize>();
+        let rows = match &targets {
+            Targets::Classes { labels, .. } => labels.len(),
+            Targets::Values { values, width } => values.len() / (*width).max(1),
+        };
+        if rows == 0 || width == 0 {
+            return bad("data", "at least one row and one column".into(), format!("{rows} rows of {width} columns"));
+        }
+        if features.len() != rows * width {
+            return bad("features", format!("{rows} rows × {width} columns"), format!("{} numbers", features.len()));
+        }
+        if let Some(i) = features.iter().position(|v| !v.is_finite()) {
+            return bad(&format!("row {}, column {}", i / width, i % width), "a finite number".into(), features[i].to_string());
+        }
+        match &targets {
+            Targets::Classes { labels, classes } => {
+                if let Some(row) = labels.iter().position(|&l| l as usize >= *classes) {
+                    return bad(&format!("label of row {row}"), format!("a class in 0..{classes}"), labels[row].to_string());
+                }
+            }
+            Targets::Values { values, width } => {
+                if values.len() != rows * width {
+                    return bad("targets", format!("{rows} rows × {width} values"), format!("{} numbers", values.len()));
+                }
+                if let Some(i) = values.iter().position(|v| !v.is_finite()) {
+                    return bad(&format!("target of row {}", i / width), "a finite number".into(), values[i].to_string());
+                }
+            }
+        }
+        Ok(Self { features, shape, targets })
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.features.len() / self.width()
+    }
+
+    /// Numbers per row.
+    pub fn width(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// `[height, width, channels]` of a row.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// All features, row after row.
+    pub fn features(&self) -> &[f32] {
+        &self.features
+    }
+
+    /// The features of one row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.features[row * self.width()..][..self.width()]
+    }
+
+    /// What the rows should be answered with.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// The rows named by `indices`, in that order, copied.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let features = indices.iter().flat_map(|&i| self.row(i as usize)).copied().collect();
+        let targets = match &self.targets {
+            Targets::Classes { labels, classes } => {
+                Targets::Classes { labels: indices.iter().map(|&i| labels[i as usize]).collect(), classes: *classes }
+            }
+            Targets::Values { values, width } => Targets::Values {
+                values: indices.iter().flat_map(|&i| &values[i as usize * width..][..*width]).copied().collect(),
+                width: *width,
+            },
+        };
+        Self { features, shape: self.shape, targets }
+    }
+
+    /// BLAKE3 over shape, features and targets: what a run remembers of its data.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new_derive_key("onward 2026 dataset v1");
+        for n in self.shape {
+            hash.update(&(n as u64).to_le_bytes());
+        }
+        let mut add = |bytes: [u8; 4]| {
+            hash.update(&bytes);
+        };
+        self.features.iter().for_each(|v| add(v.to_le_bytes()));
+        let kind = match &self.targets {
+            Targets::Classes { labels, classes } => {
+                labels.iter().for_each(|l| add(l.to_le_bytes()));
+                *classes as u64
+            }
+            Targets::Values { values, width } => {
+                values.iter().for_each(|v| add(v.to_le_bytes()));
+                *width as u64
+            }
+        };
+        hash.update(&kind.to_le_bytes());
+        *hash.finalize().as_bytes()
+    }
+}

@@ -1,0 +1,333 @@
+//! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
+
+use crate::dataset::{Dataset, Targets};
+use crate::model::{Act, Context, Member, Model, Norms, Probe, Statistics, WeightSpace, Weights};
+use crate::noise::RunKey;
+use crate::objective::{Answers, Objective, PerSample};
+use crate::params::Params;
+use crate::space::{ActivationPlan, Derivative, LayerSpace, credit};
+use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
+use crate::{Error, ErrorKind, Result};
+use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The samples of one step.
+pub struct Batch {
+    /// The model's input.
+    pub x: Act,
+    /// What should be answered.
+    pub targets: Targets,
+}
+
+impl Batch {
+    /// The rows of `data` that `indices` name.
+    pub fn select(data: &Dataset, indices: &[u32]) -> Self {
+        let part = data.select(indices);
+        let x = Act::new(part.rows(), part.shape(), part.features().to_vec());
+        Self { x, targets: part.targets().clone() }
+    }
+}
+
+/// What was spent, counted exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Spent {
+    /// Forward passes: evaluations of a whole batch or of a member's share of it, from any stage on.
+    pub passes: u64,
+    /// Samples that went through such passes.
+    pub samples: u64,
+    /// Floating-point operations of these passes.
+    pub flops: u64,
+    /// Losses that were not finite.
+    pub non_finite: u64,
+}
+
+impl std::ops::AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.passes += other.passes;
+        self.samples += other.samples;
+        self.flops += other.flops;
+        self.non_finite += other.non_finite;
+    }
+}
+
+/// Probes on the weights.
+#[derive(Clone, Debug)]
+pub struct WeightPlan {
+    /// The step in the noise.
+    pub step: u32,
+    /// Where they act.
+    pub space: WeightSpace,
+    /// The size of the perturbation.
+    pub sigma: f32,
+    /// The members, in order.
+    pub members: Vec<Member>,
+    /// How many neighbouring members see the same samples (2 for antithetic pairs).
+    pub together: usize,
+    /// Samples of the batch that a member sees; 0 for all.
+    pub share: usize,
+}
+
+impl WeightPlan {
+    /// What running the plan on a batch of `rows` costs.
+    pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
+        let passes = self.members.len() as u64;
+        let samples = passes * if self.share == 0 { rows } else { self.share } as u64;
+        Spent { passes, samples, flops: samples * all_flops(model, 0), non_finite: 0 }
+    }
+}
+
+impl ActivationPlan {
+    /// What running the plan on a batch of `rows` costs, the clean pass included.
+    pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
+        let rows = rows as u64;
+        let mut spent = Spent { passes: 1, samples: rows, flops: rows * all_flops(model, 0), non_finite: 0 };
+        for layer in &self.layers {
+            let passes = 2 * u64::from(layer.pairs);
+            let first = layer.stage + usize::from(layer.space == LayerSpace::Activation);
+            let samples = passes * rows;
+            spent += Spent { passes, samples, flops: samples * all_flops(model, first), non_finite: 0 };
+        }
+        spent
+    }
+}
+
+/// Losses of the members of a [`WeightPlan`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberLosses {
+    /// The mean loss of each member.
+    pub losses: Vec<f32>,
+    /// Losses that were not finite.
+    pub non_finite: u64,
+}
+
+/// The outcome of an [`ActivationPlan`].
+pub struct Response {
+    /// The clean mean loss of the batch.
+    pub loss: f32,
+    /// The estimated derivative.
+    pub derivative: Derivative,
+    /// Losses that were not finite.
+    pub non_finite: u64,
+}
+
+/// Runs probes. Everything it needs beyond its arguments it was given when it was made.
+pub trait Evaluator: Sync {
+    /// The loss of every member.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFinite`] if no member has a finite loss.
+    fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses>;
+
+    /// The estimated derivative of the batch's mean loss by the params of the probed stages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Model`] if a probed stage does not end with a
+    /// linear map; [`ErrorKind::Spec`] if the objective has no per-sample losses.
+    fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response>;
+}
+
+/// Runs probes on the threads of a pool that the caller owns. The results are the same for any number of threads.
+#[derive(Clone)]
+pub struct Local {
+    model: Arc<dyn Model>,
+    objective: Objective,
+    key: RunKey,
+    pool: Arc<rayon::ThreadPool>,
+}
+
+/// Rows that one task of a population runs; the same for any number of threads.
+const TASK_ROWS: usize = 1024;
+
+impl Local {
+    /// An evaluator of `model` and `objective` on `threads` threads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the threads cannot be started.
+    pub fn new(model: Arc<dyn Model>, objective: Objective, key: RunKey, threads: usize) -> Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}")))?;
+        Ok(Self { model, objective, key, pool: Arc::new(pool) })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<dyn Model> {
+        &self.model
+    }
+
+    /// Runs `f` with this evaluator's threads.
+    pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(f)
+    }
+
+    /// The model's outputs on `x`, with normalisations as told.
+    pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Act {
+        self.run(|| {
+            let weights = Weights::new(params, &self.key);
+            self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
+        })
+    }
+
+    /// Statistics of all normalisations over the rows `x`.
+    pub fn statistics(&self, params: &Params, x: Act) -> Vec<Statistics> {
+        self.run(|| {
+            let weights = Weights::new(params, &self.key);
+            let mut cx = Context::clean(&weights, Norms::Batch);
+            cx.start_trace();
+            let _ = self.model.forward_from(0, &mut cx, x);
+            cx.take_trace().statistics
+        })
+    }
+
+    /// The mean loss of outputs that answer `targets` row by row.
+    pub fn loss(&self, outputs: &Act, targets: &Targets) -> f32 {
+        self.mean_losses(outputs, targets, 0, outputs.rows, 1).first().copied().unwrap_or(f32::NAN)
+    }
+
+    /// Mean losses of members whose rows stand one after the other and all answer samples `first..first + rows`.
+    fn mean_losses(&self, outputs: &Act, targets: &Targets, first: usize, rows: usize, members: usize) -> Vec<f32> {
+        let width = outputs.width();
+        let one = |member: usize| {
+            let part = Act::new(rows, outputs.shape, outputs.data[member * rows * width..][..rows * width].to_vec());
+            let answers = Answers { targets, first, count: rows };
+            match &self.objective {
+                Objective::WholeBatch(metric) => metric.loss(&part, answers),
+                Objective::PerSample(loss) => {
+                    let mut losses = vec![0.0; rows];
+                    loss.losses(&part, answers, &mut losses);
+                    mean(&losses)
+                }
+            }
+        };
+        (0..members).map(one).collect()
+    }
+
+    /// One task: the mean losses of neighbouring members.
+    fn task(&self, weights: &Weights<'_>, batch: &Batch, plan: &WeightPlan, task: usize, per_task: usize) -> Vec<f32> {
+        let members = &plan.members[task * per_task..((task + 1) * per_task).min(plan.members.len())];
+        let probe = Probe { members, space: plan.space, sigma: plan.sigma, step: plan.step };
+        if plan.share == 0 {
+            let mut cx = Context::probing(weights, Norms::Batch, probe, batch.x.rows);
+            let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
+            return self.mean_losses(&outputs, &batch.targets, 0, batch.x.rows, members.len());
+        }
+        // Members of one pair stand next to each other and see the same samples.
+        let groups = batch.x.rows / plan.share;
+        let mut losses = Vec::with_capacity(members.len());
+        let start = |i: usize| (task * per_task + i) / plan.together % groups * plan.share;
+        let mut x = Act::new(0, batch.x.shape, Vec::new());
+        for i in 0..members.len() {
+            x.data.extend_from_slice(&batch.x.data[start(i) * batch.x.width()..][..plan.share * batch.x.width()]);
+            x.rows += plan.share;
+        }
+        let mut cx = Context::probing(weights, Norms::Batch, probe, plan.share);
+        let outputs = self.model.forward_from(0, &mut cx, x);
+        for i in 0..members.len() {
+            let own = outputs.slice(i * plan.share, (i + 1) * plan.share);
+            losses.extend(self.mean_losses(&own, &batch.targets, start(i), plan.share, 1));
+        }
+        losses
+    }
+}
+
+fn mean(losses: &[f32]) -> f32 {
+    (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
+}
+
+fn all_flops(model: &dyn Model, first: usize) -> u64 {
+    (first..model.stages()).map(|s| model.flops(s)).sum()
+}
+
+impl Evaluator for Local {
+    fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses> {
+        let rows = if plan.share == 0 { batch.x.rows } else { plan.share };
+        if plan.share > batch.x.rows {
+            let expected = format!("at most the batch of {}", batch.x.rows);
+            return Err(Error::expected(ErrorKind::Spec, "method.share", expected, plan.share));
+        }
+        let per_task = (TASK_ROWS / rows).clamp(1, plan.members.len()).next_multiple_of(plan.together);
+        let tasks = plan.members.len().div_ceil(per_task);
+        let mut losses: Vec<f32> = self.run(|| {
+            let weights = Weights::new(params, &self.key);
+            let all: Vec<_> =
+                (0..tasks).into_par_iter().map(|t| self.task(&weights, batch, plan, t, per_task)).collect();
+            all.concat()
+        });
+        let non_finite = worst_for_non_finite(&mut losses, plan.step)?;
+        Ok(MemberLosses { losses, non_finite })
+    }
+
+    fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response> {
+        let Objective::PerSample(objective) = &self.objective else {
+            let found = "one that only a whole batch has: use a weight-space method";
+            return Err(Error::expected(ErrorKind::Spec, "objective", "a loss per sample for activation-space probes", found));
+        };
+        self.run(|| self.derivative_here(params, batch, plan, &**objective))
+    }
+}
+
+impl Local {
+    fn derivative_here(&self, params: &Params, batch: &Batch, plan: &ActivationPlan, objective: &dyn PerSample) -> Result<Response> {
+        let weights = Weights::new(params, &self.key);
+        let mut cx = Context::clean(&weights, Norms::Batch);
+        let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
+        for stage in 0..self.model.stages() {
+            cx.start_trace();
+            flows.push(self.model.stage(stage, &mut cx, flows[stage].clone()));
+            traces.push(cx.take_trace());
+        }
+        let statistics: Vec<Statistics> = traces.iter().flat_map(|t| t.statistics.iter().cloned()).collect();
+        let rows = batch.x.rows;
+        let mut losses = vec![0.0; rows];
+        let outputs = &flows[self.model.stages()];
+        objective.losses(outputs, Answers { targets: &batch.targets, first: 0, count: rows }, &mut losses);
+        let lost = worst_for_non_finite(&mut losses, plan.step)?;
+        let non_finite = AtomicU64::new(lost);
+        let probing = crate::space::Probing {
+            model: &*self.model,
+            weights: &weights,
+            objective,
+            targets: &batch.targets,
+            statistics: &statistics,
+            key: &self.key,
+            non_finite: &non_finite,
+        };
+        let mut derivative: Derivative = vec![None; params.tensors().len()];
+        for layer in &plan.layers {
+            let (trace, z) = (&traces[layer.stage], &flows[layer.stage + 1]);
+            if z.links.is_empty() {
+                let expected = "an output that a linear map gave (begin the next stage with the non-linearity)";
+                return Err(Error::expected(ErrorKind::Model, format!("stage {}", layer.stage), expected, "something else"));
+            }
+            let widest = flows[layer.stage + 1..].iter().map(Act::width).max().unwrap_or(1);
+            match layer.space {
+                LayerSpace::Activation => {
+                    let g = derivative_by_output(&probing, plan, layer, z, widest);
+                    credit(params, trace, z, &g, &mut derivative);
+                }
+                LayerSpace::LowRank => {
+                    let x = &flows[layer.stage];
+                    derivative_by_sample_weights_of(&probing, plan, layer, x, widest.max(x.width()), trace, &mut derivative);
+                }
+            }
+        }
+        Ok(Response { loss: mean(&losses), derivative, non_finite: non_finite.load(Ordering::Relaxed) })
+    }
+}
+
+/// Puts the worst finite loss where one is not finite, and counts these.
+fn worst_for_non_finite(losses: &mut [f32], step: u32) -> Result<u64> {
+    let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max);
+    let Some(worst) = worst else {
+        let found = losses.first().map_or_else(|| "none".to_owned(), f32::to_string);
+        return Err(Error::expected(ErrorKind::NonFinite, format!("objective at step {step}"), "at least one finite loss", found));
+    };
+    let mut count = 0;
+    for loss in losses {
+        if !loss.is_finite() {
+            *loss = worst;
+            count += 1;
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,147 @@
+//! 3×3 convolutions with zero padding of one, channels last, as products over windows of a padded image: three
+//! neighbouring pixels of a padded row are one contiguous run of `3·channels` numbers, so no patch is ever copied.
+
+use super::product::{Panels, Start, product};
+
+/// The shape of a 3×3 convolution on one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv3 {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels per row.
+    pub width: usize,
+    /// Channels in.
+    pub channels: usize,
+}
+
+impl Conv3 {
+    /// Numbers in one padded image.
+    pub fn padded(self) -> usize {
+        (self.height + 2) * (self.width + 2) * self.channels
+    }
+
+    /// Copies an image into the middle of `padded`, whose border is already zero.
+    pub fn pad(self, image: &[f32], padded: &mut [f32]) {
+        let row = self.width * self.channels;
+        let stride = row + 2 * self.channels;
+        for (y, line) in image.chunks_exact(row).enumerate() {
+            padded[(y + 1) * stride + self.channels..][..row].copy_from_slice(line);
+        }
+    }
+
+    /// Where in the padded image the window of output row `y` and kernel row `dy` begins.
+    fn window(self, y: usize, dy: usize) -> usize {
+        (y + dy) * (self.width + 2) * self.channels
+    }
+}
+
+/// One image through a convolution: `out (height·width, outputs)`, weights as three panels (one for each kernel row) of
+/// `(3·channels) × outputs`.
+pub fn conv3x3(shape: Conv3, padded: &[f32], weights: &[Panels; 3], out: &mut [f32]) {
+    let n = weights[0].n();
+    for y in 0..shape.height {
+        let row = &mut out[y * shape.width * n..][..shape.width * n];
+        for (dy, panel) in weights.iter().enumerate() {
+            let start = if dy == 0 { Start::Zero } else { Start::Add };
+            product(row, n, &padded[shape.window(y, dy)..], shape.channels, 1, shape.width, panel, start);
+        }
+    }
+}
+
+/// One image through a convolution to a single channel with the kernel `b (3, 3, channels)`: `out (height·width)`.
+pub fn conv3x3_single(shape: Conv3, padded: &[f32], b: &[f32], out: &mut [f32]) {
+    let run = 3 * shape.channels;
+    single(shape, padded, [&b[..run], &b[run..2 * run], &b[2 * run..3 * run]], out);
+}
+
+super::multiversion! {
+fn single(shape: Conv3, padded: &[f32], b: [&[f32]; 3], out: &mut [f32]) {
+    let run = 3 * shape.channels;
+    let stride = (shape.width + 2) * shape.channels;
+    for y in 0..shape.height {
+        for x in 0..shape.width {
+            // Sixteen interleaved chains, added up pairwise: the same bits everywhere.
+            let mut lanes = [0f32; 16];
+            for (dy, b) in b.iter().enumerate() {
+                let a = &padded[(y + dy) * stride + x * shape.channels..][..run];
+                let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
+                let (a_rest, b_rest) = (a16.remainder(), b16.remainder());
+                for (a, b) in a16.zip(b16) {
+                    for i in 0..16 {
+                        lanes[i] = a[i].mul_add(b[i], lanes[i]);
+                    }
+                }
+                for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+                    lanes[i] = a.mul_add(*b, lanes[i]);
+                }
+            }
+            for half in [8, 4, 2, 1] {
+                for i in 0..half {
+                    lanes[i] += lanes[i + half];
+                }
+            }
+            out[y * shape.width + x] = lanes[0];
+        }
+    }
+}
+}
+
+/// Adds one image's share of `Σ g xᵀ` to `credit`, which is `(9·channels, outputs)`; `g` is `(height·width, outputs)`.
+pub fn accumulate_conv_credit(shape: Conv3, padded: &[f32], g: &[f32], outputs: usize, credit: &mut [f32]) {
+    let run = 3 * shape.channels;
+    for y in 0..shape.height {
+        let rows = Panels::rows(&g[y * shape.width * outputs..][..shape.width * outputs], shape.width, outputs);
+        for dy in 0..3 {
+            let part = &mut credit[dy * run * outputs..][..run * outputs];
+            product(part, outputs, &padded[shape.window(y, dy)..], 1, shape.channels, run, &rows, Start::Add);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn convolution_and_credit_agree_with_the_definition() {
+        let shape = Conv3 { height: 5, width: 4, channels: 3 };
+        let outputs = 2;
+        let number = |i: usize| ((i * 7919) % 97) as f32 / 48.0 - 1.0;
+        let image: Vec<f32> = (0..5 * 4 * 3).map(number).collect();
+        let weights: Vec<f32> = (0..outputs * 27).map(|i| number(i + 13)).collect();
+        let mut padded = vec![0.0; shape.padded()];
+        shape.pad(&image, &mut padded);
+        let panels: [Panels; 3] = std::array::from_fn(|dy| {
+            let part: Vec<f32> = (0..outputs).flat_map(|o| weights[o * 27 + dy * 9..][..9].to_vec()).collect();
+            Panels::transposed(&part, outputs, 9)
+        });
+        let mut out = vec![0.0; 20 * outputs];
+        conv3x3(shape, &padded, &panels, &mut out);
+        let mut one = vec![0.0; 20];
+        conv3x3_single(shape, &padded, &weights[27..], &mut one);
+        let mut credit = vec![0.0; 27 * outputs];
+        accumulate_conv_credit(shape, &padded, &out, outputs, &mut credit);
+        let pixel = |y: isize, x: isize, c: usize| {
+            if (0..5).contains(&y) && (0..4).contains(&x) { image[(y as usize * 4 + x as usize) * 3 + c] } else { 0.0 }
+        };
+        let mut want_credit = vec![0f64; 27 * outputs];
+        for y in 0..5 {
+            for x in 0..4 {
+                for o in 0..outputs {
+                    let mut want = 0f64;
+                    for tap in 0..27 {
+                        let (dy, dx, c) = (tap / 9, tap / 3 % 3, tap % 3);
+                        let v = pixel(y + dy as isize - 1, x + dx as isize - 1, c);
+                        want += f64::from(v) * f64::from(weights[o * 27 + tap]);
+                        want_credit[tap * outputs + o] += f64::from(v) * f64::from(out[(y as usize * 4 + x as usize) * outputs + o]);
+                    }
+                    assert!((f64::from(out[(y as usize * 4 + x as usize) * outputs + o]) - want).abs() < 1e-5);
+                    if o == 1 {
+                        assert!((f64::from(one[y as usize * 4 + x as usize]) - want).abs() < 1e-5);
+                    }
+                }
+            }
+        }
+        assert!(credit.iter().zip(&want_credit).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-4));
+    }
+}

@@ -1,0 +1,17 @@
+//! The arithmetic: products, convolutions, elementary functions. Everything here runs on one thread, on slices.
+//!
+//! Each number of a product is one chain of fused multiply-adds over `k` in ascending order, so its bits do not depend
+//! on the instruction set, the tile shape, or how rows were split over threads.
+
+#![allow(unsafe_code)]
+
+mod conv;
+mod isa;
+mod math;
+mod product;
+
+pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
+pub use isa::Isa;
+pub(crate) use isa::multiversion;
+pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
+pub use product::{Panels, Start, add_outer, dot, product, transposed_product};

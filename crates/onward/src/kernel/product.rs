@@ -1,0 +1,430 @@
+//! `c = a · b` for a strided `a` and a packed `b`: one register tile of rows × 16 or 32 columns at a time.
+
+use super::Isa;
+
+/// Columns of a full panel: two AVX-512 registers.
+const WIDE: usize = 32;
+/// Columns of a panel when there are no more than these in all.
+const NARROW: usize = 16;
+
+/// The right-hand side of a product, `k × n`, packed into panels of columns (`[panel][k][width]`), padded with zeros.
+#[derive(Clone, Debug, Default)]
+pub struct Panels {
+    data: Vec<f32>,
+    k: usize,
+    n: usize,
+    width: usize,
+}
+
+impl Panels {
+    /// Packs the transpose of `w`, which is `(n, k)` row after row: the weights of a layer with `n` outputs.
+    pub fn transposed(w: &[f32], n: usize, k: usize) -> Self {
+        assert_eq!(w.len(), n * k, "weights of {n} × {k}");
+        let mut panels = Self::zeros(k, n);
+        let width = panels.width;
+        for (j, row) in w.chunks_exact(k.max(1)).enumerate() {
+            let panel = &mut panels.data[(j / width) * k * width..][..k * width];
+            for (kk, v) in row.iter().enumerate() {
+                panel[kk * width + j % width] = *v;
+            }
+        }
+        panels
+    }
+
+    /// Packs `x`, which is `(k, n)` row after row.
+    pub fn rows(x: &[f32], k: usize, n: usize) -> Self {
+        assert_eq!(x.len(), n * k, "a matrix of {k} × {n}");
+        let mut panels = Self::zeros(k, n);
+        let width = panels.width;
+        for (kk, row) in x.chunks_exact(n.max(1)).enumerate() {
+            for (p, part) in row.chunks(width).enumerate() {
+                panels.data[(p * k + kk) * width..][..part.len()].copy_from_slice(part);
+            }
+        }
+        panels
+    }
+
+    fn zeros(k: usize, n: usize) -> Self {
+        let width = if n <= NARROW { NARROW } else { WIDE };
+        Self { data: vec![0.0; n.div_ceil(width) * k * width], k, n, width }
+    }
+
+    /// Rows of the packed matrix: the length of each sum.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Columns of the packed matrix.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+}
+
+/// Vectors of one instruction set. Every method is called only where that instruction set was detected.
+trait Simd {
+    type V: Copy;
+    const LANES: usize;
+    unsafe fn load(p: *const f32) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+}
+
+struct Portable;
+impl Simd for Portable {
+    type V = [f32; 4];
+    const LANES: usize = 4;
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> [f32; 4] {
+        // SAFETY: the caller owns four numbers at `p`.
+        unsafe { p.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: [f32; 4]) {
+        // SAFETY: the caller owns four numbers at `p`.
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn fma(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Simd;
+    use std::arch::x86_64::*;
+
+    macro_rules! simd {
+        ($name:ident, $vector:ty, $lanes:literal, $features:literal, $load:ident, $store:ident, $splat:ident, $fma:ident) => {
+            pub struct $name;
+            impl Simd for $name {
+                type V = $vector;
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                unsafe fn load(p: *const f32) -> $vector {
+                    // SAFETY: the caller owns the numbers at `p` and has detected the feature.
+                    unsafe { $load(p) }
+                }
+                #[inline(always)]
+                unsafe fn store(p: *mut f32, v: $vector) {
+                    // SAFETY: as for `load`.
+                    unsafe { $store(p, v) }
+                }
+                #[inline(always)]
+                unsafe fn splat(x: f32) -> $vector {
+                    // SAFETY: the caller has detected the feature.
+                    unsafe { $splat(x) }
+                }
+                #[inline(always)]
+                unsafe fn fma(a: $vector, b: $vector, c: $vector) -> $vector {
+                    // SAFETY: the caller has detected the feature.
+                    unsafe { $fma(a, b, c) }
+                }
+            }
+        };
+    }
+    simd!(Avx512, __m512, 16, "avx512f", _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps);
+    simd!(Avx2, __m256, 8, "avx2,fma", _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps);
+}
+
+/// One product, described by raw parts; see [`product`] for what the lengths must be.
+#[derive(Clone, Copy)]
+struct Job {
+    c: *mut f32,
+    c_stride: usize,
+    a: *const f32,
+    row_stride: usize,
+    k_stride: usize,
+    m: usize,
+    b: *const f32,
+    k: usize,
+    n: usize,
+    width: usize,
+    accumulate: bool,
+}
+
+/// `R` rows × `V` vectors of columns from column `j` of panel `b` on.
+///
+/// # Safety
+/// The instruction set of `S` was detected, and the tile lies inside the job's matrices.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const V: usize>(job: &Job, a: *const f32, b: *const f32, c: *mut f32, columns: usize) {
+    // SAFETY: the caller vouches for the tile; `columns` tells how many of the last vectors' lanes exist in `c`.
+    unsafe {
+        let mut acc = [[S::splat(0.0); V]; R];
+        let full = columns == V * S::LANES;
+        let mut edge = [0f32; WIDE];
+        if job.accumulate {
+            for (r, row) in acc.iter_mut().enumerate() {
+                let from = c.add(r * job.c_stride);
+                if full {
+                    for (v, x) in row.iter_mut().enumerate() {
+                        *x = S::load(from.add(v * S::LANES));
+                    }
+                } else {
+                    std::ptr::copy_nonoverlapping(from, edge.as_mut_ptr(), columns);
+                    for (v, x) in row.iter_mut().enumerate() {
+                        *x = S::load(edge.as_ptr().add(v * S::LANES));
+                    }
+                }
+            }
+        }
+        let (mut a, mut b) = (a, b);
+        for _ in 0..job.k {
+            let columns: [S::V; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
+            for (r, row) in acc.iter_mut().enumerate() {
+                let x = S::splat(*a.add(r * job.row_stride));
+                for (sum, column) in row.iter_mut().zip(columns) {
+                    *sum = S::fma(x, column, *sum);
+                }
+            }
+            a = a.wrapping_add(job.k_stride);
+            b = b.add(job.width);
+        }
+        for (r, row) in acc.iter().enumerate() {
+            let to = c.add(r * job.c_stride);
+            if full {
+                for (v, x) in row.iter().enumerate() {
+                    S::store(to.add(v * S::LANES), *x);
+                }
+            } else {
+                for (v, x) in row.iter().enumerate() {
+                    S::store(edge.as_mut_ptr().add(v * S::LANES), *x);
+                }
+                std::ptr::copy_nonoverlapping(edge.as_ptr(), to, columns);
+            }
+        }
+    }
+}
+
+/// All rows of the job against columns `j..j + V·LANES` of one panel.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn strip<S: Simd, const R: usize, const V: usize>(job: &Job, panel: usize, inside: usize, columns: usize) {
+    // SAFETY: rows are below `m`, columns below `n`; both were checked by `product`.
+    unsafe {
+        let b = job.b.add(panel * job.k * job.width + inside);
+        let c = job.c.add(panel * job.width + inside);
+        let mut row = 0;
+        macro_rules! rows {
+            ($count:expr) => {
+                while row + $count <= job.m {
+                    tile::<S, { $count }, V>(job, job.a.add(row * job.row_stride), b, c.add(row * job.c_stride), columns);
+                    row += $count;
+                }
+            };
+        }
+        rows!(R);
+        rows!(7);
+        rows!(4);
+        rows!(1);
+    }
+}
+
+/// # Safety
+/// The instruction set of `S` was detected; the job's pointers cover its sizes.
+#[inline(always)]
+unsafe fn run<S: Simd, const R1: usize, const R2: usize>(job: &Job) {
+    let step = 2 * S::LANES;
+    for panel in 0..job.n.div_ceil(job.width) {
+        let real = (job.n - panel * job.width).min(job.width);
+        let mut inside = 0;
+        while inside < real {
+            let left = real - inside;
+            // SAFETY: handed on from the caller; padded panels hold whole vectors.
+            unsafe {
+                if left > S::LANES && inside + step <= job.width {
+                    strip::<S, R2, 2>(job, panel, inside, left.min(step));
+                    inside += step;
+                } else {
+                    strip::<S, R1, 1>(job, panel, inside, left.min(S::LANES));
+                    inside += S::LANES;
+                }
+            }
+        }
+    }
+}
+
+/// `c[i, j] = Σₖ a[i, k] · b[k, j]` (or `+=` with [`Start::Add`]); `a[i, k]` is `a[i·row_stride + k·k_stride]`, `c[i, j]` is
+/// `c[i·c_stride + j]`.
+///
+/// # Panics
+/// If a slice is too short for the sizes: a bug in the caller, never a matter of data.
+#[allow(clippy::too_many_arguments)]
+pub fn product(
+    c: &mut [f32],
+    c_stride: usize,
+    a: &[f32],
+    row_stride: usize,
+    k_stride: usize,
+    m: usize,
+    b: &Panels,
+    start: Start,
+) {
+    if m == 0 || b.n == 0 {
+        return;
+    }
+    assert!(b.k == 0 || (m - 1) * row_stride + (b.k - 1) * k_stride < a.len(), "left side of a product is too short");
+    assert!((m - 1) * c_stride + b.n <= c.len() && b.n <= c_stride, "result of a product is too short");
+    assert!(b.data.len() >= b.n.div_ceil(b.width) * b.k * b.width, "right side of a product is too short");
+    let job = Job {
+        c: c.as_mut_ptr(),
+        c_stride,
+        a: a.as_ptr(),
+        row_stride,
+        k_stride,
+        m,
+        b: b.data.as_ptr(),
+        k: b.k,
+        n: b.n,
+        width: b.width,
+        accumulate: start == Start::Add,
+    };
+    run_best(&job);
+}
+
+/// What a product starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From zero.
+    Zero,
+    /// From what the result already holds.
+    Add,
+}
+
+fn run_best(job: &Job) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn avx512(job: &Job) {
+            // SAFETY: called only after detection; `product` checked the sizes.
+            unsafe { run::<x86::Avx512, 14, 8>(job) }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(job: &Job) {
+            // SAFETY: as above.
+            unsafe { run::<x86::Avx2, 8, 6>(job) }
+        }
+        match Isa::detect() {
+            // SAFETY: the features were just detected.
+            Isa::Avx512 => return unsafe { avx512(job) },
+            // SAFETY: as above.
+            Isa::Avx2 => return unsafe { avx2(job) },
+            Isa::Portable => {}
+        }
+    }
+    // SAFETY: the portable vectors need no feature; `product` checked the sizes.
+    unsafe { run::<Portable, 4, 4>(job) }
+}
+
+/// `c (m, n) += aᵀ · b` for `a (k, m)` and `b (k, n)`, all row after row: a sum of outer products.
+pub fn transposed_product(c: &mut [f32], a: &[f32], m: usize, b: &Panels) {
+    product(c, b.n(), a, 1, m, m, b, Start::Add);
+}
+
+super::multiversion! {
+/// `Σ a[i]·b[i]` in sixteen interleaved chains of fused multiply-adds, added up pairwise: the same bits everywhere.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; 16];
+    let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
+    let (a_rest, b_rest) = (a16.remainder(), b16.remainder());
+    for (x, y) in a16.zip(b16) {
+        for i in 0..16 {
+            lanes[i] = x[i].mul_add(y[i], lanes[i]);
+        }
+    }
+    for (i, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
+        lanes[i] = x.mul_add(*y, lanes[i]);
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
+}
+}
+
+super::multiversion! {
+/// `y[row, :] += t[row] · a` for every row of `y`, whose rows are as long as `a`.
+pub fn add_outer(y: &mut [f32], t: &[f32], a: &[f32]) {
+    for (row, t) in y.chunks_exact_mut(a.len()).zip(t) {
+        for (y, a) in row.iter_mut().zip(a) {
+            *y = t.mul_add(*a, *y);
+        }
+    }
+}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, salt: u32) -> Vec<f32> {
+        (0..n as u32).map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt) >> 8) as f32 / 8_388_608.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn products_are_one_chain_of_fused_multiply_adds() {
+        for (m, n, k) in [(1, 1, 1), (3, 10, 7), (8, 32, 64), (9, 33, 5), (14, 16, 48), (29, 47, 13), (16, 49, 100), (5, 17, 0)] {
+            let (a, w) = (numbers(m * k, 1), numbers(n * k, 2));
+            let panels = Panels::transposed(&w, n, k);
+            let mut c = vec![7.0; m * n];
+            product(&mut c, n, &a, k.max(1), 1, m, &panels, Start::Add);
+            for i in 0..m {
+                for j in 0..n {
+                    let want = (0..k).fold(7.0f32, |s, kk| a[i * k + kk].mul_add(w[j * k + kk], s));
+                    assert_eq!(c[i * n + j].to_bits(), want.to_bits(), "({m}, {n}, {k}) at ({i}, {j})");
+                }
+            }
+            let mut t = vec![0.0; m * n];
+            let columns: Vec<f32> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
+            transposed_product(&mut t, &columns, m, &Panels::rows(&(0..k * n).map(|i| w[(i % n) * k + i / n]).collect::<Vec<_>>(), k, n));
+            for i in 0..m {
+                for j in 0..n {
+                    let want = (0..k).fold(0.0f32, |s, kk| a[i * k + kk].mul_add(w[j * k + kk], s));
+                    assert_eq!(t[i * n + j].to_bits(), want.to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let (m, n, k) = (29, 75, 41);
+        let (a, w) = (numbers(m * k, 3), numbers(n * k, 4));
+        let panels = Panels::transposed(&w, n, k);
+        let mut best = vec![0.0; m * n];
+        product(&mut best, n, &a, k, 1, m, &panels, Start::Zero);
+        let mut plain = vec![0.0; m * n];
+        let job = Job {
+            c: plain.as_mut_ptr(),
+            c_stride: n,
+            a: a.as_ptr(),
+            row_stride: k,
+            k_stride: 1,
+            m,
+            b: panels.data.as_ptr(),
+            k,
+            n,
+            width: panels.width,
+            accumulate: false,
+        };
+        // SAFETY: the same sizes as the checked call above.
+        unsafe { run::<Portable, 4, 4>(&job) };
+        assert_eq!(best, plain);
+    }
+
+    #[test]
+    #[should_panic(expected = "too short")]
+    fn short_slices_are_refused() {
+        product(&mut [0.0; 3], 2, &[0.0; 4], 2, 1, 2, &Panels::rows(&[0.0; 4], 2, 2), Start::Zero);
+    }
+}

@@ -1,0 +1,119 @@
+//! What a step leaves behind.
+
+use super::Recipe;
+use serde::{Deserialize, Serialize};
+
+/// One step: everything that [`super::State::apply`] needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// The loss that the step saw: the mean over its probes, or the clean loss of its batch.
+    pub loss: f32,
+    /// The learning rate of the step.
+    pub rate: f32,
+    /// Losses that were not finite.
+    pub non_finite: u64,
+    /// What moves the params.
+    pub update: Update,
+}
+
+/// What moves the params.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// `2^exponent · Σᵢ coefficients[i] · zᵢ`, `zᵢ` being the noise of member `i` at this step: complete in itself.
+    Probes {
+        /// The power of two that all coefficients are multiplied by.
+        exponent: i8,
+        /// One integer per direction.
+        coefficients: Vec<i16>,
+    },
+    /// One direction per tensor, from activations and data; not kept in the ledger.
+    Direction(Vec<Option<Vec<f32>>>),
+}
+
+/// An [`Entry`] as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// The loss that the step saw.
+    pub loss: f32,
+    /// The learning rate of the step.
+    pub rate: f32,
+    /// Losses that were not finite.
+    pub non_finite: u64,
+    /// What is kept of the update.
+    pub update: UpdateRecord,
+}
+
+/// What the ledger keeps of an [`Update`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum UpdateRecord {
+    /// The whole of it.
+    Probes {
+        /// The power of two that all coefficients are multiplied by.
+        exponent: i8,
+        /// One integer per direction.
+        coefficients: Vec<i16>,
+    },
+    /// To be run again from params and data; every few steps with the digest of the params after it.
+    Rerun {
+        /// The digest of the params after the step.
+        digest: Option<[u8; 32]>,
+    },
+}
+
+impl Entry {
+    /// What the ledger keeps; `digest` is that of the params after the step, where one is due.
+    pub fn record(&self, digest: Option<[u8; 32]>) -> Record {
+        let update = match &self.update {
+            Update::Probes { exponent, coefficients } => {
+                UpdateRecord::Probes { exponent: *exponent, coefficients: coefficients.clone() }
+            }
+            Update::Direction(_) => UpdateRecord::Rerun { digest },
+        };
+        Record { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update }
+    }
+}
+
+impl Record {
+    /// The entry, if the record is complete in itself.
+    pub fn entry(&self) -> Option<Entry> {
+        let UpdateRecord::Probes { exponent, coefficients } = &self.update else { return None };
+        let update = Update::Probes { exponent: *exponent, coefficients: coefficients.clone() };
+        Some(Entry { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update })
+    }
+}
+
+/// The first record of every ledger: what the run is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The seed that all noise follows from.
+    pub seed: u64,
+    /// The budget in steps.
+    pub steps: u64,
+    /// Always "minimize": losses are lower-is-better.
+    pub goal: String,
+    /// The method's name.
+    pub method: String,
+    /// How entries become steps.
+    pub recipe: Recipe,
+    /// BLAKE3 of the spec as run.
+    pub spec: [u8; 32],
+    /// Digest of the training data.
+    pub data: [u8; 32],
+    /// Digest of the base params.
+    pub base: [u8; 32],
+    /// Names and shapes of the params, in order.
+    pub tensors: Vec<TensorHeader>,
+}
+
+/// Name and shape of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorHeader {
+    /// The name.
+    pub name: String,
+    /// The shape, outermost first.
+    pub shape: Vec<u64>,
+}

@@ -1,0 +1,9 @@
+//! The ledger: base params + entries = trained params, bit for bit.
+
+mod entry;
+mod file;
+mod state;
+
+pub use entry::{Entry, Header, Record, TensorHeader, Update, UpdateRecord};
+pub use file::{FORMAT_VERSION, Ledger, Reading, read};
+pub use state::{Optimizer, Recipe, Scaling, State};

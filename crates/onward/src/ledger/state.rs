@@ -1,0 +1,228 @@
+//! Params, the optimizer's memory, and the only way that either changes.
+
+use super::{Entry, Update};
+use crate::model::{TensorKeys, WeightSpace};
+use crate::noise::RunKey;
+use crate::params::{Params, Tensor};
+use crate::space::add_probes;
+use crate::{Error, ErrorKind, Result};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Whether directions are rescaled per weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scaling {
+    /// Not at all.
+    #[default]
+    None,
+    /// By the root of the mean squared direction (Kingma and Ba 2015, arXiv 1412.6980; β₂ = 0.99, ε = 1e-8).
+    Adam,
+}
+
+/// How directions become steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Optimizer {
+    /// The share of the last step that is kept, in `0..1` (Adam: β₁).
+    pub momentum: f32,
+    /// Whether directions are rescaled per weight.
+    pub scaling: Scaling,
+}
+
+/// What an entry means: fixed for a run, kept in the ledger's header.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Where probes act; `None` for activation space.
+    pub space: Option<WeightSpace>,
+    /// How directions become steps.
+    pub optimizer: Optimizer,
+}
+
+/// β₂ and ε of Adam-like scaling.
+const SQUARES_DECAY: f32 = 0.99;
+const ADAM_EPSILON: f32 = 1e-8;
+/// Elements that one task updates.
+const ELEMENTS: usize = 1 << 14;
+
+/// Params at a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    key: RunKey,
+    recipe: Recipe,
+    params: Params,
+    momentum: Vec<Vec<f32>>,
+    squares: Vec<Vec<f32>>,
+    step: u64,
+}
+
+impl State {
+    /// The state before the first step.
+    pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Self {
+        let zeros = |needed: bool| -> Vec<Vec<f32>> {
+            if needed { params.tensors().iter().map(|t| vec![0.0; t.data.len()]).collect() } else { Vec::new() }
+        };
+        let adam = recipe.optimizer.scaling == Scaling::Adam;
+        let (momentum, squares) = (zeros(adam || recipe.optimizer.momentum > 0.0), zeros(adam));
+        Self { key, recipe, params, momentum, squares, step: 0 }
+    }
+
+    /// The params.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Steps applied so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// How entries become steps.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Applies one entry: the only way that params change. Without scaling the direction includes the learning rate, and
+    /// `w + 2^e · Σ c·z` has one rounding; all other operations are element-wise and correctly rounded, so the same entries
+    /// give the same bits everywhere.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ledger`] if the entry is for another step or does not fit the recipe; the state is then unchanged.
+    pub fn apply(&mut self, entry: &Entry) -> Result<()> {
+        let place = || format!("entry for step {}", entry.step);
+        if entry.step != self.step {
+            return Err(Error::expected(ErrorKind::Ledger, place(), format!("step {}", self.step), entry.step));
+        }
+        match (&entry.update, self.recipe.space) {
+            (Update::Probes { exponent, coefficients }, Some(space)) => {
+                let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
+                for index in 0..self.params.tensors().len() {
+                    let direction = self.direction(index, space, *exponent, &coefficients);
+                    self.update(index, &direction, entry.rate);
+                }
+            }
+            (Update::Direction(directions), None) => {
+                let fits = directions.len() == self.params.tensors().len()
+                    && directions.iter().zip(self.params.tensors()).all(|(d, t)| d.as_ref().is_none_or(|d| d.len() == t.data.len()));
+                if !fits {
+                    return Err(Error::expected(ErrorKind::Ledger, place(), "one direction per tensor", "other shapes"));
+                }
+                for (index, direction) in directions.iter().enumerate() {
+                    if let Some(direction) = direction {
+                        self.update(index, direction, entry.rate);
+                    }
+                }
+            }
+            _ => return Err(Error::expected(ErrorKind::Ledger, place(), "an update of the run's own kind", "another kind")),
+        }
+        self.step += 1;
+        Ok(())
+    }
+
+    /// `2^exponent · Σ c·z` for one tensor at the current step.
+    fn direction(&self, index: usize, space: WeightSpace, exponent: i8, coefficients: &[f32]) -> Vec<f32> {
+        let t = &self.params.tensors()[index];
+        let mut sum = vec![0.0; t.data.len()];
+        add_probes(&mut sum, &t.shape, &TensorKeys::new(&self.key, &t.name), space, self.step as u32, 0, coefficients);
+        let scale = space.scale(t.matrix().is_some()) * power_of_two(exponent);
+        sum.par_chunks_mut(ELEMENTS).for_each(|part| part.iter_mut().for_each(|v| *v *= scale));
+        sum
+    }
+
+    fn update(&mut self, index: usize, direction: &[f32], rate: f32) {
+        let beta = self.recipe.optimizer.momentum;
+        let w = self.params.data_mut(index).par_chunks_mut(ELEMENTS).zip(direction.par_chunks(ELEMENTS));
+        match self.recipe.optimizer.scaling {
+            Scaling::None if beta == 0.0 => {
+                w.for_each(|(w, d)| w.iter_mut().zip(d).for_each(|(w, d)| *w += *d));
+            }
+            Scaling::None => {
+                w.zip(self.momentum[index].par_chunks_mut(ELEMENTS)).for_each(|((w, d), m)| {
+                    for ((w, d), m) in w.iter_mut().zip(d).zip(m) {
+                        *m = beta * *m + *d;
+                        *w += *m;
+                    }
+                });
+            }
+            Scaling::Adam => {
+                let left = |decay: f32| (1.0 - power(f64::from(decay), self.step + 1)) as f32;
+                let (m_left, v_left) = (left(beta), left(SQUARES_DECAY));
+                let moments = self.momentum[index].par_chunks_mut(ELEMENTS).zip(self.squares[index].par_chunks_mut(ELEMENTS));
+                w.zip(moments).for_each(|((w, d), (m, v))| {
+                    for (((w, d), m), v) in w.iter_mut().zip(d).zip(m).zip(v) {
+                        *m = beta * *m + (1.0 - beta) * *d;
+                        *v = SQUARES_DECAY * *v + (1.0 - SQUARES_DECAY) * (*d * *d);
+                        *w += rate * (*m / m_left) / ((*v / v_left).sqrt() + ADAM_EPSILON);
+                    }
+                });
+            }
+        }
+    }
+
+    /// The bytes of a snapshot: params, the optimizer's memory and the step, as a safetensors file.
+    ///
+    /// # Errors
+    /// As for [`Params::to_safetensors`].
+    pub fn to_snapshot(&self) -> Result<Vec<u8>> {
+        let memory = |prefix: &str, all: &[Vec<f32>]| -> Vec<Tensor> {
+            let named = self.params.tensors().iter().zip(all);
+            named.map(|(t, d)| Tensor { name: format!("{prefix}/{}", t.name), shape: t.shape.clone(), data: d.clone() }).collect()
+        };
+        let mut extra = memory("momentum", &self.momentum);
+        extra.extend(memory("squares", &self.squares));
+        extra.push(Tensor { name: "step".into(), shape: vec![2], data: split(self.step) });
+        self.params.to_safetensors(&extra, &[])
+    }
+
+    /// Goes to the state that a snapshot holds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if the bytes are no snapshot of a run with these params; the state is then unchanged.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut tensors = Params::tensors_from_safetensors(bytes)?;
+        let mut take = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
+            let at = tensors.iter().position(|t| t.name == name && t.shape == shape);
+            let at = at.ok_or_else(|| Error::expected(ErrorKind::Model, "snapshot", format!("tensor {name} of {shape:?}"), "none"))?;
+            Ok(tensors.swap_remove(at).data)
+        };
+        let mut next = self.clone();
+        for index in 0..self.params.tensors().len() {
+            let t = &self.params.tensors()[index];
+            next.params.data_mut(index).copy_from_slice(&take(&t.name, &t.shape)?);
+            if let Some(m) = next.momentum.get_mut(index) {
+                *m = take(&format!("momentum/{}", t.name), &t.shape)?;
+            }
+            if let Some(v) = next.squares.get_mut(index) {
+                *v = take(&format!("squares/{}", t.name), &t.shape)?;
+            }
+        }
+        next.step = join(&take("step", &[2])?);
+        *self = next;
+        Ok(())
+    }
+}
+
+/// A step as two numbers that f32 holds exactly (below 2⁴⁴).
+fn split(step: u64) -> Vec<f32> {
+    vec![(step >> 22) as f32, (step & 0x3f_ffff) as f32]
+}
+
+fn join(parts: &[f32]) -> u64 {
+    ((parts[0] as u64) << 22) | parts[1] as u64
+}
+
+fn power_of_two(exponent: i8) -> f32 {
+    f32::from_bits(((127 + i32::from(exponent)).clamp(1, 254) as u32) << 23)
+}
+
+/// `base^n` by repeated squaring: the same bits everywhere.
+fn power(mut base: f64, mut n: u64) -> f64 {
+    let mut result = 1.0;
+    while n > 0 {
+        if n & 1 == 1 {
+            result *= base;
+        }
+        base *= base;
+        n >>= 1;
+    }
+    result
+}

@@ -1,0 +1,159 @@
+//! Activations: rows of numbers on their way through a model.
+
+use rayon::prelude::*;
+
+/// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Act {
+    /// Rows.
+    pub rows: usize,
+    /// `[height, width, channels]`; `[1, 1, n]` for plain vectors.
+    pub shape: [usize; 3],
+    /// `rows × height × width × channels` numbers.
+    pub data: Vec<f32>,
+    /// A tensor that travels along until a later stage adds it (a residual connection).
+    pub carried: Option<Box<Act>>,
+    /// The trace's links that this activation is a linear function of.
+    pub(crate) links: Vec<usize>,
+}
+
+/// Numbers per piece of element-wise work; pieces are the same for any number of threads.
+const PIECE: usize = 1 << 15;
+
+impl Act {
+    /// Rows of the given shape.
+    ///
+    /// # Panics
+    /// If `data` does not hold `rows` rows: a bug in the caller.
+    pub fn new(rows: usize, shape: [usize; 3], data: Vec<f32>) -> Self {
+        assert_eq!(data.len(), rows * shape.iter().product::<usize>(), "{rows} rows of {shape:?}");
+        Self { rows, shape, data, carried: None, links: Vec::new() }
+    }
+
+    /// Numbers per row.
+    pub fn width(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Positions per row: what a layer over channels sees as separate vectors.
+    pub fn points(&self) -> usize {
+        self.shape[0] * self.shape[1]
+    }
+
+    /// Numbers per position.
+    pub fn channels(&self) -> usize {
+        self.shape[2]
+    }
+
+    /// One row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.width()..][..self.width()]
+    }
+
+    /// Rows `from..to` with what they carry, copied.
+    #[must_use]
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        let w = self.width();
+        let mut part = Self::new(to - from, self.shape, self.data[from * w..to * w].to_vec());
+        part.carried = self.carried.as_ref().map(|c| Box::new(c.slice(from, to)));
+        part
+    }
+
+    /// All rows, `times` over, with what they carry.
+    #[must_use]
+    pub fn repeat(&self, times: usize) -> Self {
+        let mut all = Self::new(self.rows * times, self.shape, self.data.repeat(times));
+        all.carried = self.carried.as_ref().map(|c| Box::new(c.repeat(times)));
+        all
+    }
+
+    /// Every number through `f`. The result ends no linear map: a stage cannot end with it.
+    #[must_use]
+    pub fn map(mut self, f: impl Fn(f32) -> f32 + Sync) -> Self {
+        self.links.clear();
+        self.data.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|v| *v = f(*v)));
+        self
+    }
+
+    /// The row as one vector.
+    #[must_use]
+    pub fn flatten(mut self) -> Self {
+        self.shape = [1, 1, self.width()];
+        self
+    }
+
+    /// 2×2 pooling with stride 2; an odd last row or column is left out.
+    #[must_use]
+    pub fn max_pool(&self) -> Self {
+        self.pool(|a, b, c, d| a.max(b).max(c.max(d)))
+    }
+
+    pub(crate) fn average_pool(&self) -> Self {
+        self.pool(|a, b, c, d| ((a + b) + (c + d)) * 0.25)
+    }
+
+    fn pool(&self, f: impl Fn(f32, f32, f32, f32) -> f32 + Sync) -> Self {
+        let [h, w, c] = self.shape;
+        let shape = [h / 2, w / 2, c];
+        let mut data = vec![0.0; self.rows * shape.iter().product::<usize>()];
+        let work = |(out, image): (&mut [f32], &[f32])| {
+            for (i, line) in out.chunks_exact_mut(shape[1] * c).enumerate() {
+                let (top, bottom) = (&image[2 * i * w * c..], &image[(2 * i + 1) * w * c..]);
+                for (x, pixel) in line.chunks_exact_mut(c).enumerate() {
+                    let (l, r) = (2 * x * c, (2 * x + 1) * c);
+                    for (k, o) in pixel.iter_mut().enumerate() {
+                        *o = f(top[l + k], top[r + k], bottom[l + k], bottom[r + k]);
+                    }
+                }
+            }
+        };
+        if !data.is_empty() {
+            let (out_width, in_width) = (shape.iter().product::<usize>(), h * w * c);
+            data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width)).with_min_len(16).for_each(work);
+        }
+        Self { rows: self.rows, shape, data, carried: self.carried.clone(), links: Vec::new() }
+    }
+
+    /// One number per channel: the mean over all positions.
+    #[must_use]
+    pub fn global_average(&self) -> Self {
+        let scale = 1.0 / self.points() as f32;
+        self.global(0.0, |a, b| a + b).map(|v| v * scale)
+    }
+
+    /// One number per channel: the largest over all positions.
+    #[must_use]
+    pub fn global_max(&self) -> Self {
+        self.global(f32::NEG_INFINITY, f32::max)
+    }
+
+    fn global(&self, start: f32, f: impl Fn(f32, f32) -> f32) -> Self {
+        let c = self.channels();
+        let mut data = vec![start; self.rows * c];
+        for (out, row) in data.chunks_exact_mut(c).zip(self.data.chunks_exact(self.width())) {
+            for pixel in row.chunks_exact(c) {
+                out.iter_mut().zip(pixel).for_each(|(o, v)| *o = f(*o, *v));
+            }
+        }
+        Self { rows: self.rows, shape: [1, 1, c], data, carried: None, links: Vec::new() }
+    }
+
+    /// The sum; where one side has fewer rows, they repeat (one clean row for all members).
+    ///
+    /// # Panics
+    /// If shapes differ: a bug in the model.
+    #[must_use]
+    pub fn add(mut self, other: &Self) -> Self {
+        if other.rows > self.rows {
+            return other.clone().add(&self);
+        }
+        assert_eq!(self.shape, other.shape, "a sum of different shapes");
+        assert_eq!(self.rows % other.rows.max(1), 0, "a sum of {} and {} rows", self.rows, other.rows);
+        let part = other.data.len().max(1);
+        for block in self.data.chunks_exact_mut(part) {
+            block.iter_mut().zip(&other.data).for_each(|(a, b)| *a += *b);
+        }
+        self.links.extend(&other.links);
+        self
+    }
+}

@@ -1,0 +1,280 @@
+//! The models that specs can name: multilayer perceptrons and chains of 3×3 convolutions.
+
+use super::{Act, Context, Model};
+use crate::kernel::{gelu, tanh};
+use crate::params::{Init, TensorSpec};
+use crate::{Error, ErrorKind, Result};
+
+/// What stands between two linear maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// The Gaussian error linear unit, tanh form.
+    Gelu,
+    /// -1 below zero, +1 from zero on.
+    Sign,
+    /// 0 below zero, 1 from zero on.
+    Step,
+}
+
+impl Activation {
+    /// Every number through the function.
+    #[must_use]
+    pub fn apply(self, x: Act) -> Act {
+        match self {
+            Self::Relu => x.map(|v| if v > 0.0 { v } else { 0.0 }),
+            Self::Tanh => x.map(tanh),
+            Self::Gelu => x.map(gelu),
+            Self::Sign => x.map(|v| if v < 0.0 { -1.0 } else { 1.0 }),
+            Self::Step => x.map(|v| if v < 0.0 { 0.0 } else { 1.0 }),
+        }
+    }
+}
+
+fn weight(layer: &str, shape: Vec<usize>) -> TensorSpec {
+    let fan_in = shape[1..].iter().product();
+    TensorSpec { name: format!("{layer}.weight"), shape, init: Init::He { fan_in } }
+}
+
+fn vector(name: String, n: usize, value: f32) -> TensorSpec {
+    TensorSpec { name, shape: vec![n], init: Init::Constant(value) }
+}
+
+/// A multilayer perceptron: `fc1`, `fc2`, … with an activation between them.
+#[derive(Clone, Debug)]
+pub struct Mlp {
+    /// Input width, hidden widths, output width.
+    widths: Vec<usize>,
+    names: Vec<String>,
+    activation: Activation,
+}
+
+impl Mlp {
+    /// Widths from the input to the output.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if a width is zero or there are fewer than two.
+    pub fn new(widths: &[usize], activation: Activation) -> Result<Self> {
+        if widths.len() < 2 || widths.contains(&0) {
+            return Err(Error::expected(ErrorKind::Spec, "model", "two or more widths of at least 1", format!("{widths:?}")));
+        }
+        let names = (1..widths.len()).map(|i| format!("fc{i}")).collect();
+        Ok(Self { widths: widths.to_vec(), names, activation })
+    }
+}
+
+impl Model for Mlp {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        let layers = self.names.iter().zip(self.widths.windows(2));
+        layers.flat_map(|(name, w)| [weight(name, vec![w[1], w[0]]), vector(format!("{name}.bias"), w[1], 0.0)]).collect()
+    }
+
+    fn stages(&self) -> usize {
+        self.names.len()
+    }
+
+    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        let x = if stage == 0 { x.flatten() } else { self.activation.apply(x) };
+        cx.linear(&self.names[stage], &x)
+    }
+
+    fn flops(&self, stage: usize) -> u64 {
+        2 * (self.widths[stage] * self.widths[stage + 1]) as u64
+    }
+}
+
+/// How a convolutional net's last feature map becomes a vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GlobalPool {
+    /// The mean of each channel.
+    #[default]
+    Average,
+    /// The largest value of each channel.
+    Max,
+    /// All positions side by side.
+    None,
+}
+
+/// A chain of 3×3 convolutions `conv1`, `conv2`, … (each with its `norm`), then `fc`.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    /// `[height, width, channels]` of the input.
+    pub input: [usize; 3],
+    /// Output channels of each convolution.
+    pub channels: Vec<usize>,
+    /// Convolutions (counted from 0) followed by a 2×2 average pool.
+    pub average_pool_after: Vec<usize>,
+    /// Convolutions followed by a 2×2 max pool (after the activation).
+    pub max_pool_after: Vec<usize>,
+    /// Whether each convolution is followed by batch normalisation.
+    pub batch_norm: bool,
+    /// Whether convolutions and `fc` have biases.
+    pub bias: bool,
+    /// For each convolution, the earlier one whose output is added to its own; empty for none at all.
+    pub residual: Vec<Option<usize>>,
+    /// What stands between two layers.
+    pub activation: Activation,
+    /// What comes before `fc`.
+    pub global_pool: GlobalPool,
+    /// Numbers that the net answers with.
+    pub outputs: usize,
+}
+
+impl Conv {
+    /// Checks that the parts fit together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] saying which part does not fit.
+    pub fn checked(self) -> Result<Self> {
+        let bad = |place: &str, expected: String, found: String| Err(Error::expected(ErrorKind::Spec, place, expected, found));
+        let layers = self.channels.len();
+        if layers == 0 || self.channels.contains(&0) {
+            return bad("model.channels", "one or more positive numbers".into(), format!("{:?}", self.channels));
+        }
+        if let Some(i) = self.average_pool_after.iter().chain(&self.max_pool_after).find(|i| **i >= layers) {
+            return bad("model.pool_after", format!("layers in 0..{layers}"), i.to_string());
+        }
+        if !self.residual.is_empty() && self.residual.len() != layers {
+            return bad("model.residual", format!("one entry for each of {layers} convolutions"), self.residual.len().to_string());
+        }
+        let [h, w, _] = self.shape_after(layers - 1);
+        if h == 0 || w == 0 {
+            return bad("model", "at least one pixel left after pooling".into(), format!("{h} × {w}"));
+        }
+        let mut open: Option<usize> = None;
+        for (layer, source) in self.residual.iter().enumerate() {
+            let Some(source) = *source else { continue };
+            let overlaps = open.is_some_and(|end| source < end);
+            if source >= layer || overlaps || self.shape_after(source)[..2] != self.shape_after(layer)[..2] {
+                let expected = "an earlier convolution of the same size, not inside another residual";
+                return bad("model.residual", format!("for layer {layer} {expected}"), source.to_string());
+            }
+            open = Some(layer);
+        }
+        Ok(self)
+    }
+
+    /// The shape of the input of convolution `layer`'s successor: after its pools.
+    fn shape_after(&self, layer: usize) -> [usize; 3] {
+        let pools = |list: &[usize]| list.iter().filter(|i| **i <= layer).count();
+        let shift = pools(&self.average_pool_after) + pools(&self.max_pool_after);
+        [self.input[0] >> shift, self.input[1] >> shift, self.channels[layer]]
+    }
+
+    fn shape_into(&self, layer: usize) -> [usize; 3] {
+        if layer == 0 { self.input } else { self.shape_after(layer - 1) }
+    }
+
+    fn source(&self, layer: usize) -> Option<usize> {
+        self.residual.get(layer).copied().flatten()
+    }
+
+    fn fc_inputs(&self) -> usize {
+        let [h, w, c] = self.shape_after(self.channels.len() - 1);
+        if self.global_pool == GlobalPool::None { h * w * c } else { c }
+    }
+
+    fn needs_shortcut(&self, layer: usize) -> bool {
+        self.source(layer).is_some_and(|s| self.channels[s] != self.channels[layer])
+    }
+
+    fn norm(&self, cx: &mut Context<'_>, layer: &str, x: Act) -> Act {
+        if self.batch_norm { cx.batch_norm(layer, x) } else { x }
+    }
+
+    fn convolution(&self, layer: usize, cx: &mut Context<'_>, mut x: Act) -> Act {
+        let mut carried = x.carried.take();
+        if layer > 0 && self.residual.contains(&Some(layer - 1)) {
+            carried = Some(Box::new(Act { carried: None, links: Vec::new(), ..x.clone() }));
+        }
+        if layer > 0 {
+            x = self.activation.apply(x);
+            if self.max_pool_after.contains(&(layer - 1)) {
+                x = x.max_pool();
+            }
+        }
+        let mut y = cx.conv3x3(&format!("conv{}", layer + 1), &x);
+        if self.average_pool_after.contains(&layer) {
+            y = cx.average_pool(&y);
+        }
+        y = self.norm(cx, &format!("norm{}", layer + 1), y);
+        if self.source(layer).is_some()
+            && let Some(source) = carried.take()
+        {
+            let shortcut = if self.needs_shortcut(layer) {
+                let name = format!("shortcut{}", layer + 1);
+                let s = cx.linear(&name, &source);
+                self.norm(cx, &format!("{name}norm"), s)
+            } else {
+                *source
+            };
+            y = y.add(&shortcut);
+        }
+        y.carried = carried;
+        y
+    }
+}
+
+impl Model for Conv {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        let mut all = Vec::new();
+        let mut layer = |name: String, norm: String, shape: Vec<usize>| {
+            let n = shape[0];
+            all.push(weight(&name, shape));
+            if self.bias {
+                all.push(vector(format!("{name}.bias"), n, 0.0));
+            }
+            if self.batch_norm {
+                all.push(vector(format!("{norm}.weight"), n, 1.0));
+                all.push(vector(format!("{norm}.bias"), n, 0.0));
+            }
+        };
+        for (i, n) in self.channels.iter().enumerate() {
+            layer(format!("conv{}", i + 1), format!("norm{}", i + 1), vec![*n, 3, 3, self.shape_into(i)[2]]);
+            if self.needs_shortcut(i) {
+                let from = self.source(i).map_or(0, |s| self.channels[s]);
+                layer(format!("shortcut{}", i + 1), format!("shortcut{}norm", i + 1), vec![*n, from]);
+            }
+        }
+        all.push(weight("fc", vec![self.outputs, self.fc_inputs()]));
+        if self.bias {
+            all.push(vector("fc.bias".into(), self.outputs, 0.0));
+        }
+        all
+    }
+
+    fn stages(&self) -> usize {
+        self.channels.len() + 1
+    }
+
+    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        if stage < self.channels.len() {
+            return self.convolution(stage, cx, x);
+        }
+        let mut x = self.activation.apply(x);
+        if self.max_pool_after.contains(&(stage - 1)) {
+            x = x.max_pool();
+        }
+        let x = match self.global_pool {
+            GlobalPool::Average => x.global_average(),
+            GlobalPool::Max => x.global_max(),
+            GlobalPool::None => x.flatten(),
+        };
+        cx.linear("fc", &x)
+    }
+
+    fn flops(&self, stage: usize) -> u64 {
+        if stage == self.channels.len() {
+            return 2 * (self.fc_inputs() * self.outputs) as u64;
+        }
+        let [h, w, c] = self.shape_into(stage);
+        let shortcut = if self.needs_shortcut(stage) { self.source(stage).map_or(0, |s| self.channels[s]) } else { 0 };
+        2 * (h * w * self.channels[stage] * (9 * c + shortcut)) as u64
+    }
+}

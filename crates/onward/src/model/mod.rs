@@ -1,0 +1,32 @@
+//! Models: plain forward code over a [`Context`], cut into stages.
+//!
+//! A stage ends with a linear map (a product, a convolution, pooling, a normalisation, or a sum of such): its output is
+//! where activation-space probes act, and the next stage begins with the non-linearity. So any suffix of a model can be
+//! run from a stage's cached output.
+
+mod act;
+mod chain;
+mod context;
+
+pub use act::Act;
+pub use chain::{Activation, Conv, GlobalPool, Mlp};
+pub use context::{After, Context, Link, LinkKind, Member, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights};
+
+use crate::params::TensorSpec;
+
+/// A model as a chain of stages.
+pub trait Model: Send + Sync {
+    /// The tensors that the stages ask the context for.
+    fn tensors(&self) -> Vec<TensorSpec>;
+    /// How many stages there are.
+    fn stages(&self) -> usize;
+    /// Stage `stage` on the rows `x`: the model's input for stage 0, else the output of the stage before.
+    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act;
+    /// Floating-point operations of one row through one stage (a multiply-add counts as two).
+    fn flops(&self, stage: usize) -> u64;
+
+    /// All stages from `first` on.
+    fn forward_from(&self, first: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        (first..self.stages()).fold(x, |x, stage| self.stage(stage, cx, x))
+    }
+}

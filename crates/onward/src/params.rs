@@ -1,0 +1,239 @@
+//! Params: a model's named, shaped tensors, with a digest and safetensors in and out.
+
+use crate::noise::{Family, Role, RunKey};
+use crate::{Error, ErrorKind, Result};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// How a tensor begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// All the same value.
+    Constant(f32),
+    /// Normal with standard deviation `√(2 / fan_in)` (He et al. 2015, arXiv 1502.01852).
+    He {
+        /// Inputs of one output.
+        fan_in: usize,
+    },
+}
+
+/// A tensor that a model asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    /// Its name, such as `fc1.weight`.
+    pub name: String,
+    /// Its shape, outermost first: `(out, in)` for a matrix, `(out, 3, 3, in)` for a convolution.
+    pub shape: Vec<usize>,
+    /// How it begins.
+    pub init: Init,
+}
+
+/// A named, shaped tensor of f32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, the last axis fastest.
+    pub data: Vec<f32>,
+}
+
+impl Tensor {
+    /// A matrix's `(rows, columns)`, the first axis against all others; `None` for vectors.
+    pub fn matrix(&self) -> Option<(usize, usize)> {
+        matrix_shape(&self.shape)
+    }
+}
+
+/// `(rows, columns)` of a shape of two or more axes: the first against the rest.
+pub(crate) fn matrix_shape(shape: &[usize]) -> Option<(usize, usize)> {
+    (shape.len() >= 2).then(|| (shape[0], shape[1..].iter().product()))
+}
+
+/// The params of a model, in the model's own order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Params {
+    tensors: Vec<Tensor>,
+}
+
+impl Params {
+    /// The initial params that `specs` and a run key determine.
+    pub fn init(specs: &[TensorSpec], key: &RunKey) -> Self {
+        let tensors = specs
+            .iter()
+            .map(|spec| {
+                let mut data = vec![0.0; spec.shape.iter().product()];
+                match spec.init {
+                    Init::Constant(value) => data.fill(value),
+                    Init::He { fan_in } => {
+                        let std = (2.0 / fan_in.max(1) as f32).sqrt();
+                        key.tensor(Role::Init, &spec.name).at(0, 0).add_to(Family::Normal, 0, std, &mut data);
+                    }
+                }
+                Tensor { name: spec.name.clone(), shape: spec.shape.clone(), data }
+            })
+            .collect();
+        Self { tensors }
+    }
+
+    /// Params from tensors, in the given order.
+    pub fn from_tensors(tensors: Vec<Tensor>) -> Self {
+        Self { tensors }
+    }
+
+    /// All tensors.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The numbers of tensor `index`. Training changes params through [`crate::ledger::State::apply`] alone.
+    pub(crate) fn data_mut(&mut self, index: usize) -> &mut [f32] {
+        &mut self.tensors[index].data
+    }
+
+    /// Where the tensor `{layer}.{part}` stands.
+    pub fn find(&self, layer: &str, part: &str) -> Option<usize> {
+        self.tensors.iter().position(|t| {
+            t.name.strip_prefix(layer).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == part)
+        })
+    }
+
+    /// How many numbers there are in all.
+    pub fn count(&self) -> usize {
+        self.tensors.iter().map(|t| t.data.len()).sum()
+    }
+
+    /// BLAKE3 over names, types, shapes and bytes, in order.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new_derive_key("onward 2026 params v1");
+        let mut bytes = Vec::new();
+        for t in &self.tensors {
+            hash.update(&(t.name.len() as u64).to_le_bytes()).update(t.name.as_bytes()).update(b"F32");
+            hash.update(&(t.shape.len() as u64).to_le_bytes());
+            for n in &t.shape {
+                hash.update(&(*n as u64).to_le_bytes());
+            }
+            bytes.clear();
+            bytes.extend(t.data.iter().flat_map(|v| v.to_le_bytes()));
+            hash.update(&bytes);
+        }
+        *hash.finalize().as_bytes()
+    }
+
+    /// The bytes of a safetensors file with these tensors and `extra` ones (such as running statistics, which are not params).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if a shape and its data disagree.
+    pub fn to_safetensors(&self, extra: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
+        let bytes: Vec<(&Tensor, Vec<u8>)> =
+            self.tensors.iter().chain(extra).map(|t| (t, t.data.iter().flat_map(|v| v.to_le_bytes()).collect())).collect();
+        let views = bytes
+            .iter()
+            .map(|(t, b)| Ok((t.name.as_str(), TensorView::new(Dtype::F32, t.shape.clone(), b).map_err(|e| broken(&e))?)))
+            .collect::<Result<Vec<_>>>()?;
+        let metadata: HashMap<String, String> = metadata.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        safetensors::serialize(views, Some(metadata)).map_err(|e| broken(&e))
+    }
+
+    /// All tensors of a safetensors file, sorted by name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if the bytes are no sound safetensors file or a tensor is not of f32.
+    pub fn tensors_from_safetensors(bytes: &[u8]) -> Result<Vec<Tensor>> {
+        let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
+        let mut tensors = Vec::new();
+        for (name, view) in file.iter() {
+            if view.dtype() != Dtype::F32 {
+                return Err(Error::expected(ErrorKind::Model, format!("tensor {name}"), "type F32", format!("{:?}", view.dtype())));
+            }
+            let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            tensors.push(Tensor { name: name.to_owned(), shape: view.shape().to_vec(), data });
+        }
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tensors)
+    }
+
+    /// Takes the params that `specs` name out of `tensors`; what is left over is returned beside them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] naming the tensor that is missing or has another shape.
+    pub fn take(specs: &[TensorSpec], mut tensors: Vec<Tensor>) -> Result<(Self, Vec<Tensor>)> {
+        let mut taken = Vec::new();
+        for spec in specs {
+            let Some(at) = tensors.iter().position(|t| t.name == spec.name) else {
+                let found = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
+                return Err(Error::expected(ErrorKind::Model, "model", format!("a tensor named {}", spec.name), found));
+            };
+            let tensor = tensors.swap_remove(at);
+            if tensor.shape != spec.shape {
+                let (want, found) = (format!("shape {:?}", spec.shape), format!("{:?}", tensor.shape));
+                return Err(Error::expected(ErrorKind::Model, format!("tensor {}", spec.name), want, found));
+            }
+            taken.push(tensor);
+        }
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((Self { tensors: taken }, tensors))
+    }
+
+    /// Reads a safetensors file: the params that `specs` name and the other tensors in it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] or [`ErrorKind::Model`], naming the file.
+    pub fn read(path: &Path, specs: &[TensorSpec]) -> Result<(Self, Vec<Tensor>)> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::tensors_from_safetensors(&bytes).and_then(|t| Self::take(specs, t)).map_err(|e| e.in_file(path))
+    }
+}
+
+fn broken(error: &safetensors::SafeTensorError) -> Error {
+    Error::expected(ErrorKind::Model, "model", "a sound safetensors file", format!("one that is not: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specs() -> Vec<TensorSpec> {
+        vec![
+            TensorSpec { name: "fc.weight".into(), shape: vec![2, 3], init: Init::He { fan_in: 3 } },
+            TensorSpec { name: "fc.bias".into(), shape: vec![2], init: Init::Constant(0.5) },
+        ]
+    }
+
+    #[test]
+    fn safetensors_round_trip_keeps_the_digest() {
+        let params = Params::init(&specs(), &RunKey::from_seed(3));
+        let extra = Tensor { name: "norm.mean".into(), shape: vec![1], data: vec![2.0] };
+        let bytes = params.to_safetensors(std::slice::from_ref(&extra), &[("format", "pt".into())]).unwrap();
+        let (back, rest) = Params::take(&specs(), Params::tensors_from_safetensors(&bytes).unwrap()).unwrap();
+        assert_eq!((back.digest(), rest), (params.digest(), vec![extra]));
+        assert_ne!(Params::init(&specs(), &RunKey::from_seed(4)).digest(), params.digest());
+    }
+
+    #[test]
+    fn broken_files_are_named() {
+        let params = Params::init(&specs(), &RunKey::from_seed(3));
+        let good = params.to_safetensors(&[], &[]).unwrap();
+        let read = |bytes: &[u8]| Params::tensors_from_safetensors(bytes).unwrap_err().to_string();
+        assert!(read(&good[..good.len() - 1]).contains("a sound safetensors file"));
+        let mut lying = good.clone();
+        lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(read(&lying).contains("sound"));
+        let header = |json: &str, data: usize| {
+            let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+            bytes.extend_from_slice(json.as_bytes());
+            bytes.resize(bytes.len() + data, 0);
+            bytes
+        };
+        let overlapping = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
+        assert!(read(&header(overlapping, 12)).contains("sound"));
+        let huge = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#;
+        assert!(read(&header(huge, 8)).contains("sound"));
+        let half = r#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
+        assert_eq!(read(&header(half, 4)), "tensor a: expected type F32, found F16");
+        let wrong = Params::take(&[TensorSpec { shape: vec![3, 2], ..specs()[0].clone() }], params.tensors.clone());
+        assert_eq!(wrong.unwrap_err().to_string(), "tensor fc.weight: expected shape [3, 2], found [2, 3]");
+    }
+}

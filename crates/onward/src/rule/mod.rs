@@ -1,0 +1,144 @@
+//! Rules turn losses into steps; a method is a space, a rule and their schedules.
+
+mod population;
+mod relative_activation;
+mod schedule;
+mod shaping;
+mod two_point;
+
+pub use population::{Pairing, Population, Shaping};
+pub use relative_activation::{Order, RelativeActivation};
+pub use schedule::{Anneal, Schedule};
+pub use shaping::{centred_ranks, quantise, z_scores};
+pub use two_point::TwoPoint;
+
+use crate::evaluate::{Batch, Evaluator, Spent};
+use crate::ledger::{Optimizer, Recipe, Scaling, Update};
+use crate::model::{Model, WeightSpace};
+use crate::params::Params;
+use crate::{Error, ErrorKind, Result};
+
+/// What one step of a method gave.
+pub struct Outcome {
+    /// The loss that the step saw.
+    pub loss: f32,
+    /// What moves the params.
+    pub update: Update,
+    /// Losses that were not finite.
+    pub non_finite: u64,
+    /// Signal to noise of the estimate: `c / (1 − c)` for the cosine `c` of two halves' estimates, if there are halves.
+    pub signal_to_noise: Option<f32>,
+}
+
+/// The methods that specs can name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Method {
+    /// Low-rank space, a population of members.
+    Population(Population),
+    /// Dense space, symmetric differences.
+    TwoPoint(TwoPoint),
+    /// Activation space, relative loss per sample.
+    RelativeActivation(RelativeActivation),
+}
+
+impl Method {
+    /// The name in specs and ledgers.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Population(_) => "population",
+            Self::TwoPoint(_) => "two-point",
+            Self::RelativeActivation(_) => "relative-activation",
+        }
+    }
+
+    /// Where probes act; `None` for activation space.
+    pub fn space(&self) -> Option<WeightSpace> {
+        match self {
+            Self::Population(p) => Some(p.space()),
+            Self::TwoPoint(t) => Some(t.space()),
+            Self::RelativeActivation(_) => None,
+        }
+    }
+
+    /// What entries of this method mean.
+    pub fn recipe(&self, optimizer: Optimizer) -> Recipe {
+        Recipe { space: self.space(), optimizer }
+    }
+
+    /// Checks that the method can train this model on batches of `rows`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] saying which key does not fit.
+    pub fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
+        match self {
+            Self::Population(p) => p.check(rows),
+            Self::TwoPoint(_) => Ok(()),
+            Self::RelativeActivation(r) => r.check(model, rows),
+        }
+    }
+
+    /// One step: probes, losses, update. Nothing is changed. With [`Scaling::None`] the update includes `rate`.
+    ///
+    /// # Errors
+    /// Those of the evaluator.
+    pub fn step(
+        &self,
+        evaluator: &dyn Evaluator,
+        params: &Params,
+        batch: &Batch,
+        at: At,
+    ) -> Result<Outcome> {
+        match self {
+            Self::Population(p) => p.run(evaluator, params, batch, at),
+            Self::TwoPoint(t) => t.run(evaluator, params, batch, at),
+            Self::RelativeActivation(r) => r.run(evaluator, params, batch, at),
+        }
+    }
+
+    /// What a step costs.
+    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Spent {
+        match self {
+            Self::Population(p) => p.plan(step).cost(model, rows),
+            Self::TwoPoint(t) => t.plan(step).cost(model, rows),
+            Self::RelativeActivation(r) => r.plan(step).cost(model, rows),
+        }
+    }
+}
+
+/// When a step happens and how far it goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct At {
+    /// The step, counted from 0.
+    pub step: u32,
+    /// The learning rate.
+    pub rate: f32,
+    /// Whether the optimizer rescales: then directions do not include the rate.
+    pub scaling: Scaling,
+}
+
+impl At {
+    /// What directions are multiplied by.
+    fn factor(self) -> f32 {
+        if self.scaling == Scaling::None { self.rate } else { 1.0 }
+    }
+}
+
+/// An error about a key of `[method]`.
+fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
+    Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)
+}
+
+/// `c / (1 − c)` for the cosine `c` between two estimates; 0 where they disagree.
+pub(crate) fn signal_to_noise<'a>(halves: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Option<f32> {
+    let (mut dot, mut a, mut b) = (0f64, 0f64, 0f64);
+    for (x, y) in halves {
+        for (x, y) in x.iter().zip(y) {
+            let (x, y) = (f64::from(*x), f64::from(*y));
+            dot += x * y;
+            a += x * x;
+            b += y * y;
+        }
+    }
+    let cosine = dot / (a * b).sqrt();
+    cosine.is_finite().then(|| (cosine.max(0.0) / (1.0 - cosine).max(1e-6)) as f32)
+}

@@ -1,0 +1,103 @@
+//! Low-rank evolution strategies: a population of members `W + σ·a bᵀ` around one shared `W`.
+//!
+//! EGGROLL (Sarkar et al. 2025, arXiv 2511.16652): `W ← W − η/(Nσ) Σ uᵢ aᵢbᵢᵀ` with shaped losses `uᵢ`; antithetic pairs or
+//! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
+//! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
+
+use super::{At, Outcome, centred_ranks, misfit, quantise, z_scores};
+use crate::Result;
+use crate::evaluate::{Batch, Evaluator, WeightPlan};
+use crate::ledger::Update;
+use crate::model::{Member, WeightSpace};
+use crate::noise::Family;
+use crate::params::Params;
+use serde::{Deserialize, Serialize};
+
+/// How members share directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Each direction with both signs.
+    #[default]
+    Antithetic,
+    /// Each member its own direction; the others' mean loss is its baseline.
+    OneSided,
+}
+
+/// What losses are turned into before they weigh directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shaping {
+    /// Ranks in `[-½, ½]`: blind to the losses' scale and to outliers.
+    #[default]
+    CentredRank,
+    /// Losses less their mean, over their standard deviation.
+    ZScore,
+}
+
+/// The population method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Population {
+    /// The size of the perturbation.
+    pub sigma: f32,
+    /// Evaluations per step.
+    pub members: u32,
+    /// Outer products per matrix.
+    pub rank: u32,
+    /// How members share directions.
+    pub pairing: Pairing,
+    /// What losses are turned into.
+    pub shaping: Shaping,
+    /// The distribution of the factors.
+    pub noise: Family,
+    /// Samples of the batch that a pair (one-sided: a member) sees; 0 for all.
+    pub share: u32,
+}
+
+impl Population {
+    pub(super) fn space(&self) -> WeightSpace {
+        WeightSpace::LowRank { rank: self.rank, noise: self.noise }
+    }
+
+    pub(super) fn check(&self, rows: usize) -> Result<()> {
+        if self.members < 2 || (self.pairing == Pairing::Antithetic && self.members % 2 == 1) {
+            return Err(misfit("members", "an even number of at least 2", self.members));
+        }
+        if self.share > 0 && self.shaping == Shaping::CentredRank {
+            return Err(misfit("shaping", "z-score, since members that see different samples cannot be ranked", "centred-rank"));
+        }
+        if self.share as usize > rows {
+            return Err(misfit("share", format!("at most the batch of {rows}"), self.share));
+        }
+        Ok(())
+    }
+
+    pub(super) fn plan(&self, step: u32) -> WeightPlan {
+        let one = |index, sign| Member { index, sign };
+        let (members, together) = match self.pairing {
+            Pairing::Antithetic => ((0..self.members / 2).flat_map(|i| [one(i, 1.0), one(i, -1.0)]).collect(), 2),
+            Pairing::OneSided => ((0..self.members).map(|i| one(i, 1.0)).collect(), 1),
+        };
+        WeightPlan { step, space: self.space(), sigma: self.sigma, members, together, share: self.share as usize }
+    }
+
+    pub(super) fn run(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
+        let found = evaluator.losses(params, batch, &self.plan(at.step))?;
+        let shaped = match self.shaping {
+            Shaping::CentredRank => centred_ranks(&found.losses),
+            Shaping::ZScore => z_scores(&found.losses),
+        };
+        let n = f64::from(self.members);
+        // One-sided, `(uᵢ − mean of the others) / N` equals `(uᵢ − mean) / (N − 1)`.
+        let (weights, count): (Vec<f64>, f64) = match self.pairing {
+            Pairing::Antithetic => (shaped.chunks_exact(2).map(|u| u[0] - u[1]).collect(), n),
+            Pairing::OneSided => (shaped, n - 1.0),
+        };
+        let factor = -f64::from(at.factor()) / (count * f64::from(self.sigma));
+        let values: Vec<f64> = weights.iter().map(|w| w * factor).collect();
+        let (exponent, coefficients) = quantise(&values, self.space().largest());
+        let loss = (found.losses.iter().map(|l| f64::from(*l)).sum::<f64>() / n) as f32;
+        let update = Update::Probes { exponent, coefficients };
+        Ok(Outcome { loss, update, non_finite: found.non_finite, signal_to_noise: None })
+    }
+}

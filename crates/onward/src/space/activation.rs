@@ -1,0 +1,355 @@
+//! Activation space: each sample is its own experiment at a stage's output.
+//!
+//! Node perturbation with per-sample relative losses (research: Dust, Q Labs 2026; the law `cos = 1/√(1 + (d+1)/K)`):
+//! with `z` the stage's clean output, `ĝ = (1/K) Σₖ (ℓ(z + σaₖ) − ℓ(z − σaₖ))/(2σ) · aₖ`, only later stages being run again.
+//! With the `2^⌈log₂ d⌉` orthogonal directions `aₖ = hₖ ∘ s` (rows of a Hadamard matrix, random signs per sample)
+//! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
+
+use crate::dataset::Targets;
+use crate::kernel::{Panels, Start, product};
+use super::Derivative;
+use crate::model::{Act, Context, Member, Model, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights};
+use crate::noise::{Family, Role, RunKey};
+use crate::objective::{Answers, PerSample};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How the directions of one sample relate to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Directions {
+    /// Rows of a Hadamard matrix with random signs: no direction is looked at twice.
+    #[default]
+    Orthogonal,
+    /// Drawn independently from the noise family.
+    Independent,
+}
+
+/// Where the probes of one layer act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerSpace {
+    /// On the stage's output, per sample.
+    #[default]
+    Activation,
+    /// On the stage's weights, low-rank, each sample with its own noise.
+    LowRank,
+}
+
+/// How one stage is probed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerPlan {
+    /// The stage.
+    pub stage: usize,
+    /// Where.
+    pub space: LayerSpace,
+    /// Antithetic pairs per sample.
+    pub pairs: u32,
+    /// The size of the perturbation.
+    pub sigma: f32,
+}
+
+/// One step's probes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationPlan {
+    /// The step in the noise.
+    pub step: u32,
+    /// The stages to probe.
+    pub layers: Vec<LayerPlan>,
+    /// How directions relate.
+    pub directions: Directions,
+    /// The distribution of independent directions and of low-rank factors.
+    pub noise: Family,
+}
+
+/// Numbers of all rows of one task together: what stays in a core's second-level cache.
+const TASK_NUMBERS: usize = 1 << 17;
+
+/// What all probes of one step share.
+pub(crate) struct Probing<'a> {
+    pub model: &'a dyn Model,
+    pub weights: &'a Weights<'a>,
+    pub objective: &'a dyn PerSample,
+    pub targets: &'a Targets,
+    pub statistics: &'a [Statistics],
+    pub key: &'a RunKey,
+    pub non_finite: &'a AtomicU64,
+}
+
+/// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
+pub fn hadamard(k: usize, out: &mut [f32]) {
+    for (j, o) in out.iter_mut().enumerate() {
+        *o = if (k & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    }
+}
+
+/// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time.
+struct Cut {
+    samples: usize,
+    pairs: usize,
+}
+
+impl Cut {
+    fn new(widest: usize, pairs: usize) -> Self {
+        let fit = (TASK_NUMBERS / widest.max(1) / 2).max(1);
+        if pairs > fit { Self { samples: 1, pairs: fit } } else { Self { samples: fit / pairs, pairs } }
+    }
+}
+
+impl Probing<'_> {
+    /// The losses of `rows`, which answer samples `first..first + count` again and again.
+    fn losses(&self, outputs: &Act, first: usize, count: usize) -> Vec<f32> {
+        let mut losses = vec![0.0; outputs.rows];
+        self.objective.losses(outputs, Answers { targets: self.targets, first, count }, &mut losses);
+        losses
+    }
+
+    /// `(ℓ₊ − ℓ₋)/2` of one pair; a loss that is not finite counts as the worst finite one of its sample (0 if there is none).
+    fn difference(&self, plus: f32, minus: f32, worst: f32) -> f32 {
+        let mut lost = 0;
+        let mut sound = |loss: f32| {
+            if loss.is_finite() {
+                return loss;
+            }
+            lost += 1;
+            worst
+        };
+        let difference = 0.5 * (sound(plus) - sound(minus));
+        if lost > 0 {
+            self.non_finite.fetch_add(lost, Ordering::Relaxed);
+        }
+        difference
+    }
+
+    fn responses(&self, losses: &[f32], count: usize, pairs: usize, scale: f32, out: &mut [f32]) {
+        // Rows stand as [pair][sign][sample].
+        for s in 0..count {
+            let own = || (0..2 * pairs).map(|r| losses[r * count + s]);
+            let worst = if own().all(f32::is_finite) { 0.0 } else { own().filter(|l| l.is_finite()).fold(0.0, f32::max) };
+            for k in 0..pairs {
+                let (plus, minus) = (losses[2 * k * count + s], losses[(2 * k + 1) * count + s]);
+                out[s * pairs + k] = self.difference(plus, minus, worst) * scale;
+            }
+        }
+    }
+}
+
+/// `ĝ`: for every sample the estimated derivative of its loss by the output `z` of stage `layer.stage`, `(rows, width)`.
+pub(crate) fn derivative_by_output(p: &Probing<'_>, plan: &ActivationPlan, layer: &LayerPlan, z: &Act, widest: usize) -> Vec<f32> {
+    let (d, pairs) = (z.width(), layer.pairs as usize);
+    let cut = Cut::new(widest.max(d), pairs);
+    let key = p.key.tensor(Role::Activation, &format!("stage {}", layer.stage));
+    let mut g = vec![0.0; z.rows * d];
+    g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(task, g)| {
+        let (first, count) = (task * cut.samples, g.len() / d);
+        let clean = z.slice(first, first + count);
+        let mut signs = vec![0.0; count * d];
+        key.at(plan.step, 0).fill(Family::Sign, (first * d) as u64, &mut signs);
+        let scale = 1.0 / (layer.sigma * layer.pairs as f32);
+        for from in (0..pairs).step_by(cut.pairs) {
+            let now = cut.pairs.min(pairs - from);
+            let directions: Vec<Vec<f32>> = (from..from + now).map(|k| direction(plan, &key, k, first, d, &signs)).collect();
+            let losses = p.run_from(layer, &clean, &directions, first);
+            let mut responses = vec![0.0; count * now];
+            p.responses(&losses, count, now, scale, &mut responses);
+            for (s, g) in g.chunks_exact_mut(d).enumerate() {
+                for (k, a) in directions.iter().enumerate() {
+                    let r = responses[s * now + k];
+                    g.iter_mut().zip(&a[s * d..][..d]).for_each(|(g, a)| *g = r.mul_add(*a, *g));
+                }
+            }
+        }
+    });
+    g
+}
+
+/// Direction `k` of samples `first..`, `(samples, d)`.
+fn direction(plan: &ActivationPlan, key: &crate::noise::TensorKey, k: usize, first: usize, d: usize, signs: &[f32]) -> Vec<f32> {
+    match plan.directions {
+        Directions::Orthogonal => {
+            let mut row = vec![0.0; d];
+            hadamard(k % d.next_power_of_two(), &mut row);
+            signs.chunks_exact(d).flat_map(|s| s.iter().zip(&row).map(|(s, h)| s * h)).collect()
+        }
+        Directions::Independent => {
+            let mut a = vec![0.0; signs.len()];
+            key.at(plan.step, 1 + k as u32).add_to(plan.noise, (first * d) as u64, plan.noise.scale(), &mut a);
+            a
+        }
+    }
+}
+
+impl Probing<'_> {
+    /// Losses of `z ± σa` for every direction, rows as `[pair][sign][sample]`.
+    fn run_from(&self, layer: &LayerPlan, clean: &Act, directions: &[Vec<f32>], first: usize) -> Vec<f32> {
+        let mut data = Vec::with_capacity(2 * directions.len() * clean.data.len());
+        for a in directions {
+            data.extend(clean.data.iter().zip(a).map(|(z, a)| layer.sigma.mul_add(*a, *z)));
+            data.extend(clean.data.iter().zip(a).map(|(z, a)| (-layer.sigma).mul_add(*a, *z)));
+        }
+        let mut x = Act::new(2 * directions.len() * clean.rows, clean.shape, data);
+        x.carried.clone_from(&clean.carried);
+        let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
+        let outputs = self.model.forward_from(layer.stage + 1, &mut cx, x);
+        self.losses(&outputs, first, clean.rows)
+    }
+
+    /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`, whose
+    /// clean input is `x`: `(rows, pairs)`, scaled so that `Σ response · noise` is the derivative of the mean loss.
+    fn responses_to_own_weights(&self, plan: &ActivationPlan, layer: &LayerPlan, x: &Act, widest: usize) -> Vec<f32> {
+        let pairs = layer.pairs as usize;
+        let cut = Cut::new(widest, pairs);
+        let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
+        let tasks = x.rows.div_ceil(cut.samples);
+        let responses: Vec<Vec<f32>> = (0..tasks)
+            .into_par_iter()
+            .map(|task| {
+                let (first, last) = (task * cut.samples, ((task + 1) * cut.samples).min(x.rows));
+                let clean = x.slice(first, last);
+                let mut all = vec![0.0; (last - first) * pairs];
+                for from in (0..pairs).step_by(cut.pairs) {
+                    let now = cut.pairs.min(pairs - from);
+                    let losses = self.run_with_own_weights(plan, layer, space, &clean, first, from..from + now);
+                    let mut part = vec![0.0; (last - first) * now];
+                    self.responses(&losses, last - first, now, 1.0 / (layer.sigma * pairs as f32 * x.rows as f32), &mut part);
+                    for (s, row) in part.chunks_exact(now).enumerate() {
+                        all[s * pairs + from..][..now].copy_from_slice(row);
+                    }
+                }
+                all
+            })
+            .collect();
+        responses.concat()
+    }
+
+    fn run_with_own_weights(
+        &self,
+        plan: &ActivationPlan,
+        layer: &LayerPlan,
+        space: WeightSpace,
+        clean: &Act,
+        first: usize,
+        draws: std::ops::Range<usize>,
+    ) -> Vec<f32> {
+        let pairs = layer.pairs as usize;
+        let x = clean.repeat(2 * draws.len());
+        let mut members = Vec::with_capacity(x.rows);
+        for k in draws {
+            for sign in [1.0, -1.0] {
+                members.extend((0..clean.rows).map(|s| Member { index: ((first + s) * pairs + k) as u32, sign }));
+            }
+        }
+        let probe = Probe { members: &members, space, sigma: layer.sigma, step: plan.step };
+        let mut cx = Context::probing(self.weights, Norms::Fixed(self.statistics), probe, 1);
+        let z = self.model.stage(layer.stage, &mut cx, x);
+        let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
+        let outputs = self.model.forward_from(layer.stage + 1, &mut cx, z);
+        self.losses(&outputs, first, clean.rows)
+    }
+}
+
+/// Low-rank probes on the weights of stage `layer.stage`, each sample with its own noise: writes the derivative of the mean
+/// loss by the stage's params into `into`. `x` is the stage's clean input.
+pub(crate) fn derivative_by_sample_weights_of(
+    p: &Probing<'_>,
+    plan: &ActivationPlan,
+    layer: &LayerPlan,
+    x: &Act,
+    widest: usize,
+    trace: &Trace,
+    into: &mut Derivative,
+) {
+    let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
+    let responses = p.responses_to_own_weights(plan, layer, x, widest);
+    let half = x.rows / 2 * layer.pairs as usize;
+    for tensor in trace.links.iter().flat_map(|l| std::iter::once(l.weight).chain(l.bias)) {
+        let t = &p.weights.params().tensors()[tensor];
+        let keys = TensorKeys::new(p.key, &t.name);
+        let scale = space.scale(t.matrix().is_some());
+        let halves = [0..half, half..responses.len()].map(|part| {
+            let mut sum = vec![0.0; t.data.len()];
+            let scaled: Vec<f32> = responses[part.clone()].iter().map(|r| r * scale).collect();
+            add_probes(&mut sum, &t.shape, &keys, space, plan.step, part.start as u32, &scaled);
+            sum
+        });
+        into[tensor] = Some(halves);
+    }
+}
+
+/// Adds `Σᵢ cᵢ · zᵢ` over the members from `first` on to `out`, a tensor of the given shape; `zᵢ` is the noise as the
+/// family draws it, and no member's noise matrix is ever formed. With integer noise
+/// and integer coefficients whose sum stays below 2²⁴ every partial sum is exact, so order and tiling cannot matter.
+pub(crate) fn add_probes(
+    out: &mut [f32],
+    shape: &[usize],
+    keys: &TensorKeys,
+    space: WeightSpace,
+    step: u32,
+    first: u32,
+    coefficients: &[f32],
+) {
+    let noise = space.noise();
+    match (space, crate::params::matrix_shape(shape)) {
+        (WeightSpace::LowRank { rank, .. }, Some((m, n))) => {
+            for (block, part) in coefficients.chunks(MEMBERS).enumerate() {
+                let (left, right) = factors(keys, (m, n), rank, noise, step, first as usize + block * MEMBERS, part);
+                let rows = part.len() * rank as usize;
+                let right = Panels::rows(&right, rows, n);
+                out.par_chunks_mut(ROWS * n).enumerate().for_each(|(chunk, out)| {
+                    product(out, n, &left[chunk * ROWS..], 1, m, out.len() / n, &right, Start::Add);
+                });
+            }
+        }
+        _ => out.par_chunks_mut(ELEMENTS).enumerate().for_each(|(chunk, out)| {
+            for (i, c) in coefficients.iter().enumerate() {
+                if *c != 0.0 {
+                    keys.dense.at(step, first + i as u32).add_to(noise, (chunk * ELEMENTS) as u64, *c, out);
+                }
+            }
+        }),
+    }
+}
+
+/// Members whose factors are made at once, rows of a matrix and elements of a tensor that one task works on.
+const MEMBERS: usize = 512;
+const ROWS: usize = 32;
+const ELEMENTS: usize = 1 << 14;
+
+/// Left factors (each times its coefficient) and right factors of the members from `first` on, one row per outer product.
+fn factors(
+    keys: &TensorKeys,
+    (m, n): (usize, usize),
+    rank: u32,
+    noise: Family,
+    step: u32,
+    first: usize,
+    coefficients: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let r = rank as usize;
+    let (mut left, mut right) = (vec![0.0; coefficients.len() * r * m], vec![0.0; coefficients.len() * r * n]);
+    let rows = left.par_chunks_mut(r * m).zip(right.par_chunks_mut(r * n)).zip(coefficients).enumerate();
+    rows.with_min_len(32).for_each(|(i, ((left, right), c))| {
+        let member = (first + i) as u32;
+        keys.left.at(step, member).fill(noise, 0, left);
+        keys.right.at(step, member).fill(noise, 0, right);
+        left.iter_mut().for_each(|a| *a *= c);
+    });
+    (left, right)
+}
+
+/// The estimated derivative of each sample's loss by the output of one stage, for tests and benchmarks.
+#[allow(clippy::too_many_arguments)]
+pub fn derivative_at_output(
+    model: &dyn Model,
+    weights: &Weights<'_>,
+    objective: &dyn PerSample,
+    targets: &Targets,
+    key: &RunKey,
+    plan: &ActivationPlan,
+    layer: &LayerPlan,
+    z: &Act,
+) -> Vec<f32> {
+    let probing = Probing { model, weights, objective, targets, statistics: &[], key, non_finite: &AtomicU64::new(0) };
+    derivative_by_output(&probing, plan, layer, z, z.width())
+}

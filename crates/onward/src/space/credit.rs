@@ -1,0 +1,138 @@
+//! From the derivative at a stage's output to the derivatives of its params: each param of a stage meets the output through
+//! one linear map, whose input was cached, so `∂/∂W = Σ ĝ xᵀ` is a product and nothing is chained.
+
+use crate::kernel::{Conv3, Panels, accumulate_conv_credit, transposed_product};
+use crate::model::{Act, After, Link, LinkKind, Trace};
+use crate::params::Params;
+use rayon::prelude::*;
+
+/// Images whose shares of a convolution's derivative are added up in one piece.
+const IMAGES: usize = 32;
+/// Outputs of a product that one task works on.
+const OUTPUTS: usize = 32;
+
+/// The estimated derivative of the mean loss by each tensor, from the first and the second half of the batch (their sum is
+/// the estimate, their angle tells signal from noise). `None` for tensors that were not probed.
+pub type Derivative = Vec<Option<[Vec<f32>; 2]>>;
+
+/// Credits `g (rows, width)`, the derivative of each sample's loss by the stage's output, to the stage's params.
+pub fn credit(params: &Params, trace: &Trace, output: &Act, g: &[f32], into: &mut Derivative) {
+    let scale = 1.0 / output.rows as f32;
+    for index in &output.links {
+        let link = &trace.links[*index];
+        let mut own = g.to_vec();
+        for step in link.after.iter().rev() {
+            match step {
+                After::Norm(norm, factors) => through_norm(&mut own, &trace.links[*norm].input, factors),
+                After::Pool(shape) => own = unpool(&own, output.rows, *shape, output.channels()),
+            }
+        }
+        own.iter_mut().for_each(|v| *v *= scale);
+        let (points, outputs) = (output.rows * link.input.points(), params.tensors()[link.weight].shape[0]);
+        debug_assert_eq!(own.len(), points * outputs);
+        let half = output.rows / 2 * link.input.points();
+        into[link.weight] = Some([weight(link, &own, outputs, 0, half), weight(link, &own, outputs, half, points)]);
+        if let Some(bias) = link.bias {
+            into[bias] = Some([column_sums(&own[..half * outputs], outputs), column_sums(&own[half * outputs..], outputs)]);
+        }
+    }
+}
+
+/// `ĝ` before a normalisation: what rescaling and shifting of the input would have done is taken out, since the batch's
+/// statistics cancel it, and the rest is multiplied by the factor that was applied.
+fn through_norm(g: &mut [f32], normalised: &Act, factors: &[f32]) {
+    let c = factors.len();
+    let n = (g.len() / c) as f64;
+    let (mut sum, mut along) = (vec![0f64; c], vec![0f64; c]);
+    for (g, x) in g.chunks_exact(c).zip(normalised.data.chunks_exact(c)) {
+        for k in 0..c {
+            sum[k] += f64::from(g[k]);
+            along[k] += f64::from(g[k]) * f64::from(x[k]);
+        }
+    }
+    let means: Vec<(f32, f32)> = sum.iter().zip(&along).map(|(s, a)| ((s / n) as f32, (a / n) as f32)).collect();
+    g.par_chunks_mut(c * 4096).zip(normalised.data.par_chunks(c * 4096)).for_each(|(g, x)| {
+        for (g, x) in g.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            for k in 0..c {
+                g[k] = factors[k] * (g[k] - means[k].0 - x[k] * means[k].1);
+            }
+        }
+    });
+}
+
+/// `ĝ` before a 2×2 average pool of `[h, w]` maps: a quarter to each of the four positions.
+fn unpool(g: &[f32], rows: usize, [h, w]: [usize; 2], c: usize) -> Vec<f32> {
+    let (ph, pw) = (h / 2, w / 2);
+    let mut out = vec![0.0; rows * h * w * c];
+    out.par_chunks_mut(h * w * c).zip(g.par_chunks(ph * pw * c)).for_each(|(out, g)| {
+        for y in 0..ph * 2 {
+            for x in 0..pw * 2 {
+                let from = &g[((y / 2) * pw + x / 2) * c..][..c];
+                let to = &mut out[(y * w + x) * c..][..c];
+                to.iter_mut().zip(from).for_each(|(t, f)| *t = f * 0.25);
+            }
+        }
+    });
+    out
+}
+
+/// The derivative by a link's weight from positions `from..to`.
+fn weight(link: &Link, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec<f32> {
+    let x = &link.input;
+    let g = &g[from * outputs..to * outputs];
+    match link.kind {
+        LinkKind::Linear => {
+            let k = x.channels();
+            let panels = Panels::rows(&x.data[from * k..to * k], to - from, k);
+            let mut out = vec![0.0; outputs * k];
+            out.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(chunk, out)| {
+                let rows = out.len() / k;
+                let columns: Vec<f32> =
+                    g.chunks_exact(outputs).flat_map(|g| &g[chunk * OUTPUTS..][..rows]).copied().collect();
+                transposed_product(out, &columns, rows, &panels);
+            });
+            out
+        }
+        LinkKind::Conv => conv_weight(x, g, outputs, from / x.points(), to / x.points()),
+        LinkKind::Norm => {
+            let mut out = vec![0.0; outputs];
+            for (g, x) in g.chunks_exact(outputs).zip(x.data[from * outputs..].chunks_exact(outputs)) {
+                out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (g, x))| *o = g.mul_add(*x, *o));
+            }
+            out
+        }
+    }
+}
+
+fn conv_weight(x: &Act, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec<f32> {
+    let shape = Conv3 { height: x.shape[0], width: x.shape[1], channels: x.channels() };
+    let taps = 9 * x.channels();
+    let images = &x.data[from * x.width()..to * x.width()];
+    let pieces: Vec<Vec<f32>> = images
+        .par_chunks(IMAGES * x.width())
+        .zip(g.par_chunks(IMAGES * x.points() * outputs))
+        .map(|(images, g)| {
+            let (mut piece, mut padded) = (vec![0.0; taps * outputs], vec![0.0; shape.padded()]);
+            for (image, g) in images.chunks_exact(x.width()).zip(g.chunks_exact(x.points() * outputs)) {
+                shape.pad(image, &mut padded);
+                accumulate_conv_credit(shape, &padded, g, outputs, &mut piece);
+            }
+            piece
+        })
+        .collect();
+    let mut out = vec![0.0; taps * outputs];
+    for piece in &pieces {
+        for (tap, row) in piece.chunks_exact(outputs).enumerate() {
+            row.iter().enumerate().for_each(|(o, v)| out[o * taps + tap] += v);
+        }
+    }
+    out
+}
+
+fn column_sums(g: &[f32], columns: usize) -> Vec<f32> {
+    let mut sums = vec![0f32; columns];
+    for row in g.chunks_exact(columns) {
+        sums.iter_mut().zip(row).for_each(|(s, v)| *s += v);
+    }
+    sums
+}

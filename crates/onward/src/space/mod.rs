@@ -1,0 +1,8 @@
+//! Where probes act: on weights (see [`crate::model::WeightSpace`]) or on the outputs of a model's stages.
+
+mod activation;
+mod credit;
+
+pub use activation::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output, hadamard};
+pub(crate) use activation::{Probing, add_probes, derivative_by_output, derivative_by_sample_weights_of};
+pub use credit::{Derivative, credit};

@@ -1,0 +1,285 @@
+//! Training, resuming, catching up, replaying and auditing: one loop with different sources of entries.
+
+use crate::dataset::{Dataset, Targets};
+use crate::evaluate::{Batch, Local, Spent};
+use crate::ledger::{Entry, Header, Optimizer, Record, State, TensorHeader, Update, UpdateRecord};
+use crate::model::{Act, Norms, Statistics};
+use crate::noise::{Role, RunKey};
+use crate::objective::argmax;
+use crate::params::Params;
+use crate::rule::{At, Method, Schedule};
+use crate::{Error, ErrorKind, Result};
+
+/// What a run is, beyond model, objective and data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The seed that all noise follows from.
+    pub seed: u64,
+    /// How steps are found.
+    pub method: Method,
+    /// The learning rate; its `steps` are the budget.
+    pub schedule: Schedule,
+    /// How directions become steps.
+    pub optimizer: Optimizer,
+    /// Samples per step; all of them if there are fewer.
+    pub batch: usize,
+    /// Every how many steps an activation-space record carries the params' digest.
+    pub digest_every: u64,
+}
+
+/// A run in memory: params, data and what is needed to take the next step.
+pub struct Trainer {
+    plan: Plan,
+    evaluator: Local,
+    data: Dataset,
+    key: RunKey,
+    state: State,
+    order: Order,
+    spent: Spent,
+}
+
+/// What one step gave.
+pub struct Step {
+    /// What the ledger should keep.
+    pub record: Record,
+    /// Signal to noise of the estimate, where the method can tell.
+    pub signal_to_noise: Option<f32>,
+}
+
+/// How well params do on data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The mean loss.
+    pub loss: f32,
+    /// The share of right answers (classification only).
+    pub accuracy: Option<f32>,
+    /// `[truth][answer]` counts (classification only).
+    pub confusion: Option<Vec<Vec<u64>>>,
+}
+
+/// Rows that are evaluated at once outside training.
+const EVALUATION_ROWS: usize = 1000;
+/// Rows that the normalisations' statistics for evaluation are taken from.
+const STATISTICS_ROWS: usize = 2000;
+
+impl Trainer {
+    /// A run at its beginning. `evaluator` must have been made with the key of `plan.seed`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if the plan cannot work: a budget of 0, a batch of 0, a method that does not fit the model.
+    pub fn new(plan: Plan, evaluator: Local, data: Dataset) -> Result<Self> {
+        if plan.schedule.steps == 0 || plan.schedule.steps > u64::from(u32::MAX) {
+            return Err(Error::expected(ErrorKind::Spec, "train.steps", "a budget of 1 to 2^32 − 1 steps", plan.schedule.steps));
+        }
+        if plan.batch == 0 {
+            return Err(Error::expected(ErrorKind::Spec, "train.batch", "at least 1 sample", 0));
+        }
+        let key = RunKey::from_seed(plan.seed);
+        let batch = plan.batch.min(data.rows());
+        plan.method.check(&**evaluator.model(), batch)?;
+        let params = Params::init(&evaluator.model().tensors(), &key);
+        let state = State::new(params, plan.method.recipe(plan.optimizer), key);
+        let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };
+        Ok(Self { plan: Plan { batch, ..plan }, evaluator, data, key, state, order, spent: Spent::default() })
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What was spent so far.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// The evaluator.
+    pub fn evaluator(&self) -> &Local {
+        &self.evaluator
+    }
+
+    /// The training data.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// Whether the budget is used up.
+    pub fn finished(&self) -> bool {
+        self.state.step() >= self.plan.schedule.steps
+    }
+
+    /// Samples per step.
+    pub fn batch(&self) -> usize {
+        self.plan.batch
+    }
+
+    /// The ledger's header for this run; `spec` is the digest of the spec as run.
+    pub fn header(&self, spec: [u8; 32]) -> Header {
+        let params = Params::init(&self.evaluator.model().tensors(), &self.key);
+        let shape = |s: &[usize]| s.iter().map(|n| *n as u64).collect();
+        Header {
+            seed: self.plan.seed,
+            steps: self.plan.schedule.steps,
+            goal: "minimize".into(),
+            method: self.plan.method.name().into(),
+            recipe: *self.state.recipe(),
+            spec,
+            data: self.data.digest(),
+            base: params.digest(),
+            tensors: params.tensors().iter().map(|t| TensorHeader { name: t.name.clone(), shape: shape(&t.shape) }).collect(),
+        }
+    }
+
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// Those of the method; the state is then unchanged.
+    pub fn step(&mut self) -> Result<Step> {
+        let (entry, signal_to_noise) = self.evaluate()?;
+        self.apply(&entry)?;
+        let due = matches!(entry.update, Update::Direction(_)) && self.state.step().is_multiple_of(self.plan.digest_every.max(1));
+        let digest = due.then(|| self.state.params().digest());
+        Ok(Step { record: entry.record(digest), signal_to_noise })
+    }
+
+    /// Takes the step that `record` tells of: applied where the record is complete, run again where it is not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ledger`] if the step does not lead to the digest (or loss) that the record names.
+    pub fn retake(&mut self, record: &Record) -> Result<()> {
+        if let Some(entry) = record.entry() {
+            return self.apply(&entry);
+        }
+        let step = self.step()?;
+        let place = || format!("step {}", record.step);
+        match (&record.update, self.plan.digest_every) {
+            (UpdateRecord::Rerun { digest: Some(want) }, _) => {
+                let found = self.state.params().digest();
+                if found != *want {
+                    let expected = format!("params with digest {}", hex(want));
+                    return Err(Error::expected(ErrorKind::Ledger, place(), expected, hex(&found)));
+                }
+            }
+            _ if step.record.loss.to_bits() != record.loss.to_bits() => {
+                return Err(Error::expected(ErrorKind::Ledger, place(), format!("loss {}", record.loss), step.record.loss));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Goes to a snapshot's state, having spent what its steps cost (`non_finite` is told by the ledger).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] as for [`State::restore`].
+    pub fn restore(&mut self, snapshot: &[u8], records: &[Record]) -> Result<()> {
+        self.state.restore(snapshot)?;
+        self.spent = Spent::default();
+        for record in records.iter().take(self.state.step() as usize) {
+            self.count(record.step, record.non_finite);
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<(Entry, Option<f32>)> {
+        let step = self.state.step();
+        let indices = self.order.batch(step, self.plan.batch);
+        let batch = Batch::select(&self.data, &indices);
+        let rate = self.plan.schedule.at(step);
+        let at = At { step: step as u32, rate, scaling: self.plan.optimizer.scaling };
+        let (method, params) = (&self.plan.method, self.state.params());
+        let evaluator = &self.evaluator;
+        let outcome = evaluator.run(|| method.step(evaluator, params, &batch, at))?;
+        let entry = Entry { step, loss: outcome.loss, rate, non_finite: outcome.non_finite, update: outcome.update };
+        Ok((entry, outcome.signal_to_noise))
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<()> {
+        let (evaluator, state) = (&self.evaluator, &mut self.state);
+        evaluator.run(|| state.apply(entry))?;
+        self.count(entry.step, entry.non_finite);
+        Ok(())
+    }
+
+    fn count(&mut self, step: u64, non_finite: u64) {
+        let cost = self.plan.method.cost(&**self.evaluator.model(), step as u32, self.plan.batch);
+        self.spent += Spent { non_finite, ..cost };
+    }
+
+    /// Statistics of the model's normalisations over the first training rows: what evaluation uses.
+    pub fn statistics(&self) -> Vec<Statistics> {
+        let rows = self.data.rows().min(STATISTICS_ROWS);
+        let x = Act::new(rows, self.data.shape(), self.data.features()[..rows * self.data.width()].to_vec());
+        self.evaluator.statistics(self.state.params(), x)
+    }
+
+    /// How well the present params do on `data`.
+    pub fn score(&self, data: &Dataset) -> Score {
+        score(&self.evaluator, self.state.params(), &self.statistics(), data)
+    }
+}
+
+/// The model's outputs on rows of features, `rows × outputs`.
+pub fn predict(evaluator: &Local, params: &Params, statistics: &[Statistics], features: &[f32], shape: [usize; 3]) -> Vec<f32> {
+    let width = shape.iter().product::<usize>();
+    let part = |rows: &[f32]| {
+        let x = Act::new(rows.len() / width, shape, rows.to_vec());
+        evaluator.outputs(params, x, Norms::Fixed(statistics)).data
+    };
+    features.chunks(width * EVALUATION_ROWS).flat_map(part).collect()
+}
+
+/// How well `params` do on `data`.
+pub fn score(evaluator: &Local, params: &Params, statistics: &[Statistics], data: &Dataset) -> Score {
+    let outputs = predict(evaluator, params, statistics, data.features(), data.shape());
+    let width = outputs.len() / data.rows();
+    let loss = evaluator.loss(&Act::new(data.rows(), [1, 1, width], outputs.clone()), data.targets());
+    let Targets::Classes { labels, classes } = data.targets() else {
+        return Score { loss, accuracy: None, confusion: None };
+    };
+    let classes = (*classes).max(width);
+    let mut confusion = vec![vec![0; classes]; classes];
+    let mut right = 0usize;
+    for (row, label) in outputs.chunks_exact(width).zip(labels) {
+        let answer = argmax(row).unwrap_or(0);
+        right += usize::from(argmax(row) == Some(*label as usize));
+        confusion[*label as usize][answer] += 1;
+    }
+    Score { loss, accuracy: Some(right as f32 / data.rows() as f32), confusion: Some(confusion) }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Which samples a step sees: every epoch is a permutation of its own, a pure function of key and epoch.
+struct Order {
+    key: RunKey,
+    rows: usize,
+    epoch: u64,
+    permutation: Vec<u32>,
+}
+
+impl Order {
+    fn batch(&mut self, step: u64, batch: usize) -> Vec<u32> {
+        let first = step * batch as u64;
+        (first..first + batch as u64).map(|i| self.at(i / self.rows as u64, (i % self.rows as u64) as usize)).collect()
+    }
+
+    fn at(&mut self, epoch: u64, place: usize) -> u32 {
+        if self.epoch != epoch {
+            let noise = self.key.tensor(Role::Shuffle, "samples").at(epoch as u32, (epoch >> 32) as u32);
+            let mut keyed: Vec<(u32, u32, u32)> = (0..self.rows as u32)
+                .map(|i| {
+                    let words = noise.words(u64::from(i));
+                    (words[0], words[1], i)
+                })
+                .collect();
+            keyed.sort_unstable();
+            self.permutation = keyed.iter().map(|k| k.2).collect();
+            self.epoch = epoch;
+        }
+        self.permutation[place]
+    }
+}
