@@ -113,6 +113,9 @@ pub struct Response {
 
 /// Runs probes. Everything it needs beyond its arguments it was given when it was made.
 pub trait Evaluator: Sync {
+    /// The model that it runs.
+    fn model(&self) -> &dyn Model;
+
     /// The loss of every member.
     ///
     /// # Errors
@@ -145,14 +148,15 @@ impl Local {
     /// # Errors
     /// [`ErrorKind::Io`] if the threads cannot be started.
     pub fn new(model: Arc<dyn Model>, objective: Objective, key: RunKey, threads: usize) -> Result<Self> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}")))?;
-        Ok(Self { model, objective, key, pool: Arc::new(pool) })
+        Ok(Self { model, objective, key, pool: Arc::new(pool(threads)?) })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Arc<dyn Model> {
-        &self.model
+    /// Runs `f` on `threads` threads, for work that needs no model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the threads cannot be started.
+    pub fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
+        Ok(pool(threads)?.install(f))
     }
 
     /// Runs `f` with this evaluator's threads.
@@ -230,6 +234,11 @@ impl Local {
     }
 }
 
+fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}")))
+}
+
 fn mean(losses: &[f32]) -> f32 {
     (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
 }
@@ -239,6 +248,10 @@ fn all_flops(model: &dyn Model, first: usize) -> u64 {
 }
 
 impl Evaluator for Local {
+    fn model(&self) -> &dyn Model {
+        &*self.model
+    }
+
     fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses> {
         let rows = if plan.share == 0 { batch.x.rows } else { plan.share };
         if plan.share > batch.x.rows {

@@ -1,7 +1,7 @@
 //! Training, resuming, catching up, replaying and auditing: one loop with different sources of entries.
 
 use crate::dataset::{Dataset, Targets};
-use crate::evaluate::{Batch, Local, Spent};
+use crate::evaluate::{Batch, Evaluator, Local, Spent};
 use crate::ledger::{Entry, Header, Optimizer, Record, State, TensorHeader, Update, UpdateRecord};
 use crate::model::{Act, Norms, Statistics};
 use crate::noise::{Role, RunKey};
@@ -76,7 +76,7 @@ impl Trainer {
         }
         let key = RunKey::from_seed(plan.seed);
         let batch = plan.batch.min(data.rows());
-        plan.method.check(&**evaluator.model(), batch)?;
+        plan.method.check(evaluator.model(), batch)?;
         let params = Params::init(&evaluator.model().tensors(), &key);
         let state = State::new(params, plan.method.recipe(plan.optimizer), key);
         let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };
@@ -202,7 +202,7 @@ impl Trainer {
     }
 
     fn count(&mut self, step: u64, non_finite: u64) {
-        let cost = self.plan.method.cost(&**self.evaluator.model(), step as u32, self.plan.batch);
+        let cost = self.plan.method.cost(self.evaluator.model(), step as u32, self.plan.batch);
         self.spent += Spent { non_finite, ..cost };
     }
 

@@ -121,7 +121,11 @@ fn read_group(table: &mut Table, group: &dyn RowGroupReader) -> Result<()> {
 }
 
 fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result<Vec<f32>, Flaw> {
-    let descriptor = group.metadata().column(column).column_descr_ptr();
+    let chunk = group.metadata().column(column);
+    if chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()) < 0 || chunk.compressed_size() < 0 {
+        return Err(Flaw::Damage("a negative offset or size".into()));
+    }
+    let descriptor = chunk.column_descr_ptr();
     let unsigned = match descriptor.logical_type_ref() {
         Some(LogicalType::Integer(kind)) => !kind.is_signed,
         _ => descriptor.converted_type().to_string().starts_with("UINT"),

@@ -24,7 +24,7 @@ pub use png::png;
 pub use scene::Scene;
 
 /// What was measured at one step. Counters count from the beginning of the run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Point {
     /// Steps taken.
     pub step: u64,

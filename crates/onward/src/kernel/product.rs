@@ -363,6 +363,46 @@ pub fn add_outer(y: &mut [f32], t: &[f32], a: &[f32]) {
 }
 }
 
+super::multiversion! {
+/// `y += c · x`, each number with one rounding.
+pub fn axpy(y: &mut [f32], c: f32, x: &[f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = c.mul_add(*x, *y);
+    }
+}
+}
+
+super::multiversion! {
+/// `out = z + c · a`, each number with one rounding.
+pub fn shifted(out: &mut [f32], z: &[f32], c: f32, a: &[f32]) {
+    for ((o, z), a) in out.iter_mut().zip(z).zip(a) {
+        *o = c.mul_add(*a, *z);
+    }
+}
+}
+
+super::multiversion! {
+/// `pixel = γ · pixel + β` for every run of `γ.len()` numbers.
+pub fn scale_and_shift(pixels: &mut [f32], gamma: &[f32], beta: &[f32]) {
+    for pixel in pixels.chunks_exact_mut(gamma.len()) {
+        for ((v, g), b) in pixel.iter_mut().zip(gamma).zip(beta) {
+            *v = g.mul_add(*v, *b);
+        }
+    }
+}
+}
+
+super::multiversion! {
+/// `out += Σ x ∘ y` over runs of `out.len()` numbers.
+pub fn add_products(out: &mut [f32], x: &[f32], y: &[f32]) {
+    for (x, y) in x.chunks_exact(out.len()).zip(y.chunks_exact(out.len())) {
+        for ((o, x), y) in out.iter_mut().zip(x).zip(y) {
+            *o = x.mul_add(*y, *o);
+        }
+    }
+}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -83,6 +83,10 @@ impl Model for Mlp {
         cx.linear(&self.names[stage], &x)
     }
 
+    fn width(&self, stage: usize) -> usize {
+        self.widths[stage + 1]
+    }
+
     fn flops(&self, stage: usize) -> u64 {
         2 * (self.widths[stage] * self.widths[stage + 1]) as u64
     }
@@ -267,6 +271,16 @@ impl Model for Conv {
             GlobalPool::None => x.flatten(),
         };
         cx.linear("fc", &x)
+    }
+
+    fn width(&self, stage: usize) -> usize {
+        if stage == self.channels.len() {
+            return self.outputs;
+        }
+        // A max pool belongs to the next stage: it follows the activation.
+        let [h, w, c] = self.shape_after(stage);
+        let later = usize::from(self.max_pool_after.contains(&stage));
+        (h << later) * (w << later) * c
     }
 
     fn flops(&self, stage: usize) -> u64 {

@@ -2,7 +2,7 @@
 //! row's member, or nothing. No model knows that noise exists.
 
 use super::Act;
-use crate::kernel::{Conv3, Panels, Start, add_outer, conv3x3, conv3x3_single, dot, product};
+use crate::kernel::{Conv3, Panels, Start, add_outer, conv3x3, conv3x3_single, dot, product, scale_and_shift};
 use crate::noise::{Family, Role, RunKey, TensorKey};
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
@@ -346,9 +346,7 @@ impl<'a> Context<'a> {
         }
         for (member, block) in x.data.chunks_mut(block).enumerate() {
             let (gamma, beta) = (self.vector(weight, member), self.vector(bias, member));
-            for pixel in block.chunks_exact_mut(channels) {
-                pixel.iter_mut().zip(gamma.iter().zip(&beta)).for_each(|(v, (g, b))| *v = g.mul_add(*v, *b));
-            }
+            block.par_chunks_mut(channels * 4096).for_each(|piece| scale_and_shift(piece, &gamma, &beta));
         }
         x
     }

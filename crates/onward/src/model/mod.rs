@@ -22,6 +22,8 @@ pub trait Model: Send + Sync {
     fn stages(&self) -> usize;
     /// Stage `stage` on the rows `x`: the model's input for stage 0, else the output of the stage before.
     fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act;
+    /// Numbers in one row of a stage's output.
+    fn width(&self, stage: usize) -> usize;
     /// Floating-point operations of one row through one stage (a multiply-add counts as two).
     fn flops(&self, stage: usize) -> u64;
 

@@ -100,7 +100,7 @@ impl Method {
         match self {
             Self::Population(p) => p.plan(step).cost(model, rows),
             Self::TwoPoint(t) => t.plan(step).cost(model, rows),
-            Self::RelativeActivation(r) => r.plan(step).cost(model, rows),
+            Self::RelativeActivation(r) => r.plan(step, model).cost(model, rows),
         }
     }
 }

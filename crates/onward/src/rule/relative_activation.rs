@@ -69,7 +69,7 @@ impl RelativeActivation {
         Ok(())
     }
 
-    pub(super) fn plan(&self, step: u32) -> ActivationPlan {
+    pub(super) fn plan(&self, step: u32, model: &dyn Model) -> ActivationPlan {
         let stages = match self.order {
             Order::Together => 0..self.layers,
             Order::InTurn => {
@@ -77,18 +77,21 @@ impl RelativeActivation {
                 stage..stage + 1
             }
         };
-        let layer = |stage| LayerPlan {
-            stage,
-            space: of(&self.spaces, stage),
-            pairs: of(&self.directions, stage),
-            sigma: of(&self.sigma, stage),
+        let layer = |stage| {
+            let space = of(&self.spaces, stage);
+            // There are no more orthogonal directions than these; all of them give the exact derivative.
+            let all = match (space, self.draws) {
+                (LayerSpace::Activation, Directions::Orthogonal) => model.width(stage).next_power_of_two() as u32,
+                _ => u32::MAX,
+            };
+            LayerPlan { stage, space, pairs: of(&self.directions, stage).min(all), sigma: of(&self.sigma, stage) }
         };
         let layers = stages.map(layer).filter(|l| l.pairs > 0).collect();
         ActivationPlan { step, layers, directions: self.draws, noise: self.noise }
     }
 
     pub(super) fn run(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
-        let response = evaluator.derivative(params, batch, &self.plan(at.step))?;
+        let response = evaluator.derivative(params, batch, &self.plan(at.step, evaluator.model()))?;
         let halves = response.derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
         let signal_to_noise = signal_to_noise(halves);
         let factor = at.factor();

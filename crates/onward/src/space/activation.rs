@@ -6,7 +6,7 @@
 //! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
 
 use crate::dataset::Targets;
-use crate::kernel::{Panels, Start, product};
+use crate::kernel::{Panels, Start, axpy, product, shifted};
 use super::Derivative;
 use crate::model::{Act, Context, Member, Model, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights};
 use crate::noise::{Family, Role, RunKey};
@@ -156,7 +156,7 @@ pub(crate) fn derivative_by_output(p: &Probing<'_>, plan: &ActivationPlan, layer
             for (s, g) in g.chunks_exact_mut(d).enumerate() {
                 for (k, a) in directions.iter().enumerate() {
                     let r = responses[s * now + k];
-                    g.iter_mut().zip(&a[s * d..][..d]).for_each(|(g, a)| *g = r.mul_add(*a, *g));
+                    axpy(g, r, &a[s * d..][..d]);
                 }
             }
         }
@@ -168,9 +168,10 @@ pub(crate) fn derivative_by_output(p: &Probing<'_>, plan: &ActivationPlan, layer
 fn direction(plan: &ActivationPlan, key: &crate::noise::TensorKey, k: usize, first: usize, d: usize, signs: &[f32]) -> Vec<f32> {
     match plan.directions {
         Directions::Orthogonal => {
-            let mut row = vec![0.0; d];
-            hadamard(k % d.next_power_of_two(), &mut row);
-            signs.chunks_exact(d).flat_map(|s| s.iter().zip(&row).map(|(s, h)| s * h)).collect()
+            let (mut row, mut a) = (vec![0.0; d], signs.to_vec());
+            hadamard(k, &mut row);
+            a.chunks_exact_mut(d).for_each(|a| a.iter_mut().zip(&row).for_each(|(a, h)| *a *= h));
+            a
         }
         Directions::Independent => {
             let mut a = vec![0.0; signs.len()];
@@ -183,10 +184,11 @@ fn direction(plan: &ActivationPlan, key: &crate::noise::TensorKey, k: usize, fir
 impl Probing<'_> {
     /// Losses of `z ± σa` for every direction, rows as `[pair][sign][sample]`.
     fn run_from(&self, layer: &LayerPlan, clean: &Act, directions: &[Vec<f32>], first: usize) -> Vec<f32> {
-        let mut data = Vec::with_capacity(2 * directions.len() * clean.data.len());
-        for a in directions {
-            data.extend(clean.data.iter().zip(a).map(|(z, a)| layer.sigma.mul_add(*a, *z)));
-            data.extend(clean.data.iter().zip(a).map(|(z, a)| (-layer.sigma).mul_add(*a, *z)));
+        let mut data = vec![0.0; 2 * directions.len() * clean.data.len()];
+        for (pair, a) in data.chunks_exact_mut(2 * clean.data.len()).zip(directions) {
+            let (plus, minus) = pair.split_at_mut(clean.data.len());
+            shifted(plus, &clean.data, layer.sigma, a);
+            shifted(minus, &clean.data, -layer.sigma, a);
         }
         let mut x = Act::new(2 * directions.len() * clean.rows, clean.shape, data);
         x.carried.clone_from(&clean.carried);

@@ -1,7 +1,7 @@
 //! From the derivative at a stage's output to the derivatives of its params: each param of a stage meets the output through
 //! one linear map, whose input was cached, so `∂/∂W = Σ ĝ xᵀ` is a product and nothing is chained.
 
-use crate::kernel::{Conv3, Panels, accumulate_conv_credit, transposed_product};
+use crate::kernel::{Conv3, Panels, accumulate_conv_credit, add_products, transposed_product};
 use crate::model::{Act, After, Link, LinkKind, Trace};
 use crate::params::Params;
 use rayon::prelude::*;
@@ -87,8 +87,8 @@ fn weight(link: &Link, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec
             let mut out = vec![0.0; outputs * k];
             out.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(chunk, out)| {
                 let rows = out.len() / k;
-                let columns: Vec<f32> =
-                    g.chunks_exact(outputs).flat_map(|g| &g[chunk * OUTPUTS..][..rows]).copied().collect();
+                let mut columns = Vec::with_capacity((to - from) * rows);
+                g.chunks_exact(outputs).for_each(|g| columns.extend_from_slice(&g[chunk * OUTPUTS..][..rows]));
                 transposed_product(out, &columns, rows, &panels);
             });
             out
@@ -96,9 +96,7 @@ fn weight(link: &Link, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec
         LinkKind::Conv => conv_weight(x, g, outputs, from / x.points(), to / x.points()),
         LinkKind::Norm => {
             let mut out = vec![0.0; outputs];
-            for (g, x) in g.chunks_exact(outputs).zip(x.data[from * outputs..].chunks_exact(outputs)) {
-                out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (g, x))| *o = g.mul_add(*x, *o));
-            }
+            add_products(&mut out, g, &x.data[from * outputs..to * outputs]);
             out
         }
     }

@@ -1,0 +1,174 @@
+//! The arguments.
+
+use clap::{Args as Group, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Trains models with forward passes only: exact, replayable, fast.
+#[derive(Debug, Parser)]
+#[command(name = "onward", version, about, after_help = EXAMPLES, propagate_version = true, subcommand_required = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  onward train specs/digits.toml                     train, with a live progress bar
+  onward train specs/digits.toml --seed 2 --json     another seed, one JSON object per line
+  onward train my.toml --set train.epochs=5          change a key of the spec
+  onward resume runs/digits                          go on after an interruption
+  onward verify runs/digits                          ledger, checksums and model agree
+  onward replay runs/digits --to 100 --out at100.safetensors
+  onward init my.toml                                a commented spec to start from
+  onward explain method.sigma                        what a key means";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trains what a spec describes; leaves a run folder with ledger, model and report
+    #[command(after_help = "Examples:\n  onward train specs/digits.toml\n  onward train specs/mnist-mlp.toml --set data.path=~/mnist --threads 4\n  onward train specs/digits.toml --resume")]
+    Train(Train),
+    /// Goes on with an interrupted run, to the same bits as if it had never stopped
+    #[command(after_help = "Example:\n  onward resume runs/digits")]
+    Resume(Resume),
+    /// Rebuilds params from the ledger and prints their digest
+    #[command(after_help = "Weight-space runs are rebuilt from base params and ledger alone; activation-space runs are run\nagain from the nearest snapshot, with their data.\n\nExample:\n  onward replay runs/digits --to 100 --out at100.safetensors")]
+    Replay(Replay),
+    /// Checks a run: chain, checksums, and that the ledger leads to the saved model
+    #[command(after_help = "Example:\n  onward verify runs/digits --from-start")]
+    Verify(Verify),
+    /// Prints ledger and metrics, as a table or as JSON lines
+    #[command(after_help = "Examples:\n  onward show runs/digits\n  onward show runs/digits --ledger --json")]
+    Show(Show),
+    /// Prints the trained model's answers to rows of a data file
+    #[command(after_help = "Example:\n  onward predict runs/digits new.csv")]
+    Predict(OnData),
+    /// Prints how well the trained model does on a data file
+    #[command(after_help = "Example:\n  onward eval runs/digits data/digits.csv")]
+    Eval(OnData),
+    /// Writes a commented spec to start from (to FILE, or to standard output)
+    #[command(after_help = "Example:\n  onward init my.toml")]
+    Init {
+        /// Where to write it; must not exist yet
+        file: Option<PathBuf>,
+    },
+    /// Explains a key of specs, or lists all of them
+    #[command(after_help = "Examples:\n  onward explain\n  onward explain method.sigma")]
+    Explain {
+        /// The key, such as method.sigma
+        key: Option<String>,
+    },
+    /// Prints completions for a shell
+    #[command(after_help = "Example:\n  onward completions bash > /etc/bash_completion.d/onward")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Group)]
+pub struct Train {
+    /// The spec file
+    pub spec: PathBuf,
+    /// Goes on with the run of this name if there is one
+    #[arg(long)]
+    pub resume: bool,
+    /// Changes a key of the spec (may be given again and again)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// The seed that all noise follows from
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The folder that run folders are made in
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Group)]
+pub struct Resume {
+    /// The run folder
+    pub run: PathBuf,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How to run and what to print.
+#[derive(Debug, Group)]
+pub struct How {
+    /// Threads; the result is the same for any number [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Prints nothing but errors
+    #[arg(long, short, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Prints one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl How {
+    /// Threads to use.
+    pub fn threads(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Group)]
+pub struct Replay {
+    /// The run folder
+    pub run: PathBuf,
+    /// Stops after this many steps
+    #[arg(long, value_name = "STEP")]
+    pub to: Option<u64>,
+    /// Writes the params to a safetensors file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Group)]
+pub struct Verify {
+    /// The run folder
+    pub run: PathBuf,
+    /// Runs activation-space steps again from the base params instead of from the last snapshot
+    #[arg(long)]
+    pub from_start: bool,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Group)]
+pub struct Show {
+    /// The run folder
+    pub run: PathBuf,
+    /// Prints the ledger's steps instead of the metrics
+    #[arg(long)]
+    pub ledger: bool,
+    /// Prints one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `predict` and `eval`.
+#[derive(Debug, Group)]
+pub struct OnData {
+    /// The run folder
+    pub run: PathBuf,
+    /// The data file, or folder
+    pub data: PathBuf,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}

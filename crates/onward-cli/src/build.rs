@@ -1,0 +1,224 @@
+//! From a spec to the library's objects.
+
+use crate::data::{self, DataOptions, Split};
+use crate::spec::{self, Spec};
+use onward::dataset::Targets;
+use onward::evaluate::{Evaluator, Local};
+use onward::ledger::{Optimizer, Scaling};
+use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
+use onward::noise::{Family, RunKey};
+use onward::objective::{Loss, Objective};
+use onward::rule::{Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
+use onward::space::{Directions, LayerSpace};
+use onward::train::{Plan, Trainer};
+use onward::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
+/// How the spec wants its data read.
+pub fn data_options(spec: &Spec) -> DataOptions {
+    let d = &spec.data;
+    DataOptions {
+        path: d.path.clone(),
+        test_path: d.test_path.clone(),
+        format: match d.format {
+            spec::Format::Auto => None,
+            spec::Format::Csv => Some(data::Format::Csv),
+            spec::Format::Idx => Some(data::Format::Idx),
+            spec::Format::Npy => Some(data::Format::Npy),
+            spec::Format::Npz => Some(data::Format::Npz),
+            spec::Format::Parquet => Some(data::Format::Parquet),
+        },
+        label: d.label.as_ref().map(|l| match l {
+            spec::Column::Name(name) => name.clone(),
+            spec::Column::Index(index) => index.to_string(),
+        }),
+        shape: d.shape,
+        scale: d.scale as f32,
+        center: match d.center {
+            spec::Center::None => data::Center::None,
+            spec::Center::Mean => data::Center::Mean,
+            spec::Center::Standardize => data::Center::Standardize,
+        },
+        test: match d.test {
+            spec::TestSize::Fraction(f) => data::Holdout::Fraction(f),
+            spec::TestSize::Rows(n) => data::Holdout::Rows(n),
+        },
+        split_key: d.split,
+        target: match d.target {
+            spec::Target::Class => data::Target::Class,
+            spec::Target::Value => data::Target::Value,
+        },
+        limit: d.limit,
+    }
+}
+
+/// How many numbers the model answers with.
+pub fn outputs(targets: &Targets) -> usize {
+    match targets {
+        Targets::Classes { classes, .. } => *classes,
+        Targets::Values { width, .. } => *width,
+    }
+}
+
+/// The model for inputs of the given shape.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if the parts do not fit together.
+pub fn model(spec: &Spec, input: [usize; 3], outputs: usize) -> Result<Arc<dyn Model>> {
+    let activation = match spec.model.activation {
+        spec::Activation::Relu => Activation::Relu,
+        spec::Activation::Tanh => Activation::Tanh,
+        spec::Activation::Gelu => Activation::Gelu,
+        spec::Activation::Sign => Activation::Sign,
+        spec::Activation::Step => Activation::Step,
+    };
+    match &spec.model.kind {
+        spec::ModelKind::Mlp(mlp) => {
+            let widths = [&[input.iter().product()], mlp.hidden.as_slice(), &[outputs]].concat();
+            Ok(Arc::new(Mlp::new(&widths, activation)?))
+        }
+        spec::ModelKind::Conv(conv) => {
+            let source = |s: &spec::Skip| if let spec::Skip::From(layer) = s { Some(*layer) } else { None };
+            let model = Conv {
+                input,
+                channels: conv.channels.clone(),
+                average_pool_after: conv.pool_after.clone(),
+                max_pool_after: conv.max_pool_after.clone(),
+                batch_norm: conv.batch_norm,
+                bias: conv.bias,
+                residual: conv.residual.iter().map(source).collect(),
+                activation,
+                global_pool: match conv.global_pool {
+                    spec::GlobalPool::Average => GlobalPool::Average,
+                    spec::GlobalPool::Max => GlobalPool::Max,
+                    spec::GlobalPool::None => GlobalPool::None,
+                },
+                outputs,
+            };
+            Ok(Arc::new(model.checked()?))
+        }
+    }
+}
+
+fn noise(noise: spec::Noise) -> Family {
+    match noise {
+        spec::Noise::Sign => Family::Sign,
+        spec::Noise::Binomial => Family::Binomial,
+        spec::Noise::Normal => Family::Normal,
+    }
+}
+
+/// A number of the spec as the engine computes with it.
+fn single(key: &str, value: f64) -> Result<f32> {
+    let number = value as f32;
+    if number.is_finite() && (number != 0.0) == (value != 0.0) {
+        return Ok(number);
+    }
+    Err(Error::expected(ErrorKind::Spec, key, "a number that single precision holds", value))
+}
+
+fn method(spec: &Spec, layers: usize) -> Result<Method> {
+    let m = &spec.method;
+    let sigma = single("method.sigma", m.sigma)?;
+    let count = |key: &str, n: usize| {
+        u32::try_from(n).map_err(|_| Error::expected(ErrorKind::Spec, key, "a number below 2^32", n))
+    };
+    Ok(match &m.kind {
+        spec::MethodKind::RelativeActivation(r) => {
+            let space = |s: &spec::Space| match s {
+                spec::Space::Activation => LayerSpace::Activation,
+                spec::Space::LowRank => LayerSpace::LowRank,
+            };
+            let directions = r.directions.resolve("method.directions", layers)?;
+            Method::RelativeActivation(RelativeActivation {
+                sigma: vec![sigma],
+                directions: directions.iter().map(|d| count("method.directions", *d)).collect::<Result<_>>()?,
+                spaces: r.space.resolve("method.space", layers)?.iter().map(space).collect(),
+                draws: match r.draws {
+                    spec::Draws::Orthogonal => Directions::Orthogonal,
+                    spec::Draws::Independent => Directions::Independent,
+                },
+                order: match r.order {
+                    spec::Order::Together => Order::Together,
+                    spec::Order::InTurn => Order::InTurn,
+                },
+                noise: noise(r.noise),
+                layers,
+            })
+        }
+        spec::MethodKind::Population(p) => Method::Population(Population {
+            sigma,
+            members: count("method.members", p.members)?,
+            rank: count("method.rank", p.rank)?,
+            pairing: match p.pairing {
+                spec::Pairing::Antithetic => Pairing::Antithetic,
+                spec::Pairing::OneSided => Pairing::OneSided,
+            },
+            shaping: match p.shaping {
+                spec::Shaping::CentredRank => Shaping::CentredRank,
+                spec::Shaping::ZScore => Shaping::ZScore,
+            },
+            noise: noise(p.noise),
+            share: count("method.share", p.share)?,
+        }),
+        spec::MethodKind::TwoPoint(t) => Method::TwoPoint(TwoPoint {
+            sigma,
+            directions: count("method.directions", t.directions)?,
+            noise: noise(t.noise),
+        }),
+    })
+}
+
+fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
+    let m = &spec.method;
+    let batch = spec.train.batch.min(rows);
+    Ok(Plan {
+        seed: spec.seed,
+        method: method(spec, layers)?,
+        schedule: Schedule {
+            rate: single("method.rate", m.rate)?,
+            anneal: match m.schedule {
+                spec::Schedule::Constant => Anneal::Constant,
+                spec::Schedule::Linear => Anneal::Linear,
+                spec::Schedule::Cosine => Anneal::Cosine,
+            },
+            final_share: m.final_rate as f32,
+            warmup: m.warmup,
+            steps: spec.train.budget.steps(rows, batch),
+        },
+        optimizer: Optimizer {
+            momentum: m.momentum as f32,
+            scaling: match m.scaling {
+                spec::Scaling::None => Scaling::None,
+                spec::Scaling::Adam => Scaling::Adam,
+            },
+        },
+        batch,
+        digest_every: spec.train.digest_every,
+    })
+}
+
+/// An evaluator of the spec's model and objective.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if the model does not fit the input.
+pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize) -> Result<Local> {
+    let loss = match spec.objective.loss {
+        spec::Loss::CrossEntropy => Loss::CrossEntropy,
+        spec::Loss::ZeroOne => Loss::ZeroOne,
+        spec::Loss::SquaredError => Loss::SquaredError,
+    };
+    let objective = Objective::PerSample(Arc::new(loss));
+    Local::new(model(spec, input, outputs)?, objective, RunKey::from_seed(spec.seed), threads)
+}
+
+/// The run that the spec describes, at its beginning, on the training rows of `split`.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if something does not fit together.
+pub fn trainer(spec: &Spec, split: &Split, threads: usize) -> Result<Trainer> {
+    let train = &split.train;
+    let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads)?;
+    let plan = plan(spec, evaluator.model().stages(), train.rows())?;
+    Trainer::new(plan, evaluator, train.clone())
+}

@@ -1,0 +1,82 @@
+//! `predict` and `eval`.
+
+use crate::args::OnData;
+use crate::folder::Folder;
+use crate::progress::Voice;
+use crate::spec::Spec;
+use crate::{build, data};
+use onward::dataset::{Dataset, Targets};
+use onward::evaluate::{Evaluator, Local};
+use onward::model::Statistics;
+use onward::objective::argmax;
+use onward::params::{Params, Tensor};
+use onward::train;
+use onward::{Error, ErrorKind, Result};
+use serde_json::json;
+
+struct Trained {
+    evaluator: Local,
+    params: Params,
+    statistics: Vec<Statistics>,
+    shape: [usize; 3],
+    features: Vec<f32>,
+    targets: Option<Targets>,
+    classes: bool,
+}
+
+fn load(args: &OnData) -> Result<Trained> {
+    let folder = Folder::read_only(&args.run)?;
+    let spec = Spec::load(&folder.spec(), &[], None)?;
+    let interface = folder.interface()?;
+    let shape = interface.preparation.shape;
+    let evaluator = build::evaluator(&spec, shape, interface.outputs, args.how.threads())?;
+    let (params, rest) = Params::read(&folder.model(), &evaluator.model().tensors())?;
+    let options = build::data_options(&spec);
+    let (features, _, targets) = data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
+    let classes = spec.data.target == crate::spec::Target::Class;
+    Ok(Trained { evaluator, params, statistics: statistics(&rest), shape, features, targets, classes })
+}
+
+/// The normalisations' statistics among the model file's further tensors.
+fn statistics(rest: &[Tensor]) -> Vec<Statistics> {
+    let means = rest.iter().filter_map(|t| Some((t.name.strip_suffix(".running_mean")?, t)));
+    let found = means.filter_map(|(layer, mean)| {
+        let variance = rest.iter().find(|t| t.name.strip_suffix(".running_var") == Some(layer))?;
+        Some(Statistics { layer: layer.to_owned(), mean: mean.data.clone(), variance: variance.data.clone() })
+    });
+    found.collect()
+}
+
+/// `onward predict`.
+pub fn predict(args: &OnData) -> Result<()> {
+    let t = load(args)?;
+    let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.shape);
+    let rows = t.features.len() / t.shape.iter().product::<usize>();
+    let voice = Voice::new(&args.how);
+    for (row, out) in outputs.chunks_exact(outputs.len() / rows).enumerate() {
+        if t.classes {
+            let class = argmax(out);
+            let words = class.map_or_else(|| "-".into(), |c| c.to_string());
+            voice.say(&words, &json!({"row": row, "class": class, "outputs": out}));
+        } else {
+            let words: Vec<String> = out.iter().map(f32::to_string).collect();
+            voice.say(&words.join(","), &json!({"row": row, "outputs": out}));
+        }
+    }
+    Ok(())
+}
+
+/// `onward eval`.
+pub fn eval(args: &OnData) -> Result<()> {
+    let t = load(args)?;
+    let Some(targets) = t.targets else {
+        return Err(Error::expected(ErrorKind::Data, args.data.display(), "rows with answers to compare with", "features alone"));
+    };
+    let data = Dataset::new(t.features, t.shape, targets).map_err(|e| e.in_file(&args.data))?;
+    let score = train::score(&t.evaluator, &t.params, &t.statistics, &data);
+    let accuracy = score.accuracy.map_or_else(String::new, |a| format!("accuracy {:.2} %, ", 100.0 * a));
+    let words = format!("{accuracy}loss {:.5} on {} rows", score.loss, data.rows());
+    let event = json!({"rows": data.rows(), "loss": score.loss, "accuracy": score.accuracy, "confusion": score.confusion});
+    Voice::new(&args.how).say(&words, &event);
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! The subcommands.
+
+mod apply;
+mod replay;
+mod show;
+mod train;
+
+use crate::args::{Args, Command};
+use crate::folder::Folder;
+use crate::spec;
+use clap::CommandFactory;
+use onward::{Error, ErrorKind, Result};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Does what the arguments ask.
+///
+/// # Errors
+/// One sentence that names the file, the place, what was expected and what was found.
+pub fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        Command::Train(args) => return train::train(&args),
+        Command::Resume(args) => return train::resume(&args),
+        Command::Replay(args) => replay::replay(&args)?,
+        Command::Verify(args) => replay::verify(&args)?,
+        Command::Show(args) => show::show(&args)?,
+        Command::Predict(args) => apply::predict(&args)?,
+        Command::Eval(args) => apply::eval(&args)?,
+        Command::Init { file: None } => print!("{}", spec::starter()),
+        Command::Init { file: Some(path) } => init(&path)?,
+        Command::Explain { key } => print!("{}", spec::explain(key.as_deref())?),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "onward", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Err(Error::expected(ErrorKind::Io, path.display(), "a file that does not exist yet", "one that does"));
+    }
+    Folder::write(path, spec::starter().as_bytes())
+}

@@ -1,0 +1,85 @@
+//! `show`.
+
+use super::replay::ledger;
+use crate::args::Show;
+use crate::folder::Folder;
+use onward::Result;
+use onward::ledger::{Record, UpdateRecord};
+use onward::train::hex;
+use serde_json::json;
+use std::io::Write;
+
+/// `onward show`.
+pub fn show(args: &Show) -> Result<()> {
+    let folder = Folder::read_only(&args.run)?;
+    let lines = if args.ledger { steps(&folder, args)? } else { metrics(&folder, args)? };
+    // A reader that has seen enough (`| head`) closes the pipe: no error.
+    let _ = std::io::stdout().write_all((lines.join("\n") + "\n").as_bytes());
+    Ok(())
+}
+
+fn metrics(folder: &Folder, args: &Show) -> Result<Vec<String>> {
+    let points = folder.points()?;
+    if args.json {
+        return Ok(points.iter().filter_map(|p| serde_json::to_string(p).ok()).collect());
+    }
+    let number = |v: Option<f32>| v.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
+    let head = format!(
+        "{:>9} {:>10} {:>13} {:>9} {:>10} {:>10} {:>10} {:>8}",
+        "step", "passes", "samples", "seconds", "train loss", "test loss", "accuracy", "signal"
+    );
+    let row = |p: &crate::report::Point| {
+        format!(
+            "{:>9} {:>10} {:>13} {:>9.1} {:>10} {:>10} {:>10} {:>8}",
+            p.step,
+            p.passes,
+            p.samples,
+            p.elapsed,
+            number(p.train_loss),
+            number(p.test_loss),
+            number(p.test_accuracy),
+            number(p.signal_to_noise)
+        )
+    };
+    Ok(std::iter::once(head).chain(points.iter().map(row)).collect())
+}
+
+fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
+    let reading = ledger(folder)?;
+    let h = &reading.header;
+    if args.json {
+        let head = json!({"seed": h.seed, "steps": h.steps, "goal": h.goal, "method": h.method, "recipe": h.recipe,
+            "spec": hex(&h.spec), "data": hex(&h.data), "base": hex(&h.base), "chain": hex(&reading.chain)});
+        let rows = reading.records.iter().filter_map(|r| serde_json::to_string(&step_json(r)).ok());
+        return Ok(std::iter::once(head.to_string()).chain(rows).collect());
+    }
+    let mut lines = vec![
+        format!("method {} · seed {} · {} of {} steps · {}", h.method, h.seed, reading.records.len(), h.steps, h.goal),
+        format!("base {} · chain {} · {} bytes", hex(&h.base), hex(&reading.chain), reading.sound),
+        format!("{:>9} {:>12} {:>12} {:>10}  update", "step", "loss", "rate", "not finite"),
+    ];
+    lines.extend(reading.records.iter().map(|r| {
+        format!("{:>9} {:>12.6} {:>12.4e} {:>10}  {}", r.step, r.loss, r.rate, r.non_finite, update(r))
+    }));
+    Ok(lines)
+}
+
+fn step_json(r: &Record) -> serde_json::Value {
+    let mut row = json!({"step": r.step, "loss": r.loss, "rate": r.rate, "non_finite": r.non_finite});
+    match &r.update {
+        UpdateRecord::Probes { exponent, coefficients } => {
+            row["exponent"] = json!(exponent);
+            row["coefficients"] = json!(coefficients);
+        }
+        UpdateRecord::Rerun { digest } => row["digest"] = json!(digest.map(|d| hex(&d))),
+    }
+    row
+}
+
+fn update(record: &Record) -> String {
+    match &record.update {
+        UpdateRecord::Probes { exponent, coefficients } => format!("{} coefficients × 2^{exponent}", coefficients.len()),
+        UpdateRecord::Rerun { digest: Some(digest) } => format!("digest {}", hex(digest)),
+        UpdateRecord::Rerun { digest: None } => "run again".into(),
+    }
+}

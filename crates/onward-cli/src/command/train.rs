@@ -1,0 +1,402 @@
+//! `train` and `resume`.
+
+use crate::args::{How, Resume, Train};
+use crate::folder::{Folder, Interface};
+use crate::progress::{Progress, Voice};
+use crate::report::{self, Baseline, Point, Report};
+use crate::spec::Spec;
+use crate::{build, data};
+use onward::dataset::{Dataset, Targets};
+use onward::evaluate::Spent;
+use onward::ledger::{Header, Ledger, Record};
+use onward::params::Tensor;
+use onward::train::{Score, Trainer, hex, score};
+use onward::{Error, ErrorKind, Result};
+use serde_json::json;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// At most this long are steps not yet on the disk.
+const SYNC: Duration = Duration::from_secs(1);
+/// Rows of metrics that a run leaves, about.
+const POINTS: u64 = 400;
+/// Rows of the training data that training accuracy is measured on.
+const TRAIN_ROWS: usize = 2000;
+
+/// `onward train`.
+pub fn train(args: &Train) -> Result<ExitCode> {
+    let spec = Spec::load(&args.spec, &args.sets, args.seed)?;
+    let existing = args.runs.join(&spec.name);
+    if args.resume && existing.join("ledger.bin").is_file() {
+        let folder = Folder::open(&existing)?;
+        let kept = std::fs::read_to_string(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
+        same_spec(&kept, &spec.to_toml()).map_err(|e| e.in_file(&args.spec))?;
+        return go_on(folder, &spec, &args.how);
+    }
+    let split = data::load(&build::data_options(&spec))?;
+    let trainer = build::trainer(&spec, &split, args.how.threads()).map_err(|e| e.in_file(&args.spec))?;
+    let folder = Folder::create(&args.runs, &spec.name)?;
+    let text = spec.to_toml();
+    let outputs = build::outputs(split.train.targets());
+    folder.write_interface(&Interface { outputs, preparation: split.preparation.clone() })?;
+    Folder::write(&folder.spec(), text.as_bytes())?;
+    Folder::write(&folder.base(), &trainer.state().params().to_safetensors(&[], &[])?)?;
+    let ledger = Ledger::create(&folder.ledger(), &trainer.header(digest(&text)))?;
+    Run::new(folder, spec, trainer, split.test, ledger, &args.how)?.finish(Vec::new(), &[])
+}
+
+/// `onward resume`.
+pub fn resume(args: &Resume) -> Result<ExitCode> {
+    let folder = Folder::open(&args.run)?;
+    let spec = Spec::load(&folder.spec(), &[], None)?;
+    go_on(folder, &spec, &args.how)
+}
+
+/// BLAKE3 of a spec as run.
+pub(super) fn digest(text: &str) -> [u8; 32] {
+    *blake3_of(text.as_bytes()).as_bytes()
+}
+
+fn blake3_of(bytes: &[u8]) -> blake3::Hash {
+    blake3::hash(bytes)
+}
+
+/// An error naming the first line in which two specs differ.
+fn same_spec(kept: &str, now: &str) -> Result<()> {
+    if kept == now {
+        return Ok(());
+    }
+    let differs = kept.lines().zip(now.lines()).find(|(a, b)| a != b);
+    let (expected, found) = differs.unwrap_or(("as many lines as before", "more or fewer"));
+    Err(Error::expected(ErrorKind::Spec, "the spec has changed since the run began", format!("`{expected}`"), format!("`{found}`")))
+}
+
+/// Checks that a ledger belongs to this spec and these data.
+pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder) -> Result<()> {
+    let bad = |what: &str, a: &[u8; 32], b: &[u8; 32]| {
+        let (a, b) = (format!("{what} with digest {}", &hex(a)[..16]), format!("{} (changed since the run began)", &hex(b)[..16]));
+        Err(Error::expected(ErrorKind::Ledger, folder.path().display(), a, b))
+    };
+    if header.spec != expected.spec {
+        return bad("spec.toml", &header.spec, &expected.spec);
+    }
+    if header.data != expected.data {
+        return bad("training data", &header.data, &expected.data);
+    }
+    if header.base != expected.base {
+        return bad("base params", &header.base, &expected.base);
+    }
+    if header != expected {
+        return Err(Error::expected(ErrorKind::Ledger, folder.path().display(), "the header that the spec leads to", "another one"));
+    }
+    Ok(())
+}
+
+/// Brings `trainer` to the end of `records` from the newest snapshot among them.
+pub(super) fn catch_up(folder: &Folder, trainer: &mut Trainer, records: &[Record]) -> Result<Option<u64>> {
+    let usable = folder.snapshots().into_iter().rev().find(|(step, _)| *step <= records.len() as u64);
+    let mut from = None;
+    if let Some((step, path)) = usable {
+        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        trainer.restore(&bytes, records).map_err(|e| e.in_file(&path))?;
+        from = Some(step);
+    }
+    for record in &records[trainer.state().step() as usize..] {
+        trainer.retake(record).map_err(|e| e.in_file(&folder.ledger()))?;
+    }
+    Ok(from)
+}
+
+fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
+    let split = data::load(&build::data_options(spec))?;
+    let mut trainer = build::trainer(spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
+    let (ledger, reading) = Ledger::open(&folder.ledger())?;
+    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), &folder)?;
+    let voice = Voice::new(how);
+    if reading.torn > 0 {
+        let words = format!("ledger.bin: cut {} bytes of a torn write after step {}", reading.torn, reading.records.len());
+        voice.say(&words, &json!({"event": "torn", "bytes": reading.torn, "step": reading.records.len()}));
+    }
+    let from = catch_up(&folder, &mut trainer, &reading.records)?;
+    let words = format!("{}: going on after step {}", folder.path().display(), trainer.state().step());
+    voice.say(&words, &json!({"event": "resumed", "step": trainer.state().step(), "snapshot": from}));
+    let mut points = folder.points()?;
+    points.retain(|p| p.step <= trainer.state().step());
+    let lines: Vec<u8> = points.iter().flat_map(|p| line(p).into_bytes()).collect();
+    Folder::write(&folder.metrics(), &lines)?;
+    Run::new(folder, spec.clone(), trainer, split.test, ledger, how)?.finish(points, &reading.records)
+}
+
+fn line(point: &Point) -> String {
+    serde_json::to_string(point).map(|l| l + "\n").unwrap_or_default()
+}
+
+struct Run {
+    folder: Folder,
+    spec: Spec,
+    trainer: Trainer,
+    test: Dataset,
+    ledger: Ledger,
+    voice: Voice,
+    began: Instant,
+    /// Seconds that the run had taken before this process went on with it.
+    before: f64,
+    stop: Arc<AtomicBool>,
+}
+
+/// Means since the last row of metrics.
+#[derive(Default)]
+struct Window {
+    loss: f64,
+    signal: f64,
+    signals: u32,
+    steps: u32,
+}
+
+impl Window {
+    fn add(&mut self, loss: f32, signal: Option<f32>) {
+        self.loss += f64::from(loss);
+        self.steps += 1;
+        if let Some(signal) = signal {
+            self.signal += f64::from(signal);
+            self.signals += 1;
+        }
+    }
+}
+
+impl Run {
+    fn new(folder: Folder, spec: Spec, trainer: Trainer, test: Dataset, ledger: Ledger, how: &How) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = stop.clone();
+        // The first request finishes the step; a second one ends the process at once.
+        let handler = move || {
+            if flag.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        };
+        ctrlc::set_handler(handler).map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
+        Ok(Self { folder, spec, trainer, test, ledger, voice: Voice::new(how), began: Instant::now(), before: 0.0, stop })
+    }
+
+    fn steps(&self) -> u64 {
+        self.spec.train.budget.steps(self.trainer.data().rows(), self.trainer.batch())
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.before + self.began.elapsed().as_secs_f64()
+    }
+
+    fn finish(mut self, mut points: Vec<Point>, done: &[Record]) -> Result<ExitCode> {
+        self.before = points.last().map_or(0.0, |p| p.elapsed);
+        let mut window = Window::default();
+        let last = points.last().map_or(0, |p| p.step as usize);
+        done[last.min(done.len())..].iter().for_each(|r| window.add(r.loss, None));
+        let metrics = self.folder.metrics();
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(&metrics);
+        let mut file = file.map_err(|e| Error::io("open", &metrics, e))?;
+        let progress = Progress::new(self.voice, self.steps());
+        let outcome = self.steps_until_end(&progress, &mut window, |point| {
+            points.push(point.clone());
+            file.write_all(line(&point).as_bytes()).map_err(|e| Error::io("write", &metrics, e))
+        });
+        progress.finish();
+        self.ledger.sync()?;
+        outcome?;
+        if !self.trainer.finished() {
+            self.write_snapshot()?;
+            let (step, path) = (self.trainer.state().step(), self.folder.path().display());
+            let words = format!("stopped after step {step}; go on with: onward resume {path}");
+            self.voice.say(&words, &json!({"event": "stopped", "step": step, "run": path.to_string()}));
+            return Ok(ExitCode::from(130));
+        }
+        self.close(&points)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn steps_until_end(
+        &mut self,
+        progress: &Progress,
+        window: &mut Window,
+        mut write: impl FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        let per_epoch = (self.trainer.data().rows() / self.trainer.batch()).max(1) as u64;
+        let eval_every = if self.spec.train.eval_every == 0 { per_epoch } else { self.spec.train.eval_every };
+        let log_every = (self.steps() / POINTS).max(1);
+        let (mut synced, mut shown, mut accuracy) = (Instant::now(), Instant::now(), None);
+        let first_passes = self.trainer.spent().passes;
+        while !self.trainer.finished() && !self.stop.load(Ordering::SeqCst) {
+            let step = self.trainer.step()?;
+            self.ledger.append(&step.record)?;
+            if synced.elapsed() >= SYNC {
+                self.ledger.sync()?;
+                synced = Instant::now();
+            }
+            window.add(step.record.loss, step.signal_to_noise);
+            let at = self.trainer.state().step();
+            let evaluate = at.is_multiple_of(eval_every) || self.trainer.finished();
+            if evaluate || at.is_multiple_of(log_every) {
+                let point = self.point(std::mem::take(window), evaluate, step.record.rate);
+                accuracy = point.test_accuracy.or(accuracy);
+                progress.point(&point);
+                write(point)?;
+            }
+            if shown.elapsed() >= Duration::from_millis(100) || at == 1 {
+                let passes = (self.trainer.spent().passes - first_passes) as f64 / self.began.elapsed().as_secs_f64();
+                progress.step(at, step.record.loss, accuracy, passes);
+                shown = Instant::now();
+            }
+            if at.is_multiple_of(self.spec.train.snapshot_every) && !self.trainer.finished() {
+                self.ledger.sync()?;
+                self.write_snapshot()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_snapshot(&self) -> Result<()> {
+        self.folder.write_snapshot(self.trainer.state().step(), &self.trainer.state().to_snapshot()?)
+    }
+
+    fn point(&self, window: Window, evaluate: bool, rate: f32) -> Point {
+        let Spent { passes, samples, non_finite, .. } = self.trainer.spent();
+        let scores = evaluate.then(|| (self.trainer.score(&self.test), self.train_score()));
+        Point {
+            step: self.trainer.state().step(),
+            passes,
+            samples,
+            elapsed: self.elapsed(),
+            train_loss: (window.steps > 0).then(|| (window.loss / f64::from(window.steps)) as f32),
+            test_loss: scores.as_ref().map(|s| s.0.loss),
+            test_accuracy: scores.as_ref().and_then(|s| s.0.accuracy),
+            train_accuracy: scores.as_ref().and_then(|s| s.1.accuracy),
+            signal_to_noise: (window.signals > 0).then(|| (window.signal / f64::from(window.signals)) as f32),
+            rate: Some(rate),
+            non_finite,
+        }
+    }
+
+    fn train_score(&self) -> Score {
+        let rows: Vec<u32> = (0..self.trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
+        self.trainer.score(&self.trainer.data().select(&rows))
+    }
+
+    /// Writes model and report, and says the result.
+    fn close(&mut self, points: &[Point]) -> Result<()> {
+        let statistics = self.trainer.statistics();
+        let params = self.trainer.state().params();
+        let final_score = score(self.trainer.evaluator(), params, &statistics, &self.test);
+        let named = |part: &str, layer: &str, data: &[f32]| Tensor {
+            name: format!("{layer}.{part}"),
+            shape: vec![data.len()],
+            data: data.to_vec(),
+        };
+        let extra: Vec<Tensor> = statistics
+            .iter()
+            .flat_map(|s| [named("running_mean", &s.layer, &s.mean), named("running_var", &s.layer, &s.variance)])
+            .collect();
+        let digest = hex(&params.digest());
+        let metadata = [
+            ("format", "pt".to_owned()),
+            ("onward.run", self.spec.name.clone()),
+            ("onward.seed", self.spec.seed.to_string()),
+            ("onward.steps", self.trainer.state().step().to_string()),
+            ("onward.digest", digest.clone()),
+        ];
+        Folder::write(&self.folder.model(), &params.to_safetensors(&extra, &metadata)?)?;
+        let headline = self.headline(&final_score);
+        self.write_report(points, &final_score, &headline, &digest)?;
+        let spent = self.trainer.spent();
+        let event = json!({
+            "event": "finished", "run": self.folder.path().display().to_string(), "steps": self.trainer.state().step(),
+            "test_loss": final_score.loss, "test_accuracy": final_score.accuracy,
+            "baseline": self.spec.baseline.as_ref().map(|b| json!({"name": b.name, "accuracy": b.accuracy})),
+            "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
+            "seconds": self.elapsed(), "peak_memory_bytes": peak_memory(), "digest": digest,
+        });
+        let words = format!("{headline}\n{} in {:.1} s · digest {}\n{}", cost(spent), self.elapsed(), &digest[..16], self.where_to());
+        self.voice.say(&words, &event);
+        Ok(())
+    }
+
+    fn headline(&self, score: &Score) -> String {
+        let Some(accuracy) = score.accuracy else { return format!("test loss {:.5}", score.loss) };
+        let baseline = self.spec.baseline.as_ref();
+        let beside = baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
+        format!("test accuracy {:.2} %{beside}", 100.0 * accuracy)
+    }
+
+    fn where_to(&self) -> String {
+        let path = self.folder.path();
+        format!("{} · {}", path.join("report.html").display(), path.join("model.safetensors").display())
+    }
+
+    fn write_report(&self, points: &[Point], score: &Score, headline: &str, digest: &str) -> Result<()> {
+        let spent = self.trainer.spent();
+        let fact = |label: &str, value: String| (label.to_owned(), value);
+        let mut facts = vec![
+            fact("Method", self.spec_method()),
+            fact("Seed", self.spec.seed.to_string()),
+            fact("Steps", self.trainer.state().step().to_string()),
+            fact("Forward passes", grouped(spent.passes)),
+            fact("Samples through them", grouped(spent.samples)),
+            fact("Floating-point operations", format!("{:.3e}", spent.flops as f64)),
+            fact("Losses not finite", grouped(spent.non_finite)),
+            fact("Wall-clock", format!("{:.1} s", self.elapsed())),
+            fact("Params", grouped(self.trainer.state().params().count() as u64)),
+            fact("Training rows", grouped(self.trainer.data().rows() as u64)),
+            fact("Test rows", grouped(self.test.rows() as u64)),
+            fact("Digest of the params", digest.to_owned()),
+            fact("Head of the ledger", hex(&self.ledger.chain())),
+        ];
+        if let Some(bytes) = peak_memory() {
+            facts.insert(8, fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))));
+        }
+        let class_names = match self.test.targets() {
+            Targets::Classes { classes, .. } => (0..*classes).map(|c| c.to_string()).collect(),
+            Targets::Values { .. } => Vec::new(),
+        };
+        let baseline = self.spec.baseline.as_ref();
+        let report = Report {
+            name: &self.spec.name,
+            points,
+            confusion: score.confusion.as_deref(),
+            class_names,
+            baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
+            facts,
+            headline: headline.to_owned(),
+            spec_text: &self.spec.to_toml(),
+        };
+        report::write(&report, self.folder.path())
+    }
+
+    fn spec_method(&self) -> String {
+        self.trainer.header([0; 32]).method
+    }
+}
+
+fn cost(spent: Spent) -> String {
+    format!("{} forward passes, {} samples", grouped(spent.passes), grouped(spent.samples))
+}
+
+/// Digits in groups of three.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let first = digits.len() % 3;
+    let mut groups: Vec<&str> = Vec::new();
+    if first > 0 {
+        groups.push(&digits[..first]);
+    }
+    groups.extend((first..digits.len()).step_by(3).map(|i| &digits[i..i + 3]));
+    groups.join("\u{202f}")
+}
+
+/// The most memory that the process has held, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}

@@ -1,0 +1,10 @@
+//! The command line of Onward: arguments, specs and data files on one side, the library on the other.
+
+pub mod args;
+pub mod build;
+pub mod command;
+pub mod data;
+pub mod folder;
+pub mod progress;
+pub mod report;
+pub mod spec;

@@ -1,0 +1,104 @@
+//! What a run prints while it goes on.
+
+use crate::args::How;
+use crate::report::Point;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// How a run speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// A live bar on the terminal, results in words.
+    Bar,
+    /// Lines of words.
+    Lines,
+    /// One JSON object per line.
+    Json,
+    /// Not at all.
+    Quiet,
+}
+
+impl Voice {
+    /// The voice that the arguments and the terminal ask for.
+    pub fn new(how: &How) -> Self {
+        match (how.quiet, how.json) {
+            (true, _) => Self::Quiet,
+            (_, true) => Self::Json,
+            _ if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() => Self::Bar,
+            _ => Self::Lines,
+        }
+    }
+
+    /// Says one thing: words for people, `event` for programs.
+    pub fn say(self, words: &str, event: &impl Serialize) {
+        match self {
+            Self::Bar | Self::Lines => println!("{words}"),
+            Self::Json => {
+                if let Ok(line) = serde_json::to_string(event) {
+                    println!("{line}");
+                }
+            }
+            Self::Quiet => {}
+        }
+    }
+}
+
+/// A run's progress.
+pub struct Progress {
+    voice: Voice,
+    bar: Option<ProgressBar>,
+}
+
+const TEMPLATE: &str = "{bar:28} step {pos}/{len}  {msg}  {eta} left";
+
+impl Progress {
+    /// Progress towards `steps` steps.
+    pub fn new(voice: Voice, steps: u64) -> Self {
+        let bar = (voice == Voice::Bar).then(|| {
+            let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(steps).with_style(style.progress_chars("━╸ "));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Self { voice, bar }
+    }
+
+    /// Moves the bar.
+    pub fn step(&self, step: u64, loss: f32, accuracy: Option<f32>, passes_per_second: f64) {
+        if let Some(bar) = &self.bar {
+            let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {:.2} %", 100.0 * a));
+            bar.set_position(step);
+            bar.set_message(format!("loss {loss:.4}{accuracy}  {passes_per_second:.0} passes/s"));
+        }
+    }
+
+    /// Tells what an evaluation found.
+    pub fn point(&self, point: &Point) {
+        match self.voice {
+            Voice::Json => self.voice.say("", point),
+            Voice::Lines if point.test_loss.is_some() => {
+                let number = |name: &str, value: Option<f32>, scale: f32, unit: &str| {
+                    value.map_or_else(String::new, |v| format!("  {name} {:.4}{unit}", v * scale))
+                };
+                println!(
+                    "step {}{}{}{}  {:.1} s",
+                    point.step,
+                    number("loss", point.train_loss, 1.0, ""),
+                    number("test loss", point.test_loss, 1.0, ""),
+                    number("accuracy", point.test_accuracy, 100.0, " %"),
+                    point.elapsed,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
