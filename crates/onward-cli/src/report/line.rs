@@ -97,7 +97,7 @@ fn curves(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Vec<Curve> {
 #[allow(clippy::type_complexity)]
 fn condense(kind: AxisKind, points: &[(f64, f64)]) -> (Vec<(f64, f64)>, Vec<(f64, f64, f64)>) {
     let axis = Axis::around(kind, Unit::Number, Margin::Tight, points.iter().map(|p| p.0));
-    let piece = |p: &(f64, f64)| (axis.place(p.0) * (PIECES - 1) as f64) as usize;
+    let piece = |p: &(f64, f64)| ((axis.place(p.0) * PIECES as f64) as usize).min(PIECES - 1);
     let (mut line, mut band) = (Vec::new(), Vec::new());
     for part in points.chunk_by(|a, b| piece(a) == piece(b)) {
         let mean = |of: fn(&(f64, f64)) -> f64| part.iter().map(|p| of(p) / part.len() as f64).sum::<f64>();
