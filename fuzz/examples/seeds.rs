@@ -113,10 +113,10 @@ fn ledger(whole: bool) -> Outcome<Vec<u8>> {
         optimizer: Optimizer { momentum: 0.9, scaling: Scaling::None },
     };
     let base = params();
-    let tensors = base.tensors().iter().map(|t| TensorHeader {
-        name: t.name.clone(),
-        shape: t.shape.iter().map(|n| *n as u64).collect(),
-    });
+    let tensors = base
+        .tensors()
+        .iter()
+        .map(|t| TensorHeader { name: t.name.clone(), shape: t.shape.iter().map(|n| *n as u64).collect() });
     let header = Header {
         seed: 1,
         steps: 3,

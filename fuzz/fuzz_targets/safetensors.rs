@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     for tensor in &tensors {
         assert_eq!(tensor.data.len(), tensor.shape.iter().product());
     }
-    let written = Params::from_tensors(tensors.clone()).to_safetensors(&[], &[]).expect("what was read can be written");
+    let written =
+        Params::from_tensors(tensors.clone()).to_safetensors(&[], &[]).expect("what was read can be written");
     let again = Params::tensors_from_safetensors(&written).expect("what was written can be read");
     assert_eq!(bits(&again), bits(&tensors));
 });

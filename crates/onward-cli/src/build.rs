@@ -8,7 +8,9 @@ use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::rule::{Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
+use onward::rule::{
+    Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
+};
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
@@ -132,7 +134,10 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
             let directions = r.directions.resolve("method.directions", layers)?;
             Method::RelativeActivation(RelativeActivation {
                 sigma: vec![sigma],
-                directions: directions.iter().map(|d| count("method.directions", *d)).collect::<Result<_>>()?,
+                directions: directions
+                    .iter()
+                    .map(|d| count("method.directions", *d))
+                    .collect::<Result<_>>()?,
                 spaces: r.space.resolve("method.space", layers)?.iter().map(space).collect(),
                 draws: match r.draws {
                     spec::Draws::Orthogonal => Directions::Orthogonal,

@@ -3,11 +3,11 @@
 pub mod dataset;
 pub mod error;
 pub use error::{Error, ErrorKind, Result};
-pub mod kernel;
-pub mod noise;
 pub mod evaluate;
+pub mod kernel;
 pub mod ledger;
 pub mod model;
+pub mod noise;
 pub mod objective;
 pub mod params;
 pub mod rule;

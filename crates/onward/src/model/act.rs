@@ -109,7 +109,10 @@ impl Act {
         };
         if !data.is_empty() {
             let (out_width, in_width) = (shape.iter().product::<usize>(), h * w * c);
-            data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width)).with_min_len(16).for_each(work);
+            data.par_chunks_mut(out_width)
+                .zip(self.data.par_chunks(in_width))
+                .with_min_len(16)
+                .for_each(work);
         }
         Self { rows: self.rows, shape, data, carried: self.carried.clone(), links: Vec::new() }
     }
