@@ -171,7 +171,7 @@ fn values_out_of_range_say_the_range_and_the_place() {
         ("method", "sigma = 1e999", "found inf"),
         ("method", "momentum = 1.0", "method.momentum: expected a number ≥ 0 and < 1, found 1.0"),
         ("method", "final_rate = 1.5", "expected a number from 0 to 1, found 1.5"),
-        ("method", "directions = [4, 0]", "found 0 at index 1"),
+        ("method", "directions = [4, -1]", "found -1 at index 1"),
         ("data", "test = 1.0", "expected a number > 0 and < 1, or an integer ≥ 1, found 1.0"),
         ("data", "limit = 0", "expected an integer ≥ 1, found 0"),
         ("train", "batch = 0", "expected an integer ≥ 1, found 0"),
