@@ -31,12 +31,15 @@ const SMALL: f64 = 13.0;
 /// Curves with more points than this are drawn as the mean and the range of as many pieces.
 const PIECES: usize = 150;
 
+/// Where each piece lies, its lowest and its highest value.
+type Band = Vec<(f64, f64, f64)>;
+
 struct Curve {
     name: String,
     colour: Colour,
     line: Vec<(f64, f64)>,
-    /// The lowest and the highest value of each piece; empty where every point is drawn.
-    band: Vec<(f64, f64, f64)>,
+    /// Empty where every point is drawn.
+    band: Band,
 }
 
 struct Frame {
@@ -94,8 +97,7 @@ fn curves(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Vec<Curve> {
 }
 
 /// Mean and range over pieces of equal width on the axis: what the eye would see of so many points.
-#[allow(clippy::type_complexity)]
-fn condense(kind: AxisKind, points: &[(f64, f64)]) -> (Vec<(f64, f64)>, Vec<(f64, f64, f64)>) {
+fn condense(kind: AxisKind, points: &[(f64, f64)]) -> (Vec<(f64, f64)>, Band) {
     let axis = Axis::around(kind, Unit::Number, Margin::Tight, points.iter().map(|p| p.0));
     let piece = |p: &(f64, f64)| ((axis.place(p.0) * PIECES as f64) as usize).min(PIECES - 1);
     let (mut line, mut band) = (Vec::new(), Vec::new());
