@@ -146,9 +146,9 @@ impl Act {
     /// # Panics
     /// If shapes differ: a bug in the model.
     #[must_use]
-    pub fn add(mut self, other: &Self) -> Self {
+    pub fn plus(mut self, other: &Self) -> Self {
         if other.rows > self.rows {
-            return other.clone().add(&self);
+            return other.clone().plus(&self);
         }
         assert_eq!(self.shape, other.shape, "a sum of different shapes");
         assert_eq!(self.rows % other.rows.max(1), 0, "a sum of {} and {} rows", self.rows, other.rows);
