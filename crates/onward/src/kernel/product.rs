@@ -413,6 +413,26 @@ pub fn scale_and_shift(pixels: &mut [f32], gamma: &[f32], beta: &[f32]) {
 }
 
 super::multiversion! {
+/// `pixel = (pixel − mean) · inverse` for every run of `mean.len()` numbers.
+pub fn normalise(pixels: &mut [f32], mean: &[f32], inverse: &[f32]) {
+    for pixel in pixels.chunks_exact_mut(mean.len()) {
+        for ((v, m), s) in pixel.iter_mut().zip(mean).zip(inverse) {
+            *v = (*v - m) * s;
+        }
+    }
+}
+}
+
+super::multiversion! {
+/// `max(x, 0)`; what is not a number becomes 0.
+pub fn relu(x: &mut [f32]) {
+    for v in x {
+        *v = if *v > 0.0 { *v } else { 0.0 };
+    }
+}
+}
+
+super::multiversion! {
 /// `out += Σ x ∘ y` over runs of `out.len()` numbers.
 pub fn add_products(out: &mut [f32], x: &[f32], y: &[f32]) {
     for (x, y) in x.chunks_exact(out.len()).zip(y.chunks_exact(out.len())) {

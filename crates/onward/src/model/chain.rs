@@ -1,7 +1,7 @@
 //! The models that specs can name: multilayer perceptrons and chains of 3×3 convolutions.
 
 use super::{Act, Context, Model};
-use crate::kernel::{gelu, tanh};
+use crate::kernel::{gelu, relu, tanh};
 use crate::params::{Init, TensorSpec};
 use crate::{Error, ErrorKind, Result};
 
@@ -27,7 +27,7 @@ impl Activation {
     #[must_use]
     pub fn apply(self, x: Act) -> Act {
         match self {
-            Self::Relu => x.map(|v| if v > 0.0 { v } else { 0.0 }),
+            Self::Relu => x.map_slices(relu),
             Self::Tanh => x.map(tanh),
             Self::Gelu => x.map(gelu),
             Self::Sign => x.map(|v| if v < 0.0 { -1.0 } else { 1.0 }),

@@ -3,7 +3,7 @@
 
 use super::Act;
 use crate::kernel::{
-    Conv3, Panels, Start, add_outer, conv3x3, conv3x3_single, dot, product, scale_and_shift,
+    Conv3, Panels, Start, add_outer, conv3x3, conv3x3_single, dot, normalise, product, scale_and_shift,
 };
 use crate::noise::{Family, Role, RunKey, TensorKey};
 use crate::params::{Params, Tensor};
@@ -345,7 +345,10 @@ impl<'a> Context<'a> {
                 Norms::Batch => None,
             };
             let statistics = statistics.unwrap_or_else(|| statistics_of(layer, block, channels));
-            normalise(block, &statistics);
+            let inverse = inverse_deviation(&statistics);
+            block
+                .par_chunks_mut(channels * 4096)
+                .for_each(|piece| normalise(piece, &statistics.mean, &inverse));
             if member == 0
                 && let Some(trace) = &mut self.trace
             {
@@ -356,8 +359,7 @@ impl<'a> Context<'a> {
             let index = trace.links.len();
             let gamma = &self.weights.params.tensors()[weight].data;
             if let Some(s) = trace.statistics.last() {
-                let factors: Vec<f32> =
-                    gamma.iter().zip(&s.variance).map(|(g, v)| g / (v + NORM_EPSILON).sqrt()).collect();
+                let factors: Vec<f32> = gamma.iter().zip(inverse_deviation(s)).map(|(g, i)| g * i).collect();
                 for link in &links {
                     trace.links[*link].after.push(After::Norm(index, factors.clone()));
                 }
@@ -529,14 +531,7 @@ fn statistics_of(layer: &str, data: &[f32], channels: usize) -> Statistics {
     Statistics { layer: layer.to_owned(), mean: mean.iter().map(|m| *m as f32).collect(), variance }
 }
 
-fn normalise(data: &mut [f32], statistics: &Statistics) {
-    let inverse: Vec<f32> = statistics.variance.iter().map(|v| 1.0 / (v + NORM_EPSILON).sqrt()).collect();
-    let channels = inverse.len();
-    data.par_chunks_mut(channels * 4096).for_each(|piece| {
-        for pixel in piece.chunks_exact_mut(channels) {
-            for ((v, m), s) in pixel.iter_mut().zip(&statistics.mean).zip(&inverse) {
-                *v = (*v - m) * s;
-            }
-        }
-    });
+/// `1 / √(variance + ε)` of each channel.
+fn inverse_deviation(statistics: &Statistics) -> Vec<f32> {
+    statistics.variance.iter().map(|v| 1.0 / (v + NORM_EPSILON).sqrt()).collect()
 }

@@ -66,7 +66,7 @@ pub struct ActivationPlan {
 }
 
 /// Numbers of all rows of one task together: what stays in a core's second-level cache.
-const TASK_NUMBERS: usize = 1 << 17;
+const TASK_NUMBERS: usize = 1 << 15;
 
 /// What all probes of one step share.
 pub(crate) struct Probing<'a> {
