@@ -76,7 +76,7 @@ impl Act {
     /// Every number through a function of whole slices.
     pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
         self.links.clear();
-        self.data.par_chunks_mut(PIECE).for_each(|piece| f(piece));
+        self.data.par_chunks_mut(PIECE).for_each(&f);
         self
     }
 
