@@ -60,7 +60,12 @@ impl Folder {
     pub fn read_only(path: &Path) -> Result<Self> {
         let folder = Self { path: path.to_owned(), _lock: None };
         if !folder.ledger().is_file() {
-            return Err(Error::expected(ErrorKind::Io, path.display(), "a run's folder with a ledger.bin in it", "none"));
+            return Err(Error::expected(
+                ErrorKind::Io,
+                path.display(),
+                "a run's folder with a ledger.bin in it",
+                "none",
+            ));
         }
         Ok(folder)
     }
@@ -73,7 +78,12 @@ impl Folder {
             Ok(()) => Ok(Self { path, _lock: Some(file) }),
             Err(TryLockError::WouldBlock) => {
                 let expected = "a run that no other process works on";
-                Err(Error::expected(ErrorKind::Locked, path.display(), expected, "one that is locked by another process"))
+                Err(Error::expected(
+                    ErrorKind::Locked,
+                    path.display(),
+                    expected,
+                    "one that is locked by another process",
+                ))
             }
             Err(TryLockError::Error(e)) => Err(Error::io("lock", &at, e)),
         }
@@ -171,8 +181,12 @@ impl Folder {
         let Ok(files) = std::fs::read_dir(self.path.join("snapshots")) else { return Vec::new() };
         let step = |path: &Path| path.file_stem()?.to_str()?.strip_prefix("step-")?.parse().ok();
         let safetensors = |path: &PathBuf| path.extension().is_some_and(|e| e == "safetensors");
-        let mut all: Vec<(u64, PathBuf)> =
-            files.flatten().map(|f| f.path()).filter(safetensors).filter_map(|p| Some((step(&p)?, p))).collect();
+        let mut all: Vec<(u64, PathBuf)> = files
+            .flatten()
+            .map(|f| f.path())
+            .filter(safetensors)
+            .filter_map(|p| Some((step(&p)?, p)))
+            .collect();
         all.sort();
         all
     }
@@ -190,8 +204,10 @@ impl Folder {
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let parse = |(i, line)| {
-            serde_json::from_str(line)
-                .map_err(|e| Error::expected(ErrorKind::Data, format!("line {}", i + 1), "metrics as JSON", e).in_file(&path))
+            serde_json::from_str(line).map_err(|e| {
+                Error::expected(ErrorKind::Data, format!("line {}", i + 1), "metrics as JSON", e)
+                    .in_file(&path)
+            })
         };
         whole.lines().enumerate().map(parse).collect()
     }

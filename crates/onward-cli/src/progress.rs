@@ -57,7 +57,8 @@ impl Progress {
     /// Progress towards `steps` steps.
     pub fn new(voice: Voice, steps: u64) -> Self {
         let bar = (voice == Voice::Bar).then(|| {
-            let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(steps).with_style(style.progress_chars("━╸ "));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar

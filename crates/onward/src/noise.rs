@@ -150,7 +150,12 @@ fn philox<const N: usize>(noise: Noise, blocks: [u64; N]) -> [[u32; N]; 4] {
         for i in 0..N {
             let p0 = u64::from(c[0][i]) * 0xD251_1F53;
             let p1 = u64::from(c[2][i]) * 0xCD9E_8D57;
-            let next = [(p1 >> 32) as u32 ^ c[1][i] ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ c[3][i] ^ key[1], p0 as u32];
+            let next = [
+                (p1 >> 32) as u32 ^ c[1][i] ^ key[0],
+                p1 as u32,
+                (p0 >> 32) as u32 ^ c[3][i] ^ key[1],
+                p0 as u32,
+            ];
             c[0][i] = next[0];
             c[1][i] = next[1];
             c[2][i] = next[2];

@@ -52,7 +52,12 @@ fn all_orthogonal_directions_give_the_exact_derivative_of_a_perceptron() {
         let own = format!("fc{}.", stage + 1);
         let truth = derivative(&named(&params), |name| name.starts_with(&own), loss);
         let error = |sigma| {
-            let found = estimate(&evaluator, &params, &data, &plan(stage, LayerSpace::Activation, all_directions(&net, stage), sigma, 5));
+            let found = estimate(
+                &evaluator,
+                &params,
+                &data,
+                &plan(stage, LayerSpace::Activation, all_directions(&net, stage), sigma, 5),
+            );
             assert_eq!(found.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>());
             for (name, want) in &truth {
                 assert!(distance(&found[name], want) < 0.5 * f64::from(sigma), "{name} at σ = {sigma}");
@@ -94,7 +99,12 @@ fn residual_net() -> Conv {
 }
 
 fn own_tensors(stage: usize) -> impl Fn(&str) -> bool {
-    let parts = [["conv1", "norm1", "-", "-"], ["conv2", "norm2", "-", "-"], ["conv3", "norm3", "shortcut3", "shortcut3norm"], ["fc", "-", "-", "-"]];
+    let parts = [
+        ["conv1", "norm1", "-", "-"],
+        ["conv2", "norm2", "-", "-"],
+        ["conv3", "norm3", "shortcut3", "shortcut3norm"],
+        ["fc", "-", "-", "-"],
+    ];
     move |name| parts[stage].contains(&name.split('.').next().unwrap())
 }
 
@@ -108,7 +118,10 @@ fn all_orthogonal_directions_give_the_exact_derivative_of_a_residual_net() {
     let evaluator = local(net.clone(), Loss::CrossEntropy, 4, 2);
     let mut clean = Statistics64::default();
     let outputs = conv(&net, &named(&params), &mut clean, input(&data));
-    let loss = evaluator.derivative(&params, &whole(&data), &plan(3, LayerSpace::Activation, 4, 0.01, 0)).unwrap().loss;
+    let loss = evaluator
+        .derivative(&params, &whole(&data), &plan(3, LayerSpace::Activation, 4, 0.01, 0))
+        .unwrap()
+        .loss;
     assert!((f64::from(loss) - cross_entropy(&outputs, data.targets())).abs() < 1e-5);
     for stage in 0..net.stages() {
         let loss = |p: &Named| {
@@ -117,7 +130,8 @@ fn all_orthogonal_directions_give_the_exact_derivative_of_a_residual_net() {
         };
         let truth = derivative(&named(&params), own_tensors(stage), loss);
         let pairs = all_directions(&net, stage);
-        let found = estimate(&evaluator, &params, &data, &plan(stage, LayerSpace::Activation, pairs, 0.01, 1));
+        let found =
+            estimate(&evaluator, &params, &data, &plan(stage, LayerSpace::Activation, pairs, 0.01, 1));
         assert_eq!(found.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>());
         for (name, want) in &truth {
             let size = want.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -147,16 +161,26 @@ fn low_rank_probes_per_sample_are_unbiased() {
         }
         let (truth, found) = (flat(&truth), cosine(&sum, &flat(&truth)));
         assert!(found > 0.95, "stage {stage}, {noise:?}: cosine {found}");
-        let size = sum.iter().zip(&truth).map(|(a, b)| a * b).sum::<f64>() / truth.iter().map(|b| b * b).sum::<f64>();
+        let size = sum.iter().zip(&truth).map(|(a, b)| a * b).sum::<f64>()
+            / truth.iter().map(|b| b * b).sum::<f64>();
         assert!((size - 1.0).abs() < 0.1, "stage {stage}, {noise:?}: {size} times the derivative along it");
     }
 }
 
 /// What a step of a weight-space method adds to the params, one vector over all tensors.
-fn step_of(method: &Method, evaluator: &Local, params: &Params, data: &Dataset, key: &RunKey, step: u32) -> Vec<f64> {
+fn step_of(
+    method: &Method,
+    evaluator: &Local,
+    params: &Params,
+    data: &Dataset,
+    key: &RunKey,
+    step: u32,
+) -> Vec<f64> {
     let at = At { step, rate: 1.0, scaling: Scaling::None };
     let outcome = method.step(evaluator, params, &whole(data), at).unwrap();
-    let (Update::Probes { exponent, coefficients }, Some(space)) = (outcome.update, method.space()) else { panic!("probes") };
+    let (Update::Probes { exponent, coefficients }, Some(space)) = (outcome.update, method.space()) else {
+        panic!("probes")
+    };
     let of = |t: &onward::params::Tensor| {
         let scale = f64::from(space.scale(t.shape.len() >= 2)) * 2f64.powi(i32::from(exponent));
         let sum = naive_sum(space, &TensorKeys::new(key, &t.name), &t.shape, step, &coefficients);
@@ -174,7 +198,8 @@ fn quadratic(seed: u64) -> (Dataset, Params, Local, RunKey, Vec<f64>) {
     let onward::dataset::Targets::Classes { labels, .. } = data.targets() else { panic!("classes") };
     let loss = |p: &Named| {
         let outputs = mlp(p, 1, Activation::Relu, input(&data));
-        let error = |(i, v): (usize, &f64)| (v - f64::from(u8::from(labels[i / 4] as usize == i % 4))).powi(2) / 2.0;
+        let error =
+            |(i, v): (usize, &f64)| (v - f64::from(u8::from(labels[i / 4] as usize == i % 4))).powi(2) / 2.0;
         outputs.data.iter().enumerate().map(error).sum::<f64>() / 16.0
     };
     let truth = derivative(&named(&params), |_| true, loss);
@@ -196,11 +221,14 @@ fn weight_space_estimates_are_unbiased() {
     for noise in [Family::Sign, Family::Binomial] {
         let sum = average(Method::TwoPoint(TwoPoint { noise, ..two_point(16) }), 250);
         assert!(cosine(&sum, &downhill) > 0.98, "two-point, {noise:?}: {}", cosine(&sum, &downhill));
-        let size = sum.iter().zip(&downhill).map(|(a, b)| a * b).sum::<f64>() / downhill.iter().map(|b| b * b).sum::<f64>();
+        let size = sum.iter().zip(&downhill).map(|(a, b)| a * b).sum::<f64>()
+            / downhill.iter().map(|b| b * b).sum::<f64>();
         assert!((size - 1.0).abs() < 0.06, "two-point, {noise:?}: {size} times the derivative along it");
     }
     for pairing in [Pairing::Antithetic, Pairing::OneSided] {
-        for (shaping, rank) in [(Shaping::CentredRank, 1), (Shaping::ZScore, 1), (Shaping::ZScore, 4), (Shaping::CentredRank, 2)] {
+        for (shaping, rank) in
+            [(Shaping::CentredRank, 1), (Shaping::ZScore, 1), (Shaping::ZScore, 4), (Shaping::CentredRank, 2)]
+        {
             let method = Method::Population(Population { pairing, shaping, rank, ..population(64) });
             let found = cosine(&average(method, 120), &downhill);
             assert!(found > 0.95, "{pairing:?}, {shaping:?}, rank {rank}: cosine {found}");
@@ -215,7 +243,10 @@ fn the_cosine_of_weight_probes_follows_its_law() {
     for directions in [4, 16, 64, 256] {
         let method = Method::TwoPoint(two_point(directions));
         let steps = 60;
-        let mean = (0..steps).map(|s| cosine(&step_of(&method, &evaluator, &params, &data, &key, s), &downhill)).sum::<f64>() / f64::from(steps);
+        let mean = (0..steps)
+            .map(|s| cosine(&step_of(&method, &evaluator, &params, &data, &key, s), &downhill))
+            .sum::<f64>()
+            / f64::from(steps);
         let law = 1.0 / (1.0 + (d + 1.0) / f64::from(directions)).sqrt();
         // Signs have a kurtosis of 1, so they do a little better than the law of normal noise.
         assert!((mean - law).abs() < 0.04, "{directions} directions: {mean}, law {law}");
@@ -232,10 +263,21 @@ fn the_cosine_of_activation_probes_follows_its_law() {
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let at = |directions, pairs, noise| {
         let plan = ActivationPlan { directions, noise, ..plan(0, LayerSpace::Activation, pairs, 0.01, 3) };
-        wide(&derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &plan.layers[0], &z))
+        wide(&derivative_at_output(
+            &net,
+            &weights,
+            &Loss::CrossEntropy,
+            data.targets(),
+            &key,
+            &plan,
+            &plan.layers[0],
+            &z,
+        ))
     };
     let truth = at(Directions::Orthogonal, 32, Family::Sign);
-    let mean_cosine = |g: &[f64]| g.chunks_exact(32).zip(truth.chunks_exact(32)).map(|(a, b)| cosine(a, b)).sum::<f64>() / 200.0;
+    let mean_cosine = |g: &[f64]| {
+        g.chunks_exact(32).zip(truth.chunks_exact(32)).map(|(a, b)| cosine(a, b)).sum::<f64>() / 200.0
+    };
     for noise in [Family::Sign, Family::Binomial, Family::Normal] {
         for pairs in [4, 16, 64, 256] {
             let found = mean_cosine(&at(Directions::Independent, pairs, noise));
@@ -253,7 +295,8 @@ struct TwoLinear;
 
 impl Model for TwoLinear {
     fn tensors(&self) -> Vec<TensorSpec> {
-        let one = |name: &str| TensorSpec { name: name.into(), shape: vec![4, 4], init: Init::He { fan_in: 4 } };
+        let one =
+            |name: &str| TensorSpec { name: name.into(), shape: vec![4, 4], init: Init::He { fan_in: 4 } };
         vec![one("fc1.weight"), one("fc2.weight")]
     }
     fn stages(&self) -> usize {
@@ -284,10 +327,17 @@ fn layers_of_one_shape_do_not_share_noise() {
     };
     let truth = derivative(&named(&params), |_| true, loss);
     let (first, second) = (&truth["fc1.weight"], &truth["fc2.weight"]);
-    let unit = |v: &[f64]| v.iter().map(|x| x / v.iter().map(|x| x * x).sum::<f64>().sqrt()).collect::<Vec<_>>();
+    let unit =
+        |v: &[f64]| v.iter().map(|x| x / v.iter().map(|x| x * x).sum::<f64>().sqrt()).collect::<Vec<_>>();
     let tied: Vec<f64> = unit(first).iter().zip(unit(second)).map(|(a, b)| a + b).collect();
-    assert!(cosine(&tied, first) < 0.85, "the two derivatives are too alike for this test: {}", cosine(&tied, first));
-    let evaluator = Local::new(Arc::new(TwoLinear), common::per_sample(Loss::CrossEntropy), RunKey::from_seed(10), 2).unwrap();
+    assert!(
+        cosine(&tied, first) < 0.85,
+        "the two derivatives are too alike for this test: {}",
+        cosine(&tied, first)
+    );
+    let evaluator =
+        Local::new(Arc::new(TwoLinear), common::per_sample(Loss::CrossEntropy), RunKey::from_seed(10), 2)
+            .unwrap();
     let methods = [
         Method::TwoPoint(two_point(2000)),
         Method::Population(Population { shaping: Shaping::ZScore, ..population(4000) }),

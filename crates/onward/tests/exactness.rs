@@ -2,11 +2,16 @@
 
 mod common;
 
-use common::{blobs, local, materialise, naive_sum, params_of, plan, population, relative, trainer, two_point, whole};
+use common::{
+    blobs, local, materialise, naive_sum, params_of, plan, population, relative, trainer, two_point, whole,
+};
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local, WeightPlan};
-use onward::ledger::{Entry, Optimizer, Record, Recipe, Scaling, State, Update};
-use onward::model::{Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace, Weights};
+use onward::ledger::{Entry, Optimizer, Recipe, Record, Scaling, State, Update};
+use onward::model::{
+    Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace,
+    Weights,
+};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::params::{Params, Tensor};
@@ -47,11 +52,13 @@ fn values(n: usize) -> Vec<f64> {
 fn applying_an_entry_equals_the_naive_sum_in_integers() {
     let key = RunKey::from_seed(1);
     // Sizes on both sides of the blocks: 512 members, 32 rows, 16 384 elements.
-    let nets: [Box<dyn Model>; 2] = [Box::new(Mlp::new(&[65, 33, 3], Activation::Relu).unwrap()), Box::new(small_conv())];
+    let nets: [Box<dyn Model>; 2] =
+        [Box::new(Mlp::new(&[65, 33, 3], Activation::Relu).unwrap()), Box::new(small_conv())];
     for net in &nets {
         for space in spaces() {
             let params = params_of(&**net, 2);
-            let recipe = Recipe { space: Some(space), optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None } };
+            let recipe =
+                Recipe { space: Some(space), optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None } };
             let mut state = State::new(params.clone(), recipe, key);
             let (exponent, coefficients) = quantise(&values(600), space.largest());
             let update = Update::Probes { exponent, coefficients: coefficients.clone() };
@@ -61,7 +68,12 @@ fn applying_an_entry_equals_the_naive_sum_in_integers() {
                 let scale = space.scale(t.shape.len() >= 2) * 2f32.powi(i32::from(exponent));
                 assert!(sum.iter().all(|s| s.abs() < 1 << 24) && sum.iter().any(|s| *s != 0));
                 for (i, ((w, s), new)) in t.data.iter().zip(&sum).zip(&new.data).enumerate() {
-                    assert_eq!((w + *s as f32 * scale).to_bits(), new.to_bits(), "{space:?}, {} at {i}", t.name);
+                    assert_eq!(
+                        (w + *s as f32 * scale).to_bits(),
+                        new.to_bits(),
+                        "{space:?}, {} at {i}",
+                        t.name
+                    );
                 }
             }
         }
@@ -100,7 +112,10 @@ fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
     let params = params_of(&net, 4);
     let evaluator = local(net.clone(), Loss::CrossEntropy, 4, 2);
     let x = whole(data).x;
-    let normal = [WeightSpace::Dense { noise: Family::Normal }, WeightSpace::LowRank { rank: 2, noise: Family::Normal }];
+    let normal = [
+        WeightSpace::Dense { noise: Family::Normal },
+        WeightSpace::LowRank { rank: 2, noise: Family::Normal },
+    ];
     for space in spaces().into_iter().chain(normal) {
         let all = members(6);
         let (sigma, step) = (0.03, 9);
@@ -108,12 +123,24 @@ fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
         let found = evaluator.losses(&params, &whole(data), &plan).unwrap().losses;
         let weights = Weights::new(&params, &key);
         let probe = Probe { members: &all, space, sigma, step };
-        let outputs = net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.clone());
-        let repeated = net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.repeat(all.len()));
-        assert_eq!(outputs.data, repeated.data, "{space:?}: rows that members share are run once, with the same result");
+        let outputs =
+            net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.clone());
+        let repeated = net.forward_from(
+            0,
+            &mut Context::probing(&weights, Norms::Batch, probe, x.rows),
+            x.repeat(all.len()),
+        );
+        assert_eq!(
+            outputs.data, repeated.data,
+            "{space:?}: rows that members share are run once, with the same result"
+        );
         let clean = evaluator.outputs(&params, x.clone(), Norms::Batch);
         for (i, member) in all.iter().enumerate() {
-            let own = evaluator.outputs(&moved(&params, space, &key, step, *member, sigma), x.clone(), Norms::Batch);
+            let own = evaluator.outputs(
+                &moved(&params, space, &key, step, *member, sigma),
+                x.clone(),
+                Norms::Batch,
+            );
             let part = outputs.slice(i * x.rows, (i + 1) * x.rows);
             assert!(close(&part.data, &own.data, 1e-5), "{space:?}, member {i}");
             assert!(!close(&part.data, &clean.data, 1e-3), "{space:?}: member {i} does not move");
@@ -132,12 +159,21 @@ fn methods(layers: usize) -> Vec<Method> {
         Method::Population(one_sided),
         Method::TwoPoint(TwoPoint { noise: Family::Normal, ..two_point(3) }),
         Method::RelativeActivation(relative(layers, 6)),
-        Method::RelativeActivation(RelativeActivation { spaces: mixed, draws: Directions::Independent, ..relative(layers, 3) }),
+        Method::RelativeActivation(RelativeActivation {
+            spaces: mixed,
+            draws: Directions::Independent,
+            ..relative(layers, 3)
+        }),
     ]
 }
 
 /// The records of three steps and the digests of params and optimizer after them.
-fn run(method: &Method, model: impl Model + 'static, data: &Dataset, threads: usize) -> (Vec<Record>, [u8; 32]) {
+fn run(
+    method: &Method,
+    model: impl Model + 'static,
+    data: &Dataset,
+    threads: usize,
+) -> (Vec<Record>, [u8; 32]) {
     let mut plan = plan(method.clone(), 0.01, 3, 300);
     plan.optimizer = Optimizer { momentum: 0.9, scaling: Scaling::Adam };
     plan.digest_every = 1;
@@ -170,7 +206,8 @@ fn members_do_not_depend_on_who_runs_beside_them() {
     let (params, evaluator) = (params_of(&net, 6), local(net, Loss::CrossEntropy, 6, 2));
     for (space, share) in spaces().into_iter().zip([0, 30].into_iter().cycle()) {
         let losses = |members: &[Member]| {
-            let plan = WeightPlan { step: 2, space, sigma: 0.05, members: members.to_vec(), together: 2, share };
+            let plan =
+                WeightPlan { step: 2, space, sigma: 0.05, members: members.to_vec(), together: 2, share };
             evaluator.losses(&params, &whole(&data), &plan).unwrap().losses
         };
         let all = members(84);
@@ -191,7 +228,9 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
     let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 40, sigma: 0.1 };
     for directions in [Directions::Orthogonal, Directions::Independent] {
         let plan = ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial };
-        let of = |z: &Act| derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &layer, z);
+        let of = |z: &Act| {
+            derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &layer, z)
+        };
         let all = of(&z);
         for rows in [1, 2, 51, 149] {
             assert_eq!(of(&z.slice(0, rows)), all[..rows * 600], "{directions:?}, {rows} rows");

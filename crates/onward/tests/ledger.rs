@@ -41,7 +41,11 @@ fn written(method: Method, steps: usize) -> (TempDir, PathBuf, Vec<u8>, Header, 
 }
 
 fn methods() -> [Method; 3] {
-    [Method::Population(population(8)), Method::TwoPoint(two_point(1)), Method::RelativeActivation(relative(2, 4))]
+    [
+        Method::Population(population(8)),
+        Method::TwoPoint(two_point(1)),
+        Method::RelativeActivation(relative(2, 4)),
+    ]
 }
 
 /// Offsets at which frames begin, and the end of the last one.
@@ -68,7 +72,11 @@ fn what_is_written_is_read() {
         assert_eq!((reading.sound, reading.torn), (bytes.len() as u64, 0));
         let (ledger, again) = Ledger::open(&path).unwrap();
         assert_eq!((ledger.chain(), again), (reading.chain, reading));
-        assert_eq!(Ledger::create(&path, &header).map(|_| ()).unwrap_err().kind(), ErrorKind::Io, "nothing is written over");
+        assert_eq!(
+            Ledger::create(&path, &header).map(|_| ()).unwrap_err().kind(),
+            ErrorKind::Io,
+            "nothing is written over"
+        );
     }
 }
 
@@ -168,7 +176,9 @@ fn foreign_files_and_versions_are_refused() {
 #[test]
 fn steps_out_of_order_are_refused() {
     let (folder, _, _, header, records, _) = written(Method::Population(population(4)), 3);
-    for (name, order, place) in [("gap", [0, 2], "record 2"), ("twice", [0, 0], "record 2"), ("late", [1, 2], "record 1")] {
+    for (name, order, place) in
+        [("gap", [0, 2], "record 2"), ("twice", [0, 0], "record 2"), ("late", [1, 2], "record 1")]
+    {
         let path = folder.path().join(name);
         let mut ledger = Ledger::create(&path, &header).unwrap();
         order.iter().for_each(|i| ledger.append(&records[*i]).unwrap());
@@ -182,7 +192,8 @@ fn steps_out_of_order_are_refused() {
 #[test]
 fn spliced_records_break_the_chain() {
     let (folder, _, bytes, header, records, _) = written(Method::Population(population(4)), 3);
-    let frames_of = |bytes: &[u8]| frames(bytes).windows(2).map(|f| bytes[f[0]..f[1]].to_vec()).collect::<Vec<_>>();
+    let frames_of =
+        |bytes: &[u8]| frames(bytes).windows(2).map(|f| bytes[f[0]..f[1]].to_vec()).collect::<Vec<_>>();
     let own = frames_of(&bytes);
     let path = folder.path().join("other");
     let mut ledger = Ledger::create(&path, &header).unwrap();
@@ -190,7 +201,9 @@ fn spliced_records_break_the_chain() {
     [&altered, &records[1], &records[2]].into_iter().for_each(|r| ledger.append(r).unwrap());
     ledger.sync().unwrap();
     let other = frames_of(&std::fs::read(&path).unwrap());
-    let file = |parts: &[&Vec<u8>]| [bytes[..PREAMBLE].to_vec(), parts.iter().copied().flatten().copied().collect()].concat();
+    let file = |parts: &[&Vec<u8>]| {
+        [bytes[..PREAMBLE].to_vec(), parts.iter().copied().flatten().copied().collect()].concat()
+    };
     assert_eq!(file(&own.iter().collect::<Vec<_>>()), bytes);
     let spliced = [
         ("replaced", file(&[&own[0], &other[1], &own[2], &own[3]]), 2),
@@ -201,13 +214,21 @@ fn spliced_records_break_the_chain() {
     ];
     for (what, bytes, record) in spliced {
         let message = refused(&bytes);
-        assert!(message.starts_with(&format!("record {record} at offset")) && message.contains("hash"), "{what}: {message}");
+        assert!(
+            message.starts_with(&format!("record {record} at offset")) && message.contains("hash"),
+            "{what}: {message}"
+        );
     }
 }
 
 #[test]
 fn a_ledger_has_at_most_8_bytes_per_probe_and_64_per_step() {
-    let sizes = [Method::Population(population(2)), Method::Population(population(64)), Method::TwoPoint(two_point(1)), methods()[2].clone()];
+    let sizes = [
+        Method::Population(population(2)),
+        Method::Population(population(64)),
+        Method::TwoPoint(two_point(1)),
+        methods()[2].clone(),
+    ];
     for method in sizes {
         let (_folder, _, bytes, _, records, spent) = written(method.clone(), 40);
         let body = bytes.len() - frames(&bytes)[1];
@@ -223,7 +244,8 @@ fn frame(chain: &mut [u8; 32], payload: &[u8]) -> Vec<u8> {
     *chain = *hash.update(&chain[..]).update(payload).finalize().as_bytes();
     let body = [&chain[..], payload].concat();
     let length = (body.len() as u32).to_le_bytes();
-    [&length[..], &crc32fast::hash(&length).to_le_bytes(), &crc32fast::hash(&body).to_le_bytes(), &body].concat()
+    [&length[..], &crc32fast::hash(&length).to_le_bytes(), &crc32fast::hash(&body).to_le_bytes(), &body]
+        .concat()
 }
 
 proptest! {
@@ -272,15 +294,22 @@ fn the_golden_ledger_replays_to_its_digest() {
     }
     let reading = read(&std::fs::read(golden_path()).unwrap()).unwrap();
     let header = &reading.header;
-    assert_eq!((header.seed, header.steps, header.method.as_str(), header.goal.as_str()), (11, 64, "population", "minimize"));
+    assert_eq!(
+        (header.seed, header.steps, header.method.as_str(), header.goal.as_str()),
+        (11, 64, "population", "minimize")
+    );
     assert_eq!(reading.records.len(), 12);
-    let Some(UpdateRecord::Probes { coefficients, .. }) = reading.records.last().map(|r| &r.update) else { panic!("probes") };
+    let Some(UpdateRecord::Probes { coefficients, .. }) = reading.records.last().map(|r| &r.update) else {
+        panic!("probes")
+    };
     assert_eq!(coefficients.len(), 8);
     let specs = net().tensors();
     let base = Params::init(&specs, &RunKey::from_seed(header.seed));
     assert_eq!(base.digest(), header.base, "initial params");
     let shapes = |t: &Tensor| t.shape.iter().map(|n| *n as u64).collect::<Vec<_>>();
-    assert!(base.tensors().iter().zip(&header.tensors).all(|(t, h)| t.name == h.name && shapes(t) == h.shape));
+    assert!(
+        base.tensors().iter().zip(&header.tensors).all(|(t, h)| t.name == h.name && shapes(t) == h.shape)
+    );
     let mut state = State::new(base, header.recipe, RunKey::from_seed(header.seed));
     reading.records.iter().for_each(|r| state.apply(&r.entry().unwrap()).unwrap());
     assert_eq!(hex(&reading.chain), GOLDEN_CHAIN);
@@ -288,7 +317,8 @@ fn the_golden_ledger_replays_to_its_digest() {
 }
 
 fn golden_run() -> Vec<u8> {
-    let mut plan = plan(Method::Population(onward::rule::Population { rank: 2, ..population(16) }), 0.05, 64, 24);
+    let mut plan =
+        plan(Method::Population(onward::rule::Population { rank: 2, ..population(16) }), 0.05, 64, 24);
     plan.optimizer.momentum = 0.9;
     let mut trainer = trainer(plan, net(), &blobs(24, [1, 1, 6], 3, 1), 1);
     let folder = tempfile::tempdir().unwrap();

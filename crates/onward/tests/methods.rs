@@ -42,7 +42,14 @@ fn registry() -> Vec<Plan> {
         with(Method::TwoPoint(TwoPoint { noise: Family::Normal, ..two_point(16) }), 0.03, 60),
         with(Method::TwoPoint(TwoPoint { noise: Family::Binomial, ..two_point(1) }), 0.003, 400),
         relative(common::relative(2, 4), 40),
-        relative(RelativeActivation { draws: Directions::Independent, noise: Family::Binomial, ..common::relative(2, 4) }, 40),
+        relative(
+            RelativeActivation {
+                draws: Directions::Independent,
+                noise: Family::Binomial,
+                ..common::relative(2, 4)
+            },
+            40,
+        ),
         relative(RelativeActivation { order: Order::InTurn, ..common::relative(2, 4) }, 60),
         relative(RelativeActivation { spaces: vec![LayerSpace::LowRank], ..common::relative(2, 4) }, 60),
         adam,
@@ -92,7 +99,8 @@ fn every_method_trains_a_convolutional_net() {
     ];
     for (method, rate) in methods {
         let what = format!("{method:?}");
-        let (before, after) = progress(trainer(with(method, rate, 40), conv.clone().checked().unwrap(), &data, 2), &data);
+        let (before, after) =
+            progress(trainer(with(method, rate, 40), conv.clone().checked().unwrap(), &data, 2), &data);
         assert!(after < 0.7 * before, "{before} -> {after}: {what}");
     }
 }
@@ -101,7 +109,10 @@ fn every_method_trains_a_convolutional_net() {
 #[test]
 fn weight_space_methods_lower_the_error_count_itself() {
     let data = blobs(192, [1, 1, 8], 4, 3);
-    for method in [Method::Population(Population { sigma: 0.3, ..population(64) }), Method::TwoPoint(TwoPoint { sigma: 0.3, ..two_point(32) })] {
+    for method in [
+        Method::Population(Population { sigma: 0.3, ..population(64) }),
+        Method::TwoPoint(TwoPoint { sigma: 0.3, ..two_point(32) }),
+    ] {
         let mut plan = with(method, 0.3, 60);
         plan.batch = 192;
         let evaluator = local(net(), Loss::ZeroOne, plan.seed, 2);
@@ -137,15 +148,23 @@ fn a_constant_added_to_all_losses_changes_nothing() {
     let params = params_of(&net(), 4);
     for plan in registry() {
         let update = |constant| {
-            let evaluator = Local::new(Arc::new(net()), common::per_sample(Raised(constant)), RunKey::from_seed(4), 1).unwrap();
+            let evaluator =
+                Local::new(Arc::new(net()), common::per_sample(Raised(constant)), RunKey::from_seed(4), 1)
+                    .unwrap();
             let at = At { step: 3, rate: 0.1, scaling: Scaling::None };
             flat(plan.method.step(&evaluator, &params, &whole(&data), at).unwrap().update)
         };
         let plain = update(0.0);
         for constant in [8.0, -8.0] {
             let raised = update(constant);
-            let size = (raised.iter().map(|v| v * v).sum::<f64>() / plain.iter().map(|v| v * v).sum::<f64>()).sqrt();
-            assert!(cosine(&plain, &raised) > 0.999 && (size - 1.0).abs() < 0.01, "{:?}: {}, {size}", plan.method, cosine(&plain, &raised));
+            let size =
+                (raised.iter().map(|v| v * v).sum::<f64>() / plain.iter().map(|v| v * v).sum::<f64>()).sqrt();
+            assert!(
+                cosine(&plain, &raised) > 0.999 && (size - 1.0).abs() < 0.01,
+                "{:?}: {}, {size}",
+                plan.method,
+                cosine(&plain, &raised)
+            );
         }
     }
 }
@@ -198,7 +217,12 @@ fn what_was_spent_is_counted_exactly() {
         let what = format!("{:?}", plan.method);
         plan.schedule.steps = 3;
         let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-        let evaluator = Local::new(Arc::new(Counted(net(), seen.clone())), common::per_sample(Loss::CrossEntropy), RunKey::from_seed(11), 2);
+        let evaluator = Local::new(
+            Arc::new(Counted(net(), seen.clone())),
+            common::per_sample(Loss::CrossEntropy),
+            RunKey::from_seed(11),
+            2,
+        );
         let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
         while !trainer.finished() {
             trainer.step().unwrap();
@@ -222,14 +246,27 @@ fn plans_that_cannot_work_are_refused() {
         ("members", with(Method::Population(Population { members: 7, ..p }), 0.1, 5)),
         ("share", with(Method::Population(Population { share: 21, shaping: Shaping::ZScore, ..p }), 0.1, 5)),
         ("shaping", with(Method::Population(Population { share: 4, ..p }), 0.1, 5)),
-        ("sigma", with(Method::RelativeActivation(RelativeActivation { sigma: vec![0.1; 3], ..r.clone() }), 0.1, 5)),
-        ("directions", with(Method::RelativeActivation(RelativeActivation { directions: vec![0], ..r.clone() }), 0.1, 5)),
+        (
+            "sigma",
+            with(Method::RelativeActivation(RelativeActivation { sigma: vec![0.1; 3], ..r.clone() }), 0.1, 5),
+        ),
+        (
+            "directions",
+            with(Method::RelativeActivation(RelativeActivation { directions: vec![0], ..r.clone() }), 0.1, 5),
+        ),
         ("layers", with(Method::RelativeActivation(RelativeActivation { layers: 3, ..r }), 0.1, 5)),
         ("directions", with(Method::TwoPoint(two_point(0)), 0.1, 5)),
         ("rank", with(Method::Population(Population { rank: 0, ..p }), 0.1, 5)),
         ("sigma", with(Method::Population(Population { sigma: 0.0, ..p }), 0.1, 5)),
         ("sigma", with(Method::TwoPoint(TwoPoint { sigma: f32::NAN, ..two_point(1) }), 0.1, 5)),
-        ("sigma", with(Method::RelativeActivation(RelativeActivation { sigma: vec![0.1, -0.1], ..relative(2, 4) }), 0.1, 5)),
+        (
+            "sigma",
+            with(
+                Method::RelativeActivation(RelativeActivation { sigma: vec![0.1, -0.1], ..relative(2, 4) }),
+                0.1,
+                5,
+            ),
+        ),
     ];
     for (key, plan) in bad {
         let evaluator = local(net(), Loss::CrossEntropy, plan.seed, 1);

@@ -16,7 +16,13 @@ fn take(noise: Noise, family: Family, n: usize) -> Vec<f64> {
 fn moments(family: Family) -> [f64; 9] {
     std::array::from_fn(|k| match family {
         Family::Sign => f64::from(u8::from(k % 2 == 0)),
-        Family::Normal => if k % 2 == 0 { (1..k).step_by(2).product::<usize>() as f64 } else { 0.0 },
+        Family::Normal => {
+            if k % 2 == 0 {
+                (1..k).step_by(2).product::<usize>() as f64
+            } else {
+                0.0
+            }
+        }
         Family::Binomial => {
             let mut choose = 1.0;
             (0..=16).fold(0.0, |sum, ones| {
@@ -39,7 +45,11 @@ fn moments_are_those_of_the_distributions() {
             for k in 1..=4 {
                 let found = z.iter().map(|v| v.powi(k as i32)).sum::<f64>() / n as f64;
                 let deviation = ((want[2 * k] - want[k] * want[k]) / n as f64).sqrt();
-                assert!((found - want[k]).abs() <= 5.0 * deviation + 1e-9, "{family:?}, moment {k}: {found}, want {}", want[k]);
+                assert!(
+                    (found - want[k]).abs() <= 5.0 * deviation + 1e-9,
+                    "{family:?}, moment {k}: {found}, want {}",
+                    want[k]
+                );
             }
         }
     }
@@ -54,7 +64,9 @@ fn neighbours() -> Vec<(String, Noise)> {
     let mut all = Vec::new();
     all.extend((0..4).map(|m| at(1, Role::Dense, "fc1.weight", 0, m)));
     all.extend((1..4).map(|s| at(1, Role::Dense, "fc1.weight", s, 0)));
-    all.extend(["fc2.weight", "fc1.bias", "fc1.weigh", "fc1.weight2"].map(|name| at(1, Role::Dense, name, 0, 0)));
+    all.extend(
+        ["fc2.weight", "fc1.bias", "fc1.weigh", "fc1.weight2"].map(|name| at(1, Role::Dense, name, 0, 0)),
+    );
     all.extend([Role::Left, Role::Right, Role::Activation].map(|role| at(1, role, "fc1.weight", 0, 0)));
     all.extend([0, 2, 3, 1 << 32, u64::MAX].map(|seed| at(seed, Role::Dense, "fc1.weight", 0, 0)));
     all
@@ -65,14 +77,22 @@ fn neighbours_are_independent() {
     let n = 1 << 15;
     for family in FAMILIES {
         let fourth = moments(family)[4];
-        let all: Vec<(String, Vec<f64>)> = neighbours().into_iter().map(|(what, noise)| (what, take(noise, family, n))).collect();
+        let all: Vec<(String, Vec<f64>)> =
+            neighbours().into_iter().map(|(what, noise)| (what, take(noise, family, n))).collect();
         for (i, (a_name, a)) in all.iter().enumerate() {
             for (b_name, b) in &all[..i] {
                 // The products have mean 0 and variance 1; those of squares less 1 variance (μ₄ − 1)².
                 let product = a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / (n as f64).sqrt();
-                let squares = a.iter().zip(b).map(|(a, b)| (a * a - 1.0) * (b * b - 1.0)).sum::<f64>() / (n as f64).sqrt();
-                assert!(product.abs() < 5.0, "{family:?}: {a_name} and {b_name}: {product} standard deviations");
-                assert!(squares.abs() <= 6.0 * (fourth - 1.0) + 1e-9, "{family:?}: squares of {a_name} and {b_name}: {squares}");
+                let squares = a.iter().zip(b).map(|(a, b)| (a * a - 1.0) * (b * b - 1.0)).sum::<f64>()
+                    / (n as f64).sqrt();
+                assert!(
+                    product.abs() < 5.0,
+                    "{family:?}: {a_name} and {b_name}: {product} standard deviations"
+                );
+                assert!(
+                    squares.abs() <= 6.0 * (fourth - 1.0) + 1e-9,
+                    "{family:?}: squares of {a_name} and {b_name}: {squares}"
+                );
             }
         }
     }

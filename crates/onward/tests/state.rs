@@ -21,11 +21,16 @@ fn net() -> Mlp {
 }
 
 fn optimizers() -> [Optimizer; 3] {
-    [(0.0, Scaling::None), (0.9, Scaling::None), (0.8, Scaling::Adam)].map(|(momentum, scaling)| Optimizer { momentum, scaling })
+    [(0.0, Scaling::None), (0.9, Scaling::None), (0.8, Scaling::Adam)]
+        .map(|(momentum, scaling)| Optimizer { momentum, scaling })
 }
 
 fn methods() -> [Method; 3] {
-    [Method::Population(population(8)), Method::TwoPoint(two_point(2)), Method::RelativeActivation(relative(2, 3))]
+    [
+        Method::Population(population(8)),
+        Method::TwoPoint(two_point(2)),
+        Method::RelativeActivation(relative(2, 3)),
+    ]
 }
 
 fn training(method: &Method, optimizer: Optimizer) -> Trainer {
@@ -149,7 +154,9 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
             if mean > self.0 { f32::NAN } else { mean }
         }
     }
-    let found = with_objective(Objective::WholeBatch(Arc::new(Above(limit)))).losses(&params, &whole(&data), &plan).unwrap();
+    let found = with_objective(Objective::WholeBatch(Arc::new(Above(limit))))
+        .losses(&params, &whole(&data), &plan)
+        .unwrap();
     assert_eq!(found.non_finite, 4);
     for (found, sound) in found.losses.iter().zip(&sound) {
         assert_eq!(*found, if *sound > limit { limit } else { *sound });
@@ -186,7 +193,8 @@ fn a_lost_probe_counts_as_the_worst_of_its_sample() {
     let plan = ActivationPlan { step: 0, layers, directions: Directions::Orthogonal, noise: Family::Sign };
     let size = |objective| {
         let response = with_objective(objective).derivative(&params, &whole(&data), &plan).unwrap();
-        let largest = response.derivative.iter().flatten().flatten().flatten().fold(0.0f32, |m, v| m.max(v.abs()));
+        let largest =
+            response.derivative.iter().flatten().flatten().flatten().fold(0.0f32, |m, v| m.max(v.abs()));
         (largest, response.non_finite)
     };
     let (clean, none) = size(common::per_sample(Sometimes(|_, _| false)));
@@ -203,7 +211,8 @@ fn an_overflowing_sample_does_not_reach_the_weights() {
     features[6 * 4..6 * 5].fill(3e38);
     let data = onward::dataset::Dataset::new(features, small.shape(), small.targets().clone()).unwrap();
     for spaces in [LayerSpace::Activation, LayerSpace::LowRank] {
-        let method = Method::RelativeActivation(RelativeActivation { spaces: vec![spaces], ..relative(2, 4) });
+        let method =
+            Method::RelativeActivation(RelativeActivation { spaces: vec![spaces], ..relative(2, 4) });
         let mut trainer = trainer(plan(method, 0.05, 5, 16), net(), &data, 1);
         for _ in 0..5 {
             assert!(trainer.step().unwrap().record.non_finite > 0);
@@ -221,9 +230,17 @@ fn no_finite_loss_at_all_is_an_error() {
         let at = At { step: 0, rate: 0.1, scaling: Scaling::None };
         let error = method.step(&evaluator, &params, &whole(&data), at).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NonFinite, "{}", method.name());
-        assert!(error.to_string().contains("step 0") && error.to_string().contains("at least one finite loss"), "{error}");
+        assert!(
+            error.to_string().contains("step 0") && error.to_string().contains("at least one finite loss"),
+            "{error}"
+        );
         let plan = plan(method, 0.1, 3, 16);
-        let evaluator = Local::new(Arc::new(net()), common::per_sample(Sometimes(|_, _| true)), RunKey::from_seed(plan.seed), 1);
+        let evaluator = Local::new(
+            Arc::new(net()),
+            common::per_sample(Sometimes(|_, _| true)),
+            RunKey::from_seed(plan.seed),
+            1,
+        );
         let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
         let before = trainer.state().clone();
         assert!(trainer.step().is_err());
@@ -244,7 +261,9 @@ fn activation_space_needs_losses_per_sample() {
     assert!(matches!(data.targets(), Targets::Classes { .. }));
     let evaluator = with_objective(Objective::WholeBatch(Arc::new(Metric)));
     let at = At { step: 0, rate: 0.1, scaling: Scaling::None };
-    let kinds = methods().map(|m| m.step(&evaluator, &params_of(&net(), 3), &whole(&data), at).map(|_| ()).map_err(|e| e.kind()));
+    let kinds = methods().map(|m| {
+        m.step(&evaluator, &params_of(&net(), 3), &whole(&data), at).map(|_| ()).map_err(|e| e.kind())
+    });
     assert_eq!(kinds, [Ok(()), Ok(()), Err(ErrorKind::Spec)]);
     let _ = local(net(), Loss::CrossEntropy, 1, 1);
 }

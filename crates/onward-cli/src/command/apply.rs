@@ -32,7 +32,8 @@ fn load(args: &OnData) -> Result<Trained> {
     let evaluator = build::evaluator(&spec, shape, interface.outputs, args.how.threads())?;
     let (params, rest) = Params::read(&folder.model(), &evaluator.model().tensors())?;
     let options = build::data_options(&spec);
-    let (features, _, targets) = data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
+    let (features, _, targets) =
+        data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
     let classes = spec.data.target == crate::spec::Target::Class;
     Ok(Trained { evaluator, params, statistics: statistics(&rest), shape, features, targets, classes })
 }
@@ -70,7 +71,12 @@ pub fn predict(args: &OnData) -> Result<()> {
 pub fn eval(args: &OnData) -> Result<()> {
     let t = load(args)?;
     let Some(targets) = t.targets else {
-        return Err(Error::expected(ErrorKind::Data, args.data.display(), "rows with answers to compare with", "features alone"));
+        return Err(Error::expected(
+            ErrorKind::Data,
+            args.data.display(),
+            "rows with answers to compare with",
+            "features alone",
+        ));
     };
     let data = Dataset::new(t.features, t.shape, targets).map_err(|e| e.in_file(&args.data))?;
     let score = train::score(&t.evaluator, &t.params, &t.statistics, &data);

@@ -17,5 +17,6 @@ pub(crate) use isa::multiversion;
 pub(crate) use isa::with_each_isa;
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use product::{
-    Panels, Start, add_outer, add_products, axpy, dot, product, scale_and_shift, shifted, transposed_product,
+    Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
+    transposed_product,
 };

@@ -69,9 +69,14 @@ impl Act {
 
     /// Every number through `f`. The result ends no linear map: a stage cannot end with it.
     #[must_use]
-    pub fn map(mut self, f: impl Fn(f32) -> f32 + Sync) -> Self {
+    pub fn map(self, f: impl Fn(f32) -> f32 + Sync) -> Self {
+        self.map_slices(|piece| piece.iter_mut().for_each(|v| *v = f(*v)))
+    }
+
+    /// Every number through a function of whole slices.
+    pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
         self.links.clear();
-        self.data.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|v| *v = f(*v)));
+        self.data.par_chunks_mut(PIECE).for_each(|piece| f(piece));
         self
     }
 
@@ -109,7 +114,10 @@ impl Act {
         };
         if !data.is_empty() {
             let (out_width, in_width) = (shape.iter().product::<usize>(), h * w * c);
-            data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width)).with_min_len(16).for_each(work);
+            data.par_chunks_mut(out_width)
+                .zip(self.data.par_chunks(in_width))
+                .with_min_len(16)
+                .for_each(work);
         }
         Self { rows: self.rows, shape, data, carried: self.carried.clone(), links: Vec::new() }
     }

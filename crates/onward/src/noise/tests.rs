@@ -73,7 +73,11 @@ fn elements_are_golden_on_every_instruction_set() {
                 _ => values.iter().map(|z| (z.as_i64().unwrap() as f32).to_bits()).collect(),
             };
             let mut found = vec![0.0; want.len()];
-            tensor_key(v).at(number(&v["step"]), number(&v["member"])).fill(family, number(&v["first"]), &mut found);
+            tensor_key(v).at(number(&v["step"]), number(&v["member"])).fill(
+                family,
+                number(&v["first"]),
+                &mut found,
+            );
             let found: Vec<u32> = found.iter().map(|z| z.to_bits()).collect();
             assert_eq!(found, want, "{family:?} of {} on {isa:?}", v["name"]);
         }
@@ -107,7 +111,8 @@ fn adding_rounds_once() {
     let (scale, n) = (0.012_345_679, 5000);
     with_each_isa(|isa| {
         for family in FAMILIES {
-            let (mut z, mut sum) = (vec![0.0; n], (0..n).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>());
+            let (mut z, mut sum) =
+                (vec![0.0; n], (0..n).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>());
             noise.fill(family, 3, &mut z);
             let want: Vec<u32> = sum.iter().zip(&z).map(|(w, z)| z.mul_add(scale, *w).to_bits()).collect();
             noise.add_to(family, 3, scale, &mut sum);

@@ -81,13 +81,7 @@ impl Method {
     ///
     /// # Errors
     /// Those of the evaluator.
-    pub fn step(
-        &self,
-        evaluator: &dyn Evaluator,
-        params: &Params,
-        batch: &Batch,
-        at: At,
-    ) -> Result<Outcome> {
+    pub fn step(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
         match self {
             Self::Population(p) => p.run(evaluator, params, batch, at),
             Self::TwoPoint(t) => t.run(evaluator, params, batch, at),

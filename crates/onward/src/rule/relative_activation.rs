@@ -52,7 +52,11 @@ impl RelativeActivation {
     pub(super) fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
         let layers = model.stages();
         let one_or_each = |key: &str, n: usize| {
-            if n == 1 || n == layers { Ok(()) } else { Err(misfit(key, format!("one entry, or one for each of {layers} layers"), n)) }
+            if n == 1 || n == layers {
+                Ok(())
+            } else {
+                Err(misfit(key, format!("one entry, or one for each of {layers} layers"), n))
+            }
         };
         one_or_each("sigma", self.sigma.len())?;
         one_or_each("directions", self.directions.len())?;
@@ -81,16 +85,29 @@ impl RelativeActivation {
             let space = of(&self.spaces, stage);
             // There are no more orthogonal directions than these; all of them give the exact derivative.
             let all = match (space, self.draws) {
-                (LayerSpace::Activation, Directions::Orthogonal) => model.width(stage).next_power_of_two() as u32,
+                (LayerSpace::Activation, Directions::Orthogonal) => {
+                    model.width(stage).next_power_of_two() as u32
+                }
                 _ => u32::MAX,
             };
-            LayerPlan { stage, space, pairs: of(&self.directions, stage).min(all), sigma: of(&self.sigma, stage) }
+            LayerPlan {
+                stage,
+                space,
+                pairs: of(&self.directions, stage).min(all),
+                sigma: of(&self.sigma, stage),
+            }
         };
         let layers = stages.map(layer).filter(|l| l.pairs > 0).collect();
         ActivationPlan { step, layers, directions: self.draws, noise: self.noise }
     }
 
-    pub(super) fn run(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
+    pub(super) fn run(
+        &self,
+        evaluator: &dyn Evaluator,
+        params: &Params,
+        batch: &Batch,
+        at: At,
+    ) -> Result<Outcome> {
         let response = evaluator.derivative(params, batch, &self.plan(at.step, evaluator.model()))?;
         let halves = response.derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
         let signal_to_noise = signal_to_noise(halves);
