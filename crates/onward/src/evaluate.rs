@@ -315,7 +315,9 @@ impl Local {
         for stage in 0..self.model.stages() {
             cx.start_trace();
             flows.push(self.model.stage(stage, &mut cx, flows[stage].clone()));
-            traces.push(cx.take_trace());
+            let mut trace = cx.take_trace();
+            trace.silence_overflow();
+            traces.push(trace);
         }
         let statistics: Vec<Statistics> = traces.iter().flat_map(|t| t.statistics.iter().cloned()).collect();
         let rows = batch.x.rows;

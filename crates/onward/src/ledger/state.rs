@@ -238,6 +238,15 @@ impl State {
             }
         }
         next.step = join(&take("step", &[2])?);
+        if let Some(left) = tensors.first() {
+            let found = format!("also one named {}", left.name);
+            return Err(Error::expected(
+                ErrorKind::Model,
+                "snapshot",
+                "the tensors of this run alone",
+                found,
+            ));
+        }
         *self = next;
         Ok(())
     }

@@ -172,6 +172,17 @@ pub struct Trace {
     pub statistics: Vec<Statistics>,
 }
 
+impl Trace {
+    /// Puts 0 where an input is not finite: a sample that overflowed earns no credit, and 0 · ∞ must not spoil the others'.
+    pub(crate) fn silence_overflow(&mut self) {
+        for link in &mut self.links {
+            link.input.data.par_chunks_mut(1 << 15).for_each(|piece| {
+                piece.iter_mut().for_each(|v| *v = if v.is_finite() { *v } else { 0.0 });
+            });
+        }
+    }
+}
+
 /// One linear map that a stage's output contains.
 pub struct Link {
     /// What kind of map.

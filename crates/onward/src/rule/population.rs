@@ -4,7 +4,7 @@
 //! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
 //! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
 
-use super::{At, Outcome, centred_ranks, misfit, quantise, z_scores};
+use super::{At, Outcome, centred_ranks, check_sigma, misfit, quantise, z_scores};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator, WeightPlan};
 use crate::ledger::Update;
@@ -73,7 +73,10 @@ impl Population {
         if self.share as usize > rows {
             return Err(misfit("share", format!("at most the batch of {rows}"), self.share));
         }
-        Ok(())
+        if self.rank == 0 {
+            return Err(misfit("rank", "at least 1", 0));
+        }
+        check_sigma(&[self.sigma])
     }
 
     pub(super) fn plan(&self, step: u32) -> WeightPlan {

@@ -4,7 +4,7 @@
 //! activations, and the response credits the noise (see [`crate::space`]); the step on a weight is `Σ ĝ xᵀ`. A layer whose
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
-use super::{At, Outcome, misfit, signal_to_noise};
+use super::{At, Outcome, check_sigma, misfit, signal_to_noise};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator};
 use crate::ledger::Update;
@@ -70,7 +70,7 @@ impl RelativeActivation {
         if rows < 2 {
             return Err(misfit("batch", "at least 2 samples", rows));
         }
-        Ok(())
+        check_sigma(&self.sigma)
     }
 
     pub(super) fn plan(&self, step: u32, model: &dyn Model) -> ActivationPlan {

@@ -4,7 +4,7 @@
 //! `ĝ = (1/K) Σ (L(w + σz) − L(w − σz))/(2σ) · z`. The symmetric difference is the robust default at kinks (Shamir 2017, arXiv
 //! 1507.08752). Perturbed weights are formed layer by layer in scratch; the params are never touched.
 
-use super::{At, Outcome, quantise};
+use super::{At, Outcome, check_sigma, misfit, quantise};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator, WeightPlan};
 use crate::ledger::Update;
@@ -26,6 +26,13 @@ pub struct TwoPoint {
 impl TwoPoint {
     pub(super) fn space(&self) -> WeightSpace {
         WeightSpace::Dense { noise: self.noise }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if self.directions == 0 {
+            return Err(misfit("directions", "at least 1", 0));
+        }
+        check_sigma(&[self.sigma])
     }
 
     pub(super) fn plan(&self, step: u32) -> WeightPlan {

@@ -128,11 +128,7 @@ impl Probing<'_> {
         // Rows stand as [pair][sign][sample].
         for s in 0..count {
             let own = || (0..2 * pairs).map(|r| losses[r * count + s]);
-            let worst = if own().all(f32::is_finite) {
-                0.0
-            } else {
-                own().filter(|l| l.is_finite()).fold(0.0, f32::max)
-            };
+            let worst = own().filter(|l| l.is_finite()).reduce(f32::max).unwrap_or(0.0);
             for k in 0..pairs {
                 let (plus, minus) = (losses[2 * k * count + s], losses[(2 * k + 1) * count + s]);
                 out[s * pairs + k] = self.difference(plus, minus, worst) * scale;

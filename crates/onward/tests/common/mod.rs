@@ -49,7 +49,11 @@ pub fn params_of(model: &dyn Model, seed: u64) -> Params {
     let params = Params::init(&model.tensors(), &RunKey::from_seed(seed));
     let moved = params.tensors().iter().map(|t| {
         let vector = t.shape.len() == 1;
-        let data = t.data.iter().enumerate().map(|(i, v)| if vector { v + 0.15 * (1.7 * i as f32 + 0.5).sin() } else { *v });
+        let data = t
+            .data
+            .iter()
+            .enumerate()
+            .map(|(i, v)| if vector { v + 0.15 * (1.7 * i as f32 + 0.5).sin() } else { *v });
         Tensor { data: data.collect(), ..t.clone() }
     });
     Params::from_tensors(moved.collect())
@@ -64,7 +68,8 @@ pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
 pub fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let square = |v: f64| v * v;
-    (a.iter().zip(b).map(|(a, b)| square(a - b)).sum::<f64>() / b.iter().map(|b| square(*b)).sum::<f64>()).sqrt()
+    (a.iter().zip(b).map(|(a, b)| square(a - b)).sum::<f64>() / b.iter().map(|b| square(*b)).sum::<f64>())
+        .sqrt()
 }
 
 pub fn wide(x: &[f32]) -> Vec<f64> {
@@ -72,7 +77,13 @@ pub fn wide(x: &[f32]) -> Vec<f64> {
 }
 
 /// The integer noise of one member on one tensor, written out.
-pub fn materialise(space: WeightSpace, keys: &TensorKeys, shape: &[usize], step: u32, member: u32) -> Vec<f32> {
+pub fn materialise(
+    space: WeightSpace,
+    keys: &TensorKeys,
+    shape: &[usize],
+    step: u32,
+    member: u32,
+) -> Vec<f32> {
     let mut dense = vec![0.0; shape.iter().product()];
     match space {
         WeightSpace::LowRank { rank, noise } if shape.len() >= 2 => {
@@ -94,7 +105,13 @@ pub fn materialise(space: WeightSpace, keys: &TensorKeys, shape: &[usize], step:
 }
 
 /// `Σ c · z` of one tensor in 64-bit integers, member by member.
-pub fn naive_sum(space: WeightSpace, keys: &TensorKeys, shape: &[usize], step: u32, coefficients: &[i16]) -> Vec<i64> {
+pub fn naive_sum(
+    space: WeightSpace,
+    keys: &TensorKeys,
+    shape: &[usize],
+    step: u32,
+    coefficients: &[i16],
+) -> Vec<i64> {
     let mut sum = vec![0i64; shape.iter().product()];
     for (member, c) in coefficients.iter().enumerate() {
         let z = materialise(space, keys, shape, step, member as u32);

@@ -72,7 +72,9 @@ fn convolution(p: &Named, layer: &str, x: &Map) -> Map {
             for dx in 0..3 {
                 let (sy, sx) = ((y + dy).wrapping_sub(1), (xx + dx).wrapping_sub(1));
                 if sy < x.h && sx < x.w {
-                    sum += (0..x.c).map(|c| weight[((o * 3 + dy) * 3 + dx) * x.c + c] * x.at(r, sy, sx, c)).sum::<f64>();
+                    sum += (0..x.c)
+                        .map(|c| weight[((o * 3 + dy) * 3 + dx) * x.c + c] * x.at(r, sy, sx, c))
+                        .sum::<f64>();
                 }
             }
         }
@@ -82,7 +84,10 @@ fn convolution(p: &Named, layer: &str, x: &Map) -> Map {
 
 fn average_pool(x: &Map) -> Map {
     Map::build(x.rows, [x.h / 2, x.w / 2, x.c], |r, y, xx, c| {
-        (x.at(r, 2 * y, 2 * xx, c) + x.at(r, 2 * y, 2 * xx + 1, c) + x.at(r, 2 * y + 1, 2 * xx, c) + x.at(r, 2 * y + 1, 2 * xx + 1, c))
+        (x.at(r, 2 * y, 2 * xx, c)
+            + x.at(r, 2 * y, 2 * xx + 1, c)
+            + x.at(r, 2 * y + 1, 2 * xx, c)
+            + x.at(r, 2 * y + 1, 2 * xx + 1, c))
             / 4.0
     })
 }
@@ -105,7 +110,8 @@ fn normalise(p: &Named, layer: &str, stage: usize, s: &mut Statistics64, x: Map)
         };
         s.found.insert(layer.to_owned(), (0..x.c).map(of).collect());
     }
-    let (statistics, gamma, beta) = (&s.found[layer], &p[&format!("{layer}.weight")], &p[&format!("{layer}.bias")]);
+    let (statistics, gamma, beta) =
+        (&s.found[layer], &p[&format!("{layer}.weight")], &p[&format!("{layer}.bias")]);
     let c = x.c;
     let mut x = x;
     for (i, v) in x.data.iter_mut().enumerate() {
@@ -165,7 +171,8 @@ pub fn conv(net: &Conv, p: &Named, s: &mut Statistics64, x: Map) -> Map {
 /// The mean cross-entropy.
 pub fn cross_entropy(outputs: &Map, targets: &Targets) -> f64 {
     let Targets::Classes { labels, .. } = targets else { panic!("classes") };
-    let of = |(row, label): (&[f64], &u32)| row.iter().map(|v| (v - row[*label as usize]).exp()).sum::<f64>().ln();
+    let of =
+        |(row, label): (&[f64], &u32)| row.iter().map(|v| (v - row[*label as usize]).exp()).sum::<f64>().ln();
     outputs.data.chunks_exact(outputs.c).zip(labels).map(of).sum::<f64>() / labels.len() as f64
 }
 
