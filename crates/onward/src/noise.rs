@@ -135,6 +135,8 @@ enum Write {
 }
 
 /// Ten rounds of Philox4x32 on `N` counters at once: word `w` of block `i` is `[w][i]`.
+// Indexed loops over the lanes are what vectorises.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn philox<const N: usize>(noise: Noise, blocks: [u64; N]) -> [[u32; N]; 4] {
     let mut c = [[0u32; N], [0u32; N], [noise.member; N], [noise.step; N]];

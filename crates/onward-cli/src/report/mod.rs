@@ -1,6 +1,6 @@
 //! The report of a run: one self-contained page, and each of its plots as SVG and PNG.
 //!
-//! [`write`] leaves `report.html`, `plots/*.svg` and `plots/*.png` in a folder. A plot is laid out once as a [`Scene`];
+//! [`write()`] leaves `report.html`, `plots/*.svg` and `plots/*.png` in a folder. A plot is laid out once as a [`Scene`];
 //! the page draws it with CSS variables, so that it follows light and dark mode, the files draw it on white.
 
 mod axis;

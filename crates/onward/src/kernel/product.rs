@@ -226,7 +226,7 @@ unsafe fn strip<S: Simd, const R: usize, const V: usize>(
         let mut row = 0;
         macro_rules! rows {
             ($count:expr) => {
-                while row + $count <= job.m {
+                while job.m - row >= $count {
                     tile::<S, { $count }, V>(
                         job,
                         job.a.add(row * job.row_stride),

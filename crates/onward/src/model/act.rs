@@ -76,7 +76,7 @@ impl Act {
     /// Every number through a function of whole slices.
     pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
         self.links.clear();
-        self.data.par_chunks_mut(PIECE).for_each(|piece| f(piece));
+        self.data.par_chunks_mut(PIECE).for_each(&f);
         self
     }
 
@@ -151,9 +151,9 @@ impl Act {
     /// # Panics
     /// If shapes differ: a bug in the model.
     #[must_use]
-    pub fn add(mut self, other: &Self) -> Self {
+    pub fn plus(mut self, other: &Self) -> Self {
         if other.rows > self.rows {
-            return other.clone().add(&self);
+            return other.clone().plus(&self);
         }
         assert_eq!(self.shape, other.shape, "a sum of different shapes");
         assert_eq!(self.rows % other.rows.max(1), 0, "a sum of {} and {} rows", self.rows, other.rows);

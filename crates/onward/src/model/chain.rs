@@ -235,7 +235,7 @@ impl Conv {
             } else {
                 *source
             };
-            y = y.add(&shortcut);
+            y = y.plus(&shortcut);
         }
         y.carried = carried;
         y

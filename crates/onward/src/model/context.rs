@@ -128,8 +128,9 @@ impl WeightSpace {
     pub fn scale(self, is_matrix: bool) -> f32 {
         match self {
             Self::LowRank { rank, noise } if is_matrix => {
-                let halvings = (f64::from(rank).log2() / 2.0).round() as i32;
-                noise.scale() * noise.scale() * 0.5f32.powi(halvings)
+                // log₂ √rank, rounded: in integers, since a system's logarithm may be off in its last bit.
+                let halvings = rank.max(1).ilog2().div_ceil(2);
+                noise.scale() * noise.scale() / (1u64 << halvings) as f32
             }
             _ => self.noise().scale(),
         }
@@ -545,4 +546,22 @@ fn statistics_of(layer: &str, data: &[f32], channels: usize) -> Statistics {
 /// `1 / √(variance + ε)` of each channel.
 fn inverse_deviation(statistics: &Statistics) -> Vec<f32> {
     statistics.variance.iter().map(|v| 1.0 / (v + NORM_EPSILON).sqrt()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn low_rank_noise_is_scaled_by_the_power_of_two_next_to_the_root_of_its_rank() {
+        for rank in 1..2000u32 {
+            let scale = WeightSpace::LowRank { rank, noise: Family::Sign }.scale(true);
+            assert_eq!(scale.to_bits() & 0x007f_ffff, 0, "rank {rank}: a power of two");
+            let variance = f64::from(rank) * f64::from(scale).powi(2);
+            assert!((0.5..2.0).contains(&variance), "rank {rank}: variance {variance}");
+        }
+        let scale = |rank, noise| WeightSpace::LowRank { rank, noise }.scale(true);
+        assert_eq!([1, 2, 4, 7, 8].map(|r| scale(r, Family::Sign)), [1.0, 0.5, 0.5, 0.5, 0.25]);
+        assert_eq!((scale(4, Family::Binomial), scale(u32::MAX, Family::Sign)), (0.125, 2f32.powi(-16)));
+    }
 }

@@ -82,7 +82,7 @@ pub(crate) struct Probing<'a> {
 /// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
 pub fn hadamard(k: usize, out: &mut [f32]) {
     for (j, o) in out.iter_mut().enumerate() {
-        *o = if (k & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+        *o = if (k & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     }
 }
 
