@@ -62,7 +62,8 @@ impl Snapshot {
         let bytes = std::fs::read(&self.path).map_err(|e| Error::io("read", &self.path, e))?;
         let found = hash_of(&bytes);
         if found != self.hash {
-            let expected = format!("content with hash {} (without this file, an older snapshot is used)", self.hash);
+            let expected =
+                format!("content with hash {} (without this file, an older snapshot is used)", self.hash);
             return Err(Error::expected(ErrorKind::Model, self.path.display(), expected, found));
         }
         Ok(bytes)
@@ -132,7 +133,9 @@ impl Folder {
     fn sweep(&self) {
         let folders = [self.path.clone(), self.path.join(SNAPSHOTS_IN)];
         let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-        for left in files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == TEMPORARY)) {
+        for left in
+            files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == TEMPORARY))
+        {
             let _ = std::fs::remove_file(left);
         }
     }
@@ -145,7 +148,12 @@ impl Folder {
         let folder = Self { path: path.to_owned(), _lock: None };
         if !folder.ledger().is_file() {
             let found = if path.is_dir() { "a folder without one" } else { "no such folder" };
-            return Err(Error::expected(ErrorKind::Io, path.display(), "a run's folder with a ledger.bin in it", found));
+            return Err(Error::expected(
+                ErrorKind::Io,
+                path.display(),
+                "a run's folder with a ledger.bin in it",
+                found,
+            ));
         }
         Ok(folder)
     }
@@ -158,7 +166,12 @@ impl Folder {
             Ok(()) => Ok(Self { path, _lock: Some(file) }),
             Err(TryLockError::WouldBlock) => {
                 let expected = "a run that no other process works on";
-                Err(Error::expected(ErrorKind::Locked, path.display(), expected, "one that is locked by another process"))
+                Err(Error::expected(
+                    ErrorKind::Locked,
+                    path.display(),
+                    expected,
+                    "one that is locked by another process",
+                ))
             }
             Err(TryLockError::Error(e)) => Err(Error::io("lock", &at, e)),
         }

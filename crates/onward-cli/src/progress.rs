@@ -63,7 +63,8 @@ impl Progress {
     /// Progress from step `at` towards `steps` steps.
     pub fn new(voice: Voice, at: u64, steps: u64) -> Self {
         let bar = (voice == Voice::Bar).then(|| {
-            let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(steps).with_style(style.progress_chars("━╸ ")).with_position(at);
             bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -77,7 +78,11 @@ impl Progress {
         if let Some(bar) = &self.bar {
             let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {:.2} %", 100.0 * a));
             bar.set_position(step);
-            bar.set_message(format!("loss {}{accuracy}  {} passes/s", short(loss), rounded(passes_per_second)));
+            bar.set_message(format!(
+                "loss {}{accuracy}  {} passes/s",
+                short(loss),
+                rounded(passes_per_second)
+            ));
         }
     }
 

@@ -35,7 +35,8 @@ fn load(args: &OnData) -> Result<Trained> {
     let wanted = evaluator.statistics(&params, zero);
     let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
     let options = build::data_options(&spec);
-    let (features, rows, targets) = data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
+    let (features, rows, targets) =
+        data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
     if rows == 0 {
         return Err(Error::expected(ErrorKind::Data, args.data.display(), "at least one row", "none"));
     }
@@ -50,7 +51,8 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
         match rest.iter().find(|t| t.name == name) {
             Some(t) if t.shape == [count] && t.data.iter().all(fits) => Ok(t.data.clone()),
             found => {
-                let found = found.map_or_else(|| "no such tensor".into(), |t| format!("shape {:?} or others", t.shape));
+                let found = found
+                    .map_or_else(|| "no such tensor".into(), |t| format!("shape {:?} or others", t.shape));
                 let expected = format!("{count} statistics of a normalisation");
                 Err(Error::expected(ErrorKind::Model, format!("tensor {name}"), expected, found))
             }
@@ -58,7 +60,8 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
     };
     let one = |s: &Statistics| {
         let mean = take(format!("{}.running_mean", s.layer), s.mean.len(), |v| v.is_finite())?;
-        let variance = take(format!("{}.running_var", s.layer), s.variance.len(), |v| v.is_finite() && *v >= 0.0)?;
+        let variance =
+            take(format!("{}.running_var", s.layer), s.variance.len(), |v| v.is_finite() && *v >= 0.0)?;
         Ok(Statistics { layer: s.layer.clone(), mean, variance })
     };
     wanted.iter().map(one).collect()
@@ -87,7 +90,12 @@ pub fn predict(args: &OnData) -> Result<()> {
 pub fn eval(args: &OnData) -> Result<()> {
     let t = load(args)?;
     let Some(targets) = t.targets else {
-        return Err(Error::expected(ErrorKind::Data, args.data.display(), "rows with answers to compare with", "features alone"));
+        return Err(Error::expected(
+            ErrorKind::Data,
+            args.data.display(),
+            "rows with answers to compare with",
+            "features alone",
+        ));
     };
     let data = Dataset::new(t.features, t.shape, targets).map_err(|e| e.in_file(&args.data))?;
     let score = train::score(&t.evaluator, &t.params, &t.statistics, &data);

@@ -46,7 +46,12 @@ fn print(text: &[u8]) {
 
 fn init(path: &Path) -> Result<()> {
     if path.exists() {
-        return Err(Error::expected(ErrorKind::Io, path.display(), "a file that does not exist yet", "one that does"));
+        return Err(Error::expected(
+            ErrorKind::Io,
+            path.display(),
+            "a file that does not exist yet",
+            "one that does",
+        ));
     }
     Folder::write(path, spec::starter().as_bytes())
 }

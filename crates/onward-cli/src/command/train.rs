@@ -33,7 +33,8 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     let existing = args.runs.join(&spec.name);
     if args.resume && existing.join("ledger.bin").is_file() {
         let folder = Folder::open(&existing)?;
-        let kept = std::fs::read_to_string(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
+        let kept =
+            std::fs::read_to_string(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
         same_spec(&kept, &spec.to_toml(), &folder.spec()).map_err(|e| e.in_file(&args.spec))?;
         return go_on(folder, &spec, &args.how);
     }
@@ -82,7 +83,8 @@ fn same_spec(kept: &str, now: &str, file: &Path) -> Result<()> {
         let (expected, found) = (kept.next(), now.next());
         if expected != found {
             let place = format!("changed since the run began, line {number} of {}", file.display());
-            let line = |line: Option<&str>| line.map_or_else(|| "no such line".into(), |line| format!("`{line}`"));
+            let line =
+                |line: Option<&str>| line.map_or_else(|| "no such line".into(), |line| format!("`{line}`"));
             return Err(Error::expected(ErrorKind::Spec, place, line(expected), line(found)));
         }
         if expected.is_none() {
@@ -95,7 +97,10 @@ fn same_spec(kept: &str, now: &str, file: &Path) -> Result<()> {
 /// Checks that a ledger belongs to this spec and these data.
 pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder, spec: &Spec) -> Result<()> {
     let bad = |place: &Path, what: &str, a: &[u8; 32], b: &[u8; 32]| {
-        let (a, b) = (format!("{what} with digest {}", &hex(a)[..16]), format!("{} (changed since the run began)", &hex(b)[..16]));
+        let (a, b) = (
+            format!("{what} with digest {}", &hex(a)[..16]),
+            format!("{} (changed since the run began)", &hex(b)[..16]),
+        );
         Err(Error::expected(ErrorKind::Ledger, place.display(), a, b))
     };
     if header.spec != expected.spec {
@@ -108,7 +113,12 @@ pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder, spec
         return bad(folder.path(), "base params", &header.base, &expected.base);
     }
     if header != expected {
-        return Err(Error::expected(ErrorKind::Ledger, folder.path().display(), "the header that the spec leads to", "another one"));
+        return Err(Error::expected(
+            ErrorKind::Ledger,
+            folder.path().display(),
+            "the header that the spec leads to",
+            "another one",
+        ));
     }
     Ok(())
 }
@@ -122,7 +132,12 @@ pub(super) fn catch_up(folder: &Folder, trainer: &mut Trainer, records: &[Record
         let (step, found) = (snapshot.step, trainer.state().step());
         if found != step {
             let expected = format!("the state after step {step}");
-            return Err(Error::expected(ErrorKind::Model, snapshot.path.display(), expected, format!("after step {found}")));
+            return Err(Error::expected(
+                ErrorKind::Model,
+                snapshot.path.display(),
+                expected,
+                format!("after step {found}"),
+            ));
         }
         from = Some(step);
     }
@@ -139,7 +154,11 @@ fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
     same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), &folder, spec)?;
     let voice = Voice::new(how);
     if reading.torn > 0 {
-        let words = format!("ledger.bin: cut {} bytes of a torn write after step {}", reading.torn, reading.records.len());
+        let words = format!(
+            "ledger.bin: cut {} bytes of a torn write after step {}",
+            reading.torn,
+            reading.records.len()
+        );
         voice.say(&words, &json!({"event": "torn", "bytes": reading.torn, "step": reading.records.len()}));
     }
     let from = catch_up(&folder, &mut trainer, &reading.records)?;
@@ -147,7 +166,8 @@ fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
     voice.say(&words, &json!({"event": "resumed", "step": trainer.state().step(), "snapshot": from}));
     let (mut points, damage) = folder.points_before_damage()?;
     if let Some(damage) = damage {
-        voice.say(&format!("{damage}; left out"), &json!({"event": "metrics cut", "why": damage.to_string()}));
+        voice
+            .say(&format!("{damage}; left out"), &json!({"event": "metrics cut", "why": damage.to_string()}));
     }
     points.retain(|p| p.step <= trainer.state().step());
     let lines: Vec<u8> = points.iter().flat_map(|p| line(p).into_bytes()).collect();
@@ -193,7 +213,14 @@ impl Window {
 }
 
 impl Run {
-    fn new(folder: Folder, spec: Spec, trainer: Trainer, test: Dataset, ledger: Ledger, how: &How) -> Result<Self> {
+    fn new(
+        folder: Folder,
+        spec: Spec,
+        trainer: Trainer,
+        test: Dataset,
+        ledger: Ledger,
+        how: &How,
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
         // The first request finishes the step; a second one ends the process at once.
@@ -202,8 +229,19 @@ impl Run {
                 std::process::exit(130);
             }
         };
-        ctrlc::set_handler(handler).map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
-        Ok(Self { folder, spec, trainer, test, ledger, voice: Voice::new(how), began: Instant::now(), before: 0.0, stop })
+        ctrlc::set_handler(handler)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
+        Ok(Self {
+            folder,
+            spec,
+            trainer,
+            test,
+            ledger,
+            voice: Voice::new(how),
+            began: Instant::now(),
+            before: 0.0,
+            stop,
+        })
     }
 
     fn steps(&self) -> u64 {
@@ -276,7 +314,8 @@ impl Run {
                 write(point)?;
             }
             if shown.elapsed() >= Duration::from_millis(100) || at == 1 {
-                let passes = (self.trainer.spent().passes - first_passes) as f64 / self.began.elapsed().as_secs_f64();
+                let passes =
+                    (self.trainer.spent().passes - first_passes) as f64 / self.began.elapsed().as_secs_f64();
                 progress.step(at, step.record.loss, accuracy, passes);
                 shown = Instant::now();
             }
@@ -336,7 +375,9 @@ impl Run {
         };
         let extra: Vec<Tensor> = statistics
             .iter()
-            .flat_map(|s| [named("running_mean", &s.layer, &s.mean), named("running_var", &s.layer, &s.variance)])
+            .flat_map(|s| {
+                [named("running_mean", &s.layer, &s.mean), named("running_var", &s.layer, &s.variance)]
+            })
             .collect();
         let digest = hex(&params.digest());
         let metadata = [
@@ -357,7 +398,13 @@ impl Run {
             "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
             "seconds": self.elapsed(), "peak_memory_bytes": peak_memory(), "digest": digest,
         });
-        let words = format!("{headline}\n{} in {:.1} s · digest {}\n{}", cost(spent), self.elapsed(), &digest[..16], self.where_to());
+        let words = format!(
+            "{headline}\n{} in {:.1} s · digest {}\n{}",
+            cost(spent),
+            self.elapsed(),
+            &digest[..16],
+            self.where_to()
+        );
         self.voice.say(&words, &event);
         Ok(())
     }
@@ -365,7 +412,8 @@ impl Run {
     fn headline(&self, score: &Score) -> String {
         let Some(accuracy) = score.accuracy else { return format!("test loss {:.5}", score.loss) };
         let baseline = self.spec.baseline.as_ref();
-        let beside = baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
+        let beside =
+            baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
         format!("test accuracy {:.2} %{beside}", 100.0 * accuracy)
     }
 
