@@ -1,5 +1,7 @@
 //! Runs that are stopped, killed or starved go on to the same bits as if nothing had happened.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::{METHODS, Place, wait_until};
