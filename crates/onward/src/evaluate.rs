@@ -159,6 +159,12 @@ impl Local {
         Ok(pool(threads)?.install(f))
     }
 
+    /// The same evaluator with the noise of another run.
+    #[must_use]
+    pub fn with_key(&self, key: RunKey) -> Self {
+        Self { key, ..self.clone() }
+    }
+
     /// Runs `f` with this evaluator's threads.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
         self.pool.install(f)

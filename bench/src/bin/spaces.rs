@@ -1,0 +1,148 @@
+//! Which space wins for which layer: the cosine of each space's estimate with the true derivative, layer by layer, next to
+//! what the estimate costs.
+//!
+//! `spaces SPEC [key=value …]` trains for a while as the spec says, then estimates on one batch. The true derivative comes
+//! from central differences of the whole net (batch statistics included) by some of each layer's weights.
+
+use onward::evaluate::{Batch, Evaluator, Local};
+use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State};
+use onward::model::Norms;
+use onward::noise::{Family, RunKey};
+use onward::params::Params;
+use onward::rule::{At, Method, Pairing, Population, Shaping};
+use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use onward::{Error, ErrorKind, Result};
+use onward_bench::print_table;
+use onward_cli::{build, data, spec::Spec};
+use std::path::Path;
+
+/// Steps taken first, samples of the batch, weights of each layer that are looked at, estimates averaged over.
+const STEPS: usize = 200;
+const ROWS: u32 = 100;
+const WEIGHTS: usize = 60;
+const REPEATS: u32 = 4;
+
+struct Bench {
+    evaluator: Local,
+    params: Params,
+    batch: Batch,
+}
+
+impl Bench {
+    fn loss(&self, params: &Params) -> f64 {
+        let outputs = self.evaluator.outputs(params, self.batch.x.clone(), Norms::Batch);
+        f64::from(self.evaluator.loss(&outputs, &self.batch.targets))
+    }
+
+    fn truth(&self, tensor: usize, picks: &[usize]) -> Vec<f64> {
+        const STEP: f32 = 0.02;
+        let at = |pick: usize, by: f32| {
+            let mut tensors = self.params.tensors().to_vec();
+            tensors[tensor].data[pick] += by;
+            self.loss(&Params::from_tensors(tensors))
+        };
+        picks.iter().map(|p| (at(*p, STEP) - at(*p, -STEP)) / (2.0 * f64::from(STEP))).collect()
+    }
+
+    /// The estimate by one tensor's weights from probes of one stage, and its floating-point operations per sample.
+    fn by_stage(&self, tensor: usize, step: u32, layer: LayerPlan) -> Result<(Vec<f32>, f64)> {
+        let plan = ActivationPlan {
+            step,
+            layers: vec![layer],
+            directions: Directions::Orthogonal,
+            noise: Family::Sign,
+        };
+        let mut found = self.evaluator.derivative(&self.params, &self.batch, &plan)?.derivative;
+        let [a, b] = found[tensor].take().unwrap_or_default();
+        let flops = plan.cost(self.evaluator.model(), 1).flops as f64;
+        Ok((a.iter().zip(&b).map(|(a, b)| a + b).collect(), flops))
+    }
+
+    /// The same from a population whose members perturb all layers at once and see the whole batch.
+    fn by_population(&self, tensor: usize, step: u32, pairs: u32) -> Result<(Vec<f32>, f64)> {
+        let method = Method::Population(Population {
+            sigma: 0.02,
+            members: 2 * pairs,
+            rank: 1,
+            pairing: Pairing::Antithetic,
+            shaping: Shaping::ZScore,
+            noise: Family::Sign,
+            share: 0,
+        });
+        let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None });
+        let at = At { step: 0, rate: 1.0, scaling: Scaling::None };
+        // Another key is as good as another step, and a state begins at step 0.
+        let key = RunKey::from_seed(u64::from(step));
+        let evaluator = self.evaluator.with_key(key);
+        let found = evaluator.run(|| method.step(&evaluator, &self.params, &self.batch, at))?;
+        let mut state = State::new(self.params.clone(), recipe, key);
+        state.apply(&Entry { step: 0, loss: 0.0, rate: 1.0, non_finite: 0, update: found.update })?;
+        let moved = state.params().tensors()[tensor].data.iter().zip(&self.params.tensors()[tensor].data);
+        let flops = method.cost(self.evaluator.model(), 0, 1).flops as f64;
+        Ok((moved.map(|(after, before)| before - after).collect(), flops))
+    }
+}
+
+fn cosine(estimate: &[f32], picks: &[usize], truth: &[f64]) -> f64 {
+    let at = |p: &usize| f64::from(estimate[*p]);
+    let dot: f64 = picks.iter().zip(truth).map(|(p, t)| at(p) * t).sum();
+    let norm = |v: f64| v.sqrt();
+    dot / (norm(picks.iter().map(|p| at(p) * at(p)).sum()) * norm(truth.iter().map(|t| t * t).sum()))
+}
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let usage = || Error::new(ErrorKind::Spec, "usage: spaces SPEC [key=value …]");
+    let path = args.next().ok_or_else(usage)?;
+    let spec = Spec::load(Path::new(&path), &args.collect::<Vec<_>>(), None)?;
+    let split = data::load(&build::data_options(&spec))?;
+    let mut trainer = build::trainer(&spec, &split, 2)?;
+    for _ in 0..STEPS {
+        trainer.step()?;
+    }
+    let batch = Batch::select(&split.train, &(0..ROWS).collect::<Vec<_>>());
+    let bench =
+        Bench { evaluator: trainer.evaluator().clone(), params: trainer.state().params().clone(), batch };
+    println!("after {STEPS} steps of {path}: loss {:.3} on the batch of {ROWS}\n", bench.loss(&bench.params));
+    let mut rows = Vec::new();
+    let weights: Vec<usize> =
+        (0..bench.params.tensors().len()).filter(|i| bench.params.tensors()[*i].matrix().is_some()).collect();
+    for (stage, tensor) in weights.into_iter().enumerate() {
+        let t = &bench.params.tensors()[tensor];
+        let picks: Vec<usize> =
+            (0..WEIGHTS.min(t.data.len())).map(|i| (i * 7919 + 13) % t.data.len()).collect();
+        let truth = bench.truth(tensor, &picks);
+        let mut row = |space: &str, pairs: u32, of: &dyn Fn(u32) -> Result<(Vec<f32>, f64)>| -> Result<()> {
+            let (mut sum, mut flops) = (0.0, 0.0);
+            for repeat in 0..REPEATS {
+                let (estimate, cost) = of(10_000 + repeat)?;
+                sum += cosine(&estimate, &picks, &truth) / f64::from(REPEATS);
+                flops = cost;
+            }
+            let width = bench.evaluator.model().width(stage);
+            let name = format!("{} ({} weights, {width} outputs)", t.name, t.data.len());
+            let cells =
+                [name, space.into(), pairs.to_string(), format!("{:.1}", flops / 1e6), format!("{sum:.3}")];
+            println!("{}", cells.join("  "));
+            rows.push(cells.to_vec());
+            Ok(())
+        };
+        for pairs in [1, 4, 16, 64] {
+            let layer = |space, sigma| LayerPlan { stage, space, pairs, sigma };
+            if stage > 1 || pairs < 64 {
+                row("activation", pairs, &|step| {
+                    bench.by_stage(tensor, step, layer(LayerSpace::Activation, 0.1))
+                })?;
+            }
+            if pairs < 64 {
+                row("low-rank per sample", pairs, &|step| {
+                    bench.by_stage(tensor, step, layer(LayerSpace::LowRank, 0.02))
+                })?;
+            }
+        }
+        row("low-rank per population", 16, &|step| bench.by_population(tensor, step, 16))?;
+    }
+    println!();
+    print_table(&["layer", "space", "pairs", "MFLOP per sample", "cosine"], &rows);
+    Ok(())
+}
