@@ -115,7 +115,7 @@ impl Progress {
     }
 }
 
-/// A loss in at most six characters, as long as it is below a million.
+/// A loss in at most seven characters, mostly six.
 fn short(loss: f32) -> String {
     match loss.abs() {
         a if a < 10.0 => format!("{loss:.4}"),
@@ -125,11 +125,29 @@ fn short(loss: f32) -> String {
     }
 }
 
-/// A count in at most five characters.
+/// A count in at most six characters, mostly five.
 fn rounded(count: f64) -> String {
     match count {
         c if c < 1e5 => format!("{c:.0}"),
         c if c < 1e8 => format!("{:.0}k", c / 1e3),
         c => format!("{:.0}M", c / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_to_their_columns() {
+        let losses = [0.0, 0.12345, -0.5, 9.99999, 325.473, 999.999, 1766.2, 999_999.9, 1e30, f32::INFINITY];
+        for loss in losses {
+            assert!(short(loss).len() <= 7, "{}", short(loss));
+        }
+        assert_eq!([0.12345, 325.473, 1766.2].map(short), ["0.1235", "325.47", "1766"]);
+        for count in [0.0, 99_999.4, 100_000.0, 99.9e6, 1e9] {
+            assert!(rounded(count).len() <= 6, "{}", rounded(count));
+        }
+        assert_eq!([4930.2, 123_456.0, 2.5e8].map(rounded), ["4930", "123k", "250M"]);
     }
 }
