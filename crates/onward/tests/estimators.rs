@@ -1,4 +1,5 @@
 //! What the methods estimate is the derivative: against central differences of f64 forward passes written in the tests.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

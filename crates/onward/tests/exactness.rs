@@ -1,4 +1,5 @@
 //! Steps are exact: the fast paths give what the plain ones give, for any number of threads and any cut.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

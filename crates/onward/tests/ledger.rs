@@ -1,4 +1,5 @@
 //! The ledger: nothing is lost silently, nothing damaged is believed, and old ledgers are read for ever.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What every method has to do: make progress, answer only to differences of losses, keep its books.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

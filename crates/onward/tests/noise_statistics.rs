@@ -1,5 +1,6 @@
 //! The noise is as random as it says. Seeds are fixed, so no test is ever red by chance; a bound of 5 standard deviations
 //! would alarm falsely for 6·10⁻⁷ of all seeds, 6 for 2·10⁻⁹.
+#![allow(clippy::unwrap_used)]
 
 use onward::noise::{Family, Noise, Role, RunKey};
 use std::collections::HashSet;

@@ -1,4 +1,5 @@
 //! Params and the optimizer's memory: snapshots, refusals, and losses that are no numbers.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

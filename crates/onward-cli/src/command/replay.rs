@@ -48,6 +48,7 @@ pub fn replay(args: &Replay) -> Result<()> {
 pub fn verify(args: &Verify) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
     let reading = ledger(&folder)?;
+    base(&folder, &reading.header)?;
     let start = if args.from_start { Start::Base } else { Start::Snapshot };
     let (params, from) = rebuild(&folder, &reading, start, &args.how)?;
     let steps = reading.records.len();
@@ -115,7 +116,7 @@ fn rebuild(folder: &Folder, reading: &Reading, start: Start, how: &How) -> Resul
     let spec = Spec::load(&folder.spec(), &[], None)?;
     let split = data::load(&build::data_options(&spec))?;
     let mut trainer = build::trainer(&spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
-    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), folder)?;
+    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), folder, &spec)?;
     let mut from = None;
     if start == Start::Snapshot {
         from = catch_up(folder, &mut trainer, &reading.records)?;
@@ -127,11 +128,11 @@ fn rebuild(folder: &Folder, reading: &Reading, start: Start, how: &How) -> Resul
     Ok((trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
 }
 
-/// Weight space: base params and ledger are all that is needed.
-fn from_ledger_alone(folder: &Folder, reading: &Reading, how: &How) -> Result<Params> {
-    let (base, _) = Params::read(&folder.base(), &specs(&reading.header))?;
-    if base.digest() != reading.header.base {
-        let expected = format!("digest {}", hex(&reading.header.base));
+/// The base params, as the header has them.
+fn base(folder: &Folder, header: &Header) -> Result<Params> {
+    let (base, _) = Params::read(&folder.base(), &specs(header))?;
+    if base.digest() != header.base {
+        let expected = format!("digest {}", hex(&header.base));
         return Err(Error::expected(
             ErrorKind::Model,
             folder.base().display(),
@@ -139,6 +140,12 @@ fn from_ledger_alone(folder: &Folder, reading: &Reading, how: &How) -> Result<Pa
             hex(&base.digest()),
         ));
     }
+    Ok(base)
+}
+
+/// Weight space: base params and ledger are all that is needed.
+fn from_ledger_alone(folder: &Folder, reading: &Reading, how: &How) -> Result<Params> {
+    let base = base(folder, &reading.header)?;
     let mut state = State::new(base, reading.header.recipe, RunKey::from_seed(reading.header.seed));
     Local::on_threads(how.threads(), || {
         for record in &reading.records {

@@ -137,22 +137,35 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A new ledger.
+    /// A new ledger. The file appears with its header or not at all, so that a process that dies here leaves no ledger
+    /// without one.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the file exists or cannot be made.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|e| Error::io("create", path, e))?;
+        if path.exists() {
+            return Err(Error::io("create", path, std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let partial = path.with_extension("tmp");
+        Self::create_at(&partial, path, header).inspect_err(|_| {
+            // The first error is the one to tell.
+            let _ = std::fs::remove_file(&partial);
+        })
+    }
+
+    fn create_at(partial: &Path, path: &Path, header: &Header) -> Result<Self> {
+        let io = |doing: &'static str| move |e| Error::io(doing, path, e);
+        let file = File::create(partial).map_err(io("create"))?;
         let mut ledger = Self { file: BufWriter::new(file), path: path.to_owned(), chain: [0; 32] };
         let mut preamble = MAGIC.to_vec();
         preamble.extend(FORMAT_VERSION.to_le_bytes());
-        ledger.file.write_all(&preamble).map_err(|e| Error::io("write", path, e))?;
+        ledger.file.write_all(&preamble).map_err(io("write"))?;
         ledger.push(&Frame::Header(header.clone()))?;
         ledger.sync()?;
+        std::fs::rename(partial, path).map_err(io("create"))?;
+        // The file's name has to last as well; where a folder cannot be opened, the system sees to that itself.
+        let folder = path.parent().and_then(|folder| File::open(folder).ok());
+        folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io("sync"))?;
         Ok(ledger)
     }
 

@@ -1,5 +1,5 @@
 //! What the tests share: small problems, plain re-statements of what the library does fast.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 pub mod reference;
 
