@@ -49,17 +49,21 @@ class Method:
         self.spec = folder / f"{name}.toml"
         self.spec.write_text(SPEC.format(data=ROOT / "data/digits.csv", method=name, own=METHODS[name]))
         began = time.monotonic()
-        if self.start(folder / "undisturbed").wait() != 0:
+        undisturbed = folder / f"undisturbed-{name}"
+        if self.start(undisturbed).wait() != 0:
             sys.exit(f"{name}: the undisturbed run failed")
         self.seconds = time.monotonic() - began
-        self.end = self.outcome(folder / "undisturbed")
+        self.end = self.outcome(undisturbed)
+        if isinstance(self.end, str):
+            sys.exit(f"{name}: the undisturbed run is not sound: {self.end}")
 
     def start(self, runs):
         command = [self.binary, "train", self.spec, "--resume", "--quiet", "--runs", runs]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def outcome(self, runs):
-        """What must be the same: ledger, digest, metrics without clock and signal-to-noise."""
+        """What must be the same: ledger, digest, metrics without clock and signal-to-noise, no further run folder; or the
+        complaint of `verify`."""
         run = runs / self.name
         verified = subprocess.run([self.binary, "verify", run, "--json"], capture_output=True, text=True)
         if verified.returncode != 0:
@@ -68,7 +72,8 @@ class Method:
         for row in rows:
             # A resumed run measures time anew, and signals only in the steps that it takes itself.
             del row["elapsed"], row["signal_to_noise"]
-        return (run / "ledger.bin").read_bytes(), json.loads(verified.stdout)["digest"], rows, sorted(p.name for p in runs.iterdir())
+        folders = sorted(path.name for path in runs.iterdir())
+        return (run / "ledger.bin").read_bytes(), json.loads(verified.stdout)["digest"], rows, folders
 
 
 def round_of(method, runs, chance):

@@ -1,5 +1,7 @@
 //! Data files that are not what they should be are refused before anything is written.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::Place;

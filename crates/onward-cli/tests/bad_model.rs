@@ -1,5 +1,7 @@
 //! Model files that lie are refused by name, whoever reads them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::Place;

@@ -1,5 +1,7 @@
 //! Runs that are damaged, foreign, locked or hopeless are refused by name and left as they are.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::{METHODS, Place};

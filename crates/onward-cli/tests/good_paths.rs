@@ -1,5 +1,7 @@
 //! What a user does when nothing is wrong.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::{METHODS, Place, digits};

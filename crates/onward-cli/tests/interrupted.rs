@@ -1,5 +1,7 @@
 //! Runs that are stopped, killed or starved go on to the same bits as if nothing had happened.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::{METHODS, Place, wait_until};
@@ -8,7 +10,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Longer than a kill can miss, short enough for a test.
-const STEPS: u32 = 1500;
+const STEPS: u32 = 800;
 
 /// Sends Ctrl-C to a run once it has taken steps, and waits for its end.
 fn interrupt(place: &Place, mut child: Child, run: &str) -> Option<i32> {
@@ -34,7 +36,7 @@ fn same(place: &Place, run: &str, undisturbed: &str) {
 fn ctrl_c_finishes_the_step_and_leaves_a_resumable_run() {
     for method in METHODS {
         let place = Place::new();
-        place.spec("p", method, 4000);
+        place.spec("p", method, 2500);
         let child = place.start("train p.toml");
         assert_eq!(interrupt(&place, child, "runs/p"), Some(130));
         let stopped = place.onward("verify runs/p --json").last_json();

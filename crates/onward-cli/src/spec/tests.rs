@@ -465,12 +465,12 @@ fn explanations_are_golden() {
   Antithetic pairs of perturbations for each sample and layer: one number, or one per layer; a layer
   with 0 keeps its initial weights. Orthogonal draws need no more than the layer's width rounded up
   to a power of two.
-  Value: an integer ≥ 0, or an array, each entry an integer ≥ 0; default 8.
+  Value: an integer ≥ 0, or an array, each entry an integer ≥ 0; default 16.
   Only for method.name = \"relative-activation\".
 
 method.directions
   Pairs of opposite points that are compared in each step.
-  Value: an integer ≥ 1; default 1.
+  Value: an integer ≥ 1; default 16.
   Only for method.name = \"two-point\".
 "
     );

@@ -1,6 +1,6 @@
 //! What all tests of the command line share: a folder of their own, small specs, and the program itself.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
