@@ -13,7 +13,7 @@ fn bits(tensors: &[Tensor]) -> Vec<(&str, &[usize], Vec<u32>)> {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(tensors) = Params::tensors_from_safetensors(bytes) else { return };
     for tensor in &tensors {
-        assert_eq!(tensor.data.len(), tensor.shape.iter().product());
+        assert_eq!(tensor.data.len(), tensor.shape.iter().product::<usize>());
     }
     let written =
         Params::from_tensors(tensors.clone()).to_safetensors(&[], &[]).expect("what was read can be written");
