@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Runs a spec with several seeds and prints the mean test accuracy with its 95 % interval.
+"""Runs a spec with several seeds and prints the mean test accuracy with its 95 % interval, as rows of a table.
 
-    python3 bench/seeds.py specs/digits.toml [--seeds 5] [--set key=value ...] [--threads N]
+    python3 bench/seeds.py specs/digits.toml [--seeds 5] [--threads N] [--set key=value ...] [--grid key=a,b,c ...]
 
-Needs only Python's standard library and the release build (`cargo build --release`).
+Every combination of the grids' values is a row. Needs only Python's standard library and `cargo build --release`.
 """
 import argparse
+import itertools
 import json
 import math
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,35 +22,48 @@ STUDENT = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]
 
 def run(spec, seed, sets, threads, folder):
     command = [str(ROOT / "target/release/onward"), "train", spec, "--json", "--seed", str(seed), "--runs", folder]
-    for s in sets:
-        command += ["--set", s]
-    if threads:
-        command += ["--threads", str(threads)]
+    command += [part for s in sets for part in ("--set", s)]
+    command += ["--threads", str(threads)] if threads else []
     out = subprocess.run(command, capture_output=True, text=True)
+    if out.returncode == 2 and "finite loss" in out.stderr:
+        return None  # diverged: a result, not a failure of the bench
     if out.returncode != 0:
         sys.exit(out.stderr)
     return json.loads(out.stdout.splitlines()[-1])
+
+
+def row(spec, sets, seeds, threads):
+    with tempfile.TemporaryDirectory() as folder:
+        results = [run(spec, seed, sets, threads, folder) for seed in range(1, seeds + 1)]
+    found = [r for r in results if r]
+    name = ", ".join(sets) or "as it stands"
+    if not found:
+        return f"| {name} | diverged | | | | |"
+    accuracies = [100 * r["test_accuracy"] for r in found]
+    text = f"{statistics.mean(accuracies):.2f} %"
+    if len(found) > 1:
+        text += f" ± {STUDENT[len(found) - 2] * statistics.stdev(accuracies) / math.sqrt(len(found)):.2f}"
+    if len(found) < seeds:
+        text += f" ({seeds - len(found)} of {seeds} diverged)"
+    one = found[-1]
+    seconds = statistics.median(r["seconds"] for r in found)
+    return f"| {name} | {text} | {one['passes']:,} | {one['samples']:.3g} | {one['flops']:.3g} | {seconds:.1f} s |"
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("spec")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--set", dest="sets", action="append", default=[])
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--set", dest="sets", action="append", default=[])
+    parser.add_argument("--grid", dest="grids", action="append", default=[])
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results = [run(args.spec, seed, args.sets, args.threads, folder) for seed in range(1, args.seeds + 1)]
-    accuracies = [100 * r["test_accuracy"] for r in results]
-    mean = sum(accuracies) / len(accuracies)
-    text = f"{mean:.2f} %"
-    if len(accuracies) > 1:
-        deviation = math.sqrt(sum((a - mean) ** 2 for a in accuracies) / (len(accuracies) - 1))
-        text += f" ± {STUDENT[len(accuracies) - 2] * deviation / math.sqrt(len(accuracies)):.2f}"
-    last = results[-1]
-    print(f"{args.spec} {' '.join(args.sets)}: {text}  {['%.2f' % a for a in accuracies]}")
-    print(f"  per run: {last['steps']} steps, {last['passes']} passes, {last['samples']:.3g} samples, "
-          f"{last['flops']:.3g} flop, {sorted(r['seconds'] for r in results)[len(results) // 2]:.1f} s")
+    axes = [[f"{key}={v}" for v in values.split(",")] for key, values in (g.split("=", 1) for g in args.grids)]
+    print(f"`{args.spec}` {' '.join(args.sets)}, {args.seeds} seeds\n")
+    print("| setting | test accuracy | passes | samples | flop | median time |")
+    print("|---|---|---|---|---|---|")
+    for values in itertools.product(*axes):
+        print(row(args.spec, args.sets + list(values), args.seeds, args.threads), flush=True)
 
 
 main()

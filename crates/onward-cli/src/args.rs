@@ -26,13 +26,17 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Trains what a spec describes; leaves a run folder with ledger, model and report
-    #[command(after_help = "Examples:\n  onward train specs/digits.toml\n  onward train specs/mnist-mlp.toml --set data.path=~/mnist --threads 4\n  onward train specs/digits.toml --resume")]
+    #[command(
+        after_help = "Examples:\n  onward train specs/digits.toml\n  onward train specs/mnist-mlp.toml --set data.path=~/mnist --threads 4\n  onward train specs/digits.toml --resume"
+    )]
     Train(Train),
     /// Goes on with an interrupted run, to the same bits as if it had never stopped
     #[command(after_help = "Example:\n  onward resume runs/digits")]
     Resume(Resume),
     /// Rebuilds params from the ledger and prints their digest
-    #[command(after_help = "Weight-space runs are rebuilt from base params and ledger alone; activation-space runs are run\nagain from the nearest snapshot, with their data.\n\nExample:\n  onward replay runs/digits --to 100 --out at100.safetensors")]
+    #[command(
+        after_help = "Weight-space runs are rebuilt from base params and ledger alone; activation-space runs are run\nagain from the nearest snapshot, with their data.\n\nExample:\n  onward replay runs/digits --to 100 --out at100.safetensors"
+    )]
     Replay(Replay),
     /// Checks a run: chain, checksums, and that the ledger leads to the saved model
     #[command(after_help = "Example:\n  onward verify runs/digits --from-start")]

@@ -8,7 +8,9 @@ use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::rule::{Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
+use onward::rule::{
+    Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
+};
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
@@ -119,7 +121,17 @@ fn single(key: &str, value: f64) -> Result<f32> {
 
 fn method(spec: &Spec, layers: usize) -> Result<Method> {
     let m = &spec.method;
-    let sigma = single("method.sigma", m.sigma)?;
+    let sigmas = m.sigma.resolve("method.sigma", layers)?;
+    let sigmas = sigmas.iter().map(|s| single("method.sigma", *s)).collect::<Result<Vec<f32>>>()?;
+    let sigma = || match (&m.sigma, sigmas.as_slice()) {
+        (spec::PerLayer::All(_), [sigma, ..]) => Ok(*sigma),
+        _ => Err(Error::expected(
+            ErrorKind::Spec,
+            "method.sigma",
+            "one number for all layers",
+            "one per layer",
+        )),
+    };
     let count = |key: &str, n: usize| {
         u32::try_from(n).map_err(|_| Error::expected(ErrorKind::Spec, key, "a number below 2^32", n))
     };
@@ -131,8 +143,11 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
             };
             let directions = r.directions.resolve("method.directions", layers)?;
             Method::RelativeActivation(RelativeActivation {
-                sigma: vec![sigma],
-                directions: directions.iter().map(|d| count("method.directions", *d)).collect::<Result<_>>()?,
+                sigma: sigmas,
+                directions: directions
+                    .iter()
+                    .map(|d| count("method.directions", *d))
+                    .collect::<Result<_>>()?,
                 spaces: r.space.resolve("method.space", layers)?.iter().map(space).collect(),
                 draws: match r.draws {
                     spec::Draws::Orthogonal => Directions::Orthogonal,
@@ -147,7 +162,7 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
             })
         }
         spec::MethodKind::Population(p) => Method::Population(Population {
-            sigma,
+            sigma: sigma()?,
             members: count("method.members", p.members)?,
             rank: count("method.rank", p.rank)?,
             pairing: match p.pairing {
@@ -162,7 +177,7 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
             share: count("method.share", p.share)?,
         }),
         spec::MethodKind::TwoPoint(t) => Method::TwoPoint(TwoPoint {
-            sigma,
+            sigma: sigma()?,
             directions: count("method.directions", t.directions)?,
             noise: noise(t.noise),
         }),

@@ -26,18 +26,82 @@ pub struct Interface {
 /// Snapshots that are kept.
 const SNAPSHOTS: usize = 2;
 
-impl Folder {
-    /// Makes the folder `{runs}/{name}`, or `{name}-2` and so on if that exists, and locks it.
+const LEDGER: &str = "ledger.bin";
+const SPEC: &str = "spec.toml";
+const BASE: &str = "base.safetensors";
+const INTERFACE: &str = "interface.json";
+const LOCK: &str = "lock";
+const SNAPSHOTS_IN: &str = "snapshots";
+/// How the name of a file ends that is not whole yet.
+const TEMPORARY: &str = "tmp";
+
+/// One state of a run, whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Snapshot {
+    /// Steps taken.
+    pub step: u64,
+    /// Its file.
+    pub path: PathBuf,
+    /// The beginning of its content's hash, which is part of its name.
+    hash: String,
+}
+
+impl Snapshot {
+    /// From a name such as `step-000000000500-0123456789abcdef.safetensors`.
+    fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?;
+        let (step, hash) = name.split_once('-')?;
+        Some(Self { step: step.parse().ok()?, hash: hash.to_owned(), path })
+    }
+
+    /// Its content.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if it cannot be made.
-    pub fn create(runs: &Path, name: &str) -> Result<Self> {
+    /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Model`] if it is not what was written.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let bytes = std::fs::read(&self.path).map_err(|e| Error::io("read", &self.path, e))?;
+        let found = hash_of(&bytes);
+        if found != self.hash {
+            let expected =
+                format!("content with hash {} (without this file, an older snapshot is used)", self.hash);
+            return Err(Error::expected(ErrorKind::Model, self.path.display(), expected, found));
+        }
+        Ok(bytes)
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..16].to_owned()
+}
+
+/// Whether a process made this folder for a run and died before there was a ledger.
+fn is_remnant(path: &Path) -> bool {
+    let empty = || std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_none());
+    !path.join(LEDGER).exists() && (path.join(LOCK).is_file() || empty())
+}
+
+impl Folder {
+    /// Makes the folder `{runs}/{name}`, or `{name}-2` and so on if that exists, and locks it. With `reuse`, what a
+    /// process left that died before it had made the ledger is used again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be made, [`ErrorKind::Locked`] if another process is making it.
+    pub fn create(runs: &Path, name: &str, reuse: bool) -> Result<Self> {
         std::fs::create_dir_all(runs).map_err(|e| Error::io("create folder", runs, e))?;
         for n in 1u32.. {
             let path = runs.join(if n == 1 { name.to_owned() } else { format!("{name}-{n}") });
             match std::fs::create_dir(&path) {
                 Ok(()) => return Self::lock(path),
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    if reuse && is_remnant(&path) {
+                        let folder = Self::lock(path)?;
+                        // Unless the process was alive after all and has just finished.
+                        if !folder.ledger().exists() {
+                            folder.sweep();
+                            return Ok(folder);
+                        }
+                    }
+                }
                 Err(e) => return Err(Error::io("create folder", &path, e)),
             }
         }
@@ -50,7 +114,30 @@ impl Folder {
     /// [`ErrorKind::Io`] if it is no run's folder, [`ErrorKind::Locked`] if another process holds it.
     pub fn open(path: &Path) -> Result<Self> {
         Self::read_only(path)?;
-        Self::lock(path.to_owned())
+        let folder = Self::lock(path.to_owned())?;
+        folder.sweep();
+        Ok(folder)
+    }
+
+    /// Removes a folder that has not become a run.
+    pub fn discard(self) {
+        self.sweep();
+        // What cannot be removed stays; the error that led here is the one to tell.
+        for name in [LEDGER, SPEC, BASE, INTERFACE, LOCK] {
+            let _ = std::fs::remove_file(self.path.join(name));
+        }
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
+    /// Removes what a process that died in the middle of [`Folder::write`] left.
+    fn sweep(&self) {
+        let folders = [self.path.clone(), self.path.join(SNAPSHOTS_IN)];
+        let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        for left in
+            files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == TEMPORARY))
+        {
+            let _ = std::fs::remove_file(left);
+        }
     }
 
     /// Opens an existing run's folder for reading.
@@ -60,20 +147,31 @@ impl Folder {
     pub fn read_only(path: &Path) -> Result<Self> {
         let folder = Self { path: path.to_owned(), _lock: None };
         if !folder.ledger().is_file() {
-            return Err(Error::expected(ErrorKind::Io, path.display(), "a run's folder with a ledger.bin in it", "none"));
+            let found = if path.is_dir() { "a folder without one" } else { "no such folder" };
+            return Err(Error::expected(
+                ErrorKind::Io,
+                path.display(),
+                "a run's folder with a ledger.bin in it",
+                found,
+            ));
         }
         Ok(folder)
     }
 
     fn lock(path: PathBuf) -> Result<Self> {
-        let at = path.join("lock");
+        let at = path.join(LOCK);
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&at);
         let file = file.map_err(|e| Error::io("open", &at, e))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path, _lock: Some(file) }),
             Err(TryLockError::WouldBlock) => {
                 let expected = "a run that no other process works on";
-                Err(Error::expected(ErrorKind::Locked, path.display(), expected, "one that is locked by another process"))
+                Err(Error::expected(
+                    ErrorKind::Locked,
+                    path.display(),
+                    expected,
+                    "one that is locked by another process",
+                ))
             }
             Err(TryLockError::Error(e)) => Err(Error::io("lock", &at, e)),
         }
@@ -86,17 +184,17 @@ impl Folder {
 
     /// The ledger.
     pub fn ledger(&self) -> PathBuf {
-        self.path.join("ledger.bin")
+        self.path.join(LEDGER)
     }
 
     /// The spec as run.
     pub fn spec(&self) -> PathBuf {
-        self.path.join("spec.toml")
+        self.path.join(SPEC)
     }
 
     /// The params before the first step.
     pub fn base(&self) -> PathBuf {
-        self.path.join("base.safetensors")
+        self.path.join(BASE)
     }
 
     /// The trained model.
@@ -110,7 +208,7 @@ impl Folder {
     }
 
     fn interface_file(&self) -> PathBuf {
-        self.path.join("interface.json")
+        self.path.join(INTERFACE)
     }
 
     /// Writes a file whole: under a temporary name, to the disk, then renamed.
@@ -118,7 +216,10 @@ impl Folder {
     /// # Errors
     /// [`ErrorKind::Io`]; the file is then as it was.
     pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-        let temporary = path.with_extension("tmp");
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".");
+        temporary.push(TEMPORARY);
+        let temporary = PathBuf::from(temporary);
         let write = || {
             let mut file = File::create(&temporary)?;
             file.write_all(bytes)?;
@@ -156,23 +257,20 @@ impl Folder {
     /// # Errors
     /// [`ErrorKind::Io`].
     pub fn write_snapshot(&self, step: u64, bytes: &[u8]) -> Result<()> {
-        let folder = self.path.join("snapshots");
+        let folder = self.path.join(SNAPSHOTS_IN);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create folder", &folder, e))?;
-        Self::write(&folder.join(format!("step-{step:012}.safetensors")), bytes)?;
+        Self::write(&folder.join(format!("step-{step:012}-{}.safetensors", hash_of(bytes))), bytes)?;
         let all = self.snapshots();
-        for (_, old) in &all[..all.len().saturating_sub(SNAPSHOTS)] {
-            std::fs::remove_file(old).map_err(|e| Error::io("remove", old, e))?;
+        for old in &all[..all.len().saturating_sub(SNAPSHOTS)] {
+            std::fs::remove_file(&old.path).map_err(|e| Error::io("remove", &old.path, e))?;
         }
         Ok(())
     }
 
-    /// The snapshots, oldest first, with their steps.
-    pub fn snapshots(&self) -> Vec<(u64, PathBuf)> {
-        let Ok(files) = std::fs::read_dir(self.path.join("snapshots")) else { return Vec::new() };
-        let step = |path: &Path| path.file_stem()?.to_str()?.strip_prefix("step-")?.parse().ok();
-        let safetensors = |path: &PathBuf| path.extension().is_some_and(|e| e == "safetensors");
-        let mut all: Vec<(u64, PathBuf)> =
-            files.flatten().map(|f| f.path()).filter(safetensors).filter_map(|p| Some((step(&p)?, p))).collect();
+    /// The snapshots, oldest first.
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let Ok(files) = std::fs::read_dir(self.path.join(SNAPSHOTS_IN)) else { return Vec::new() };
+        let mut all: Vec<Snapshot> = files.flatten().filter_map(|f| Snapshot::of(f.path())).collect();
         all.sort();
         all
     }
@@ -182,17 +280,35 @@ impl Folder {
     /// # Errors
     /// [`ErrorKind::Data`] naming the line that cannot be read.
     pub fn points(&self) -> Result<Vec<Point>> {
+        let (points, damage) = self.points_before_damage()?;
+        damage.map_or(Ok(points), Err)
+    }
+
+    /// The metrics up to the first line that cannot be read, and the complaint about it. Metrics tell of a run but do not
+    /// determine it, so damage to them does not keep a run from going on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the file is there but cannot be read.
+    pub fn points_before_damage(&self) -> Result<(Vec<Point>, Option<Error>)> {
         let path = self.metrics();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(Error::io("read", &path, e)),
         };
+        let text = String::from_utf8_lossy(&bytes);
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let parse = |(i, line)| {
-            serde_json::from_str(line)
-                .map_err(|e| Error::expected(ErrorKind::Data, format!("line {}", i + 1), "metrics as JSON", e).in_file(&path))
-        };
-        whole.lines().enumerate().map(parse).collect()
+        let mut points = Vec::new();
+        for (i, line) in whole.lines().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(point) => points.push(point),
+                Err(e) => {
+                    let place = format!("line {}", i + 1);
+                    let damage = Error::expected(ErrorKind::Data, place, "metrics as JSON", e).in_file(&path);
+                    return Ok((points, Some(damage)));
+                }
+            }
+        }
+        Ok((points, None))
     }
 }

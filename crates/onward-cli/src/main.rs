@@ -2,13 +2,15 @@
 
 use clap::Parser;
 use onward_cli::{args::Args, command};
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match command::run(Args::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Where even that cannot be said, the code remains.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(2)
         }
     }

@@ -4,7 +4,7 @@ use crate::args::How;
 use crate::report::Point;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// How a run speaks.
@@ -34,15 +34,20 @@ impl Voice {
     /// Says one thing: words for people, `event` for programs.
     pub fn say(self, words: &str, event: &impl Serialize) {
         match self {
-            Self::Bar | Self::Lines => println!("{words}"),
+            Self::Bar | Self::Lines => print(words),
             Self::Json => {
                 if let Ok(line) = serde_json::to_string(event) {
-                    println!("{line}");
+                    print(&line);
                 }
             }
             Self::Quiet => {}
         }
     }
+}
+
+fn print(line: &str) {
+    // A reader that has seen enough (`| head`) closes the pipe: no reason to stop a run.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A run's progress.
@@ -51,14 +56,17 @@ pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
-const TEMPLATE: &str = "{bar:28} step {pos}/{len}  {msg}  {eta} left";
+/// The bar takes what the numbers leave: with steps below 100 000 they need at most 76 columns.
+const TEMPLATE: &str = "{wide_bar} step {pos}/{len}  {msg}  {eta} left";
 
 impl Progress {
-    /// Progress towards `steps` steps.
-    pub fn new(voice: Voice, steps: u64) -> Self {
+    /// Progress from step `at` towards `steps` steps.
+    pub fn new(voice: Voice, at: u64, steps: u64) -> Self {
         let bar = (voice == Voice::Bar).then(|| {
-            let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(steps).with_style(style.progress_chars("━╸ "));
+            let style =
+                ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(steps).with_style(style.progress_chars("━╸ ")).with_position(at);
+            bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -70,7 +78,11 @@ impl Progress {
         if let Some(bar) = &self.bar {
             let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {:.2} %", 100.0 * a));
             bar.set_position(step);
-            bar.set_message(format!("loss {loss:.4}{accuracy}  {passes_per_second:.0} passes/s"));
+            bar.set_message(format!(
+                "loss {}{accuracy}  {} passes/s",
+                short(loss),
+                rounded(passes_per_second)
+            ));
         }
     }
 
@@ -82,14 +94,14 @@ impl Progress {
                 let number = |name: &str, value: Option<f32>, scale: f32, unit: &str| {
                     value.map_or_else(String::new, |v| format!("  {name} {:.4}{unit}", v * scale))
                 };
-                println!(
+                print(&format!(
                     "step {}{}{}{}  {:.1} s",
                     point.step,
                     number("loss", point.train_loss, 1.0, ""),
                     number("test loss", point.test_loss, 1.0, ""),
                     number("accuracy", point.test_accuracy, 100.0, " %"),
                     point.elapsed,
-                );
+                ));
             }
             _ => {}
         }
@@ -100,5 +112,24 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A loss in at most six characters, as long as it is below a million.
+fn short(loss: f32) -> String {
+    match loss.abs() {
+        a if a < 10.0 => format!("{loss:.4}"),
+        a if a < 1000.0 => format!("{loss:.2}"),
+        a if a < 1e6 => format!("{loss:.0}"),
+        _ => format!("{loss:.0e}"),
+    }
+}
+
+/// A count in at most five characters.
+fn rounded(count: f64) -> String {
+    match count {
+        c if c < 1e5 => format!("{c:.0}"),
+        c if c < 1e8 => format!("{:.0}k", c / 1e3),
+        c => format!("{:.0}M", c / 1e6),
     }
 }

@@ -37,33 +37,59 @@ impl Dataset {
     /// [`ErrorKind::Data`] if the lengths disagree, there are no rows, a feature is not finite, or a label is not below
     /// the number of classes.
     pub fn new(features: Vec<f32>, shape: [usize; 3], targets: Targets) -> Result<Self> {
-        let bad = |place: &str, expected: String, found: String| Err(Error::expected(ErrorKind::Data, place, expected, found));
+        let bad = |place: &str, expected: String, found: String| {
+            Err(Error::expected(ErrorKind::Data, place, expected, found))
+        };
         let width = shape.iter().product::<usize>();
         let rows = match &targets {
             Targets::Classes { labels, .. } => labels.len(),
             Targets::Values { values, width } => values.len() / (*width).max(1),
         };
         if rows == 0 || width == 0 {
-            return bad("data", "at least one row and one column".into(), format!("{rows} rows of {width} columns"));
+            return bad(
+                "data",
+                "at least one row and one column".into(),
+                format!("{rows} rows of {width} columns"),
+            );
         }
         if features.len() != rows * width {
-            return bad("features", format!("{rows} rows × {width} columns"), format!("{} numbers", features.len()));
+            return bad(
+                "features",
+                format!("{rows} rows × {width} columns"),
+                format!("{} numbers", features.len()),
+            );
         }
         if let Some(i) = features.iter().position(|v| !v.is_finite()) {
-            return bad(&format!("row {}, column {}", i / width, i % width), "a finite number".into(), features[i].to_string());
+            return bad(
+                &format!("row {}, column {}", i / width, i % width),
+                "a finite number".into(),
+                features[i].to_string(),
+            );
         }
         match &targets {
             Targets::Classes { labels, classes } => {
                 if let Some(row) = labels.iter().position(|&l| l as usize >= *classes) {
-                    return bad(&format!("label of row {row}"), format!("a class in 0..{classes}"), labels[row].to_string());
+                    return bad(
+                        &format!("label of row {row}"),
+                        format!("a class in 0..{classes}"),
+                        labels[row].to_string(),
+                    );
                 }
             }
             Targets::Values { values, width } => {
                 if values.len() != rows * width {
-                    return bad("targets", format!("{rows} rows × {width} values"), format!("{} numbers", values.len()));
+                    return bad(
+                        "targets",
+                        format!("{rows} rows × {width} values"),
+                        format!("{} numbers", values.len()),
+                    );
                 }
                 if let Some(i) = values.iter().position(|v| !v.is_finite()) {
-                    return bad(&format!("target of row {}", i / width), "a finite number".into(), values[i].to_string());
+                    return bad(
+                        &format!("target of row {}", i / width),
+                        "a finite number".into(),
+                        values[i].to_string(),
+                    );
                 }
             }
         }
@@ -105,11 +131,16 @@ impl Dataset {
     pub fn select(&self, indices: &[u32]) -> Self {
         let features = indices.iter().flat_map(|&i| self.row(i as usize)).copied().collect();
         let targets = match &self.targets {
-            Targets::Classes { labels, classes } => {
-                Targets::Classes { labels: indices.iter().map(|&i| labels[i as usize]).collect(), classes: *classes }
-            }
+            Targets::Classes { labels, classes } => Targets::Classes {
+                labels: indices.iter().map(|&i| labels[i as usize]).collect(),
+                classes: *classes,
+            },
             Targets::Values { values, width } => Targets::Values {
-                values: indices.iter().flat_map(|&i| &values[i as usize * width..][..*width]).copied().collect(),
+                values: indices
+                    .iter()
+                    .flat_map(|&i| &values[i as usize * width..][..*width])
+                    .copied()
+                    .collect(),
                 width: *width,
             },
         };

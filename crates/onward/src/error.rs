@@ -42,7 +42,12 @@ impl Error {
     }
 
     /// `place: expected …, found …`: the shape that every complaint about input has.
-    pub fn expected(kind: ErrorKind, place: impl fmt::Display, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+    pub fn expected(
+        kind: ErrorKind,
+        place: impl fmt::Display,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Self {
         Self::new(kind, format!("{place}: expected {expected}, found {found}"))
     }
 

@@ -189,10 +189,18 @@ impl Local {
     }
 
     /// Mean losses of members whose rows stand one after the other and all answer samples `first..first + rows`.
-    fn mean_losses(&self, outputs: &Act, targets: &Targets, first: usize, rows: usize, members: usize) -> Vec<f32> {
+    fn mean_losses(
+        &self,
+        outputs: &Act,
+        targets: &Targets,
+        first: usize,
+        rows: usize,
+        members: usize,
+    ) -> Vec<f32> {
         let width = outputs.width();
         let one = |member: usize| {
-            let part = Act::new(rows, outputs.shape, outputs.data[member * rows * width..][..rows * width].to_vec());
+            let part =
+                Act::new(rows, outputs.shape, outputs.data[member * rows * width..][..rows * width].to_vec());
             let answers = Answers { targets, first, count: rows };
             match &self.objective {
                 Objective::WholeBatch(metric) => metric.loss(&part, answers),
@@ -207,7 +215,14 @@ impl Local {
     }
 
     /// One task: the mean losses of neighbouring members.
-    fn task(&self, weights: &Weights<'_>, batch: &Batch, plan: &WeightPlan, task: usize, per_task: usize) -> Vec<f32> {
+    fn task(
+        &self,
+        weights: &Weights<'_>,
+        batch: &Batch,
+        plan: &WeightPlan,
+        task: usize,
+        per_task: usize,
+    ) -> Vec<f32> {
         let members = &plan.members[task * per_task..((task + 1) * per_task).min(plan.members.len())];
         let probe = Probe { members, space: plan.space, sigma: plan.sigma, step: plan.step };
         if plan.share == 0 {
@@ -221,7 +236,9 @@ impl Local {
         let start = |i: usize| (task * per_task + i) / plan.together % groups * plan.share;
         let mut x = Act::new(0, batch.x.shape, Vec::new());
         for i in 0..members.len() {
-            x.data.extend_from_slice(&batch.x.data[start(i) * batch.x.width()..][..plan.share * batch.x.width()]);
+            x.data.extend_from_slice(
+                &batch.x.data[start(i) * batch.x.width()..][..plan.share * batch.x.width()],
+            );
             x.rows += plan.share;
         }
         let mut cx = Context::probing(weights, Norms::Batch, probe, plan.share);
@@ -273,21 +290,34 @@ impl Evaluator for Local {
     fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response> {
         let Objective::PerSample(objective) = &self.objective else {
             let found = "one that only a whole batch has: use a weight-space method";
-            return Err(Error::expected(ErrorKind::Spec, "objective", "a loss per sample for activation-space probes", found));
+            return Err(Error::expected(
+                ErrorKind::Spec,
+                "objective",
+                "a loss per sample for activation-space probes",
+                found,
+            ));
         };
         self.run(|| self.derivative_here(params, batch, plan, &**objective))
     }
 }
 
 impl Local {
-    fn derivative_here(&self, params: &Params, batch: &Batch, plan: &ActivationPlan, objective: &dyn PerSample) -> Result<Response> {
+    fn derivative_here(
+        &self,
+        params: &Params,
+        batch: &Batch,
+        plan: &ActivationPlan,
+        objective: &dyn PerSample,
+    ) -> Result<Response> {
         let weights = Weights::new(params, &self.key);
         let mut cx = Context::clean(&weights, Norms::Batch);
         let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
         for stage in 0..self.model.stages() {
             cx.start_trace();
             flows.push(self.model.stage(stage, &mut cx, flows[stage].clone()));
-            traces.push(cx.take_trace());
+            let mut trace = cx.take_trace();
+            trace.silence_overflow();
+            traces.push(trace);
         }
         let statistics: Vec<Statistics> = traces.iter().flat_map(|t| t.statistics.iter().cloned()).collect();
         let rows = batch.x.rows;
@@ -309,8 +339,14 @@ impl Local {
         for layer in &plan.layers {
             let (trace, z) = (&traces[layer.stage], &flows[layer.stage + 1]);
             if z.links.is_empty() {
-                let expected = "an output that a linear map gave (begin the next stage with the non-linearity)";
-                return Err(Error::expected(ErrorKind::Model, format!("stage {}", layer.stage), expected, "something else"));
+                let expected =
+                    "an output that a linear map gave (begin the next stage with the non-linearity)";
+                return Err(Error::expected(
+                    ErrorKind::Model,
+                    format!("stage {}", layer.stage),
+                    expected,
+                    "something else",
+                ));
             }
             let widest = flows[layer.stage + 1..].iter().map(Act::width).max().unwrap_or(1);
             match layer.space {
@@ -320,7 +356,15 @@ impl Local {
                 }
                 LayerSpace::LowRank => {
                     let x = &flows[layer.stage];
-                    derivative_by_sample_weights_of(&probing, plan, layer, x, widest.max(x.width()), trace, &mut derivative);
+                    derivative_by_sample_weights_of(
+                        &probing,
+                        plan,
+                        layer,
+                        x,
+                        widest.max(x.width()),
+                        trace,
+                        &mut derivative,
+                    );
                 }
             }
         }
@@ -333,7 +377,12 @@ fn worst_for_non_finite(losses: &mut [f32], step: u32) -> Result<u64> {
     let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max);
     let Some(worst) = worst else {
         let found = losses.first().map_or_else(|| "none".to_owned(), f32::to_string);
-        return Err(Error::expected(ErrorKind::NonFinite, format!("objective at step {step}"), "at least one finite loss", found));
+        return Err(Error::expected(
+            ErrorKind::NonFinite,
+            format!("objective at step {step}"),
+            "at least one finite loss",
+            found,
+        ));
     };
     let mut count = 0;
     for loss in losses {

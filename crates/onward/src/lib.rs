@@ -1,15 +1,21 @@
-//! Onward trains models with forward passes only.
+#![doc = include_str!("../../../README.md")]
+//!
+//! # Modules
+//!
+//! In reading order, each using only those before it: [`error`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
+//! [`objective`], [`space`], [`evaluate`], [`ledger`], [`rule`], [`train`].
 
 pub mod dataset;
 pub mod error;
-pub use error::{Error, ErrorKind, Result};
-pub mod kernel;
-pub mod noise;
 pub mod evaluate;
+pub mod kernel;
 pub mod ledger;
 pub mod model;
+pub mod noise;
 pub mod objective;
 pub mod params;
 pub mod rule;
 pub mod space;
 pub mod train;
+
+pub use error::{Error, ErrorKind, Result};

@@ -135,6 +135,8 @@ enum Write {
 }
 
 /// Ten rounds of Philox4x32 on `N` counters at once: word `w` of block `i` is `[w][i]`.
+// Indexed loops over the lanes are what vectorises.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn philox<const N: usize>(noise: Noise, blocks: [u64; N]) -> [[u32; N]; 4] {
     let mut c = [[0u32; N], [0u32; N], [noise.member; N], [noise.step; N]];
@@ -150,7 +152,12 @@ fn philox<const N: usize>(noise: Noise, blocks: [u64; N]) -> [[u32; N]; 4] {
         for i in 0..N {
             let p0 = u64::from(c[0][i]) * 0xD251_1F53;
             let p1 = u64::from(c[2][i]) * 0xCD9E_8D57;
-            let next = [(p1 >> 32) as u32 ^ c[1][i] ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ c[3][i] ^ key[1], p0 as u32];
+            let next = [
+                (p1 >> 32) as u32 ^ c[1][i] ^ key[0],
+                p1 as u32,
+                (p0 >> 32) as u32 ^ c[3][i] ^ key[1],
+                p0 as u32,
+            ];
             c[0][i] = next[0];
             c[1][i] = next[1];
             c[2][i] = next[2];
@@ -184,7 +191,7 @@ fn by_groups<const G: usize>(
         let part = &mut out[done..done + take];
         match write {
             Write::Put => part.iter_mut().zip(&buffer[inside..]).for_each(|(o, z)| *o = *z * scale),
-            Write::Add => part.iter_mut().zip(&buffer[inside..]).for_each(|(o, z)| *o += *z * scale),
+            Write::Add => part.iter_mut().zip(&buffer[inside..]).for_each(|(o, z)| *o = z.mul_add(scale, *o)),
         }
         done += take;
     }
@@ -229,6 +236,18 @@ fn fill_binomial(noise: Noise, first: u64, out: &mut [f32], scale: f32, write: W
 }
 }
 
+/// Two normal numbers from two words.
+#[inline(always)]
+fn normal_pair(distance: u32, angle: u32) -> (f32, f32) {
+    // In (0, 1]: never zero, so the radius is at most √(64 ln 2) ≈ 6.66.
+    let u = (distance as f32 + 1.0) * (1.0 / 4_294_967_296.0);
+    let square = -2.0 * ln(u);
+    // Not `max`, which may answer either zero for -0 and 0.
+    let radius = if square > 0.0 { square.sqrt() } else { 0.0 };
+    let (sin, cos) = sin_cos_turn(angle);
+    (radius * sin, radius * cos)
+}
+
 multiversion! {
 /// Elements `4b + {0, 1}` are the sine and cosine halves from words 0 and 1 of block `b`, `4b + {2, 3}` from words 2 and 3.
 fn fill_normal(noise: Noise, first: u64, out: &mut [f32], scale: f32, write: Write) {
@@ -236,14 +255,14 @@ fn fill_normal(noise: Noise, first: u64, out: &mut [f32], scale: f32, write: Wri
         let words = group(noise, index * LANES as u64);
         for half in 0..2 {
             for i in 0..LANES {
-                // In (0, 1]: never zero, so the radius is at most √(64 ln 2) ≈ 6.66.
-                let u = (words[2 * half][i] as f32 + 1.0) * (1.0 / 4_294_967_296.0);
-                let radius = (-2.0 * ln(u)).max(0.0).sqrt();
-                let (sin, cos) = sin_cos_turn(words[2 * half + 1][i]);
-                buffer[i * 4 + half * 2] = radius * sin;
-                buffer[i * 4 + half * 2 + 1] = radius * cos;
+                let (sine, cosine) = normal_pair(words[2 * half][i], words[2 * half + 1][i]);
+                buffer[i * 4 + half * 2] = sine;
+                buffer[i * 4 + half * 2 + 1] = cosine;
             }
         }
     });
 }
 }
+
+#[cfg(test)]
+mod tests;

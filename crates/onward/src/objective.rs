@@ -167,7 +167,11 @@ mod tests {
                     Loss::CrossEntropy => x.iter().map(|v| (v - x[label]).exp()).sum::<f64>().ln(),
                     Loss::ZeroOne => f64::from(u8::from(x.iter().any(|v| *v > x[label]))),
                     Loss::SquaredError => {
-                        x.iter().enumerate().map(|(j, v)| (v - f64::from(u8::from(j == label))).powi(2)).sum::<f64>() / 2.0
+                        x.iter()
+                            .enumerate()
+                            .map(|(j, v)| (v - f64::from(u8::from(j == label))).powi(2))
+                            .sum::<f64>()
+                            / 2.0
                     }
                 };
                 assert!((f64::from(*found) - want).abs() < 1e-5, "{loss:?} row {r}: {found} {want}");

@@ -96,7 +96,10 @@ impl Params {
     /// Where the tensor `{layer}.{part}` stands.
     pub fn find(&self, layer: &str, part: &str) -> Option<usize> {
         self.tensors.iter().position(|t| {
-            t.name.strip_prefix(layer).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == part)
+            t.name
+                .strip_prefix(layer)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|rest| rest == part)
         })
     }
 
@@ -127,13 +130,23 @@ impl Params {
     /// # Errors
     /// [`ErrorKind::Model`] if a shape and its data disagree.
     pub fn to_safetensors(&self, extra: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-        let bytes: Vec<(&Tensor, Vec<u8>)> =
-            self.tensors.iter().chain(extra).map(|t| (t, t.data.iter().flat_map(|v| v.to_le_bytes()).collect())).collect();
+        let bytes: Vec<(&Tensor, Vec<u8>)> = self
+            .tensors
+            .iter()
+            .chain(extra)
+            .map(|t| (t, t.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+            .collect();
         let views = bytes
             .iter()
-            .map(|(t, b)| Ok((t.name.as_str(), TensorView::new(Dtype::F32, t.shape.clone(), b).map_err(|e| broken(&e))?)))
+            .map(|(t, b)| {
+                Ok((
+                    t.name.as_str(),
+                    TensorView::new(Dtype::F32, t.shape.clone(), b).map_err(|e| broken(&e))?,
+                ))
+            })
             .collect::<Result<Vec<_>>>()?;
-        let metadata: HashMap<String, String> = metadata.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         safetensors::serialize(views, Some(metadata)).map_err(|e| broken(&e))
     }
 
@@ -146,9 +159,15 @@ impl Params {
         let mut tensors = Vec::new();
         for (name, view) in file.iter() {
             if view.dtype() != Dtype::F32 {
-                return Err(Error::expected(ErrorKind::Model, format!("tensor {name}"), "type F32", format!("{:?}", view.dtype())));
+                return Err(Error::expected(
+                    ErrorKind::Model,
+                    format!("tensor {name}"),
+                    "type F32",
+                    format!("{:?}", view.dtype()),
+                ));
             }
-            let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let data =
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             tensors.push(Tensor { name: name.to_owned(), shape: view.shape().to_vec(), data });
         }
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -164,7 +183,12 @@ impl Params {
         for spec in specs {
             let Some(at) = tensors.iter().position(|t| t.name == spec.name) else {
                 let found = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
-                return Err(Error::expected(ErrorKind::Model, "model", format!("a tensor named {}", spec.name), found));
+                return Err(Error::expected(
+                    ErrorKind::Model,
+                    "model",
+                    format!("a tensor named {}", spec.name),
+                    found,
+                ));
             };
             let tensor = tensors.swap_remove(at);
             if tensor.shape != spec.shape {
@@ -188,7 +212,12 @@ impl Params {
 }
 
 fn broken(error: &safetensors::SafeTensorError) -> Error {
-    Error::expected(ErrorKind::Model, "model", "a sound safetensors file", format!("one that is not: {error}"))
+    Error::expected(
+        ErrorKind::Model,
+        "model",
+        "a sound safetensors file",
+        format!("one that is not: {error}"),
+    )
 }
 
 #[cfg(test)]
@@ -233,7 +262,8 @@ mod tests {
         assert!(read(&header(huge, 8)).contains("sound"));
         let half = r#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
         assert_eq!(read(&header(half, 4)), "tensor a: expected type F32, found F16");
-        let wrong = Params::take(&[TensorSpec { shape: vec![3, 2], ..specs()[0].clone() }], params.tensors.clone());
+        let wrong =
+            Params::take(&[TensorSpec { shape: vec![3, 2], ..specs()[0].clone() }], params.tensors.clone());
         assert_eq!(wrong.unwrap_err().to_string(), "tensor fc.weight: expected shape [3, 2], found [2, 3]");
     }
 }

@@ -69,7 +69,12 @@ impl Trainer {
     /// [`ErrorKind::Spec`] if the plan cannot work: a budget of 0, a batch of 0, a method that does not fit the model.
     pub fn new(plan: Plan, evaluator: Local, data: Dataset) -> Result<Self> {
         if plan.schedule.steps == 0 || plan.schedule.steps > u64::from(u32::MAX) {
-            return Err(Error::expected(ErrorKind::Spec, "train.steps", "a budget of 1 to 2^32 − 1 steps", plan.schedule.steps));
+            return Err(Error::expected(
+                ErrorKind::Spec,
+                "train.steps",
+                "a budget of 1 to 2^32 − 1 steps",
+                plan.schedule.steps,
+            ));
         }
         if plan.batch == 0 {
             return Err(Error::expected(ErrorKind::Spec, "train.batch", "at least 1 sample", 0));
@@ -126,7 +131,11 @@ impl Trainer {
             spec,
             data: self.data.digest(),
             base: params.digest(),
-            tensors: params.tensors().iter().map(|t| TensorHeader { name: t.name.clone(), shape: shape(&t.shape) }).collect(),
+            tensors: params
+                .tensors()
+                .iter()
+                .map(|t| TensorHeader { name: t.name.clone(), shape: shape(&t.shape) })
+                .collect(),
         }
     }
 
@@ -137,7 +146,8 @@ impl Trainer {
     pub fn step(&mut self) -> Result<Step> {
         let (entry, signal_to_noise) = self.evaluate()?;
         self.apply(&entry)?;
-        let due = matches!(entry.update, Update::Direction(_)) && self.state.step().is_multiple_of(self.plan.digest_every.max(1));
+        let due = matches!(entry.update, Update::Direction(_))
+            && self.state.step().is_multiple_of(self.plan.digest_every.max(1));
         let digest = due.then(|| self.state.params().digest());
         Ok(Step { record: entry.record(digest), signal_to_noise })
     }
@@ -161,7 +171,12 @@ impl Trainer {
                 }
             }
             _ if step.record.loss.to_bits() != record.loss.to_bits() => {
-                return Err(Error::expected(ErrorKind::Ledger, place(), format!("loss {}", record.loss), step.record.loss));
+                return Err(Error::expected(
+                    ErrorKind::Ledger,
+                    place(),
+                    format!("loss {}", record.loss),
+                    step.record.loss,
+                ));
             }
             _ => {}
         }
@@ -190,7 +205,8 @@ impl Trainer {
         let (method, params) = (&self.plan.method, self.state.params());
         let evaluator = &self.evaluator;
         let outcome = evaluator.run(|| method.step(evaluator, params, &batch, at))?;
-        let entry = Entry { step, loss: outcome.loss, rate, non_finite: outcome.non_finite, update: outcome.update };
+        let entry =
+            Entry { step, loss: outcome.loss, rate, non_finite: outcome.non_finite, update: outcome.update };
         Ok((entry, outcome.signal_to_noise))
     }
 
@@ -220,7 +236,13 @@ impl Trainer {
 }
 
 /// The model's outputs on rows of features, `rows × outputs`.
-pub fn predict(evaluator: &Local, params: &Params, statistics: &[Statistics], features: &[f32], shape: [usize; 3]) -> Vec<f32> {
+pub fn predict(
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    features: &[f32],
+    shape: [usize; 3],
+) -> Vec<f32> {
     let width = shape.iter().product::<usize>();
     let part = |rows: &[f32]| {
         let x = Act::new(rows.len() / width, shape, rows.to_vec());
@@ -264,7 +286,9 @@ struct Order {
 impl Order {
     fn batch(&mut self, step: u64, batch: usize) -> Vec<u32> {
         let first = step * batch as u64;
-        (first..first + batch as u64).map(|i| self.at(i / self.rows as u64, (i % self.rows as u64) as usize)).collect()
+        (first..first + batch as u64)
+            .map(|i| self.at(i / self.rows as u64, (i % self.rows as u64) as usize))
+            .collect()
     }
 
     fn at(&mut self, epoch: u64, place: usize) -> u32 {

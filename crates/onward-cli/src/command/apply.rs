@@ -7,7 +7,7 @@ use crate::spec::Spec;
 use crate::{build, data};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Evaluator, Local};
-use onward::model::Statistics;
+use onward::model::{Act, Statistics};
 use onward::objective::argmax;
 use onward::params::{Params, Tensor};
 use onward::train;
@@ -31,20 +31,40 @@ fn load(args: &OnData) -> Result<Trained> {
     let shape = interface.preparation.shape;
     let evaluator = build::evaluator(&spec, shape, interface.outputs, args.how.threads())?;
     let (params, rest) = Params::read(&folder.model(), &evaluator.model().tensors())?;
+    let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
+    let wanted = evaluator.statistics(&params, zero);
+    let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
     let options = build::data_options(&spec);
-    let (features, _, targets) = data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
+    let (features, rows, targets) =
+        data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
+    if rows == 0 {
+        return Err(Error::expected(ErrorKind::Data, args.data.display(), "at least one row", "none"));
+    }
     let classes = spec.data.target == crate::spec::Target::Class;
-    Ok(Trained { evaluator, params, statistics: statistics(&rest), shape, features, targets, classes })
+    Ok(Trained { evaluator, params, statistics, shape, features, targets, classes })
 }
 
-/// The normalisations' statistics among the model file's further tensors.
-fn statistics(rest: &[Tensor]) -> Vec<Statistics> {
-    let means = rest.iter().filter_map(|t| Some((t.name.strip_suffix(".running_mean")?, t)));
-    let found = means.filter_map(|(layer, mean)| {
-        let variance = rest.iter().find(|t| t.name.strip_suffix(".running_var") == Some(layer))?;
-        Some(Statistics { layer: layer.to_owned(), mean: mean.data.clone(), variance: variance.data.clone() })
-    });
-    found.collect()
+/// The statistics of the `wanted` normalisations among the model file's further tensors. Without them, answers would
+/// depend on which rows are asked together.
+fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>> {
+    let take = |name: String, count: usize, fits: fn(&f32) -> bool| -> Result<Vec<f32>> {
+        match rest.iter().find(|t| t.name == name) {
+            Some(t) if t.shape == [count] && t.data.iter().all(fits) => Ok(t.data.clone()),
+            found => {
+                let found = found
+                    .map_or_else(|| "no such tensor".into(), |t| format!("shape {:?} or others", t.shape));
+                let expected = format!("{count} statistics of a normalisation");
+                Err(Error::expected(ErrorKind::Model, format!("tensor {name}"), expected, found))
+            }
+        }
+    };
+    let one = |s: &Statistics| {
+        let mean = take(format!("{}.running_mean", s.layer), s.mean.len(), |v| v.is_finite())?;
+        let variance =
+            take(format!("{}.running_var", s.layer), s.variance.len(), |v| v.is_finite() && *v >= 0.0)?;
+        Ok(Statistics { layer: s.layer.clone(), mean, variance })
+    };
+    wanted.iter().map(one).collect()
 }
 
 /// `onward predict`.
@@ -70,7 +90,12 @@ pub fn predict(args: &OnData) -> Result<()> {
 pub fn eval(args: &OnData) -> Result<()> {
     let t = load(args)?;
     let Some(targets) = t.targets else {
-        return Err(Error::expected(ErrorKind::Data, args.data.display(), "rows with answers to compare with", "features alone"));
+        return Err(Error::expected(
+            ErrorKind::Data,
+            args.data.display(),
+            "rows with answers to compare with",
+            "features alone",
+        ));
     };
     let data = Dataset::new(t.features, t.shape, targets).map_err(|e| e.in_file(&args.data))?;
     let score = train::score(&t.evaluator, &t.params, &t.statistics, &data);

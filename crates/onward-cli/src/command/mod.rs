@@ -10,6 +10,7 @@ use crate::folder::Folder;
 use crate::spec;
 use clap::CommandFactory;
 use onward::{Error, ErrorKind, Result};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,19 +27,31 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Show(args) => show::show(&args)?,
         Command::Predict(args) => apply::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,
-        Command::Init { file: None } => print!("{}", spec::starter()),
+        Command::Init { file: None } => print(spec::starter().as_bytes()),
         Command::Init { file: Some(path) } => init(&path)?,
-        Command::Explain { key } => print!("{}", spec::explain(key.as_deref())?),
+        Command::Explain { key } => print(spec::explain(key.as_deref())?.as_bytes()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "onward", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "onward", &mut script);
+            print(&script);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn print(text: &[u8]) {
+    // A reader that has seen enough (`| head`) closes the pipe: no error.
+    let _ = std::io::stdout().write_all(text);
+}
+
 fn init(path: &Path) -> Result<()> {
     if path.exists() {
-        return Err(Error::expected(ErrorKind::Io, path.display(), "a file that does not exist yet", "one that does"));
+        return Err(Error::expected(
+            ErrorKind::Io,
+            path.display(),
+            "a file that does not exist yet",
+            "one that does",
+        ));
     }
     Folder::write(path, spec::starter().as_bytes())
 }

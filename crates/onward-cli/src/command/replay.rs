@@ -33,7 +33,10 @@ pub fn replay(args: &Replay) -> Result<()> {
     reading.records.truncate(to as usize);
     let (params, from) = rebuild(&folder, &reading, Start::Snapshot, &args.how)?;
     if let Some(out) = &args.out {
-        Folder::write(out, &params.to_safetensors(&[], &[("format", "pt".into()), ("onward.steps", to.to_string())])?)?;
+        Folder::write(
+            out,
+            &params.to_safetensors(&[], &[("format", "pt".into()), ("onward.steps", to.to_string())])?,
+        )?;
     }
     let (found, start) = (hex(&params.digest()), describe(&from));
     let event = json!({"event": "replayed", "steps": to, "from": start, "digest": found});
@@ -45,6 +48,7 @@ pub fn replay(args: &Replay) -> Result<()> {
 pub fn verify(args: &Verify) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
     let reading = ledger(&folder)?;
+    base(&folder, &reading.header)?;
     let start = if args.from_start { Start::Base } else { Start::Snapshot };
     let (params, from) = rebuild(&folder, &reading, start, &args.how)?;
     let steps = reading.records.len();
@@ -57,7 +61,12 @@ pub fn verify(args: &Verify) -> Result<()> {
         let (saved, _) = Params::read(&folder.model(), &specs(&reading.header))?;
         let saved = hex(&saved.digest());
         if saved != found {
-            return Err(Error::expected(ErrorKind::Model, folder.model().display(), format!("digest {found} (replayed)"), saved));
+            return Err(Error::expected(
+                ErrorKind::Model,
+                folder.model().display(),
+                format!("digest {found} (replayed)"),
+                saved,
+            ));
         }
         "model.safetensors: its digest is the replay's"
     } else {
@@ -87,7 +96,9 @@ pub(super) fn ledger(folder: &Folder) -> Result<Reading> {
 fn specs(header: &Header) -> Vec<TensorSpec> {
     let shape = |s: &[u64]| s.iter().map(|n| *n as usize).collect();
     let tensors = header.tensors.iter();
-    tensors.map(|t| TensorSpec { name: t.name.clone(), shape: shape(&t.shape), init: Init::Constant(0.0) }).collect()
+    tensors
+        .map(|t| TensorSpec { name: t.name.clone(), shape: shape(&t.shape), init: Init::Constant(0.0) })
+        .collect()
 }
 
 /// Where activation-space runs are run again from.
@@ -105,7 +116,7 @@ fn rebuild(folder: &Folder, reading: &Reading, start: Start, how: &How) -> Resul
     let spec = Spec::load(&folder.spec(), &[], None)?;
     let split = data::load(&build::data_options(&spec))?;
     let mut trainer = build::trainer(&spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
-    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), folder)?;
+    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), folder, &spec)?;
     let mut from = None;
     if start == Start::Snapshot {
         from = catch_up(folder, &mut trainer, &reading.records)?;
@@ -117,18 +128,34 @@ fn rebuild(folder: &Folder, reading: &Reading, start: Start, how: &How) -> Resul
     Ok((trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
 }
 
+/// The base params, as the header has them.
+fn base(folder: &Folder, header: &Header) -> Result<Params> {
+    let (base, _) = Params::read(&folder.base(), &specs(header))?;
+    if base.digest() != header.base {
+        let expected = format!("digest {}", hex(&header.base));
+        return Err(Error::expected(
+            ErrorKind::Model,
+            folder.base().display(),
+            expected,
+            hex(&base.digest()),
+        ));
+    }
+    Ok(base)
+}
+
 /// Weight space: base params and ledger are all that is needed.
 fn from_ledger_alone(folder: &Folder, reading: &Reading, how: &How) -> Result<Params> {
-    let (base, _) = Params::read(&folder.base(), &specs(&reading.header))?;
-    if base.digest() != reading.header.base {
-        let expected = format!("digest {}", hex(&reading.header.base));
-        return Err(Error::expected(ErrorKind::Model, folder.base().display(), expected, hex(&base.digest())));
-    }
+    let base = base(folder, &reading.header)?;
     let mut state = State::new(base, reading.header.recipe, RunKey::from_seed(reading.header.seed));
     Local::on_threads(how.threads(), || {
         for record in &reading.records {
             let entry = record.entry().ok_or_else(|| {
-                Error::expected(ErrorKind::Ledger, format!("step {}", record.step), "a complete entry", "one to run again")
+                Error::expected(
+                    ErrorKind::Ledger,
+                    format!("step {}", record.step),
+                    "a complete entry",
+                    "one to run again",
+                )
             });
             entry.and_then(|e| state.apply(&e)).map_err(|e| e.in_file(&folder.ledger()))?;
         }

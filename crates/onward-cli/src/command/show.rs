@@ -54,7 +54,14 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
         return Ok(std::iter::once(head.to_string()).chain(rows).collect());
     }
     let mut lines = vec![
-        format!("method {} · seed {} · {} of {} steps · {}", h.method, h.seed, reading.records.len(), h.steps, h.goal),
+        format!(
+            "method {} · seed {} · {} of {} steps · {}",
+            h.method,
+            h.seed,
+            reading.records.len(),
+            h.steps,
+            h.goal
+        ),
         format!("base {} · chain {} · {} bytes", hex(&h.base), hex(&reading.chain), reading.sound),
         format!("{:>9} {:>12} {:>12} {:>10}  update", "step", "loss", "rate", "not finite"),
     ];
@@ -78,7 +85,9 @@ fn step_json(r: &Record) -> serde_json::Value {
 
 fn update(record: &Record) -> String {
     match &record.update {
-        UpdateRecord::Probes { exponent, coefficients } => format!("{} coefficients × 2^{exponent}", coefficients.len()),
+        UpdateRecord::Probes { exponent, coefficients } => {
+            format!("{} coefficients × 2^{exponent}", coefficients.len())
+        }
         UpdateRecord::Rerun { digest: Some(digest) } => format!("digest {}", hex(digest)),
         UpdateRecord::Rerun { digest: None } => "run again".into(),
     }

@@ -33,20 +33,31 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     let existing = args.runs.join(&spec.name);
     if args.resume && existing.join("ledger.bin").is_file() {
         let folder = Folder::open(&existing)?;
-        let kept = std::fs::read_to_string(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
-        same_spec(&kept, &spec.to_toml()).map_err(|e| e.in_file(&args.spec))?;
+        let kept =
+            std::fs::read_to_string(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
+        same_spec(&kept, &spec.to_toml(), &folder.spec()).map_err(|e| e.in_file(&args.spec))?;
         return go_on(folder, &spec, &args.how);
     }
     let split = data::load(&build::data_options(&spec))?;
     let trainer = build::trainer(&spec, &split, args.how.threads()).map_err(|e| e.in_file(&args.spec))?;
-    let folder = Folder::create(&args.runs, &spec.name)?;
+    let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
+    match begin(&folder, &spec, &trainer, &split) {
+        Ok(ledger) => Run::new(folder, spec, trainer, split.test, ledger, &args.how)?.finish(Vec::new(), &[]),
+        Err(error) => {
+            folder.discard();
+            Err(error)
+        }
+    }
+}
+
+/// Writes what a run begins with; the ledger comes last, since a folder with a ledger is a run.
+fn begin(folder: &Folder, spec: &Spec, trainer: &Trainer, split: &data::Split) -> Result<Ledger> {
     let text = spec.to_toml();
     let outputs = build::outputs(split.train.targets());
     folder.write_interface(&Interface { outputs, preparation: split.preparation.clone() })?;
     Folder::write(&folder.spec(), text.as_bytes())?;
     Folder::write(&folder.base(), &trainer.state().params().to_safetensors(&[], &[])?)?;
-    let ledger = Ledger::create(&folder.ledger(), &trainer.header(digest(&text)))?;
-    Run::new(folder, spec, trainer, split.test, ledger, &args.how)?.finish(Vec::new(), &[])
+    Ledger::create(&folder.ledger(), &trainer.header(digest(&text)))
 }
 
 /// `onward resume`.
@@ -65,44 +76,69 @@ fn blake3_of(bytes: &[u8]) -> blake3::Hash {
     blake3::hash(bytes)
 }
 
-/// An error naming the first line in which two specs differ.
-fn same_spec(kept: &str, now: &str) -> Result<()> {
-    if kept == now {
-        return Ok(());
+/// An error naming the first line in which the spec as run, kept in `file`, and the present one differ.
+fn same_spec(kept: &str, now: &str, file: &Path) -> Result<()> {
+    let (mut kept, mut now) = (kept.lines(), now.lines());
+    for number in 1u32.. {
+        let (expected, found) = (kept.next(), now.next());
+        if expected != found {
+            let place = format!("changed since the run began, line {number} of {}", file.display());
+            let line =
+                |line: Option<&str>| line.map_or_else(|| "no such line".into(), |line| format!("`{line}`"));
+            return Err(Error::expected(ErrorKind::Spec, place, line(expected), line(found)));
+        }
+        if expected.is_none() {
+            break;
+        }
     }
-    let differs = kept.lines().zip(now.lines()).find(|(a, b)| a != b);
-    let (expected, found) = differs.unwrap_or(("as many lines as before", "more or fewer"));
-    Err(Error::expected(ErrorKind::Spec, "the spec has changed since the run began", format!("`{expected}`"), format!("`{found}`")))
+    Ok(())
 }
 
 /// Checks that a ledger belongs to this spec and these data.
-pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder) -> Result<()> {
-    let bad = |what: &str, a: &[u8; 32], b: &[u8; 32]| {
-        let (a, b) = (format!("{what} with digest {}", &hex(a)[..16]), format!("{} (changed since the run began)", &hex(b)[..16]));
-        Err(Error::expected(ErrorKind::Ledger, folder.path().display(), a, b))
+pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder, spec: &Spec) -> Result<()> {
+    let bad = |place: &Path, what: &str, a: &[u8; 32], b: &[u8; 32]| {
+        let (a, b) = (
+            format!("{what} with digest {}", &hex(a)[..16]),
+            format!("{} (changed since the run began)", &hex(b)[..16]),
+        );
+        Err(Error::expected(ErrorKind::Ledger, place.display(), a, b))
     };
     if header.spec != expected.spec {
-        return bad("spec.toml", &header.spec, &expected.spec);
+        return bad(&folder.spec(), "a spec", &header.spec, &expected.spec);
     }
     if header.data != expected.data {
-        return bad("training data", &header.data, &expected.data);
+        return bad(&spec.data.path, "training data", &header.data, &expected.data);
     }
     if header.base != expected.base {
-        return bad("base params", &header.base, &expected.base);
+        return bad(folder.path(), "base params", &header.base, &expected.base);
     }
     if header != expected {
-        return Err(Error::expected(ErrorKind::Ledger, folder.path().display(), "the header that the spec leads to", "another one"));
+        return Err(Error::expected(
+            ErrorKind::Ledger,
+            folder.path().display(),
+            "the header that the spec leads to",
+            "another one",
+        ));
     }
     Ok(())
 }
 
 /// Brings `trainer` to the end of `records` from the newest snapshot among them.
 pub(super) fn catch_up(folder: &Folder, trainer: &mut Trainer, records: &[Record]) -> Result<Option<u64>> {
-    let usable = folder.snapshots().into_iter().rev().find(|(step, _)| *step <= records.len() as u64);
+    let usable = folder.snapshots().into_iter().rev().find(|s| s.step <= records.len() as u64);
     let mut from = None;
-    if let Some((step, path)) = usable {
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        trainer.restore(&bytes, records).map_err(|e| e.in_file(&path))?;
+    if let Some(snapshot) = usable {
+        trainer.restore(&snapshot.read()?, records).map_err(|e| e.in_file(&snapshot.path))?;
+        let (step, found) = (snapshot.step, trainer.state().step());
+        if found != step {
+            let expected = format!("the state after step {step}");
+            return Err(Error::expected(
+                ErrorKind::Model,
+                snapshot.path.display(),
+                expected,
+                format!("after step {found}"),
+            ));
+        }
         from = Some(step);
     }
     for record in &records[trainer.state().step() as usize..] {
@@ -115,16 +151,24 @@ fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
     let split = data::load(&build::data_options(spec))?;
     let mut trainer = build::trainer(spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
     let (ledger, reading) = Ledger::open(&folder.ledger())?;
-    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), &folder)?;
+    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), &folder, spec)?;
     let voice = Voice::new(how);
     if reading.torn > 0 {
-        let words = format!("ledger.bin: cut {} bytes of a torn write after step {}", reading.torn, reading.records.len());
+        let words = format!(
+            "ledger.bin: cut {} bytes of a torn write after step {}",
+            reading.torn,
+            reading.records.len()
+        );
         voice.say(&words, &json!({"event": "torn", "bytes": reading.torn, "step": reading.records.len()}));
     }
     let from = catch_up(&folder, &mut trainer, &reading.records)?;
     let words = format!("{}: going on after step {}", folder.path().display(), trainer.state().step());
     voice.say(&words, &json!({"event": "resumed", "step": trainer.state().step(), "snapshot": from}));
-    let mut points = folder.points()?;
+    let (mut points, damage) = folder.points_before_damage()?;
+    if let Some(damage) = damage {
+        voice
+            .say(&format!("{damage}; left out"), &json!({"event": "metrics cut", "why": damage.to_string()}));
+    }
     points.retain(|p| p.step <= trainer.state().step());
     let lines: Vec<u8> = points.iter().flat_map(|p| line(p).into_bytes()).collect();
     Folder::write(&folder.metrics(), &lines)?;
@@ -169,7 +213,14 @@ impl Window {
 }
 
 impl Run {
-    fn new(folder: Folder, spec: Spec, trainer: Trainer, test: Dataset, ledger: Ledger, how: &How) -> Result<Self> {
+    fn new(
+        folder: Folder,
+        spec: Spec,
+        trainer: Trainer,
+        test: Dataset,
+        ledger: Ledger,
+        how: &How,
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
         // The first request finishes the step; a second one ends the process at once.
@@ -178,8 +229,19 @@ impl Run {
                 std::process::exit(130);
             }
         };
-        ctrlc::set_handler(handler).map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
-        Ok(Self { folder, spec, trainer, test, ledger, voice: Voice::new(how), began: Instant::now(), before: 0.0, stop })
+        ctrlc::set_handler(handler)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
+        Ok(Self {
+            folder,
+            spec,
+            trainer,
+            test,
+            ledger,
+            voice: Voice::new(how),
+            began: Instant::now(),
+            before: 0.0,
+            stop,
+        })
     }
 
     fn steps(&self) -> u64 {
@@ -198,11 +260,21 @@ impl Run {
         let metrics = self.folder.metrics();
         let file = std::fs::OpenOptions::new().append(true).create(true).open(&metrics);
         let mut file = file.map_err(|e| Error::io("open", &metrics, e))?;
-        let progress = Progress::new(self.voice, self.steps());
-        let outcome = self.steps_until_end(&progress, &mut window, |point| {
+        let mut write = |point: Point| {
             points.push(point.clone());
             file.write_all(line(&point).as_bytes()).map_err(|e| Error::io("write", &metrics, e))
-        });
+        };
+        // A process that was killed may have kept a step in the ledger without having measured after it.
+        let at = self.trainer.state().step();
+        let (due, evaluate) = self.due(at);
+        if let Some(record) = done.last()
+            && due
+            && last < at as usize
+        {
+            write(self.point(std::mem::take(&mut window), evaluate, record.rate))?;
+        }
+        let progress = Progress::new(self.voice, at, self.steps());
+        let outcome = self.steps_until_end(&progress, &mut window, write);
         progress.finish();
         self.ledger.sync()?;
         outcome?;
@@ -223,13 +295,10 @@ impl Run {
         window: &mut Window,
         mut write: impl FnMut(Point) -> Result<()>,
     ) -> Result<()> {
-        let per_epoch = (self.trainer.data().rows() / self.trainer.batch()).max(1) as u64;
-        let eval_every = if self.spec.train.eval_every == 0 { per_epoch } else { self.spec.train.eval_every };
-        let log_every = (self.steps() / POINTS).max(1);
         let (mut synced, mut shown, mut accuracy) = (Instant::now(), Instant::now(), None);
         let first_passes = self.trainer.spent().passes;
         while !self.trainer.finished() && !self.stop.load(Ordering::SeqCst) {
-            let step = self.trainer.step()?;
+            let step = self.trainer.step().map_err(|e| e.in_file(self.folder.path()))?;
             self.ledger.append(&step.record)?;
             if synced.elapsed() >= SYNC {
                 self.ledger.sync()?;
@@ -237,15 +306,16 @@ impl Run {
             }
             window.add(step.record.loss, step.signal_to_noise);
             let at = self.trainer.state().step();
-            let evaluate = at.is_multiple_of(eval_every) || self.trainer.finished();
-            if evaluate || at.is_multiple_of(log_every) {
+            let (due, evaluate) = self.due(at);
+            if due {
                 let point = self.point(std::mem::take(window), evaluate, step.record.rate);
                 accuracy = point.test_accuracy.or(accuracy);
                 progress.point(&point);
                 write(point)?;
             }
             if shown.elapsed() >= Duration::from_millis(100) || at == 1 {
-                let passes = (self.trainer.spent().passes - first_passes) as f64 / self.began.elapsed().as_secs_f64();
+                let passes =
+                    (self.trainer.spent().passes - first_passes) as f64 / self.began.elapsed().as_secs_f64();
                 progress.step(at, step.record.loss, accuracy, passes);
                 shown = Instant::now();
             }
@@ -255,6 +325,15 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Whether a row of metrics is due after so many steps, and whether it is to tell of an evaluation.
+    fn due(&self, at: u64) -> (bool, bool) {
+        let per_epoch = (self.trainer.data().rows() / self.trainer.batch()).max(1) as u64;
+        let eval_every = if self.spec.train.eval_every == 0 { per_epoch } else { self.spec.train.eval_every };
+        let log_every = (self.steps() / POINTS).max(1);
+        let evaluate = at.is_multiple_of(eval_every) || at == self.steps();
+        (evaluate || at.is_multiple_of(log_every), evaluate)
     }
 
     fn write_snapshot(&self) -> Result<()> {
@@ -296,7 +375,9 @@ impl Run {
         };
         let extra: Vec<Tensor> = statistics
             .iter()
-            .flat_map(|s| [named("running_mean", &s.layer, &s.mean), named("running_var", &s.layer, &s.variance)])
+            .flat_map(|s| {
+                [named("running_mean", &s.layer, &s.mean), named("running_var", &s.layer, &s.variance)]
+            })
             .collect();
         let digest = hex(&params.digest());
         let metadata = [
@@ -317,7 +398,13 @@ impl Run {
             "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
             "seconds": self.elapsed(), "peak_memory_bytes": peak_memory(), "digest": digest,
         });
-        let words = format!("{headline}\n{} in {:.1} s · digest {}\n{}", cost(spent), self.elapsed(), &digest[..16], self.where_to());
+        let words = format!(
+            "{headline}\n{} in {:.1} s · digest {}\n{}",
+            cost(spent),
+            self.elapsed(),
+            &digest[..16],
+            self.where_to()
+        );
         self.voice.say(&words, &event);
         Ok(())
     }
@@ -325,7 +412,8 @@ impl Run {
     fn headline(&self, score: &Score) -> String {
         let Some(accuracy) = score.accuracy else { return format!("test loss {:.5}", score.loss) };
         let baseline = self.spec.baseline.as_ref();
-        let beside = baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
+        let beside =
+            baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
         format!("test accuracy {:.2} %{beside}", 100.0 * accuracy)
     }
 

@@ -93,6 +93,8 @@ fn linear_range(low: f64, high: f64, margin: Margin) -> (f64, f64) {
     if low == high {
         return match low {
             0.0 => (0.0, 1.0),
+            // A lone point lies at the end, beside its label.
+            v if margin == Margin::Tight => (v.min(0.0), v.max(0.0)),
             v => ((2.0 * v).min(0.0), (2.0 * v).max(0.0)),
         };
     }
@@ -114,8 +116,7 @@ fn log_range(low: f64, high: f64, margin: Margin) -> (f64, f64) {
 fn linear_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
     let rough = (high - low) / wanted.max(1) as f64;
     let decade = 10f64.powf(rough.log10().floor());
-    let step =
-        [1.0, 2.0, 5.0, 10.0].iter().map(|m| m * decade).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+    let step = [1.0, 2.0, 5.0, 10.0].iter().map(|m| m * decade).find(|s| *s >= rough * 0.79).unwrap_or(rough);
     let slack = step * 1e-6;
     let first = ((low - slack) / step).ceil();
     (0..=2 * wanted).map(|i| (first + i as f64) * step).take_while(|v| *v <= high + slack).collect()
@@ -223,10 +224,10 @@ mod tests {
     #[test]
     fn linear_ticks_are_round_and_carry_the_decimals_they_need() {
         use AxisKind::Linear;
-        assert_eq!(labels_of(Linear, Unit::Number, &[0.0, 1.0]), ["0.0", "0.5", "1.0"]);
+        assert_eq!(labels_of(Linear, Unit::Number, &[0.0, 1.0]), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(labels_of(Linear, Unit::Number, &[0.0, 40_000.0]), ["0", "10k", "20k", "30k", "40k"]);
         assert_eq!(labels_of(Linear, Unit::Number, &[0.0, 4_000.0]), ["0", "1000", "2000", "3000", "4000"]);
-        assert_eq!(labels_of(Linear, Unit::Percent, &[0.1, 1.0]), ["0%", "50%", "100%"]);
+        assert_eq!(labels_of(Linear, Unit::Percent, &[0.1, 1.0]), ["0%", "20%", "40%", "60%", "80%", "100%"]);
         assert_eq!(labels_of(Linear, Unit::Number, &[-1.0, 1.0]), ["-1.0", "-0.5", "0.0", "0.5", "1.0"]);
     }
 

@@ -53,7 +53,7 @@ fn layout(counts: &[Vec<u64>], names: &[String], classes: usize) -> Layout {
     let left = widest + 10.0;
     let cell = if classes <= MOST_NUMBERED {
         let largest = counts.iter().flatten().max().map_or(String::new(), u64::to_string);
-        let needed = font::width(&largest, SMALL, Weight::Regular) + 8.0;
+        let needed = font::width(&largest, SMALL, Weight::Regular) + 5.0;
         ((400.0 - left - 50.0) / classes as f64).min(56.0).max(needed)
     } else {
         // From a few hundred classes on a cell is less than a pixel; the picture stays as large as it is.

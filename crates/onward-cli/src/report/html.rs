@@ -60,7 +60,7 @@ fn result(report: &Report<'_>) -> String {
         let _ = write!(
             out,
             "<div class=\"quiet\"><dt>{}</dt><dd>{}</dd></div>\n<div class=\"quiet\"><dt>Difference</dt>\
-             <dd>{sign}{:.2} <small>points</small></dd></div>\n",
+             <dd>{sign}{:.2}<small> points</small></dd></div>\n",
             escape(name),
             percent(*known),
             difference.abs()

@@ -24,19 +24,22 @@ pub struct LinePlot {
 }
 
 const WIDTH: f64 = 400.0;
-const HEIGHT: f64 = 272.0;
-const TOP: f64 = 54.0;
-const BOTTOM: f64 = 44.0;
-const SMALL: f64 = 12.0;
+const HEIGHT: f64 = 276.0;
+const TOP: f64 = 58.0;
+const BOTTOM: f64 = 46.0;
+const SMALL: f64 = 13.0;
 /// Curves with more points than this are drawn as the mean and the range of as many pieces.
 const PIECES: usize = 150;
+
+/// Where each piece lies, its lowest and its highest value.
+type Band = Vec<(f64, f64, f64)>;
 
 struct Curve {
     name: String,
     colour: Colour,
     line: Vec<(f64, f64)>,
-    /// The lowest and the highest value of each piece; empty where every point is drawn.
-    band: Vec<(f64, f64, f64)>,
+    /// Empty where every point is drawn.
+    band: Band,
 }
 
 struct Frame {
@@ -94,10 +97,9 @@ fn curves(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Vec<Curve> {
 }
 
 /// Mean and range over pieces of equal width on the axis: what the eye would see of so many points.
-#[allow(clippy::type_complexity)]
-fn condense(kind: AxisKind, points: &[(f64, f64)]) -> (Vec<(f64, f64)>, Vec<(f64, f64, f64)>) {
+fn condense(kind: AxisKind, points: &[(f64, f64)]) -> (Vec<(f64, f64)>, Band) {
     let axis = Axis::around(kind, Unit::Number, Margin::Tight, points.iter().map(|p| p.0));
-    let piece = |p: &(f64, f64)| (axis.place(p.0) * (PIECES - 1) as f64) as usize;
+    let piece = |p: &(f64, f64)| ((axis.place(p.0) * PIECES as f64) as usize).min(PIECES - 1);
     let (mut line, mut band) = (Vec::new(), Vec::new());
     for part in points.chunk_by(|a, b| piece(a) == piece(b)) {
         let mean = |of: fn(&(f64, f64)) -> f64| part.iter().map(|p| of(p) / part.len() as f64).sum::<f64>();
@@ -151,7 +153,7 @@ fn heading(plot: &LinePlot, curves: &[Curve]) -> Vec<Mark> {
     let note = font::fit(&notes.join(" · "), SMALL, Weight::Regular, WIDTH);
     vec![
         Mark::Text(Text::new([0.0, 16.0], 15.0, Colour::Ink, title).semi_bold()),
-        Mark::Text(Text::new([0.0, 34.0], SMALL, Colour::Muted, note)),
+        Mark::Text(Text::new([0.0, 35.0], SMALL, Colour::Muted, note)),
     ]
 }
 
@@ -170,14 +172,14 @@ fn grid(plot: &LinePlot, frame: &Frame, marks: &mut Vec<Mark>) {
             continue;
         }
         free = x + half + 8.0;
-        let at = [x, HEIGHT - BOTTOM + 17.0];
+        let at = [x, HEIGHT - BOTTOM + 19.0];
         marks.push(Mark::Text(Text::new(at, SMALL, Colour::Muted, label).anchored(Anchor::Middle)));
     }
     let label = match plot.x {
         AxisKind::Linear => plot.x_label.clone(),
         AxisKind::Log => format!("{} (log scale)", plot.x_label),
     };
-    let at = [(frame.left + frame.right) / 2.0, HEIGHT - 8.0];
+    let at = [(frame.left + frame.right) / 2.0, HEIGHT - 6.0];
     marks.push(Mark::Text(Text::new(at, SMALL, Colour::Muted, label).anchored(Anchor::Middle)));
 }
 
@@ -203,7 +205,7 @@ fn end_labels(curves: &[Curve], labels: Vec<String>, frame: &Frame, marks: &mut 
     let mut rows: Vec<(f64, Colour, String)> =
         curves.iter().zip(labels).map(|(c, label)| (end(c)[1], c.colour, label)).collect();
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let heights = spread(rows.iter().map(|r| r.0).collect(), SMALL * 1.25, HEIGHT - BOTTOM);
+    let heights = spread(rows.iter().map(|r| r.0).collect(), SMALL * 1.2, HEIGHT - BOTTOM);
     for ((_, colour, label), y) in rows.into_iter().zip(heights) {
         let at = [frame.right + 8.0, y + 0.36 * SMALL];
         marks.push(Mark::Text(Text::new(at, SMALL, colour, label).semi_bold()));

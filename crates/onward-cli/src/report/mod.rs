@@ -1,6 +1,6 @@
 //! The report of a run: one self-contained page, and each of its plots as SVG and PNG.
 //!
-//! [`write`] leaves `report.html`, `plots/*.svg` and `plots/*.png` in a folder. A plot is laid out once as a [`Scene`];
+//! [`write()`] leaves `report.html`, `plots/*.svg` and `plots/*.png` in a folder. A plot is laid out once as a [`Scene`];
 //! the page draws it with CSS variables, so that it follows light and dark mode, the files draw it on white.
 
 mod axis;
@@ -91,7 +91,7 @@ pub struct Plot {
     pub scene: Scene,
 }
 
-/// A PNG has this many pixels for each unit of its scene: 1200 for most plots.
+/// A PNG has this many pixels for each unit of its scene: most plots are 1296 wide.
 const PIXELS_PER_UNIT: f64 = 3.0;
 
 /// Writes `report.html`, `plots/*.svg` and `plots/*.png` into `folder`, which is made where it is missing. Each file
@@ -103,7 +103,7 @@ pub fn write(report: &Report<'_>, folder: &Path) -> Result<()> {
     let plots_folder = folder.join("plots");
     std::fs::create_dir_all(&plots_folder).map_err(|e| Error::io("make the folder", &plots_folder, e))?;
     for plot in plots(report) {
-        let width = (plot.scene.width * PIXELS_PER_UNIT).round() as u32;
+        let width = (plot.scene.framed()[0] * PIXELS_PER_UNIT).round() as u32;
         replace(&plots_folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
         replace(&plots_folder.join(format!("{}.png", plot.name)), &png(&plot.scene, width)?)?;
     }

@@ -4,7 +4,7 @@ use onward::{Error, ErrorKind, Result};
 use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, StrokeDash, Transform};
 
 use super::font;
-use super::scene::{Anchor, Colour, Dash, Direction, Mark, Scene, Text};
+use super::scene::{Anchor, Colour, Dash, Direction, MARGIN, Mark, Scene, Text};
 
 /// Pixels along an edge at which a bitmap stops being a picture and becomes a mistake.
 const LARGEST_EDGE: f64 = 16384.0;
@@ -14,8 +14,9 @@ const LARGEST_EDGE: f64 = 16384.0;
 /// # Errors
 /// [`ErrorKind::Spec`] if either edge would have no pixel or more than 16384.
 pub fn png(scene: &Scene, width_px: u32) -> Result<Vec<u8>> {
-    let scale = f64::from(width_px) / scene.width;
-    let height = (scene.height * scale).round();
+    let [framed_width, framed_height] = scene.framed();
+    let scale = f64::from(width_px) / framed_width;
+    let height = (framed_height * scale).round();
     let fits = |edge: f64| (1.0..=LARGEST_EDGE).contains(&edge);
     let pixmap =
         if fits(f64::from(width_px)) && fits(height) { Pixmap::new(width_px, height as u32) } else { None };
@@ -24,7 +25,7 @@ pub fn png(scene: &Scene, width_px: u32) -> Result<Vec<u8>> {
         return Err(Error::expected(ErrorKind::Spec, "size of a PNG in pixels", "edges in 1..=16384", found));
     };
     pixmap.fill(Color::WHITE);
-    let view = Transform::from_scale(scale as f32, scale as f32);
+    let view = Transform::from_scale(scale as f32, scale as f32).pre_translate(MARGIN as f32, MARGIN as f32);
     for mark in &scene.marks {
         draw(&mut pixmap, mark, view);
     }
@@ -111,27 +112,27 @@ mod tests {
 
     #[test]
     fn the_size_is_asked_width_by_scaled_height() {
-        let bytes = png(&scene(vec![]), 100).unwrap();
+        let bytes = png(&scene(vec![]), 144).unwrap();
         assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
-        assert_eq!(&bytes[16..24], &[0, 0, 0, 100, 0, 0, 0, 50]);
+        assert_eq!(&bytes[16..24], &[0, 0, 0, 144, 0, 0, 0, 104]);
     }
 
     #[test]
     fn a_tile_is_filled_and_the_rest_is_white() {
-        let picture = pixels(&scene(vec![Mark::tile([0.0, 0.0], [20.0, 20.0], Colour::Series(0), 1.0)]), 40);
+        let picture = pixels(&scene(vec![Mark::tile([0.0, 0.0], [20.0, 20.0], Colour::Series(0), 1.0)]), 72);
         let at = |x, y| picture.pixel(x, y).map(|p| (p.red(), p.green(), p.blue()));
-        assert_eq!(at(5, 5), Some((0x0b, 0x62, 0xa8)));
-        assert_eq!(at(30, 5), Some((255, 255, 255)));
+        assert_eq!(at(20, 20), Some((0x0b, 0x62, 0xa8)));
+        assert_eq!(at(40, 20), Some((255, 255, 255)));
     }
 
     #[test]
     fn text_leaves_ink_where_its_anchor_says() {
         let text = Text::new([39.0, 15.0], 10.0, Colour::Ink, "HH").anchored(Anchor::End);
-        let picture = pixels(&scene(vec![Mark::Text(text)]), 80);
+        let picture = pixels(&scene(vec![Mark::Text(text)]), 72);
         let dark = |left: u32| {
-            (left..left + 40).any(|x| (0..40).any(|y| picture.pixel(x, y).is_some_and(|p| p.red() < 60)))
+            (left..left + 20).any(|x| (0..52).any(|y| picture.pixel(x, y).is_some_and(|p| p.red() < 60)))
         };
-        assert!(!dark(0) && dark(40));
+        assert!(!dark(16) && dark(36));
     }
 
     #[test]

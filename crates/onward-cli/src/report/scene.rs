@@ -191,6 +191,9 @@ pub struct Scene {
     pub marks: Vec<Mark>,
 }
 
+/// White around a picture in a file of its own; a page has margins already.
+pub const MARGIN: f64 = 16.0;
+
 #[derive(Clone, Copy)]
 enum Palette {
     Fixed,
@@ -207,13 +210,20 @@ impl Palette {
 }
 
 impl Scene {
+    /// Width and height of the picture in a file of its own, with its margin.
+    pub fn framed(&self) -> [f64; 2] {
+        [self.width + 2.0 * MARGIN, self.height + 2.0 * MARGIN]
+    }
+
     /// An SVG file on white.
     pub fn svg(&self) -> String {
-        let (w, h) = (number(self.width), number(self.height));
+        let ([w, h], edge) = (self.framed().map(number), number(-MARGIN));
         let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" \
-             role=\"img\" font-family=\"Inter, 'Helvetica Neue', Arial, sans-serif\" \
-             style=\"font-variant-numeric:tabular-nums\">\n<title>{}</title>\n<rect width=\"{w}\" height=\"{h}\" fill=\"{}\"/>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" \
+             viewBox=\"{edge} {edge} {w} {h}\" role=\"img\" \
+             font-family=\"Inter, 'Helvetica Neue', Arial, sans-serif\" \
+             style=\"font-variant-numeric:tabular-nums\">\n<title>{}</title>\n\
+             <rect x=\"{edge}\" y=\"{edge}\" width=\"{w}\" height=\"{h}\" fill=\"{}\"/>\n",
             escape(&self.description),
             Colour::Paper.hex()
         );

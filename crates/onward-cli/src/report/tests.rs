@@ -156,7 +156,7 @@ fn the_result_stands_next_to_its_baseline() {
     assert!(
         page.contains("90.00<small>%")
             && page.contains("95.28<small>%")
-            && page.contains("−5.28 <small>points")
+            && page.contains("−5.28<small> points")
     );
     let without = html(&Report { baseline: None, ..report(&points, None) });
     assert!(!without.contains("Difference"));
@@ -181,7 +181,7 @@ fn files_are_written_whole_over_older_ones() {
     assert_eq!(names, expected);
     let png = std::fs::read(folder.path().join("plots/loss.png")).unwrap();
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
-    assert_eq!(u32::from_be_bytes([png[16], png[17], png[18], png[19]]), 1200);
+    assert_eq!(u32::from_be_bytes([png[16], png[17], png[18], png[19]]), 1296);
 }
 
 #[test]

@@ -1,38 +1,38 @@
-//! The one place for defaults that depend on the method.
+//! The one place for defaults that depend on the method. The sweeps behind them are in `bench/defaults.md`.
 
 /// For every method, its defaults by key.
 pub const METHODS: [(&str, &[(&str, &str)]); 3] = [
     (
         "relative-activation",
         &[
-            ("sigma", "0.05"),
+            ("sigma", "0.1"),
             ("rate", "0.05"),
             ("momentum", "0.9"),
             ("scaling", "none"),
             ("schedule", "cosine"),
-            ("directions", "8"),
+            ("directions", "16"),
         ],
     ),
     (
         "population",
         &[
             ("sigma", "0.05"),
-            ("rate", "0.05"),
+            ("rate", "0.02"),
             ("momentum", "0.9"),
             ("scaling", "none"),
             ("schedule", "cosine"),
-            ("members", "256"),
+            ("members", "512"),
         ],
     ),
     (
         "two-point",
         &[
             ("sigma", "0.01"),
-            ("rate", "0.01"),
+            ("rate", "0.003"),
             ("momentum", "0.9"),
             ("scaling", "none"),
             ("schedule", "cosine"),
-            ("directions", "1"),
+            ("directions", "16"),
         ],
     ),
 ];

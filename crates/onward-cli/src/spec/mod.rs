@@ -119,7 +119,7 @@ modes! {
     pub enum Center {
         /// Not at all.
         None = "none",
-        /// Each feature's mean is subtracted.
+        /// The one mean of all features of the training rows is subtracted.
         Mean = "mean",
         /// Each feature's mean is subtracted and its standard deviation divided by.
         Standardize = "standardize",
@@ -229,8 +229,8 @@ keys! {
         ..
         /// The method, with its own keys.
         kind: MethodKind, in "";
-        /// The size of the perturbations.
-        sigma: f64 = PerMethod, above(0.0);
+        /// The size of the perturbations: one number, or (relative-activation only) one per layer.
+        sigma: PerLayer<f64> = PerMethod, above(0.0);
         /// The learning rate.
         rate: f64 = PerMethod, above(0.0);
         /// How much of the last step is kept in the next.
@@ -261,8 +261,9 @@ variants! {
 keys! {
     /// The keys of relative-activation.
     pub struct RelativeActivation {
-        /// Antithetic pairs of perturbations for each sample and layer: one number, or one per layer.
-        directions: PerLayer<usize> = PerMethod, 1.0..;
+        /// Antithetic pairs of perturbations for each sample and layer: one number, or one per layer; a layer with 0 keeps
+        /// its initial weights. Orthogonal draws need no more than the layer's width rounded up to a power of two.
+        directions: PerLayer<usize> = PerMethod, 0.0..;
         /// How the perturbations of a sample are drawn.
         draws: Draws = Is("orthogonal");
         /// Which layers are perturbed in a step.

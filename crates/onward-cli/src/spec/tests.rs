@@ -80,7 +80,7 @@ fn defaults_follow_the_method_and_other_keys() {
     for (method, expected) in defaults::METHODS {
         let spec = parse_with(MLP, &[&format!("method.name={method}")], None).unwrap();
         let (_, sigma) = expected.iter().find(|(key, _)| *key == "sigma").unwrap();
-        assert_eq!(spec.method.sigma, sigma.parse::<f64>().unwrap());
+        assert_eq!(spec.method.sigma, PerLayer::All(sigma.parse::<f64>().unwrap()));
     }
     let conv = |sets: &[&str]| match parse_with(CONV, sets, None).unwrap().model.kind {
         ModelKind::Conv(conv) => conv,
@@ -128,7 +128,11 @@ fn wrong_types_say_what_was_expected_and_found() {
         ("train", "batch = 64.0", "train.batch: expected an integer ≥ 1, found 64.0"),
         ("train", "batch = 2026-01-01", "train.batch: expected an integer ≥ 1, found the date 2026-01-01"),
         ("train", "batch = {}", "train.batch: expected an integer ≥ 1, found a table"),
-        ("method", "sigma = true", "method.sigma: expected a number > 0, found true"),
+        (
+            "method",
+            "sigma = true",
+            "method.sigma: expected a number > 0, or an array, each entry a number > 0, found true",
+        ),
         ("method", "space = [1]", "found 1 at index 0"),
         (
             "data",
@@ -157,13 +161,17 @@ fn wrong_types_say_what_was_expected_and_found() {
 #[test]
 fn values_out_of_range_say_the_range_and_the_place() {
     for (section, line, expected) in [
-        ("method", "sigma = -1", "specs/a.toml:12:9: method.sigma: expected a number > 0, found -1"),
+        (
+            "method",
+            "sigma = -1",
+            "specs/a.toml:12:9: method.sigma: expected a number > 0, or an array, each entry a number > 0, found -1",
+        ),
         ("method", "sigma = 0.0", "found 0.0"),
         ("method", "sigma = nan", "found NaN"),
         ("method", "sigma = 1e999", "found inf"),
         ("method", "momentum = 1.0", "method.momentum: expected a number ≥ 0 and < 1, found 1.0"),
         ("method", "final_rate = 1.5", "expected a number from 0 to 1, found 1.5"),
-        ("method", "directions = [4, 0]", "found 0 at index 1"),
+        ("method", "directions = [4, -1]", "found -1 at index 1"),
         ("data", "test = 1.0", "expected a number > 0 and < 1, or an integer ≥ 1, found 1.0"),
         ("data", "limit = 0", "expected an integer ≥ 1, found 0"),
         ("train", "batch = 0", "expected an integer ≥ 1, found 0"),
@@ -240,7 +248,7 @@ fn arguments_override_the_file() {
     let sets =
         ["method.sigma = 0.5", "data.label=species", "data.path=x.csv", "name=\"b-2\"", "model.hidden=[]"];
     let spec = parse_with(MLP, &sets, Some(9)).unwrap();
-    assert_eq!((spec.method.sigma, spec.seed, spec.name.as_str()), (0.5, 9, "b-2"));
+    assert_eq!((spec.method.sigma, spec.seed, spec.name.as_str()), (PerLayer::All(0.5), 9, "b-2"));
     assert_eq!(spec.data.label, Some(Column::Name("species".into())));
     assert_eq!(spec.data.path, std::path::absolute("x.csv").unwrap());
     assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![] }));
@@ -454,19 +462,23 @@ fn explanations_are_golden() {
     assert_eq!(
         explain(Some("method.directions")).unwrap(),
         "method.directions
-  Antithetic pairs of perturbations for each sample and layer: one number, or one per layer.
-  Value: an integer ≥ 1, or an array, each entry an integer ≥ 1; default 8.
+  Antithetic pairs of perturbations for each sample and layer: one number, or one per layer; a layer
+  with 0 keeps its initial weights. Orthogonal draws need no more than the layer's width rounded up
+  to a power of two.
+  Value: an integer ≥ 0, or an array, each entry an integer ≥ 0; default 16.
   Only for method.name = \"relative-activation\".
 
 method.directions
   Pairs of opposite points that are compared in each step.
-  Value: an integer ≥ 1; default 1.
+  Value: an integer ≥ 1; default 16.
   Only for method.name = \"two-point\".
 "
     );
     assert_eq!(explain(Some("loss")).unwrap(), explain(Some("objective.loss")).unwrap());
     assert!(
-        explain(Some("center")).unwrap().contains("\n    \"mean\": Each feature's mean is subtracted.\n")
+        explain(Some("center"))
+            .unwrap()
+            .contains("\n    \"mean\": The one mean of all features of the training rows is subtracted.\n")
     );
     assert!(
         explain(Some("method")).unwrap().contains("\n  for method.name = \"two-point\":\n    directions ")
@@ -527,7 +539,7 @@ proptest! {
         let sets = [format!("method.sigma={sigma:?}"), format!("method.rate={rate:?}"), format!("model.hidden={hidden:?}"),
                     format!("name='{name}'")];
         let spec = Spec::parse(MLP, Path::new("a.toml"), &sets, Some(seed)).unwrap();
-        prop_assert_eq!((spec.method.sigma, spec.method.rate, spec.seed), (sigma, rate, seed));
+        prop_assert_eq!((&spec.method.sigma, spec.method.rate, spec.seed), (&PerLayer::All(sigma), rate, seed));
         prop_assert_eq!(parse(&spec.to_toml()).unwrap(), spec);
     }
 }

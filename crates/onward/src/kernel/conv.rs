@@ -90,7 +90,8 @@ fn single(shape: Conv3, padded: &[f32], b: [&[f32]; 3], out: &mut [f32]) {
 pub fn accumulate_conv_credit(shape: Conv3, padded: &[f32], g: &[f32], outputs: usize, credit: &mut [f32]) {
     let run = 3 * shape.channels;
     for y in 0..shape.height {
-        let rows = Panels::rows(&g[y * shape.width * outputs..][..shape.width * outputs], shape.width, outputs);
+        let rows =
+            Panels::rows(&g[y * shape.width * outputs..][..shape.width * outputs], shape.width, outputs);
         for dy in 0..3 {
             let part = &mut credit[dy * run * outputs..][..run * outputs];
             product(part, outputs, &padded[shape.window(y, dy)..], 1, shape.channels, run, &rows, Start::Add);
@@ -112,7 +113,8 @@ mod tests {
         let mut padded = vec![0.0; shape.padded()];
         shape.pad(&image, &mut padded);
         let panels: [Panels; 3] = std::array::from_fn(|dy| {
-            let part: Vec<f32> = (0..outputs).flat_map(|o| weights[o * 27 + dy * 9..][..9].to_vec()).collect();
+            let part: Vec<f32> =
+                (0..outputs).flat_map(|o| weights[o * 27 + dy * 9..][..9].to_vec()).collect();
             Panels::transposed(&part, outputs, 9)
         });
         let mut out = vec![0.0; 20 * outputs];
@@ -122,7 +124,11 @@ mod tests {
         let mut credit = vec![0.0; 27 * outputs];
         accumulate_conv_credit(shape, &padded, &out, outputs, &mut credit);
         let pixel = |y: isize, x: isize, c: usize| {
-            if (0..5).contains(&y) && (0..4).contains(&x) { image[(y as usize * 4 + x as usize) * 3 + c] } else { 0.0 }
+            if (0..5).contains(&y) && (0..4).contains(&x) {
+                image[(y as usize * 4 + x as usize) * 3 + c]
+            } else {
+                0.0
+            }
         };
         let mut want_credit = vec![0f64; 27 * outputs];
         for y in 0..5 {
@@ -133,9 +139,12 @@ mod tests {
                         let (dy, dx, c) = (tap / 9, tap / 3 % 3, tap % 3);
                         let v = pixel(y + dy as isize - 1, x + dx as isize - 1, c);
                         want += f64::from(v) * f64::from(weights[o * 27 + tap]);
-                        want_credit[tap * outputs + o] += f64::from(v) * f64::from(out[(y as usize * 4 + x as usize) * outputs + o]);
+                        want_credit[tap * outputs + o] +=
+                            f64::from(v) * f64::from(out[(y as usize * 4 + x as usize) * outputs + o]);
                     }
-                    assert!((f64::from(out[(y as usize * 4 + x as usize) * outputs + o]) - want).abs() < 1e-5);
+                    assert!(
+                        (f64::from(out[(y as usize * 4 + x as usize) * outputs + o]) - want).abs() < 1e-5
+                    );
                     if o == 1 {
                         assert!((f64::from(one[y as usize * 4 + x as usize]) - want).abs() < 1e-5);
                     }

@@ -15,6 +15,10 @@ impl Isa {
     /// The best one that this processor runs (the answer is cached by the standard library).
     #[inline]
     pub fn detect() -> Self {
+        #[cfg(test)]
+        if let Some(isa) = FORCED.get() {
+            return isa;
+        }
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f")
@@ -30,6 +34,23 @@ impl Isa {
             }
         }
         Self::Portable
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs `f` once for each instruction set that this processor has, the best first.
+#[cfg(test)]
+pub(crate) fn with_each_isa(mut f: impl FnMut(Isa)) {
+    let best = Isa::detect();
+    let all = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+    for isa in all.into_iter().skip_while(|isa| *isa != best) {
+        FORCED.set(Some(isa));
+        f(isa);
+        FORCED.set(None);
     }
 }
 

@@ -14,7 +14,8 @@ pub fn exp(x: f32) -> f32 {
     let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     // Taylor on |r| ≤ ln 2 / 2: the first term left out is below 2⁻²⁶.
-    let p = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let p = 1.0
+        + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
     let scale = f32::from_bits((((n as i32) + 127) << 23) as u32);
     let y = p * scale;
     if x > 88.0 {
@@ -94,7 +95,10 @@ mod tests {
             let turn = i.wrapping_mul(1_048_583);
             let angle = f64::from(turn) / 4_294_967_296.0 * std::f64::consts::TAU;
             let (s, c) = sin_cos_turn(turn);
-            assert!((f64::from(s) - angle.sin()).abs() < 2.5e-7 && (f64::from(c) - angle.cos()).abs() < 2.5e-7, "{turn}");
+            assert!(
+                (f64::from(s) - angle.sin()).abs() < 2.5e-7 && (f64::from(c) - angle.cos()).abs() < 2.5e-7,
+                "{turn}"
+            );
         }
         assert_eq!((exp(-200.0), exp(200.0), exp(0.0)), (0.0, f32::INFINITY, 1.0));
         assert!(exp(f32::NAN).is_nan());

@@ -13,7 +13,10 @@ mod product;
 pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
 pub use isa::Isa;
 pub(crate) use isa::multiversion;
+#[cfg(test)]
+pub(crate) use isa::with_each_isa;
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use product::{
-    Panels, Start, add_outer, add_products, axpy, dot, product, scale_and_shift, shifted, transposed_product,
+    Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
+    transposed_product,
 };

@@ -153,7 +153,13 @@ struct Job {
 /// # Safety
 /// The instruction set of `S` was detected, and the tile lies inside the job's matrices.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize>(job: &Job, a: *const f32, b: *const f32, c: *mut f32, columns: usize) {
+unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    job: &Job,
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+    columns: usize,
+) {
     // SAFETY: the caller vouches for the tile; `columns` tells how many of the last vectors' lanes exist in `c`.
     unsafe {
         let mut acc = [[S::splat(0.0); V]; R];
@@ -207,7 +213,12 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(job: &Job, a: *const f32
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn strip<S: Simd, const R: usize, const V: usize>(job: &Job, panel: usize, inside: usize, columns: usize) {
+unsafe fn strip<S: Simd, const R: usize, const V: usize>(
+    job: &Job,
+    panel: usize,
+    inside: usize,
+    columns: usize,
+) {
     // SAFETY: rows are below `m`, columns below `n`; both were checked by `product`.
     unsafe {
         let b = job.b.add(panel * job.k * job.width + inside);
@@ -215,8 +226,14 @@ unsafe fn strip<S: Simd, const R: usize, const V: usize>(job: &Job, panel: usize
         let mut row = 0;
         macro_rules! rows {
             ($count:expr) => {
-                while row + $count <= job.m {
-                    tile::<S, { $count }, V>(job, job.a.add(row * job.row_stride), b, c.add(row * job.c_stride), columns);
+                while job.m - row >= $count {
+                    tile::<S, { $count }, V>(
+                        job,
+                        job.a.add(row * job.row_stride),
+                        b,
+                        c.add(row * job.c_stride),
+                        columns,
+                    );
                     row += $count;
                 }
             };
@@ -271,7 +288,10 @@ pub fn product(
     if m == 0 || b.n == 0 {
         return;
     }
-    assert!(b.k == 0 || (m - 1) * row_stride + (b.k - 1) * k_stride < a.len(), "left side of a product is too short");
+    assert!(
+        b.k == 0 || (m - 1) * row_stride + (b.k - 1) * k_stride < a.len(),
+        "left side of a product is too short"
+    );
     assert!((m - 1) * c_stride + b.n <= c.len() && b.n <= c_stride, "result of a product is too short");
     assert!(b.data.len() >= b.n.div_ceil(b.width) * b.k * b.width, "right side of a product is too short");
     let job = Job {
@@ -393,6 +413,26 @@ pub fn scale_and_shift(pixels: &mut [f32], gamma: &[f32], beta: &[f32]) {
 }
 
 super::multiversion! {
+/// `pixel = (pixel − mean) · inverse` for every run of `mean.len()` numbers.
+pub fn normalise(pixels: &mut [f32], mean: &[f32], inverse: &[f32]) {
+    for pixel in pixels.chunks_exact_mut(mean.len()) {
+        for ((v, m), s) in pixel.iter_mut().zip(mean).zip(inverse) {
+            *v = (*v - m) * s;
+        }
+    }
+}
+}
+
+super::multiversion! {
+/// `max(x, 0)`; what is not a number becomes 0.
+pub fn relu(x: &mut [f32]) {
+    for v in x {
+        *v = if *v > 0.0 { *v } else { 0.0 };
+    }
+}
+}
+
+super::multiversion! {
 /// `out += Σ x ∘ y` over runs of `out.len()` numbers.
 pub fn add_products(out: &mut [f32], x: &[f32], y: &[f32]) {
     for (x, y) in x.chunks_exact(out.len()).zip(y.chunks_exact(out.len())) {
@@ -408,12 +448,23 @@ mod tests {
     use super::*;
 
     fn numbers(n: usize, salt: u32) -> Vec<f32> {
-        (0..n as u32).map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt) >> 8) as f32 / 8_388_608.0 - 1.0).collect()
+        (0..n as u32)
+            .map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt) >> 8) as f32 / 8_388_608.0 - 1.0)
+            .collect()
     }
 
     #[test]
     fn products_are_one_chain_of_fused_multiply_adds() {
-        for (m, n, k) in [(1, 1, 1), (3, 10, 7), (8, 32, 64), (9, 33, 5), (14, 16, 48), (29, 47, 13), (16, 49, 100), (5, 17, 0)] {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (3, 10, 7),
+            (8, 32, 64),
+            (9, 33, 5),
+            (14, 16, 48),
+            (29, 47, 13),
+            (16, 49, 100),
+            (5, 17, 0),
+        ] {
             let (a, w) = (numbers(m * k, 1), numbers(n * k, 2));
             let panels = Panels::transposed(&w, n, k);
             let mut c = vec![7.0; m * n];
@@ -426,7 +477,12 @@ mod tests {
             }
             let mut t = vec![0.0; m * n];
             let columns: Vec<f32> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
-            transposed_product(&mut t, &columns, m, &Panels::rows(&(0..k * n).map(|i| w[(i % n) * k + i / n]).collect::<Vec<_>>(), k, n));
+            transposed_product(
+                &mut t,
+                &columns,
+                m,
+                &Panels::rows(&(0..k * n).map(|i| w[(i % n) * k + i / n]).collect::<Vec<_>>(), k, n),
+            );
             for i in 0..m {
                 for j in 0..n {
                     let want = (0..k).fold(0.0f32, |s, kk| a[i * k + kk].mul_add(w[j * k + kk], s));

@@ -46,18 +46,31 @@ pub struct Reading {
 /// [`ErrorKind::Ledger`] naming record and offset for everything that no torn write can have done: a foreign magic or
 /// version, a wrong checksum, a broken chain, a record that cannot be decoded, steps out of order.
 pub fn read(bytes: &[u8]) -> Result<Reading> {
-    let bad = |place: String, expected: &str, found: String| Error::expected(ErrorKind::Ledger, place, expected, found);
+    let bad = |place: String, expected: &str, found: String| {
+        Error::expected(ErrorKind::Ledger, place, expected, found)
+    };
     if bytes.len() < PREAMBLE || &bytes[..6] != MAGIC {
-        return Err(bad("ledger".into(), "a file that begins with ONWARD", format!("{} other bytes", bytes.len())));
+        return Err(bad(
+            "ledger".into(),
+            "a file that begins with ONWARD",
+            format!("{} other bytes", bytes.len()),
+        ));
     }
     let version = u16::from_le_bytes([bytes[6], bytes[7]]);
     if version != FORMAT_VERSION {
-        return Err(bad("ledger".into(), &format!("format version {FORMAT_VERSION}"), format!("version {version}")));
+        return Err(bad(
+            "ledger".into(),
+            &format!("format version {FORMAT_VERSION}"),
+            format!("version {version}"),
+        ));
     }
     let (mut at, mut chain, mut header, mut records) = (PREAMBLE, [0u8; 32], None, Vec::<Record>::new());
     for index in 0usize.. {
         let place = || format!("record {index} at offset {at}");
-        let Some(body) = body_at(bytes, at).map_err(|(expected, found)| bad(place(), expected, found))? else { break };
+        let Some(body) = body_at(bytes, at).map_err(|(expected, found)| bad(place(), expected, found))?
+        else {
+            break;
+        };
         let next = link(&chain, &body[CHAIN..]);
         if body[..CHAIN] != next {
             return Err(bad(place(), "the hash of the record before it", "another hash".into()));
@@ -66,7 +79,9 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
         match frame.map_err(|e| bad(place(), "a record of this version", e.to_string()))? {
             Frame::Header(h) if index == 0 => header = Some(h),
             Frame::Step(r) if index > 0 && r.step == records.len() as u64 => records.push(r),
-            Frame::Step(r) => return Err(bad(place(), &format!("step {}", records.len()), format!("step {}", r.step))),
+            Frame::Step(r) => {
+                return Err(bad(place(), &format!("step {}", records.len()), format!("step {}", r.step)));
+            }
             Frame::Header(_) => return Err(bad(place(), "a step", "a second header".into())),
         }
         chain = next;
@@ -86,7 +101,10 @@ fn body_at(bytes: &[u8], at: usize) -> std::result::Result<Option<&[u8]>, (&'sta
     let word = |i: usize| u32::from_le_bytes([rest[i], rest[i + 1], rest[i + 2], rest[i + 3]]);
     let (length, length_check, check) = (word(0), word(4), word(8));
     if crc32fast::hash(&rest[..4]) != length_check {
-        return Err(("a length that its checksum confirms", format!("length {length} with checksum {length_check:08x}")));
+        return Err((
+            "a length that its checksum confirms",
+            format!("length {length} with checksum {length_check:08x}"),
+        ));
     }
     if length < CHAIN as u32 || length > LONGEST {
         return Err(("a length of 32 bytes to 256 MiB", format!("{length} bytes")));
@@ -94,13 +112,20 @@ fn body_at(bytes: &[u8], at: usize) -> std::result::Result<Option<&[u8]>, (&'sta
     let Some(body) = rest.get(HEAD..HEAD + length as usize) else { return Ok(None) };
     let found = crc32fast::hash(body);
     if found != check {
-        return Err(("bytes that the record's checksum confirms", format!("checksum {found:08x} instead of {check:08x}")));
+        return Err((
+            "bytes that the record's checksum confirms",
+            format!("checksum {found:08x} instead of {check:08x}"),
+        ));
     }
     Ok(Some(body))
 }
 
 fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new_derive_key("onward 2026 ledger chain v1").update(chain).update(payload).finalize().as_bytes()
+    *blake3::Hasher::new_derive_key("onward 2026 ledger chain v1")
+        .update(chain)
+        .update(payload)
+        .finalize()
+        .as_bytes()
 }
 
 /// A ledger open for appending. Whatever was appended is in the file after [`Ledger::flush`], on the disk after
@@ -112,18 +137,35 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A new ledger.
+    /// A new ledger. The file appears with its header or not at all, so that a process that dies here leaves no ledger
+    /// without one.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the file exists or cannot be made.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|e| Error::io("create", path, e))?;
+        if path.exists() {
+            return Err(Error::io("create", path, std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let partial = path.with_extension("tmp");
+        Self::create_at(&partial, path, header).inspect_err(|_| {
+            // The first error is the one to tell.
+            let _ = std::fs::remove_file(&partial);
+        })
+    }
+
+    fn create_at(partial: &Path, path: &Path, header: &Header) -> Result<Self> {
+        let io = |doing: &'static str| move |e| Error::io(doing, path, e);
+        let file = File::create(partial).map_err(io("create"))?;
         let mut ledger = Self { file: BufWriter::new(file), path: path.to_owned(), chain: [0; 32] };
         let mut preamble = MAGIC.to_vec();
         preamble.extend(FORMAT_VERSION.to_le_bytes());
-        ledger.file.write_all(&preamble).map_err(|e| Error::io("write", path, e))?;
+        ledger.file.write_all(&preamble).map_err(io("write"))?;
         ledger.push(&Frame::Header(header.clone()))?;
         ledger.sync()?;
+        std::fs::rename(partial, path).map_err(io("create"))?;
+        // The file's name has to last as well; where a folder cannot be opened, the system sees to that itself.
+        let folder = path.parent().and_then(|folder| File::open(folder).ok());
+        folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io("sync"))?;
         Ok(ledger)
     }
 
@@ -155,12 +197,14 @@ impl Ledger {
     }
 
     fn push(&mut self, frame: &Frame) -> Result<()> {
-        let payload = postcard::to_allocvec(frame)
-            .map_err(|e| Error::new(ErrorKind::Ledger, format!("{}: cannot encode a record: {e}", self.path.display())))?;
+        let payload = postcard::to_allocvec(frame).map_err(|e| {
+            Error::new(ErrorKind::Ledger, format!("{}: cannot encode a record: {e}", self.path.display()))
+        })?;
         self.chain = link(&self.chain, &payload);
         let body = [&self.chain[..], &payload].concat();
         let length = (body.len() as u32).to_le_bytes();
-        let head = [length, crc32fast::hash(&length).to_le_bytes(), crc32fast::hash(&body).to_le_bytes()].concat();
+        let head =
+            [length, crc32fast::hash(&length).to_le_bytes(), crc32fast::hash(&body).to_le_bytes()].concat();
         let written = self.file.write_all(&head).and_then(|()| self.file.write_all(&body));
         written.map_err(|e| Error::io("write", &self.path, e))
     }

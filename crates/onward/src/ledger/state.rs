@@ -59,7 +59,11 @@ impl State {
     /// The state before the first step.
     pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Self {
         let zeros = |needed: bool| -> Vec<Vec<f32>> {
-            if needed { params.tensors().iter().map(|t| vec![0.0; t.data.len()]).collect() } else { Vec::new() }
+            if needed {
+                params.tensors().iter().map(|t| vec![0.0; t.data.len()]).collect()
+            } else {
+                Vec::new()
+            }
         };
         let adam = recipe.optimizer.scaling == Scaling::Adam;
         let (momentum, squares) = (zeros(adam || recipe.optimizer.momentum > 0.0), zeros(adam));
@@ -90,7 +94,12 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) -> Result<()> {
         let place = || format!("entry for step {}", entry.step);
         if entry.step != self.step {
-            return Err(Error::expected(ErrorKind::Ledger, place(), format!("step {}", self.step), entry.step));
+            return Err(Error::expected(
+                ErrorKind::Ledger,
+                place(),
+                format!("step {}", self.step),
+                entry.step,
+            ));
         }
         match (&entry.update, self.recipe.space) {
             (Update::Probes { exponent, coefficients }, Some(space)) => {
@@ -102,9 +111,17 @@ impl State {
             }
             (Update::Direction(directions), None) => {
                 let fits = directions.len() == self.params.tensors().len()
-                    && directions.iter().zip(self.params.tensors()).all(|(d, t)| d.as_ref().is_none_or(|d| d.len() == t.data.len()));
+                    && directions
+                        .iter()
+                        .zip(self.params.tensors())
+                        .all(|(d, t)| d.as_ref().is_none_or(|d| d.len() == t.data.len()));
                 if !fits {
-                    return Err(Error::expected(ErrorKind::Ledger, place(), "one direction per tensor", "other shapes"));
+                    return Err(Error::expected(
+                        ErrorKind::Ledger,
+                        place(),
+                        "one direction per tensor",
+                        "other shapes",
+                    ));
                 }
                 for (index, direction) in directions.iter().enumerate() {
                     if let Some(direction) = direction {
@@ -112,7 +129,14 @@ impl State {
                     }
                 }
             }
-            _ => return Err(Error::expected(ErrorKind::Ledger, place(), "an update of the run's own kind", "another kind")),
+            _ => {
+                return Err(Error::expected(
+                    ErrorKind::Ledger,
+                    place(),
+                    "an update of the run's own kind",
+                    "another kind",
+                ));
+            }
         }
         self.step += 1;
         Ok(())
@@ -122,7 +146,15 @@ impl State {
     fn direction(&self, index: usize, space: WeightSpace, exponent: i8, coefficients: &[f32]) -> Vec<f32> {
         let t = &self.params.tensors()[index];
         let mut sum = vec![0.0; t.data.len()];
-        add_probes(&mut sum, &t.shape, &TensorKeys::new(&self.key, &t.name), space, self.step as u32, 0, coefficients);
+        add_probes(
+            &mut sum,
+            &t.shape,
+            &TensorKeys::new(&self.key, &t.name),
+            space,
+            self.step as u32,
+            0,
+            coefficients,
+        );
         let scale = space.scale(t.matrix().is_some()) * power_of_two(exponent);
         sum.par_chunks_mut(ELEMENTS).for_each(|part| part.iter_mut().for_each(|v| *v *= scale));
         sum
@@ -146,7 +178,9 @@ impl State {
             Scaling::Adam => {
                 let left = |decay: f32| (1.0 - power(f64::from(decay), self.step + 1)) as f32;
                 let (m_left, v_left) = (left(beta), left(SQUARES_DECAY));
-                let moments = self.momentum[index].par_chunks_mut(ELEMENTS).zip(self.squares[index].par_chunks_mut(ELEMENTS));
+                let moments = self.momentum[index]
+                    .par_chunks_mut(ELEMENTS)
+                    .zip(self.squares[index].par_chunks_mut(ELEMENTS));
                 w.zip(moments).for_each(|((w, d), (m, v))| {
                     for (((w, d), m), v) in w.iter_mut().zip(d).zip(m).zip(v) {
                         *m = beta * *m + (1.0 - beta) * *d;
@@ -165,7 +199,13 @@ impl State {
     pub fn to_snapshot(&self) -> Result<Vec<u8>> {
         let memory = |prefix: &str, all: &[Vec<f32>]| -> Vec<Tensor> {
             let named = self.params.tensors().iter().zip(all);
-            named.map(|(t, d)| Tensor { name: format!("{prefix}/{}", t.name), shape: t.shape.clone(), data: d.clone() }).collect()
+            named
+                .map(|(t, d)| Tensor {
+                    name: format!("{prefix}/{}", t.name),
+                    shape: t.shape.clone(),
+                    data: d.clone(),
+                })
+                .collect()
         };
         let mut extra = memory("momentum", &self.momentum);
         extra.extend(memory("squares", &self.squares));
@@ -181,7 +221,9 @@ impl State {
         let mut tensors = Params::tensors_from_safetensors(bytes)?;
         let mut take = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
             let at = tensors.iter().position(|t| t.name == name && t.shape == shape);
-            let at = at.ok_or_else(|| Error::expected(ErrorKind::Model, "snapshot", format!("tensor {name} of {shape:?}"), "none"))?;
+            let at = at.ok_or_else(|| {
+                Error::expected(ErrorKind::Model, "snapshot", format!("tensor {name} of {shape:?}"), "none")
+            })?;
             Ok(tensors.swap_remove(at).data)
         };
         let mut next = self.clone();
@@ -196,6 +238,15 @@ impl State {
             }
         }
         next.step = join(&take("step", &[2])?);
+        if let Some(left) = tensors.first() {
+            let found = format!("also one named {}", left.name);
+            return Err(Error::expected(
+                ErrorKind::Model,
+                "snapshot",
+                "the tensors of this run alone",
+                found,
+            ));
+        }
         *self = next;
         Ok(())
     }

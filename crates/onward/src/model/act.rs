@@ -69,9 +69,14 @@ impl Act {
 
     /// Every number through `f`. The result ends no linear map: a stage cannot end with it.
     #[must_use]
-    pub fn map(mut self, f: impl Fn(f32) -> f32 + Sync) -> Self {
+    pub fn map(self, f: impl Fn(f32) -> f32 + Sync) -> Self {
+        self.map_slices(|piece| piece.iter_mut().for_each(|v| *v = f(*v)))
+    }
+
+    /// Every number through a function of whole slices.
+    pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
         self.links.clear();
-        self.data.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|v| *v = f(*v)));
+        self.data.par_chunks_mut(PIECE).for_each(&f);
         self
     }
 
@@ -109,7 +114,10 @@ impl Act {
         };
         if !data.is_empty() {
             let (out_width, in_width) = (shape.iter().product::<usize>(), h * w * c);
-            data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width)).with_min_len(16).for_each(work);
+            data.par_chunks_mut(out_width)
+                .zip(self.data.par_chunks(in_width))
+                .with_min_len(16)
+                .for_each(work);
         }
         Self { rows: self.rows, shape, data, carried: self.carried.clone(), links: Vec::new() }
     }
@@ -143,9 +151,9 @@ impl Act {
     /// # Panics
     /// If shapes differ: a bug in the model.
     #[must_use]
-    pub fn add(mut self, other: &Self) -> Self {
+    pub fn plus(mut self, other: &Self) -> Self {
         if other.rows > self.rows {
-            return other.clone().add(&self);
+            return other.clone().plus(&self);
         }
         assert_eq!(self.shape, other.shape, "a sum of different shapes");
         assert_eq!(self.rows % other.rows.max(1), 0, "a sum of {} and {} rows", self.rows, other.rows);

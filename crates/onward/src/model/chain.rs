@@ -1,7 +1,7 @@
 //! The models that specs can name: multilayer perceptrons and chains of 3×3 convolutions.
 
 use super::{Act, Context, Model};
-use crate::kernel::{gelu, tanh};
+use crate::kernel::{gelu, relu, tanh};
 use crate::params::{Init, TensorSpec};
 use crate::{Error, ErrorKind, Result};
 
@@ -27,7 +27,7 @@ impl Activation {
     #[must_use]
     pub fn apply(self, x: Act) -> Act {
         match self {
-            Self::Relu => x.map(|v| if v > 0.0 { v } else { 0.0 }),
+            Self::Relu => x.map_slices(relu),
             Self::Tanh => x.map(tanh),
             Self::Gelu => x.map(gelu),
             Self::Sign => x.map(|v| if v < 0.0 { -1.0 } else { 1.0 }),
@@ -61,7 +61,12 @@ impl Mlp {
     /// [`ErrorKind::Spec`] if a width is zero or there are fewer than two.
     pub fn new(widths: &[usize], activation: Activation) -> Result<Self> {
         if widths.len() < 2 || widths.contains(&0) {
-            return Err(Error::expected(ErrorKind::Spec, "model", "two or more widths of at least 1", format!("{widths:?}")));
+            return Err(Error::expected(
+                ErrorKind::Spec,
+                "model",
+                "two or more widths of at least 1",
+                format!("{widths:?}"),
+            ));
         }
         let names = (1..widths.len()).map(|i| format!("fc{i}")).collect();
         Ok(Self { widths: widths.to_vec(), names, activation })
@@ -71,7 +76,9 @@ impl Mlp {
 impl Model for Mlp {
     fn tensors(&self) -> Vec<TensorSpec> {
         let layers = self.names.iter().zip(self.widths.windows(2));
-        layers.flat_map(|(name, w)| [weight(name, vec![w[1], w[0]]), vector(format!("{name}.bias"), w[1], 0.0)]).collect()
+        layers
+            .flat_map(|(name, w)| [weight(name, vec![w[1], w[0]]), vector(format!("{name}.bias"), w[1], 0.0)])
+            .collect()
     }
 
     fn stages(&self) -> usize {
@@ -136,16 +143,26 @@ impl Conv {
     /// # Errors
     /// [`ErrorKind::Spec`] saying which part does not fit.
     pub fn checked(self) -> Result<Self> {
-        let bad = |place: &str, expected: String, found: String| Err(Error::expected(ErrorKind::Spec, place, expected, found));
+        let bad = |place: &str, expected: String, found: String| {
+            Err(Error::expected(ErrorKind::Spec, place, expected, found))
+        };
         let layers = self.channels.len();
         if layers == 0 || self.channels.contains(&0) {
-            return bad("model.channels", "one or more positive numbers".into(), format!("{:?}", self.channels));
+            return bad(
+                "model.channels",
+                "one or more positive numbers".into(),
+                format!("{:?}", self.channels),
+            );
         }
         if let Some(i) = self.average_pool_after.iter().chain(&self.max_pool_after).find(|i| **i >= layers) {
             return bad("model.pool_after", format!("layers in 0..{layers}"), i.to_string());
         }
         if !self.residual.is_empty() && self.residual.len() != layers {
-            return bad("model.residual", format!("one entry for each of {layers} convolutions"), self.residual.len().to_string());
+            return bad(
+                "model.residual",
+                format!("one entry for each of {layers} convolutions"),
+                self.residual.len().to_string(),
+            );
         }
         let [h, w, _] = self.shape_after(layers - 1);
         if h == 0 || w == 0 {
@@ -218,7 +235,7 @@ impl Conv {
             } else {
                 *source
             };
-            y = y.add(&shortcut);
+            y = y.plus(&shortcut);
         }
         y.carried = carried;
         y
@@ -288,7 +305,8 @@ impl Model for Conv {
             return 2 * (self.fc_inputs() * self.outputs) as u64;
         }
         let [h, w, c] = self.shape_into(stage);
-        let shortcut = if self.needs_shortcut(stage) { self.source(stage).map_or(0, |s| self.channels[s]) } else { 0 };
+        let shortcut =
+            if self.needs_shortcut(stage) { self.source(stage).map_or(0, |s| self.channels[s]) } else { 0 };
         2 * (h * w * self.channels[stage] * (9 * c + shortcut)) as u64
     }
 }

@@ -2,7 +2,9 @@
 //! row's member, or nothing. No model knows that noise exists.
 
 use super::Act;
-use crate::kernel::{Conv3, Panels, Start, add_outer, conv3x3, conv3x3_single, dot, product, scale_and_shift};
+use crate::kernel::{
+    Conv3, Panels, Start, add_outer, conv3x3, conv3x3_single, dot, normalise, product, scale_and_shift,
+};
 use crate::noise::{Family, Role, RunKey, TensorKey};
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
@@ -64,7 +66,8 @@ impl<'a> Weights<'a> {
 fn pack(tensor: &Tensor, data: &[f32]) -> Packed {
     match tensor.shape.as_slice() {
         [n, 3, 3, c] => Packed::Conv(std::array::from_fn(|dy| {
-            let rows: Vec<f32> = data.chunks_exact(9 * c).flat_map(|o| &o[dy * 3 * c..][..3 * c]).copied().collect();
+            let rows: Vec<f32> =
+                data.chunks_exact(9 * c).flat_map(|o| &o[dy * 3 * c..][..3 * c]).copied().collect();
             Panels::transposed(&rows, *n, 3 * c)
         })),
         [n, k] => Packed::Matrix(Panels::transposed(data, *n, *k)),
@@ -125,8 +128,9 @@ impl WeightSpace {
     pub fn scale(self, is_matrix: bool) -> f32 {
         match self {
             Self::LowRank { rank, noise } if is_matrix => {
-                let halvings = (f64::from(rank).log2() / 2.0).round() as i32;
-                noise.scale() * noise.scale() * 0.5f32.powi(halvings)
+                // log₂ √rank, rounded: in integers, since a system's logarithm may be off in its last bit.
+                let halvings = rank.max(1).ilog2().div_ceil(2);
+                noise.scale() * noise.scale() / (1u64 << halvings) as f32
             }
             _ => self.noise().scale(),
         }
@@ -166,6 +170,17 @@ pub struct Trace {
     pub links: Vec<Link>,
     /// Statistics of normalisations, in the order of their calls.
     pub statistics: Vec<Statistics>,
+}
+
+impl Trace {
+    /// Puts 0 where an input is not finite: a sample that overflowed earns no credit, and 0 · ∞ must not spoil the others'.
+    pub(crate) fn silence_overflow(&mut self) {
+        for link in &mut self.links {
+            link.input.data.par_chunks_mut(1 << 15).for_each(|piece| {
+                piece.iter_mut().for_each(|v| *v = if v.is_finite() { *v } else { 0.0 });
+            });
+        }
+    }
 }
 
 /// One linear map that a stage's output contains.
@@ -217,7 +232,12 @@ impl<'a> Context<'a> {
     }
 
     /// A context in which each member of `probe` sees `rows_per_member` rows.
-    pub fn probing(weights: &'a Weights<'a>, norms: Norms<'a>, probe: Probe<'a>, rows_per_member: usize) -> Self {
+    pub fn probing(
+        weights: &'a Weights<'a>,
+        norms: Norms<'a>,
+        probe: Probe<'a>,
+        rows_per_member: usize,
+    ) -> Self {
         Self { weights, probe: Some(probe), rows_per_member, norms, trace: None }
     }
 
@@ -237,7 +257,10 @@ impl<'a> Context<'a> {
 
     fn tensor(&self, layer: &str, part: &str) -> usize {
         // A model that asks for a tensor it did not declare is a bug in that model, not bad data.
-        self.weights.params.find(layer, part).unwrap_or_else(|| panic!("the model declares no tensor {layer}.{part}"))
+        self.weights
+            .params
+            .find(layer, part)
+            .unwrap_or_else(|| panic!("the model declares no tensor {layer}.{part}"))
     }
 
     /// `y = x Wᵀ + b` at every position, with `{layer}.weight (out, in)` and, if the model declares it, `{layer}.bias (out)`.
@@ -247,14 +270,18 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn linear(&mut self, layer: &str, x: &Act) -> Act {
         let weight = self.tensor(layer, "weight");
-        let Packed::Matrix(panels) = &self.weights.packed[weight] else { panic!("{layer}.weight is no matrix") };
+        let Packed::Matrix(panels) = &self.weights.packed[weight] else {
+            panic!("{layer}.weight is no matrix")
+        };
         assert_eq!(panels.k(), x.channels(), "channels into {layer}");
         let shape = [x.shape[0], x.shape[1], panels.n()];
         let mut y = match self.probe {
-            Some(Probe { space: WeightSpace::Dense { .. }, .. }) => self.by_member(weight, x, shape, |packed, x, y| {
-                let Packed::Matrix(panels) = packed else { unreachable!("packed as a matrix above") };
-                linear_rows(panels, x, y);
-            }),
+            Some(Probe { space: WeightSpace::Dense { .. }, .. }) => {
+                self.by_member(weight, x, shape, |packed, x, y| {
+                    let Packed::Matrix(panels) = packed else { unreachable!("packed as a matrix above") };
+                    linear_rows(panels, x, y);
+                })
+            }
             probe => {
                 let mut y = vec![0.0; x.rows * shape.iter().product::<usize>()];
                 linear_rows(panels, &x.data, &mut y);
@@ -278,15 +305,19 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn conv3x3(&mut self, layer: &str, x: &Act) -> Act {
         let weight = self.tensor(layer, "weight");
-        let Packed::Conv(panels) = &self.weights.packed[weight] else { panic!("{layer}.weight is no 3×3 convolution") };
+        let Packed::Conv(panels) = &self.weights.packed[weight] else {
+            panic!("{layer}.weight is no 3×3 convolution")
+        };
         assert_eq!(panels[0].k(), 3 * x.channels(), "channels into {layer}");
         let conv = Conv3 { height: x.shape[0], width: x.shape[1], channels: x.channels() };
         let shape = [x.shape[0], x.shape[1], panels[0].n()];
         let mut y = match self.probe {
-            Some(Probe { space: WeightSpace::Dense { .. }, .. }) => self.by_member(weight, x, shape, |packed, x, y| {
-                let Packed::Conv(panels) = packed else { unreachable!("packed as a convolution above") };
-                conv_rows(conv, panels, x, y);
-            }),
+            Some(Probe { space: WeightSpace::Dense { .. }, .. }) => {
+                self.by_member(weight, x, shape, |packed, x, y| {
+                    let Packed::Conv(panels) = packed else { unreachable!("packed as a convolution above") };
+                    conv_rows(conv, panels, x, y);
+                })
+            }
             probe => {
                 let mut y = vec![0.0; x.rows * shape.iter().product::<usize>()];
                 conv_rows(conv, panels, &x.data, &mut y);
@@ -294,7 +325,9 @@ impl<'a> Context<'a> {
                 if let Some(Probe { space: WeightSpace::LowRank { rank, .. }, .. }) = probe {
                     let mut padded = vec![0.0; conv.padded()];
                     self.low_rank(weight, rank, x, &mut y, |input, b, t| {
-                        for (image, t) in input.chunks_exact(x.shape.iter().product()).zip(t.chunks_exact_mut(x.points())) {
+                        for (image, t) in
+                            input.chunks_exact(x.shape.iter().product()).zip(t.chunks_exact_mut(x.points()))
+                        {
                             conv.pad(image, &mut padded);
                             conv3x3_single(conv, &padded, b, t);
                         }
@@ -324,8 +357,13 @@ impl<'a> Context<'a> {
                 Norms::Batch => None,
             };
             let statistics = statistics.unwrap_or_else(|| statistics_of(layer, block, channels));
-            normalise(block, &statistics);
-            if member == 0 && let Some(trace) = &mut self.trace {
+            let inverse = inverse_deviation(&statistics);
+            block
+                .par_chunks_mut(channels * 4096)
+                .for_each(|piece| normalise(piece, &statistics.mean, &inverse));
+            if member == 0
+                && let Some(trace) = &mut self.trace
+            {
                 trace.statistics.push(statistics);
             }
         }
@@ -333,7 +371,7 @@ impl<'a> Context<'a> {
             let index = trace.links.len();
             let gamma = &self.weights.params.tensors()[weight].data;
             if let Some(s) = trace.statistics.last() {
-                let factors: Vec<f32> = gamma.iter().zip(&s.variance).map(|(g, v)| g / (v + NORM_EPSILON).sqrt()).collect();
+                let factors: Vec<f32> = gamma.iter().zip(inverse_deviation(s)).map(|(g, i)| g * i).collect();
                 for link in &links {
                     trace.links[*link].after.push(After::Norm(index, factors.clone()));
                 }
@@ -375,7 +413,14 @@ impl<'a> Context<'a> {
     }
 
     /// Adds `σ · s · t · a` to each member's rows, `t` being the input's product with the member's right factor.
-    fn low_rank(&self, weight: usize, rank: u32, x: &Act, y: &mut Act, mut project: impl FnMut(&[f32], &[f32], &mut [f32])) {
+    fn low_rank(
+        &self,
+        weight: usize,
+        rank: u32,
+        x: &Act,
+        y: &mut Act,
+        mut project: impl FnMut(&[f32], &[f32], &mut [f32]),
+    ) {
         let Some(probe) = self.probe else { return };
         let Some((m, n)) = self.weights.params.tensors()[weight].matrix() else { return };
         let keys = &self.weights.keys[weight];
@@ -398,7 +443,13 @@ impl<'a> Context<'a> {
     }
 
     /// Runs `f` on each member's own weights, formed in scratch from the shared ones and the member's noise.
-    fn by_member(&self, weight: usize, x: &Act, shape: [usize; 3], f: impl Fn(&Packed, &[f32], &mut [f32])) -> Act {
+    fn by_member(
+        &self,
+        weight: usize,
+        x: &Act,
+        shape: [usize; 3],
+        f: impl Fn(&Packed, &[f32], &mut [f32]),
+    ) -> Act {
         let members = self.members();
         let shared = x.rows == self.rows_per_member;
         let rows = self.rows_per_member * members;
@@ -418,7 +469,12 @@ impl<'a> Context<'a> {
             && let Some(member) = probe.members.get(member)
         {
             let noise = self.weights.keys[tensor].dense.at(probe.step, member.index);
-            noise.add_to(probe.space.noise(), 0, probe.sigma * member.sign * probe.space.scale(false), &mut data);
+            noise.add_to(
+                probe.space.noise(),
+                0,
+                probe.sigma * member.sign * probe.space.scale(false),
+                &mut data,
+            );
         }
         data
     }
@@ -452,7 +508,8 @@ fn linear_rows(panels: &Panels, x: &[f32], y: &mut [f32]) {
 }
 
 fn conv_rows(conv: Conv3, panels: &[Panels; 3], x: &[f32], y: &mut [f32]) {
-    let (size_in, size_out) = (conv.height * conv.width * conv.channels, conv.height * conv.width * panels[0].n());
+    let (size_in, size_out) =
+        (conv.height * conv.width * conv.channels, conv.height * conv.width * panels[0].n());
     let work = |padded: &mut Vec<f32>, (y, x): (&mut [f32], &[f32])| {
         conv.pad(x, padded);
         conv3x3(conv, padded, panels, y);
@@ -486,14 +543,25 @@ fn statistics_of(layer: &str, data: &[f32], channels: usize) -> Statistics {
     Statistics { layer: layer.to_owned(), mean: mean.iter().map(|m| *m as f32).collect(), variance }
 }
 
-fn normalise(data: &mut [f32], statistics: &Statistics) {
-    let inverse: Vec<f32> = statistics.variance.iter().map(|v| 1.0 / (v + NORM_EPSILON).sqrt()).collect();
-    let channels = inverse.len();
-    data.par_chunks_mut(channels * 4096).for_each(|piece| {
-        for pixel in piece.chunks_exact_mut(channels) {
-            for ((v, m), s) in pixel.iter_mut().zip(&statistics.mean).zip(&inverse) {
-                *v = (*v - m) * s;
-            }
+/// `1 / √(variance + ε)` of each channel.
+fn inverse_deviation(statistics: &Statistics) -> Vec<f32> {
+    statistics.variance.iter().map(|v| 1.0 / (v + NORM_EPSILON).sqrt()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn low_rank_noise_is_scaled_by_the_power_of_two_next_to_the_root_of_its_rank() {
+        for rank in 1..2000u32 {
+            let scale = WeightSpace::LowRank { rank, noise: Family::Sign }.scale(true);
+            assert_eq!(scale.to_bits() & 0x007f_ffff, 0, "rank {rank}: a power of two");
+            let variance = f64::from(rank) * f64::from(scale).powi(2);
+            assert!((0.5..2.0).contains(&variance), "rank {rank}: variance {variance}");
         }
-    });
+        let scale = |rank, noise| WeightSpace::LowRank { rank, noise }.scale(true);
+        assert_eq!([1, 2, 4, 7, 8].map(|r| scale(r, Family::Sign)), [1.0, 0.5, 0.5, 0.5, 0.25]);
+        assert_eq!((scale(4, Family::Binomial), scale(u32::MAX, Family::Sign)), (0.125, 2f32.powi(-16)));
+    }
 }

@@ -10,7 +10,9 @@ mod context;
 
 pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
-pub use context::{After, Context, Link, LinkKind, Member, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights};
+pub use context::{
+    After, Context, Link, LinkKind, Member, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights,
+};
 
 use crate::params::TensorSpec;
 

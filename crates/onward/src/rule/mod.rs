@@ -72,7 +72,7 @@ impl Method {
     pub fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
         match self {
             Self::Population(p) => p.check(rows),
-            Self::TwoPoint(_) => Ok(()),
+            Self::TwoPoint(t) => t.check(),
             Self::RelativeActivation(r) => r.check(model, rows),
         }
     }
@@ -81,13 +81,7 @@ impl Method {
     ///
     /// # Errors
     /// Those of the evaluator.
-    pub fn step(
-        &self,
-        evaluator: &dyn Evaluator,
-        params: &Params,
-        batch: &Batch,
-        at: At,
-    ) -> Result<Outcome> {
+    pub fn step(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
         match self {
             Self::Population(p) => p.run(evaluator, params, batch, at),
             Self::TwoPoint(t) => t.run(evaluator, params, batch, at),
@@ -126,6 +120,12 @@ impl At {
 /// An error about a key of `[method]`.
 fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
     Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)
+}
+
+/// Refuses perturbations that no difference can be divided by.
+fn check_sigma(all: &[f32]) -> Result<()> {
+    let bad = all.iter().find(|s| !(s.is_finite() && **s > 0.0));
+    bad.map_or(Ok(()), |s| Err(misfit("sigma", "a positive number", s)))
 }
 
 /// `c / (1 − c)` for the cosine `c` between two estimates; 0 where they disagree.

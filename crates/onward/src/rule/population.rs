@@ -4,7 +4,7 @@
 //! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
 //! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
 
-use super::{At, Outcome, centred_ranks, misfit, quantise, z_scores};
+use super::{At, Outcome, centred_ranks, check_sigma, misfit, quantise, z_scores};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator, WeightPlan};
 use crate::ledger::Update;
@@ -64,24 +64,46 @@ impl Population {
             return Err(misfit("members", "an even number of at least 2", self.members));
         }
         if self.share > 0 && self.shaping == Shaping::CentredRank {
-            return Err(misfit("shaping", "z-score, since members that see different samples cannot be ranked", "centred-rank"));
+            return Err(misfit(
+                "shaping",
+                "z-score, since members that see different samples cannot be ranked",
+                "centred-rank",
+            ));
         }
         if self.share as usize > rows {
             return Err(misfit("share", format!("at most the batch of {rows}"), self.share));
         }
-        Ok(())
+        if self.rank == 0 {
+            return Err(misfit("rank", "at least 1", 0));
+        }
+        check_sigma(&[self.sigma])
     }
 
     pub(super) fn plan(&self, step: u32) -> WeightPlan {
         let one = |index, sign| Member { index, sign };
         let (members, together) = match self.pairing {
-            Pairing::Antithetic => ((0..self.members / 2).flat_map(|i| [one(i, 1.0), one(i, -1.0)]).collect(), 2),
+            Pairing::Antithetic => {
+                ((0..self.members / 2).flat_map(|i| [one(i, 1.0), one(i, -1.0)]).collect(), 2)
+            }
             Pairing::OneSided => ((0..self.members).map(|i| one(i, 1.0)).collect(), 1),
         };
-        WeightPlan { step, space: self.space(), sigma: self.sigma, members, together, share: self.share as usize }
+        WeightPlan {
+            step,
+            space: self.space(),
+            sigma: self.sigma,
+            members,
+            together,
+            share: self.share as usize,
+        }
     }
 
-    pub(super) fn run(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
+    pub(super) fn run(
+        &self,
+        evaluator: &dyn Evaluator,
+        params: &Params,
+        batch: &Batch,
+        at: At,
+    ) -> Result<Outcome> {
         let found = evaluator.losses(params, batch, &self.plan(at.step))?;
         let shaped = match self.shaping {
             Shaping::CentredRank => centred_ranks(&found.losses),

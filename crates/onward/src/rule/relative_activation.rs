@@ -4,7 +4,7 @@
 //! activations, and the response credits the noise (see [`crate::space`]); the step on a weight is `Σ ĝ xᵀ`. A layer whose
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
-use super::{At, Outcome, misfit, signal_to_noise};
+use super::{At, Outcome, check_sigma, misfit, signal_to_noise};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator};
 use crate::ledger::Update;
@@ -52,7 +52,11 @@ impl RelativeActivation {
     pub(super) fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
         let layers = model.stages();
         let one_or_each = |key: &str, n: usize| {
-            if n == 1 || n == layers { Ok(()) } else { Err(misfit(key, format!("one entry, or one for each of {layers} layers"), n)) }
+            if n == 1 || n == layers {
+                Ok(())
+            } else {
+                Err(misfit(key, format!("one entry, or one for each of {layers} layers"), n))
+            }
         };
         one_or_each("sigma", self.sigma.len())?;
         one_or_each("directions", self.directions.len())?;
@@ -66,7 +70,7 @@ impl RelativeActivation {
         if rows < 2 {
             return Err(misfit("batch", "at least 2 samples", rows));
         }
-        Ok(())
+        check_sigma(&self.sigma)
     }
 
     pub(super) fn plan(&self, step: u32, model: &dyn Model) -> ActivationPlan {
@@ -81,16 +85,29 @@ impl RelativeActivation {
             let space = of(&self.spaces, stage);
             // There are no more orthogonal directions than these; all of them give the exact derivative.
             let all = match (space, self.draws) {
-                (LayerSpace::Activation, Directions::Orthogonal) => model.width(stage).next_power_of_two() as u32,
+                (LayerSpace::Activation, Directions::Orthogonal) => {
+                    model.width(stage).next_power_of_two() as u32
+                }
                 _ => u32::MAX,
             };
-            LayerPlan { stage, space, pairs: of(&self.directions, stage).min(all), sigma: of(&self.sigma, stage) }
+            LayerPlan {
+                stage,
+                space,
+                pairs: of(&self.directions, stage).min(all),
+                sigma: of(&self.sigma, stage),
+            }
         };
         let layers = stages.map(layer).filter(|l| l.pairs > 0).collect();
         ActivationPlan { step, layers, directions: self.draws, noise: self.noise }
     }
 
-    pub(super) fn run(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
+    pub(super) fn run(
+        &self,
+        evaluator: &dyn Evaluator,
+        params: &Params,
+        batch: &Batch,
+        at: At,
+    ) -> Result<Outcome> {
         let response = evaluator.derivative(params, batch, &self.plan(at.step, evaluator.model()))?;
         let halves = response.derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
         let signal_to_noise = signal_to_noise(halves);

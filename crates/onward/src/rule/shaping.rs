@@ -37,7 +37,8 @@ pub fn quantise(values: &[f64], largest: Option<u32>) -> (i8, Vec<i16>) {
         return (0, vec![0; values.len()]);
     }
     // Rounding adds at most ½ to each coefficient.
-    let room = largest.map_or(f64::INFINITY, |z| 16_777_215.0 / f64::from(z) - values.len() as f64 / 2.0).max(1.0);
+    let room =
+        largest.map_or(f64::INFINITY, |z| 16_777_215.0 / f64::from(z) - values.len() as f64 / 2.0).max(1.0);
     let unit = (top / 32_767.0).max(sum / room);
     // The smallest power of two not below the unit; exact, since exponents are read off the bits.
     let mut exponent = (((unit.to_bits() >> 52) & 0x7ff) as i32 - 1023).clamp(-126, 126);

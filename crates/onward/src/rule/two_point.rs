@@ -4,7 +4,7 @@
 //! `ĝ = (1/K) Σ (L(w + σz) − L(w − σz))/(2σ) · z`. The symmetric difference is the robust default at kinks (Shamir 2017, arXiv
 //! 1507.08752). Perturbed weights are formed layer by layer in scratch; the params are never touched.
 
-use super::{At, Outcome, quantise};
+use super::{At, Outcome, check_sigma, misfit, quantise};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator, WeightPlan};
 use crate::ledger::Update;
@@ -28,18 +28,33 @@ impl TwoPoint {
         WeightSpace::Dense { noise: self.noise }
     }
 
+    pub(super) fn check(&self) -> Result<()> {
+        if self.directions == 0 {
+            return Err(misfit("directions", "at least 1", 0));
+        }
+        check_sigma(&[self.sigma])
+    }
+
     pub(super) fn plan(&self, step: u32) -> WeightPlan {
-        let members = (0..self.directions).flat_map(|index| [1.0, -1.0].map(|sign| Member { index, sign })).collect();
+        let members =
+            (0..self.directions).flat_map(|index| [1.0, -1.0].map(|sign| Member { index, sign })).collect();
         WeightPlan { step, space: self.space(), sigma: self.sigma, members, together: 2, share: 0 }
     }
 
-    pub(super) fn run(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
+    pub(super) fn run(
+        &self,
+        evaluator: &dyn Evaluator,
+        params: &Params,
+        batch: &Batch,
+        at: At,
+    ) -> Result<Outcome> {
         let found = evaluator.losses(params, batch, &self.plan(at.step))?;
         let factor = -f64::from(at.factor()) / (2.0 * f64::from(self.sigma) * f64::from(self.directions));
         let pairs = found.losses.chunks_exact(2);
         let values: Vec<f64> = pairs.map(|l| (f64::from(l[0]) - f64::from(l[1])) * factor).collect();
         let (exponent, coefficients) = quantise(&values, self.space().largest());
-        let loss = (found.losses.iter().map(|l| f64::from(*l)).sum::<f64>() / found.losses.len() as f64) as f32;
+        let loss =
+            (found.losses.iter().map(|l| f64::from(*l)).sum::<f64>() / found.losses.len() as f64) as f32;
         let update = Update::Probes { exponent, coefficients };
         Ok(Outcome { loss, update, non_finite: found.non_finite, signal_to_noise: None })
     }

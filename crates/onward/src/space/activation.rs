@@ -5,10 +5,12 @@
 //! With the `2^⌈log₂ d⌉` orthogonal directions `aₖ = hₖ ∘ s` (rows of a Hadamard matrix, random signs per sample)
 //! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
 
+use super::Derivative;
 use crate::dataset::Targets;
 use crate::kernel::{Panels, Start, axpy, product, shifted};
-use super::Derivative;
-use crate::model::{Act, Context, Member, Model, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights};
+use crate::model::{
+    Act, Context, Member, Model, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights,
+};
 use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Answers, PerSample};
 use rayon::prelude::*;
@@ -64,7 +66,7 @@ pub struct ActivationPlan {
 }
 
 /// Numbers of all rows of one task together: what stays in a core's second-level cache.
-const TASK_NUMBERS: usize = 1 << 17;
+const TASK_NUMBERS: usize = 1 << 15;
 
 /// What all probes of one step share.
 pub(crate) struct Probing<'a> {
@@ -80,7 +82,7 @@ pub(crate) struct Probing<'a> {
 /// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
 pub fn hadamard(k: usize, out: &mut [f32]) {
     for (j, o) in out.iter_mut().enumerate() {
-        *o = if (k & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+        *o = if (k & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     }
 }
 
@@ -126,7 +128,7 @@ impl Probing<'_> {
         // Rows stand as [pair][sign][sample].
         for s in 0..count {
             let own = || (0..2 * pairs).map(|r| losses[r * count + s]);
-            let worst = if own().all(f32::is_finite) { 0.0 } else { own().filter(|l| l.is_finite()).fold(0.0, f32::max) };
+            let worst = own().filter(|l| l.is_finite()).reduce(f32::max).unwrap_or(0.0);
             for k in 0..pairs {
                 let (plus, minus) = (losses[2 * k * count + s], losses[(2 * k + 1) * count + s]);
                 out[s * pairs + k] = self.difference(plus, minus, worst) * scale;
@@ -136,7 +138,13 @@ impl Probing<'_> {
 }
 
 /// `ĝ`: for every sample the estimated derivative of its loss by the output `z` of stage `layer.stage`, `(rows, width)`.
-pub(crate) fn derivative_by_output(p: &Probing<'_>, plan: &ActivationPlan, layer: &LayerPlan, z: &Act, widest: usize) -> Vec<f32> {
+pub(crate) fn derivative_by_output(
+    p: &Probing<'_>,
+    plan: &ActivationPlan,
+    layer: &LayerPlan,
+    z: &Act,
+    widest: usize,
+) -> Vec<f32> {
     let (d, pairs) = (z.width(), layer.pairs as usize);
     let cut = Cut::new(widest.max(d), pairs);
     let key = p.key.tensor(Role::Activation, &format!("stage {}", layer.stage));
@@ -149,7 +157,8 @@ pub(crate) fn derivative_by_output(p: &Probing<'_>, plan: &ActivationPlan, layer
         let scale = 1.0 / (layer.sigma * layer.pairs as f32);
         for from in (0..pairs).step_by(cut.pairs) {
             let now = cut.pairs.min(pairs - from);
-            let directions: Vec<Vec<f32>> = (from..from + now).map(|k| direction(plan, &key, k, first, d, &signs)).collect();
+            let directions: Vec<Vec<f32>> =
+                (from..from + now).map(|k| direction(plan, &key, k, first, d, &signs)).collect();
             let losses = p.run_from(layer, &clean, &directions, first);
             let mut responses = vec![0.0; count * now];
             p.responses(&losses, count, now, scale, &mut responses);
@@ -165,7 +174,14 @@ pub(crate) fn derivative_by_output(p: &Probing<'_>, plan: &ActivationPlan, layer
 }
 
 /// Direction `k` of samples `first..`, `(samples, d)`.
-fn direction(plan: &ActivationPlan, key: &crate::noise::TensorKey, k: usize, first: usize, d: usize, signs: &[f32]) -> Vec<f32> {
+fn direction(
+    plan: &ActivationPlan,
+    key: &crate::noise::TensorKey,
+    k: usize,
+    first: usize,
+    d: usize,
+    signs: &[f32],
+) -> Vec<f32> {
     match plan.directions {
         Directions::Orthogonal => {
             let (mut row, mut a) = (vec![0.0; d], signs.to_vec());
@@ -175,7 +191,12 @@ fn direction(plan: &ActivationPlan, key: &crate::noise::TensorKey, k: usize, fir
         }
         Directions::Independent => {
             let mut a = vec![0.0; signs.len()];
-            key.at(plan.step, 1 + k as u32).add_to(plan.noise, (first * d) as u64, plan.noise.scale(), &mut a);
+            key.at(plan.step, 1 + k as u32).add_to(
+                plan.noise,
+                (first * d) as u64,
+                plan.noise.scale(),
+                &mut a,
+            );
             a
         }
     }
@@ -199,7 +220,13 @@ impl Probing<'_> {
 
     /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`, whose
     /// clean input is `x`: `(rows, pairs)`, scaled so that `Σ response · noise` is the derivative of the mean loss.
-    fn responses_to_own_weights(&self, plan: &ActivationPlan, layer: &LayerPlan, x: &Act, widest: usize) -> Vec<f32> {
+    fn responses_to_own_weights(
+        &self,
+        plan: &ActivationPlan,
+        layer: &LayerPlan,
+        x: &Act,
+        widest: usize,
+    ) -> Vec<f32> {
         let pairs = layer.pairs as usize;
         let cut = Cut::new(widest, pairs);
         let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
@@ -212,9 +239,16 @@ impl Probing<'_> {
                 let mut all = vec![0.0; (last - first) * pairs];
                 for from in (0..pairs).step_by(cut.pairs) {
                     let now = cut.pairs.min(pairs - from);
-                    let losses = self.run_with_own_weights(plan, layer, space, &clean, first, from..from + now);
+                    let losses =
+                        self.run_with_own_weights(plan, layer, space, &clean, first, from..from + now);
                     let mut part = vec![0.0; (last - first) * now];
-                    self.responses(&losses, last - first, now, 1.0 / (layer.sigma * pairs as f32 * x.rows as f32), &mut part);
+                    self.responses(
+                        &losses,
+                        last - first,
+                        now,
+                        1.0 / (layer.sigma * pairs as f32 * x.rows as f32),
+                        &mut part,
+                    );
                     for (s, row) in part.chunks_exact(now).enumerate() {
                         all[s * pairs + from..][..now].copy_from_slice(row);
                     }
@@ -239,7 +273,9 @@ impl Probing<'_> {
         let mut members = Vec::with_capacity(x.rows);
         for k in draws {
             for sign in [1.0, -1.0] {
-                members.extend((0..clean.rows).map(|s| Member { index: ((first + s) * pairs + k) as u32, sign }));
+                members.extend(
+                    (0..clean.rows).map(|s| Member { index: ((first + s) * pairs + k) as u32, sign }),
+                );
             }
         }
         let probe = Probe { members: &members, space, sigma: layer.sigma, step: plan.step };
@@ -295,7 +331,8 @@ pub(crate) fn add_probes(
     match (space, crate::params::matrix_shape(shape)) {
         (WeightSpace::LowRank { rank, .. }, Some((m, n))) => {
             for (block, part) in coefficients.chunks(MEMBERS).enumerate() {
-                let (left, right) = factors(keys, (m, n), rank, noise, step, first as usize + block * MEMBERS, part);
+                let (left, right) =
+                    factors(keys, (m, n), rank, noise, step, first as usize + block * MEMBERS, part);
                 let rows = part.len() * rank as usize;
                 let right = Panels::rows(&right, rows, n);
                 out.par_chunks_mut(ROWS * n).enumerate().for_each(|(chunk, out)| {
@@ -329,7 +366,8 @@ fn factors(
     coefficients: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let r = rank as usize;
-    let (mut left, mut right) = (vec![0.0; coefficients.len() * r * m], vec![0.0; coefficients.len() * r * n]);
+    let (mut left, mut right) =
+        (vec![0.0; coefficients.len() * r * m], vec![0.0; coefficients.len() * r * n]);
     let rows = left.par_chunks_mut(r * m).zip(right.par_chunks_mut(r * n)).zip(coefficients).enumerate();
     rows.with_min_len(32).for_each(|(i, ((left, right), c))| {
         let member = (first + i) as u32;
@@ -352,6 +390,7 @@ pub fn derivative_at_output(
     layer: &LayerPlan,
     z: &Act,
 ) -> Vec<f32> {
-    let probing = Probing { model, weights, objective, targets, statistics: &[], key, non_finite: &AtomicU64::new(0) };
+    let probing =
+        Probing { model, weights, objective, targets, statistics: &[], key, non_finite: &AtomicU64::new(0) };
     derivative_by_output(&probing, plan, layer, z, z.width())
 }

@@ -31,9 +31,13 @@ pub fn credit(params: &Params, trace: &Trace, output: &Act, g: &[f32], into: &mu
         let (points, outputs) = (output.rows * link.input.points(), params.tensors()[link.weight].shape[0]);
         debug_assert_eq!(own.len(), points * outputs);
         let half = output.rows / 2 * link.input.points();
-        into[link.weight] = Some([weight(link, &own, outputs, 0, half), weight(link, &own, outputs, half, points)]);
+        into[link.weight] =
+            Some([weight(link, &own, outputs, 0, half), weight(link, &own, outputs, half, points)]);
         if let Some(bias) = link.bias {
-            into[bias] = Some([column_sums(&own[..half * outputs], outputs), column_sums(&own[half * outputs..], outputs)]);
+            into[bias] = Some([
+                column_sums(&own[..half * outputs], outputs),
+                column_sums(&own[half * outputs..], outputs),
+            ]);
         }
     }
 }
@@ -50,7 +54,8 @@ fn through_norm(g: &mut [f32], normalised: &Act, factors: &[f32]) {
             along[k] += f64::from(g[k]) * f64::from(x[k]);
         }
     }
-    let means: Vec<(f32, f32)> = sum.iter().zip(&along).map(|(s, a)| ((s / n) as f32, (a / n) as f32)).collect();
+    let means: Vec<(f32, f32)> =
+        sum.iter().zip(&along).map(|(s, a)| ((s / n) as f32, (a / n) as f32)).collect();
     g.par_chunks_mut(c * 4096).zip(normalised.data.par_chunks(c * 4096)).for_each(|(g, x)| {
         for (g, x) in g.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
             for k in 0..c {
@@ -88,7 +93,8 @@ fn weight(link: &Link, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec
             out.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(chunk, out)| {
                 let rows = out.len() / k;
                 let mut columns = Vec::with_capacity((to - from) * rows);
-                g.chunks_exact(outputs).for_each(|g| columns.extend_from_slice(&g[chunk * OUTPUTS..][..rows]));
+                g.chunks_exact(outputs)
+                    .for_each(|g| columns.extend_from_slice(&g[chunk * OUTPUTS..][..rows]));
                 transposed_product(out, &columns, rows, &panels);
             });
             out

@@ -1,0 +1,256 @@
+//! What a user does when nothing is wrong.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::{METHODS, Place, digits};
+use onward::params::Params;
+use serde_json::Value;
+use std::process::Stdio;
+
+#[test]
+fn every_method_gives_the_same_bits_for_any_number_of_threads() {
+    let mlp = METHODS.map(|method| (method, false));
+    for (method, conv) in mlp.into_iter().chain([("relative-activation", true), ("population", true)]) {
+        let place = Place::new();
+        place.spec("p", method, 25);
+        if conv {
+            place.make_conv("p", "channels = [3, 4]\npool_after = [0]");
+        }
+        let digest = |threads| {
+            let args = format!("train p.toml --json --threads {threads} --runs r{threads}");
+            place.onward(&args).last_json()["digest"].clone()
+        };
+        assert_eq!(digest(1), digest(2), "{method}");
+        assert!(place.read("r1/p/ledger.bin") == place.read("r2/p/ledger.bin"), "{method}");
+        assert_eq!(place.metrics("r1/p"), place.metrics("r2/p"), "{method}");
+        for run in ["r1/p", "r2/p"] {
+            place.onward(&format!("verify {run}")).good();
+            place.onward(&format!("verify {run} --from-start --threads 1")).good();
+        }
+    }
+}
+
+#[test]
+fn training_twice_makes_a_second_run_and_resume_none() {
+    let place = Place::new();
+    place.spec("p", "population", 10);
+    place.onward("train p.toml --resume").good();
+    place.onward("train p.toml").good();
+    place.onward("train p.toml --resume").good();
+    assert_eq!(place.names("runs"), ["p", "p-2"]);
+    assert!(place.read("runs/p/ledger.bin") == place.read("runs/p-2/ledger.bin"));
+    place.onward("train p.toml --seed 2 --runs other").good();
+    assert!(place.read("runs/p/ledger.bin") != place.read("other/p/ledger.bin"));
+}
+
+#[test]
+fn each_voice_keeps_to_its_form() {
+    let place = Place::new();
+    place.spec("p", "relative-activation", 30);
+    let done = place.onward("train p.toml --json");
+    for line in done.out.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+    let last = done.last_json();
+    assert_eq!(
+        (&last["event"], &last["steps"], &last["run"]),
+        (&"finished".into(), &30.into(), &"runs/p".into())
+    );
+    for counted in
+        ["passes", "samples", "flops", "seconds", "peak_memory_bytes", "test_accuracy", "test_loss"]
+    {
+        assert!(last[counted].as_f64().is_some_and(|n| n > 0.0), "{counted}: {last}");
+    }
+    let quiet = ["train p.toml", "resume runs/p", "verify runs/p", "replay runs/p"];
+    for command in quiet {
+        assert_eq!(place.onward(&format!("{command} --quiet")).good(), "", "{command}");
+    }
+    let words = place.onward("train p.toml").good();
+    assert!(words.contains("test accuracy") && words.contains("digest"), "{words}");
+    assert!(!words.contains('\u{1b}') && !words.contains('\r'), "{words}");
+}
+
+#[test]
+fn a_baseline_is_printed_beside_the_result() {
+    let place = Place::new();
+    let spec = place.spec("p", "relative-activation", 30);
+    let text = std::fs::read_to_string(&spec).unwrap() + "\n[baseline]\nname = \"a guess\"\naccuracy = 0.1\n";
+    std::fs::write(&spec, text).unwrap();
+    let words = place.onward("train p.toml").good();
+    let headline = words.lines().find(|l| l.starts_with("test accuracy")).unwrap();
+    assert!(headline.ends_with("(a guess: 10.00 %)"), "{headline}");
+    let report = String::from_utf8(place.read("runs/p/report.html")).unwrap();
+    assert!(report.contains(headline), "the report opens with the result");
+    assert!(!report.contains("src=\"http") && !report.contains("<link"), "self-contained");
+    let plots = place.names("runs/p/plots");
+    assert!(
+        plots.iter().any(|p| p.ends_with(".svg")) && plots.iter().any(|p| p.ends_with(".png")),
+        "{plots:?}"
+    );
+    let png = place.read(&format!("runs/p/plots/{}", plots.iter().find(|p| p.ends_with(".png")).unwrap()));
+    assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
+}
+
+#[test]
+fn replay_goes_to_any_step() {
+    for method in METHODS {
+        let place = Place::new();
+        place.spec("p", method, 12);
+        let digest = place.train("p");
+        let replay = |to: u32| {
+            place.onward(&format!("replay runs/p --to {to} --out at{to}.safetensors --json")).last_json()
+        };
+        assert_eq!(replay(12)["digest"].as_str(), Some(&*digest));
+        let (half, start) = (replay(6), replay(0));
+        assert!(half["digest"] != start["digest"] && half["digest"].as_str() != Some(&digest));
+        let tensors = |name: &str| Params::tensors_from_safetensors(&place.read(name)).unwrap();
+        assert_eq!(tensors("at0.safetensors"), tensors("runs/p/base.safetensors"));
+        assert_eq!(tensors("at12.safetensors"), tensors("runs/p/model.safetensors"));
+        assert!(place.onward("replay runs/p").good().starts_with(&digest));
+        assert!(place.onward("verify runs/p").good().contains(&digest));
+    }
+}
+
+#[test]
+fn weight_space_runs_need_no_data_to_replay() {
+    for method in ["population", "two-point"] {
+        let place = Place::new();
+        let data = place.digits();
+        place.spec("p", method, 12);
+        let done = place.onward("train p.toml --json --set data.path=digits.csv").last_json();
+        std::fs::remove_file(&data).unwrap();
+        for command in ["verify", "replay"] {
+            assert_eq!(
+                place.onward(&format!("{command} runs/p --json")).last_json()["digest"],
+                done["digest"]
+            );
+        }
+    }
+}
+
+#[test]
+fn show_tells_metrics_and_ledger() {
+    let place = Place::new();
+    place.spec("p", "population", 12);
+    place.train("p");
+    assert_eq!(place.onward("show runs/p").good().lines().count(), 13);
+    assert_eq!(place.onward("show runs/p --ledger").good().lines().count(), 15);
+    let json = |args: &str| -> Vec<Value> {
+        place.onward(args).good().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    };
+    let metrics = json("show runs/p --json");
+    assert_eq!((metrics.len(), &metrics[11]["step"]), (12, &12.into()));
+    let ledger = json("show runs/p --ledger --json");
+    assert_eq!((ledger.len(), &ledger[0]["method"]), (13, &"population".into()));
+    assert_eq!((&ledger[12]["step"], ledger[12]["coefficients"].as_array().unwrap().len()), (&11.into(), 8));
+}
+
+#[test]
+fn predict_and_eval_answer_for_any_rows() {
+    let place = Place::new();
+    place.spec("p", "relative-activation", 60);
+    place.train("p");
+    let answers = place.onward(&format!("predict runs/p {}", digits().display())).good();
+    let text = std::fs::read_to_string(digits()).unwrap();
+    let labels = text.lines().map(|l| l.rsplit_once(',').unwrap().1);
+    let right = answers.lines().zip(labels).filter(|(a, b)| a == b).count();
+    let eval = place.onward(&format!("eval runs/p {} --json", digits().display())).last_json();
+    assert_eq!(eval["rows"], 1797);
+    let accuracy = eval["accuracy"].as_f64().unwrap();
+    assert!((accuracy - right as f64 / 1797.0).abs() < 1e-6, "{accuracy} and {right} right answers");
+    assert!(accuracy > 0.7, "{accuracy}");
+}
+
+#[test]
+fn answers_do_not_depend_on_the_rows_beside_them() {
+    let place = Place::new();
+    place.spec("p", "relative-activation", 40);
+    place.make_conv("p", "channels = [4, 6]\npool_after = [0]\nbatch_norm = true");
+    place.train("p");
+    let rows = std::fs::read_to_string(digits()).unwrap();
+    let rows: Vec<&str> = rows.lines().take(30).collect();
+    place.write("many.csv", rows.join("\n"));
+    let many = place.onward("predict runs/p many.csv --json").good();
+    for (row, together) in many.lines().enumerate().take(3) {
+        place.write("one.csv", rows[row]);
+        let alone = place.onward("predict runs/p one.csv --json").last_json();
+        assert_eq!(
+            alone["outputs"],
+            serde_json::from_str::<Value>(together).unwrap()["outputs"],
+            "row {row}"
+        );
+    }
+    // Without the running statistics there would be no such answer, so the file is refused.
+    let model = place.path("runs/p/model.safetensors");
+    let tensors = Params::tensors_from_safetensors(&place.read("runs/p/model.safetensors")).unwrap();
+    let fewer = tensors.into_iter().filter(|t| !t.name.ends_with("running_var")).collect();
+    std::fs::write(&model, Params::from_tensors(fewer).to_safetensors(&[], &[]).unwrap()).unwrap();
+    place.onward("predict runs/p many.csv").refuses(&[
+        "model.safetensors",
+        "running_var: expected 4 statistics",
+        "no such tensor",
+    ]);
+}
+
+#[test]
+fn the_starter_spec_trains() {
+    let place = Place::new();
+    place.onward("init my.toml").good();
+    assert_eq!(place.onward("init").good().as_bytes(), place.read("my.toml"));
+    place.onward("train my.toml").refuses(&["digits.csv: cannot read"]);
+    let set = format!("train my.toml --json --set train.steps=30 --set data.path={}", digits().display());
+    assert_eq!(place.onward(&set).last_json()["steps"], 30);
+    place.digits();
+    let done = place.onward("train my.toml --json").last_json();
+    assert!(done["test_accuracy"].as_f64().unwrap() > 0.9, "{done}");
+}
+
+#[test]
+fn every_key_is_explained() {
+    let place = Place::new();
+    let list = place.onward("explain").good();
+    let (mut section, mut keys) = (String::new(), 0);
+    for line in list.lines() {
+        if let Some(rest) = line.strip_prefix('[') {
+            section = rest.split_once(']').unwrap().0.to_owned() + ".";
+        }
+        let Some(name) = line.strip_prefix("    ").filter(|l| !l.starts_with(' ')) else { continue };
+        let key = format!("{section}{}", name.split_whitespace().next().unwrap());
+        let text = place.onward(&format!("explain {key}")).good();
+        assert!(text.starts_with(&key) && text.contains("Value: "), "{key}: {text}");
+        keys += 1;
+    }
+    assert!(keys > 40, "{keys}");
+}
+
+#[test]
+fn help_and_completions_are_there() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(place.onward(&format!("completions {shell}")).good().contains("onward"));
+    }
+    assert!(place.onward("--help").good().contains("Examples:"));
+    for command in
+        ["train", "resume", "replay", "verify", "show", "predict", "eval", "init", "explain", "completions"]
+    {
+        assert!(place.onward(&format!("{command} --help")).good().contains("Example"), "{command}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let place = Place::new();
+    place.spec("p", "population", 300);
+    let rows = digits();
+    let predict = format!("predict runs/p {}", rows.display());
+    for command in ["train p.toml --json", &predict, "show runs/p", "explain", "completions bash"] {
+        let mut child = place.command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let done = child.wait_with_output().unwrap();
+        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+        assert!(done.stderr.is_empty(), "{command}");
+    }
+    assert!(place.path("runs/p/model.safetensors").exists());
+}

@@ -1,0 +1,167 @@
+//! What the tests share: small problems, plain re-statements of what the library does fast.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod reference;
+
+use onward::dataset::{Dataset, Targets};
+use onward::evaluate::{Batch, Local};
+use onward::ledger::{Optimizer, Scaling};
+use onward::model::{Model, TensorKeys, WeightSpace};
+use onward::noise::{Family, Role, RunKey};
+use onward::objective::{Loss, Objective, PerSample};
+use onward::params::{Params, Tensor};
+use onward::rule::{Anneal, Method, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
+use onward::space::{Directions, LayerSpace};
+use onward::train::{Plan, Trainer};
+use std::sync::Arc;
+
+/// Classes as clouds of points: what a small net learns in a few steps.
+pub fn blobs(rows: usize, shape: [usize; 3], classes: usize, seed: u64) -> Dataset {
+    let key = RunKey::from_seed(seed).tensor(Role::Init, "blobs");
+    let width = shape.iter().product::<usize>();
+    let mut features = vec![0.0; rows * width];
+    key.at(0, 0).fill(Family::Normal, 0, &mut features);
+    let mut centres = vec![0.0; classes * width];
+    key.at(1, 0).fill(Family::Normal, 0, &mut centres);
+    let labels: Vec<u32> = (0..rows).map(|r| (r % classes) as u32).collect();
+    for (row, label) in features.chunks_exact_mut(width).zip(&labels) {
+        let centre = &centres[*label as usize * width..][..width];
+        row.iter_mut().zip(centre).for_each(|(v, c)| *v = *v * 0.5 + c);
+    }
+    Dataset::new(features, shape, Targets::Classes { labels, classes }).unwrap()
+}
+
+/// All rows as one batch.
+pub fn whole(data: &Dataset) -> Batch {
+    Batch::select(data, &(0..data.rows() as u32).collect::<Vec<_>>())
+}
+
+pub fn per_sample(loss: impl PerSample + 'static) -> Objective {
+    Objective::PerSample(Arc::new(loss))
+}
+
+pub fn local(model: impl Model + 'static, loss: Loss, seed: u64, threads: usize) -> Local {
+    Local::new(Arc::new(model), per_sample(loss), RunKey::from_seed(seed), threads).unwrap()
+}
+
+/// Initial params with every vector moved off its constant, so that no derivative is zero by accident.
+pub fn params_of(model: &dyn Model, seed: u64) -> Params {
+    let params = Params::init(&model.tensors(), &RunKey::from_seed(seed));
+    let moved = params.tensors().iter().map(|t| {
+        let vector = t.shape.len() == 1;
+        let data = t
+            .data
+            .iter()
+            .enumerate()
+            .map(|(i, v)| if vector { v + 0.15 * (1.7 * i as f32 + 0.5).sin() } else { *v });
+        Tensor { data: data.collect(), ..t.clone() }
+    });
+    Params::from_tensors(moved.collect())
+}
+
+pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// `‖a − b‖ / ‖b‖`.
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |v: f64| v * v;
+    (a.iter().zip(b).map(|(a, b)| square(a - b)).sum::<f64>() / b.iter().map(|b| square(*b)).sum::<f64>())
+        .sqrt()
+}
+
+pub fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|v| f64::from(*v)).collect()
+}
+
+/// The integer noise of one member on one tensor, written out.
+pub fn materialise(
+    space: WeightSpace,
+    keys: &TensorKeys,
+    shape: &[usize],
+    step: u32,
+    member: u32,
+) -> Vec<f32> {
+    let mut dense = vec![0.0; shape.iter().product()];
+    match space {
+        WeightSpace::LowRank { rank, noise } if shape.len() >= 2 => {
+            let (m, n) = (shape[0], shape[1..].iter().product::<usize>());
+            let (mut a, mut b) = (vec![0.0; m * rank as usize], vec![0.0; n * rank as usize]);
+            keys.left.at(step, member).fill(noise, 0, &mut a);
+            keys.right.at(step, member).fill(noise, 0, &mut b);
+            for r in 0..rank as usize {
+                for i in 0..m {
+                    for j in 0..n {
+                        dense[i * n + j] += a[r * m + i] * b[r * n + j];
+                    }
+                }
+            }
+        }
+        _ => keys.dense.at(step, member).fill(space.noise(), 0, &mut dense),
+    }
+    dense
+}
+
+/// `Σ c · z` of one tensor in 64-bit integers, member by member.
+pub fn naive_sum(
+    space: WeightSpace,
+    keys: &TensorKeys,
+    shape: &[usize],
+    step: u32,
+    coefficients: &[i16],
+) -> Vec<i64> {
+    let mut sum = vec![0i64; shape.iter().product()];
+    for (member, c) in coefficients.iter().enumerate() {
+        let z = materialise(space, keys, shape, step, member as u32);
+        sum.iter_mut().zip(&z).for_each(|(s, z)| *s += i64::from(*c) * *z as i64);
+    }
+    sum
+}
+
+pub fn population(members: u32) -> Population {
+    Population {
+        sigma: 0.05,
+        members,
+        rank: 1,
+        noise: Family::Sign,
+        pairing: Pairing::Antithetic,
+        shaping: Shaping::CentredRank,
+        share: 0,
+    }
+}
+
+pub fn two_point(directions: u32) -> TwoPoint {
+    TwoPoint { sigma: 0.01, directions, noise: Family::Sign }
+}
+
+pub fn relative(layers: usize, directions: u32) -> RelativeActivation {
+    RelativeActivation {
+        sigma: vec![0.1],
+        directions: vec![directions],
+        spaces: vec![LayerSpace::Activation],
+        draws: Directions::Orthogonal,
+        order: onward::rule::Order::Together,
+        noise: Family::Sign,
+        layers,
+    }
+}
+
+/// A plan with a constant rate and no momentum.
+pub fn plan(method: Method, rate: f32, steps: u64, batch: usize) -> Plan {
+    Plan {
+        seed: 11,
+        method,
+        schedule: Schedule { rate, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps },
+        optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
+        batch,
+        digest_every: 2,
+    }
+}
+
+/// A trainer of `model` on cross-entropy.
+pub fn trainer(plan: Plan, model: impl Model + 'static, data: &Dataset, threads: usize) -> Trainer {
+    let evaluator = local(model, Loss::CrossEntropy, plan.seed, threads);
+    Trainer::new(plan, evaluator, data.clone()).unwrap()
+}

@@ -1,0 +1,278 @@
+//! What every method has to do: make progress, answer only to differences of losses, keep its books.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{blobs, cosine, local, params_of, plan, population, relative, trainer, two_point, whole, wide};
+use onward::ErrorKind;
+use onward::dataset::Dataset;
+use onward::evaluate::Local;
+use onward::ledger::{Optimizer, Scaling, Update};
+use onward::model::{Act, Activation, Conv, GlobalPool, Mlp, Model};
+use onward::noise::{Family, RunKey};
+use onward::objective::{Answers, Loss, PerSample};
+use onward::rule::{At, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
+use onward::space::{Directions, LayerSpace};
+use onward::train::{Plan, Trainer};
+use std::sync::Arc;
+
+fn net() -> Mlp {
+    Mlp::new(&[8, 16, 4], Activation::Relu).unwrap()
+}
+
+fn with(method: Method, rate: f32, steps: u64) -> Plan {
+    let mut plan = plan(method, rate, steps, 64);
+    plan.optimizer = Optimizer { momentum: 0.8, scaling: Scaling::None };
+    plan
+}
+
+/// Every method in each of its forms, with a rate and steps that are enough for it.
+fn registry() -> Vec<Plan> {
+    let population = |p: Population, rate| with(Method::Population(Population { sigma: 0.1, ..p }), rate, 60);
+    let p = common::population(64);
+    let relative = |r: RelativeActivation, steps| with(Method::RelativeActivation(r), 0.1, steps);
+    let mut adam = relative(common::relative(2, 4), 40);
+    adam.optimizer.scaling = Scaling::Adam;
+    adam.schedule.rate = 0.01;
+    vec![
+        population(p, 0.3),
+        population(Population { shaping: Shaping::ZScore, rank: 4, noise: Family::Binomial, ..p }, 0.05),
+        population(Population { pairing: Pairing::OneSided, ..p }, 0.3),
+        population(Population { shaping: Shaping::ZScore, share: 16, ..p }, 0.02),
+        with(Method::TwoPoint(two_point(16)), 0.03, 60),
+        with(Method::TwoPoint(TwoPoint { noise: Family::Normal, ..two_point(16) }), 0.03, 60),
+        with(Method::TwoPoint(TwoPoint { noise: Family::Binomial, ..two_point(1) }), 0.003, 400),
+        relative(common::relative(2, 4), 40),
+        relative(
+            RelativeActivation {
+                draws: Directions::Independent,
+                noise: Family::Binomial,
+                ..common::relative(2, 4)
+            },
+            40,
+        ),
+        relative(RelativeActivation { order: Order::InTurn, ..common::relative(2, 4) }, 60),
+        relative(RelativeActivation { spaces: vec![LayerSpace::LowRank], ..common::relative(2, 4) }, 60),
+        adam,
+    ]
+}
+
+/// The loss before and after.
+fn progress(mut trainer: Trainer, data: &Dataset) -> (f32, f32) {
+    let before = trainer.score(data).loss;
+    while !trainer.finished() {
+        let step = trainer.step().unwrap();
+        assert!(step.record.loss.is_finite() && step.record.non_finite == 0);
+    }
+    (before, trainer.score(data).loss)
+}
+
+#[test]
+fn every_method_makes_progress() {
+    let data = blobs(192, [1, 1, 8], 4, 1);
+    for plan in registry() {
+        let what = format!("{:?}", plan.method);
+        let (before, after) = progress(trainer(plan, net(), &data, 2), &data);
+        println!("{before} -> {after}: {what}");
+        assert!(after < 0.7 * before, "{before} -> {after}: {what}");
+    }
+}
+
+#[test]
+fn every_method_trains_a_convolutional_net() {
+    let conv = Conv {
+        input: [6, 6, 1],
+        channels: vec![4, 4],
+        average_pool_after: vec![0],
+        max_pool_after: vec![],
+        batch_norm: true,
+        bias: false,
+        residual: vec![],
+        activation: Activation::Relu,
+        global_pool: GlobalPool::None,
+        outputs: 3,
+    };
+    let data = blobs(96, conv.input, 3, 2);
+    let methods = [
+        (Method::Population(Population { sigma: 0.1, ..population(64) }), 0.3),
+        (Method::TwoPoint(two_point(16)), 0.03),
+        (Method::RelativeActivation(relative(3, 4)), 0.1),
+    ];
+    for (method, rate) in methods {
+        let what = format!("{method:?}");
+        let (before, after) =
+            progress(trainer(with(method, rate, 40), conv.clone().checked().unwrap(), &data, 2), &data);
+        assert!(after < 0.7 * before, "{before} -> {after}: {what}");
+    }
+}
+
+/// Nothing to follow but the count of errors.
+#[test]
+fn weight_space_methods_lower_the_error_count_itself() {
+    let data = blobs(192, [1, 1, 8], 4, 3);
+    for method in [
+        Method::Population(Population { sigma: 0.3, ..population(64) }),
+        Method::TwoPoint(TwoPoint { sigma: 0.3, ..two_point(32) }),
+    ] {
+        let mut plan = with(method, 0.3, 60);
+        plan.batch = 192;
+        let evaluator = local(net(), Loss::ZeroOne, plan.seed, 2);
+        let what = format!("{:?}", plan.method);
+        let (before, after) = progress(Trainer::new(plan, evaluator, data.clone()).unwrap(), &data);
+        assert!(after < 0.7 * before, "{before} -> {after}: {what}");
+    }
+}
+
+/// Cross-entropy and a constant.
+struct Raised(f32);
+
+impl PerSample for Raised {
+    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) {
+        Loss::CrossEntropy.losses(outputs, answers, losses);
+        losses.iter_mut().for_each(|l| *l += self.0);
+    }
+}
+
+/// The update as one vector: coefficients, or directions.
+fn flat(update: Update) -> Vec<f64> {
+    match update {
+        Update::Probes { exponent, coefficients } => {
+            coefficients.iter().map(|c| f64::from(*c) * 2f64.powi(i32::from(exponent))).collect()
+        }
+        Update::Direction(all) => all.iter().flatten().flat_map(|d| wide(d)).collect(),
+    }
+}
+
+#[test]
+fn a_constant_added_to_all_losses_changes_nothing() {
+    let data = blobs(32, [1, 1, 8], 4, 4);
+    let params = params_of(&net(), 4);
+    for plan in registry() {
+        let update = |constant| {
+            let evaluator =
+                Local::new(Arc::new(net()), common::per_sample(Raised(constant)), RunKey::from_seed(4), 1)
+                    .unwrap();
+            let at = At { step: 3, rate: 0.1, scaling: Scaling::None };
+            flat(plan.method.step(&evaluator, &params, &whole(&data), at).unwrap().update)
+        };
+        let plain = update(0.0);
+        for constant in [8.0, -8.0] {
+            let raised = update(constant);
+            let size =
+                (raised.iter().map(|v| v * v).sum::<f64>() / plain.iter().map(|v| v * v).sum::<f64>()).sqrt();
+            assert!(
+                cosine(&plain, &raised) > 0.999 && (size - 1.0).abs() < 0.01,
+                "{:?}: {}, {size}",
+                plan.method,
+                cosine(&plain, &raised)
+            );
+        }
+    }
+}
+
+/// Equal losses say nothing, so nothing moves.
+#[test]
+fn equal_losses_move_nothing() {
+    struct Flat;
+    impl PerSample for Flat {
+        fn losses(&self, _: &Act, _: Answers<'_>, losses: &mut [f32]) {
+            losses.fill(2.5);
+        }
+    }
+    let data = blobs(32, [1, 1, 8], 4, 5);
+    let evaluator = Local::new(Arc::new(net()), common::per_sample(Flat), RunKey::from_seed(5), 1).unwrap();
+    for plan in registry() {
+        let at = At { step: 0, rate: 0.1, scaling: Scaling::None };
+        let outcome = plan.method.step(&evaluator, &params_of(&net(), 5), &whole(&data), at).unwrap();
+        assert_eq!((outcome.loss, outcome.non_finite), (2.5, 0));
+        assert!(flat(outcome.update).iter().all(|v| *v == 0.0), "{:?}", plan.method);
+    }
+}
+
+/// The books agree with what the model saw.
+#[test]
+fn what_was_spent_is_counted_exactly() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    struct Counted(Mlp, Arc<[AtomicU64; 2]>);
+    impl Model for Counted {
+        fn tensors(&self) -> Vec<onward::params::TensorSpec> {
+            self.0.tensors()
+        }
+        fn stages(&self) -> usize {
+            self.0.stages()
+        }
+        fn stage(&self, stage: usize, cx: &mut onward::model::Context<'_>, x: Act) -> Act {
+            let y = self.0.stage(stage, cx, x);
+            self.1[stage].fetch_add(y.rows as u64, Ordering::Relaxed);
+            y
+        }
+        fn width(&self, stage: usize) -> usize {
+            self.0.width(stage)
+        }
+        fn flops(&self, stage: usize) -> u64 {
+            self.0.flops(stage)
+        }
+    }
+    let data = blobs(100, [1, 1, 8], 4, 6);
+    for mut plan in registry() {
+        let what = format!("{:?}", plan.method);
+        plan.schedule.steps = 3;
+        let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let evaluator = Local::new(
+            Arc::new(Counted(net(), seen.clone())),
+            common::per_sample(Loss::CrossEntropy),
+            RunKey::from_seed(11),
+            2,
+        );
+        let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
+        while !trainer.finished() {
+            trainer.step().unwrap();
+        }
+        let rows = [0, 1].map(|s| seen[s].load(Ordering::Relaxed));
+        let flops: u64 = (0..2).map(|s| rows[s] * net().flops(s)).sum();
+        assert_eq!(trainer.spent().flops, flops, "{what}");
+    }
+}
+
+#[test]
+fn plans_that_cannot_work_are_refused() {
+    let data = blobs(20, [1, 1, 8], 4, 7);
+    let p = population(8);
+    let r = relative(2, 4);
+    let good = || with(Method::Population(p), 0.1, 5);
+    let bad = [
+        ("steps", Plan { schedule: onward::rule::Schedule { steps: 0, ..good().schedule }, ..good() }),
+        ("batch", Plan { batch: 0, ..good() }),
+        ("members", with(Method::Population(Population { members: 0, ..p }), 0.1, 5)),
+        ("members", with(Method::Population(Population { members: 7, ..p }), 0.1, 5)),
+        ("share", with(Method::Population(Population { share: 21, shaping: Shaping::ZScore, ..p }), 0.1, 5)),
+        ("shaping", with(Method::Population(Population { share: 4, ..p }), 0.1, 5)),
+        (
+            "sigma",
+            with(Method::RelativeActivation(RelativeActivation { sigma: vec![0.1; 3], ..r.clone() }), 0.1, 5),
+        ),
+        (
+            "directions",
+            with(Method::RelativeActivation(RelativeActivation { directions: vec![0], ..r.clone() }), 0.1, 5),
+        ),
+        ("layers", with(Method::RelativeActivation(RelativeActivation { layers: 3, ..r }), 0.1, 5)),
+        ("directions", with(Method::TwoPoint(two_point(0)), 0.1, 5)),
+        ("rank", with(Method::Population(Population { rank: 0, ..p }), 0.1, 5)),
+        ("sigma", with(Method::Population(Population { sigma: 0.0, ..p }), 0.1, 5)),
+        ("sigma", with(Method::TwoPoint(TwoPoint { sigma: f32::NAN, ..two_point(1) }), 0.1, 5)),
+        (
+            "sigma",
+            with(
+                Method::RelativeActivation(RelativeActivation { sigma: vec![0.1, -0.1], ..relative(2, 4) }),
+                0.1,
+                5,
+            ),
+        ),
+    ];
+    for (key, plan) in bad {
+        let evaluator = local(net(), Loss::CrossEntropy, plan.seed, 1);
+        let error = Trainer::new(plan, evaluator, data.clone()).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Spec, "{key}");
+        assert!(error.to_string().contains(key), "{key}: {error}");
+    }
+}
