@@ -11,6 +11,8 @@ use rayon::prelude::*;
 
 /// Added to variances before the square root.
 const NORM_EPSILON: f32 = 1e-5;
+/// Positions that a normalisation works on at once.
+const PIXELS: usize = 512;
 /// Rows of a product that one task works on; the same for any number of threads.
 const ROWS: usize = 256;
 
@@ -352,39 +354,42 @@ impl<'a> Context<'a> {
         let block = x.rows.min(self.rows_per_member).max(1) * x.width();
         let links = std::mem::take(&mut x.links);
         for (member, block) in x.data.chunks_mut(block).enumerate() {
-            let statistics = match self.norms {
+            let fixed = match self.norms {
                 Norms::Fixed(all) => all.iter().find(|s| s.layer == layer).cloned(),
                 Norms::Batch => None,
             };
-            let statistics = statistics.unwrap_or_else(|| statistics_of(layer, block, channels));
+            let statistics = fixed.unwrap_or_else(|| statistics_of(layer, block, channels));
             let inverse = inverse_deviation(&statistics);
-            block
-                .par_chunks_mut(channels * 4096)
-                .for_each(|piece| normalise(piece, &statistics.mean, &inverse));
-            if member == 0
-                && let Some(trace) = &mut self.trace
-            {
-                trace.statistics.push(statistics);
+            let (gamma, beta) = (self.vector(weight, member), self.vector(bias, member));
+            let mut normalised = self.trace.as_ref().map(|_| Vec::with_capacity(block.len()));
+            if let Some(normalised) = &mut normalised {
+                block
+                    .par_chunks_mut(channels * PIXELS)
+                    .for_each(|piece| normalise(piece, &statistics.mean, &inverse));
+                normalised.extend_from_slice(block);
+                block
+                    .par_chunks_mut(channels * PIXELS)
+                    .for_each(|piece| scale_and_shift(piece, &gamma, &beta));
+            } else {
+                // The same operations while each piece is in the first-level cache.
+                block.par_chunks_mut(channels * PIXELS).for_each(|piece| {
+                    normalise(piece, &statistics.mean, &inverse);
+                    scale_and_shift(piece, &gamma, &beta);
+                });
             }
-        }
-        if let Some(trace) = &mut self.trace {
-            let index = trace.links.len();
-            let gamma = &self.weights.params.tensors()[weight].data;
-            if let Some(s) = trace.statistics.last() {
-                let factors: Vec<f32> = gamma.iter().zip(inverse_deviation(s)).map(|(g, i)| g * i).collect();
+            if let (Some(normalised), Some(trace)) = (normalised, &mut self.trace) {
+                let index = trace.links.len();
+                let factors: Vec<f32> = gamma.iter().zip(&inverse).map(|(g, i)| g * i).collect();
                 for link in &links {
                     trace.links[*link].after.push(After::Norm(index, factors.clone()));
                 }
+                let input = Act::new(x.rows, x.shape, normalised);
+                let kind = LinkKind::Norm;
+                trace.links.push(Link { kind, input, weight, bias: Some(bias), after: Vec::new() });
+                trace.statistics.push(statistics);
+                x.links.clone_from(&links);
+                x.links.push(index);
             }
-            let input = Act { carried: None, ..x.clone() };
-            let kind = LinkKind::Norm;
-            trace.links.push(Link { kind, input, weight, bias: Some(bias), after: Vec::new() });
-            x.links = links;
-            x.links.push(index);
-        }
-        for (member, block) in x.data.chunks_mut(block).enumerate() {
-            let (gamma, beta) = (self.vector(weight, member), self.vector(bias, member));
-            block.par_chunks_mut(channels * 4096).for_each(|piece| scale_and_shift(piece, &gamma, &beta));
         }
         x
     }
