@@ -3,7 +3,7 @@
 use crate::noise::{Family, Role, RunKey};
 use crate::{Error, ErrorKind, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How a tensor begins.
@@ -126,6 +126,7 @@ impl Params {
     }
 
     /// The bytes of a safetensors file with these tensors and `extra` ones (such as running statistics, which are not params).
+    /// The same arguments give the same bytes.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if a shape and its data disagree.
@@ -145,9 +146,8 @@ impl Params {
                 ))
             })
             .collect::<Result<Vec<_>>>()?;
-        let metadata: HashMap<String, String> =
-            metadata.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-        safetensors::serialize(views, Some(metadata)).map_err(|e| broken(&e))
+        let file = safetensors::serialize(views, None).map_err(|e| broken(&e))?;
+        with_metadata(&file, &metadata.iter().map(|(k, v)| (*k, v.as_str())).collect())
     }
 
     /// All tensors of a safetensors file, sorted by name.
@@ -220,6 +220,21 @@ fn broken(error: &safetensors::SafeTensorError) -> Error {
     )
 }
 
+/// Puts metadata into the header of a safetensors file that has none. The crate's own way keeps metadata in a hash map,
+/// whose order, and with it the file's bytes, is another in every process.
+fn with_metadata(file: &[u8], metadata: &BTreeMap<&str, &str>) -> Result<Vec<u8>> {
+    let unsound = || Error::expected(ErrorKind::Model, "model", "a header", "none");
+    let (length, rest) = file.split_first_chunk::<8>().ok_or_else(unsound)?;
+    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or_else(unsound)?;
+    let tensors = header.trim_ascii().strip_prefix(b"{").ok_or_else(unsound)?;
+    let own = serde_json::to_string(metadata).map_err(|e| Error::new(ErrorKind::Model, e.to_string()))?;
+    let comma = if tensors == b"}" { "" } else { "," };
+    let mut header = [format!("{{\"__metadata__\":{own}{comma}").as_bytes(), tensors].concat();
+    // The data begin at a multiple of eight.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +253,12 @@ mod tests {
         let bytes = params.to_safetensors(std::slice::from_ref(&extra), &[("format", "pt".into())]).unwrap();
         let (back, rest) = Params::take(&specs(), Params::tensors_from_safetensors(&bytes).unwrap()).unwrap();
         assert_eq!((back.digest(), rest), (params.digest(), vec![extra]));
+        let metadata = [("format", "pt".into()), ("b", "two \"words\"".into()), ("a", "1".into())];
+        let bytes = params.to_safetensors(&[], &metadata).unwrap();
+        assert!(bytes[8..].starts_with(br#"{"__metadata__":{"a":"1","b":"two \"words\"","format":"pt"},"#));
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["b"], "two \"words\"");
+        assert_eq!(Params::tensors_from_safetensors(&bytes).unwrap().len(), 2);
         assert_ne!(Params::init(&specs(), &RunKey::from_seed(4)).digest(), params.digest());
     }
 
