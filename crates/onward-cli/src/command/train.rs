@@ -69,11 +69,7 @@ pub fn resume(args: &Resume) -> Result<ExitCode> {
 
 /// BLAKE3 of a spec as run.
 pub(super) fn digest(text: &str) -> [u8; 32] {
-    *blake3_of(text.as_bytes()).as_bytes()
-}
-
-fn blake3_of(bytes: &[u8]) -> blake3::Hash {
-    blake3::hash(bytes)
+    *blake3::hash(text.as_bytes()).as_bytes()
 }
 
 /// An error naming the first line in which the spec as run, kept in `file`, and the present one differ.

@@ -1,7 +1,7 @@
 //! 3×3 convolutions with zero padding of one, channels last, as products over windows of a padded image: three
 //! neighbouring pixels of a padded row are one contiguous run of `3·channels` numbers, so no patch is ever copied.
 
-use super::product::{Panels, Start, product};
+use super::product::{Panels, Start, add_to_chains, product, sum_of_chains};
 
 /// The shape of a 3×3 convolution on one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,27 +60,11 @@ fn single(shape: Conv3, padded: &[f32], b: [&[f32]; 3], out: &mut [f32]) {
     let stride = (shape.width + 2) * shape.channels;
     for y in 0..shape.height {
         for x in 0..shape.width {
-            // Sixteen interleaved chains, added up pairwise: the same bits everywhere.
-            let mut lanes = [0f32; 16];
+            let mut chains = [0f32; 16];
             for (dy, b) in b.iter().enumerate() {
-                let a = &padded[(y + dy) * stride + x * shape.channels..][..run];
-                let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
-                let (a_rest, b_rest) = (a16.remainder(), b16.remainder());
-                for (a, b) in a16.zip(b16) {
-                    for i in 0..16 {
-                        lanes[i] = a[i].mul_add(b[i], lanes[i]);
-                    }
-                }
-                for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
-                    lanes[i] = a.mul_add(*b, lanes[i]);
-                }
+                add_to_chains(&mut chains, &padded[(y + dy) * stride + x * shape.channels..][..run], b);
             }
-            for half in [8, 4, 2, 1] {
-                for i in 0..half {
-                    lanes[i] += lanes[i + half];
-                }
-            }
-            out[y * shape.width + x] = lanes[0];
+            out[y * shape.width + x] = sum_of_chains(chains);
         }
     }
 }

@@ -349,26 +349,38 @@ pub fn transposed_product(c: &mut [f32], a: &[f32], m: usize, b: &Panels) {
     product(c, b.n(), a, 1, m, m, b, Start::Add);
 }
 
+/// Adds `a[i]·b[i]` to chain `i % 16` of sixteen chains of fused multiply-adds.
+#[inline(always)]
+pub(super) fn add_to_chains(chains: &mut [f32; 16], a: &[f32], b: &[f32]) {
+    let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
+    let (a_rest, b_rest) = (a16.remainder(), b16.remainder());
+    for (a, b) in a16.zip(b16) {
+        for i in 0..16 {
+            chains[i] = a[i].mul_add(b[i], chains[i]);
+        }
+    }
+    for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+        chains[i] = a.mul_add(*b, chains[i]);
+    }
+}
+
+/// The sixteen chains added up pairwise: the same bits everywhere.
+#[inline(always)]
+pub(super) fn sum_of_chains(mut chains: [f32; 16]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            chains[i] += chains[i + half];
+        }
+    }
+    chains[0]
+}
+
 super::multiversion! {
 /// `Σ a[i]·b[i]` in sixteen interleaved chains of fused multiply-adds, added up pairwise: the same bits everywhere.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0f32; 16];
-    let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
-    let (a_rest, b_rest) = (a16.remainder(), b16.remainder());
-    for (x, y) in a16.zip(b16) {
-        for i in 0..16 {
-            lanes[i] = x[i].mul_add(y[i], lanes[i]);
-        }
-    }
-    for (i, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
-        lanes[i] = x.mul_add(*y, lanes[i]);
-    }
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-    }
-    lanes[0]
+    let mut chains = [0f32; 16];
+    add_to_chains(&mut chains, a, b);
+    sum_of_chains(chains)
 }
 }
 

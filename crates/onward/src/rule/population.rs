@@ -4,10 +4,9 @@
 //! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
 //! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
 
-use super::{At, Outcome, centred_ranks, check_sigma, misfit, quantise, z_scores};
+use super::{At, Outcome, centred_ranks, check_sigma, misfit, step_along, z_scores};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator, WeightPlan};
-use crate::ledger::Update;
 use crate::model::{Member, WeightSpace};
 use crate::noise::Family;
 use crate::params::Params;
@@ -117,9 +116,6 @@ impl Population {
         };
         let factor = -f64::from(at.factor()) / (count * f64::from(self.sigma));
         let values: Vec<f64> = weights.iter().map(|w| w * factor).collect();
-        let (exponent, coefficients) = quantise(&values, self.space().largest());
-        let loss = (found.losses.iter().map(|l| f64::from(*l)).sum::<f64>() / n) as f32;
-        let update = Update::Probes { exponent, coefficients };
-        Ok(Outcome { loss, update, non_finite: found.non_finite, signal_to_noise: None })
+        Ok(step_along(&found, &values, self.space()))
     }
 }

@@ -4,10 +4,9 @@
 //! `ĝ = (1/K) Σ (L(w + σz) − L(w − σz))/(2σ) · z`. The symmetric difference is the robust default at kinks (Shamir 2017, arXiv
 //! 1507.08752). Perturbed weights are formed layer by layer in scratch; the params are never touched.
 
-use super::{At, Outcome, check_sigma, misfit, quantise};
+use super::{At, Outcome, check_sigma, misfit, step_along};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator, WeightPlan};
-use crate::ledger::Update;
 use crate::model::{Member, WeightSpace};
 use crate::noise::Family;
 use crate::params::Params;
@@ -52,10 +51,6 @@ impl TwoPoint {
         let factor = -f64::from(at.factor()) / (2.0 * f64::from(self.sigma) * f64::from(self.directions));
         let pairs = found.losses.chunks_exact(2);
         let values: Vec<f64> = pairs.map(|l| (f64::from(l[0]) - f64::from(l[1])) * factor).collect();
-        let (exponent, coefficients) = quantise(&values, self.space().largest());
-        let loss =
-            (found.losses.iter().map(|l| f64::from(*l)).sum::<f64>() / found.losses.len() as f64) as f32;
-        let update = Update::Probes { exponent, coefficients };
-        Ok(Outcome { loss, update, non_finite: found.non_finite, signal_to_noise: None })
+        Ok(step_along(&found, &values, self.space()))
     }
 }
