@@ -145,11 +145,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     print_table(&header, &rows);
     println!();
-    print_table(
-        &["draws K", "independent", "law 1/√(1+(d+1)/K), d = 64", "orthogonal"],
-        &one_sample(&model, &params, &data),
-    );
-    draw(&folder, &curves)
+    let samples = one_sample(&model, &params, &data);
+    print_table(&["draws K", "independent", "law 1/√(1+(d+1)/K), d = 64", "orthogonal"], &samples);
+    std::fs::create_dir_all(&folder)?;
+    draw(&folder, "cosine", "Estimate against true derivative", "forward passes per sample", &curves)?;
+    // Columns of both tables against their draws; cells without a number are left out.
+    let column = |rows: &[Vec<String>], draws: usize, column: usize| -> Vec<(f64, f64)> {
+        let numbers = rows.iter().filter_map(|r| Some((r[draws].parse().ok()?, r[column].parse().ok()?)));
+        numbers.collect()
+    };
+    let pairs: Vec<Vec<String>> = rows.into_iter().filter(|r| r[0] == "pairs").collect();
+    let curves = [
+        ("orthogonal".to_owned(), column(&samples, 0, 3)),
+        ("independent".to_owned(), column(&samples, 0, 1)),
+        ("law, d = 64".to_owned(), column(&samples, 0, 2)),
+        ("population".to_owned(), column(&pairs, 1, 3)),
+        ("law, d = 4 810".to_owned(), column(&pairs, 1, 5)),
+    ];
+    draw(&folder, "law", "The law 1/√(1+(d+1)/K)", "draws K", &curves)
 }
 
 /// The cosine of each sample's own estimate at the first layer's output, averaged over samples: what the law is about.
@@ -179,18 +192,21 @@ fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> 
 
 fn draw(
     folder: &std::path::Path,
+    name: &str,
+    title: &str,
+    x_label: &str,
     curves: &[(String, Vec<(f64, f64)>)],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let plot = LinePlot {
-        title: "Estimate against true derivative".into(),
-        x_label: "forward passes per sample".into(),
+        title: title.into(),
+        x_label: x_label.into(),
         y_label: "cosine".into(),
         x: AxisKind::Log,
         ..LinePlot::default()
     };
     let scene = line_plot(&plot, curves);
-    std::fs::write(folder.join("cosine.svg"), scene.svg())?;
-    std::fs::write(folder.join("cosine.png"), png(&scene, 1200)?)?;
+    std::fs::write(folder.join(format!("{name}.svg")), scene.svg())?;
+    std::fs::write(folder.join(format!("{name}.png")), png(&scene, 1200)?)?;
     Ok(())
 }
 
