@@ -262,7 +262,8 @@ fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     pool.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}")))
 }
 
-fn mean(losses: &[f32]) -> f32 {
+/// The mean, summed in f64 in the order given.
+pub(crate) fn mean(losses: &[f32]) -> f32 {
     (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
 }
 

@@ -113,6 +113,11 @@ impl Trainer {
         self.state.step() >= self.plan.schedule.steps
     }
 
+    /// How steps are found.
+    pub fn method(&self) -> &Method {
+        &self.plan.method
+    }
+
     /// Samples per step.
     pub fn batch(&self) -> usize {
         self.plan.batch

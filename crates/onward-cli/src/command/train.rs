@@ -180,6 +180,8 @@ struct Run {
     spec: Spec,
     trainer: Trainer,
     test: Dataset,
+    /// The training rows that training accuracy is measured on.
+    train_rows: Dataset,
     ledger: Ledger,
     voice: Voice,
     began: Instant,
@@ -227,11 +229,14 @@ impl Run {
         };
         ctrlc::set_handler(handler)
             .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
+        let rows: Vec<u32> = (0..trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
+        let train_rows = trainer.data().select(&rows);
         Ok(Self {
             folder,
             spec,
             trainer,
             test,
+            train_rows,
             ledger,
             voice: Voice::new(how),
             began: Instant::now(),
@@ -338,7 +343,12 @@ impl Run {
 
     fn point(&self, window: Window, evaluate: bool, rate: f32) -> Point {
         let Spent { passes, samples, non_finite, .. } = self.trainer.spent();
-        let scores = evaluate.then(|| (self.trainer.score(&self.test), self.train_score()));
+        // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
+        let scores = evaluate.then(|| {
+            let statistics = self.trainer.statistics();
+            let on = |data| score(self.trainer.evaluator(), self.trainer.state().params(), &statistics, data);
+            (on(&self.test), on(&self.train_rows))
+        });
         Point {
             step: self.trainer.state().step(),
             passes,
@@ -352,11 +362,6 @@ impl Run {
             rate: Some(rate),
             non_finite,
         }
-    }
-
-    fn train_score(&self) -> Score {
-        let rows: Vec<u32> = (0..self.trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
-        self.trainer.score(&self.trainer.data().select(&rows))
     }
 
     /// Writes model and report, and says the result.
@@ -422,7 +427,7 @@ impl Run {
         let spent = self.trainer.spent();
         let fact = |label: &str, value: String| (label.to_owned(), value);
         let mut facts = vec![
-            fact("Method", self.spec_method()),
+            fact("Method", self.trainer.method().name().to_owned()),
             fact("Seed", self.spec.seed.to_string()),
             fact("Steps", self.trainer.state().step().to_string()),
             fact("Forward passes", grouped(spent.passes)),
@@ -455,10 +460,6 @@ impl Run {
             spec_text: &self.spec.to_toml(),
         };
         report::write(&report, self.folder.path())
-    }
-
-    fn spec_method(&self) -> String {
-        self.trainer.header([0; 32]).method
     }
 }
 

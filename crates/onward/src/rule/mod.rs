@@ -12,7 +12,7 @@ pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
-use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent};
+use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
 use crate::ledger::{Optimizer, Recipe, Scaling, Update};
 use crate::model::{Model, WeightSpace};
 use crate::params::Params;
@@ -120,9 +120,8 @@ impl At {
 /// The step `Σᵢ values[i] · zᵢ` of a weight-space method, its values made integers, with the mean loss of all members.
 fn step_along(found: &MemberLosses, values: &[f64], space: WeightSpace) -> Outcome {
     let (exponent, coefficients) = quantise(values, space.largest());
-    let sum: f64 = found.losses.iter().map(|l| f64::from(*l)).sum();
     Outcome {
-        loss: (sum / found.losses.len() as f64) as f32,
+        loss: mean(&found.losses),
         update: Update::Probes { exponent, coefficients },
         non_finite: found.non_finite,
         signal_to_noise: None,
