@@ -8,7 +8,9 @@
 mod conv;
 mod isa;
 mod math;
+mod precision;
 mod product;
+mod roofline;
 
 pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
 pub use isa::Isa;
@@ -16,7 +18,9 @@ pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
+pub use precision::Precision;
 pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
     transposed_product,
 };
+pub use roofline::spin;

@@ -1,7 +1,7 @@
 //! Params packed for products, once per step.
 
 use super::TensorKeys;
-use crate::kernel::{Conv3, Panels, Start, conv3x3, product};
+use crate::kernel::{Conv3, Panels, Precision, Start, conv3x3, product};
 use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
@@ -14,19 +14,25 @@ pub struct Weights<'a> {
     params: &'a Params,
     packed: Vec<Packed>,
     keys: Vec<TensorKeys>,
+    precision: Precision,
 }
 
 impl<'a> Weights<'a> {
-    /// Packs `params`; `key` names the noise of probes on them.
-    pub fn new(params: &'a Params, key: &RunKey) -> Self {
-        let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data)).collect();
+    /// Packs `params` for products of the given precision; `key` names the noise of probes on them.
+    pub fn new(params: &'a Params, key: &RunKey, precision: Precision) -> Self {
+        let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data, precision)).collect();
         let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
-        Self { params, packed, keys }
+        Self { params, packed, keys, precision }
     }
 
     /// The params that were packed.
     pub fn params(&self) -> &'a Params {
         self.params
+    }
+
+    /// The arithmetic of products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     pub(super) fn packed(&self, tensor: usize) -> &Packed {
@@ -50,7 +56,7 @@ pub(super) enum Packed {
 
 impl Packed {
     /// Packs `data`, which has the shape of `tensor`.
-    pub(super) fn new(tensor: &Tensor, data: &[f32]) -> Self {
+    pub(super) fn new(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
         match tensor.shape.as_slice() {
             [n, 3, 3, c] => Self::Conv(std::array::from_fn(|dy| {
                 let rows: Vec<f32> =
