@@ -1,14 +1,18 @@
 //! One binary for every machine: loops are compiled once per instruction set and chosen at run time.
 
-/// The instruction sets that loops are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The instruction sets that loops are compiled for; a later one has all that the earlier ones have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// AVX-512 F, BW, DQ, VL.
-    Avx512,
-    /// AVX2 and FMA.
-    Avx2,
     /// Whatever the target always has. Fused multiply-adds may be emulated: slow, with the same bits.
     Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, BW, DQ, VL.
+    Avx512,
+    /// With VNNI: products of bytes.
+    Avx512Vnni,
+    /// With BF16 as well: products of bf16 pairs.
+    Avx512Bf16,
 }
 
 impl Isa {
@@ -27,13 +31,22 @@ impl Isa {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("fma")
             {
-                return Self::Avx512;
+                return Self::best_avx512();
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 return Self::Avx2;
             }
         }
         Self::Portable
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn best_avx512() -> Self {
+        match (is_x86_feature_detected!("avx512vnni"), is_x86_feature_detected!("avx512bf16")) {
+            (true, true) => Self::Avx512Bf16,
+            (true, false) => Self::Avx512Vnni,
+            (false, _) => Self::Avx512,
+        }
     }
 }
 
@@ -46,8 +59,8 @@ thread_local! {
 #[cfg(test)]
 pub(crate) fn with_each_isa(mut f: impl FnMut(Isa)) {
     let best = Isa::detect();
-    let all = [Isa::Avx512, Isa::Avx2, Isa::Portable];
-    for isa in all.into_iter().skip_while(|isa| *isa != best) {
+    let all = [Isa::Avx512Bf16, Isa::Avx512Vnni, Isa::Avx512, Isa::Avx2, Isa::Portable];
+    for isa in all.into_iter().filter(|isa| *isa <= best) {
         FORCED.set(Some(isa));
         f(isa);
         FORCED.set(None);
@@ -72,11 +85,11 @@ macro_rules! multiversion {
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? { portable($($arg),*) }
                 match $crate::kernel::Isa::detect() {
-                    // SAFETY: the features were just detected on this processor.
-                    $crate::kernel::Isa::Avx512 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: as above.
-                    $crate::kernel::Isa::Avx2 => return unsafe { avx2($($arg),*) },
                     $crate::kernel::Isa::Portable => {}
+                    // SAFETY: the features were just detected on this processor.
+                    $crate::kernel::Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    // SAFETY: as above; every other one has AVX-512.
+                    _ => return unsafe { avx512($($arg),*) },
                 }
             }
             portable($($arg),*)

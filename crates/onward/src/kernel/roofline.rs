@@ -9,35 +9,21 @@ const CHAINS: usize = 16;
 /// for it, and returns how many operations that was (a multiply-add counts as two).
 pub fn spin(precision: Precision, rounds: u64) -> u64 {
     #[cfg(target_arch = "x86_64")]
-    if Isa::detect() == Isa::Avx512 {
-        match precision {
-            // SAFETY: AVX-512 was detected, and so is what each loop needs beyond it.
-            Precision::F32 => return unsafe { x86::fma_512(rounds) },
-            Precision::Bf16 if is_x86_feature_detected!("avx512bf16") => {
-                // SAFETY: just detected.
-                return unsafe { x86::bf16_512(rounds) };
-            }
-            Precision::Int8 if is_x86_feature_detected!("avx512vnni") => {
-                // SAFETY: just detected.
-                return unsafe { x86::int8_512(rounds) };
-            }
-            // Sums of pairs of 16-bit products.
-            // SAFETY: AVX-512 BW was detected.
-            Precision::Int8 => return unsafe { x86::int16_512(rounds) },
-            // Without instructions of its own, bf16 is computed as f32.
-            // SAFETY: AVX-512 was detected.
-            Precision::Bf16 => return unsafe { x86::fma_512(rounds) },
-        }
-    }
-    #[cfg(target_arch = "x86_64")]
-    if Isa::detect() == Isa::Avx2 {
-        return match precision {
-            // SAFETY: AVX2 and FMA were detected.
-            Precision::F32 | Precision::Bf16 => unsafe { x86::fma_256(rounds) },
-            // SAFETY: AVX2 was detected.
-            Precision::Int8 => unsafe { x86::int16_256(rounds) },
+    {
+        let loops: unsafe fn(u64) -> u64 = match (precision, Isa::detect()) {
+            (_, Isa::Portable) => return portable(precision, rounds),
+            (Precision::F32 | Precision::Bf16, Isa::Avx2) => x86::fma_256,
+            (Precision::Int8, Isa::Avx2) => x86::int16_256,
+            (Precision::Bf16, Isa::Avx512Bf16) => x86::bf16_512,
+            // What has no instructions of its own is computed as the next wider type.
+            (Precision::F32 | Precision::Bf16, _) => x86::fma_512,
+            (Precision::Int8, Isa::Avx512) => x86::int16_512,
+            (Precision::Int8, _) => x86::int8_512,
         };
+        // SAFETY: each loop needs no more than the instruction set that was detected.
+        unsafe { loops(rounds) }
     }
+    #[cfg(not(target_arch = "x86_64"))]
     portable(precision, rounds)
 }
 

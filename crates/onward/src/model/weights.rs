@@ -1,7 +1,7 @@
 //! Params packed for products, once per step.
 
 use super::TensorKeys;
-use crate::kernel::{Conv3, Panels, Precision, Start, conv3x3, product};
+use crate::kernel::{Conv3, Matrix, Panels, Precision, Scratch, conv3x3};
 use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
@@ -49,21 +49,24 @@ pub(super) enum Packed {
     /// Not the right side of any product.
     Vector,
     /// The weights of a linear map.
-    Matrix(Panels),
-    /// The three kernel rows of a 3×3 convolution.
+    Matrix(Matrix),
+    /// The three kernel rows of a 3×3 convolution in single precision.
     Conv([Panels; 3]),
+    /// A 3×3 convolution as a product with patches.
+    Patches(Matrix),
 }
 
 impl Packed {
     /// Packs `data`, which has the shape of `tensor`.
     pub(super) fn new(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
         match tensor.shape.as_slice() {
-            [n, 3, 3, c] => Self::Conv(std::array::from_fn(|dy| {
+            [n, 3, 3, c] if precision == Precision::F32 => Self::Conv(std::array::from_fn(|dy| {
                 let rows: Vec<f32> =
                     data.chunks_exact(9 * c).flat_map(|o| &o[dy * 3 * c..][..3 * c]).copied().collect();
                 Panels::transposed(&rows, *n, 3 * c)
             })),
-            [n, k] => Self::Matrix(Panels::transposed(data, *n, *k)),
+            [n, 3, 3, c] => Self::Patches(Matrix::new(data, *n, 9 * c, precision)),
+            [n, k] => Self::Matrix(Matrix::new(data, *n, *k, precision)),
             _ => Self::Vector,
         }
     }
@@ -72,8 +75,9 @@ impl Packed {
     pub(super) fn inputs(&self) -> usize {
         match self {
             Self::Vector => 0,
-            Self::Matrix(panels) => panels.k(),
+            Self::Matrix(matrix) => matrix.k(),
             Self::Conv(panels) => panels[0].k() / 3,
+            Self::Patches(matrix) => matrix.k() / 9,
         }
     }
 
@@ -81,35 +85,54 @@ impl Packed {
     pub(super) fn outputs(&self) -> usize {
         match self {
             Self::Vector => 0,
-            Self::Matrix(panels) => panels.n(),
+            Self::Matrix(matrix) | Self::Patches(matrix) => matrix.n(),
             Self::Conv(panels) => panels[0].n(),
         }
     }
 
     /// `y = x Wᵀ` at every position of the rows `x`, whose maps are `[height, width]`: a linear map or a convolution.
     pub(super) fn product(&self, [height, width]: [usize; 2], x: &[f32], y: &mut [f32]) {
+        let conv = Conv3 { height, width, channels: self.inputs() };
         match self {
             Self::Vector => {}
-            Self::Matrix(panels) => linear_rows(panels, x, y),
-            Self::Conv(panels) => conv_rows(Conv3 { height, width, channels: self.inputs() }, panels, x, y),
+            Self::Matrix(matrix) => linear_rows(matrix, x, y),
+            Self::Conv(panels) => {
+                by_image(
+                    conv,
+                    panels[0].n(),
+                    x,
+                    y,
+                    || vec![0.0; conv.padded()],
+                    |padded, x, y| {
+                        conv.pad(x, padded);
+                        conv3x3(conv, padded, panels, y);
+                    },
+                );
+            }
+            Self::Patches(matrix) => {
+                by_image(conv, matrix.n(), x, y, Scratch::default, |scratch, x, y| {
+                    matrix.convolve(conv, x, y, scratch);
+                });
+            }
         }
     }
 }
 
-fn linear_rows(panels: &Panels, x: &[f32], y: &mut [f32]) {
-    let (k, n) = (panels.k(), panels.n());
-    y.par_chunks_mut(ROWS * n).zip(x.par_chunks(ROWS * k)).for_each(|(y, x)| {
-        product(y, n, x, k, 1, y.len() / n, panels, Start::Zero);
-    });
+fn linear_rows(matrix: &Matrix, x: &[f32], y: &mut [f32]) {
+    let blocks = y.par_chunks_mut(ROWS * matrix.n()).zip(x.par_chunks(ROWS * matrix.k()));
+    blocks.for_each_init(Scratch::default, |scratch, (y, x)| matrix.product(x, y, scratch));
 }
 
-fn conv_rows(conv: Conv3, panels: &[Panels; 3], x: &[f32], y: &mut [f32]) {
-    let (size_in, size_out) =
-        (conv.height * conv.width * conv.channels, conv.height * conv.width * panels[0].n());
-    let work = |padded: &mut Vec<f32>, (y, x): (&mut [f32], &[f32])| {
-        conv.pad(x, padded);
-        conv3x3(conv, padded, panels, y);
-    };
-    let images = y.par_chunks_mut(size_out).zip(x.par_chunks(size_in)).with_min_len(8);
-    images.for_each_init(|| vec![0.0; conv.padded()], work);
+/// Runs `f(scratch, image, output)` for every image.
+fn by_image<S>(
+    conv: Conv3,
+    outputs: usize,
+    x: &[f32],
+    y: &mut [f32],
+    scratch: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, &[f32], &mut [f32]) + Sync + Send,
+) {
+    let points = conv.height * conv.width;
+    let images = y.par_chunks_mut(points * outputs).zip(x.par_chunks(points * conv.channels)).with_min_len(8);
+    images.for_each_init(scratch, |scratch, (y, x)| f(scratch, x, y));
 }
