@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod amx;
 mod conv;
 mod isa;
 mod math;
