@@ -91,6 +91,9 @@ pub fn availability() -> Availability {
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn ask() -> Availability {
+    if cfg!(miri) {
+        return Availability::Absent; // it interprets no `asm!`
+    }
     /// CPUID leaf 7, EDX: bf16 products, tiles, int8 products.
     const FEATURES: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     /// CPUID leaf 1, ECX: XGETBV may be used.
@@ -122,7 +125,7 @@ fn ask() -> Availability {
     Availability::Absent
 }
 
-#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux", not(miri)))]
 mod emulator;
-#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux", not(miri)))]
 mod tests;

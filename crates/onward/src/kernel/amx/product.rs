@@ -45,7 +45,7 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    const FOR_CACHES: Self = Self { steps: 8, rows: 256, panels: 8 };
+    pub(super) const FOR_CACHES: Self = Self { steps: 8, rows: 256, panels: 8 };
 }
 
 /// Shows that this process may use tiles: its products exist only through it.

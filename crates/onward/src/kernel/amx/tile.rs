@@ -74,8 +74,7 @@ struct Configuration {
 
 impl Configuration {
     fn of(shape: Shape) -> Self {
-        let mut it =
-            Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+        let mut it = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         match shape {
             Shape::Square { rows, columns } => {
                 for i in 0..2 {
