@@ -121,7 +121,7 @@ impl TileFile {
         let tile = &mut self.tiles[tile];
         match tile.rows {
             0 => Err("a tile that is not configured"),
-            _ if tile.row_bytes % 4 != 0 => Err("a row that is no multiple of four bytes"),
+            _ if !tile.row_bytes.is_multiple_of(4) => Err("a row that is no multiple of four bytes"),
             _ => Ok(tile),
         }
     }

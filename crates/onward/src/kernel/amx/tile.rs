@@ -77,12 +77,14 @@ impl Configuration {
         let mut it = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         match shape {
             Shape::Square { rows, columns } => {
-                for i in 0..2 {
-                    for j in 0..2 {
-                        it.set(2 * i + j, rows[i], 4 * columns[j]);
+                for (i, rows) in rows.into_iter().enumerate() {
+                    for (j, columns) in columns.into_iter().enumerate() {
+                        it.set(2 * i + j, rows, 4 * columns);
                     }
-                    it.set(4 + i, rows[i], ROW);
-                    it.set(6 + i, ROWS, 4 * columns[i]);
+                    it.set(4 + i, rows, ROW);
+                }
+                for (j, columns) in columns.into_iter().enumerate() {
+                    it.set(6 + j, ROWS, 4 * columns);
                 }
             }
             Shape::Strip { rows } => {

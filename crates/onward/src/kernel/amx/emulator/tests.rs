@@ -152,7 +152,8 @@ fn bf16_tiles_know_no_subnormal_numbers() {
 #[test]
 fn the_emulator_refuses_what_the_unit_refuses() {
     let mut tiles = TileFile::new();
-    let mut refused = |i| unsafe { tiles.execute(i) }.unwrap_err(); // SAFETY: nothing is read before the refusal
+    // SAFETY: a configuration is read from 64 bytes, nothing else before the refusal.
+    let mut refused = |i| unsafe { tiles.execute(i) }.unwrap_err();
     assert_eq!(refused(Instruction::Zero { tile: 0 }), "no configuration");
     for (place, value, why) in [
         (0, 2, "a palette other than 1, a start row or a reserved byte"),
@@ -167,7 +168,8 @@ fn the_emulator_refuses_what_the_unit_refuses() {
         assert_eq!(refused(Instruction::Configure { from: bytes.as_ptr() as u64 }), why);
     }
     let mut tiles = file(3, 2, 5);
-    let mut refused = |i| unsafe { tiles.execute(i) }.unwrap_err(); // SAFETY: as above
+    // SAFETY: nothing is read before the refusal.
+    let mut refused = |i| unsafe { tiles.execute(i) }.unwrap_err();
     assert_eq!(refused(Instruction::Zero { tile: 1 }), "a tile that is not configured");
     assert_eq!(refused(Instruction::DotInt8 { sums: 0, left: 4, right: 4 }), "a tile named twice");
     assert_eq!(refused(Instruction::DotInt8 { sums: 0, left: 6, right: 4 }), "tiles whose sizes do not fit");
