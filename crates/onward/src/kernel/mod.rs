@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod amx;
 mod bf16;
 mod conv;
 mod int8;
