@@ -32,6 +32,15 @@ mod tile;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use product::{Job, Tiles};
 
+/// The tile unit for a product that [`super::Isa::detect`] sends there; in tests the emulated one where there is none.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(super) fn tiles() -> Option<Tiles> {
+    #[cfg(test)]
+    return Some(Tiles::real_or_emulated());
+    #[cfg(not(test))]
+    Tiles::detect()
+}
+
 /// Whether this process may use the tile unit, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {

@@ -131,6 +131,14 @@ pub fn product_bf16(c: Window<f32>, a: &Bf16Rows, b: &Bf16Panels, start: Start) 
 }
 
 fn run_best(job: &Job<f32>) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if Isa::detect() == Isa::Amx
+        && let Some(tiles) = super::amx::tiles()
+    {
+        // SAFETY: `Job::new` checked the sizes.
+        unsafe { tiles.run_bf16(&job.for_tiles()) };
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]

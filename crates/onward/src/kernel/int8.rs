@@ -270,11 +270,19 @@ fn each_block<T>(
 fn added() -> i32 {
     match Isa::detect() {
         Isa::Avx512Vnni | Isa::Avx512Bf16 => 128,
-        Isa::Portable | Isa::Avx2 | Isa::Avx512 => 0,
+        Isa::Portable | Isa::Avx2 | Isa::Avx512 | Isa::Amx => 0,
     }
 }
 
 fn run_best(job: &Job<i32>) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if Isa::detect() == Isa::Amx
+        && let Some(tiles) = super::amx::tiles()
+    {
+        // SAFETY: `Job::new` checked the sizes.
+        unsafe { tiles.run_int8(&job.for_tiles()) };
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
@@ -293,7 +301,8 @@ fn run_best(job: &Job<i32>) {
             unsafe { run::<x86::Avx2, 4, 2>(job) }
         }
         match Isa::detect() {
-            Isa::Portable => {}
+            // Tiles were used above, wherever they may be.
+            Isa::Portable | Isa::Amx => {}
             // SAFETY: the features were just detected.
             Isa::Avx2 => return unsafe { avx2(job) },
             // SAFETY: as above.

@@ -192,4 +192,24 @@ mod tests {
             assert_eq!(reused, fresh, "{precision:?}");
         }
     }
+
+    /// Where there is no tile unit, an emulated one.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[test]
+    fn the_tile_unit_agrees_with_the_other_paths() {
+        use crate::kernel::{Isa, with_isa};
+        for (m, n, k) in [(1, 1, 1), (5, 33, 65), (16, 16, 32), (33, 70, 100), (40, 31, 129)] {
+            let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
+            for (precision, bound) in [(Precision::Bf16, 1e-6 * k as f32), (Precision::Int8, 0.0)] {
+                let matrix = Matrix::new(&w, n, k, precision);
+                let mut found = [Isa::Amx, Isa::Portable].map(|_| vec![f32::NAN; m * n]);
+                for (isa, y) in [Isa::Amx, Isa::Portable].into_iter().zip(&mut found) {
+                    with_isa(isa, |_| matrix.product(&x, y, &mut Scratch::default()));
+                }
+                let [tiles, plain] = found;
+                let near = tiles.iter().zip(&plain).all(|(a, b)| (a - b).abs() <= bound);
+                assert!(near, "{precision:?}, {m} × {n} × {k}");
+            }
+        }
+    }
 }

@@ -25,7 +25,7 @@ pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_sc
 pub use isa::Isa;
 pub(crate) use isa::multiversion;
 #[cfg(test)]
-pub(crate) use isa::with_each_isa;
+pub(crate) use isa::{with_each_isa, with_isa};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use matrix::{Matrix, Scratch};
 pub use precision::Precision;

@@ -74,6 +74,25 @@ impl<N> Job<N> {
     }
 }
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl<N> Job<N> {
+    /// The same job for the tile unit.
+    pub fn for_tiles(&self) -> super::amx::Job {
+        super::amx::Job {
+            c: self.c.cast(),
+            c_stride: self.c_stride * size_of::<N>(),
+            a: self.a.cast(),
+            a_stride: self.row_stride * 4,
+            m: self.m,
+            b: self.b.cast(),
+            n: self.n,
+            width: self.width,
+            steps: self.groups / super::packed::LINE,
+            start: if self.accumulate { Start::Add } else { Start::Zero },
+        }
+    }
+}
+
 /// Groups of a panel that stay in the first-level cache while all row tiles pass: 16 KB.
 const BLOCK: usize = 128;
 /// Groups of rows that stay in the second-level cache while all panels pass: 512 KB.
