@@ -3,9 +3,10 @@
 use crate::args::Bench;
 use crate::progress::Voice;
 use onward::Result;
-use onward::kernel::{Conv3, Isa, Packed, Precision, conv3x3, spin};
+use onward::kernel::{Conv3, Filter, Isa, Matrix, Precision, Scratch, amx, spin};
 use onward::noise::{Family, Role, RunKey};
 use serde::Serialize;
+use serde_json::json;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ const SHAPES: [[usize; 3]; 4] = [[2048, 2048, 2048], [256, 2048, 2048], [32, 409
 const IN_MEMORY: usize = 16 << 20;
 /// Numbers per thread that the second-level cache holds (256 KiB).
 const IN_CACHE: usize = 64 << 10;
+/// Bytes of weights that may stay in some cache from one product to the next.
+const CACHES: f64 = 32e6;
 /// The shortest time that is measured at once.
 const SLICE: Duration = Duration::from_millis(20);
 
@@ -53,51 +56,49 @@ struct Line {
 
 /// What the machine can do at most, with a number of threads.
 struct Limits {
-    threads: usize,
     /// Operations per second by precision, in registers alone.
     peaks: [f64; 3],
     /// Bytes per second: read, and read and written in place.
     memory: [f64; 2],
 }
 
-/// What one repetition costs: operations of a precision, bytes read, bytes read and written in place.
-struct Cost {
-    operations: Option<(Precision, f64)>,
-    bytes: [f64; 2],
-}
-
 impl Limits {
-    /// Seconds that nothing could be faster than.
-    fn seconds(&self, cost: &Cost) -> f64 {
-        let compute = cost.operations.map_or(0.0, |(p, n)| n / self.peaks[p as usize]);
-        let memory = cost.bytes[0] / self.memory[0] + cost.bytes[1] / self.memory[1];
-        compute.max(memory)
+    /// Seconds that so many operations, and so many bytes read, and read and written, take at least.
+    fn seconds(&self, precision: Precision, operations: f64, bytes: [f64; 2]) -> f64 {
+        let compute = operations / self.peaks[precision as usize];
+        compute.max(bytes[0] / self.memory[0] + bytes[1] / self.memory[1])
     }
 }
 
 /// `onward bench`.
 pub fn bench(args: &Bench) -> Result<()> {
     let voice = Voice::new(&args.how);
-    let isa = Isa::detect();
-    let machine = processor();
-    let facts = serde_json::json!({"processor": machine, "instructions": isa.describe()});
-    voice.say(&format!("{machine}\nproducts run on {}\n", isa.describe()), &facts);
+    let (processor, isa) = (processor(), Isa::detect());
+    let facts = json!({"processor": processor, "instructions": isa.name(), "available": Isa::available().name(),
+        "amx": amx::availability().to_string()});
+    voice.say(&format!("{processor}: products run on {isa} ({})", amx::availability()), &facts);
     let most = args.how.threads();
     let counts = if most > 1 { vec![1, most] } else { vec![1] };
     for threads in counts {
-        let meter = Meter { threads, time: Duration::from_secs_f64(args.seconds) };
-        voice.say(&heading(threads), &serde_json::json!({"threads": threads}));
-        let limits = limits(&meter, &mut |line| line.say(voice));
-        products(&meter, &limits, &mut |line| line.say(voice));
-        others(&meter, &limits, &mut |line| line.say(voice));
-        voice.say("", &serde_json::json!({}));
+        let meter = Meter { threads, time: Duration::from_secs_f64(args.seconds), voice };
+        let heading = if threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
+        voice.say(
+            &format!("\n{heading:<46}{:>13}{:>18}", "median", "of the limit"),
+            &json!({"threads": threads}),
+        );
+        let limits = limits(&meter);
+        products(&meter, &limits);
+        convolutions(&meter, &limits);
+        noise(&meter, &limits);
     }
     Ok(())
 }
 
-fn heading(threads: usize) -> String {
-    let threads = if threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
-    format!("{:<44}{:>12}{:>16}", threads, "median", "of the limit")
+/// What the system calls the processor.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.into())
 }
 
 impl Line {
@@ -105,16 +106,17 @@ impl Line {
         let share = self.share.map_or_else(String::new, |s| format!("{:.0} %", 100.0 * s));
         let precision = if self.rate < 10.0 { 2 } else { 0 };
         voice.say(
-            &format!("{:<44}{:>12.precision$} {:<6}{share:>9}", self.name, self.rate, self.unit.name()),
+            &format!("{:<46}{:>7.precision$} {:<6}{share:>17}", self.name, self.rate, self.unit.name()),
             self,
         );
     }
 }
 
-/// Times work on several threads at once.
+/// Times work on several threads at once, and says what it finds.
 struct Meter {
     threads: usize,
     time: Duration,
+    voice: Voice,
 }
 
 impl Meter {
@@ -144,27 +146,27 @@ impl Meter {
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     }
+
+    fn say(&self, name: impl Into<String>, rate: f64, unit: Unit, share: Option<f64>) {
+        Line { name: name.into(), threads: self.threads, rate: rate / 1e9, unit, share }.say(self.voice);
+    }
 }
 
-fn limits(meter: &Meter, say: &mut dyn FnMut(&Line)) -> Limits {
-    let threads = meter.threads;
-    let mut line = |name: &str, rate: f64, unit: Unit| {
-        say(&Line { name: name.into(), threads, rate: rate / 1e9, unit, share: None });
-        rate
-    };
+fn limits(meter: &Meter) -> Limits {
+    const ROUNDS: u64 = 10_000;
     let peaks = Precision::ALL.map(|p| {
-        const ROUNDS: u64 = 10_000;
-        let operations = spin(p, ROUNDS) as f64 * threads as f64;
-        let seconds = meter.seconds(|_| (), |()| _ = black_box(spin(p, ROUNDS)));
-        line(&format!("{} multiply-adds in registers", p.name()), operations / seconds, Unit::Operations)
+        let operations = spin(p, ROUNDS) as f64 * meter.threads as f64;
+        let rate = operations / meter.seconds(|_| (), |()| _ = black_box(spin(p, ROUNDS)));
+        meter.say(format!("{} multiply-adds in registers", p.name()), rate, Unit::Operations, None);
+        rate
     });
-    let bytes = (4 * IN_MEMORY * threads) as f64;
-    let numbers = |_| vec![1f32; IN_MEMORY];
-    let read = bytes / meter.seconds(numbers, |x| _ = black_box(sum(x)));
-    line("memory, read", read, Unit::Bytes);
-    let written = 2.0 * bytes / meter.seconds(numbers, |x| halve(x));
-    line("memory, read and written in place", written, Unit::Bytes);
-    Limits { threads, peaks, memory: [read, written] }
+    let bytes = (4 * IN_MEMORY * meter.threads) as f64;
+    let ones = |_| vec![1f32; IN_MEMORY];
+    let read = bytes / meter.seconds(ones, |x| _ = black_box(sum(x)));
+    meter.say("memory, read", read, Unit::Bytes, None);
+    let update = 2.0 * bytes / meter.seconds(ones, |x| halve(x));
+    meter.say("memory, read and written in place", update, Unit::Bytes, None);
+    Limits { peaks, memory: [read, update] }
 }
 
 fn sum(x: &[f32]) -> f32 {
@@ -178,32 +180,72 @@ fn halve(x: &mut [f32]) {
 }
 
 /// Numbers that are neither all alike nor special, in -1..1.
-fn numbers(n: usize, salt: u32) -> Vec<f32> {
+fn numbers(n: usize, salt: usize) -> Vec<f32> {
     let mut out = vec![0.0; n];
-    RunKey::from_seed(0).tensor(Role::Init, "bench").at(0, salt).add_to(Family::Binomial, 0, 0.125, &mut out);
+    let key = RunKey::from_seed(salt as u64).tensor(Role::Init, "bench");
+    key.at(0, 0).add_to(Family::Binomial, 0, 0.125, &mut out);
     out
 }
 
 /// Products with weights packed before; the outputs are split over the threads.
-fn products(meter: &Meter, limits: &Limits, say: &mut dyn FnMut(&Line)) {
+fn products(meter: &Meter, limits: &Limits) {
     for precision in Precision::ALL {
         for [m, n, k] in SHAPES {
-            let (own, x) = (n / meter.threads, numbers(m * k, 1));
-            let state = |thread: usize| {
-                (Packed::new(&numbers(own * k, 2 + thread as u32), own, k, precision), vec![0f32; m * own])
+            let (own, x) = (n / meter.threads, numbers(m * k, 0));
+            let state = |thread| {
+                let weights = Matrix::new(&numbers(own * k, 1 + thread), own, k, precision);
+                (weights, vec![0f32; m * own], Scratch::default())
             };
-            let seconds = meter.seconds(state, |(weights, y)| weights.product(&x, black_box(y)));
-            let operations = 2.0 * (m * n * k) as f64;
-            // Weights come from memory where they do not fit into caches; inputs and outputs are small.
-            let bytes = [if n * k * precision.bytes() > (4 << 20) { (n * k * precision.bytes()) as f64 } else { 0.0 }, 0.0];
-            let cost = Cost { operations: Some((precision, operations)), bytes };
-            say(&Line {
-                name: format!("{} product {m} × {n} × {k}", precision.name()),
-                threads: limits.threads,
-                rate: operations / seconds / 1e9,
-                unit: Unit::Operations,
-                share: Some(limits.seconds(&cost) / seconds),
+            let seconds = meter.seconds(state, |(weights, y, scratch)| {
+                weights.product(black_box(&x), black_box(y), scratch)
             });
+            let operations = 2.0 * (m * own * meter.threads * k) as f64;
+            // Each product reads its weights once; where they fit into caches, memory is no limit.
+            let weights = (n * k * precision.bytes()) as f64;
+            let read = if weights > CACHES { weights } else { 0.0 };
+            let limit = limits.seconds(precision, operations, [read, 0.0]);
+            let name = format!("{} product {m} × {n} × {k}", precision.name());
+            meter.say(name, operations / seconds, Unit::Operations, Some(limit / seconds));
+        }
+    }
+}
+
+/// 3×3 convolutions of 16 channels to 16, each thread its own images.
+fn convolutions(meter: &Meter, limits: &Limits) {
+    const CHANNELS: usize = 16;
+    const IMAGES: usize = 16;
+    for precision in Precision::ALL {
+        for side in [28, 14] {
+            let conv = Conv3 { height: side, width: side, channels: CHANNELS };
+            let size = side * side * CHANNELS;
+            let weights = Filter::new(&numbers(9 * CHANNELS * CHANNELS, 1), CHANNELS, CHANNELS, precision);
+            let images = numbers(IMAGES * size, 0);
+            let state = |_| (vec![0f32; IMAGES * size], Scratch::default());
+            let seconds = meter.seconds(state, |(y, scratch)| {
+                for (x, y) in images.chunks_exact(size).zip(y.chunks_exact_mut(size)) {
+                    weights.convolve(conv, black_box(x), black_box(y), scratch);
+                }
+            });
+            let operations = (2 * 9 * CHANNELS * size * IMAGES * meter.threads) as f64;
+            let limit = limits.seconds(precision, operations, [0.0; 2]);
+            let name =
+                format!("{} convolution 3×3, {CHANNELS} to {CHANNELS}, {side}×{side}", precision.name());
+            meter.say(name, operations / seconds, Unit::Operations, Some(limit / seconds));
+        }
+    }
+}
+
+/// Noise added to numbers in place, each thread its own.
+fn noise(meter: &Meter, limits: &Limits) {
+    let families = [("sign", Family::Sign), ("binomial", Family::Binomial), ("normal", Family::Normal)];
+    for (name, family) in families {
+        for (place, n) in [("cache", IN_CACHE), ("memory", IN_MEMORY)] {
+            let noise = |thread| RunKey::from_seed(1).tensor(Role::Dense, "bench").at(0, thread as u32);
+            let state = |thread| (noise(thread), vec![0f32; n]);
+            let seconds = meter.seconds(state, |(noise, x)| noise.add_to(family, 0, 0.5, x));
+            let all = (n * meter.threads) as f64;
+            let share = (n == IN_MEMORY).then(|| 8.0 * all / limits.memory[1] / seconds);
+            meter.say(format!("{name} noise added in {place}"), all / seconds, Unit::Numbers, share);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Weights packed for products in any precision.
 
 use super::{
-    Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window, product,
+    Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window, conv3x3, product,
     product_bf16, product_int8_scaled, quantise, round_to_bf16,
 };
 
@@ -23,6 +23,7 @@ pub struct Scratch {
     int8: Int8Rows,
     halves: Vec<u16>,
     bytes: Vec<i8>,
+    floats: Vec<f32>,
     image: Vec<i8>,
 }
 
@@ -77,26 +78,78 @@ impl Matrix {
             }
         }
     }
+}
 
-    /// One image through a 3×3 convolution with zero padding: the weights are `(n, 3, 3, channels)`, `y` is
-    /// `(height · width, n)`. In int8 the image is quantised as a whole.
+/// The weights of a 3×3 convolution.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// In single precision: a matrix for each row of the kernel, multiplied with windows of the padded image.
+    Rows([Panels; 3]),
+    /// In bf16: one matrix, multiplied with patches that are packed on the way.
+    Bf16(Bf16Panels),
+    /// In bytes: likewise.
+    Int8(Int8Panels),
+}
+
+impl Filter {
+    /// Packs `w (n, 3, 3, channels)`.
+    ///
+    /// # Panics
+    /// If `w` has another length.
+    pub fn new(w: &[f32], n: usize, channels: usize, precision: Precision) -> Self {
+        assert_eq!(w.len(), 9 * n * channels, "weights of {n} × 3 × 3 × {channels}");
+        let run = 3 * channels;
+        match precision {
+            Precision::F32 => {}
+            Precision::Bf16 => return Self::Bf16(Bf16Panels::transposed(w, n, 3 * run)),
+            Precision::Int8 => return Self::Int8(Int8Panels::transposed(w, n, 3 * run)),
+        }
+        Self::Rows(std::array::from_fn(|dy| {
+            let rows = w.chunks_exact((3 * run).max(1)).flat_map(|o| &o[dy * run..][..run]);
+            Panels::transposed(&rows.copied().collect::<Vec<f32>>(), n, run)
+        }))
+    }
+
+    /// Channels in.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::Rows(panels) => panels[0].k() / 3,
+            Self::Bf16(panels) => panels.k() / 9,
+            Self::Int8(panels) => panels.k() / 9,
+        }
+    }
+
+    /// Channels out.
+    pub fn n(&self) -> usize {
+        match self {
+            Self::Rows(panels) => panels[0].n(),
+            Self::Bf16(panels) => panels.n(),
+            Self::Int8(panels) => panels.n(),
+        }
+    }
+
+    /// One image through the convolution, with zero padding: `y` is `(height · width, n)`. In int8 the image is quantised
+    /// as a whole.
     ///
     /// # Panics
     /// If the sizes do not fit: a bug in the caller.
     pub fn convolve(&self, conv: Conv3, image: &[f32], y: &mut [f32], scratch: &mut Scratch) {
         let (m, k, n) = (conv.height * conv.width, 9 * conv.channels, self.n());
-        assert_eq!((image.len(), y.len(), self.k()), (m * conv.channels, m * n, k), "a convolution's sizes");
+        assert_eq!(
+            (image.len(), y.len(), self.channels()),
+            (m * conv.channels, m * n, conv.channels),
+            "sizes"
+        );
         match self {
-            Self::F32(b) => {
-                let (mut padded, mut patches) = (vec![0.0; conv.padded()], vec![0.0; m * k]);
-                conv.pad(image, &mut padded);
-                patches.chunks_exact_mut(k).enumerate().for_each(|(i, row)| conv.patch(&padded, i, row));
-                product(y, n, &patches, k, 1, m, b, Start::Zero);
+            Self::Rows(panels) => {
+                let padded = &mut scratch.floats;
+                cleared(padded, conv);
+                conv.pad(image, padded);
+                conv3x3(conv, padded, panels, y);
             }
             Self::Bf16(b) => {
                 let Scratch { bf16, halves, .. } = scratch;
-                halves.clear();
-                halves.resize(conv.padded(), 0);
+                cleared(halves, conv);
                 conv.each_row(image, |row, at| round_to_bf16(&mut halves[at..][..row.len()], row));
                 bf16.from_rows(m, k, |i, row| conv.patch(halves, i, row));
                 product_bf16(Window::new(y, n, m, n), bf16, b, Start::Zero);
@@ -105,14 +158,19 @@ impl Matrix {
                 let Scratch { int8, bytes, image: whole, .. } = scratch;
                 whole.resize(image.len(), 0);
                 let scale = quantise(whole, image);
-                bytes.clear();
-                bytes.resize(conv.padded(), 0);
+                cleared(bytes, conv);
                 conv.each_row(&whole[..], |row, at| bytes[at..][..row.len()].copy_from_slice(row));
                 int8.from_rows(m, k, scale, |i, row| conv.patch(bytes, i, row));
                 product_int8_scaled(Window::new(y, n, m, n), int8, b, Start::Zero);
             }
         }
     }
+}
+
+/// A padded image of zeros.
+fn cleared<T: Copy + Default>(padded: &mut Vec<T>, conv: Conv3) {
+    padded.clear();
+    padded.resize(conv.padded(), T::default());
 }
 
 impl Conv3 {
@@ -157,9 +215,9 @@ mod tests {
             for (precision, bound) in
                 [(Precision::F32, 1e-6), (Precision::Bf16, 0.005), (Precision::Int8, 0.008)]
             {
-                let matrix = Matrix::new(&w, n, 9 * channels, precision);
+                let filter = Filter::new(&w, n, channels, precision);
                 let mut y = vec![f32::NAN; height * width * n];
-                matrix.convolve(conv, &image, &mut y, &mut Scratch::default());
+                filter.convolve(conv, &image, &mut y, &mut Scratch::default());
                 for (i, row) in y.chunks_exact(n).enumerate() {
                     for (o, found) in row.iter().enumerate() {
                         let (mut want, mut size) = (0f64, 0f64);

@@ -27,7 +27,7 @@ pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::{with_each_isa, with_isa};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
-pub use matrix::{Matrix, Scratch};
+pub use matrix::{Filter, Matrix, Scratch};
 pub use precision::Precision;
 pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,

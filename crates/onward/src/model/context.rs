@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
         let kind_of_weights = match packed {
             Packed::Vector => None,
             Packed::Matrix(_) => Some(LinkKind::Linear),
-            Packed::Conv(_) | Packed::Patches(_) => Some(LinkKind::Conv),
+            Packed::Filter(_) => Some(LinkKind::Conv),
         };
         assert_eq!(kind_of_weights, Some(kind), "the kind of {layer}.weight");
         assert_eq!(packed.inputs(), x.channels(), "channels into {layer}");

@@ -1,7 +1,7 @@
 //! Params packed for products, once per step.
 
 use super::TensorKeys;
-use crate::kernel::{Conv3, Matrix, Panels, Precision, Scratch, conv3x3};
+use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
 use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
@@ -50,22 +50,15 @@ pub(super) enum Packed {
     Vector,
     /// The weights of a linear map.
     Matrix(Matrix),
-    /// The three kernel rows of a 3×3 convolution in single precision.
-    Conv([Panels; 3]),
-    /// A 3×3 convolution as a product with patches.
-    Patches(Matrix),
+    /// The weights of a 3×3 convolution.
+    Filter(Filter),
 }
 
 impl Packed {
     /// Packs `data`, which has the shape of `tensor`.
     pub(super) fn new(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
         match tensor.shape.as_slice() {
-            [n, 3, 3, c] if precision == Precision::F32 => Self::Conv(std::array::from_fn(|dy| {
-                let rows: Vec<f32> =
-                    data.chunks_exact(9 * c).flat_map(|o| &o[dy * 3 * c..][..3 * c]).copied().collect();
-                Panels::transposed(&rows, *n, 3 * c)
-            })),
-            [n, 3, 3, c] => Self::Patches(Matrix::new(data, *n, 9 * c, precision)),
+            [n, 3, 3, c] => Self::Filter(Filter::new(data, *n, *c, precision)),
             [n, k] => Self::Matrix(Matrix::new(data, *n, *k, precision)),
             _ => Self::Vector,
         }
@@ -76,8 +69,7 @@ impl Packed {
         match self {
             Self::Vector => 0,
             Self::Matrix(matrix) => matrix.k(),
-            Self::Conv(panels) => panels[0].k() / 3,
-            Self::Patches(matrix) => matrix.k() / 9,
+            Self::Filter(filter) => filter.channels(),
         }
     }
 
@@ -85,54 +77,28 @@ impl Packed {
     pub(super) fn outputs(&self) -> usize {
         match self {
             Self::Vector => 0,
-            Self::Matrix(matrix) | Self::Patches(matrix) => matrix.n(),
-            Self::Conv(panels) => panels[0].n(),
+            Self::Matrix(matrix) => matrix.n(),
+            Self::Filter(filter) => filter.n(),
         }
     }
 
     /// `y = x Wᵀ` at every position of the rows `x`, whose maps are `[height, width]`: a linear map or a convolution.
     pub(super) fn product(&self, [height, width]: [usize; 2], x: &[f32], y: &mut [f32]) {
-        let conv = Conv3 { height, width, channels: self.inputs() };
         match self {
             Self::Vector => {}
-            Self::Matrix(matrix) => linear_rows(matrix, x, y),
-            Self::Conv(panels) => {
-                by_image(
-                    conv,
-                    panels[0].n(),
-                    x,
-                    y,
-                    || vec![0.0; conv.padded()],
-                    |padded, x, y| {
-                        conv.pad(x, padded);
-                        conv3x3(conv, padded, panels, y);
-                    },
-                );
+            Self::Matrix(matrix) => {
+                let blocks = y.par_chunks_mut(ROWS * matrix.n()).zip(x.par_chunks(ROWS * matrix.k()));
+                blocks.for_each_init(Scratch::default, |scratch, (y, x)| matrix.product(x, y, scratch));
             }
-            Self::Patches(matrix) => {
-                by_image(conv, matrix.n(), x, y, Scratch::default, |scratch, x, y| {
-                    matrix.convolve(conv, x, y, scratch);
-                });
+            Self::Filter(filter) => {
+                let conv = Conv3 { height, width, channels: filter.channels() };
+                let images = y
+                    .par_chunks_mut(height * width * filter.n())
+                    .zip(x.par_chunks(height * width * conv.channels))
+                    .with_min_len(8);
+                images
+                    .for_each_init(Scratch::default, |scratch, (y, x)| filter.convolve(conv, x, y, scratch));
             }
         }
     }
-}
-
-fn linear_rows(matrix: &Matrix, x: &[f32], y: &mut [f32]) {
-    let blocks = y.par_chunks_mut(ROWS * matrix.n()).zip(x.par_chunks(ROWS * matrix.k()));
-    blocks.for_each_init(Scratch::default, |scratch, (y, x)| matrix.product(x, y, scratch));
-}
-
-/// Runs `f(scratch, image, output)` for every image.
-fn by_image<S>(
-    conv: Conv3,
-    outputs: usize,
-    x: &[f32],
-    y: &mut [f32],
-    scratch: impl Fn() -> S + Sync + Send,
-    f: impl Fn(&mut S, &[f32], &mut [f32]) + Sync + Send,
-) {
-    let points = conv.height * conv.width;
-    let images = y.par_chunks_mut(points * outputs).zip(x.par_chunks(points * conv.channels)).with_min_len(8);
-    images.for_each_init(scratch, |scratch, (y, x)| f(scratch, x, y));
 }
