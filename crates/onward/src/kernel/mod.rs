@@ -8,6 +8,7 @@
 mod conv;
 mod isa;
 mod math;
+mod philox;
 mod product;
 
 pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
@@ -16,6 +17,7 @@ pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
+pub use philox::{Block, Philox, philox};
 pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
     transposed_product,
