@@ -5,7 +5,7 @@
 //! With the `2^⌈log₂ d⌉` orthogonal directions `aₖ = hₖ ∘ s` (rows of a Hadamard matrix, random signs per sample)
 //! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
 
-use super::{Derivative, add_probes};
+use super::{Derivative, Probes};
 use crate::dataset::Targets;
 use crate::kernel::{axpy, shifted};
 use crate::model::{
@@ -308,7 +308,8 @@ pub(crate) fn derivative_by_sample_weights_of(
         let halves = [0..half, half..responses.len()].map(|part| {
             let mut sum = vec![0.0; t.data.len()];
             let scaled: Vec<f32> = responses[part.clone()].iter().map(|r| r * scale).collect();
-            add_probes(&mut sum, &t.shape, &keys, space, plan.step, part.start as u32, &scaled);
+            let (step, first) = (plan.step, part.start as u32);
+            Probes { keys, matrix: t.matrix(), space, step, first, coefficients: &scaled }.add_to(&mut sum);
             sum
         });
         into[tensor] = Some(halves);
