@@ -13,6 +13,7 @@ mod isa;
 mod math;
 mod matrix;
 mod packed;
+mod philox;
 mod precision;
 mod product;
 mod roofline;
@@ -28,6 +29,7 @@ pub(crate) use isa::multiversion;
 pub(crate) use isa::{with_each_isa, with_isa};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use matrix::{Filter, Matrix, Scratch};
+pub use philox::{Block, Philox, philox};
 pub use precision::Precision;
 pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
