@@ -12,7 +12,7 @@ use onward::ledger::{Entry, Optimizer, Scaling, State, Update};
 use onward::model::{Act, Activation, Context, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{At, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 use onward_bench::print_table;
@@ -231,7 +231,7 @@ fn estimate(
                 params.tensors().iter().map(|t| Tensor { data: vec![0.0; t.data.len()], ..t.clone() });
             let mut state = State::new(
                 Params::from_tensors(zeros.collect()),
-                method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }),
+                method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32),
                 key,
             );
             state.apply(&Entry { step: 0, loss: outcome.loss, rate: 1.0, non_finite: 0, update })?;

@@ -8,7 +8,7 @@ use onward::ledger::{Header, Ledger, Optimizer, Recipe, Record, UpdateRecord, re
 use onward::model::{Act, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Answers, Loss, PerSample};
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{centred_ranks, quantise};
 use onward_bench::numbers;
 use std::hint::black_box;
@@ -67,6 +67,7 @@ fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
         recipe: Recipe {
             space: Some(WeightSpace::Dense { noise: Family::Sign }),
             optimizer: Optimizer::default(),
+            storage: Storage::F32,
         },
         spec: [0; 32],
         data: [0; 32],

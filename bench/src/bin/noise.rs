@@ -6,7 +6,7 @@ use onward::kernel::scale_and_shift;
 use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
 use onward::model::WeightSpace;
 use onward::noise::{Family, Role, RunKey};
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward_bench::{Times, alternately, numbers, print_table};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -94,7 +94,11 @@ fn replay(
 ) -> Vec<String> {
     let n = shape[0] * shape[1];
     let weights = Tensor { name: "w".into(), shape: shape.to_vec(), data: numbers(n, 2) };
-    let recipe = Recipe { space: Some(space), optimizer: Optimizer { momentum, scaling: Scaling::None } };
+    let recipe = Recipe {
+        space: Some(space),
+        optimizer: Optimizer { momentum, scaling: Scaling::None },
+        storage: Storage::F32,
+    };
     let mut state = State::new(Params::from_tensors(vec![weights]), recipe, RunKey::from_seed(1));
     let coefficients: Vec<i16> = (0..members as i16).map(|i| i % 97 - 50).collect();
     let mut apply = || {

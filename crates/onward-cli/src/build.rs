@@ -9,6 +9,7 @@ use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
+use onward::params::Storage;
 use onward::rule::{
     Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
 };
@@ -208,6 +209,10 @@ fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
                 spec::Scaling::None => Scaling::None,
                 spec::Scaling::Adam => Scaling::Adam,
             },
+        },
+        storage: match spec.model.storage {
+            spec::Storage::F32 => Storage::F32,
+            spec::Storage::Bf16 => Storage::Bf16,
         },
         batch,
         digest_every: spec.train.digest_every,

@@ -23,6 +23,8 @@ pub enum Role {
     Right = 4,
     /// A probe of a stage's output.
     Activation = 5,
+    /// Which of two neighbours a weight is rounded to.
+    Rounding = 6,
 }
 
 /// How noise is distributed. All have mean zero; [`Family::scale`] brings them to unit variance.
@@ -144,6 +146,47 @@ impl Noise {
             }
             done += take;
         }
+    }
+
+    /// Rounds `values`, which are elements `first .. first + values.len()` of a tensor (`first` a multiple of 8), to one of
+    /// their two neighbours in bf16, each with the chance that makes the mean exact: 16 random bits are added to those that
+    /// are cut off. Element `e` takes the low (even `e`) or high (odd `e`) half of word `e / 2 % 4` of block `e / 8`. What is
+    /// not finite stays as it is, and nothing finite becomes infinite.
+    pub fn round_to_bf16(self, first: u64, values: &mut [f32]) {
+        let mut words = [[0; 4]; BLOCKS];
+        for (piece, values) in values.chunks_mut(8 * BLOCKS).enumerate() {
+            let words = &mut words[..values.len().div_ceil(8)];
+            self.blocks(first / 8 + (piece * BLOCKS) as u64, words);
+            round_by(words.as_flattened(), values);
+        }
+    }
+}
+
+multiversion! {
+fn round_by(words: &[u32], values: &mut [f32]) {
+    let halves = |word: u32| [word & 0xffff, word >> 16];
+    let (pairs, rest) = values.as_chunks_mut::<2>();
+    for (pair, word) in pairs.iter_mut().zip(words) {
+        let [low, high] = halves(*word);
+        *pair = [rounded(pair[0], low), rounded(pair[1], high)];
+    }
+    if let ([value], Some(word)) = (rest, words.get(pairs.len())) {
+        *value = rounded(*value, halves(*word)[0]);
+    }
+}
+}
+
+#[inline(always)]
+fn rounded(value: f32, chance: u32) -> f32 {
+    let bits = value.to_bits();
+    let up = f32::from_bits(bits.wrapping_add(chance) & 0xffff_0000);
+    let cut = f32::from_bits(bits & 0xffff_0000);
+    if !value.is_finite() {
+        value
+    } else if up.is_finite() {
+        up
+    } else {
+        cut
     }
 }
 

@@ -16,7 +16,7 @@ use onward::model::{
 };
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{At, Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint, quantise};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 
@@ -59,8 +59,11 @@ fn applying_an_entry_equals_the_naive_sum_in_integers() {
     for net in &nets {
         for space in spaces() {
             let params = params_of(&**net, 2);
-            let recipe =
-                Recipe { space: Some(space), optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None } };
+            let recipe = Recipe {
+                space: Some(space),
+                optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
+                storage: Storage::F32,
+            };
             let mut state = State::new(params.clone(), recipe, key);
             let (exponent, coefficients) = quantise(&values(600), space.largest());
             let update = Update::Probes { exponent, coefficients: coefficients.clone() };

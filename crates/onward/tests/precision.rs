@@ -8,11 +8,13 @@ use common::{blobs, distance, local, params_of, plan, population, relative, two_
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local, WeightPlan};
 use onward::kernel::Precision;
-use onward::model::{Act, Activation, Conv, GlobalPool, Member, Mlp, Norms, WeightSpace};
+use onward::ledger::{Ledger, Rounding, State, read};
+use onward::model::{Act, Activation, Conv, GlobalPool, Member, Mlp, Model, Norms, WeightSpace};
 use onward::noise::Family;
 use onward::objective::Loss;
+use onward::params::{Params, Storage};
 use onward::rule::Method;
-use onward::train::{Trainer, score};
+use onward::train::{Plan, Trainer, score};
 use proptest::prelude::*;
 
 const LOW: [Precision; 2] = [Precision::Bf16, Precision::Int8];
@@ -185,4 +187,74 @@ proptest! {
             prop_assert!(off <= tolerance(precision) * size, "{precision:?}: {off} of {size}");
         }
     }
+}
+
+#[test]
+fn params_in_bf16_learn_replay_and_do_not_swallow_small_steps() {
+    let data = blobs(300, [1, 1, 37], 5, 4);
+    let evaluator = local(net(), Loss::CrossEntropy, 11, 2);
+    let mut methods = [
+        (Method::RelativeActivation(relative(3, 16)), 0.02, 150),
+        // Steps far below the distance of neighbouring numbers: rounded to the nearest, nothing would ever move.
+        (Method::RelativeActivation(relative(3, 16)), 1e-4, 150),
+    ];
+    for (method, rate, steps) in &mut methods {
+        let run = |threads, storage| {
+            let evaluator = local(net(), Loss::CrossEntropy, 11, threads);
+            let plan = Plan { storage, ..plan(method.clone(), *rate, *steps, 30) };
+            let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
+            let mut rounding = None::<Rounding>;
+            while !trainer.finished() {
+                if let Some(found) = trainer.step().unwrap().rounding {
+                    *rounding.get_or_insert_default() += found;
+                }
+            }
+            (trainer, rounding)
+        };
+        let (exact, none) = run(1, Storage::F32);
+        let (trainer, rounding) = run(1, Storage::Bf16);
+        assert_eq!(none, None);
+        let rounding = rounding.unwrap();
+        assert!((0.001..1.0).contains(&rounding.moved_share()), "{rounding:?}");
+        assert!((0.05..1.0).contains(&rounding.cosine()), "{}", rounding.cosine());
+        assert_eq!(run(3, Storage::Bf16).0.state().params().digest(), trainer.state().params().digest());
+        let params = trainer.state().params();
+        assert_eq!(params, &params.clone().stored_as(Storage::Bf16), "only numbers of bf16");
+        let base = Params::init(&net().tensors(), &onward::noise::RunKey::from_seed(11));
+        let way = |to: &Params| -> Vec<f64> {
+            let pairs = to.tensors().iter().zip(base.tensors());
+            pairs
+                .flat_map(|(t, b)| wide(&t.data).into_iter().zip(wide(&b.data)))
+                .map(|(t, b)| t - b)
+                .collect()
+        };
+        let found = common::cosine(&way(params), &way(exact.state().params()));
+        assert!(found > 0.4, "rate {rate}: the way has cosine {found} with that of single precision");
+        if *rate == 0.02 {
+            let found = score(&evaluator, params, &[], &data).accuracy.unwrap();
+            assert!(found >= 0.95, "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_ledger_tells_that_params_are_stored_in_bf16() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.bin");
+    let data = blobs(60, [1, 1, 37], 5, 4);
+    let plan = Plan { storage: Storage::Bf16, ..plan(Method::Population(population(8)), 0.02, 5, 30) };
+    let mut trainer = Trainer::new(plan, local(net(), Loss::CrossEntropy, 11, 1), data).unwrap();
+    let mut ledger = Ledger::create(&path, &trainer.header([0; 32])).unwrap();
+    let base = trainer.state().params().clone();
+    while !trainer.finished() {
+        ledger.append(&trainer.step().unwrap().record).unwrap();
+    }
+    ledger.flush().unwrap();
+    let found = read(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((found.header.recipe.storage, found.header.base), (Storage::Bf16, base.digest()));
+    let mut state = State::new(base, found.header.recipe, onward::noise::RunKey::from_seed(11));
+    for record in &found.records {
+        assert!(state.apply(&record.entry().unwrap()).unwrap().is_some());
+    }
+    assert_eq!(state.params().digest(), trainer.state().params().digest());
 }

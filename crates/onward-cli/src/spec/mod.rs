@@ -136,6 +136,19 @@ keys! {
         activation: Activation = Is("relu");
         /// The arithmetic of its forward passes, in training and after.
         precision: Precision = Is("f32");
+        /// What numbers its params may be.
+        storage: Storage = Is("f32");
+    }
+}
+
+modes! {
+    /// What numbers params may be.
+    pub enum Storage {
+        /// All of single precision.
+        F32 = "f32",
+        /// Only those of bfloat16: each step is rounded to one of two neighbours by chance, right in the mean. The model's
+        /// file is half as long.
+        Bf16 = "bf16",
     }
 }
 

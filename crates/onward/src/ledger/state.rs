@@ -3,8 +3,8 @@
 use super::step::{self, SQUARES_DECAY};
 use super::{Entry, Update};
 use crate::model::{TensorKeys, WeightSpace};
-use crate::noise::RunKey;
-use crate::params::{Params, Tensor};
+use crate::noise::{Noise, Role, RunKey};
+use crate::params::{Params, Storage, Tensor};
 use crate::space::{Probes, Sum};
 use crate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
@@ -37,7 +37,58 @@ pub struct Recipe {
     pub space: Option<WeightSpace>,
     /// How directions become steps.
     pub optimizer: Optimizer,
+    /// What numbers the params may be. (Kept beside the recipe in the ledger: see its format.)
+    #[serde(skip)]
+    pub storage: Storage,
 }
+
+/// What rounding made of a step (with [`Storage::Bf16`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rounding {
+    /// Weights of the tensors that had a step.
+    pub weights: u64,
+    /// How many of them changed.
+    pub moved: u64,
+    /// `Σ realised · intended`, `Σ realised²`, `Σ intended²`.
+    products: [f64; 3],
+}
+
+impl Rounding {
+    /// The share of weights that changed.
+    pub fn moved_share(&self) -> f64 {
+        self.moved as f64 / (self.weights.max(1)) as f64
+    }
+
+    /// The cosine of the angle between the step that was taken and the one that was meant; NaN if one of them is zero.
+    pub fn cosine(&self) -> f64 {
+        self.products[0] / (self.products[1] * self.products[2]).sqrt()
+    }
+
+    /// Rounds the weights `after` a step to bf16 (elements from `first` on, a multiple of 8), which were `before`.
+    fn round(noise: Noise, first: usize, before: &[f32], after: &mut [f32]) -> Self {
+        let meant = after.to_vec();
+        noise.round_to_bf16(first as u64, after);
+        let mut found = Self { weights: after.len() as u64, ..Self::default() };
+        for ((new, meant), old) in after.iter().zip(&meant).zip(before) {
+            found.moved += u64::from(new != old);
+            let (real, meant) = (f64::from(new - old), f64::from(meant - old));
+            let terms = [real * meant, real * real, meant * meant];
+            found.products.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        found
+    }
+}
+
+impl std::ops::AddAssign for Rounding {
+    fn add_assign(&mut self, other: Self) {
+        self.weights += other.weights;
+        self.moved += other.moved;
+        self.products.iter_mut().zip(other.products).for_each(|(sum, term)| *sum += term);
+    }
+}
+
+/// Weights that one task rounds.
+const PIECE: usize = 1 << 14;
 
 /// Params at a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +102,9 @@ pub struct State {
 }
 
 impl State {
-    /// The state before the first step.
+    /// The state before the first step; `params` are rounded to what the recipe's storage holds.
     pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Self {
+        let params = params.stored_as(recipe.storage);
         let zeros = |needed: bool| -> Vec<Vec<f32>> {
             if needed {
                 params.tensors().iter().map(|t| vec![0.0; t.data.len()]).collect()
@@ -82,11 +134,12 @@ impl State {
 
     /// Applies one entry: the only way that params change. Without scaling the direction includes the learning rate, and
     /// `w + 2^e · Σ c·z` has one rounding; all other operations are element-wise and correctly rounded, so the same entries
-    /// give the same bits everywhere.
+    /// give the same bits everywhere. With [`Storage::Bf16`] the new weights are rounded by chance, the chance being noise of
+    /// this step; what that made of the step is returned.
     ///
     /// # Errors
     /// [`ErrorKind::Ledger`] if the entry is for another step or does not fit the recipe; the state is then unchanged.
-    pub fn apply(&mut self, entry: &Entry) -> Result<()> {
+    pub fn apply(&mut self, entry: &Entry) -> Result<Option<Rounding>> {
         let place = || format!("entry for step {}", entry.step);
         if entry.step != self.step {
             return Err(Error::expected(
@@ -96,11 +149,14 @@ impl State {
                 entry.step,
             ));
         }
+        let mut rounding = (self.recipe.storage == Storage::Bf16).then(Rounding::default);
         match (&entry.update, self.recipe.space) {
             (Update::Probes { exponent, coefficients }, Some(space)) => {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
                 for index in 0..self.params.tensors().len() {
-                    self.follow(index, space, *exponent, &coefficients, entry.rate);
+                    self.rounded(index, &mut rounding, |state| {
+                        state.follow(index, space, *exponent, &coefficients, entry.rate);
+                    });
                 }
             }
             (Update::Direction(directions), None) => {
@@ -119,7 +175,9 @@ impl State {
                 }
                 for (index, direction) in directions.iter().enumerate() {
                     if let Some(direction) = direction {
-                        self.update(index, &Sum::Whole(direction.into()), 1.0, entry.rate);
+                        self.rounded(index, &mut rounding, |state| {
+                            state.update(index, &Sum::Whole(direction.into()), 1.0, entry.rate);
+                        });
                     }
                 }
             }
@@ -133,7 +191,21 @@ impl State {
             }
         }
         self.step += 1;
-        Ok(())
+        Ok(rounding)
+    }
+
+    /// Runs a step of one tensor and rounds what it gives, if there is anything to round to.
+    fn rounded(&mut self, index: usize, all: &mut Option<Rounding>, step: impl FnOnce(&mut Self)) {
+        let Some(all) = all else { return step(self) };
+        let before = self.params.tensors()[index].data.clone();
+        step(self);
+        let name = &self.params.tensors()[index].name;
+        let noise = self.key.tensor(Role::Rounding, name).at(self.step as u32, 0);
+        let pieces =
+            self.params.data_mut(index).par_chunks_mut(PIECE).zip(before.par_chunks(PIECE)).enumerate();
+        let found: Vec<Rounding> =
+            pieces.map(|(i, (after, before))| Rounding::round(noise, i * PIECE, before, after)).collect();
+        found.into_iter().for_each(|piece| *all += piece);
     }
 
     /// Moves one tensor along `2^exponent · Σ c·z` of the current step.
