@@ -58,9 +58,7 @@ fn convolution_28_by_28_of_16_channels(bencher: Bencher, name: &str) {
 fn noise<const N: usize>(bencher: Bencher, family: Family) {
     let noise = RunKey::from_seed(1).tensor(Role::Dense, "w").at(0, 0);
     let mut w = vec![0f32; N];
-    bencher
-        .counter(ItemsCount::new(N))
-        .bench_local(|| noise.add_to(family, 0, 0.5, black_box(&mut w)));
+    bencher.counter(ItemsCount::new(N)).bench_local(|| noise.add_to(family, 0, 0.5, black_box(&mut w)));
 }
 
 #[divan::bench(args = [256, 784, 4096])]

@@ -159,6 +159,11 @@ impl Local {
         Self { precision, ..self.clone() }
     }
 
+    /// The arithmetic of forward passes.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Runs `f` on `threads` threads, for work that needs no model.
     ///
     /// # Errors
