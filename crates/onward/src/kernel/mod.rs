@@ -5,17 +5,23 @@
 
 #![allow(unsafe_code)]
 
+mod columns;
 mod conv;
 mod isa;
+mod low_rank;
 mod math;
+mod norm;
 mod product;
 
+pub use columns::{Columns, columns};
 pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
 pub use isa::Isa;
 pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;
+pub use low_rank::{Correction, add_bias, correct, dots};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
+pub use norm::{add_moments, normalise_and_scale};
 pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
     transposed_product,

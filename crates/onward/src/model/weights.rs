@@ -24,6 +24,13 @@ impl<'a> Weights<'a> {
         Self { params, packed, keys }
     }
 
+    /// `params` for dense probes alone, which read them as they are: nothing is packed.
+    pub(crate) fn unpacked(params: &'a Params, key: &RunKey) -> Self {
+        let packed = params.tensors().iter().map(|_| Packed::Vector).collect();
+        let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
+        Self { params, packed, keys }
+    }
+
     /// The params that were packed.
     pub fn params(&self) -> &'a Params {
         self.params
