@@ -7,6 +7,7 @@
 
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
+use onward::kernel::Precision;
 use onward::ledger::{Entry, Optimizer, Scaling, State, Update};
 use onward::model::{Act, Activation, Context, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
@@ -168,7 +169,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The cosine of each sample's own estimate at the first layer's output, averaged over samples: what the law is about.
 fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> {
     let key = RunKey::from_seed(1);
-    let weights = Weights::new(params, &key);
+    let weights = Weights::new(params, &key, Precision::F32);
     let x = Act::new(ROWS, data.shape(), data.features().to_vec());
     let z = model.stage(0, &mut Context::clean(&weights, Norms::Batch), x);
     let net: Vec<Vec<f64>> = params.tensors().iter().map(|t| wide(&t.data)).collect();

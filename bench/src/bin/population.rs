@@ -7,6 +7,7 @@
 
 use onward::dataset::Targets;
 use onward::evaluate::{Batch, Evaluator, Local, WeightPlan};
+use onward::kernel::Precision;
 use onward::model::{
     Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, WeightSpace, Weights,
 };
@@ -86,7 +87,7 @@ impl Case {
     /// Plain inference of pieces of a batch, each a task of its own, `times` over.
     fn infer(&self, pieces: &[Act], times: usize) {
         self.evaluator.run(|| {
-            let weights = Weights::new(&self.params, &RunKey::from_seed(1));
+            let weights = Weights::new(&self.params, &RunKey::from_seed(1), Precision::F32);
             let next = AtomicUsize::new(0);
             let one = |piece: &Act| {
                 let mut cx = Context::clean(&weights, Norms::Batch);
@@ -236,7 +237,7 @@ fn dense_steps(threads: usize) {
         let forward = || {
             black_box(case.evaluator.outputs(&case.params, batch.x.clone(), Norms::Batch));
         };
-        let weights = Weights::new(&case.params, &RunKey::from_seed(1));
+        let weights = Weights::new(&case.params, &RunKey::from_seed(1), Precision::F32);
         let packed = || {
             case.evaluator.run(|| {
                 let mut cx = Context::clean(&weights, Norms::Batch);

@@ -4,6 +4,7 @@ use crate::data::{self, DataOptions, Split};
 use crate::spec::{self, Spec};
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local};
+use onward::kernel::Precision;
 use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
@@ -224,7 +225,13 @@ pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize)
         spec::Loss::SquaredError => Loss::SquaredError,
     };
     let objective = Objective::PerSample(Arc::new(loss));
-    Local::new(model(spec, input, outputs)?, objective, RunKey::from_seed(spec.seed), threads)
+    let precision = match spec.model.precision {
+        spec::Precision::F32 => Precision::F32,
+        spec::Precision::Bf16 => Precision::Bf16,
+        spec::Precision::Int8 => Precision::Int8,
+    };
+    let local = Local::new(model(spec, input, outputs)?, objective, RunKey::from_seed(spec.seed), threads)?;
+    Ok(local.with_precision(precision))
 }
 
 /// The run that the spec describes, at its beginning, on the training rows of `split`.

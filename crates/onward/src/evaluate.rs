@@ -3,6 +3,7 @@
 mod members;
 
 use crate::dataset::{Dataset, Targets};
+use crate::kernel::Precision;
 use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
@@ -137,16 +138,23 @@ pub struct Local {
     model: Arc<dyn Model>,
     objective: Objective,
     key: RunKey,
+    precision: Precision,
     pool: Arc<rayon::ThreadPool>,
 }
 
 impl Local {
-    /// An evaluator of `model` and `objective` on `threads` threads.
+    /// An evaluator of `model` and `objective` on `threads` threads, in single precision.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the threads cannot be started.
     pub fn new(model: Arc<dyn Model>, objective: Objective, key: RunKey, threads: usize) -> Result<Self> {
-        Ok(Self { model, objective, key, pool: Arc::new(pool(threads)?) })
+        Ok(Self { model, objective, key, precision: Precision::F32, pool: Arc::new(pool(threads)?) })
+    }
+
+    /// The same evaluator with forward passes of another precision.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
     }
 
     /// Runs `f` on `threads` threads, for work that needs no model.
@@ -171,7 +179,7 @@ impl Local {
     /// The model's outputs on `x`, with normalisations as told.
     pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Act {
         self.run(|| {
-            let weights = Weights::new(params, &self.key);
+            let weights = Weights::new(params, &self.key, self.precision);
             self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
         })
     }
@@ -179,7 +187,7 @@ impl Local {
     /// Statistics of all normalisations over the rows `x`.
     pub fn statistics(&self, params: &Params, x: Act) -> Vec<Statistics> {
         self.run(|| {
-            let weights = Weights::new(params, &self.key);
+            let weights = Weights::new(params, &self.key, self.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
             cx.start_trace();
             let _ = self.model.forward_from(0, &mut cx, x);
@@ -244,7 +252,7 @@ impl Local {
         plan: &ActivationPlan,
         objective: &dyn PerSample,
     ) -> Result<Response> {
-        let weights = Weights::new(params, &self.key);
+        let weights = Weights::new(params, &self.key, self.precision);
         let mut cx = Context::clean(&weights, Norms::Batch);
         let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
         for stage in 0..self.model.stages() {

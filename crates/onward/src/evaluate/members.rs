@@ -38,8 +38,8 @@ impl Local {
     /// The mean loss of every member, finite or not.
     pub(super) fn losses_here(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Vec<f32> {
         let weights = match plan.space {
-            WeightSpace::Dense { .. } => Weights::unpacked(params, &self.key),
-            WeightSpace::LowRank { .. } => Weights::new(params, &self.key),
+            WeightSpace::Dense { .. } => Weights::unpacked(params, &self.key, self.precision),
+            WeightSpace::LowRank { .. } => Weights::new(params, &self.key, self.precision),
         };
         let step = Step { weights: &weights, batch, plan, crowd: Crowd::default(), homes: Mutex::default() };
         let cut = self.cut(batch, plan);

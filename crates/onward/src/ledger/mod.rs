@@ -3,6 +3,7 @@
 mod entry;
 mod file;
 mod state;
+mod step;
 
 pub use entry::{Entry, Header, Record, TensorHeader, Update, UpdateRecord};
 pub use file::{FORMAT_VERSION, Ledger, Reading, read};

@@ -1,10 +1,11 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
+use super::step::{self, SQUARES_DECAY};
 use super::{Entry, Update};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
-use crate::space::add_probes;
+use crate::space::{Probes, Sum};
 use crate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -37,12 +38,6 @@ pub struct Recipe {
     /// How directions become steps.
     pub optimizer: Optimizer,
 }
-
-/// β₂ and ε of Adam-like scaling.
-const SQUARES_DECAY: f32 = 0.99;
-const ADAM_EPSILON: f32 = 1e-8;
-/// Elements that one task updates.
-const ELEMENTS: usize = 1 << 14;
 
 /// Params at a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,8 +100,7 @@ impl State {
             (Update::Probes { exponent, coefficients }, Some(space)) => {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
                 for index in 0..self.params.tensors().len() {
-                    let direction = self.direction(index, space, *exponent, &coefficients);
-                    self.update(index, &direction, entry.rate);
+                    self.follow(index, space, *exponent, &coefficients, entry.rate);
                 }
             }
             (Update::Direction(directions), None) => {
@@ -125,7 +119,7 @@ impl State {
                 }
                 for (index, direction) in directions.iter().enumerate() {
                     if let Some(direction) = direction {
-                        self.update(index, direction, entry.rate);
+                        self.update(index, &Sum::Whole(direction.into()), 1.0, entry.rate);
                     }
                 }
             }
@@ -142,51 +136,39 @@ impl State {
         Ok(())
     }
 
-    /// `2^exponent · Σ c·z` for one tensor at the current step.
-    fn direction(&self, index: usize, space: WeightSpace, exponent: i8, coefficients: &[f32]) -> Vec<f32> {
+    /// Moves one tensor along `2^exponent · Σ c·z` of the current step.
+    fn follow(&mut self, index: usize, space: WeightSpace, exponent: i8, coefficients: &[f32], rate: f32) {
         let t = &self.params.tensors()[index];
-        let mut sum = vec![0.0; t.data.len()];
-        add_probes(
-            &mut sum,
-            &t.shape,
-            &TensorKeys::new(&self.key, &t.name),
-            space,
-            self.step as u32,
-            0,
-            coefficients,
-        );
-        let scale = space.scale(t.matrix().is_some()) * power_of_two(exponent);
-        sum.par_chunks_mut(ELEMENTS).for_each(|part| part.iter_mut().for_each(|v| *v *= scale));
-        sum
+        let (keys, matrix) = (TensorKeys::new(&self.key, &t.name), t.matrix());
+        let probes = Probes { keys, matrix, space, step: self.step as u32, first: 0, coefficients };
+        let scale = space.scale(matrix.is_some()) * power_of_two(exponent);
+        self.update(index, &probes.sum(), scale, rate);
     }
 
-    fn update(&mut self, index: usize, direction: &[f32], rate: f32) {
+    /// Moves one tensor along `scale · sum` (`scale` is a power of two), in one pass over weights and memory.
+    fn update(&mut self, index: usize, sum: &Sum<'_>, scale: f32, rate: f32) {
         let beta = self.recipe.optimizer.momentum;
-        let w = self.params.data_mut(index).par_chunks_mut(ELEMENTS).zip(direction.par_chunks(ELEMENTS));
+        let tile = sum.tile();
+        let w = self.params.data_mut(index).par_chunks_mut(tile).enumerate();
         match self.recipe.optimizer.scaling {
             Scaling::None if beta == 0.0 => {
-                w.for_each(|(w, d)| w.iter_mut().zip(d).for_each(|(w, d)| *w += *d));
+                w.for_each_init(Vec::new, |scratch, (i, w)| {
+                    step::plain(w, sum.get(i, w.len(), scratch), scale);
+                });
             }
             Scaling::None => {
-                w.zip(self.momentum[index].par_chunks_mut(ELEMENTS)).for_each(|((w, d), m)| {
-                    for ((w, d), m) in w.iter_mut().zip(d).zip(m) {
-                        *m = beta * *m + *d;
-                        *w += *m;
-                    }
+                let memory = self.momentum[index].par_chunks_mut(tile);
+                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), m)| {
+                    step::with_momentum(w, m, sum.get(i, w.len(), scratch), scale, beta);
                 });
             }
             Scaling::Adam => {
                 let left = |decay: f32| (1.0 - power(f64::from(decay), self.step + 1)) as f32;
-                let (m_left, v_left) = (left(beta), left(SQUARES_DECAY));
-                let moments = self.momentum[index]
-                    .par_chunks_mut(ELEMENTS)
-                    .zip(self.squares[index].par_chunks_mut(ELEMENTS));
-                w.zip(moments).for_each(|((w, d), (m, v))| {
-                    for (((w, d), m), v) in w.iter_mut().zip(d).zip(m).zip(v) {
-                        *m = beta * *m + (1.0 - beta) * *d;
-                        *v = SQUARES_DECAY * *v + (1.0 - SQUARES_DECAY) * (*d * *d);
-                        *w += rate * (*m / m_left) / ((*v / v_left).sqrt() + ADAM_EPSILON);
-                    }
+                let left = [left(beta), left(SQUARES_DECAY)];
+                let memory =
+                    self.momentum[index].par_chunks_mut(tile).zip(self.squares[index].par_chunks_mut(tile));
+                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), (m, v))| {
+                    step::like_adam(w, m, v, sum.get(i, w.len(), scratch), scale, beta, left, rate);
                 });
             }
         }

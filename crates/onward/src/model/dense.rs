@@ -64,7 +64,7 @@ impl Context<'_> {
                 drawn = Some(member.index);
             }
             shifted(&mut own, clean, probe.sigma * member.sign * probe.space.scale(false), &noise);
-            let packed = Packed::new(&part, &own);
+            let packed = Packed::new(&part, &own, self.weights.precision());
             let input = slice_of_rows(x, self.rows_per_member, i);
             let mut y = self.home.take(ROWS * count);
             for (block, input) in input.chunks(ROWS * k).enumerate() {
@@ -87,7 +87,8 @@ impl Context<'_> {
             probe.members.par_iter().zip(biases).zip(y.data.par_chunks_mut((rows * width_out).max(1)));
         members.enumerate().for_each(|(i, ((member, bias), y))| {
             let own = member_tensor(self.weights, &probe, weight, *member);
-            let packed = Packed::new(&self.weights.params().tensors()[weight], &own);
+            let packed =
+                Packed::new(&self.weights.params().tensors()[weight], &own, self.weights.precision());
             let input = slice_of_rows(x, rows, i);
             let blocks = y.par_chunks_mut(block * width_out).zip(input.par_chunks(block * width_in));
             blocks.for_each(|(y, input)| {
