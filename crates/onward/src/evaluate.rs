@@ -1,15 +1,16 @@
 //! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
 
+mod members;
+
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Context, Member, Model, Norms, Probe, Statistics, WeightSpace, Weights};
+use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
 use crate::space::{ActivationPlan, Derivative, LayerSpace, credit};
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
 use crate::{Error, ErrorKind, Result};
-use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -141,9 +142,6 @@ pub struct Local {
     pool: Arc<rayon::ThreadPool>,
 }
 
-/// Rows that one task of a population runs; the same for any number of threads.
-const TASK_ROWS: usize = 1024;
-
 impl Local {
     /// An evaluator of `model` and `objective` on `threads` threads, in single precision.
     ///
@@ -204,69 +202,7 @@ impl Local {
 
     /// The mean loss of outputs that answer `targets` row by row.
     pub fn loss(&self, outputs: &Act, targets: &Targets) -> f32 {
-        self.mean_losses(outputs, targets, 0, outputs.rows, 1).first().copied().unwrap_or(f32::NAN)
-    }
-
-    /// Mean losses of members whose rows stand one after the other and all answer samples `first..first + rows`.
-    fn mean_losses(
-        &self,
-        outputs: &Act,
-        targets: &Targets,
-        first: usize,
-        rows: usize,
-        members: usize,
-    ) -> Vec<f32> {
-        let width = outputs.width();
-        let one = |member: usize| {
-            let part =
-                Act::new(rows, outputs.shape, outputs.data[member * rows * width..][..rows * width].to_vec());
-            let answers = Answers { targets, first, count: rows };
-            match &self.objective {
-                Objective::WholeBatch(metric) => metric.loss(&part, answers),
-                Objective::PerSample(loss) => {
-                    let mut losses = vec![0.0; rows];
-                    loss.losses(&part, answers, &mut losses);
-                    mean(&losses)
-                }
-            }
-        };
-        (0..members).map(one).collect()
-    }
-
-    /// One task: the mean losses of neighbouring members.
-    fn task(
-        &self,
-        weights: &Weights<'_>,
-        batch: &Batch,
-        plan: &WeightPlan,
-        task: usize,
-        per_task: usize,
-    ) -> Vec<f32> {
-        let members = &plan.members[task * per_task..((task + 1) * per_task).min(plan.members.len())];
-        let probe = Probe { members, space: plan.space, sigma: plan.sigma, step: plan.step };
-        if plan.share == 0 {
-            let mut cx = Context::probing(weights, Norms::Batch, probe, batch.x.rows);
-            let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
-            return self.mean_losses(&outputs, &batch.targets, 0, batch.x.rows, members.len());
-        }
-        // Members of one pair stand next to each other and see the same samples.
-        let groups = batch.x.rows / plan.share;
-        let mut losses = Vec::with_capacity(members.len());
-        let start = |i: usize| (task * per_task + i) / plan.together % groups * plan.share;
-        let mut x = Act::new(0, batch.x.shape, Vec::new());
-        for i in 0..members.len() {
-            x.data.extend_from_slice(
-                &batch.x.data[start(i) * batch.x.width()..][..plan.share * batch.x.width()],
-            );
-            x.rows += plan.share;
-        }
-        let mut cx = Context::probing(weights, Norms::Batch, probe, plan.share);
-        let outputs = self.model.forward_from(0, &mut cx, x);
-        for i in 0..members.len() {
-            let own = outputs.slice(i * plan.share, (i + 1) * plan.share);
-            losses.extend(self.mean_losses(&own, &batch.targets, start(i), plan.share, 1));
-        }
-        losses
+        self.mean_loss(outputs.clone(), targets, 0)
     }
 }
 
@@ -290,19 +226,11 @@ impl Evaluator for Local {
     }
 
     fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses> {
-        let rows = if plan.share == 0 { batch.x.rows } else { plan.share };
         if plan.share > batch.x.rows {
             let expected = format!("at most the batch of {}", batch.x.rows);
             return Err(Error::expected(ErrorKind::Spec, "method.share", expected, plan.share));
         }
-        let per_task = (TASK_ROWS / rows).clamp(1, plan.members.len()).next_multiple_of(plan.together);
-        let tasks = plan.members.len().div_ceil(per_task);
-        let mut losses: Vec<f32> = self.run(|| {
-            let weights = Weights::new(params, &self.key, self.precision);
-            let all: Vec<_> =
-                (0..tasks).into_par_iter().map(|t| self.task(&weights, batch, plan, t, per_task)).collect();
-            all.concat()
-        });
+        let mut losses = self.run(|| self.losses_here(params, batch, plan));
         let non_finite = worst_for_non_finite(&mut losses, plan.step)?;
         Ok(MemberLosses { losses, non_finite })
     }

@@ -256,7 +256,7 @@ pub fn predict(
     let width = shape.iter().product::<usize>();
     let part = |rows: &[f32]| {
         let x = Act::new(rows.len() / width, shape, rows.to_vec());
-        evaluator.outputs(params, x, Norms::Fixed(statistics)).data
+        evaluator.outputs(params, x, Norms::Fixed(statistics)).data.to_vec()
     };
     features.chunks(width * EVALUATION_ROWS).flat_map(part).collect()
 }

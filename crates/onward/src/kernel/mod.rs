@@ -7,11 +7,14 @@
 
 pub mod amx;
 mod bf16;
+mod columns;
 mod conv;
 mod int8;
 mod isa;
+mod low_rank;
 mod math;
 mod matrix;
+mod norm;
 mod packed;
 mod philox;
 mod precision;
@@ -21,14 +24,17 @@ mod tile;
 mod window;
 
 pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, product_bf16, round_to_bf16, to_bf16};
+pub use columns::{Columns, columns};
 pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
 pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_scaled, quantise};
 pub use isa::Isa;
 pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::{with_each_isa, with_isa};
+pub use low_rank::{Correction, add_bias, correct, dots};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use matrix::{Filter, Matrix, Scratch};
+pub use norm::{add_moments, normalise_and_scale};
 pub use philox::{Block, Philox, philox};
 pub use precision::Precision;
 pub use product::{

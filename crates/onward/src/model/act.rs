@@ -1,5 +1,6 @@
 //! Activations: rows of numbers on their way through a model.
 
+use super::Numbers;
 use rayon::prelude::*;
 
 /// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
@@ -10,7 +11,7 @@ pub struct Act {
     /// `[height, width, channels]`; `[1, 1, n]` for plain vectors.
     pub shape: [usize; 3],
     /// `rows × height × width × channels` numbers.
-    pub data: Vec<f32>,
+    pub data: Numbers,
     /// A tensor that travels along until a later stage adds it (a residual connection).
     pub carried: Option<Box<Act>>,
     /// The trace's links that this activation is a linear function of.
@@ -26,6 +27,14 @@ impl Act {
     /// # Panics
     /// If `data` does not hold `rows` rows: a bug in the caller.
     pub fn new(rows: usize, shape: [usize; 3], data: Vec<f32>) -> Self {
+        Self::of(rows, shape, data.into())
+    }
+
+    /// The same from numbers that may be shared.
+    ///
+    /// # Panics
+    /// As for [`Act::new`].
+    pub fn of(rows: usize, shape: [usize; 3], data: Numbers) -> Self {
         assert_eq!(data.len(), rows * shape.iter().product::<usize>(), "{rows} rows of {shape:?}");
         Self { rows, shape, data, carried: None, links: Vec::new() }
     }
@@ -50,11 +59,11 @@ impl Act {
         &self.data[row * self.width()..][..self.width()]
     }
 
-    /// Rows `from..to` with what they carry, copied.
+    /// Rows `from..to` with what they carry; nothing is copied until it is written to.
     #[must_use]
     pub fn slice(&self, from: usize, to: usize) -> Self {
         let w = self.width();
-        let mut part = Self::new(to - from, self.shape, self.data[from * w..to * w].to_vec());
+        let mut part = Self::of(to - from, self.shape, self.data.view(from * w, to * w));
         part.carried = self.carried.as_ref().map(|c| Box::new(c.slice(from, to)));
         part
     }
@@ -100,7 +109,7 @@ impl Act {
     fn pool(&self, f: impl Fn(f32, f32, f32, f32) -> f32 + Sync) -> Self {
         let [h, w, c] = self.shape;
         let shape = [h / 2, w / 2, c];
-        let mut data = vec![0.0; self.rows * shape.iter().product::<usize>()];
+        let mut data = self.data.another(self.rows * shape.iter().product::<usize>());
         let work = |(out, image): (&mut [f32], &[f32])| {
             for (i, line) in out.chunks_exact_mut(shape[1] * c).enumerate() {
                 let (top, bottom) = (&image[2 * i * w * c..], &image[(2 * i + 1) * w * c..]);
@@ -143,7 +152,7 @@ impl Act {
                 out.iter_mut().zip(pixel).for_each(|(o, v)| *o = f(*o, *v));
             }
         }
-        Self { rows: self.rows, shape: [1, 1, c], data, carried: None, links: Vec::new() }
+        Self { rows: self.rows, shape: [1, 1, c], data: data.into(), carried: None, links: Vec::new() }
     }
 
     /// The sum; where one side has fewer rows, they repeat (one clean row for all members).
@@ -159,7 +168,7 @@ impl Act {
         assert_eq!(self.rows % other.rows.max(1), 0, "a sum of {} and {} rows", self.rows, other.rows);
         let part = other.data.len().max(1);
         for block in self.data.chunks_exact_mut(part) {
-            block.iter_mut().zip(&other.data).for_each(|(a, b)| *a += *b);
+            block.iter_mut().zip(other.data.iter()).for_each(|(a, b)| *a += *b);
         }
         self.links.extend(&other.links);
         self

@@ -25,6 +25,13 @@ impl<'a> Weights<'a> {
         Self { params, packed, keys, precision }
     }
 
+    /// `params` for dense probes alone, which read them as they are: nothing is packed.
+    pub(crate) fn unpacked(params: &'a Params, key: &RunKey, precision: Precision) -> Self {
+        let packed = params.tensors().iter().map(|_| Packed::Vector).collect();
+        let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
+        Self { params, packed, keys, precision }
+    }
+
     /// The params that were packed.
     pub fn params(&self) -> &'a Params {
         self.params
@@ -61,15 +68,6 @@ impl Packed {
             [n, 3, 3, c] => Self::Filter(Filter::new(data, *n, *c, precision)),
             [n, k] => Self::Matrix(Matrix::new(data, *n, *k, precision)),
             _ => Self::Vector,
-        }
-    }
-
-    /// Numbers per position that a product with this takes (0 for vectors).
-    pub(super) fn inputs(&self) -> usize {
-        match self {
-            Self::Vector => 0,
-            Self::Matrix(matrix) => matrix.k(),
-            Self::Filter(filter) => filter.channels(),
         }
     }
 
