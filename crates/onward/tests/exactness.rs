@@ -53,7 +53,7 @@ fn values(n: usize) -> Vec<f64> {
 #[test]
 fn applying_an_entry_equals_the_naive_sum_in_integers() {
     let key = RunKey::from_seed(1);
-    // Sizes on both sides of the blocks: 512 members, 32 rows, 16 384 elements.
+    // Sizes on both sides of the blocks of 512 members and 32 rows.
     let nets: [Box<dyn Model>; 2] =
         [Box::new(Mlp::new(&[65, 33, 3], Activation::Relu).unwrap()), Box::new(small_conv())];
     for net in &nets {
