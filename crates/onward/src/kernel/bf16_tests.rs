@@ -137,7 +137,7 @@ fn rounding_is_to_nearest_with_ties_to_even() {
         // The two neighbours, by truncation in each direction, compared in f64.
         let low = (x.to_bits() >> 16) as u16;
         let [a, b] = [low, low + 1].map(|v| (f64::from(from_bf16(v)) - f64::from(x)).abs());
-        if a < b || (a == b && low % 2 == 0) { low } else { low + 1 }
+        if a < b || (a == b && low.is_multiple_of(2)) { low } else { low + 1 }
     };
     for i in 0..200_000u32 {
         let bits = i.wrapping_mul(2_654_435_761);
