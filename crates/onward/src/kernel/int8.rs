@@ -194,10 +194,7 @@ impl Int8Panels {
 /// If `k` is above [`LONGEST_INT8`], the window is not inside the product or begins or ends inside a panel, or the two `k`
 /// differ: a bug in the caller.
 pub fn product_int8(c: Window<i32>, a: &Int8Rows, b: &Int8Panels, start: Start) {
-    each_block(&c, a, b, |c, sums, _, _| match start {
-        Start::Zero => c.copy_from_slice(sums),
-        Start::Add => c.iter_mut().zip(sums).for_each(|(c, s)| *c = c.wrapping_add(*s)),
-    });
+    each_block(&c, a, b, |block| store(block, start));
 }
 
 /// `c[i, j] = f32(Σₖ a[i, k] · b[k, j]) · (a.scales[i] · b.scales[j])` (or `+=` with [`Start::Add`]), each operation rounded to the
@@ -208,60 +205,87 @@ pub fn product_int8(c: Window<i32>, a: &Int8Rows, b: &Int8Panels, start: Start) 
 /// # Panics
 /// As [`product_int8`].
 pub fn product_int8_scaled(c: Window<f32>, a: &Int8Rows, b: &Int8Panels, start: Start) {
-    each_block(&c, a, b, |c, sums, i, j| scale(c, sums, a.scales[i], &b.scales[j..][..c.len()], start));
+    each_block(&c, a, b, |block| {
+        let (rows, columns) = (block.row..block.row + block.m, block.column..block.column + block.n);
+        store_scaled(block, &a.scales[rows], &b.scales[columns], start);
+    });
+}
+
+/// Sums of some rows and columns, and where in `c` they go.
+#[derive(Clone, Copy)]
+struct Block<'a, T> {
+    sums: &'a [i32],
+    /// Numbers from one row of sums to the next.
+    wide: usize,
+    /// By how much the sums of each row are too large.
+    excess: &'a [i32],
+    times: i32,
+    row: usize,
+    column: usize,
+    m: usize,
+    n: usize,
+    c: *mut T,
+    c_stride: usize,
+}
+
+impl<T> Block<'_, T> {
+    /// Calls `finish(row of c, sums, excess, row)` for each row.
+    #[inline(always)]
+    fn each_row(&self, mut finish: impl FnMut(&mut [T], &[i32], i32, usize)) {
+        for r in 0..self.m {
+            let sums = &self.sums[r * self.wide..][..self.n];
+            // SAFETY: `each_block` took `c` from a window that has these rows and columns, and borrows it exclusively.
+            let c = unsafe { std::slice::from_raw_parts_mut(self.c.add(r * self.c_stride), self.n) };
+            finish(c, sums, self.times.wrapping_mul(self.excess[r]), r);
+        }
+    }
 }
 
 super::multiversion! {
-fn scale(c: &mut [f32], sums: &[i32], row: f32, columns: &[f32], start: Start) {
-    match start {
-        Start::Zero => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c = *s as f32 * (row * v)),
-        Start::Add => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c += *s as f32 * (row * v)),
-    }
+fn store(block: Block<i32>, start: Start) {
+    block.each_row(|c, sums, excess, _| for (c, s) in c.iter_mut().zip(sums) {
+        let from = if start == Start::Add { *c } else { 0 };
+        *c = from.wrapping_add(s.wrapping_sub(excess));
+    });
+}
+}
+
+super::multiversion! {
+fn store_scaled(block: Block<f32>, rows: &[f32], columns: &[f32], start: Start) {
+    block.each_row(|c, sums, excess, r| {
+        let value = |s: &i32, v: &f32| s.wrapping_sub(excess) as f32 * (rows[r] * v);
+        match start {
+            Start::Zero => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c = value(s, v)),
+            Start::Add => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c += value(s, v)),
+        }
+    });
 }
 }
 
 /// Sums that are finished together: they stay in the nearest cache.
 const BLOCK: usize = 4096;
 
-/// Calls `finish(part of a row of c, its sums, row, first column)` for all of `c`.
-fn each_block<T>(
-    c: &Window<T>,
-    a: &Int8Rows,
-    b: &Int8Panels,
-    finish: impl Fn(&mut [T], &[i32], usize, usize),
-) {
+/// Calls `finish` for blocks that make up all of `c`.
+fn each_block<T>(c: &Window<T>, a: &Int8Rows, b: &Int8Panels, finish: impl Fn(Block<T>)) {
     assert!(b.k() <= LONGEST_INT8, "sums of {} products of bytes overflow", b.k());
     let mut sums = [0i32; BLOCK];
     let Some(whole) = Job::new(c, sums.as_mut_ptr(), &a.rows, &b.columns, Start::Zero) else { return };
     let (rows, columns, width) = (c.rows(), c.columns(), b.width());
-    let high = (BLOCK / width).min(rows.len()).min(rows.len().div_ceil(rows.len().div_ceil(BLOCK / width)));
-    let wide = (BLOCK / high / width * width).min(columns.len());
-    for i in rows.clone().step_by(high) {
-        for j in columns.clone().step_by(wide) {
-            let (m, n) = (high.min(rows.end - i), wide.min(columns.end - j));
-            let job = Job {
-                c: sums.as_mut_ptr(),
-                c_stride: wide,
-                // SAFETY: row `i` and the panel of column `j` are inside, as `Job::new` checked.
-                a: unsafe { whole.a.add((i - rows.start) * whole.row_stride) },
-                // SAFETY: as above.
-                b: unsafe { whole.b.add((j - columns.start) * whole.groups) },
-                m,
-                n,
-                ..whole
-            };
-            run_best(&job);
-            for r in 0..m {
-                let sums = &mut sums[r * wide..][..n];
-                let excess = added().wrapping_mul(a.sums[i + r]);
-                sums.iter_mut().for_each(|s| *s = s.wrapping_sub(excess));
-                // SAFETY: row `i + r` and columns `j..j + n` are inside the window, which is an exclusive borrow.
-                let part = unsafe {
-                    let corner = c.corner().add((i + r - rows.start) * c.stride() + (j - columns.start));
-                    std::slice::from_raw_parts_mut(corner, n)
-                };
-                finish(part, sums, i + r, j);
-            }
+    // Blocks of almost equal heights, and with few rows several panels.
+    let high = rows.len().div_ceil(rows.len().div_ceil(BLOCK / width));
+    let wide = (BLOCK / high / width * width).min(columns.len().next_multiple_of(width));
+    for row in rows.clone().step_by(high) {
+        for column in columns.clone().step_by(wide) {
+            let (m, n) = (high.min(rows.end - row), wide.min(columns.end - column));
+            let (i, j) = (row - rows.start, column - columns.start);
+            // SAFETY: row `i` and the panel of column `j` are inside, as `Job::new` checked.
+            let (a_part, b_part) =
+                unsafe { (whole.a.add(i * whole.row_stride), whole.b.add(j * whole.groups)) };
+            run_best(&Job { c: sums.as_mut_ptr(), c_stride: wide, a: a_part, b: b_part, m, n, ..whole });
+            let at = c.corner().wrapping_add(i * c.stride() + j);
+            let excess = &a.sums[row..row + m];
+            let (times, sums, c_stride) = (added(), &sums[..], c.stride());
+            finish(Block { sums, wide, excess, times, row, column, m, n, c: at, c_stride });
         }
     }
 }

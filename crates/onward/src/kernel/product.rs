@@ -1,11 +1,8 @@
 //! `c = a · b` for a strided `a` and a packed `b`: one register tile of rows × 16 or 32 columns at a time.
 
 use super::Isa;
-
-/// Columns of a full panel: two AVX-512 registers.
-const WIDE: usize = 32;
-/// Columns of a panel when there are no more than these in all.
-const NARROW: usize = 16;
+use super::packed::{NARROW, WIDE};
+use super::tile::{Dot, Job, run};
 
 /// The right-hand side of a product, `k × n`, packed into panels of columns (`[panel][k][width]`), padded with zeros.
 #[derive(Clone, Debug, Default)]
@@ -60,20 +57,17 @@ impl Panels {
     }
 }
 
-/// Vectors of one instruction set. Every method is called only where that instruction set was detected.
-trait Simd {
-    type V: Copy;
-    const LANES: usize;
-    unsafe fn load(p: *const f32) -> Self::V;
-    unsafe fn store(p: *mut f32, v: Self::V);
-    unsafe fn splat(x: f32) -> Self::V;
-    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-}
-
 struct Portable;
-impl Simd for Portable {
-    type V = [f32; 4];
+impl Dot for Portable {
+    type Number = f32;
+    type Sums = [f32; 4];
+    type Left = f32;
+    type Right = [f32; 4];
     const LANES: usize = 4;
+    #[inline(always)]
+    unsafe fn zero() -> [f32; 4] {
+        [0.0; 4]
+    }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> [f32; 4] {
         // SAFETY: the caller owns four numbers at `p`.
@@ -85,26 +79,40 @@ impl Simd for Portable {
         unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
     }
     #[inline(always)]
-    unsafe fn splat(x: f32) -> [f32; 4] {
-        [x; 4]
+    unsafe fn left(p: *const u32) -> f32 {
+        // SAFETY: the caller owns a group, here one number, at `p`.
+        f32::from_bits(unsafe { *p })
     }
     #[inline(always)]
-    unsafe fn fma(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    unsafe fn right(p: *const u32) -> [f32; 4] {
+        // SAFETY: the caller owns four groups at `p`.
+        unsafe { Self::load(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn add(sums: [f32; 4], left: f32, right: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| left.mul_add(right[i], sums[i]))
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Simd;
+    use super::Dot;
     use std::arch::x86_64::*;
 
     macro_rules! simd {
-        ($name:ident, $vector:ty, $lanes:literal, $features:literal, $load:ident, $store:ident, $splat:ident, $fma:ident) => {
+        ($name:ident, $vector:ty, $lanes:literal, $zero:ident, $load:ident, $store:ident, $splat:ident, $fma:ident) => {
             pub struct $name;
-            impl Simd for $name {
-                type V = $vector;
+            impl Dot for $name {
+                type Number = f32;
+                type Sums = $vector;
+                type Left = $vector;
+                type Right = $vector;
                 const LANES: usize = $lanes;
+                #[inline(always)]
+                unsafe fn zero() -> $vector {
+                    // SAFETY: the caller has detected the feature.
+                    unsafe { $zero() }
+                }
                 #[inline(always)]
                 unsafe fn load(p: *const f32) -> $vector {
                     // SAFETY: the caller owns the numbers at `p` and has detected the feature.
@@ -116,157 +124,43 @@ mod x86 {
                     unsafe { $store(p, v) }
                 }
                 #[inline(always)]
-                unsafe fn splat(x: f32) -> $vector {
-                    // SAFETY: the caller has detected the feature.
-                    unsafe { $splat(x) }
+                unsafe fn left(p: *const u32) -> $vector {
+                    // SAFETY: as for `load`, for one number.
+                    unsafe { $splat(*p.cast()) }
                 }
                 #[inline(always)]
-                unsafe fn fma(a: $vector, b: $vector, c: $vector) -> $vector {
+                unsafe fn right(p: *const u32) -> $vector {
+                    // SAFETY: as for `load`.
+                    unsafe { $load(p.cast()) }
+                }
+                #[inline(always)]
+                unsafe fn add(sums: $vector, left: $vector, right: $vector) -> $vector {
                     // SAFETY: the caller has detected the feature.
-                    unsafe { $fma(a, b, c) }
+                    unsafe { $fma(left, right, sums) }
                 }
             }
         };
     }
-    simd!(Avx512, __m512, 16, "avx512f", _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps);
-    simd!(Avx2, __m256, 8, "avx2,fma", _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps);
-}
-
-/// One product, described by raw parts; see [`product`] for what the lengths must be.
-#[derive(Clone, Copy)]
-struct Job {
-    c: *mut f32,
-    c_stride: usize,
-    a: *const f32,
-    row_stride: usize,
-    k_stride: usize,
-    m: usize,
-    b: *const f32,
-    k: usize,
-    n: usize,
-    width: usize,
-    accumulate: bool,
-}
-
-/// `R` rows × `V` vectors of columns from column `j` of panel `b` on.
-///
-/// # Safety
-/// The instruction set of `S` was detected, and the tile lies inside the job's matrices.
-#[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize>(
-    job: &Job,
-    a: *const f32,
-    b: *const f32,
-    c: *mut f32,
-    columns: usize,
-) {
-    // SAFETY: the caller vouches for the tile; `columns` tells how many of the last vectors' lanes exist in `c`.
-    unsafe {
-        let mut acc = [[S::splat(0.0); V]; R];
-        let full = columns == V * S::LANES;
-        let mut edge = [0f32; WIDE];
-        if job.accumulate {
-            for (r, row) in acc.iter_mut().enumerate() {
-                let from = c.add(r * job.c_stride);
-                if full {
-                    for (v, x) in row.iter_mut().enumerate() {
-                        *x = S::load(from.add(v * S::LANES));
-                    }
-                } else {
-                    std::ptr::copy_nonoverlapping(from, edge.as_mut_ptr(), columns);
-                    for (v, x) in row.iter_mut().enumerate() {
-                        *x = S::load(edge.as_ptr().add(v * S::LANES));
-                    }
-                }
-            }
-        }
-        let (mut a, mut b) = (a, b);
-        for _ in 0..job.k {
-            let columns: [S::V; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
-            for (r, row) in acc.iter_mut().enumerate() {
-                let x = S::splat(*a.add(r * job.row_stride));
-                for (sum, column) in row.iter_mut().zip(columns) {
-                    *sum = S::fma(x, column, *sum);
-                }
-            }
-            a = a.wrapping_add(job.k_stride);
-            b = b.add(job.width);
-        }
-        for (r, row) in acc.iter().enumerate() {
-            let to = c.add(r * job.c_stride);
-            if full {
-                for (v, x) in row.iter().enumerate() {
-                    S::store(to.add(v * S::LANES), *x);
-                }
-            } else {
-                for (v, x) in row.iter().enumerate() {
-                    S::store(edge.as_mut_ptr().add(v * S::LANES), *x);
-                }
-                std::ptr::copy_nonoverlapping(edge.as_ptr(), to, columns);
-            }
-        }
-    }
-}
-
-/// All rows of the job against columns `j..j + V·LANES` of one panel.
-///
-/// # Safety
-/// As for [`tile`].
-#[inline(always)]
-unsafe fn strip<S: Simd, const R: usize, const V: usize>(
-    job: &Job,
-    panel: usize,
-    inside: usize,
-    columns: usize,
-) {
-    // SAFETY: rows are below `m`, columns below `n`; both were checked by `product`.
-    unsafe {
-        let b = job.b.add(panel * job.k * job.width + inside);
-        let c = job.c.add(panel * job.width + inside);
-        let mut row = 0;
-        macro_rules! rows {
-            ($count:expr) => {
-                while job.m - row >= $count {
-                    tile::<S, { $count }, V>(
-                        job,
-                        job.a.add(row * job.row_stride),
-                        b,
-                        c.add(row * job.c_stride),
-                        columns,
-                    );
-                    row += $count;
-                }
-            };
-        }
-        rows!(R);
-        rows!(7);
-        rows!(4);
-        rows!(1);
-    }
-}
-
-/// # Safety
-/// The instruction set of `S` was detected; the job's pointers cover its sizes.
-#[inline(always)]
-unsafe fn run<S: Simd, const R1: usize, const R2: usize>(job: &Job) {
-    let step = 2 * S::LANES;
-    for panel in 0..job.n.div_ceil(job.width) {
-        let real = (job.n - panel * job.width).min(job.width);
-        let mut inside = 0;
-        while inside < real {
-            let left = real - inside;
-            // SAFETY: handed on from the caller; padded panels hold whole vectors.
-            unsafe {
-                if left > S::LANES && inside + step <= job.width {
-                    strip::<S, R2, 2>(job, panel, inside, left.min(step));
-                    inside += step;
-                } else {
-                    strip::<S, R1, 1>(job, panel, inside, left.min(S::LANES));
-                    inside += S::LANES;
-                }
-            }
-        }
-    }
+    simd!(
+        Avx512,
+        __m512,
+        16,
+        _mm512_setzero_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_set1_ps,
+        _mm512_fmadd_ps
+    );
+    simd!(
+        Avx2,
+        __m256,
+        8,
+        _mm256_setzero_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_set1_ps,
+        _mm256_fmadd_ps
+    );
 }
 
 /// `c[i, j] = Σₖ a[i, k] · b[k, j]` (or `+=` with [`Start::Add`]); `a[i, k]` is `a[i·row_stride + k·k_stride]`, `c[i, j]` is
@@ -297,12 +191,12 @@ pub fn product(
     let job = Job {
         c: c.as_mut_ptr(),
         c_stride,
-        a: a.as_ptr(),
+        a: a.as_ptr().cast(),
         row_stride,
         k_stride,
         m,
-        b: b.data.as_ptr(),
-        k: b.k,
+        b: b.data.as_ptr().cast(),
+        groups: b.k,
         n: b.n,
         width: b.width,
         accumulate: start == Start::Add,
@@ -319,18 +213,18 @@ pub enum Start {
     Add,
 }
 
-fn run_best(job: &Job) {
+fn run_best(job: &Job<f32>) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512(job: &Job) {
+        fn avx512(job: &Job<f32>) {
             // SAFETY: called only after detection; `product` checked the sizes.
-            unsafe { run::<x86::Avx512, 14, 8>(job) }
+            unsafe { run::<x86::Avx512, 14, 2>(job) }
         }
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(job: &Job) {
+        fn avx2(job: &Job<f32>) {
             // SAFETY: as above.
-            unsafe { run::<x86::Avx2, 8, 6>(job) }
+            unsafe { run::<x86::Avx2, 6, 2>(job) }
         }
         match Isa::detect() {
             Isa::Portable => {}
@@ -341,7 +235,7 @@ fn run_best(job: &Job) {
         }
     }
     // SAFETY: the portable vectors need no feature; `product` checked the sizes.
-    unsafe { run::<Portable, 4, 4>(job) }
+    unsafe { run::<Portable, 2, 4>(job) }
 }
 
 /// `c (m, n) += aᵀ · b` for `a (k, m)` and `b (k, n)`, all row after row: a sum of outer products.
@@ -458,6 +352,7 @@ pub fn add_products(out: &mut [f32], x: &[f32], y: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::with_each_isa;
 
     fn numbers(n: usize, salt: u32) -> Vec<f32> {
         (0..n as u32)
@@ -465,6 +360,7 @@ mod tests {
             .collect()
     }
 
+    /// On every instruction set, so all of them give the same bits.
     #[test]
     fn products_are_one_chain_of_fused_multiply_adds() {
         for (m, n, k) in [
@@ -476,58 +372,43 @@ mod tests {
             (29, 47, 13),
             (16, 49, 100),
             (5, 17, 0),
+            (2, 131, 257),
+            (6, 70, 30),
+            (31, 33, 521),
         ] {
             let (a, w) = (numbers(m * k, 1), numbers(n * k, 2));
-            let panels = Panels::transposed(&w, n, k);
-            let mut c = vec![7.0; m * n];
-            product(&mut c, n, &a, k.max(1), 1, m, &panels, Start::Add);
-            for i in 0..m {
-                for j in 0..n {
-                    let want = (0..k).fold(7.0f32, |s, kk| a[i * k + kk].mul_add(w[j * k + kk], s));
-                    assert_eq!(c[i * n + j].to_bits(), want.to_bits(), "({m}, {n}, {k}) at ({i}, {j})");
-                }
-            }
-            let mut t = vec![0.0; m * n];
-            let columns: Vec<f32> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
-            transposed_product(
-                &mut t,
-                &columns,
-                m,
-                &Panels::rows(&(0..k * n).map(|i| w[(i % n) * k + i / n]).collect::<Vec<_>>(), k, n),
-            );
-            for i in 0..m {
-                for j in 0..n {
-                    let want = (0..k).fold(0.0f32, |s, kk| a[i * k + kk].mul_add(w[j * k + kk], s));
-                    assert_eq!(t[i * n + j].to_bits(), want.to_bits());
-                }
-            }
+            let across: Vec<f32> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
+            let down: Vec<f32> = (0..k * n).map(|i| w[(i % n) * k + i / n]).collect();
+            let want: Vec<f32> = (0..m * n)
+                .map(|at| {
+                    let (i, j) = (at / n, at % n);
+                    (0..k).fold(7.0f32, |s, kk| a[i * k + kk].mul_add(w[j * k + kk], s))
+                })
+                .collect();
+            with_each_isa(|isa| {
+                let mut c = vec![7.0; m * n];
+                product(&mut c, n, &a, k.max(1), 1, m, &Panels::transposed(&w, n, k), Start::Add);
+                assert_eq!(c, want, "({m}, {n}, {k}) on {isa:?}");
+                c.fill(7.0);
+                transposed_product(&mut c, &across, m, &Panels::rows(&down, k, n));
+                assert_eq!(c, want, "({m}, {n}, {k}) transposed on {isa:?}");
+            });
         }
     }
 
     #[test]
-    fn every_instruction_set_gives_the_same_bits() {
-        let (m, n, k) = (29, 75, 41);
-        let (a, w) = (numbers(m * k, 3), numbers(n * k, 4));
-        let panels = Panels::transposed(&w, n, k);
-        let mut best = vec![0.0; m * n];
-        product(&mut best, n, &a, k, 1, m, &panels, Start::Zero);
-        let mut plain = vec![0.0; m * n];
-        let job = Job {
-            c: plain.as_mut_ptr(),
-            c_stride: n,
-            a: a.as_ptr(),
-            row_stride: k,
-            k_stride: 1,
-            m,
-            b: panels.data.as_ptr(),
-            k,
-            n,
-            width: panels.width,
-            accumulate: false,
-        };
-        // SAFETY: the same sizes as the checked call above.
-        unsafe { run::<Portable, 4, 4>(&job) };
-        assert_eq!(best, plain);
+    fn only_the_result_is_written_and_nothing_of_it_read() {
+        let (m, n, k, stride) = (29, 75, 41, 80);
+        let (a, w) = (numbers(m * k + 1, 3), numbers(n * k, 4));
+        with_each_isa(|isa| {
+            let mut c = vec![f32::NAN; m * stride];
+            product(&mut c, stride, &a[1..], k, 1, m, &Panels::transposed(&w, n, k), Start::Zero);
+            for (i, row) in c.chunks_exact(stride).enumerate() {
+                let want = |j| (0..k).fold(0f32, |s, kk| a[1 + i * k + kk].mul_add(w[j * k + kk], s));
+                assert!((0..n).all(|j| row[j] == want(j)), "row {i} on {isa:?}");
+                assert!(row[n..].iter().all(|v| v.is_nan()), "beyond row {i} on {isa:?}");
+            }
+        });
     }
 
     #[test]

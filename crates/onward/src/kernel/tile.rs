@@ -1,14 +1,15 @@
 //! The loops of a product, for any kind of number: register tiles of rows × one panel (or several panels, where there are
 //! few rows), in blocks that stay in the nearest caches. Each sum is taken in ascending `k`, whatever the blocks.
 
-use super::packed::{Columns, Rows, WIDE};
+use super::packed::{Columns, LINE, Rows, WIDE};
 use super::{Start, Window};
+use std::mem::MaybeUninit;
 
 /// Vectors of one instruction set and what it does with a group: four bytes of consecutive `k`. Every method is called
 /// only where that instruction set was detected, with pointers to as many numbers as it takes.
 pub(super) trait Dot {
     /// What sums are kept in.
-    type Number: Copy + Default;
+    type Number: Copy;
     /// `LANES` sums.
     type Sums: Copy;
     /// One group of the left side, ready to be multiplied by any column's.
@@ -22,6 +23,17 @@ pub(super) trait Dot {
     unsafe fn left(p: *const u32) -> Self::Left;
     unsafe fn right(p: *const u32) -> Self::Right;
     unsafe fn add(sums: Self::Sums, left: Self::Left, right: Self::Right) -> Self::Sums;
+    /// Asks for the line at `p`, which need not be valid.
+    #[inline(always)]
+    fn prefetch(p: *const u32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every x86-64 has the instruction, and it never faults.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
 }
 
 /// One product, or a part of one, as raw parts. Strides count numbers of `c` and groups of `a` and `b`.
@@ -31,6 +43,7 @@ pub(super) struct Job<N> {
     pub c_stride: usize,
     pub a: *const u32,
     pub row_stride: usize,
+    pub k_stride: usize,
     pub m: usize,
     /// The first panel.
     pub b: *const u32,
@@ -64,6 +77,7 @@ impl<N> Job<N> {
             c_stride: window.stride(),
             a: a.data()[rows.start * a.stride() / 4..].as_ptr(),
             row_stride: a.stride() / 4,
+            k_stride: 1,
             m: rows.len(),
             b: b.data()[first..].as_ptr(),
             groups: b.groups,
@@ -93,8 +107,12 @@ impl<N> Job<N> {
     }
 }
 
-/// Groups of a panel that stay in the first-level cache while all row tiles pass: 16 KB.
-const BLOCK: usize = 128;
+/// Rows of the highest tile.
+const HIGHEST: usize = 14;
+/// Groups of a panel that stay in the nearest caches while all row tiles pass.
+const BLOCK: usize = 256;
+/// How far ahead of its use the right side is asked for: 16 KB. From memory it comes through once, so nothing else would.
+const AHEAD: usize = 4096;
 /// Groups of rows that stay in the second-level cache while all panels pass: 512 KB.
 const ROWS: usize = 128 * 1024;
 
@@ -121,6 +139,9 @@ unsafe fn tile<S: Dot, const R: usize, const V: usize, const P: usize>(job: &Job
         for _ in 0..job.groups {
             let mut right = [[S::right(b); V]; P];
             for (p, part) in right.iter_mut().enumerate() {
+                for line in (0..V * S::LANES).step_by(LINE) {
+                    S::prefetch(b.wrapping_add(p * panel + line + AHEAD));
+                }
                 for (v, group) in part.iter_mut().enumerate() {
                     *group = S::right(b.add(p * panel + v * S::LANES));
                 }
@@ -131,7 +152,7 @@ unsafe fn tile<S: Dot, const R: usize, const V: usize, const P: usize>(job: &Job
                     *sum = S::add(*sum, left, *group);
                 }
             }
-            a = a.add(1);
+            a = a.wrapping_add(job.k_stride);
             b = b.add(job.width);
         }
         for (r, row) in sums.iter().enumerate() {
@@ -170,20 +191,22 @@ unsafe fn rows_of<S: Dot, const R: usize, const V: usize, const P: usize>(
 /// # Safety
 /// As for [`rows_of`], but of the tile's columns only the first `columns` exist in `c`.
 #[inline(always)]
-unsafe fn edge<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>, columns: usize) {
-    let mut copy = [S::Number::default(); 14 * WIDE];
-    // SAFETY: only the columns that exist are read and written; the copy has room for 14 rows.
+unsafe fn clipped<S: Dot, const R: usize, const V: usize, const P: usize>(
+    job: &Job<S::Number>,
+    panel: usize,
+    columns: usize,
+) {
+    let mut copy = [const { MaybeUninit::<S::Number>::uninit() }; HIGHEST * WIDE];
+    let whole = P > 1 || columns == V * S::LANES;
+    // SAFETY: only the columns that exist are read and written; the copy has room for the highest tile.
     unsafe {
-        for r in 0..if job.accumulate { job.m } else { 0 } {
-            std::ptr::copy_nonoverlapping(
-                job.c.add(r * job.c_stride),
-                copy.as_mut_ptr().add(r * WIDE),
-                columns,
-            );
+        let inner = if whole { *job } else { Job { c: copy.as_mut_ptr().cast(), c_stride: WIDE, ..*job } };
+        for r in 0..if whole || !job.accumulate { 0 } else { job.m } {
+            std::ptr::copy_nonoverlapping(job.c.add(r * job.c_stride), inner.c.add(r * WIDE), columns);
         }
-        rows_of::<S, R, V, 1>(&Job { c: copy.as_mut_ptr(), c_stride: WIDE, ..*job }, 0);
-        for r in 0..job.m {
-            std::ptr::copy_nonoverlapping(copy.as_ptr().add(r * WIDE), job.c.add(r * job.c_stride), columns);
+        rows_of::<S, R, V, P>(&inner, panel);
+        for r in 0..if whole { 0 } else { job.m } {
+            std::ptr::copy_nonoverlapping(inner.c.add(r * WIDE), job.c.add(r * job.c_stride), columns);
         }
     }
 }
@@ -212,18 +235,14 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
             unsafe {
                 let part = Job {
                     c: job.c.add(row * job.c_stride),
-                    a: job.a.add(row * job.row_stride + done),
+                    a: job.a.add(row * job.row_stride + done * job.k_stride),
                     b: job.b.add(done * job.width),
                     m,
                     groups,
                     accumulate: job.accumulate || done > 0,
                     ..*job
                 };
-                if P > 1 || columns == V * S::LANES {
-                    rows_of::<S, R, V, P>(&part, panel);
-                } else {
-                    edge::<S, R, V>(&part, columns);
-                }
+                clipped::<S, R, V, P>(&part, panel, columns);
             }
             row += m;
         }
@@ -237,10 +256,11 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
 /// The instruction set of `S` was detected; the job's pointers cover its sizes.
 #[inline(always)]
 pub(super) unsafe fn run<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>) {
-    let most = (ROWS / job.row_stride.max(1) / R).max(1) * R;
+    let most = (ROWS / job.row_stride.max(1)).max(R);
+    let blocks = job.m.div_ceil(most);
     let mut row = 0;
-    while row < job.m {
-        let m = most.min(job.m - row);
+    for block in 0..blocks {
+        let m = (job.m - row) / (blocks - block);
         // SAFETY: rows stay below the job's.
         unsafe {
             let (a, c) = (job.a.add(row * job.row_stride), job.c.add(row * job.c_stride));
