@@ -6,17 +6,19 @@
 #![allow(unsafe_code)]
 
 mod conv;
+mod hadamard;
 mod isa;
 mod math;
 mod product;
 
 pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
+pub use hadamard::{hadamard_products, hadamard_sign, plus_and_minus, walsh_hadamard};
 pub use isa::Isa;
 pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use product::{
-    Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
+    Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift,
     transposed_product,
 };

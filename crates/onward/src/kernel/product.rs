@@ -58,6 +58,16 @@ impl Panels {
     pub fn n(&self) -> usize {
         self.n
     }
+
+    /// Columns in one panel, padding included.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Panel `index`: its `width` columns of every row.
+    pub(super) fn panel(&self, index: usize) -> &[f32] {
+        &self.data[index * self.k * self.width..][..self.k * self.width]
+    }
 }
 
 /// Vectors of one instruction set. Every method is called only where that instruction set was detected.
@@ -400,15 +410,6 @@ super::multiversion! {
 pub fn axpy(y: &mut [f32], c: f32, x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = c.mul_add(*x, *y);
-    }
-}
-}
-
-super::multiversion! {
-/// `out = z + c · a`, each number with one rounding.
-pub fn shifted(out: &mut [f32], z: &[f32], c: f32, a: &[f32]) {
-    for ((o, z), a) in out.iter_mut().zip(z).zip(a) {
-        *o = c.mul_add(*a, *z);
     }
 }
 }

@@ -93,6 +93,14 @@ impl<'a> Context<'a> {
         x: &Act,
         project: impl FnMut(&[f32], &[f32], &mut [f32]),
     ) -> Act {
+        if let Some(spread) = &x.spread {
+            if self.probe.is_some() || self.trace.is_some() {
+                return self.mapped(kind, layer, &x.clone().whole(), project);
+            }
+            let even = Act { spread: None, ..x.clone() };
+            let base = self.mapped(kind, layer, &even, project);
+            return spread.through(self.weights.packed(self.tensor(layer, "weight")), x.shape, &base);
+        }
         let weight = self.tensor(layer, "weight");
         let packed = self.weights.packed(weight);
         let kind_of_weights = match packed {
@@ -124,6 +132,7 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn batch_norm(&mut self, layer: &str, mut x: Act) -> Act {
         let (weight, bias) = (self.tensor(layer, "weight"), self.tensor(layer, "bias"));
+        x = x.whole();
         let channels = x.channels();
         let block = x.rows.min(self.rows_per_member).max(1) * x.width();
         let links = std::mem::take(&mut x.links);
