@@ -82,13 +82,17 @@ fn sums_by_remainder(panel: &[f32], odd: &[f32], sums: &mut [f32], width: usize)
 #[inline(always)]
 fn sums_of<const W: usize>(panel: &[f32], odd: &[f32], sums: &mut [f32]) {
     let (panel, sums) = (panel.as_chunks::<W>().0, sums.as_chunks_mut::<W>().0);
-    let step = sums.len();
+    let (rows, step) = (odd.len().min(panel.len()), sums.len());
     for (m, sum) in sums.iter_mut().enumerate() {
         let mut chains = [0f32; W];
-        for (x, row) in odd.iter().zip(panel).skip(m).step_by(step) {
+        // Not `step_by`, whose iterator is left as a call without the vectors' features.
+        let mut j = m;
+        while j < rows {
+            let (x, row) = (odd[j], &panel[j]);
             for (chain, w) in chains.iter_mut().zip(row) {
                 *chain = x.mul_add(*w, *chain);
             }
+            j += step;
         }
         *sum = chains;
     }
