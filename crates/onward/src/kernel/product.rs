@@ -158,6 +158,24 @@ struct Job {
     accumulate: bool,
 }
 
+/// The odd multiples of a stride up to row `R`, in bytes and hidden from the compiler: with [`row_offset`] every row is one
+/// address of base and scaled offset. Left to itself the compiler walks from row to row with an addition each, and that
+/// chain is as long as the products'.
+#[inline(always)]
+fn odd_multiples<const R: usize>(row_stride: usize) -> [usize; R] {
+    let mut odd = [0; R];
+    for i in 0..R / 2 {
+        odd[i] = std::hint::black_box((2 * i + 1) * row_stride * size_of::<f32>());
+    }
+    odd
+}
+
+/// Where row `r` begins.
+#[inline(always)]
+fn row_offset<const R: usize>(odd: &[usize; R], r: usize) -> usize {
+    if r == 0 { 0 } else { odd[(r >> r.trailing_zeros()) / 2] << r.trailing_zeros() }
+}
+
 /// `R` rows × `V` vectors of columns from column `j` of panel `b` on.
 ///
 /// # Safety
@@ -191,10 +209,11 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
             }
         }
         let (mut a, mut b) = (a, b);
+        let odd = odd_multiples::<R>(job.row_stride);
         for _ in 0..job.k {
             let columns: [S::V; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
             for (r, row) in acc.iter_mut().enumerate() {
-                let x = S::splat(*a.add(r * job.row_stride));
+                let x = S::splat(*a.byte_add(row_offset(&odd, r)));
                 for (sum, column) in row.iter_mut().zip(columns) {
                     *sum = S::fma(x, column, *sum);
                 }
@@ -343,11 +362,11 @@ fn run_best(job: &Job) {
             unsafe { run::<x86::Avx2, 8, 6>(job) }
         }
         match Isa::detect() {
-            // SAFETY: the features were just detected.
-            Isa::Avx512 => return unsafe { avx512(job) },
-            // SAFETY: as above.
-            Isa::Avx2 => return unsafe { avx2(job) },
             Isa::Portable => {}
+            // SAFETY: the features were just detected.
+            Isa::Avx2 => return unsafe { avx2(job) },
+            // SAFETY: as above; every other one has AVX-512.
+            _ => return unsafe { avx512(job) },
         }
     }
     // SAFETY: the portable vectors need no feature; `product` checked the sizes.

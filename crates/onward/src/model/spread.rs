@@ -7,7 +7,9 @@
 
 use super::Act;
 use super::weights::Packed;
-use crate::kernel::{add_products, axpy, hadamard_products, hadamard_sign, plus_and_minus, walsh_hadamard};
+use crate::kernel::{
+    Matrix, add_products, axpy, hadamard_products, hadamard_sign, plus_and_minus, walsh_hadamard,
+};
 use std::sync::Arc;
 
 /// What is added to and subtracted from rows.
@@ -108,7 +110,7 @@ impl Spread {
         let mut rows = Act::new(2 * count * base.rows, base.shape, vec![0.0; 2 * count * base.data.len()]);
         rows.carried.clone_from(&base.carried);
         match (&*self.directions, packed) {
-            (Pairs::Hadamard { signs, .. }, Packed::Matrix(weights)) if shape[..2] == [1, 1] => {
+            (Pairs::Hadamard { signs, .. }, Packed::Matrix(Matrix::F32(weights))) if shape[..2] == [1, 1] => {
                 let odd: Vec<f32> = self.odd.iter().zip(signs).map(|(o, s)| o * s).collect();
                 let (width, stride) = (base.width(), base.data.len());
                 for (s, (odd, base)) in
