@@ -55,6 +55,16 @@ impl Panels {
     pub fn n(&self) -> usize {
         self.n
     }
+
+    /// Columns in one panel, padding included.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Panel `index`: its `width` columns of every row.
+    pub(super) fn panel(&self, index: usize) -> &[f32] {
+        &self.data[index * self.k * self.width..][..self.k * self.width]
+    }
 }
 
 struct Portable;

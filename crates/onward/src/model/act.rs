@@ -1,6 +1,6 @@
 //! Activations: rows of numbers on their way through a model.
 
-use super::Numbers;
+use super::{Numbers, Spread};
 use rayon::prelude::*;
 
 /// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
@@ -16,6 +16,8 @@ pub struct Act {
     pub carried: Option<Box<Act>>,
     /// The trace's links that this activation is a linear function of.
     pub(crate) links: Vec<usize>,
+    /// What these rows stand for, if not for themselves.
+    pub(crate) spread: Option<Box<Spread>>,
 }
 
 /// Numbers per piece of element-wise work; pieces are the same for any number of threads.
@@ -36,7 +38,7 @@ impl Act {
     /// As for [`Act::new`].
     pub fn of(rows: usize, shape: [usize; 3], data: Numbers) -> Self {
         assert_eq!(data.len(), rows * shape.iter().product::<usize>(), "{rows} rows of {shape:?}");
-        Self { rows, shape, data, carried: None, links: Vec::new() }
+        Self { rows, shape, data, carried: None, links: Vec::new(), spread: None }
     }
 
     /// Numbers per row.
@@ -76,6 +78,16 @@ impl Act {
         all
     }
 
+    /// All rows that these stand for, as `[pair][sign][row]`.
+    #[must_use]
+    pub(crate) fn whole(mut self) -> Self {
+        if let Some(spread) = self.spread.take() {
+            self.data = spread.rows(&self.data, self.width()).into();
+            self.rows *= 2 * spread.directions.count();
+        }
+        self
+    }
+
     /// Every number through `f`. The result ends no linear map: a stage cannot end with it.
     #[must_use]
     pub fn map(self, f: impl Fn(f32) -> f32 + Sync) -> Self {
@@ -85,6 +97,10 @@ impl Act {
     /// Every number through a function of whole slices.
     pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
         self.links.clear();
+        if let Some(spread) = &mut self.spread {
+            spread.map(&mut self.data, f);
+            return self;
+        }
         self.data.par_chunks_mut(PIECE).for_each(&f);
         self
     }
@@ -107,6 +123,9 @@ impl Act {
     }
 
     fn pool(&self, f: impl Fn(f32, f32, f32, f32) -> f32 + Sync) -> Self {
+        if self.spread.is_some() {
+            return self.clone().whole().pool(f);
+        }
         let [h, w, c] = self.shape;
         let shape = [h / 2, w / 2, c];
         let mut data = self.data.another(self.rows * shape.iter().product::<usize>());
@@ -128,7 +147,7 @@ impl Act {
                 .with_min_len(16)
                 .for_each(work);
         }
-        Self { rows: self.rows, shape, data, carried: self.carried.clone(), links: Vec::new() }
+        Self { rows: self.rows, shape, data, carried: self.carried.clone(), ..Self::default() }
     }
 
     /// One number per channel: the mean over all positions.
@@ -145,6 +164,9 @@ impl Act {
     }
 
     fn global(&self, start: f32, f: impl Fn(f32, f32) -> f32) -> Self {
+        if self.spread.is_some() {
+            return self.clone().whole().global(start, f);
+        }
         let c = self.channels();
         let mut data = vec![start; self.rows * c];
         for (out, row) in data.chunks_exact_mut(c).zip(self.data.chunks_exact(self.width())) {
@@ -152,7 +174,7 @@ impl Act {
                 out.iter_mut().zip(pixel).for_each(|(o, v)| *o = f(*o, *v));
             }
         }
-        Self { rows: self.rows, shape: [1, 1, c], data: data.into(), carried: None, links: Vec::new() }
+        Self::new(self.rows, [1, 1, c], data)
     }
 
     /// The sum; where one side has fewer rows, they repeat (one clean row for all members).
@@ -161,6 +183,9 @@ impl Act {
     /// If shapes differ: a bug in the model.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
+        if self.spread.is_some() || other.spread.is_some() {
+            return self.whole().plus(&other.clone().whole());
+        }
         if other.rows > self.rows {
             return other.clone().plus(&self);
         }

@@ -90,6 +90,10 @@ impl Model for Mlp {
         cx.linear(&self.names[stage], &x)
     }
 
+    fn by_operations(&self, _: usize) -> bool {
+        true
+    }
+
     fn width(&self, stage: usize) -> usize {
         self.widths[stage + 1]
     }
@@ -288,6 +292,10 @@ impl Model for Conv {
             GlobalPool::None => x.flatten(),
         };
         cx.linear("fc", &x)
+    }
+
+    fn by_operations(&self, _: usize) -> bool {
+        true
     }
 
     fn width(&self, stage: usize) -> usize {

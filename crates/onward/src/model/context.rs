@@ -100,6 +100,14 @@ impl<'a> Context<'a> {
 
     /// A product with weights and the probe's noise on them.
     fn mapped(&mut self, kind: LinkKind, layer: &str, x: &Act) -> Act {
+        if let Some(spread) = &x.spread {
+            if self.probe.is_some() || self.trace.is_some() {
+                return self.mapped(kind, layer, &x.clone().whole());
+            }
+            let even = Act { spread: None, ..x.clone() };
+            let base = self.mapped(kind, layer, &even);
+            return spread.through(self.weights.packed(self.tensor(layer, "weight")), x.shape, &base);
+        }
         let weight = self.tensor(layer, "weight");
         let bias = self.weights.params().find(layer, "bias");
         let (kind_of_weights, channels) = match self.weights.params().tensors()[weight].shape.as_slice() {

@@ -21,7 +21,7 @@ impl Context<'_> {
     #[must_use]
     pub fn batch_norm(&mut self, layer: &str, x: Act) -> Act {
         let (weight, bias) = (self.tensor(layer, "weight"), self.tensor(layer, "bias"));
-        let mut x = self.each_with_own_rows(x);
+        let mut x = self.each_with_own_rows(x.whole());
         let channels = x.channels();
         let block = x.rows.min(self.rows_per_member).max(1) * x.width();
         let links = std::mem::take(&mut x.links);

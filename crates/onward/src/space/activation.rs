@@ -7,14 +7,16 @@
 
 use super::{Derivative, Probes};
 use crate::dataset::Targets;
-use crate::kernel::{axpy, shifted};
+use crate::kernel::hadamard_sign;
 use crate::model::{
-    Act, Context, Member, Model, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights,
+    Act, Context, Member, Model, Norms, Pairs, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace,
+    Weights,
 };
-use crate::noise::{Family, Role, RunKey};
+use crate::noise::{Family, Role, RunKey, TensorKey};
 use crate::objective::{Answers, PerSample};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How the directions of one sample relate to each other.
@@ -81,12 +83,10 @@ pub(crate) struct Probing<'a> {
 
 /// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
 pub fn hadamard(k: usize, out: &mut [f32]) {
-    for (j, o) in out.iter_mut().enumerate() {
-        *o = if (k & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
-    }
+    out.iter_mut().enumerate().for_each(|(j, o)| *o = hadamard_sign(k, j));
 }
 
-/// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time.
+/// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time (a power of two where that is not all).
 struct Cut {
     samples: usize,
     pairs: usize,
@@ -95,7 +95,11 @@ struct Cut {
 impl Cut {
     fn new(widest: usize, pairs: usize) -> Self {
         let fit = (TASK_NUMBERS / widest.max(1) / 2).max(1);
-        if pairs > fit { Self { samples: 1, pairs: fit } } else { Self { samples: fit / pairs, pairs } }
+        if pairs > fit {
+            Self { samples: 1, pairs: 1 << fit.ilog2() }
+        } else {
+            Self { samples: fit / pairs, pairs }
+        }
     }
 }
 
@@ -152,70 +156,75 @@ pub(crate) fn derivative_by_output(
     g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(task, g)| {
         let (first, count) = (task * cut.samples, g.len() / d);
         let clean = z.slice(first, first + count);
-        let mut signs = vec![0.0; count * d];
-        key.at(plan.step, 0).fill(Family::Sign, (first * d) as u64, &mut signs);
         let scale = 1.0 / (layer.sigma * layer.pairs as f32);
         for from in (0..pairs).step_by(cut.pairs) {
             let now = cut.pairs.min(pairs - from);
-            let directions: Vec<Vec<f32>> =
-                (from..from + now).map(|k| direction(plan, &key, k, first, d, &signs)).collect();
-            let losses = p.run_from(layer, &clean, &directions, first);
+            let directions = Arc::new(directions(plan, &key, from, now, first, &clean));
+            let losses = p.run_from(layer, plan, &clean, &directions, first);
             let mut responses = vec![0.0; count * now];
             p.responses(&losses, count, now, scale, &mut responses);
-            for (s, g) in g.chunks_exact_mut(d).enumerate() {
-                for (k, a) in directions.iter().enumerate() {
-                    let r = responses[s * now + k];
-                    axpy(g, r, &a[s * d..][..d]);
-                }
+            for ((s, g), responses) in g.chunks_exact_mut(d).enumerate().zip(responses.chunks_exact(now)) {
+                directions.credit(s, responses, g);
             }
         }
     });
     g
 }
 
-/// Direction `k` of samples `first..`, `(samples, d)`.
-fn direction(
+/// Directions `from..from + count` of the samples from `first` on, whose clean outputs are `z`.
+fn directions(
     plan: &ActivationPlan,
-    key: &crate::noise::TensorKey,
-    k: usize,
+    key: &TensorKey,
+    from: usize,
+    count: usize,
     first: usize,
-    d: usize,
-    signs: &[f32],
-) -> Vec<f32> {
+    z: &Act,
+) -> Pairs {
+    let start = (first * z.width()) as u64;
     match plan.directions {
         Directions::Orthogonal => {
-            let (mut row, mut a) = (vec![0.0; d], signs.to_vec());
-            hadamard(k, &mut row);
-            a.chunks_exact_mut(d).for_each(|a| a.iter_mut().zip(&row).for_each(|(a, h)| *a *= h));
-            a
+            let mut signs = vec![0.0; z.data.len()];
+            key.at(plan.step, 0).fill(Family::Sign, start, &mut signs);
+            if from > 0 {
+                // Row `from + k` is row `from` times row `k`, `from` being a multiple of a power of two above all `k`.
+                let mut row = vec![0.0; z.width()];
+                hadamard(from, &mut row);
+                for signs in signs.chunks_exact_mut(row.len()) {
+                    signs.iter_mut().zip(&row).for_each(|(s, h)| *s *= h);
+                }
+            }
+            Pairs::Hadamard { count, signs }
         }
         Directions::Independent => {
-            let mut a = vec![0.0; signs.len()];
-            key.at(plan.step, 1 + k as u32).add_to(
-                plan.noise,
-                (first * d) as u64,
-                plan.noise.scale(),
-                &mut a,
-            );
-            a
+            let mut all = vec![0.0; count * z.data.len()];
+            for (k, a) in all.chunks_exact_mut(z.data.len()).enumerate() {
+                let noise = key.at(plan.step, 1 + (from + k) as u32);
+                noise.add_to(plan.noise, start, plan.noise.scale(), a);
+            }
+            Pairs::Listed { count, all }
         }
     }
 }
 
 impl Probing<'_> {
-    /// Losses of `z ± σa` for every direction, rows as `[pair][sign][sample]`.
-    fn run_from(&self, layer: &LayerPlan, clean: &Act, directions: &[Vec<f32>], first: usize) -> Vec<f32> {
-        let mut data = vec![0.0; 2 * directions.len() * clean.data.len()];
-        for (pair, a) in data.chunks_exact_mut(2 * clean.data.len()).zip(directions) {
-            let (plus, minus) = pair.split_at_mut(clean.data.len());
-            shifted(plus, &clean.data, layer.sigma, a);
-            shifted(minus, &clean.data, -layer.sigma, a);
-        }
-        let mut x = Act::new(2 * directions.len() * clean.rows, clean.shape, data);
-        x.carried.clone_from(&clean.carried);
+    /// Losses of `z ± σa` for every direction, as `[pair][sign][sample]`.
+    fn run_from(
+        &self,
+        layer: &LayerPlan,
+        plan: &ActivationPlan,
+        z: &Act,
+        directions: &Arc<Pairs>,
+        first: usize,
+    ) -> Vec<f32> {
+        let odd = vec![layer.sigma; z.data.len()];
+        let spread = Some(Box::new(Spread { odd, directions: Arc::clone(directions) }));
+        let x = Act { spread, links: Vec::new(), ..z.clone() };
+        let signs = plan.directions == Directions::Orthogonal || plan.noise == Family::Sign;
+        let next = layer.stage + 1;
+        let few = signs && next < self.model.stages() && self.model.by_operations(next);
         let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
-        let outputs = self.model.forward_from(layer.stage + 1, &mut cx, x);
-        self.losses(&outputs, first, clean.rows)
+        let outputs = self.model.forward_from(next, &mut cx, if few { x } else { x.whole() });
+        self.losses(&outputs.whole(), first, z.rows)
     }
 
     /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`, whose
