@@ -1,7 +1,8 @@
 //! The arithmetic: products, convolutions, elementary functions. Everything here runs on one thread, on slices.
 //!
-//! Each number of a product is one chain of fused multiply-adds over `k` in ascending order, so its bits do not depend
-//! on the instruction set, the tile shape, or how rows were split over threads.
+//! Each number of an f32 product is one chain of fused multiply-adds over `k` in ascending order, so its bits do not depend
+//! on the instruction set, the tile shape, or how rows were split over threads. Products of bytes are exact; those of bf16
+//! depend on the instruction set (AVX-512 BF16 rounds in its own way), but on nothing else.
 
 #![allow(unsafe_code)]
 

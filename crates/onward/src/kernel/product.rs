@@ -229,7 +229,7 @@ fn run_best(job: &Job<f32>) {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         fn avx512(job: &Job<f32>) {
             // SAFETY: called only after detection; `product` checked the sizes.
-            unsafe { run::<x86::Avx512, 14, 2>(job) }
+            unsafe { run::<x86::Avx512, 12, 2>(job) }
         }
         #[target_feature(enable = "avx2,fma")]
         fn avx2(job: &Job<f32>) {
@@ -385,6 +385,7 @@ mod tests {
             (2, 131, 257),
             (6, 70, 30),
             (31, 33, 521),
+            (131, 130, 512),
         ] {
             let (a, w) = (numbers(m * k, 1), numbers(n * k, 2));
             let across: Vec<f32> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();

@@ -109,8 +109,9 @@ impl<N> Job<N> {
 
 /// Rows of the highest tile.
 const HIGHEST: usize = 14;
-/// Groups of a panel that stay in the nearest caches while all row tiles pass.
-const BLOCK: usize = 256;
+/// Groups of a panel that stay in the second-level cache while all row tiles pass: 128 KB. (Blocks for the first level, 128 to 256
+/// groups, cost more in loading and storing sums than they save.)
+const BLOCK: usize = 1024;
 /// How far ahead of its use the right side is asked for: 16 KB. From memory it comes through once, so nothing else would.
 const AHEAD: usize = 4096;
 /// Groups of rows that stay in the second-level cache while all panels pass: 512 KB.
@@ -326,8 +327,7 @@ unsafe fn run_panel<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>
         // SAFETY: vectors stay inside the panel's width.
         unsafe {
             let part = Job { b: job.b.add(inside), c: job.c.add(inside), ..*job };
-            // The panel's own size is needed only where several are taken at once.
-            if inside + V * S::LANES <= job.width {
+            if left > S::LANES && inside + V * S::LANES <= job.width {
                 strip::<S, R, V, 1>(&part, left.min(V * S::LANES));
                 inside += V * S::LANES;
             } else {
