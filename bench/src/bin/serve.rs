@@ -4,12 +4,12 @@
 //!         cargo run --release -p onward-bench --bin serve
 
 use onward::evaluate::{Batch, Evaluator, Local};
-use onward::kernel::{Panels, Start, product};
+use onward::kernel::{Int8Panels, Int8Rows, Matrix, Precision, Scratch, Start, Window, product_int8};
 use onward::ledger::{Entry, Optimizer, Scaling, State};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::params::Params;
+use onward::params::{Params, Storage};
 use onward::rule::{At, Method, Pairing, Population, Shaping, TwoPoint};
 use onward::{Error, ErrorKind, Result, dataset::Targets};
 use onward_bench::{Times, numbers};
@@ -55,14 +55,6 @@ struct Sizes {
     n: usize,
     k: usize,
     threads: usize,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-enum Precision {
-    F32,
-    Bf16,
-    Int8,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
@@ -142,48 +134,66 @@ fn prepare(case: &Case) -> Result<Work> {
     }
 }
 
-/// The one place where a precision becomes an evaluator.
 fn evaluator(model: Arc<dyn Model>, precision: Precision, threads: usize) -> Result<Local> {
-    if precision != Precision::F32 {
-        return Err(Error::expected(ErrorKind::Spec, "dtype", "f32", format!("{precision:?}")));
-    }
-    Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), RunKey::from_seed(1), threads)
+    let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
+    Ok(Local::new(model, objective, RunKey::from_seed(1), threads)?.with_precision(precision))
 }
 
-/// The one place where a precision becomes a product.
 fn products(sizes: Sizes) -> Result<Work> {
-    match sizes.dtype {
-        Precision::F32 => f32_products(sizes),
-        other => Err(Error::expected(ErrorKind::Spec, "dtype", "f32", format!("{other:?}"))),
+    let Sizes { dtype, m, n, k, threads } = sizes;
+    let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
+    if dtype == Precision::Int8 {
+        let bytes = |x: &[f32]| x.iter().map(|v| (v * 127.0) as i8).collect::<Vec<i8>>();
+        let pack = |w: &[i8], n: usize| Int8Panels::transposed_bytes(w, n, k);
+        return split(sizes, threads, bytes(&x), &bytes(&w), pack, move |panels, x, y: &mut [i32]| {
+            let (n, mut rows) = (panels.n(), Int8Rows::default());
+            rows.pack_bytes(x, k, x.len() / k, k);
+            product_int8(Window::new(y, n, x.len() / k, n), &rows, panels, Start::Zero);
+        });
     }
+    let pack = |w: &[f32], n: usize| Matrix::new(w, n, k, dtype);
+    split(sizes, threads, x, &w, pack, |matrix, x, y: &mut [f32]| {
+        matrix.product(x, y, &mut Scratch::default())
+    })
 }
 
 /// Weights are packed here, rows as they come: in parts of rows or, where these are few, of columns.
-fn f32_products(Sizes { m, n, k, threads, .. }: Sizes) -> Result<Work> {
-    let (x, w, mut y) = (numbers(m * k, 1), numbers(n * k, 2), vec![0.0; m * n]);
+fn split<X, Y, P>(
+    Sizes { m, n, k, .. }: Sizes,
+    threads: usize,
+    x: Vec<X>,
+    w: &[X],
+    pack: impl Fn(&[X], usize) -> P,
+    run: impl Fn(&P, &[X], &mut [Y]) + Sync + Send + 'static,
+) -> Result<Work>
+where
+    X: Sync + Send + 'static,
+    Y: Copy + Default + Sync + Send + 'static,
+    P: Sync + Send + 'static,
+{
     let bad = |e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"));
     let pool = || rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(bad);
     let pool = if threads == 1 { None } else { Some(pool()?) };
+    let mut y = vec![Y::default(); m * n];
     if threads == 1 || m >= FEW_ROWS {
-        let (panels, rows) = (Panels::transposed(&w, n, k), m.div_ceil(threads));
+        let (packed, rows) = (pack(w, n), m.div_ceil(threads));
         return Ok(Box::new(move || {
             on(pool.as_ref(), || {
                 let parts = black_box(&mut y).par_chunks_mut(rows * n).zip(x.par_chunks(rows * k));
-                parts.for_each(|(y, x)| product(y, n, x, k, 1, y.len() / n, &panels, Start::Zero));
+                parts.for_each(|(y, x)| run(&packed, x, y));
             });
             Ok(())
         }));
     }
     let columns = n.div_ceil(threads);
-    let pack = |w: &[f32]| Panels::transposed(w, w.len() / k, k);
-    let mut parts: Vec<(Panels, Vec<f32>)> =
-        w.chunks(columns * k).map(|w| (pack(w), vec![0.0; m * w.len() / k])).collect();
+    let own = |w: &[X]| (pack(w, w.len() / k), vec![Y::default(); m * w.len() / k]);
+    let mut parts: Vec<(P, Vec<Y>)> = w.chunks(columns * k).map(own).collect();
     Ok(Box::new(move || {
         on(pool.as_ref(), || {
-            let all = parts.par_iter_mut();
-            all.for_each(|(panels, y)| product(y, panels.n(), &x, k, 1, m, panels, Start::Zero));
-            for (i, (panels, part)) in parts.iter().enumerate() {
-                for (y, part) in black_box(&mut y).chunks_exact_mut(n).zip(part.chunks_exact(panels.n())) {
+            parts.par_iter_mut().for_each(|(packed, y)| run(packed, &x, y));
+            for (i, (_, part)) in parts.iter().enumerate() {
+                for (y, part) in black_box(&mut y).chunks_exact_mut(n).zip(part.chunks_exact(part.len() / m))
+                {
                     y[i * columns..][..part.len()].copy_from_slice(part);
                 }
             }
@@ -203,14 +213,14 @@ fn on(pool: Option<&rayon::ThreadPool>, f: impl FnOnce() + Send) {
 /// Whole steps: probes, losses, update.
 fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
     let key = RunKey::from_seed(1);
-    let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None });
+    let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
     let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key);
     Ok(Box::new(move || {
         let at = At { step: state.step() as u32, rate: 1e-3, scaling: Scaling::None };
         let found = method.step(&evaluator, state.params(), &batch, at)?;
         let (step, non_finite) = (state.step(), found.non_finite);
         let entry = Entry { step, loss: found.loss, rate: at.rate, non_finite, update: found.update };
-        evaluator.run(|| state.apply(&entry))
+        evaluator.run(|| state.apply(&entry)).map(|_| ())
     }))
 }
 
@@ -219,7 +229,7 @@ fn forwards(evaluator: Local, batch: Batch) -> Work {
     let key = RunKey::from_seed(1);
     // Borrowed for as long as the process lives: packed weights refer to their params.
     let params: &'static Params = Box::leak(Box::new(Params::init(&evaluator.model().tensors(), &key)));
-    let weights = evaluator.run(|| Weights::new(params, &key));
+    let weights = evaluator.run(|| Weights::new(params, &key, evaluator.precision()));
     Box::new(move || {
         let outputs = evaluator.run(|| {
             let mut cx = Context::clean(&weights, Norms::Batch);

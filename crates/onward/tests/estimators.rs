@@ -7,6 +7,7 @@ use common::reference::{Map, Named, Statistics64, conv, cross_entropy, derivativ
 use common::{blobs, cosine, distance, local, naive_sum, params_of, population, two_point, whole, wide};
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local};
+use onward::kernel::Precision;
 use onward::ledger::{Scaling, Update};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, TensorKeys, Weights};
 use onward::noise::{Family, RunKey};
@@ -260,7 +261,7 @@ fn the_cosine_of_activation_probes_follows_its_law() {
     let data = blobs(200, [1, 1, 6], 3, 9);
     let params = params_of(&net, 9);
     let key = RunKey::from_seed(9);
-    let weights = Weights::new(&params, &key);
+    let weights = Weights::new(&params, &key, Precision::F32);
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let at = |directions, pairs, noise| {
         let plan = ActivationPlan { directions, noise, ..plan(0, LayerSpace::Activation, pairs, 0.01, 3) };

@@ -7,12 +7,16 @@
 mod act;
 mod chain;
 mod context;
+mod probe;
+mod trace;
+mod weights;
 
 pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
-pub use context::{
-    After, Context, Link, LinkKind, Member, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights,
-};
+pub use context::Context;
+pub use probe::{Member, Probe, TensorKeys, WeightSpace};
+pub use trace::{After, Link, LinkKind, Norms, Statistics, Trace};
+pub use weights::Weights;
 
 use crate::params::TensorSpec;
 
