@@ -1,7 +1,7 @@
 """evosax's OpenES on the nets of bench/alternate.py: ask, evaluate and tell compiled as one function."""
 import os
+from importlib.metadata import version
 
-import evosax
 import jax
 import jax.numpy as jnp
 from evosax.algorithms import Open_ES
@@ -14,7 +14,7 @@ SIGMA = 0.02
 
 
 def name(_library):
-    return f"evosax {getattr(evosax, '__version__', '')}, JAX {jax.__version__}"
+    return f"evosax {version('evosax')}, JAX {jax.__version__}"
 
 
 def ways(_library, _net):
