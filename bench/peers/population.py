@@ -17,7 +17,7 @@ import serving
 
 # The fastest on two cores of the server in bench/peers.md.
 BEST = {
-    "evosax": {"mlp": "map, chunk 1, rbg", "conv": "map, chunk 1, rbg"},
+    "evosax": {"mlp": "map, chunk 1, threefry2x32", "conv": "map, chunk 1, threefry2x32"},
     "evotorch": {"mlp": "one by one, oneDNN", "conv": "one by one"},
     "evox": {"mlp": "one by one, oneDNN", "conv": "one by one"},
     "evox-lora": {"mlp": "chunk 16"},

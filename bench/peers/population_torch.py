@@ -1,8 +1,7 @@
 """EvoTorch (functional PGPE) and EvoX (OpenES; its virtual low-rank ES) on the nets of bench/alternate.py."""
 import math
+from importlib.metadata import version
 
-import evotorch
-import evox
 import torch
 import torch.nn.functional as F
 from evotorch.algorithms.functional import pgpe, pgpe_ask, pgpe_tell
@@ -14,8 +13,7 @@ SIGMA, RATE = 0.02, 0.01
 
 
 def name(library):
-    version = evotorch.__version__ if library == "evotorch" else evox.__version__
-    return f"{library} {version}, PyTorch {torch.__version__}"
+    return f"{library} {version(library.removesuffix('-lora'))}, PyTorch {torch.__version__}"
 
 
 def ways(library, net):

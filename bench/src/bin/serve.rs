@@ -171,14 +171,20 @@ where
     Y: Copy + Default + Sync + Send + 'static,
     P: Sync + Send + 'static,
 {
-    let bad = |e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"));
-    let pool = || rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(bad);
-    let pool = if threads == 1 { None } else { Some(pool()?) };
     let mut y = vec![Y::default(); m * n];
-    if threads == 1 || m >= FEW_ROWS {
+    if threads == 1 {
+        let packed = pack(w, n);
+        return Ok(Box::new(move || {
+            run(&packed, &x, black_box(&mut y));
+            Ok(())
+        }));
+    }
+    let bad = |e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(bad)?;
+    if m >= FEW_ROWS {
         let (packed, rows) = (pack(w, n), m.div_ceil(threads));
         return Ok(Box::new(move || {
-            on(pool.as_ref(), || {
+            pool.install(|| {
                 let parts = black_box(&mut y).par_chunks_mut(rows * n).zip(x.par_chunks(rows * k));
                 parts.for_each(|(y, x)| run(&packed, x, y));
             });
@@ -189,25 +195,14 @@ where
     let own = |w: &[X]| (pack(w, w.len() / k), vec![Y::default(); m * w.len() / k]);
     let mut parts: Vec<(P, Vec<Y>)> = w.chunks(columns * k).map(own).collect();
     Ok(Box::new(move || {
-        on(pool.as_ref(), || {
-            parts.par_iter_mut().for_each(|(packed, y)| run(packed, &x, y));
-            for (i, (_, part)) in parts.iter().enumerate() {
-                for (y, part) in black_box(&mut y).chunks_exact_mut(n).zip(part.chunks_exact(part.len() / m))
-                {
-                    y[i * columns..][..part.len()].copy_from_slice(part);
-                }
+        pool.install(|| parts.par_iter_mut().for_each(|(packed, y)| run(packed, &x, y)));
+        for (i, (_, part)) in parts.iter().enumerate() {
+            for (y, part) in black_box(&mut y).chunks_exact_mut(n).zip(part.chunks_exact(part.len() / m)) {
+                y[i * columns..][..part.len()].copy_from_slice(part);
             }
-        });
+        }
         Ok(())
     }))
-}
-
-/// Runs `f` on the threads of `pool`, or here: a pool of one would wake a thread for nothing.
-fn on(pool: Option<&rayon::ThreadPool>, f: impl FnOnce() + Send) {
-    match pool {
-        Some(pool) => pool.install(f),
-        None => f(),
-    }
 }
 
 /// Whole steps: probes, losses, update.
