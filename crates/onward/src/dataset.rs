@@ -29,6 +29,9 @@ pub struct Dataset {
     targets: Targets,
 }
 
+/// Numbers that go into a digest together.
+const HASHED_AT_ONCE: usize = 1 << 14;
+
 impl Dataset {
     /// `features` holds `rows × (height·width·channels)` numbers, row after row; `shape` is `[height, width, channels]`
     /// (`[1, 1, n]` for plain vectors).
@@ -153,21 +156,28 @@ impl Dataset {
         for n in self.shape {
             hash.update(&(n as u64).to_le_bytes());
         }
-        let mut add = |bytes: [u8; 4]| {
-            hash.update(&bytes);
-        };
-        self.features.iter().for_each(|v| add(v.to_le_bytes()));
+        add_numbers(&mut hash, &self.features, |v| v.to_le_bytes());
         let kind = match &self.targets {
             Targets::Classes { labels, classes } => {
-                labels.iter().for_each(|l| add(l.to_le_bytes()));
+                add_numbers(&mut hash, labels, |l| l.to_le_bytes());
                 *classes as u64
             }
             Targets::Values { values, width } => {
-                values.iter().for_each(|v| add(v.to_le_bytes()));
+                add_numbers(&mut hash, values, |v| v.to_le_bytes());
                 *width as u64
             }
         };
         hash.update(&kind.to_le_bytes());
         *hash.finalize().as_bytes()
+    }
+}
+
+/// Adds numbers to a digest, many at once: hashing whole blocks is several times faster.
+fn add_numbers<T: Copy>(hash: &mut blake3::Hasher, numbers: &[T], bytes: impl Fn(T) -> [u8; 4]) {
+    let mut block = Vec::new();
+    for part in numbers.chunks(HASHED_AT_ONCE) {
+        block.clear();
+        block.extend(part.iter().flat_map(|v| bytes(*v)));
+        hash.update(&block);
     }
 }
