@@ -51,6 +51,7 @@ impl Bench {
             layers: vec![layer],
             directions: Directions::Orthogonal,
             noise: Family::Sign,
+            focus: 1.0,
         };
         let mut found = self.evaluator.derivative(&self.params, &self.batch, &plan)?.derivative;
         let [a, b] = found[tensor].take().unwrap_or_default();

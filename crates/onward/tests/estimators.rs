@@ -22,7 +22,7 @@ fn input(data: &Dataset) -> Map {
 
 fn plan(stage: usize, space: LayerSpace, pairs: u32, sigma: f32, step: u32) -> ActivationPlan {
     let layers = vec![LayerPlan { stage, space, pairs, sigma }];
-    ActivationPlan { step, layers, directions: Directions::Orthogonal, noise: Family::Sign }
+    ActivationPlan { step, layers, directions: Directions::Orthogonal, noise: Family::Sign, focus: 1.0 }
 }
 
 /// The estimate of every probed tensor, by name.

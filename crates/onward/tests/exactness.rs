@@ -228,7 +228,8 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 40, sigma: 0.1 };
     for directions in [Directions::Orthogonal, Directions::Independent] {
-        let plan = ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial };
+        let plan =
+            ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial, focus: 1.0 };
         let of = |z: &Act| {
             derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &layer, z)
         };

@@ -32,6 +32,11 @@ pub trait Model: Send + Sync {
     fn width(&self, stage: usize) -> usize;
     /// Floating-point operations of one row through one stage (a multiply-add counts as two).
     fn flops(&self, stage: usize) -> u64;
+    /// The value below which the rest of the model sees no difference between two numbers of a stage's output (0 where a
+    /// ReLU comes next); `None` where there is none.
+    fn blind_below(&self, _stage: usize) -> Option<f32> {
+        None
+    }
 
     /// All stages from `first` on.
     fn forward_from(&self, first: usize, cx: &mut Context<'_>, x: Act) -> Act {

@@ -5,7 +5,8 @@
 //! With the `2^⌈log₂ d⌉` orthogonal directions `aₖ = hₖ ∘ s` (rows of a Hadamard matrix, random signs per sample)
 //! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
 
-use super::Derivative;
+use super::directions::{Draws, Source};
+use super::{Derivative, Directions};
 use crate::dataset::Targets;
 use crate::kernel::{Panels, Start, axpy, product, shifted};
 use crate::model::{
@@ -16,17 +17,6 @@ use crate::objective::{Answers, PerSample};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How the directions of one sample relate to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Directions {
-    /// Rows of a Hadamard matrix with random signs: no direction is looked at twice.
-    #[default]
-    Orthogonal,
-    /// Drawn independently from the noise family.
-    Independent,
-}
 
 /// Where the probes of one layer act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +53,15 @@ pub struct ActivationPlan {
     pub directions: Directions,
     /// The distribution of independent directions and of low-rank factors.
     pub noise: Family,
+    /// The share of a batch's samples that all stages but the last are probed with ([`super::Focus`]); 1 for all.
+    pub focus: f32,
+}
+
+impl ActivationPlan {
+    /// How many of `rows` samples the stages before the last are probed with.
+    pub fn focused(&self, rows: usize) -> usize {
+        ((rows as f32 * self.focus).round() as usize).clamp(1, rows)
+    }
 }
 
 /// Numbers of all rows of one task together: what stays in a core's second-level cache.
@@ -77,13 +76,6 @@ pub(crate) struct Probing<'a> {
     pub statistics: &'a [Statistics],
     pub key: &'a RunKey,
     pub non_finite: &'a AtomicU64,
-}
-
-/// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
-pub fn hadamard(k: usize, out: &mut [f32]) {
-    for (j, o) in out.iter_mut().enumerate() {
-        *o = if (k & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
-    }
 }
 
 /// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time.
@@ -148,17 +140,18 @@ pub(crate) fn derivative_by_output(
     let (d, pairs) = (z.width(), layer.pairs as usize);
     let cut = Cut::new(widest.max(d), pairs);
     let key = p.key.tensor(Role::Activation, &format!("stage {}", layer.stage));
+    let (directions, noise, step) = (plan.directions, plan.noise, plan.step);
+    let floor = p.model.blind_below(layer.stage).map(|floor| floor - layer.sigma);
+    let source = Source { directions, noise, key, step, pairs, floor };
     let mut g = vec![0.0; z.rows * d];
     g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(task, g)| {
         let (first, count) = (task * cut.samples, g.len() / d);
         let clean = z.slice(first, first + count);
-        let mut signs = vec![0.0; count * d];
-        key.at(plan.step, 0).fill(Family::Sign, (first * d) as u64, &mut signs);
+        let draws = Draws::new(source, first, &clean);
         let scale = 1.0 / (layer.sigma * layer.pairs as f32);
         for from in (0..pairs).step_by(cut.pairs) {
             let now = cut.pairs.min(pairs - from);
-            let directions: Vec<Vec<f32>> =
-                (from..from + now).map(|k| direction(plan, &key, k, first, d, &signs)).collect();
+            let directions: Vec<Vec<f32>> = (from..from + now).map(|k| draws.direction(k)).collect();
             let losses = p.run_from(layer, &clean, &directions, first);
             let mut responses = vec![0.0; count * now];
             p.responses(&losses, count, now, scale, &mut responses);
@@ -169,37 +162,9 @@ pub(crate) fn derivative_by_output(
                 }
             }
         }
+        draws.finish(g);
     });
     g
-}
-
-/// Direction `k` of samples `first..`, `(samples, d)`.
-fn direction(
-    plan: &ActivationPlan,
-    key: &crate::noise::TensorKey,
-    k: usize,
-    first: usize,
-    d: usize,
-    signs: &[f32],
-) -> Vec<f32> {
-    match plan.directions {
-        Directions::Orthogonal => {
-            let (mut row, mut a) = (vec![0.0; d], signs.to_vec());
-            hadamard(k, &mut row);
-            a.chunks_exact_mut(d).for_each(|a| a.iter_mut().zip(&row).for_each(|(a, h)| *a *= h));
-            a
-        }
-        Directions::Independent => {
-            let mut a = vec![0.0; signs.len()];
-            key.at(plan.step, 1 + k as u32).add_to(
-                plan.noise,
-                (first * d) as u64,
-                plan.noise.scale(),
-                &mut a,
-            );
-            a
-        }
-    }
 }
 
 impl Probing<'_> {

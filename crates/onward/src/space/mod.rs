@@ -2,7 +2,11 @@
 
 mod activation;
 mod credit;
+mod directions;
+mod focus;
 
-pub use activation::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output, hadamard};
+pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
 pub(crate) use activation::{Probing, add_probes, derivative_by_output, derivative_by_sample_weights_of};
 pub use credit::{Derivative, credit};
+pub use directions::{Directions, hadamard};
+pub use focus::Focus;
