@@ -8,7 +8,7 @@ use onward::evaluate::{Batch, Evaluator, Local};
 use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State};
 use onward::model::Norms;
 use onward::noise::{Family, RunKey};
-use onward::params::Params;
+use onward::params::{Params, Storage};
 use onward::rule::{At, Method, Pairing, Population, Shaping};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use onward::{Error, ErrorKind, Result};
@@ -70,7 +70,7 @@ impl Bench {
             noise: Family::Sign,
             share: 0,
         });
-        let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None });
+        let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
         let at = At { step: 0, rate: 1.0, scaling: Scaling::None };
         // Another key is as good as another step, and a state begins at step 0.
         let key = RunKey::from_seed(u64::from(step));

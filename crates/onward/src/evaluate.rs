@@ -1,6 +1,7 @@
 //! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
 
 use crate::dataset::{Dataset, Targets};
+use crate::kernel::Precision;
 use crate::model::{Act, Context, Member, Model, Norms, Probe, Statistics, WeightSpace, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
@@ -137,6 +138,7 @@ pub struct Local {
     model: Arc<dyn Model>,
     objective: Objective,
     key: RunKey,
+    precision: Precision,
     pool: Arc<rayon::ThreadPool>,
 }
 
@@ -144,12 +146,23 @@ pub struct Local {
 const TASK_ROWS: usize = 1024;
 
 impl Local {
-    /// An evaluator of `model` and `objective` on `threads` threads.
+    /// An evaluator of `model` and `objective` on `threads` threads, in single precision.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the threads cannot be started.
     pub fn new(model: Arc<dyn Model>, objective: Objective, key: RunKey, threads: usize) -> Result<Self> {
-        Ok(Self { model, objective, key, pool: Arc::new(pool(threads)?) })
+        Ok(Self { model, objective, key, precision: Precision::F32, pool: Arc::new(pool(threads)?) })
+    }
+
+    /// The same evaluator with forward passes of another precision.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
+    }
+
+    /// The arithmetic of forward passes.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Runs `f` on `threads` threads, for work that needs no model.
@@ -174,7 +187,7 @@ impl Local {
     /// The model's outputs on `x`, with normalisations as told.
     pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Act {
         self.run(|| {
-            let weights = Weights::new(params, &self.key);
+            let weights = Weights::new(params, &self.key, self.precision);
             self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
         })
     }
@@ -182,7 +195,7 @@ impl Local {
     /// Statistics of all normalisations over the rows `x`.
     pub fn statistics(&self, params: &Params, x: Act) -> Vec<Statistics> {
         self.run(|| {
-            let weights = Weights::new(params, &self.key);
+            let weights = Weights::new(params, &self.key, self.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
             cx.start_trace();
             let _ = self.model.forward_from(0, &mut cx, x);
@@ -286,7 +299,7 @@ impl Evaluator for Local {
         let per_task = (TASK_ROWS / rows).clamp(1, plan.members.len()).next_multiple_of(plan.together);
         let tasks = plan.members.len().div_ceil(per_task);
         let mut losses: Vec<f32> = self.run(|| {
-            let weights = Weights::new(params, &self.key);
+            let weights = Weights::new(params, &self.key, self.precision);
             let all: Vec<_> =
                 (0..tasks).into_par_iter().map(|t| self.task(&weights, batch, plan, t, per_task)).collect();
             all.concat()
@@ -317,7 +330,7 @@ impl Local {
         plan: &ActivationPlan,
         objective: &dyn PerSample,
     ) -> Result<Response> {
-        let weights = Weights::new(params, &self.key);
+        let weights = Weights::new(params, &self.key, self.precision);
         let mut cx = Context::clean(&weights, Norms::Batch);
         let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
         for stage in 0..self.model.stages() {

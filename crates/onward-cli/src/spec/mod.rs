@@ -134,6 +134,35 @@ keys! {
         kind: ModelKind, in "";
         /// What follows every layer but the last.
         activation: Activation = Is("relu");
+        /// The arithmetic of its forward passes, in training and after.
+        precision: Precision = Is("f32");
+        /// What numbers its params may be.
+        storage: Storage = Is("f32");
+    }
+}
+
+modes! {
+    /// What numbers params may be.
+    pub enum Storage {
+        /// All of single precision.
+        F32 = "f32",
+        /// Only those of bfloat16: each step is rounded to one of two neighbours by chance, right in the mean. The model's
+        /// file is half as long.
+        Bf16 = "bf16",
+    }
+}
+
+modes! {
+    /// The arithmetic of forward passes; what is between products stays in single precision, and so do the params.
+    pub enum Precision {
+        /// Single precision: the same bits on every processor.
+        F32 = "f32",
+        /// Products of bfloat16 numbers, sums in single precision: about twice as fast. Another kind of processor may give
+        /// other last bits.
+        Bf16 = "bf16",
+        /// Products of 8-bit integers, with a scale per output channel and per row, sums in 32-bit integers: up to four
+        /// times as fast, the same bits on every processor.
+        Int8 = "int8",
     }
 }
 

@@ -333,11 +333,11 @@ fn run_best(job: &Job) {
             unsafe { run::<x86::Avx2, 8, 6>(job) }
         }
         match Isa::detect() {
-            // SAFETY: the features were just detected.
-            Isa::Avx512 => return unsafe { avx512(job) },
-            // SAFETY: as above.
-            Isa::Avx2 => return unsafe { avx2(job) },
             Isa::Portable => {}
+            // SAFETY: the features were just detected.
+            Isa::Avx2 => return unsafe { avx2(job) },
+            // SAFETY: as above; every other one has AVX-512.
+            _ => return unsafe { avx512(job) },
         }
     }
     // SAFETY: the portable vectors need no feature; `product` checked the sizes.

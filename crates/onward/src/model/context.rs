@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
         let kind_of_weights = match packed {
             Packed::Vector => None,
             Packed::Matrix(_) => Some(LinkKind::Linear),
-            Packed::Conv(_) => Some(LinkKind::Conv),
+            Packed::Filter(_) => Some(LinkKind::Conv),
         };
         assert_eq!(kind_of_weights, Some(kind), "the kind of {layer}.weight");
         assert_eq!(packed.inputs(), x.channels(), "channels into {layer}");
@@ -229,7 +229,8 @@ impl<'a> Context<'a> {
         let mut y = Act::new(rows, shape, vec![0.0; rows * shape.iter().product::<usize>()]);
         let (size_in, size_out) = (self.rows_per_member * x.width(), self.rows_per_member * y.width());
         for (i, out) in y.data.chunks_exact_mut(size_out).enumerate() {
-            let own = Packed::new(&self.weights.params().tensors()[weight], &self.vector(weight, i));
+            let tensor = &self.weights.params().tensors()[weight];
+            let own = Packed::new(tensor, &self.vector(weight, i), self.weights.precision());
             let input = &x.data[if shared { 0 } else { i * size_in }..][..size_in];
             own.product([x.shape[0], x.shape[1]], input, out);
         }

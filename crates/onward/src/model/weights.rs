@@ -1,7 +1,7 @@
 //! Params packed for products, once per step.
 
 use super::TensorKeys;
-use crate::kernel::{Conv3, Panels, Start, conv3x3, product};
+use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
 use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
@@ -14,19 +14,25 @@ pub struct Weights<'a> {
     params: &'a Params,
     packed: Vec<Packed>,
     keys: Vec<TensorKeys>,
+    precision: Precision,
 }
 
 impl<'a> Weights<'a> {
-    /// Packs `params`; `key` names the noise of probes on them.
-    pub fn new(params: &'a Params, key: &RunKey) -> Self {
-        let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data)).collect();
+    /// Packs `params` for products of the given precision; `key` names the noise of probes on them.
+    pub fn new(params: &'a Params, key: &RunKey, precision: Precision) -> Self {
+        let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data, precision)).collect();
         let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
-        Self { params, packed, keys }
+        Self { params, packed, keys, precision }
     }
 
     /// The params that were packed.
     pub fn params(&self) -> &'a Params {
         self.params
+    }
+
+    /// The arithmetic of products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     pub(super) fn packed(&self, tensor: usize) -> &Packed {
@@ -43,21 +49,17 @@ pub(super) enum Packed {
     /// Not the right side of any product.
     Vector,
     /// The weights of a linear map.
-    Matrix(Panels),
-    /// The three kernel rows of a 3×3 convolution.
-    Conv([Panels; 3]),
+    Matrix(Matrix),
+    /// The weights of a 3×3 convolution.
+    Filter(Filter),
 }
 
 impl Packed {
     /// Packs `data`, which has the shape of `tensor`.
-    pub(super) fn new(tensor: &Tensor, data: &[f32]) -> Self {
+    pub(super) fn new(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
         match tensor.shape.as_slice() {
-            [n, 3, 3, c] => Self::Conv(std::array::from_fn(|dy| {
-                let rows: Vec<f32> =
-                    data.chunks_exact(9 * c).flat_map(|o| &o[dy * 3 * c..][..3 * c]).copied().collect();
-                Panels::transposed(&rows, *n, 3 * c)
-            })),
-            [n, k] => Self::Matrix(Panels::transposed(data, *n, *k)),
+            [n, 3, 3, c] => Self::Filter(Filter::new(data, *n, *c, precision)),
+            [n, k] => Self::Matrix(Matrix::new(data, *n, *k, precision)),
             _ => Self::Vector,
         }
     }
@@ -66,8 +68,8 @@ impl Packed {
     pub(super) fn inputs(&self) -> usize {
         match self {
             Self::Vector => 0,
-            Self::Matrix(panels) => panels.k(),
-            Self::Conv(panels) => panels[0].k() / 3,
+            Self::Matrix(matrix) => matrix.k(),
+            Self::Filter(filter) => filter.channels(),
         }
     }
 
@@ -75,8 +77,8 @@ impl Packed {
     pub(super) fn outputs(&self) -> usize {
         match self {
             Self::Vector => 0,
-            Self::Matrix(panels) => panels.n(),
-            Self::Conv(panels) => panels[0].n(),
+            Self::Matrix(matrix) => matrix.n(),
+            Self::Filter(filter) => filter.n(),
         }
     }
 
@@ -84,26 +86,19 @@ impl Packed {
     pub(super) fn product(&self, [height, width]: [usize; 2], x: &[f32], y: &mut [f32]) {
         match self {
             Self::Vector => {}
-            Self::Matrix(panels) => linear_rows(panels, x, y),
-            Self::Conv(panels) => conv_rows(Conv3 { height, width, channels: self.inputs() }, panels, x, y),
+            Self::Matrix(matrix) => {
+                let blocks = y.par_chunks_mut(ROWS * matrix.n()).zip(x.par_chunks(ROWS * matrix.k()));
+                blocks.for_each_init(Scratch::default, |scratch, (y, x)| matrix.product(x, y, scratch));
+            }
+            Self::Filter(filter) => {
+                let conv = Conv3 { height, width, channels: filter.channels() };
+                let images = y
+                    .par_chunks_mut(height * width * filter.n())
+                    .zip(x.par_chunks(height * width * conv.channels))
+                    .with_min_len(8);
+                images
+                    .for_each_init(Scratch::default, |scratch, (y, x)| filter.convolve(conv, x, y, scratch));
+            }
         }
     }
-}
-
-fn linear_rows(panels: &Panels, x: &[f32], y: &mut [f32]) {
-    let (k, n) = (panels.k(), panels.n());
-    y.par_chunks_mut(ROWS * n).zip(x.par_chunks(ROWS * k)).for_each(|(y, x)| {
-        product(y, n, x, k, 1, y.len() / n, panels, Start::Zero);
-    });
-}
-
-fn conv_rows(conv: Conv3, panels: &[Panels; 3], x: &[f32], y: &mut [f32]) {
-    let (size_in, size_out) =
-        (conv.height * conv.width * conv.channels, conv.height * conv.width * panels[0].n());
-    let work = |padded: &mut Vec<f32>, (y, x): (&mut [f32], &[f32])| {
-        conv.pad(x, padded);
-        conv3x3(conv, padded, panels, y);
-    };
-    let images = y.par_chunks_mut(size_out).zip(x.par_chunks(size_in)).with_min_len(8);
-    images.for_each_init(|| vec![0.0; conv.padded()], work);
 }

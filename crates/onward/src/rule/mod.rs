@@ -15,7 +15,7 @@ pub use two_point::TwoPoint;
 use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
 use crate::ledger::{Optimizer, Recipe, Scaling, Update};
 use crate::model::{Model, WeightSpace};
-use crate::params::Params;
+use crate::params::{Params, Storage};
 use crate::{Error, ErrorKind, Result};
 
 /// What one step of a method gave.
@@ -61,8 +61,8 @@ impl Method {
     }
 
     /// What entries of this method mean.
-    pub fn recipe(&self, optimizer: Optimizer) -> Recipe {
-        Recipe { space: self.space(), optimizer }
+    pub fn recipe(&self, optimizer: Optimizer, storage: Storage) -> Recipe {
+        Recipe { space: self.space(), optimizer, storage }
     }
 
     /// Checks that the method can train this model on batches of `rows`.

@@ -1,0 +1,484 @@
+//! Products of bytes with i32 sums: exact, so the same on every instruction set.
+//!
+//! Quantisation is symmetric: `q = round(x · (127 / max|x|))`, ties to even, for each row of activations and each
+//! output's weights, and stands for `q · scale` with `scale = max|x| / 127`.
+
+use super::packed::{Columns, Rows, bytes, bytes_mut};
+use super::tile::{Dot, Job, run};
+use super::{Isa, Start, Window};
+
+/// Numbers of `k` to a group.
+const FOUR: usize = 4;
+/// The longest sum: `131 071 · 128² < 2³¹`, so that no product of bytes overflows.
+pub const LONGEST_INT8: usize = 131_071;
+
+super::multiversion! {
+/// Rounds `x` to bytes of −127..127 and returns the scale: `x[i] ≈ scale · q[i]`, all by correctly rounded operations.
+///
+/// Where no number is as large as `127 · 2⁻¹²⁶`, the scale and all bytes are 0. Where a number is infinite or NaN, the scale is
+/// NaN (and the bytes are 0), so that whatever is multiplied by it is NaN.
+pub fn quantise(q: &mut [i8], x: &[f32]) -> f32 {
+    let (mut largest, mut wrong) = (0u32, 0u32);
+    for x in x {
+        // Magnitudes compare like integers; what is not finite is above all that is.
+        let magnitude = x.to_bits() & 0x7fff_ffff;
+        largest = largest.max(magnitude);
+        wrong |= u32::from(magnitude >= 0x7f80_0000);
+    }
+    let scale = f32::from_bits(largest) / 127.0;
+    if wrong != 0 || scale < f32::MIN_POSITIVE {
+        q.fill(0);
+        return if wrong != 0 { f32::NAN } else { 0.0 };
+    }
+    let inverse = 127.0 / f32::from_bits(largest);
+    // Adding 1.5·2²³ rounds to the nearest integer, ties to even, and leaves it in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    for (q, x) in q.iter_mut().zip(x) {
+        *q = (x * inverse + ROUND).to_bits() as i8;
+    }
+    scale
+}
+}
+
+super::multiversion! {
+fn sum(q: &[i8]) -> i32 {
+    q.iter().map(|q| i32::from(*q)).sum()
+}
+}
+
+/// The left-hand side of a product: rows of bytes, a scale for each.
+#[derive(Clone, Debug, Default)]
+pub struct Int8Rows {
+    rows: Rows,
+    scales: Vec<f32>,
+    /// The sum of each row, for instruction sets that add 128 to the other side.
+    sums: Vec<i32>,
+}
+
+impl Int8Rows {
+    /// Replaces what is held by `m` rows of `k` numbers, each row quantised by itself; row `i` begins at
+    /// `x[i·row_stride]`.
+    ///
+    /// # Panics
+    /// If `x` is too short: a bug in the caller.
+    pub fn pack(&mut self, x: &[f32], row_stride: usize, m: usize, k: usize) {
+        self.fill(m, k, |i, q| quantise(q, &x[i * row_stride..][..k]));
+    }
+
+    /// Replaces what is held by `m` rows of `k` bytes, taken as they are, with scales of 1.
+    ///
+    /// # Panics
+    /// If `x` is too short: a bug in the caller.
+    pub fn pack_bytes(&mut self, x: &[i8], row_stride: usize, m: usize, k: usize) {
+        self.from_rows(m, k, 1.0, |i, q| q.copy_from_slice(&x[i * row_stride..][..k]));
+    }
+
+    /// Replaces what is held by `m` rows of `k` bytes with one scale: `fill` writes the bytes of row `i`.
+    pub fn from_rows(&mut self, m: usize, k: usize, scale: f32, mut fill: impl FnMut(usize, &mut [i8])) {
+        self.fill(m, k, |i, q| {
+            fill(i, q);
+            scale
+        });
+    }
+
+    fn fill(&mut self, m: usize, k: usize, mut fill: impl FnMut(usize, &mut [i8]) -> f32) {
+        self.rows.reshape(m, k, FOUR);
+        self.scales.clear();
+        self.sums.clear();
+        for i in 0..m {
+            let row = bytes_mut(self.rows.row_mut(i));
+            row[k..].fill(0);
+            self.scales.push(fill(i, &mut row[..k]));
+            self.sums.push(sum(row));
+        }
+    }
+
+    /// Row `i`, with zeros up to a multiple of 64 bytes.
+    pub fn row(&self, i: usize) -> &[i8] {
+        bytes(self.rows.row(i))
+    }
+
+    /// What a byte of each row stands for.
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// Rows.
+    pub fn m(&self) -> usize {
+        self.rows.m
+    }
+
+    /// Bytes of a row.
+    pub fn k(&self) -> usize {
+        self.rows.k
+    }
+
+    /// Bytes from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.rows.stride()
+    }
+}
+
+/// The right-hand side of a product, `k × n` in bytes, packed into panels `[panel][k / 4][column][4]`, and a scale for each
+/// column.
+#[derive(Clone, Debug, Default)]
+pub struct Int8Panels {
+    columns: Columns,
+    scales: Vec<f32>,
+}
+
+impl Int8Panels {
+    /// Packs the transpose of `w`, which is `(n, k)` row after row: the weights of a layer with `n` outputs, each output
+    /// quantised by itself.
+    ///
+    /// # Panics
+    /// If `w` has another length.
+    pub fn transposed(w: &[f32], n: usize, k: usize) -> Self {
+        assert_eq!(w.len(), n * k, "weights of {n} × {k}");
+        Self::pack(n, k, |j, q| quantise(q, &w[j * k..][..k]))
+    }
+
+    /// Packs weights that are formed row after row: `fill` writes the `k` weights of output `j`.
+    pub fn from_rows(n: usize, k: usize, mut fill: impl FnMut(usize, &mut [f32])) -> Self {
+        let mut row = vec![0.0; k];
+        Self::pack(n, k, |j, q| {
+            fill(j, &mut row);
+            quantise(q, &row)
+        })
+    }
+
+    /// Packs the transpose of `w`, which is `(n, k)` row after row, as it is, with scales of 1.
+    ///
+    /// # Panics
+    /// If `w` has another length.
+    pub fn transposed_bytes(w: &[i8], n: usize, k: usize) -> Self {
+        assert_eq!(w.len(), n * k, "weights of {n} × {k}");
+        Self::pack(n, k, |j, q| {
+            q.copy_from_slice(&w[j * k..][..k]);
+            1.0
+        })
+    }
+
+    fn pack(n: usize, k: usize, mut fill: impl FnMut(usize, &mut [i8]) -> f32) -> Self {
+        let mut scales = Vec::with_capacity(n);
+        let columns =
+            Columns::pack(k, n, FOUR, |j, groups| scales.push(fill(j, &mut bytes_mut(groups)[..k])));
+        Self { columns, scales }
+    }
+
+    /// What a byte of each column stands for.
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// Length of each sum.
+    pub fn k(&self) -> usize {
+        self.columns.k
+    }
+
+    /// Columns.
+    pub fn n(&self) -> usize {
+        self.columns.n
+    }
+
+    /// Columns of a panel: where the columns of a product may be split.
+    pub fn width(&self) -> usize {
+        self.columns.width
+    }
+}
+
+/// `c[i, j] = Σₖ a[i, k] · b[k, j]` (or `+=`, wrapping, with [`Start::Add`]) of the bytes as they are, for the rows and columns
+/// that `c` stands for.
+///
+/// # Panics
+/// If `k` is above [`LONGEST_INT8`], the window is not inside the product or begins or ends inside a panel, or the two `k`
+/// differ: a bug in the caller.
+pub fn product_int8(c: Window<i32>, a: &Int8Rows, b: &Int8Panels, start: Start) {
+    each_block(&c, a, b, |c, sums, _, _| match start {
+        Start::Zero => c.copy_from_slice(sums),
+        Start::Add => c.iter_mut().zip(sums).for_each(|(c, s)| *c = c.wrapping_add(*s)),
+    });
+}
+
+/// `c[i, j] = f32(Σₖ a[i, k] · b[k, j]) · (a.scales[i] · b.scales[j])` (or `+=` with [`Start::Add`]), each operation rounded to the
+/// nearest f32, for the rows and columns that `c` stands for.
+///
+/// A row or column that had a number that is not finite is all NaN.
+///
+/// # Panics
+/// As [`product_int8`].
+pub fn product_int8_scaled(c: Window<f32>, a: &Int8Rows, b: &Int8Panels, start: Start) {
+    each_block(&c, a, b, |c, sums, i, j| scale(c, sums, a.scales[i], &b.scales[j..][..c.len()], start));
+}
+
+super::multiversion! {
+fn scale(c: &mut [f32], sums: &[i32], row: f32, columns: &[f32], start: Start) {
+    match start {
+        Start::Zero => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c = *s as f32 * (row * v)),
+        Start::Add => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c += *s as f32 * (row * v)),
+    }
+}
+}
+
+/// Sums that are finished together: they stay in the nearest cache.
+const BLOCK: usize = 4096;
+
+/// Calls `finish(part of a row of c, its sums, row, first column)` for all of `c`.
+fn each_block<T>(
+    c: &Window<T>,
+    a: &Int8Rows,
+    b: &Int8Panels,
+    finish: impl Fn(&mut [T], &[i32], usize, usize),
+) {
+    assert!(b.k() <= LONGEST_INT8, "sums of {} products of bytes overflow", b.k());
+    let mut sums = [0i32; BLOCK];
+    let Some(whole) = Job::new(c, sums.as_mut_ptr(), &a.rows, &b.columns, Start::Zero) else { return };
+    let (rows, columns, width) = (c.rows(), c.columns(), b.width());
+    let high = (BLOCK / width).min(rows.len()).min(rows.len().div_ceil(rows.len().div_ceil(BLOCK / width)));
+    let wide = (BLOCK / high / width * width).min(columns.len());
+    for i in rows.clone().step_by(high) {
+        for j in columns.clone().step_by(wide) {
+            let (m, n) = (high.min(rows.end - i), wide.min(columns.end - j));
+            let job = Job {
+                c: sums.as_mut_ptr(),
+                c_stride: wide,
+                // SAFETY: row `i` and the panel of column `j` are inside, as `Job::new` checked.
+                a: unsafe { whole.a.add((i - rows.start) * whole.row_stride) },
+                // SAFETY: as above.
+                b: unsafe { whole.b.add((j - columns.start) * whole.groups) },
+                m,
+                n,
+                ..whole
+            };
+            run_best(&job);
+            for r in 0..m {
+                let sums = &mut sums[r * wide..][..n];
+                let excess = added().wrapping_mul(a.sums[i + r]);
+                sums.iter_mut().for_each(|s| *s = s.wrapping_sub(excess));
+                // SAFETY: row `i + r` and columns `j..j + n` are inside the window, which is an exclusive borrow.
+                let part = unsafe {
+                    let corner = c.corner().add((i + r - rows.start) * c.stride() + (j - columns.start));
+                    std::slice::from_raw_parts_mut(corner, n)
+                };
+                finish(part, sums, i + r, j);
+            }
+        }
+    }
+}
+
+/// What [`run_best`] adds to every byte of the right side: each sum is too large by that times the sum of its row.
+fn added() -> i32 {
+    match Isa::detect() {
+        Isa::Avx512Vnni | Isa::Avx512Bf16 => 128,
+        Isa::Portable | Isa::Avx2 | Isa::Avx512 | Isa::Amx => 0,
+    }
+}
+
+fn run_best(job: &Job<i32>) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if Isa::detect() == Isa::Amx
+        && let Some(tiles) = super::amx::tiles()
+    {
+        // SAFETY: `Job::new` checked the sizes.
+        unsafe { tiles.run_int8(&job.for_tiles()) };
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+        fn avx512vnni(job: &Job<i32>) {
+            // SAFETY: called only after detection; `Job::new` checked the sizes.
+            unsafe { run::<x86::Vnni, 14, 2>(job) }
+        }
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn avx512(job: &Job<i32>) {
+            // SAFETY: as above.
+            unsafe { run::<x86::Avx512, 12, 2>(job) }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(job: &Job<i32>) {
+            // SAFETY: as above.
+            unsafe { run::<x86::Avx2, 4, 2>(job) }
+        }
+        match Isa::detect() {
+            // Tiles were used above, wherever they may be.
+            Isa::Portable | Isa::Amx => {}
+            // SAFETY: the features were just detected.
+            Isa::Avx2 => return unsafe { avx2(job) },
+            // SAFETY: as above.
+            Isa::Avx512 => return unsafe { avx512(job) },
+            // SAFETY: as above.
+            Isa::Avx512Vnni | Isa::Avx512Bf16 => return unsafe { avx512vnni(job) },
+        }
+    }
+    // SAFETY: the portable vectors need no feature; `Job::new` checked the sizes.
+    unsafe { run::<Portable, 2, 4>(job) }
+}
+
+struct Portable;
+impl Dot for Portable {
+    type Number = i32;
+    type Sums = [i32; 4];
+    type Left = [i32; FOUR];
+    type Right = [[i32; 4]; FOUR];
+    const LANES: usize = 4;
+    #[inline(always)]
+    unsafe fn zero() -> [i32; 4] {
+        [0; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const i32) -> [i32; 4] {
+        // SAFETY: the caller owns four numbers at `p`.
+        unsafe { p.cast::<[i32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut i32, v: [i32; 4]) {
+        // SAFETY: the caller owns four numbers at `p`.
+        unsafe { p.cast::<[i32; 4]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn left(p: *const u32) -> [i32; FOUR] {
+        // SAFETY: the caller owns a group at `p`: four bytes, the first `k` first.
+        unsafe { p.cast::<[i8; FOUR]>().read() }.map(i32::from)
+    }
+    #[inline(always)]
+    unsafe fn right(p: *const u32) -> [[i32; 4]; FOUR] {
+        // SAFETY: the caller owns four groups at `p`.
+        let groups = unsafe { p.cast::<[[i8; FOUR]; 4]>().read() };
+        let mut columns = [[0; 4]; FOUR];
+        for (i, group) in groups.into_iter().enumerate() {
+            for (column, x) in columns.iter_mut().zip(group) {
+                column[i] = i32::from(x);
+            }
+        }
+        columns
+    }
+    #[inline(always)]
+    unsafe fn add(mut sums: [i32; 4], left: [i32; FOUR], right: [[i32; 4]; FOUR]) -> [i32; 4] {
+        for (x, column) in left.into_iter().zip(right) {
+            for (sum, y) in sums.iter_mut().zip(column) {
+                *sum += x * y;
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Dot;
+    use std::arch::x86_64::*;
+
+    /// What all of these share: i32 sums, loaded and stored as they are.
+    macro_rules! sums {
+        ($integers:ty, $lanes:literal, $zero:ident, $load:ident, $store:ident) => {
+            type Number = i32;
+            type Sums = $integers;
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn zero() -> $integers {
+                // SAFETY: the caller has detected the feature.
+                unsafe { $zero() }
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const i32) -> $integers {
+                // SAFETY: the caller owns the numbers at `p` and has detected the feature.
+                unsafe { $load(p.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn store(p: *mut i32, v: $integers) {
+                // SAFETY: as for `load`.
+                unsafe { $store(p.cast(), v) }
+            }
+        };
+    }
+
+    /// Bytes widened to pairs of i16 (of each four the even ones, then the odd ones), two multiply-adds of pairs.
+    macro_rules! by_pairs {
+        ($name:ident, $integers:ty, $lanes:literal, $zero:ident, $load:ident, $store:ident,
+         $splat:ident, $left_shift:ident, $right_shift:ident, $madd:ident, $add:ident) => {
+            pub struct $name;
+            impl $name {
+                #[inline(always)]
+                unsafe fn widen(bytes: $integers) -> [$integers; 2] {
+                    // SAFETY: the caller has detected the feature.
+                    unsafe { [$right_shift::<8>($left_shift::<8>(bytes)), $right_shift::<8>(bytes)] }
+                }
+            }
+            impl Dot for $name {
+                sums!($integers, $lanes, $zero, $load, $store);
+                type Left = [$integers; 2];
+                type Right = [$integers; 2];
+                #[inline(always)]
+                unsafe fn left(p: *const u32) -> [$integers; 2] {
+                    // SAFETY: the caller owns a group at `p` and has detected the feature.
+                    unsafe { Self::widen($splat((*p).cast_signed())) }
+                }
+                #[inline(always)]
+                unsafe fn right(p: *const u32) -> [$integers; 2] {
+                    // SAFETY: the caller owns a group per lane at `p` and has detected the feature.
+                    unsafe { Self::widen($load(p.cast())) }
+                }
+                #[inline(always)]
+                unsafe fn add(sums: $integers, left: [$integers; 2], right: [$integers; 2]) -> $integers {
+                    // SAFETY: the caller has detected the feature.
+                    unsafe { $add($add(sums, $madd(left[0], right[0])), $madd(left[1], right[1])) }
+                }
+            }
+        };
+    }
+    by_pairs!(
+        Avx512,
+        __m512i,
+        16,
+        _mm512_setzero_si512,
+        _mm512_loadu_si512,
+        _mm512_storeu_si512,
+        _mm512_set1_epi32,
+        _mm512_slli_epi16,
+        _mm512_srai_epi16,
+        _mm512_madd_epi16,
+        _mm512_add_epi32
+    );
+    by_pairs!(
+        Avx2,
+        __m256i,
+        8,
+        _mm256_setzero_si256,
+        _mm256_loadu_si256,
+        _mm256_storeu_si256,
+        _mm256_set1_epi32,
+        _mm256_slli_epi16,
+        _mm256_srai_epi16,
+        _mm256_madd_epi16,
+        _mm256_add_epi32
+    );
+
+    /// `vpdpbusd`: one instruction for four products of an unsigned byte and a signed one. Adding 128 makes the right side
+    /// unsigned; sums wrap, so what that adds can be taken away at the end.
+    pub struct Vnni;
+    impl Dot for Vnni {
+        sums!(__m512i, 16, _mm512_setzero_si512, _mm512_loadu_si512, _mm512_storeu_si512);
+        type Left = __m512i;
+        type Right = __m512i;
+        #[inline(always)]
+        unsafe fn left(p: *const u32) -> __m512i {
+            // SAFETY: the caller owns a group at `p` and has detected the feature.
+            unsafe { _mm512_set1_epi32((*p).cast_signed()) }
+        }
+        #[inline(always)]
+        unsafe fn right(p: *const u32) -> __m512i {
+            // SAFETY: the caller owns sixteen groups at `p` and has detected the feature.
+            unsafe { _mm512_xor_si512(_mm512_loadu_si512(p.cast()), _mm512_set1_epi8(-128)) }
+        }
+        #[inline(always)]
+        unsafe fn add(sums: __m512i, left: __m512i, right: __m512i) -> __m512i {
+            // SAFETY: the caller has detected the feature.
+            unsafe { _mm512_dpbusd_epi32(sums, right, left) }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "int8_tests.rs"]
+mod tests;

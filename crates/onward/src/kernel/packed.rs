@@ -1,0 +1,151 @@
+//! What the sides of a product look like in memory: groups of four bytes (two bf16 or four i8) of consecutive `k`.
+//!
+//! The right side is `[panel][group][column][4 bytes]` with 32 columns to a panel (16 where there are no more than 16 in
+//! all); the left side is rows of groups. `k` and columns are padded with zeros. Panels and rows begin at multiples of 64
+//! bytes, so sixteen columns of a group are one AVX-512 register and one row of an AMX tile.
+
+/// Columns of a full panel: two AVX-512 registers.
+pub(super) const WIDE: usize = 32;
+/// Columns of a panel when there are no more than these in all.
+pub(super) const NARROW: usize = 16;
+/// The number of groups is a multiple of this one: 64 bytes.
+pub(super) const LINE: usize = 16;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u32; LINE]);
+
+/// Rows of groups, each row beginning at a multiple of 64 bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    lines: Vec<Line>,
+    /// Lines from one row to the next: an odd number, or rows whose length is a power of two would all fall into the same
+    /// few sets of the cache.
+    stride: usize,
+    /// Rows.
+    pub m: usize,
+    /// Numbers in a row, without padding.
+    pub k: usize,
+    /// Groups in a row, with padding.
+    pub groups: usize,
+}
+
+impl Rows {
+    /// Makes room for `m` rows of `k` numbers, `per_group` to a group. What the rows hold is left open.
+    pub fn reshape(&mut self, m: usize, k: usize, per_group: usize) {
+        (self.m, self.k, self.groups) = (m, k, padded_groups(k, per_group));
+        self.stride = (self.groups / LINE) | 1;
+        if self.lines.len() < m * self.stride {
+            self.lines.resize(m * self.stride, Line([0; LINE]));
+        }
+    }
+
+    /// Bytes from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride * size_of::<Line>()
+    }
+
+    /// All groups, row after row.
+    pub fn data(&self) -> &[u32] {
+        flat(&self.lines)
+    }
+
+    /// The groups of row `i`, padding included.
+    pub fn row(&self, i: usize) -> &[u32] {
+        &flat(&self.lines[i * self.stride..(i + 1) * self.stride])[..self.groups]
+    }
+
+    /// The groups of row `i`, padding included.
+    pub fn row_mut(&mut self, i: usize) -> &mut [u32] {
+        &mut flat_mut(&mut self.lines[i * self.stride..(i + 1) * self.stride])[..self.groups]
+    }
+}
+
+/// The right-hand side of a product, packed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    lines: Vec<Line>,
+    /// Length of each sum, without padding.
+    pub k: usize,
+    /// Columns, without padding.
+    pub n: usize,
+    /// Columns of a panel.
+    pub width: usize,
+    /// Groups of a column, with padding.
+    pub groups: usize,
+}
+
+impl Columns {
+    /// Packs `n` columns of `k` numbers each; `fill` writes all groups of one column.
+    pub fn pack(k: usize, n: usize, per_group: usize, mut fill: impl FnMut(usize, &mut [u32])) -> Self {
+        let width = if n <= NARROW { NARROW } else { WIDE };
+        let groups = padded_groups(k, per_group);
+        let lines = vec![Line([0; LINE]); n.div_ceil(width) * groups * width / LINE];
+        let mut columns = Self { lines, k, n, width, groups };
+        let mut rows = Rows::default();
+        rows.reshape(width, k, per_group);
+        for p in 0..n.div_ceil(width) {
+            let real = width.min(n - p * width);
+            (0..real).for_each(|c| fill(p * width + c, rows.row_mut(c)));
+            columns.transpose(p, &rows, real);
+        }
+        columns
+    }
+
+    /// Panel `p` from the rows of its first `real` columns; sixteen groups at a time stay in the nearest cache.
+    fn transpose(&mut self, p: usize, rows: &Rows, real: usize) {
+        let (size, width) = (self.groups * self.width, self.width);
+        let panel = &mut flat_mut(&mut self.lines)[p * size..][..size];
+        for (block, out) in panel.chunks_exact_mut(LINE * width).enumerate() {
+            for c in 0..real {
+                let from = &rows.row(c)[block * LINE..][..LINE];
+                for (g, group) in from.iter().enumerate() {
+                    out[g * width + c] = *group;
+                }
+            }
+        }
+    }
+
+    /// All groups, panel after panel.
+    pub fn data(&self) -> &[u32] {
+        flat(&self.lines)
+    }
+}
+
+fn padded_groups(k: usize, per_group: usize) -> usize {
+    k.div_ceil(per_group).next_multiple_of(LINE)
+}
+
+fn flat(lines: &[Line]) -> &[u32] {
+    // SAFETY: a line is exactly sixteen u32 without padding (`repr(C)`).
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LINE) }
+}
+
+fn flat_mut(lines: &mut [Line]) -> &mut [u32] {
+    // SAFETY: as above, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE) }
+}
+
+/// Groups as pairs of bf16.
+pub(super) fn halves_mut(groups: &mut [u32]) -> &mut [u16] {
+    // SAFETY: u16 needs less alignment than u32, every pattern of bits is one, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(groups.as_mut_ptr().cast(), 2 * groups.len()) }
+}
+
+/// Groups as pairs of bf16.
+pub(super) fn halves(groups: &[u32]) -> &[u16] {
+    // SAFETY: as for `halves_mut`, for a shared borrow.
+    unsafe { std::slice::from_raw_parts(groups.as_ptr().cast(), 2 * groups.len()) }
+}
+
+/// Groups as fours of i8.
+pub(super) fn bytes_mut(groups: &mut [u32]) -> &mut [i8] {
+    // SAFETY: as for `halves_mut`.
+    unsafe { std::slice::from_raw_parts_mut(groups.as_mut_ptr().cast(), 4 * groups.len()) }
+}
+
+/// Groups as fours of i8.
+pub(super) fn bytes(groups: &[u32]) -> &[i8] {
+    // SAFETY: as for `halves`.
+    unsafe { std::slice::from_raw_parts(groups.as_ptr().cast(), 4 * groups.len()) }
+}

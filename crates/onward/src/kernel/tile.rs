@@ -1,0 +1,300 @@
+//! The loops of a product, for any kind of number: register tiles of rows × one panel (or several panels, where there are
+//! few rows), in blocks that stay in the nearest caches. Each sum is taken in ascending `k`, whatever the blocks.
+
+use super::packed::{Columns, Rows, WIDE};
+use super::{Start, Window};
+
+/// Vectors of one instruction set and what it does with a group: four bytes of consecutive `k`. Every method is called
+/// only where that instruction set was detected, with pointers to as many numbers as it takes.
+pub(super) trait Dot {
+    /// What sums are kept in.
+    type Number: Copy + Default;
+    /// `LANES` sums.
+    type Sums: Copy;
+    /// One group of the left side, ready to be multiplied by any column's.
+    type Left: Copy;
+    /// A group of each of `LANES` columns.
+    type Right: Copy;
+    const LANES: usize;
+    unsafe fn zero() -> Self::Sums;
+    unsafe fn load(p: *const Self::Number) -> Self::Sums;
+    unsafe fn store(p: *mut Self::Number, v: Self::Sums);
+    unsafe fn left(p: *const u32) -> Self::Left;
+    unsafe fn right(p: *const u32) -> Self::Right;
+    unsafe fn add(sums: Self::Sums, left: Self::Left, right: Self::Right) -> Self::Sums;
+}
+
+/// One product, or a part of one, as raw parts. Strides count numbers of `c` and groups of `a` and `b`.
+#[derive(Clone, Copy)]
+pub(super) struct Job<N> {
+    pub c: *mut N,
+    pub c_stride: usize,
+    pub a: *const u32,
+    pub row_stride: usize,
+    pub m: usize,
+    /// The first panel.
+    pub b: *const u32,
+    pub groups: usize,
+    /// Columns from the first panel on.
+    pub n: usize,
+    pub width: usize,
+    /// Whether sums start from what `c` holds.
+    pub accumulate: bool,
+}
+
+impl<N> Job<N> {
+    /// The rows and columns that `window` stands for; `None` where there are none. Sums go to `c`, rows as far apart as the
+    /// window's.
+    ///
+    /// # Panics
+    /// If the window is not inside the product, begins or ends inside a panel, or the two `k` differ.
+    pub fn new<T>(window: &Window<T>, c: *mut N, a: &Rows, b: &Columns, start: Start) -> Option<Self> {
+        let (rows, columns) = (window.rows(), window.columns());
+        if rows.is_empty() || columns.is_empty() {
+            return None;
+        }
+        assert!(a.k == b.k && a.groups == b.groups, "sums over {} and {} numbers", a.k, b.k);
+        assert!(rows.end <= a.m && columns.end <= b.n, "the window is larger than the product");
+        let split = |j: usize| j.is_multiple_of(b.width) || j == b.n;
+        assert!(split(columns.start) && split(columns.end), "columns {columns:?} split a panel");
+        let first = columns.start * b.groups;
+        assert!(b.data().len() >= first + columns.len().next_multiple_of(b.width) * b.groups);
+        Some(Self {
+            c,
+            c_stride: window.stride(),
+            a: a.data()[rows.start * a.stride() / 4..].as_ptr(),
+            row_stride: a.stride() / 4,
+            m: rows.len(),
+            b: b.data()[first..].as_ptr(),
+            groups: b.groups,
+            n: columns.len(),
+            width: b.width,
+            accumulate: start == Start::Add,
+        })
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl<N> Job<N> {
+    /// The same job for the tile unit.
+    pub fn for_tiles(&self) -> super::amx::Job {
+        super::amx::Job {
+            c: self.c.cast(),
+            c_stride: self.c_stride * size_of::<N>(),
+            a: self.a.cast(),
+            a_stride: self.row_stride * 4,
+            m: self.m,
+            b: self.b.cast(),
+            n: self.n,
+            width: self.width,
+            steps: self.groups / super::packed::LINE,
+            start: if self.accumulate { Start::Add } else { Start::Zero },
+        }
+    }
+}
+
+/// Groups of a panel that stay in the first-level cache while all row tiles pass: 16 KB.
+const BLOCK: usize = 128;
+/// Groups of rows that stay in the second-level cache while all panels pass: 512 KB.
+const ROWS: usize = 128 * 1024;
+
+/// `R` rows × `P` panels, `V` vectors of each, over the job's groups; `c`, `a` and `b` are those of the tile.
+///
+/// # Safety
+/// The instruction set of `S` was detected, and the tile lies inside the job's matrices.
+#[inline(always)]
+unsafe fn tile<S: Dot, const R: usize, const V: usize, const P: usize>(job: &Job<S::Number>, panel: usize) {
+    // SAFETY: the caller vouches for the tile.
+    unsafe {
+        let mut sums = [[[S::zero(); V]; P]; R];
+        let at = |r, p, v| job.c.add(r * job.c_stride + p * job.width + v * S::LANES);
+        if job.accumulate {
+            for (r, row) in sums.iter_mut().enumerate() {
+                for (p, part) in row.iter_mut().enumerate() {
+                    for (v, sum) in part.iter_mut().enumerate() {
+                        *sum = S::load(at(r, p, v));
+                    }
+                }
+            }
+        }
+        let (mut a, mut b) = (job.a, job.b);
+        for _ in 0..job.groups {
+            let mut right = [[S::right(b); V]; P];
+            for (p, part) in right.iter_mut().enumerate() {
+                for (v, group) in part.iter_mut().enumerate() {
+                    *group = S::right(b.add(p * panel + v * S::LANES));
+                }
+            }
+            for (r, row) in sums.iter_mut().enumerate() {
+                let left = S::left(a.add(r * job.row_stride));
+                for (sum, group) in row.as_flattened_mut().iter_mut().zip(right.as_flattened()) {
+                    *sum = S::add(*sum, left, *group);
+                }
+            }
+            a = a.add(1);
+            b = b.add(job.width);
+        }
+        for (r, row) in sums.iter().enumerate() {
+            for (p, part) in row.iter().enumerate() {
+                for (v, sum) in part.iter().enumerate() {
+                    S::store(at(r, p, v), *sum);
+                }
+            }
+        }
+    }
+}
+
+/// A tile of `job.m` rows: the one compiled for that number.
+///
+/// # Safety
+/// As for [`tile`]; `job.m ≤ R`.
+#[inline(always)]
+unsafe fn rows_of<S: Dot, const R: usize, const V: usize, const P: usize>(
+    job: &Job<S::Number>,
+    panel: usize,
+) {
+    macro_rules! dispatch {
+        ($($rows:literal)*) => {
+            match job.m {
+                // SAFETY: handed on.
+                $($rows if $rows <= R => unsafe { tile::<S, $rows, V, P>(job, panel) },)*
+                _ => {}
+            }
+        };
+    }
+    dispatch!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// A tile whose columns may end inside a vector: then it works on a copy.
+///
+/// # Safety
+/// As for [`rows_of`], but of the tile's columns only the first `columns` exist in `c`.
+#[inline(always)]
+unsafe fn edge<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>, columns: usize) {
+    let mut copy = [S::Number::default(); 14 * WIDE];
+    // SAFETY: only the columns that exist are read and written; the copy has room for 14 rows.
+    unsafe {
+        for r in 0..if job.accumulate { job.m } else { 0 } {
+            std::ptr::copy_nonoverlapping(
+                job.c.add(r * job.c_stride),
+                copy.as_mut_ptr().add(r * WIDE),
+                columns,
+            );
+        }
+        rows_of::<S, R, V, 1>(&Job { c: copy.as_mut_ptr(), c_stride: WIDE, ..*job }, 0);
+        for r in 0..job.m {
+            std::ptr::copy_nonoverlapping(copy.as_ptr().add(r * WIDE), job.c.add(r * job.c_stride), columns);
+        }
+    }
+}
+
+/// All rows of the job, for `V` vectors of columns of each of `P` panels; of the columns, `columns` exist in `c`.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
+    job: &Job<S::Number>,
+    columns: usize,
+) {
+    let panel = job.groups * job.width;
+    let tiles = job.m.div_ceil(R);
+    let block = if tiles == 1 { job.groups.max(1) } else { BLOCK };
+    let mut done = 0;
+    // A product over nothing still has to set what it starts from: one block of no groups.
+    while done < job.groups || done == 0 {
+        let groups = block.min(job.groups - done);
+        let mut row = 0;
+        for t in 0..tiles {
+            // Tiles of almost equal heights: a low one would wait for its own sums.
+            let m = (job.m - row) / (tiles - t);
+            // SAFETY: rows stay below `m`, groups below the job's.
+            unsafe {
+                let part = Job {
+                    c: job.c.add(row * job.c_stride),
+                    a: job.a.add(row * job.row_stride + done),
+                    b: job.b.add(done * job.width),
+                    m,
+                    groups,
+                    accumulate: job.accumulate || done > 0,
+                    ..*job
+                };
+                if P > 1 || columns == V * S::LANES {
+                    rows_of::<S, R, V, P>(&part, panel);
+                } else {
+                    edge::<S, R, V>(&part, columns);
+                }
+            }
+            row += m;
+        }
+        done += block;
+    }
+}
+
+/// Runs a job with tiles of up to `R` rows × `V` vectors of a full panel.
+///
+/// # Safety
+/// The instruction set of `S` was detected; the job's pointers cover its sizes.
+#[inline(always)]
+pub(super) unsafe fn run<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>) {
+    let most = (ROWS / job.row_stride.max(1) / R).max(1) * R;
+    let mut row = 0;
+    while row < job.m {
+        let m = most.min(job.m - row);
+        // SAFETY: rows stay below the job's.
+        unsafe {
+            let (a, c) = (job.a.add(row * job.row_stride), job.c.add(row * job.c_stride));
+            run_rows::<S, R, V>(&Job { a, c, m, ..*job });
+        }
+        row += m;
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+unsafe fn run_rows<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>) {
+    let size = job.groups * job.width;
+    let (mut panel, whole) = (0, V * S::LANES == job.width);
+    while panel * job.width < job.n {
+        let left = job.n - panel * job.width;
+        // SAFETY: panels stay inside the job's columns; padded panels hold whole vectors.
+        unsafe {
+            let part = Job { b: job.b.add(panel * size), c: job.c.add(panel * job.width), n: left, ..*job };
+            // With few rows the sums of one panel would wait for each other: several panels at once.
+            if whole && R >= 12 && job.m <= 3 && left >= 4 * job.width {
+                strip::<S, 3, V, 4>(&part, 0);
+                panel += 4;
+            } else if whole && R >= 12 && job.m <= 6 && left >= 2 * job.width {
+                strip::<S, 6, V, 2>(&part, 0);
+                panel += 2;
+            } else {
+                run_panel::<S, R, V>(&part);
+                panel += 1;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+unsafe fn run_panel<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>) {
+    let real = job.n.min(job.width);
+    let mut inside = 0;
+    while inside < real {
+        let left = real - inside;
+        // SAFETY: vectors stay inside the panel's width.
+        unsafe {
+            let part = Job { b: job.b.add(inside), c: job.c.add(inside), ..*job };
+            // The panel's own size is needed only where several are taken at once.
+            if inside + V * S::LANES <= job.width {
+                strip::<S, R, V, 1>(&part, left.min(V * S::LANES));
+                inside += V * S::LANES;
+            } else {
+                strip::<S, R, 1, 1>(&part, left.min(S::LANES));
+                inside += S::LANES;
+            }
+        }
+    }
+}
