@@ -54,6 +54,7 @@ fn relative(draws: Directions, space: LayerSpace, directions: u32) -> Method {
         draws,
         order: Order::Together,
         noise: Family::Binomial,
+        focus: 1.0,
         layers: 2,
     })
 }
@@ -176,7 +177,8 @@ fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> 
     let truth: Vec<Vec<f64>> = (0..ROWS).map(|row| true_derivative_at_output(&net, data, row)).collect();
     let found = |directions, pairs| {
         let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs, sigma: SIGMA };
-        let plan = ActivationPlan { step: 0, layers: vec![layer], directions, noise: Family::Binomial };
+        let plan =
+            ActivationPlan { step: 0, layers: vec![layer], directions, noise: Family::Binomial, focus: 1.0 };
         let loss = Loss::CrossEntropy;
         let g = derivative_at_output(model, &weights, &loss, data.targets(), &key, &plan, &layer, &z);
         let cosines = g.chunks_exact(WIDTHS[1]).zip(&truth).map(|(g, t)| cosine(&wide(g), t));

@@ -154,12 +154,14 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
                 draws: match r.draws {
                     spec::Draws::Orthogonal => Directions::Orthogonal,
                     spec::Draws::Independent => Directions::Independent,
+                    spec::Draws::Blocks => Directions::Blocks,
                 },
                 order: match r.order {
                     spec::Order::Together => Order::Together,
                     spec::Order::InTurn => Order::InTurn,
                 },
                 noise: noise(r.noise),
+                focus: single("method.focus", r.focus)?,
                 layers,
             })
         }

@@ -21,6 +21,27 @@ pub enum Targets {
     },
 }
 
+impl Targets {
+    /// Those of the rows that `indices` name.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        match self {
+            Self::Classes { labels, classes } => Self::Classes {
+                labels: indices.iter().map(|&i| labels[i as usize]).collect(),
+                classes: *classes,
+            },
+            Self::Values { values, width } => Self::Values {
+                values: indices
+                    .iter()
+                    .flat_map(|&i| &values[i as usize * width..][..*width])
+                    .copied()
+                    .collect(),
+                width: *width,
+            },
+        }
+    }
+}
+
 /// Rows of features with their targets. Images are rows of `height × width × channels`, channels last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -133,21 +154,7 @@ impl Dataset {
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
         let features = indices.iter().flat_map(|&i| self.row(i as usize)).copied().collect();
-        let targets = match &self.targets {
-            Targets::Classes { labels, classes } => Targets::Classes {
-                labels: indices.iter().map(|&i| labels[i as usize]).collect(),
-                classes: *classes,
-            },
-            Targets::Values { values, width } => Targets::Values {
-                values: indices
-                    .iter()
-                    .flat_map(|&i| &values[i as usize * width..][..*width])
-                    .copied()
-                    .collect(),
-                width: *width,
-            },
-        };
-        Self { features, shape: self.shape, targets }
+        Self { features, shape: self.shape, targets: self.targets.select(indices) }
     }
 
     /// BLAKE3 over shape, features and targets: what a run remembers of its data.

@@ -8,7 +8,7 @@ use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, 
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
-use crate::space::{ActivationPlan, Derivative, LayerSpace, credit};
+use crate::space::{ActivationPlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit};
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -87,7 +87,8 @@ impl ActivationPlan {
         for layer in &self.layers {
             let passes = 2 * u64::from(layer.pairs);
             let first = layer.stage + usize::from(layer.space == LayerSpace::Activation);
-            let samples = passes * rows;
+            let last = layer.stage + 1 == model.stages();
+            let samples = passes * if last { rows } else { self.focused(rows as usize) as u64 };
             spent += Spent { passes, samples, flops: samples * all_flops(model, first), non_finite: 0 };
         }
         spent
@@ -274,7 +275,7 @@ impl Local {
         objective.losses(outputs, Answers { targets: &batch.targets, first: 0, count: rows }, &mut losses);
         let lost = worst_for_non_finite(&mut losses, plan.step)?;
         let non_finite = AtomicU64::new(lost);
-        let probing = crate::space::Probing {
+        let probing = Probing {
             model: &*self.model,
             weights: &weights,
             objective,
@@ -284,7 +285,9 @@ impl Local {
             non_finite: &non_finite,
         };
         let mut derivative: Derivative = vec![None; params.tensors().len()];
-        for layer in &plan.layers {
+        let mut focused: Option<Focused> = None;
+        // The last stage comes first: what it answers with tells which samples the others are probed with.
+        for layer in plan.layers.iter().rev() {
             let (trace, z) = (&traces[layer.stage], &flows[layer.stage + 1]);
             if z.links.is_empty() {
                 let expected =
@@ -299,7 +302,14 @@ impl Local {
             let widest = flows[layer.stage + 1..].iter().map(Act::width).max().unwrap_or(1);
             match layer.space {
                 LayerSpace::Activation => {
-                    let g = derivative_by_output(&probing, plan, layer, z, widest);
+                    let g = match &focused {
+                        Some(f) => f.derivative(&probing, plan, layer, z, widest),
+                        None => derivative_by_output(&probing, plan, layer, z, widest),
+                    };
+                    if focused.is_none() && plan.focused(rows) < rows {
+                        let chosen = Focus::choose(&g, z.width(), plan.focused(rows), &self.key, plan.step);
+                        focused = Some(Focused { targets: batch.targets.select(&chosen.rows), chosen });
+                    }
                     credit(params, trace, z, &g, &mut derivative);
                 }
                 LayerSpace::LowRank => {
@@ -317,6 +327,34 @@ impl Local {
             }
         }
         Ok(Response { loss: mean(&losses), derivative, non_finite: non_finite.load(Ordering::Relaxed) })
+    }
+}
+
+/// The samples that a step's earlier stages are probed with.
+struct Focused {
+    chosen: Focus,
+    targets: Targets,
+}
+
+impl Focused {
+    /// `ĝ (rows, width)` from the chosen samples; zero for the others.
+    fn derivative(
+        &self,
+        probing: &Probing<'_>,
+        plan: &ActivationPlan,
+        layer: &LayerPlan,
+        z: &Act,
+        widest: usize,
+    ) -> Vec<f32> {
+        let probing = Probing { targets: &self.targets, ..*probing };
+        let part = derivative_by_output(&probing, plan, layer, &z.select(&self.chosen.rows), widest);
+        let mut g = vec![0.0; z.data.len()];
+        let chosen = self.chosen.rows.iter().zip(&self.chosen.weights);
+        for ((row, weight), part) in chosen.zip(part.chunks_exact(z.width())) {
+            let own = &mut g[*row as usize * z.width()..][..z.width()];
+            own.iter_mut().zip(part).for_each(|(g, p)| *g = weight * p);
+        }
+        g
     }
 }
 

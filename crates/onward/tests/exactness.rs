@@ -165,6 +165,11 @@ fn methods(layers: usize) -> Vec<Method> {
         Method::TwoPoint(TwoPoint { noise: Family::Normal, ..two_point(3) }),
         Method::RelativeActivation(relative(layers, 6)),
         Method::RelativeActivation(RelativeActivation {
+            draws: Directions::Blocks,
+            focus: 0.3,
+            ..relative(layers, 6)
+        }),
+        Method::RelativeActivation(RelativeActivation {
             spaces: mixed,
             draws: Directions::Independent,
             ..relative(layers, 3)
@@ -231,8 +236,9 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
     let weights = Weights::new(&params, &key, Precision::F32);
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 40, sigma: 0.1 };
-    for directions in [Directions::Orthogonal, Directions::Independent] {
-        let plan = ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial };
+    for directions in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
+        let plan =
+            ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial, focus: 1.0 };
         let of = |z: &Act| {
             derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &layer, z)
         };

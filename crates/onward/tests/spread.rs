@@ -30,6 +30,9 @@ impl Model for ByRows<'_> {
     fn flops(&self, stage: usize) -> u64 {
         self.0.flops(stage)
     }
+    fn blind_below(&self, stage: usize) -> Option<f32> {
+        self.0.blind_below(stage)
+    }
 }
 
 /// Both estimates at the output of every stage.
@@ -41,7 +44,13 @@ fn compare(net: &dyn Model, shape: [usize; 3], pairs: u32, draws: Directions, si
     for stage in 0..net.stages() {
         z = net.stage(stage, &mut Context::clean(&weights, Norms::Batch), z);
         let layer = LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma };
-        let plan = ActivationPlan { step: 3, layers: vec![layer], directions: draws, noise: Family::Sign };
+        let plan = ActivationPlan {
+            step: 3,
+            layers: vec![layer],
+            directions: draws,
+            noise: Family::Sign,
+            focus: 1.0,
+        };
         let of = |model: &dyn Model| {
             let loss = Loss::CrossEntropy;
             derivative_at_output(model, &weights, &loss, data.targets(), &key, &plan, &layer, &z)
@@ -58,7 +67,7 @@ fn perceptrons_are_probed_as_if_row_by_row() {
     for activation in [Activation::Relu, Activation::Tanh, Activation::Gelu, Activation::Sign] {
         let net = Mlp::new(&[5, 40, 21, 3], activation).unwrap();
         for pairs in [1, 3, 16, 32] {
-            for draws in [Directions::Orthogonal, Directions::Independent] {
+            for draws in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
                 compare(&net, [1, 1, 5], pairs, draws, 0.2);
             }
         }
@@ -90,7 +99,7 @@ fn convolutions_are_probed_as_if_row_by_row() {
     for net in nets {
         let net = net.checked().unwrap();
         for pairs in [1, 4, 11] {
-            for draws in [Directions::Orthogonal, Directions::Independent] {
+            for draws in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
                 compare(&net, [6, 6, 2], pairs, draws, 0.1);
             }
         }

@@ -169,7 +169,13 @@ fn samples_without_a_loss_earn_no_credit_and_spoil_no_other() {
     let data = blobs(16, [1, 1, 6], 3, 2);
     let params = params_of(&net(), 3);
     let layers = vec![LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 16, sigma: 0.01 }];
-    let plan = ActivationPlan { step: 0, layers, directions: Directions::Orthogonal, noise: Family::Sign };
+    let plan = ActivationPlan {
+        step: 0,
+        layers,
+        directions: Directions::Orthogonal,
+        noise: Family::Sign,
+        focus: 1.0,
+    };
     let derivative = |objective: Objective, data: &onward::dataset::Dataset| {
         with_objective(objective).derivative(&params, &whole(data), &plan).unwrap()
     };
@@ -191,7 +197,13 @@ fn a_lost_probe_counts_as_the_worst_of_its_sample() {
     let data = blobs(16, [1, 1, 6], 3, 2);
     let params = params_of(&net(), 3);
     let layers = vec![LayerPlan { stage: 1, space: LayerSpace::Activation, pairs: 4, sigma: 0.5 }];
-    let plan = ActivationPlan { step: 0, layers, directions: Directions::Orthogonal, noise: Family::Sign };
+    let plan = ActivationPlan {
+        step: 0,
+        layers,
+        directions: Directions::Orthogonal,
+        noise: Family::Sign,
+        focus: 1.0,
+    };
     let size = |objective| {
         let response = with_objective(objective).derivative(&params, &whole(&data), &plan).unwrap();
         let largest =

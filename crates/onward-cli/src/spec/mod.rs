@@ -301,6 +301,9 @@ keys! {
         space: PerLayer<Space> = Is("activation");
         /// The distribution of independent draws and of low-rank factors.
         noise: Noise = Is("sign");
+        /// The share of each batch's samples that all layers but the last are perturbed for, chosen by how much their
+        /// answers have to change; what they give is weighted so that the mean is the batch's.
+        focus: f64 = Is("1.0"), 0.0..=1.0;
     }
 }
 
@@ -361,6 +364,9 @@ modes! {
         Orthogonal = "orthogonal",
         /// Independently.
         Independent = "independent",
+        /// At right angles to each other, over blocks of neighbouring positions of one channel (as many blocks as there are
+        /// directions for; without positions, over single numbers) and without what the next layer cannot see.
+        Blocks = "blocks",
     }
 }
 

@@ -33,14 +33,14 @@ pub fn walsh_hadamard(data: &mut [f32], width: usize) {
 }
 }
 
-/// Rows `base ± W(odd ∘ hₖ)` for the first `count` rows `hₖ` of a Hadamard matrix: row `2k` of `out` with plus, row `2k + 1`
-/// with minus, each `stride` numbers after the last.
+/// Rows `base ± Σᵢ hₖᵢ · oddᵢ · W[:, jᵢ]` for the first `count` rows `hₖ` of a Hadamard matrix, `moved` being the `(jᵢ, oddᵢ)`:
+/// row `2k` of `out` with plus, row `2k + 1` with minus, each `stride` numbers after the last.
 ///
-/// `hₖ` with `k < c` (a power of two) repeats after `c` entries, so the columns of `W` are first added up in `c` sums, one
-/// for each remainder; their transform gives all products. Cost: one product, `log₂ c` additions per result.
+/// `hₖ` with `k < c` (a power of two) repeats after `c` entries, so the terms are first added up in `c` sums, one for each
+/// remainder of `i`; their transform gives all products. Cost: one product, `log₂ c` additions per result.
 pub fn hadamard_products(
     weights: &Panels,
-    odd: &[f32],
+    moved: &[(u32, f32)],
     base: &[f32],
     count: usize,
     out: &mut [f32],
@@ -49,7 +49,7 @@ pub fn hadamard_products(
     let width = weights.width();
     let mut sums = vec![0.0; count.next_power_of_two() * width];
     for (panel, base) in base.chunks(width).enumerate() {
-        sums_by_remainder(weights.panel(panel), odd, &mut sums, width);
+        sums_by_remainder(weights.panel(panel), moved, &mut sums, width);
         walsh_hadamard(&mut sums, width);
         for (k, sum) in sums.chunks_exact(width).take(count).enumerate() {
             let (plus, minus) = out[2 * k * stride..].split_at_mut(stride);
@@ -69,30 +69,30 @@ pub fn plus_and_minus(base: &[f32], change: &[f32], plus: &mut [f32], minus: &mu
 }
 
 multiversion! {
-/// `sums[m] = Σ odd[j] · panel[j]` over the rows `j` of the panel with remainder `m`, each one chain in ascending `j`.
-fn sums_by_remainder(panel: &[f32], odd: &[f32], sums: &mut [f32], width: usize) {
+/// `sums[m] = Σ oddᵢ · panel[jᵢ]` over the `i` with remainder `m`, each one chain in ascending `i`.
+fn sums_by_remainder(panel: &[f32], moved: &[(u32, f32)], sums: &mut [f32], width: usize) {
     if width == 16 {
-        sums_of::<16>(panel, odd, sums);
+        sums_of::<16>(panel, moved, sums);
     } else {
-        sums_of::<32>(panel, odd, sums);
+        sums_of::<32>(panel, moved, sums);
     }
 }
 }
 
 #[inline(always)]
-fn sums_of<const W: usize>(panel: &[f32], odd: &[f32], sums: &mut [f32]) {
+fn sums_of<const W: usize>(panel: &[f32], moved: &[(u32, f32)], sums: &mut [f32]) {
     let (panel, sums) = (panel.as_chunks::<W>().0, sums.as_chunks_mut::<W>().0);
-    let (rows, step) = (odd.len().min(panel.len()), sums.len());
+    let step = sums.len();
     for (m, sum) in sums.iter_mut().enumerate() {
         let mut chains = [0f32; W];
         // Not `step_by`, whose iterator is left as a call without the vectors' features.
-        let mut j = m;
-        while j < rows {
-            let (x, row) = (odd[j], &panel[j]);
-            for (chain, w) in chains.iter_mut().zip(row) {
+        let mut i = m;
+        while i < moved.len() {
+            let (j, x) = moved[i];
+            for (chain, w) in chains.iter_mut().zip(&panel[j as usize]) {
                 *chain = x.mul_add(*w, *chain);
             }
-            j += step;
+            i += step;
         }
         *sum = chains;
     }
@@ -131,15 +131,22 @@ mod tests {
     fn products_along_a_hadamard_matrix_agree_with_one_product_each() {
         for (n, k, count) in [(1, 1, 1), (10, 7, 3), (16, 16, 16), (33, 20, 5), (70, 64, 64), (5, 40, 33)] {
             let w: Vec<f32> = (0..n * k).map(number).collect();
+            // Columns out of order, and the last perhaps twice.
             let odd: Vec<f32> = (0..k).map(|i| number(i + 5)).collect();
+            let moved: Vec<(u32, f32)> =
+                odd.iter().enumerate().map(|(i, o)| ((i ^ 1).min(k - 1) as u32, *o)).collect();
             let base: Vec<f32> = (0..n).map(|i| number(i + 11)).collect();
             let (panels, stride) = (Panels::transposed(&w, n, k), n + 2);
             let mut first = None;
             with_each_isa(|isa| {
                 let mut out = vec![f32::NAN; 2 * count * stride];
-                hadamard_products(&panels, &odd, &base, count, &mut out, stride);
+                hadamard_products(&panels, &moved, &base, count, &mut out, stride);
                 for d in 0..count {
-                    let x: Vec<f32> = odd.iter().enumerate().map(|(j, o)| o * hadamard_sign(d, j)).collect();
+                    let mut x = vec![0f32; k];
+                    moved
+                        .iter()
+                        .enumerate()
+                        .for_each(|(i, (j, o))| x[*j as usize] += o * hadamard_sign(d, i));
                     let mut change = vec![0.0; n];
                     product(&mut change, n, &x, k, 1, 1, &panels, Start::Zero);
                     for j in 0..n {

@@ -70,6 +70,15 @@ impl Act {
         part
     }
 
+    /// The rows that `indices` name, with what they carry, copied.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let data = indices.iter().flat_map(|i| self.row(*i as usize)).copied().collect();
+        let mut part = Self::new(indices.len(), self.shape, data);
+        part.carried = self.carried.as_ref().map(|c| Box::new(c.select(indices)));
+        part
+    }
+
     /// All rows, `times` over, with what they carry.
     #[must_use]
     pub fn repeat(&self, times: usize) -> Self {

@@ -40,6 +40,11 @@ pub trait Model: Send + Sync {
     fn width(&self, stage: usize) -> usize;
     /// Floating-point operations of one row through one stage (a multiply-add counts as two).
     fn flops(&self, stage: usize) -> u64;
+    /// The value below which the rest of the model sees no difference between two numbers of a stage's output (0 where a
+    /// ReLU comes next); `None` where there is none.
+    fn blind_below(&self, _stage: usize) -> Option<f32> {
+        None
+    }
 
     /// Whether the stage works on its input through the operations of [`Act`] and [`Context`] alone and never looks at its
     /// `data` or `rows` itself. Then the context may hand it few rows that stand for many, which is many times faster.

@@ -24,8 +24,9 @@ pub(crate) struct Spread {
 /// The directions of a number of antithetic pairs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Pairs {
-    /// `hₖ ∘ signs` for the first `count` rows of a Hadamard matrix, `signs` being as many as the rows' numbers.
-    Hadamard { count: usize, signs: Vec<f32> },
+    /// `hₖ ∘ signs` for the first `count` rows of a Hadamard matrix. There are as many `signs` as numbers in the rows (0
+    /// where one is not moved), and as many `columns` of the matrix, if it is not one after the other in each row.
+    Hadamard { count: usize, signs: Vec<f32>, columns: Option<Vec<u32>> },
     /// One after the other, each as many as the rows' numbers.
     Listed { count: usize, all: Vec<f32> },
 }
@@ -39,9 +40,14 @@ impl Pairs {
     }
 
     /// `size ∘ aₖ` for rows of `width` numbers.
-    fn scaled(&self, k: usize, width: usize, size: &[f32], out: &mut [f32]) {
+    pub(crate) fn scaled(&self, k: usize, width: usize, size: &[f32], out: &mut [f32]) {
         match self {
-            Self::Hadamard { signs, .. } => {
+            Self::Hadamard { signs, columns: Some(columns), .. } => {
+                for (((o, x), s), column) in out.iter_mut().zip(size).zip(signs).zip(columns) {
+                    *o = x * s * hadamard_sign(k, *column as usize);
+                }
+            }
+            Self::Hadamard { signs, columns: None, .. } => {
                 let row: Vec<f32> = (0..width).map(|j| hadamard_sign(k, j)).collect();
                 let rows = out.chunks_exact_mut(width).zip(size.chunks_exact(width));
                 for ((out, size), signs) in rows.zip(signs.chunks_exact(width)) {
@@ -60,11 +66,18 @@ impl Pairs {
     /// Adds `Σₖ responses[k] · aₖ` of row `row` to `g`.
     pub fn credit(&self, row: usize, responses: &[f32], g: &mut [f32]) {
         match self {
-            Self::Hadamard { count, signs } => {
+            Self::Hadamard { count, signs, columns } => {
                 let mut sums = responses.to_vec();
                 sums.resize(count.next_power_of_two(), 0.0);
                 walsh_hadamard(&mut sums, 1);
-                let signs = &signs[row * g.len()..][..g.len()];
+                let own = row * g.len()..(row + 1) * g.len();
+                let signs = &signs[own.clone()];
+                if let Some(columns) = columns {
+                    for ((g, s), column) in g.iter_mut().zip(signs).zip(&columns[own]) {
+                        *g = s.mul_add(sums[*column as usize & (sums.len() - 1)], *g);
+                    }
+                    return;
+                }
                 for (g, signs) in g.chunks_mut(sums.len()).zip(signs.chunks(sums.len())) {
                     add_products(g, &sums[..g.len()], signs);
                 }
@@ -110,13 +123,21 @@ impl Spread {
         let mut rows = Act::new(2 * count * base.rows, base.shape, vec![0.0; 2 * count * base.data.len()]);
         rows.carried.clone_from(&base.carried);
         match (&*self.directions, packed) {
-            (Pairs::Hadamard { signs, .. }, Packed::Matrix(Matrix::F32(weights))) if shape[..2] == [1, 1] => {
+            (Pairs::Hadamard { signs, columns, .. }, Packed::Matrix(Matrix::F32(weights)))
+                if shape[..2] == [1, 1] =>
+            {
                 let odd: Vec<f32> = self.odd.iter().zip(signs).map(|(o, s)| o * s).collect();
                 let (width, stride) = (base.width(), base.data.len());
-                for (s, (odd, base)) in
-                    odd.chunks_exact(shape[2]).zip(base.data.chunks_exact(width)).enumerate()
-                {
-                    hadamard_products(weights, odd, base, count, &mut rows.data[s * width..], stride);
+                let rows_in = odd.chunks_exact(shape[2]).zip(signs.chunks_exact(shape[2]));
+                let mut moved = Vec::new();
+                for (s, ((odd, signs), base)) in rows_in.zip(base.data.chunks_exact(width)).enumerate() {
+                    let all = odd.iter().zip(signs).enumerate();
+                    moved.clear();
+                    moved.extend(
+                        all.filter(|(_, (_, s))| columns.is_none() || **s != 0.0)
+                            .map(|(j, (o, _))| (j as u32, *o)),
+                    );
+                    hadamard_products(weights, &moved, base, count, &mut rows.data[s * width..], stride);
                 }
             }
             _ => self.one_by_one(packed, shape, base, &mut rows.data),

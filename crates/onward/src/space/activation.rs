@@ -5,30 +5,18 @@
 //! With the `2^⌈log₂ d⌉` orthogonal directions `aₖ = hₖ ∘ s` (rows of a Hadamard matrix, random signs per sample)
 //! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
 
-use super::{Derivative, Probes};
+use super::directions::{Draws, Source};
+use super::{Derivative, Directions, Probes};
 use crate::dataset::Targets;
-use crate::kernel::hadamard_sign;
 use crate::model::{
-    Act, Context, Member, Model, Norms, Pairs, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace,
-    Weights,
+    Act, Context, Member, Model, Norms, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace, Weights,
 };
-use crate::noise::{Family, Role, RunKey, TensorKey};
+use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Answers, PerSample};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How the directions of one sample relate to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Directions {
-    /// Rows of a Hadamard matrix with random signs: no direction is looked at twice.
-    #[default]
-    Orthogonal,
-    /// Drawn independently from the noise family.
-    Independent,
-}
 
 /// Where the probes of one layer act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +53,15 @@ pub struct ActivationPlan {
     pub directions: Directions,
     /// The distribution of independent directions and of low-rank factors.
     pub noise: Family,
+    /// The share of a batch's samples that all stages but the last are probed with ([`super::Focus`]); 1 for all.
+    pub focus: f32,
+}
+
+impl ActivationPlan {
+    /// How many of `rows` samples the stages before the last are probed with.
+    pub fn focused(&self, rows: usize) -> usize {
+        ((rows as f32 * self.focus).round() as usize).clamp(1, rows)
+    }
 }
 
 /// Numbers of all rows of one task together: what stays in a core's second-level cache.
@@ -79,11 +76,6 @@ pub(crate) struct Probing<'a> {
     pub statistics: &'a [Statistics],
     pub key: &'a RunKey,
     pub non_finite: &'a AtomicU64,
-}
-
-/// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
-pub fn hadamard(k: usize, out: &mut [f32]) {
-    out.iter_mut().enumerate().for_each(|(j, o)| *o = hadamard_sign(k, j));
 }
 
 /// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time (a power of two where that is not all).
@@ -152,75 +144,44 @@ pub(crate) fn derivative_by_output(
     let (d, pairs) = (z.width(), layer.pairs as usize);
     let cut = Cut::new(widest.max(d), pairs);
     let key = p.key.tensor(Role::Activation, &format!("stage {}", layer.stage));
+    let (directions, noise, step) = (plan.directions, plan.noise, plan.step);
+    let floor = p.model.blind_below(layer.stage).map(|floor| floor - layer.sigma);
+    let source = Source { directions, noise, key, step, pairs, floor };
     let mut g = vec![0.0; z.rows * d];
     g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(task, g)| {
         let (first, count) = (task * cut.samples, g.len() / d);
         let clean = z.slice(first, first + count);
+        let draws = Draws::new(source, first, &clean);
+        let odd = draws.sizes(layer.sigma);
         let scale = 1.0 / (layer.sigma * layer.pairs as f32);
         for from in (0..pairs).step_by(cut.pairs) {
             let now = cut.pairs.min(pairs - from);
-            let directions = Arc::new(directions(plan, &key, from, now, first, &clean));
-            let losses = p.run_from(layer, plan, &clean, &directions, first);
+            let spread = Spread { odd: odd.clone(), directions: Arc::new(draws.pairs(from, now)) };
+            let directions = Arc::clone(&spread.directions);
+            let losses = p.run_from(layer.stage + 1, plan, &clean, spread, first);
             let mut responses = vec![0.0; count * now];
             p.responses(&losses, count, now, scale, &mut responses);
             for ((s, g), responses) in g.chunks_exact_mut(d).enumerate().zip(responses.chunks_exact(now)) {
                 directions.credit(s, responses, g);
             }
         }
+        draws.finish(g);
     });
     g
 }
 
-/// Directions `from..from + count` of the samples from `first` on, whose clean outputs are `z`.
-fn directions(
-    plan: &ActivationPlan,
-    key: &TensorKey,
-    from: usize,
-    count: usize,
-    first: usize,
-    z: &Act,
-) -> Pairs {
-    let start = (first * z.width()) as u64;
-    match plan.directions {
-        Directions::Orthogonal => {
-            let mut signs = vec![0.0; z.data.len()];
-            key.at(plan.step, 0).fill(Family::Sign, start, &mut signs);
-            if from > 0 {
-                // Row `from + k` is row `from` times row `k`, `from` being a multiple of a power of two above all `k`.
-                let mut row = vec![0.0; z.width()];
-                hadamard(from, &mut row);
-                for signs in signs.chunks_exact_mut(row.len()) {
-                    signs.iter_mut().zip(&row).for_each(|(s, h)| *s *= h);
-                }
-            }
-            Pairs::Hadamard { count, signs }
-        }
-        Directions::Independent => {
-            let mut all = vec![0.0; count * z.data.len()];
-            for (k, a) in all.chunks_exact_mut(z.data.len()).enumerate() {
-                let noise = key.at(plan.step, 1 + (from + k) as u32);
-                noise.add_to(plan.noise, start, plan.noise.scale(), a);
-            }
-            Pairs::Listed { count, all }
-        }
-    }
-}
-
 impl Probing<'_> {
-    /// Losses of `z ± σa` for every direction, as `[pair][sign][sample]`.
+    /// Losses of what `z` spreads to, from stage `next` on, as `[pair][sign][sample]`.
     fn run_from(
         &self,
-        layer: &LayerPlan,
+        next: usize,
         plan: &ActivationPlan,
         z: &Act,
-        directions: &Arc<Pairs>,
+        spread: Spread,
         first: usize,
     ) -> Vec<f32> {
-        let odd = vec![layer.sigma; z.data.len()];
-        let spread = Some(Box::new(Spread { odd, directions: Arc::clone(directions) }));
-        let x = Act { spread, links: Vec::new(), ..z.clone() };
-        let signs = plan.directions == Directions::Orthogonal || plan.noise == Family::Sign;
-        let next = layer.stage + 1;
+        let x = Act { spread: Some(Box::new(spread)), links: Vec::new(), ..z.clone() };
+        let signs = plan.directions != Directions::Independent || plan.noise == Family::Sign;
         let few = signs && next < self.model.stages() && self.model.by_operations(next);
         let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
         let outputs = self.model.forward_from(next, &mut cx, if few { x } else { x.whole() });

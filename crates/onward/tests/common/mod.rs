@@ -144,6 +144,7 @@ pub fn relative(layers: usize, directions: u32) -> RelativeActivation {
         draws: Directions::Orthogonal,
         order: onward::rule::Order::Together,
         noise: Family::Sign,
+        focus: 1.0,
         layers,
     }
 }
