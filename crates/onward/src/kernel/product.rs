@@ -175,8 +175,8 @@ struct Job {
 #[inline(always)]
 fn odd_multiples<const R: usize>(row_stride: usize) -> [usize; R] {
     let mut odd = [0; R];
-    for i in 0..R / 2 {
-        odd[i] = std::hint::black_box((2 * i + 1) * row_stride * size_of::<f32>());
+    for (i, bytes) in odd.iter_mut().enumerate().take(R / 2) {
+        *bytes = std::hint::black_box((2 * i + 1) * row_stride * size_of::<f32>());
     }
     odd
 }
