@@ -1,6 +1,7 @@
 //! 3×3 convolutions with zero padding of one, channels last, as products over windows of a padded image: three
 //! neighbouring pixels of a padded row are one contiguous run of `3·channels` numbers, so no patch is ever copied.
 
+use super::hadamard::walsh_hadamard;
 use super::product::{Panels, Start, add_to_chains, product, sum_of_chains};
 
 /// The shape of a 3×3 convolution on one image.
@@ -48,6 +49,26 @@ pub fn conv3x3(shape: Conv3, padded: &[f32], weights: &[Panels; 3], out: &mut [f
     }
 }
 
+/// The weights of a convolution by what is left of each channel's number when divided by `parts`.
+pub fn by_remainder(weights: &[Panels; 3], parts: usize) -> Vec<[Panels; 3]> {
+    (0..parts).map(|m| std::array::from_fn(|dy| weights[dy].every(parts, m))).collect()
+}
+
+/// Block `k` of `out` becomes the convolution of `image ∘ hₖ`, for as many rows `hₖ` of a Hadamard matrix as there are
+/// `parts` of the weights ([`by_remainder`]); their number is a power of two that divides the channels. As for
+/// [`super::hadamard_products`] the work is that of one convolution and some additions.
+pub fn conv3x3_hadamard(shape: Conv3, image: &[f32], parts: &[[Panels; 3]], out: &mut [f32]) {
+    let size = out.len() / parts.len();
+    let part = Conv3 { channels: shape.channels / parts.len(), ..shape };
+    let mut padded = vec![0.0; part.padded()];
+    for (m, (weights, out)) in parts.iter().zip(out.chunks_exact_mut(size)).enumerate() {
+        let own: Vec<f32> = image.chunks_exact(parts.len()).map(|pixel| pixel[m]).collect();
+        part.pad(&own, &mut padded);
+        conv3x3(part, &padded, weights, out);
+    }
+    walsh_hadamard(out, size);
+}
+
 /// One image through a convolution to a single channel with the kernel `b (3, 3, channels)`: `out (height·width)`.
 pub fn conv3x3_single(shape: Conv3, padded: &[f32], b: &[f32], out: &mut [f32]) {
     let run = 3 * shape.channels;
@@ -86,6 +107,29 @@ pub fn accumulate_conv_credit(shape: Conv3, padded: &[f32], g: &[f32], outputs: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn convolutions_along_a_hadamard_matrix_agree_with_one_each() {
+        use super::super::hadamard::hadamard_sign;
+        let shape = Conv3 { height: 4, width: 5, channels: 8 };
+        let number = |i: usize| ((i * 7919) % 97) as f32 / 48.0 - 1.0;
+        let image: Vec<f32> = (0..4 * 5 * 8).map(number).collect();
+        let weights: [Panels; 3] = std::array::from_fn(|dy| {
+            Panels::transposed(&(0..3 * 24).map(|i| number(i + 31 * dy)).collect::<Vec<f32>>(), 3, 24)
+        });
+        for parts in [1, 2, 8] {
+            let mut found = vec![f32::NAN; parts * 60];
+            conv3x3_hadamard(shape, &image, &by_remainder(&weights, parts), &mut found);
+            for (k, found) in found.chunks_exact(60).enumerate() {
+                let signed: Vec<f32> =
+                    image.iter().enumerate().map(|(j, v)| v * hadamard_sign(k, j % parts)).collect();
+                let (mut padded, mut want) = (vec![0.0; shape.padded()], vec![0.0; 60]);
+                shape.pad(&signed, &mut padded);
+                conv3x3(shape, &padded, &weights, &mut want);
+                assert!(found.iter().zip(&want).all(|(a, b)| (a - b).abs() < 3e-5), "{k} of {parts}");
+            }
+        }
+    }
 
     #[test]
     fn convolution_and_credit_agree_with_the_definition() {

@@ -42,6 +42,16 @@ impl Panels {
         panels
     }
 
+    /// Rows `from`, `from + step`, … of the packed matrix.
+    pub fn every(&self, step: usize, from: usize) -> Self {
+        let rows = |panel: &[f32]| {
+            let lines = panel.chunks_exact(self.width).skip(from).step_by(step);
+            lines.flatten().copied().collect::<Vec<f32>>()
+        };
+        let data = self.data.chunks_exact((self.k * self.width).max(1)).flat_map(rows).collect();
+        Self { data, k: self.k.saturating_sub(from).div_ceil(step), n: self.n, width: self.width }
+    }
+
     fn zeros(k: usize, n: usize) -> Self {
         let width = if n <= NARROW { NARROW } else { WIDE };
         Self { data: vec![0.0; n.div_ceil(width) * k * width], k, n, width }

@@ -8,7 +8,8 @@
 use super::Act;
 use super::weights::Packed;
 use crate::kernel::{
-    Matrix, add_products, axpy, hadamard_products, hadamard_sign, plus_and_minus, walsh_hadamard,
+    Conv3, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
+    hadamard_sign, plus_and_minus, walsh_hadamard,
 };
 use std::sync::Arc;
 
@@ -122,6 +123,7 @@ impl Spread {
         let count = self.directions.count();
         let mut rows = Act::new(2 * count * base.rows, base.shape, vec![0.0; 2 * count * base.data.len()]);
         rows.carried.clone_from(&base.carried);
+        let remainders = count.next_power_of_two();
         match (&*self.directions, packed) {
             (Pairs::Hadamard { signs, columns, .. }, Packed::Matrix(Matrix::F32(weights)))
                 if shape[..2] == [1, 1] =>
@@ -138,6 +140,26 @@ impl Spread {
                             .map(|(j, (o, _))| (j as u32, *o)),
                     );
                     hadamard_products(weights, &moved, base, count, &mut rows.data[s * width..], stride);
+                }
+            }
+            (Pairs::Hadamard { signs, .. }, Packed::Filter(Filter::Rows(weights)))
+                if remainders > 1 && shape[2].is_multiple_of(remainders) =>
+            {
+                let odd: Vec<f32> = self.odd.iter().zip(signs).map(|(o, s)| o * s).collect();
+                let conv = Conv3 { height: shape[0], width: shape[1], channels: shape[2] };
+                let parts = by_remainder(weights, remainders);
+                let (width, size) = (base.width(), base.data.len());
+                let mut changes = vec![0.0; remainders * width];
+                for (s, image) in odd.chunks_exact(shape.iter().product()).enumerate() {
+                    conv3x3_hadamard(conv, image, &parts, &mut changes);
+                    let base = &base.data[s * width..][..width];
+                    for (pair, change) in
+                        rows.data.chunks_exact_mut(2 * size).zip(changes.chunks_exact(width))
+                    {
+                        let (plus, minus) = pair.split_at_mut(size);
+                        let at = s * width..(s + 1) * width;
+                        plus_and_minus(base, change, &mut plus[at.clone()], &mut minus[at]);
+                    }
                 }
             }
             _ => self.one_by_one(packed, shape, base, &mut rows.data),
