@@ -121,7 +121,7 @@ mod peak {
     peak!(int8, __m512i, _mm512_set1_epi8(1), |c, a, b| _mm512_dpbusd_epi32(c, a, b));
     peak!(bf16, __m512, _mm512_set1_ps(1.0), |c, a: __m512, b: __m512| {
         // SAFETY: both vectors are 512 bits, and every pattern of bits is one.
-        let (a, b): (__m512bh, __m512bh) = unsafe { (std::mem::transmute(a), std::mem::transmute(b)) };
+        let [a, b] = unsafe { [a, b].map(|v| std::mem::transmute::<__m512, __m512bh>(v)) };
         _mm512_dpbf16_ps(c, a, b)
     });
 }
