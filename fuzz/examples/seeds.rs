@@ -10,7 +10,7 @@ use std::{env, fs};
 use onward::ledger::{Header, Ledger, Optimizer, Recipe, Record, Scaling, TensorHeader, UpdateRecord};
 use onward::model::WeightSpace;
 use onward::noise::{Family, RunKey};
-use onward::params::{Init, Params, TensorSpec};
+use onward::params::{Init, Params, Storage, TensorSpec};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{FloatType, Int64Type};
 use parquet::file::{properties::WriterProperties, writer::SerializedFileWriter};
@@ -111,6 +111,7 @@ fn ledger(whole: bool) -> Outcome<Vec<u8>> {
     let recipe = Recipe {
         space: whole.then_some(space),
         optimizer: Optimizer { momentum: 0.9, scaling: Scaling::None },
+        storage: Storage::F32,
     };
     let base = params();
     let tensors = base

@@ -7,11 +7,12 @@
 
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
+use onward::kernel::Precision;
 use onward::ledger::{Entry, Optimizer, Scaling, State, Update};
 use onward::model::{Act, Activation, Context, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{At, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 use onward_bench::print_table;
@@ -53,6 +54,7 @@ fn relative(draws: Directions, space: LayerSpace, directions: u32) -> Method {
         draws,
         order: Order::Together,
         noise: Family::Binomial,
+        focus: 1.0,
         layers: 2,
     })
 }
@@ -168,14 +170,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The cosine of each sample's own estimate at the first layer's output, averaged over samples: what the law is about.
 fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> {
     let key = RunKey::from_seed(1);
-    let weights = Weights::new(params, &key);
+    let weights = Weights::new(params, &key, Precision::F32);
     let x = Act::new(ROWS, data.shape(), data.features().to_vec());
     let z = model.stage(0, &mut Context::clean(&weights, Norms::Batch), x);
     let net: Vec<Vec<f64>> = params.tensors().iter().map(|t| wide(&t.data)).collect();
     let truth: Vec<Vec<f64>> = (0..ROWS).map(|row| true_derivative_at_output(&net, data, row)).collect();
     let found = |directions, pairs| {
         let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs, sigma: SIGMA };
-        let plan = ActivationPlan { step: 0, layers: vec![layer], directions, noise: Family::Binomial };
+        let plan =
+            ActivationPlan { step: 0, layers: vec![layer], directions, noise: Family::Binomial, focus: 1.0 };
         let loss = Loss::CrossEntropy;
         let g = derivative_at_output(model, &weights, &loss, data.targets(), &key, &plan, &layer, &z);
         let cosines = g.chunks_exact(WIDTHS[1]).zip(&truth).map(|(g, t)| cosine(&wide(g), t));
@@ -230,7 +233,7 @@ fn estimate(
                 params.tensors().iter().map(|t| Tensor { data: vec![0.0; t.data.len()], ..t.clone() });
             let mut state = State::new(
                 Params::from_tensors(zeros.collect()),
-                method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }),
+                method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32),
                 key,
             );
             state.apply(&Entry { step: 0, loss: outcome.loss, rate: 1.0, non_finite: 0, update })?;

@@ -1,24 +1,50 @@
-//! Noise added to f32 weights on one thread, next to a bare pass over the same memory: G elements per second.
+//! Noise added to f32 weights on one thread, next to a bare pass over the same memory, and replay of many probes at once.
 //!
 //!     cargo run --release -p onward-bench --bin noise
 
+use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
+use onward::model::WeightSpace;
 use onward::noise::{Family, Role, RunKey};
+use onward::params::{Params, Storage, Tensor};
 use onward_bench::{Times, alternately, numbers, print_table};
 use std::cell::RefCell;
 use std::hint::black_box;
 
 const FAMILIES: [(Family, &str, &str); 3] = [
-    (Family::Sign, "sign", "1.5"),
-    (Family::Binomial, "binomial (near-normal)", "0.6"),
-    (Family::Normal, "normal (Box–Muller)", "0.6"),
+    (Family::Sign, "sign", "2.5"),
+    (Family::Binomial, "binomial (near-normal)", "1.5"),
+    (Family::Normal, "normal (Box–Muller)", "0.9"),
+];
+
+/// What is replayed: noise, members, rows and columns of the weights, momentum, rounds.
+const REPLAYS: [(WeightSpace, usize, [usize; 2], f32, usize); 6] = [
+    (WeightSpace::Dense { noise: Family::Sign }, 1000, [2500, 4000], 0.0, 5),
+    (WeightSpace::Dense { noise: Family::Binomial }, 100, [2500, 4000], 0.0, 5),
+    (WeightSpace::Dense { noise: Family::Sign }, 1, [2500, 4000], 0.0, 51),
+    (WeightSpace::Dense { noise: Family::Sign }, 1, [2500, 4000], 0.9, 51),
+    (WeightSpace::LowRank { rank: 1, noise: Family::Sign }, 1000, [2500, 4000], 0.0, 5),
+    (WeightSpace::LowRank { rank: 1, noise: Family::Sign }, 1, [2500, 4000], 0.0, 51),
 ];
 
 fn main() {
+    // One thread, which is the one that is timed.
+    match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(all),
+        Err(e) => println!("no thread: {e}"),
+    }
+}
+
+fn all() {
     let mut rows = Vec::new();
     for (place, n, repeats, rounds) in [("512 KiB (L2)", 1 << 17, 16, 201), ("256 MiB", 1 << 26, 1, 11)] {
         rows.extend(measure(place, n, repeats, rounds));
     }
     print_table(&["weights", "noise", "G/s median", "G/s best", "best, share of bare pass", "target"], &rows);
+    println!();
+    let rows: Vec<Vec<String>> = REPLAYS.iter().map(|r| replay(r.0, r.1, r.2, r.3, r.4)).collect();
+    let header =
+        ["probes", "momentum", "ms median", "ms best", "G weight·probes/s median", "G weights/s median"];
+    print_table(&header, &rows);
 }
 
 fn measure(place: &str, n: usize, repeats: u32, rounds: usize) -> Vec<Vec<String>> {
@@ -54,4 +80,44 @@ fn measure(place: &str, n: usize, repeats: u32, rounds: usize) -> Vec<Vec<String
         ]
     };
     names.zip(&times).map(row).collect()
+}
+
+/// `State::apply` of one entry with that many probes.
+fn replay(
+    space: WeightSpace,
+    members: usize,
+    shape: [usize; 2],
+    momentum: f32,
+    rounds: usize,
+) -> Vec<String> {
+    let n = shape[0] * shape[1];
+    let weights = Tensor { name: "w".into(), shape: shape.to_vec(), data: numbers(n, 2) };
+    let recipe = Recipe {
+        space: Some(space),
+        optimizer: Optimizer { momentum, scaling: Scaling::None },
+        storage: Storage::F32,
+    };
+    let mut state = State::new(Params::from_tensors(vec![weights]), recipe, RunKey::from_seed(1));
+    let coefficients: Vec<i16> = (0..members as i16).map(|i| i % 97 - 50).collect();
+    let mut apply = || {
+        let update = Update::Probes { exponent: -20, coefficients: coefficients.clone() };
+        let entry = Entry { step: state.step(), loss: 0.0, rate: 1.0, non_finite: 0, update };
+        if let Err(e) = state.apply(&entry) {
+            println!("not applied: {e}");
+        }
+    };
+    let times = alternately(rounds, &mut [&mut apply])[0];
+    let kind = match space {
+        WeightSpace::Dense { noise } => format!("{members} dense, {noise:?}"),
+        WeightSpace::LowRank { rank, noise } => format!("{members} of rank {rank}, {noise:?}"),
+    };
+    let rate = |work: f64| format!("{:.2}", work / times.median / 1e9);
+    vec![
+        kind.to_lowercase(),
+        momentum.to_string(),
+        format!("{:.1}", times.median * 1e3),
+        format!("{:.1}", times.best * 1e3),
+        rate(n as f64 * members as f64),
+        rate(n as f64),
+    ]
 }

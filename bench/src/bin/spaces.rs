@@ -8,7 +8,7 @@ use onward::evaluate::{Batch, Evaluator, Local};
 use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State};
 use onward::model::Norms;
 use onward::noise::{Family, RunKey};
-use onward::params::Params;
+use onward::params::{Params, Storage};
 use onward::rule::{At, Method, Pairing, Population, Shaping};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use onward::{Error, ErrorKind, Result};
@@ -45,13 +45,14 @@ impl Bench {
     }
 
     /// The estimate by one tensor's weights from probes of one stage, and its floating-point operations per sample.
-    fn by_stage(&self, tensor: usize, step: u32, layer: LayerPlan) -> Result<(Vec<f32>, f64)> {
-        let plan = ActivationPlan {
-            step,
-            layers: vec![layer],
-            directions: Directions::Orthogonal,
-            noise: Family::Sign,
-        };
+    fn by_stage(
+        &self,
+        tensor: usize,
+        step: u32,
+        layer: LayerPlan,
+        directions: Directions,
+    ) -> Result<(Vec<f32>, f64)> {
+        let plan = ActivationPlan { step, layers: vec![layer], directions, noise: Family::Sign, focus: 1.0 };
         let mut found = self.evaluator.derivative(&self.params, &self.batch, &plan)?.derivative;
         let [a, b] = found[tensor].take().unwrap_or_default();
         let flops = plan.cost(self.evaluator.model(), 1).flops as f64;
@@ -69,7 +70,7 @@ impl Bench {
             noise: Family::Sign,
             share: 0,
         });
-        let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None });
+        let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
         let at = At { step: 0, rate: 1.0, scaling: Scaling::None };
         // Another key is as good as another step, and a state begins at step 0.
         let key = RunKey::from_seed(u64::from(step));
@@ -131,12 +132,15 @@ fn main() -> Result<()> {
             let layer = |space, sigma| LayerPlan { stage, space, pairs, sigma };
             if stage > 1 || pairs < 64 {
                 row("activation", pairs, &|step| {
-                    bench.by_stage(tensor, step, layer(LayerSpace::Activation, 0.1))
+                    bench.by_stage(tensor, step, layer(LayerSpace::Activation, 0.1), Directions::Orthogonal)
+                })?;
+                row("activation, blocks", pairs, &|step| {
+                    bench.by_stage(tensor, step, layer(LayerSpace::Activation, 0.1), Directions::Blocks)
                 })?;
             }
             if pairs < 64 {
                 row("low-rank per sample", pairs, &|step| {
-                    bench.by_stage(tensor, step, layer(LayerSpace::LowRank, 0.02))
+                    bench.by_stage(tensor, step, layer(LayerSpace::LowRank, 0.02), Directions::Orthogonal)
                 })?;
             }
         }

@@ -62,6 +62,11 @@ pub enum Command {
         /// The key, such as method.sigma
         key: Option<String>,
     },
+    /// Prints what this machine can do at most, and how near to it the kernels come
+    #[command(
+        after_help = "Speeds are medians; run it on an idle machine. ONWARD_ISA=portable, avx2, avx512, avx512-vnni or\navx512-bf16 limits the instructions that are used.\n\nExamples:\n  onward bench\n  ONWARD_ISA=avx2 onward bench --threads 1"
+    )]
+    Bench(Bench),
     /// Prints completions for a shell
     #[command(after_help = "Example:\n  onward completions bash > /etc/bash_completion.d/onward")]
     Completions {
@@ -121,6 +126,22 @@ impl How {
     pub fn threads(&self) -> usize {
         self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Group)]
+pub struct Bench {
+    /// Seconds that each line is measured for
+    #[arg(long, default_value_t = 0.3, value_name = "SECONDS", value_parser = seconds)]
+    pub seconds: f64,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|s| (0.0..=3600.0).contains(s));
+    number.ok_or_else(|| "expected a number of seconds, 0 to 3600".into())
 }
 
 /// Arguments of `replay`.

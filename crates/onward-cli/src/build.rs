@@ -4,10 +4,12 @@ use crate::data::{self, DataOptions, Split};
 use crate::spec::{self, Spec};
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local};
+use onward::kernel::Precision;
 use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
+use onward::params::Storage;
 use onward::rule::{
     Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
 };
@@ -152,12 +154,14 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
                 draws: match r.draws {
                     spec::Draws::Orthogonal => Directions::Orthogonal,
                     spec::Draws::Independent => Directions::Independent,
+                    spec::Draws::Blocks => Directions::Blocks,
                 },
                 order: match r.order {
                     spec::Order::Together => Order::Together,
                     spec::Order::InTurn => Order::InTurn,
                 },
                 noise: noise(r.noise),
+                focus: single("method.focus", r.focus)?,
                 layers,
             })
         }
@@ -208,6 +212,10 @@ fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
                 spec::Scaling::Adam => Scaling::Adam,
             },
         },
+        storage: match spec.model.storage {
+            spec::Storage::F32 => Storage::F32,
+            spec::Storage::Bf16 => Storage::Bf16,
+        },
         batch,
         digest_every: spec.train.digest_every,
     })
@@ -224,7 +232,13 @@ pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize)
         spec::Loss::SquaredError => Loss::SquaredError,
     };
     let objective = Objective::PerSample(Arc::new(loss));
-    Local::new(model(spec, input, outputs)?, objective, RunKey::from_seed(spec.seed), threads)
+    let precision = match spec.model.precision {
+        spec::Precision::F32 => Precision::F32,
+        spec::Precision::Bf16 => Precision::Bf16,
+        spec::Precision::Int8 => Precision::Int8,
+    };
+    let local = Local::new(model(spec, input, outputs)?, objective, RunKey::from_seed(spec.seed), threads)?;
+    Ok(local.with_precision(precision))
 }
 
 /// The run that the spec describes, at its beginning, on the training rows of `split`.

@@ -6,7 +6,7 @@ use onward::evaluate::Local;
 use onward::model::{Act, Context, Model};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::params::{Init, TensorSpec};
+use onward::params::{Init, Storage, TensorSpec};
 use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
@@ -48,7 +48,8 @@ fn main() -> onward::Result<()> {
     let schedule = Schedule { rate: 0.1, anneal: Anneal::Cosine, final_share: 0.0, warmup: 0, steps: 300 };
     let optimizer = onward::ledger::Optimizer { momentum: 0.9, ..Default::default() };
     let method = Method::Population(method);
-    let plan = Plan { seed: 1, method, schedule, optimizer, batch: 100, digest_every: 1 };
+    let plan =
+        Plan { seed: 1, method, schedule, optimizer, storage: Storage::F32, batch: 100, digest_every: 1 };
     let evaluator = Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), key, 2)?;
     let mut trainer = Trainer::new(plan, evaluator, data(0)?)?;
     (0..300).try_for_each(|_| trainer.step().map(drop))?;

@@ -10,7 +10,7 @@ use onward::ledger::{Ledger, Optimizer, Record, Scaling, UpdateRecord};
 use onward::model::{Activation, Mlp};
 use onward::noise::{Family, Noise, Role, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
 use onward::train::{Plan, Trainer, hex};
 use std::sync::Arc;
@@ -169,7 +169,15 @@ fn engine(data: Dataset) -> onward::Result<Trainer> {
         Method::Population(Population { sigma, members, rank: 1, noise, pairing, shaping, share: 0 });
     let schedule = Schedule { rate: RATE, anneal: Anneal::Linear, final_share: 0.0, warmup: 0, steps: STEPS };
     let optimizer = Optimizer { momentum: MOMENTUM, scaling: Scaling::None };
-    let plan = Plan { seed: SEED, method, schedule, optimizer, batch: BATCH, digest_every: 1 };
+    let plan = Plan {
+        seed: SEED,
+        method,
+        schedule,
+        optimizer,
+        storage: Storage::F32,
+        batch: BATCH,
+        digest_every: 1,
+    };
     let objective = Objective::PerSample(Arc::new(Loss::SquaredError));
     let model = Arc::new(Mlp::new(&WIDTHS, Activation::Relu)?);
     Trainer::new(plan, Local::new(model, objective, RunKey::from_seed(SEED), 2)?, data)

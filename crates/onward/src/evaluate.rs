@@ -1,14 +1,16 @@
 //! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
 
+mod members;
+
 use crate::dataset::{Dataset, Targets};
-use crate::model::{Act, Context, Member, Model, Norms, Probe, Statistics, WeightSpace, Weights};
+use crate::kernel::Precision;
+use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
-use crate::space::{ActivationPlan, Derivative, LayerSpace, credit};
+use crate::space::{ActivationPlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit};
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
 use crate::{Error, ErrorKind, Result};
-use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -85,7 +87,8 @@ impl ActivationPlan {
         for layer in &self.layers {
             let passes = 2 * u64::from(layer.pairs);
             let first = layer.stage + usize::from(layer.space == LayerSpace::Activation);
-            let samples = passes * rows;
+            let last = layer.stage + 1 == model.stages();
+            let samples = passes * if last { rows } else { self.focused(rows as usize) as u64 };
             spent += Spent { passes, samples, flops: samples * all_flops(model, first), non_finite: 0 };
         }
         spent
@@ -136,19 +139,28 @@ pub struct Local {
     model: Arc<dyn Model>,
     objective: Objective,
     key: RunKey,
+    precision: Precision,
     pool: Arc<rayon::ThreadPool>,
 }
 
-/// Rows that one task of a population runs; the same for any number of threads.
-const TASK_ROWS: usize = 1024;
-
 impl Local {
-    /// An evaluator of `model` and `objective` on `threads` threads.
+    /// An evaluator of `model` and `objective` on `threads` threads, in single precision.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the threads cannot be started.
     pub fn new(model: Arc<dyn Model>, objective: Objective, key: RunKey, threads: usize) -> Result<Self> {
-        Ok(Self { model, objective, key, pool: Arc::new(pool(threads)?) })
+        Ok(Self { model, objective, key, precision: Precision::F32, pool: Arc::new(pool(threads)?) })
+    }
+
+    /// The same evaluator with forward passes of another precision.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
+    }
+
+    /// The arithmetic of forward passes.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Runs `f` on `threads` threads, for work that needs no model.
@@ -173,7 +185,7 @@ impl Local {
     /// The model's outputs on `x`, with normalisations as told.
     pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Act {
         self.run(|| {
-            let weights = Weights::new(params, &self.key);
+            let weights = Weights::new(params, &self.key, self.precision);
             self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
         })
     }
@@ -181,7 +193,7 @@ impl Local {
     /// Statistics of all normalisations over the rows `x`.
     pub fn statistics(&self, params: &Params, x: Act) -> Vec<Statistics> {
         self.run(|| {
-            let weights = Weights::new(params, &self.key);
+            let weights = Weights::new(params, &self.key, self.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
             cx.start_trace();
             let _ = self.model.forward_from(0, &mut cx, x);
@@ -191,69 +203,7 @@ impl Local {
 
     /// The mean loss of outputs that answer `targets` row by row.
     pub fn loss(&self, outputs: &Act, targets: &Targets) -> f32 {
-        self.mean_losses(outputs, targets, 0, outputs.rows, 1).first().copied().unwrap_or(f32::NAN)
-    }
-
-    /// Mean losses of members whose rows stand one after the other and all answer samples `first..first + rows`.
-    fn mean_losses(
-        &self,
-        outputs: &Act,
-        targets: &Targets,
-        first: usize,
-        rows: usize,
-        members: usize,
-    ) -> Vec<f32> {
-        let width = outputs.width();
-        let one = |member: usize| {
-            let part =
-                Act::new(rows, outputs.shape, outputs.data[member * rows * width..][..rows * width].to_vec());
-            let answers = Answers { targets, first, count: rows };
-            match &self.objective {
-                Objective::WholeBatch(metric) => metric.loss(&part, answers),
-                Objective::PerSample(loss) => {
-                    let mut losses = vec![0.0; rows];
-                    loss.losses(&part, answers, &mut losses);
-                    mean(&losses)
-                }
-            }
-        };
-        (0..members).map(one).collect()
-    }
-
-    /// One task: the mean losses of neighbouring members.
-    fn task(
-        &self,
-        weights: &Weights<'_>,
-        batch: &Batch,
-        plan: &WeightPlan,
-        task: usize,
-        per_task: usize,
-    ) -> Vec<f32> {
-        let members = &plan.members[task * per_task..((task + 1) * per_task).min(plan.members.len())];
-        let probe = Probe { members, space: plan.space, sigma: plan.sigma, step: plan.step };
-        if plan.share == 0 {
-            let mut cx = Context::probing(weights, Norms::Batch, probe, batch.x.rows);
-            let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
-            return self.mean_losses(&outputs, &batch.targets, 0, batch.x.rows, members.len());
-        }
-        // Members of one pair stand next to each other and see the same samples.
-        let groups = batch.x.rows / plan.share;
-        let mut losses = Vec::with_capacity(members.len());
-        let start = |i: usize| (task * per_task + i) / plan.together % groups * plan.share;
-        let mut x = Act::new(0, batch.x.shape, Vec::new());
-        for i in 0..members.len() {
-            x.data.extend_from_slice(
-                &batch.x.data[start(i) * batch.x.width()..][..plan.share * batch.x.width()],
-            );
-            x.rows += plan.share;
-        }
-        let mut cx = Context::probing(weights, Norms::Batch, probe, plan.share);
-        let outputs = self.model.forward_from(0, &mut cx, x);
-        for i in 0..members.len() {
-            let own = outputs.slice(i * plan.share, (i + 1) * plan.share);
-            losses.extend(self.mean_losses(&own, &batch.targets, start(i), plan.share, 1));
-        }
-        losses
+        self.mean_loss(outputs.clone(), targets, 0)
     }
 }
 
@@ -277,19 +227,11 @@ impl Evaluator for Local {
     }
 
     fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses> {
-        let rows = if plan.share == 0 { batch.x.rows } else { plan.share };
         if plan.share > batch.x.rows {
             let expected = format!("at most the batch of {}", batch.x.rows);
             return Err(Error::expected(ErrorKind::Spec, "method.share", expected, plan.share));
         }
-        let per_task = (TASK_ROWS / rows).clamp(1, plan.members.len()).next_multiple_of(plan.together);
-        let tasks = plan.members.len().div_ceil(per_task);
-        let mut losses: Vec<f32> = self.run(|| {
-            let weights = Weights::new(params, &self.key);
-            let all: Vec<_> =
-                (0..tasks).into_par_iter().map(|t| self.task(&weights, batch, plan, t, per_task)).collect();
-            all.concat()
-        });
+        let mut losses = self.run(|| self.losses_here(params, batch, plan));
         let non_finite = worst_for_non_finite(&mut losses, plan.step)?;
         Ok(MemberLosses { losses, non_finite })
     }
@@ -316,7 +258,7 @@ impl Local {
         plan: &ActivationPlan,
         objective: &dyn PerSample,
     ) -> Result<Response> {
-        let weights = Weights::new(params, &self.key);
+        let weights = Weights::new(params, &self.key, self.precision);
         let mut cx = Context::clean(&weights, Norms::Batch);
         let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
         for stage in 0..self.model.stages() {
@@ -333,7 +275,7 @@ impl Local {
         objective.losses(outputs, Answers { targets: &batch.targets, first: 0, count: rows }, &mut losses);
         let lost = worst_for_non_finite(&mut losses, plan.step)?;
         let non_finite = AtomicU64::new(lost);
-        let probing = crate::space::Probing {
+        let probing = Probing {
             model: &*self.model,
             weights: &weights,
             objective,
@@ -343,7 +285,9 @@ impl Local {
             non_finite: &non_finite,
         };
         let mut derivative: Derivative = vec![None; params.tensors().len()];
-        for layer in &plan.layers {
+        let mut focused: Option<Focused> = None;
+        // The last stage comes first: what it answers with tells which samples the others are probed with.
+        for layer in plan.layers.iter().rev() {
             let (trace, z) = (&traces[layer.stage], &flows[layer.stage + 1]);
             if z.links.is_empty() {
                 let expected =
@@ -358,7 +302,14 @@ impl Local {
             let widest = flows[layer.stage + 1..].iter().map(Act::width).max().unwrap_or(1);
             match layer.space {
                 LayerSpace::Activation => {
-                    let g = derivative_by_output(&probing, plan, layer, z, widest);
+                    let g = match &focused {
+                        Some(f) => f.derivative(&probing, plan, layer, z, widest),
+                        None => derivative_by_output(&probing, plan, layer, z, widest),
+                    };
+                    if focused.is_none() && plan.focused(rows) < rows {
+                        let chosen = Focus::choose(&g, z.width(), plan.focused(rows), &self.key, plan.step);
+                        focused = Some(Focused { targets: batch.targets.select(&chosen.rows), chosen });
+                    }
                     credit(params, trace, z, &g, &mut derivative);
                 }
                 LayerSpace::LowRank => {
@@ -376,6 +327,34 @@ impl Local {
             }
         }
         Ok(Response { loss: mean(&losses), derivative, non_finite: non_finite.load(Ordering::Relaxed) })
+    }
+}
+
+/// The samples that a step's earlier stages are probed with.
+struct Focused {
+    chosen: Focus,
+    targets: Targets,
+}
+
+impl Focused {
+    /// `ĝ (rows, width)` from the chosen samples; zero for the others.
+    fn derivative(
+        &self,
+        probing: &Probing<'_>,
+        plan: &ActivationPlan,
+        layer: &LayerPlan,
+        z: &Act,
+        widest: usize,
+    ) -> Vec<f32> {
+        let probing = Probing { targets: &self.targets, ..*probing };
+        let part = derivative_by_output(&probing, plan, layer, &z.select(&self.chosen.rows), widest);
+        let mut g = vec![0.0; z.data.len()];
+        let chosen = self.chosen.rows.iter().zip(&self.chosen.weights);
+        for ((row, weight), part) in chosen.zip(part.chunks_exact(z.width())) {
+            let own = &mut g[*row as usize * z.width()..][..z.width()];
+            own.iter_mut().zip(part).for_each(|(g, p)| *g = weight * p);
+        }
+        g
     }
 }
 

@@ -4,7 +4,7 @@
 //! counter (block, member, step), four 32-bit words per block. There is no stream and no order: any element of any
 //! tensor's noise can be asked for alone. The specification to the bit is in `docs/noise.md`, golden vectors in `testdata/`.
 
-use crate::kernel::{ln, multiversion, sin_cos_turn};
+use crate::kernel::{Block, Philox, ln, multiversion, philox, sin_cos_turn};
 use serde::{Deserialize, Serialize};
 
 /// What noise is for. Equal names under different roles are independent.
@@ -23,6 +23,8 @@ pub enum Role {
     Right = 4,
     /// A probe of a stage's output.
     Activation = 5,
+    /// Which of two neighbours a weight is rounded to.
+    Rounding = 6,
 }
 
 /// How noise is distributed. All have mean zero; [`Family::scale`] brings them to unit variance.
@@ -50,6 +52,15 @@ impl Family {
             Self::Sign => Some(1),
             Self::Binomial => Some(8),
             Self::Normal => None,
+        }
+    }
+
+    /// Elements that one block gives.
+    fn per_block(self) -> usize {
+        match self {
+            Self::Sign => 128,
+            Self::Binomial => 8,
+            Self::Normal => 4,
         }
     }
 }
@@ -94,122 +105,129 @@ pub struct Noise {
     member: u32,
 }
 
-/// Blocks made at once: wide enough for the widest vectors.
-const LANES: usize = 16;
-/// Elements of each family that one group of [`LANES`] blocks gives.
-const SIGN_GROUP: usize = LANES * 128;
-const BINOMIAL_GROUP: usize = LANES * 8;
-const NORMAL_GROUP: usize = LANES * 4;
+/// Blocks made at once: 1 KiB of words, which give 32 KiB of signs, all of it in the first-level cache.
+const BLOCKS: usize = 64;
 
 impl Noise {
     /// The 32-bit words of block `block`.
     pub fn words(self, block: u64) -> [u32; 4] {
-        let w = philox(self, [block; 1]);
-        [w[0][0], w[1][0], w[2][0], w[3][0]]
+        let mut words = [[0; 4]; 1];
+        self.blocks(block, &mut words);
+        words[0]
+    }
+
+    fn blocks(self, first: u64, out: &mut [Block]) {
+        philox(Philox { key: self.key, name: [self.member, self.step] }, first, out);
     }
 
     /// Elements `first .. first + out.len()` of the given family.
     pub fn fill(self, family: Family, first: u64, out: &mut [f32]) {
-        self.walk(family, first, out, 1.0, Write::Put);
+        // What is added to -0 is what one gets, +0 and -0 included.
+        out.fill(-0.0);
+        self.add_to(family, first, 1.0, out);
     }
 
     /// Adds `scale` times the elements `first .. first + out.len()` to `out`, rounding once for each.
     pub fn add_to(self, family: Family, first: u64, scale: f32, out: &mut [f32]) {
-        self.walk(family, first, out, scale, Write::Add);
+        let per_block = family.per_block();
+        let mut words = [[0; 4]; BLOCKS];
+        let mut done = 0;
+        while done < out.len() {
+            let element = first + done as u64;
+            let inside = (element % per_block as u64) as usize;
+            let take = (BLOCKS * per_block - inside).min(out.len() - done);
+            let words = &mut words[..(inside + take).div_ceil(per_block)];
+            self.blocks(element / per_block as u64, words);
+            let (words, out) = (words.as_flattened(), &mut out[done..done + take]);
+            match family {
+                Family::Sign => add_signs(words, inside, scale, out),
+                Family::Binomial => add_binomial(words, inside, scale, out),
+                Family::Normal => add_normal(words, inside, scale, out),
+            }
+            done += take;
+        }
     }
 
-    fn walk(self, family: Family, first: u64, out: &mut [f32], scale: f32, write: Write) {
-        match family {
-            Family::Sign => fill_signs(self, first, out, scale, write),
-            Family::Binomial => fill_binomial(self, first, out, scale, write),
-            Family::Normal => fill_normal(self, first, out, scale, write),
+    /// Rounds `values`, which are elements `first .. first + values.len()` of a tensor (`first` a multiple of 8), to one of
+    /// their two neighbours in bf16, each with the chance that makes the mean exact: 16 random bits are added to those that
+    /// are cut off. Element `e` takes the low (even `e`) or high (odd `e`) half of word `e / 2 % 4` of block `e / 8`. What is
+    /// not finite stays as it is, and nothing finite becomes infinite.
+    pub fn round_to_bf16(self, first: u64, values: &mut [f32]) {
+        let mut words = [[0; 4]; BLOCKS];
+        for (piece, values) in values.chunks_mut(8 * BLOCKS).enumerate() {
+            let words = &mut words[..values.len().div_ceil(8)];
+            self.blocks(first / 8 + (piece * BLOCKS) as u64, words);
+            round_by(words.as_flattened(), values);
         }
     }
 }
 
-/// Whether noise replaces what is there or is added to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Write {
-    Put,
-    Add,
-}
-
-/// Ten rounds of Philox4x32 on `N` counters at once: word `w` of block `i` is `[w][i]`.
-// Indexed loops over the lanes are what vectorises.
-#[allow(clippy::needless_range_loop)]
-#[inline(always)]
-fn philox<const N: usize>(noise: Noise, blocks: [u64; N]) -> [[u32; N]; 4] {
-    let mut c = [[0u32; N], [0u32; N], [noise.member; N], [noise.step; N]];
-    for i in 0..N {
-        c[0][i] = blocks[i] as u32;
-        c[1][i] = (blocks[i] >> 32) as u32;
+multiversion! {
+fn round_by(words: &[u32], values: &mut [f32]) {
+    let halves = |word: u32| [word & 0xffff, word >> 16];
+    let (pairs, rest) = values.as_chunks_mut::<2>();
+    for (pair, word) in pairs.iter_mut().zip(words) {
+        let [low, high] = halves(*word);
+        *pair = [rounded(pair[0], low), rounded(pair[1], high)];
     }
-    let mut key = noise.key;
-    for round in 0..10 {
-        if round > 0 {
-            key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
-        }
-        for i in 0..N {
-            let p0 = u64::from(c[0][i]) * 0xD251_1F53;
-            let p1 = u64::from(c[2][i]) * 0xCD9E_8D57;
-            let next = [
-                (p1 >> 32) as u32 ^ c[1][i] ^ key[0],
-                p1 as u32,
-                (p0 >> 32) as u32 ^ c[3][i] ^ key[1],
-                p0 as u32,
-            ];
-            c[0][i] = next[0];
-            c[1][i] = next[1];
-            c[2][i] = next[2];
-            c[3][i] = next[3];
-        }
+    if let ([value], Some(word)) = (rest, words.get(pairs.len())) {
+        *value = rounded(*value, halves(*word)[0]);
     }
-    c
+}
 }
 
 #[inline(always)]
-fn group(noise: Noise, first_block: u64) -> [[u32; LANES]; 4] {
-    philox(noise, std::array::from_fn(|i| first_block.wrapping_add(i as u64)))
+fn rounded(value: f32, chance: u32) -> f32 {
+    let bits = value.to_bits();
+    let up = f32::from_bits(bits.wrapping_add(chance) & 0xffff_0000);
+    let cut = f32::from_bits(bits & 0xffff_0000);
+    if !value.is_finite() {
+        value
+    } else if up.is_finite() {
+        up
+    } else {
+        cut
+    }
 }
 
-/// Runs `make` over whole groups of `G` elements and writes the part of each that `out` covers.
+/// Has `add` add to all of `out`, which are elements `inside..` of those that `words` give: `W` words to `E` elements at a
+/// time. Of the first and the last few it is given a copy.
 #[inline(always)]
-fn by_groups<const G: usize>(
-    first: u64,
+fn by_few<const W: usize, const E: usize>(
+    words: &[u32],
+    inside: usize,
     out: &mut [f32],
-    scale: f32,
-    write: Write,
-    make: impl Fn(u64, &mut [f32; G]),
+    add: impl Fn(&[u32; W], &mut [f32; E]),
 ) {
-    let mut buffer = [0f32; G];
-    let mut done = 0;
-    while done < out.len() {
-        let element = first + done as u64;
-        let inside = (element % G as u64) as usize;
-        let take = (G - inside).min(out.len() - done);
-        make(element / G as u64, &mut buffer);
-        let part = &mut out[done..done + take];
-        match write {
-            Write::Put => part.iter_mut().zip(&buffer[inside..]).for_each(|(o, z)| *o = *z * scale),
-            Write::Add => part.iter_mut().zip(&buffer[inside..]).for_each(|(o, z)| *o = z.mul_add(scale, *o)),
-        }
-        done += take;
+    let (mut words, mut out) = (&words.as_chunks::<W>().0[inside / E..], out);
+    let add_some = |words: &[u32; W], at: usize, some: &mut [f32]| {
+        let mut copy = [0.0; E];
+        copy[at..][..some.len()].copy_from_slice(some);
+        add(words, &mut copy);
+        some.copy_from_slice(&copy[at..][..some.len()]);
+    };
+    if !inside.is_multiple_of(E) {
+        let (some, rest) = out.split_at_mut(out.len().min(E - inside % E));
+        add_some(&words[0], inside % E, some);
+        (words, out) = (&words[1..], rest);
+    }
+    let (whole, some) = out.as_chunks_mut::<E>();
+    for (words, out) in words.iter().zip(&mut *whole) {
+        add(words, out);
+    }
+    if !some.is_empty() {
+        add_some(&words[whole.len()], 0, some);
     }
 }
 
 multiversion! {
 /// Element `e`: bit `e % 32` of word `e / 32 % 4` of block `e / 128`; a one is -1.
-fn fill_signs(noise: Noise, first: u64, out: &mut [f32], scale: f32, write: Write) {
-    by_groups::<SIGN_GROUP>(first, out, scale, write, |index, buffer| {
-        let words = group(noise, index * LANES as u64);
-        for i in 0..LANES {
-            for w in 0..4 {
-                let word = words[w][i];
-                let part = &mut buffer[i * 128 + w * 32..][..32];
-                for (bit, o) in part.iter_mut().enumerate() {
-                    *o = f32::from_bits(0x3f80_0000 | ((word >> bit) << 31));
-                }
-            }
+fn add_signs(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
+    let scale = scale.to_bits();
+    by_few::<1, 32>(words, inside, out, |[word], out| {
+        for (bit, o) in out.iter_mut().enumerate() {
+            // A constant's distance, not a variable one's, is what vectorises: bit `bit` goes where the sign is.
+            *o += f32::from_bits(scale ^ ((word << (31 - bit)) & 0x8000_0000));
         }
     });
 }
@@ -217,21 +235,15 @@ fn fill_signs(noise: Noise, first: u64, out: &mut [f32], scale: f32, write: Writ
 
 multiversion! {
 /// Element `e`: ones among the low (even `e`) or high (odd `e`) half of word `e / 2 % 4` of block `e / 8`, less 8.
-fn fill_binomial(noise: Noise, first: u64, out: &mut [f32], scale: f32, write: Write) {
-    by_groups::<BINOMIAL_GROUP>(first, out, scale, write, |index, buffer| {
-        let words = group(noise, index * LANES as u64);
-        for w in 0..4 {
-            for i in 0..LANES {
-                // Counts the ones of both halves at once.
-                let x = words[w][i];
-                let x = x - ((x >> 1) & 0x5555_5555);
-                let x = (x & 0x3333_3333) + ((x >> 2) & 0x3333_3333);
-                let x = (x + (x >> 4)) & 0x0f0f_0f0f;
-                let x = (x + (x >> 8)) & 0x00ff_00ff;
-                buffer[i * 8 + w * 2] = ((x & 0xffff) as i32 - 8) as f32;
-                buffer[i * 8 + w * 2 + 1] = ((x >> 16) as i32 - 8) as f32;
-            }
-        }
+fn add_binomial(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
+    by_few::<1, 2>(words, inside, out, |[x], [low, high]| {
+        // Counts the ones of both halves at once.
+        let x = x - ((x >> 1) & 0x5555_5555);
+        let x = (x & 0x3333_3333) + ((x >> 2) & 0x3333_3333);
+        let x = (x + (x >> 4)) & 0x0f0f_0f0f;
+        let x = (x + (x >> 8)) & 0x00ff_00ff;
+        *low = (((x & 0xffff) as i32 - 8) as f32).mul_add(scale, *low);
+        *high = (((x >> 16) as i32 - 8) as f32).mul_add(scale, *high);
     });
 }
 }
@@ -242,24 +254,19 @@ fn normal_pair(distance: u32, angle: u32) -> (f32, f32) {
     // In (0, 1]: never zero, so the radius is at most √(64 ln 2) ≈ 6.66.
     let u = (distance as f32 + 1.0) * (1.0 / 4_294_967_296.0);
     let square = -2.0 * ln(u);
-    // Not `max`, which may answer either zero for -0 and 0.
-    let radius = if square > 0.0 { square.sqrt() } else { 0.0 };
+    // Not `max`, which may answer either zero for -0 and 0; before the root, so that the root need not wait for a branch.
+    let radius = (if square > 0.0 { square } else { 0.0 }).sqrt();
     let (sin, cos) = sin_cos_turn(angle);
     (radius * sin, radius * cos)
 }
 
 multiversion! {
 /// Elements `4b + {0, 1}` are the sine and cosine halves from words 0 and 1 of block `b`, `4b + {2, 3}` from words 2 and 3.
-fn fill_normal(noise: Noise, first: u64, out: &mut [f32], scale: f32, write: Write) {
-    by_groups::<NORMAL_GROUP>(first, out, scale, write, |index, buffer| {
-        let words = group(noise, index * LANES as u64);
-        for half in 0..2 {
-            for i in 0..LANES {
-                let (sine, cosine) = normal_pair(words[2 * half][i], words[2 * half + 1][i]);
-                buffer[i * 4 + half * 2] = sine;
-                buffer[i * 4 + half * 2 + 1] = cosine;
-            }
-        }
+fn add_normal(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
+    by_few::<2, 2>(words, inside, out, |[distance, angle], [first, second]| {
+        let (sine, cosine) = normal_pair(*distance, *angle);
+        *first = sine.mul_add(scale, *first);
+        *second = cosine.mul_add(scale, *second);
     });
 }
 }

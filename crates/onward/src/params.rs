@@ -1,10 +1,23 @@
 //! Params: a model's named, shaped tensors, with a digest and safetensors in and out.
 
+use crate::kernel::{from_bf16, to_bf16};
 use crate::noise::{Family, Role, RunKey};
 use crate::{Error, ErrorKind, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// What numbers params may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Storage {
+    /// All of single precision.
+    #[default]
+    F32,
+    /// Only those of bf16 (8 bits of precision): each step is rounded to one of two neighbours by chance, so that small steps
+    /// are right in the mean and none is lost for good.
+    Bf16,
+}
 
 /// How a tensor begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,6 +121,17 @@ impl Params {
         self.tensors.iter().map(|t| t.data.len()).sum()
     }
 
+    /// The same params with every number rounded to the nearest that the storage holds.
+    #[must_use]
+    pub fn stored_as(mut self, storage: Storage) -> Self {
+        if storage == Storage::Bf16 {
+            for tensor in &mut self.tensors {
+                tensor.data.iter_mut().for_each(|v| *v = from_bf16(to_bf16(*v)));
+            }
+        }
+        self
+    }
+
     /// BLAKE3 over names, types, shapes and bytes, in order.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = blake3::Hasher::new_derive_key("onward 2026 params v1");
@@ -131,19 +155,32 @@ impl Params {
     /// # Errors
     /// [`ErrorKind::Model`] if a shape and its data disagree.
     pub fn to_safetensors(&self, extra: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-        let bytes: Vec<(&Tensor, Vec<u8>)> = self
-            .tensors
+        self.to_safetensors_as(Storage::F32, extra, metadata)
+    }
+
+    /// The same with the params (not the extra tensors) in the type of `storage`.
+    ///
+    /// # Errors
+    /// As for [`Params::to_safetensors`].
+    pub fn to_safetensors_as(
+        &self,
+        storage: Storage,
+        extra: &[Tensor],
+        metadata: &[(&str, String)],
+    ) -> Result<Vec<u8>> {
+        let floats = |t: &Tensor| t.data.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let halves = |t: &Tensor| t.data.iter().flat_map(|v| to_bf16(*v).to_le_bytes()).collect();
+        let stored = self.tensors.iter().map(|t| match storage {
+            Storage::F32 => (t, Dtype::F32, floats(t)),
+            Storage::Bf16 => (t, Dtype::BF16, halves(t)),
+        });
+        let all: Vec<(&Tensor, Dtype, Vec<u8>)> =
+            stored.chain(extra.iter().map(|t| (t, Dtype::F32, floats(t)))).collect();
+        let views = all
             .iter()
-            .chain(extra)
-            .map(|t| (t, t.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
-            .collect();
-        let views = bytes
-            .iter()
-            .map(|(t, b)| {
-                Ok((
-                    t.name.as_str(),
-                    TensorView::new(Dtype::F32, t.shape.clone(), b).map_err(|e| broken(&e))?,
-                ))
+            .map(|(t, dtype, bytes)| {
+                let view = TensorView::new(*dtype, t.shape.clone(), bytes).map_err(|e| broken(&e))?;
+                Ok((t.name.as_str(), view))
             })
             .collect::<Result<Vec<_>>>()?;
         let file = safetensors::serialize(views, None).map_err(|e| broken(&e))?;
@@ -153,21 +190,25 @@ impl Params {
     /// All tensors of a safetensors file, sorted by name.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] if the bytes are no sound safetensors file or a tensor is not of f32.
+    /// [`ErrorKind::Model`] if the bytes are no sound safetensors file or a tensor is of another type than f32 and bf16.
     pub fn tensors_from_safetensors(bytes: &[u8]) -> Result<Vec<Tensor>> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
         let mut tensors = Vec::new();
         for (name, view) in file.iter() {
-            if view.dtype() != Dtype::F32 {
-                return Err(Error::expected(
-                    ErrorKind::Model,
-                    format!("tensor {name}"),
-                    "type F32",
-                    format!("{:?}", view.dtype()),
-                ));
-            }
-            let data =
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let (fours, twos) = (view.data().as_chunks::<4>().0, view.data().as_chunks::<2>().0);
+            let data = match view.dtype() {
+                Dtype::F32 => fours.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+                Dtype::BF16 => twos.iter().map(|b| from_bf16(u16::from_le_bytes(*b))).collect(),
+                other => {
+                    let found = format!("{other:?}");
+                    return Err(Error::expected(
+                        ErrorKind::Model,
+                        format!("tensor {name}"),
+                        "type F32 or BF16",
+                        found,
+                    ));
+                }
+            };
             tensors.push(Tensor { name: name.to_owned(), shape: view.shape().to_vec(), data });
         }
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -263,6 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn files_in_bf16_hold_half_the_bytes_and_the_same_numbers() {
+        let params = Params::init(&specs(), &RunKey::from_seed(3)).stored_as(Storage::Bf16);
+        let extra = Tensor { name: "norm.mean".into(), shape: vec![1], data: vec![1.2345678] };
+        let bytes = params.to_safetensors_as(Storage::Bf16, std::slice::from_ref(&extra), &[]).unwrap();
+        let (back, rest) = Params::take(&specs(), Params::tensors_from_safetensors(&bytes).unwrap()).unwrap();
+        assert_eq!((back.digest(), rest), (params.digest(), vec![extra]));
+        let (at, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!((header.info("fc.weight").unwrap().dtype, bytes.len() - 8 - at), (Dtype::BF16, 2 * 8 + 4));
+    }
+
+    #[test]
     fn broken_files_are_named() {
         let params = Params::init(&specs(), &RunKey::from_seed(3));
         let good = params.to_safetensors(&[], &[]).unwrap();
@@ -282,7 +334,7 @@ mod tests {
         let huge = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#;
         assert!(read(&header(huge, 8)).contains("sound"));
         let half = r#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
-        assert_eq!(read(&header(half, 4)), "tensor a: expected type F32, found F16");
+        assert_eq!(read(&header(half, 4)), "tensor a: expected type F32 or BF16, found F16");
         let wrong =
             Params::take(&[TensorSpec { shape: vec![3, 2], ..specs()[0].clone() }], params.tensors.clone());
         assert_eq!(wrong.unwrap_err().to_string(), "tensor fc.weight: expected shape [3, 2], found [2, 3]");

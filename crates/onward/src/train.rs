@@ -2,11 +2,11 @@
 
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Batch, Evaluator, Local, Spent};
-use crate::ledger::{Entry, Header, Optimizer, Record, State, TensorHeader, Update, UpdateRecord};
+use crate::ledger::{Entry, Header, Optimizer, Record, Rounding, State, TensorHeader, Update, UpdateRecord};
 use crate::model::{Act, Norms, Statistics};
 use crate::noise::{Role, RunKey};
 use crate::objective::argmax;
-use crate::params::Params;
+use crate::params::{Params, Storage};
 use crate::rule::{At, Method, Schedule};
 use crate::{Error, ErrorKind, Result};
 
@@ -21,6 +21,8 @@ pub struct Plan {
     pub schedule: Schedule,
     /// How directions become steps.
     pub optimizer: Optimizer,
+    /// What numbers the params may be.
+    pub storage: Storage,
     /// Samples per step; all of them if there are fewer.
     pub batch: usize,
     /// Every how many steps an activation-space record carries the params' digest.
@@ -44,6 +46,8 @@ pub struct Step {
     pub record: Record,
     /// Signal to noise of the estimate, where the method can tell.
     pub signal_to_noise: Option<f32>,
+    /// What rounding made of the step, where params are stored in less than f32.
+    pub rounding: Option<Rounding>,
 }
 
 /// How well params do on data.
@@ -83,7 +87,7 @@ impl Trainer {
         let batch = plan.batch.min(data.rows());
         plan.method.check(evaluator.model(), batch)?;
         let params = Params::init(&evaluator.model().tensors(), &key);
-        let state = State::new(params, plan.method.recipe(plan.optimizer), key);
+        let state = State::new(params, plan.method.recipe(plan.optimizer, plan.storage), key);
         let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };
         Ok(Self { plan: Plan { batch, ..plan }, evaluator, data, key, state, order, spent: Spent::default() })
     }
@@ -126,6 +130,7 @@ impl Trainer {
     /// The ledger's header for this run; `spec` is the digest of the spec as run.
     pub fn header(&self, spec: [u8; 32]) -> Header {
         let params = Params::init(&self.evaluator.model().tensors(), &self.key);
+        let params = params.stored_as(self.plan.storage);
         let shape = |s: &[usize]| s.iter().map(|n| *n as u64).collect();
         Header {
             seed: self.plan.seed,
@@ -150,11 +155,11 @@ impl Trainer {
     /// Those of the method; the state is then unchanged.
     pub fn step(&mut self) -> Result<Step> {
         let (entry, signal_to_noise) = self.evaluate()?;
-        self.apply(&entry)?;
+        let rounding = self.apply(&entry)?;
         let due = matches!(entry.update, Update::Direction(_))
             && self.state.step().is_multiple_of(self.plan.digest_every.max(1));
         let digest = due.then(|| self.state.params().digest());
-        Ok(Step { record: entry.record(digest), signal_to_noise })
+        Ok(Step { record: entry.record(digest), signal_to_noise, rounding })
     }
 
     /// Takes the step that `record` tells of: applied where the record is complete, run again where it is not.
@@ -163,7 +168,7 @@ impl Trainer {
     /// [`ErrorKind::Ledger`] if the step does not lead to the digest (or loss) that the record names.
     pub fn retake(&mut self, record: &Record) -> Result<()> {
         if let Some(entry) = record.entry() {
-            return self.apply(&entry);
+            return self.apply(&entry).map(|_| ());
         }
         let step = self.step()?;
         let place = || format!("step {}", record.step);
@@ -215,11 +220,11 @@ impl Trainer {
         Ok((entry, outcome.signal_to_noise))
     }
 
-    fn apply(&mut self, entry: &Entry) -> Result<()> {
+    fn apply(&mut self, entry: &Entry) -> Result<Option<Rounding>> {
         let (evaluator, state) = (&self.evaluator, &mut self.state);
-        evaluator.run(|| state.apply(entry))?;
+        let rounding = evaluator.run(|| state.apply(entry))?;
         self.count(entry.step, entry.non_finite);
-        Ok(())
+        Ok(rounding)
     }
 
     fn count(&mut self, step: u64, non_finite: u64) {
@@ -251,7 +256,7 @@ pub fn predict(
     let width = shape.iter().product::<usize>();
     let part = |rows: &[f32]| {
         let x = Act::new(rows.len() / width, shape, rows.to_vec());
-        evaluator.outputs(params, x, Norms::Fixed(statistics)).data
+        evaluator.outputs(params, x, Norms::Fixed(statistics)).data.to_vec()
     };
     features.chunks(width * EVALUATION_ROWS).flat_map(part).collect()
 }

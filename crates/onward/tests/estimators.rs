@@ -7,6 +7,7 @@ use common::reference::{Map, Named, Statistics64, conv, cross_entropy, derivativ
 use common::{blobs, cosine, distance, local, naive_sum, params_of, population, two_point, whole, wide};
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local};
+use onward::kernel::Precision;
 use onward::ledger::{Scaling, Update};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, TensorKeys, Weights};
 use onward::noise::{Family, RunKey};
@@ -22,7 +23,7 @@ fn input(data: &Dataset) -> Map {
 
 fn plan(stage: usize, space: LayerSpace, pairs: u32, sigma: f32, step: u32) -> ActivationPlan {
     let layers = vec![LayerPlan { stage, space, pairs, sigma }];
-    ActivationPlan { step, layers, directions: Directions::Orthogonal, noise: Family::Sign }
+    ActivationPlan { step, layers, directions: Directions::Orthogonal, noise: Family::Sign, focus: 1.0 }
 }
 
 /// The estimate of every probed tensor, by name.
@@ -260,7 +261,7 @@ fn the_cosine_of_activation_probes_follows_its_law() {
     let data = blobs(200, [1, 1, 6], 3, 9);
     let params = params_of(&net, 9);
     let key = RunKey::from_seed(9);
-    let weights = Weights::new(&params, &key);
+    let weights = Weights::new(&params, &key, Precision::F32);
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let at = |directions, pairs, noise| {
         let plan = ActivationPlan { directions, noise, ..plan(0, LayerSpace::Activation, pairs, 0.01, 3) };
@@ -289,6 +290,53 @@ fn the_cosine_of_activation_probes_follows_its_law() {
     // Orthogonal directions are looked at once each: √(K/d).
     let found = mean_cosine(&at(Directions::Orthogonal, 8, Family::Sign));
     assert!((found - 0.5).abs() < 0.03, "8 of 32 orthogonal directions: {found}");
+}
+
+#[test]
+fn blocks_of_single_numbers_give_what_all_orthogonal_directions_give() {
+    let data = blobs(12, [6, 6, 1], 3, 4);
+    let (input, channels, residual) = ([6, 6, 1], vec![2, 3], vec![]);
+    let net = Conv { input, channels, residual, activation: Activation::Relu, ..residual_net() };
+    let net = net.checked().unwrap();
+    let params = params_of(&net, 4);
+    let evaluator = local(net.clone(), Loss::CrossEntropy, 4, 2);
+    for stage in 0..3 {
+        // A ReLU bends within σ of zero: few numbers lie there.
+        let all = plan(stage, LayerSpace::Activation, all_directions(&net, stage), 1e-3, 5);
+        let blocks = ActivationPlan { directions: Directions::Blocks, ..all.clone() };
+        let truth = flat(&estimate(&evaluator, &params, &data, &all));
+        let found = flat(&estimate(&evaluator, &params, &data, &blocks));
+        assert!(cosine(&found, &truth) > 0.9999, "stage {stage}: {}", cosine(&found, &truth));
+    }
+}
+
+#[test]
+fn probes_of_some_samples_give_on_average_what_all_give() {
+    let net = Mlp::new(&[6, 8, 3], Activation::Relu).unwrap();
+    let data = blobs(24, [1, 1, 6], 3, 2);
+    let params = params_of(&net, 2);
+    let evaluator = local(net, Loss::CrossEntropy, 2, 2);
+    let both = |step, focus| {
+        let layer = |stage, pairs| LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma: 0.01 };
+        let layers = vec![layer(0, 8), layer(1, 4)];
+        let (directions, noise) = (Directions::Orthogonal, Family::Sign);
+        flat(&estimate(
+            &evaluator,
+            &params,
+            &data,
+            &ActivationPlan { step, layers, directions, noise, focus },
+        ))
+    };
+    let truth = both(0, 1.0);
+    let steps = 400;
+    let mut mean = vec![0.0; truth.len()];
+    for step in 0..steps {
+        let one = both(step, 0.25);
+        mean.iter_mut().zip(&one).for_each(|(m, v)| *m += v / f64::from(steps));
+    }
+    let off: f64 = mean.iter().zip(&truth).map(|(m, t)| (m - t) * (m - t)).sum();
+    let size: f64 = truth.iter().map(|t| t * t).sum();
+    assert!(off < 0.01 * size, "off by {} of {size}", off);
 }
 
 /// Two linear layers of one shape and nothing between them.

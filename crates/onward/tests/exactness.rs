@@ -8,6 +8,7 @@ use common::{
 };
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local, WeightPlan};
+use onward::kernel::Precision;
 use onward::ledger::{Entry, Optimizer, Recipe, Record, Scaling, State, Update};
 use onward::model::{
     Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace,
@@ -15,7 +16,7 @@ use onward::model::{
 };
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{At, Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint, quantise};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 
@@ -52,14 +53,17 @@ fn values(n: usize) -> Vec<f64> {
 #[test]
 fn applying_an_entry_equals_the_naive_sum_in_integers() {
     let key = RunKey::from_seed(1);
-    // Sizes on both sides of the blocks: 512 members, 32 rows, 16 384 elements.
+    // Sizes on both sides of the blocks of 512 members and 32 rows.
     let nets: [Box<dyn Model>; 2] =
         [Box::new(Mlp::new(&[65, 33, 3], Activation::Relu).unwrap()), Box::new(small_conv())];
     for net in &nets {
         for space in spaces() {
             let params = params_of(&**net, 2);
-            let recipe =
-                Recipe { space: Some(space), optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None } };
+            let recipe = Recipe {
+                space: Some(space),
+                optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
+                storage: Storage::F32,
+            };
             let mut state = State::new(params.clone(), recipe, key);
             let (exponent, coefficients) = quantise(&values(600), space.largest());
             let update = Update::Probes { exponent, coefficients: coefficients.clone() };
@@ -122,7 +126,7 @@ fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
         let (sigma, step) = (0.03, 9);
         let plan = WeightPlan { step, space, sigma, members: all.clone(), together: 2, share: 0 };
         let found = evaluator.losses(&params, &whole(data), &plan).unwrap().losses;
-        let weights = Weights::new(&params, &key);
+        let weights = Weights::new(&params, &key, Precision::F32);
         let probe = Probe { members: &all, space, sigma, step };
         let outputs =
             net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.clone());
@@ -160,6 +164,11 @@ fn methods(layers: usize) -> Vec<Method> {
         Method::Population(one_sided),
         Method::TwoPoint(TwoPoint { noise: Family::Normal, ..two_point(3) }),
         Method::RelativeActivation(relative(layers, 6)),
+        Method::RelativeActivation(RelativeActivation {
+            draws: Directions::Blocks,
+            focus: 0.3,
+            ..relative(layers, 6)
+        }),
         Method::RelativeActivation(RelativeActivation {
             spaces: mixed,
             draws: Directions::Independent,
@@ -224,11 +233,12 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
     let net = Mlp::new(&[7, 600, 3], Activation::Relu).unwrap();
     let data = blobs(150, [1, 1, 7], 3, 7);
     let (params, key) = (params_of(&net, 7), RunKey::from_seed(7));
-    let weights = Weights::new(&params, &key);
+    let weights = Weights::new(&params, &key, Precision::F32);
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 40, sigma: 0.1 };
-    for directions in [Directions::Orthogonal, Directions::Independent] {
-        let plan = ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial };
+    for directions in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
+        let plan =
+            ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial, focus: 1.0 };
         let of = |z: &Act| {
             derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &layer, z)
         };

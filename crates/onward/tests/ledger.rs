@@ -90,7 +90,7 @@ fn replay_needs_the_base_and_the_ledger_alone() {
         let base = Params::init(&net().tensors(), &RunKey::from_seed(header.seed));
         assert_eq!(base.digest(), header.base);
         let mut state = State::new(base, header.recipe, RunKey::from_seed(header.seed));
-        records.iter().for_each(|r| state.apply(&r.entry().unwrap()).unwrap());
+        records.iter().for_each(|r| _ = state.apply(&r.entry().unwrap()).unwrap());
         assert_eq!(state.params().digest(), trained.state().params().digest());
         assert_ne!(state.params().digest(), header.base);
     }
@@ -312,7 +312,7 @@ fn the_golden_ledger_replays_to_its_digest() {
         base.tensors().iter().zip(&header.tensors).all(|(t, h)| t.name == h.name && shapes(t) == h.shape)
     );
     let mut state = State::new(base, header.recipe, RunKey::from_seed(header.seed));
-    reading.records.iter().for_each(|r| state.apply(&r.entry().unwrap()).unwrap());
+    reading.records.iter().for_each(|r| _ = state.apply(&r.entry().unwrap()).unwrap());
     assert_eq!(hex(&reading.chain), GOLDEN_CHAIN);
     assert_eq!(hex(&state.params().digest()), GOLDEN_DIGEST);
 }

@@ -51,6 +51,7 @@ fn registry() -> Vec<Plan> {
             },
             40,
         ),
+        relative(RelativeActivation { draws: Directions::Blocks, focus: 0.25, ..common::relative(2, 4) }, 40),
         relative(RelativeActivation { order: Order::InTurn, ..common::relative(2, 4) }, 60),
         relative(RelativeActivation { spaces: vec![LayerSpace::LowRank], ..common::relative(2, 4) }, 60),
         adam,
@@ -254,6 +255,31 @@ fn plans_that_cannot_work_are_refused() {
         (
             "directions",
             with(Method::RelativeActivation(RelativeActivation { directions: vec![0], ..r.clone() }), 0.1, 5),
+        ),
+        ("focus", with(Method::RelativeActivation(RelativeActivation { focus: 0.0, ..r.clone() }), 0.1, 5)),
+        (
+            "focus",
+            with(
+                Method::RelativeActivation(RelativeActivation {
+                    focus: 0.5,
+                    order: Order::InTurn,
+                    ..r.clone()
+                }),
+                0.1,
+                5,
+            ),
+        ),
+        (
+            "focus",
+            with(
+                Method::RelativeActivation(RelativeActivation {
+                    focus: 0.5,
+                    directions: vec![4, 0],
+                    ..r.clone()
+                }),
+                0.1,
+                5,
+            ),
         ),
         ("layers", with(Method::RelativeActivation(RelativeActivation { layers: 3, ..r }), 0.1, 5)),
         ("directions", with(Method::TwoPoint(two_point(0)), 0.1, 5)),

@@ -11,7 +11,7 @@ use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
 use onward::model::{Act, Activation, Member, Mlp, Model, WeightSpace};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, Objective, PerSample, WholeBatch};
-use onward::params::Params;
+use onward::params::{Params, Storage};
 use onward::rule::{At, Method, RelativeActivation};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use onward::train::Trainer;
@@ -65,7 +65,7 @@ fn foreign_snapshots_are_refused_and_change_nothing() {
     let [plain, momentum, adam] = optimizers();
     let method = &methods()[0];
     let taken = |model: &dyn Model, optimizer| {
-        let recipe = Recipe { space: None, optimizer };
+        let recipe = Recipe { space: None, optimizer, storage: Storage::F32 };
         State::new(params_of(model, 5), recipe, RunKey::from_seed(5)).to_snapshot().unwrap()
     };
     let other = Mlp::new(&[6, 8, 3], Activation::Relu).unwrap();
@@ -93,7 +93,7 @@ fn foreign_snapshots_are_refused_and_change_nothing() {
 
 #[test]
 fn entries_that_do_not_fit_change_nothing() {
-    let recipe = |space| Recipe { space, optimizer: optimizers()[1] };
+    let recipe = |space| Recipe { space, optimizer: optimizers()[1], storage: Storage::F32 };
     let space = Some(WeightSpace::Dense { noise: Family::Sign });
     let entry = |step, update| Entry { step, loss: 0.0, rate: 1.0, non_finite: 0, update };
     let probes = || Update::Probes { exponent: -3, coefficients: vec![1, 2] };
@@ -169,7 +169,13 @@ fn samples_without_a_loss_earn_no_credit_and_spoil_no_other() {
     let data = blobs(16, [1, 1, 6], 3, 2);
     let params = params_of(&net(), 3);
     let layers = vec![LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 16, sigma: 0.01 }];
-    let plan = ActivationPlan { step: 0, layers, directions: Directions::Orthogonal, noise: Family::Sign };
+    let plan = ActivationPlan {
+        step: 0,
+        layers,
+        directions: Directions::Orthogonal,
+        noise: Family::Sign,
+        focus: 1.0,
+    };
     let derivative = |objective: Objective, data: &onward::dataset::Dataset| {
         with_objective(objective).derivative(&params, &whole(data), &plan).unwrap()
     };
@@ -191,7 +197,13 @@ fn a_lost_probe_counts_as_the_worst_of_its_sample() {
     let data = blobs(16, [1, 1, 6], 3, 2);
     let params = params_of(&net(), 3);
     let layers = vec![LayerPlan { stage: 1, space: LayerSpace::Activation, pairs: 4, sigma: 0.5 }];
-    let plan = ActivationPlan { step: 0, layers, directions: Directions::Orthogonal, noise: Family::Sign };
+    let plan = ActivationPlan {
+        step: 0,
+        layers,
+        directions: Directions::Orthogonal,
+        noise: Family::Sign,
+        focus: 1.0,
+    };
     let size = |objective| {
         let response = with_objective(objective).derivative(&params, &whole(&data), &plan).unwrap();
         let largest =

@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod apply;
+mod bench;
 mod replay;
 mod show;
 mod train;
@@ -9,6 +10,7 @@ use crate::args::{Args, Command};
 use crate::folder::Folder;
 use crate::spec;
 use clap::CommandFactory;
+use onward::kernel::Isa;
 use onward::{Error, ErrorKind, Result};
 use std::io::Write;
 use std::path::Path;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 /// # Errors
 /// One sentence that names the file, the place, what was expected and what was found.
 pub fn run(args: Args) -> Result<ExitCode> {
+    check_limit()?;
     match args.command {
         Command::Train(args) => return train::train(&args),
         Command::Resume(args) => return train::resume(&args),
@@ -30,6 +33,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Init { file: None } => print(spec::starter().as_bytes()),
         Command::Init { file: Some(path) } => init(&path)?,
         Command::Explain { key } => print(spec::explain(key.as_deref())?.as_bytes()),
+        Command::Bench(args) => bench::bench(&args)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "onward", &mut script);
@@ -37,6 +41,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a limit of the instruction set that would limit nothing.
+fn check_limit() -> Result<()> {
+    let Some(name) = std::env::var_os(Isa::LIMIT) else { return Ok(()) };
+    if name.to_str().and_then(Isa::named).is_some() {
+        return Ok(());
+    }
+    let expected = format!("one of {}", Isa::ALL.map(Isa::name).join(", "));
+    Err(Error::expected(ErrorKind::Spec, Isa::LIMIT, expected, name.to_string_lossy()))
 }
 
 fn print(text: &[u8]) {

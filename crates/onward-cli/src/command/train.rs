@@ -8,7 +8,7 @@ use crate::spec::Spec;
 use crate::{build, data};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Spent;
-use onward::ledger::{Header, Ledger, Record};
+use onward::ledger::{Header, Ledger, Record, Rounding};
 use onward::params::Tensor;
 use onward::train::{Score, Trainer, hex, score};
 use onward::{Error, ErrorKind, Result};
@@ -197,12 +197,16 @@ struct Window {
     signal: f64,
     signals: u32,
     steps: u32,
+    rounding: Option<Rounding>,
 }
 
 impl Window {
-    fn add(&mut self, loss: f32, signal: Option<f32>) {
+    fn add(&mut self, loss: f32, signal: Option<f32>, rounding: Option<Rounding>) {
         self.loss += f64::from(loss);
         self.steps += 1;
+        if let Some(rounding) = rounding {
+            *self.rounding.get_or_insert_default() += rounding;
+        }
         if let Some(signal) = signal {
             self.signal += f64::from(signal);
             self.signals += 1;
@@ -257,7 +261,7 @@ impl Run {
         self.before = points.last().map_or(0.0, |p| p.elapsed);
         let mut window = Window::default();
         let last = points.last().map_or(0, |p| p.step as usize);
-        done[last.min(done.len())..].iter().for_each(|r| window.add(r.loss, None));
+        done[last.min(done.len())..].iter().for_each(|r| window.add(r.loss, None, None));
         let metrics = self.folder.metrics();
         let file = std::fs::OpenOptions::new().append(true).create(true).open(&metrics);
         let mut file = file.map_err(|e| Error::io("open", &metrics, e))?;
@@ -305,7 +309,7 @@ impl Run {
                 self.ledger.sync()?;
                 synced = Instant::now();
             }
-            window.add(step.record.loss, step.signal_to_noise);
+            window.add(step.record.loss, step.signal_to_noise, step.rounding);
             let at = self.trainer.state().step();
             let (due, evaluate) = self.due(at);
             if due {
@@ -360,6 +364,8 @@ impl Run {
             train_accuracy: scores.as_ref().and_then(|s| s.1.accuracy),
             signal_to_noise: (window.signals > 0).then(|| (window.signal / f64::from(window.signals)) as f32),
             rate: Some(rate),
+            moved: window.rounding.map(|r| r.moved_share() as f32),
+            step_cosine: window.rounding.map(|r| r.cosine() as f32).filter(|c| c.is_finite()),
             non_finite,
         }
     }
@@ -388,7 +394,10 @@ impl Run {
             ("onward.steps", self.trainer.state().step().to_string()),
             ("onward.digest", digest.clone()),
         ];
-        Folder::write(&self.folder.model(), &params.to_safetensors(&extra, &metadata)?)?;
+        Folder::write(
+            &self.folder.model(),
+            &params.to_safetensors_as(self.trainer.state().recipe().storage, &extra, &metadata)?,
+        )?;
         let headline = self.headline(&final_score);
         self.write_report(points, &final_score, &headline, &digest)?;
         let spent = self.trainer.spent();

@@ -46,6 +46,12 @@ pub struct Point {
     pub signal_to_noise: Option<f32>,
     /// The learning rate.
     pub rate: Option<f32>,
+    /// Share of the weights that a step changed, where params are stored in less than single precision.
+    #[serde(default)]
+    pub moved: Option<f32>,
+    /// Cosine between the steps that were taken and those that were meant, likewise.
+    #[serde(default)]
+    pub step_cosine: Option<f32>,
     /// Losses that were not finite and counted as the worst.
     pub non_finite: u64,
 }

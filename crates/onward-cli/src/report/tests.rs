@@ -17,6 +17,8 @@ fn points(count: u64) -> Vec<Point> {
             train_accuracy: tested.then_some(0.99 - 0.89 * (-6.5 * t).exp()),
             signal_to_noise: Some(0.9 * (-2.0 * t).exp() + 0.25 * noise(2) + 0.2),
             rate: Some(0.01 * (1.0 - 0.9 * t)),
+            moved: None,
+            step_cosine: None,
             non_finite: 0,
         }
     };

@@ -134,6 +134,35 @@ keys! {
         kind: ModelKind, in "";
         /// What follows every layer but the last.
         activation: Activation = Is("relu");
+        /// The arithmetic of its forward passes, in training and after.
+        precision: Precision = Is("f32");
+        /// What numbers its params may be.
+        storage: Storage = Is("f32");
+    }
+}
+
+modes! {
+    /// What numbers params may be.
+    pub enum Storage {
+        /// All of single precision.
+        F32 = "f32",
+        /// Only those of bfloat16: each step is rounded to one of two neighbours by chance, right in the mean. The model's
+        /// file is half as long.
+        Bf16 = "bf16",
+    }
+}
+
+modes! {
+    /// The arithmetic of forward passes; what is between products stays in single precision, and so do the params.
+    pub enum Precision {
+        /// Single precision: the same bits on every processor.
+        F32 = "f32",
+        /// Products of bfloat16 numbers, sums in single precision: about twice as fast. Another kind of processor may give
+        /// other last bits.
+        Bf16 = "bf16",
+        /// Products of 8-bit integers, with a scale per output channel and per row, sums in 32-bit integers: up to four
+        /// times as fast, the same bits on every processor.
+        Int8 = "int8",
     }
 }
 
@@ -272,6 +301,9 @@ keys! {
         space: PerLayer<Space> = Is("activation");
         /// The distribution of independent draws and of low-rank factors.
         noise: Noise = Is("sign");
+        /// The share of each batch's samples that all layers but the last are perturbed for, chosen by how much their
+        /// answers have to change; what they give is weighted so that the mean is the batch's.
+        focus: f64 = Is("1.0"), 0.0..=1.0;
     }
 }
 
@@ -332,6 +364,9 @@ modes! {
         Orthogonal = "orthogonal",
         /// Independently.
         Independent = "independent",
+        /// At right angles to each other, over blocks of neighbouring positions of one channel (as many blocks as there are
+        /// directions for; without positions, over single numbers) and without what the next layer cannot see.
+        Blocks = "blocks",
     }
 }
 

@@ -44,10 +44,15 @@ impl Bf16Rows {
     /// # Panics
     /// If `x` is too short: a bug in the caller.
     pub fn pack(&mut self, x: &[f32], row_stride: usize, m: usize, k: usize) {
+        self.from_rows(m, k, |i, row| round_to_bf16(row, &x[i * row_stride..][..k]));
+    }
+
+    /// Replaces what is held by `m` rows of `k` numbers: `fill` writes row `i`.
+    pub fn from_rows(&mut self, m: usize, k: usize, mut fill: impl FnMut(usize, &mut [u16])) {
         self.0.reshape(m, k, PAIR);
         for i in 0..m {
             let row = halves_mut(self.0.row_mut(i));
-            round_to_bf16(&mut row[..k], &x[i * row_stride..][..k]);
+            fill(i, &mut row[..k]);
             row[k..].fill(0);
         }
     }
@@ -126,6 +131,14 @@ pub fn product_bf16(c: Window<f32>, a: &Bf16Rows, b: &Bf16Panels, start: Start) 
 }
 
 fn run_best(job: &Job<f32>) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if Isa::detect() == Isa::Amx
+        && let Some(tiles) = super::amx::tiles()
+    {
+        // SAFETY: `Job::new` checked the sizes.
+        unsafe { tiles.run_bf16(&job.for_tiles()) };
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]

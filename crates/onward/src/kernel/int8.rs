@@ -70,9 +70,14 @@ impl Int8Rows {
     /// # Panics
     /// If `x` is too short: a bug in the caller.
     pub fn pack_bytes(&mut self, x: &[i8], row_stride: usize, m: usize, k: usize) {
+        self.from_rows(m, k, 1.0, |i, q| q.copy_from_slice(&x[i * row_stride..][..k]));
+    }
+
+    /// Replaces what is held by `m` rows of `k` bytes with one scale: `fill` writes the bytes of row `i`.
+    pub fn from_rows(&mut self, m: usize, k: usize, scale: f32, mut fill: impl FnMut(usize, &mut [i8])) {
         self.fill(m, k, |i, q| {
-            q.copy_from_slice(&x[i * row_stride..][..k]);
-            1.0
+            fill(i, q);
+            scale
         });
     }
 
@@ -289,11 +294,19 @@ fn each_block<T>(c: &Window<T>, a: &Int8Rows, b: &Int8Panels, finish: impl Fn(Bl
 fn added() -> i32 {
     match Isa::detect() {
         Isa::Avx512Vnni | Isa::Avx512Bf16 => 128,
-        Isa::Portable | Isa::Avx2 | Isa::Avx512 => 0,
+        Isa::Portable | Isa::Avx2 | Isa::Avx512 | Isa::Amx => 0,
     }
 }
 
 fn run_best(job: &Job<i32>) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if Isa::detect() == Isa::Amx
+        && let Some(tiles) = super::amx::tiles()
+    {
+        // SAFETY: `Job::new` checked the sizes.
+        unsafe { tiles.run_int8(&job.for_tiles()) };
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
@@ -312,7 +325,8 @@ fn run_best(job: &Job<i32>) {
             unsafe { run::<x86::Avx2, 4, 2>(job) }
         }
         match Isa::detect() {
-            Isa::Portable => {}
+            // Tiles were used above, wherever they may be.
+            Isa::Portable | Isa::Amx => {}
             // SAFETY: the features were just detected.
             Isa::Avx2 => return unsafe { avx2(job) },
             // SAFETY: as above.

@@ -1,5 +1,8 @@
 //! One binary for every machine: loops are compiled once per instruction set and chosen at run time.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+
 /// The instruction sets that loops are compiled for; a later one has all that the earlier ones have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
@@ -13,16 +16,63 @@ pub enum Isa {
     Avx512Vnni,
     /// With BF16 as well: products of bf16 pairs.
     Avx512Bf16,
+    /// With AMX as well: products of tiles of bytes and of bf16.
+    Amx,
 }
 
+/// The best instruction set for this process, once it was asked for: its number in [`Isa::ALL`] and 1. Like the standard
+/// library's own answers it never changes; two threads that ask at once find the same.
+static BEST: AtomicU8 = AtomicU8::new(0);
+
 impl Isa {
-    /// The best one that this processor runs (the answer is cached by the standard library).
+    /// All of them, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512Bf16, Self::Amx];
+
+    /// The environment variable that names the best instruction set to use where the processor has better ones: for tests
+    /// and benchmarks of the slower paths. Names that [`Isa::named`] does not know limit nothing.
+    pub const LIMIT: &str = "ONWARD_ISA";
+
+    /// The name in [`Isa::LIMIT`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512-vnni",
+            Self::Avx512Bf16 => "avx512-bf16",
+            Self::Amx => "amx",
+        }
+    }
+
+    /// The one called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|isa| isa.name() == name)
+    }
+
+    /// The best one that this processor runs, or what [`Isa::LIMIT`] limits it to; the answer is kept.
     #[inline]
     pub fn detect() -> Self {
         #[cfg(test)]
         if let Some(isa) = FORCED.get() {
             return isa;
         }
+        match BEST.load(Ordering::Relaxed) {
+            0 => Self::first(),
+            n => Self::ALL[usize::from(n) - 1],
+        }
+    }
+
+    #[cold]
+    fn first() -> Self {
+        let limit = std::env::var(Self::LIMIT).ok().and_then(|name| Self::named(&name));
+        let best = Self::available().min(limit.unwrap_or(Self::Amx));
+        BEST.store(best as u8 + 1, Ordering::Relaxed);
+        best
+    }
+
+    /// The best one that this processor runs.
+    pub fn available() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f")
@@ -43,10 +93,24 @@ impl Isa {
     #[cfg(target_arch = "x86_64")]
     fn best_avx512() -> Self {
         match (is_x86_feature_detected!("avx512vnni"), is_x86_feature_detected!("avx512bf16")) {
+            (true, true) if super::amx::availability() == super::amx::Availability::Usable => Self::Amx,
             (true, true) => Self::Avx512Bf16,
             (true, false) => Self::Avx512Vnni,
             (false, _) => Self::Avx512,
         }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portable => "no vector instructions in particular",
+            Self::Avx2 => "AVX2 and FMA",
+            Self::Avx512 => "AVX-512",
+            Self::Avx512Vnni => "AVX-512 with VNNI",
+            Self::Avx512Bf16 => "AVX-512 with VNNI and BF16",
+            Self::Amx => "AMX, and AVX-512 with VNNI and BF16",
+        })
     }
 }
 
@@ -59,12 +123,17 @@ thread_local! {
 #[cfg(test)]
 pub(crate) fn with_each_isa(mut f: impl FnMut(Isa)) {
     let best = Isa::detect();
-    let all = [Isa::Avx512Bf16, Isa::Avx512Vnni, Isa::Avx512, Isa::Avx2, Isa::Portable];
-    for isa in all.into_iter().filter(|isa| *isa <= best) {
-        FORCED.set(Some(isa));
-        f(isa);
-        FORCED.set(None);
+    for isa in Isa::ALL.into_iter().rev().filter(|isa| *isa <= best) {
+        with_isa(isa, &mut f);
     }
+}
+
+/// Runs `f` as if `isa` were the best instruction set.
+#[cfg(test)]
+pub(crate) fn with_isa(isa: Isa, mut f: impl FnMut(Isa)) {
+    FORCED.set(Some(isa));
+    f(isa);
+    FORCED.set(None);
 }
 
 /// Compiles a function of slices and numbers once per instruction set and dispatches on [`Isa::detect`].

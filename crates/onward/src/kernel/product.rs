@@ -19,10 +19,11 @@ impl Panels {
         assert_eq!(w.len(), n * k, "weights of {n} × {k}");
         let mut panels = Self::zeros(k, n);
         let width = panels.width;
-        for (j, row) in w.chunks_exact(k.max(1)).enumerate() {
-            let panel = &mut panels.data[(j / width) * k * width..][..k * width];
-            for (kk, v) in row.iter().enumerate() {
-                panel[kk * width + j % width] = *v;
+        let parts = panels.data.chunks_exact_mut((k * width).max(1)).zip(w.chunks((k * width).max(1)));
+        for (panel, rows) in parts {
+            // Written in order, read from a few rows whose lines stay in the first-level cache.
+            for (kk, line) in panel.chunks_exact_mut(width).enumerate() {
+                line.iter_mut().zip(rows[kk..].iter().step_by(k)).for_each(|(to, v)| *to = *v);
             }
         }
         panels
@@ -54,6 +55,16 @@ impl Panels {
     /// Columns of the packed matrix.
     pub fn n(&self) -> usize {
         self.n
+    }
+
+    /// Columns in one panel, padding included.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Panel `index`: its `width` columns of every row.
+    pub(super) fn panel(&self, index: usize) -> &[f32] {
+        &self.data[index * self.k * self.width..][..self.k * self.width]
     }
 }
 

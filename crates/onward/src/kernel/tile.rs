@@ -88,6 +88,25 @@ impl<N> Job<N> {
     }
 }
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl<N> Job<N> {
+    /// The same job for the tile unit.
+    pub fn for_tiles(&self) -> super::amx::Job {
+        super::amx::Job {
+            c: self.c.cast(),
+            c_stride: self.c_stride * size_of::<N>(),
+            a: self.a.cast(),
+            a_stride: self.row_stride * 4,
+            m: self.m,
+            b: self.b.cast(),
+            n: self.n,
+            width: self.width,
+            steps: self.groups / super::packed::LINE,
+            start: if self.accumulate { Start::Add } else { Start::Zero },
+        }
+    }
+}
+
 /// Rows of the highest tile.
 const HIGHEST: usize = 14;
 /// Groups of a panel that stay in the second-level cache while all row tiles pass: 128 KB. (Blocks for the first level, 128 to 256
@@ -97,6 +116,24 @@ const BLOCK: usize = 1024;
 const AHEAD: usize = 4096;
 /// Groups of rows that stay in the second-level cache while all panels pass: 512 KB.
 const ROWS: usize = 128 * 1024;
+
+/// The odd multiples of a stride up to row `R`, in bytes and hidden from the compiler: with [`row_offset`] every row is one
+/// address of base and scaled offset. Left to itself the compiler walks from row to row with an addition each, and that
+/// chain is as long as the products'.
+#[inline(always)]
+fn odd_multiples<const R: usize>(row_stride: usize) -> [usize; R] {
+    let mut odd = [0; R];
+    for (i, bytes) in odd.iter_mut().enumerate().take(R / 2) {
+        *bytes = std::hint::black_box((2 * i + 1) * row_stride * size_of::<u32>());
+    }
+    odd
+}
+
+/// Where row `r` begins.
+#[inline(always)]
+fn row_offset<const R: usize>(odd: &[usize; R], r: usize) -> usize {
+    if r == 0 { 0 } else { odd[(r >> r.trailing_zeros()) / 2] << r.trailing_zeros() }
+}
 
 /// `R` rows × `P` panels, `V` vectors of each, over the job's groups; `c`, `a` and `b` are those of the tile.
 ///
@@ -118,6 +155,7 @@ unsafe fn tile<S: Dot, const R: usize, const V: usize, const P: usize>(job: &Job
             }
         }
         let (mut a, mut b) = (job.a, job.b);
+        let odd = odd_multiples::<R>(job.row_stride);
         for _ in 0..job.groups {
             let mut right = [[S::right(b); V]; P];
             for (p, part) in right.iter_mut().enumerate() {
@@ -129,7 +167,7 @@ unsafe fn tile<S: Dot, const R: usize, const V: usize, const P: usize>(job: &Job
                 }
             }
             for (r, row) in sums.iter_mut().enumerate() {
-                let left = S::left(a.add(r * job.row_stride));
+                let left = S::left(a.byte_add(row_offset(&odd, r)));
                 for (sum, group) in row.as_flattened_mut().iter_mut().zip(right.as_flattened()) {
                     *sum = S::add(*sum, left, *group);
                 }

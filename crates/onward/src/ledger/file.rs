@@ -1,7 +1,8 @@
 //! The ledger's file: framed, checksummed, hash-chained, versioned, append-only. The format is written down in
 //! `docs/ledger.md`.
 
-use super::{Header, Record};
+use super::{Header, Recipe, Record};
+use crate::params::Storage;
 use crate::{Error, ErrorKind, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -23,6 +24,17 @@ const LONGEST: u32 = 1 << 28;
 enum Frame {
     Header(Header),
     Step(Record),
+    /// A header of a run whose params are not stored in f32.
+    StoredHeader(Header, Storage),
+}
+
+impl Frame {
+    fn header(header: &Header) -> Self {
+        match header.recipe.storage {
+            Storage::F32 => Self::Header(header.clone()),
+            storage => Self::StoredHeader(header.clone(), storage),
+        }
+    }
 }
 
 /// What a ledger holds.
@@ -78,11 +90,16 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
         let frame = postcard::from_bytes(&body[CHAIN..]);
         match frame.map_err(|e| bad(place(), "a record of this version", e.to_string()))? {
             Frame::Header(h) if index == 0 => header = Some(h),
+            Frame::StoredHeader(h, storage) if index == 0 => {
+                header = Some(Header { recipe: Recipe { storage, ..h.recipe }, ..h });
+            }
             Frame::Step(r) if index > 0 && r.step == records.len() as u64 => records.push(r),
             Frame::Step(r) => {
                 return Err(bad(place(), &format!("step {}", records.len()), format!("step {}", r.step)));
             }
-            Frame::Header(_) => return Err(bad(place(), "a step", "a second header".into())),
+            Frame::Header(_) | Frame::StoredHeader(..) => {
+                return Err(bad(place(), "a step", "a second header".into()));
+            }
         }
         chain = next;
         at += HEAD + body.len();
@@ -160,7 +177,7 @@ impl Ledger {
         let mut preamble = MAGIC.to_vec();
         preamble.extend(FORMAT_VERSION.to_le_bytes());
         ledger.file.write_all(&preamble).map_err(io("write"))?;
-        ledger.push(&Frame::Header(header.clone()))?;
+        ledger.push(&Frame::header(header))?;
         ledger.sync()?;
         std::fs::rename(partial, path).map_err(io("create"))?;
         // The file's name has to last as well; where a folder cannot be opened, the system sees to that itself.

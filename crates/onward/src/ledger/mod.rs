@@ -3,7 +3,8 @@
 mod entry;
 mod file;
 mod state;
+mod step;
 
 pub use entry::{Entry, Header, Record, TensorHeader, Update, UpdateRecord};
 pub use file::{FORMAT_VERSION, Ledger, Reading, read};
-pub use state::{Optimizer, Recipe, Scaling, State};
+pub use state::{Optimizer, Recipe, Rounding, Scaling, State};

@@ -1,10 +1,11 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
+use super::step::{self, SQUARES_DECAY};
 use super::{Entry, Update};
 use crate::model::{TensorKeys, WeightSpace};
-use crate::noise::RunKey;
-use crate::params::{Params, Tensor};
-use crate::space::add_probes;
+use crate::noise::{Noise, Role, RunKey};
+use crate::params::{Params, Storage, Tensor};
+use crate::space::{Probes, Sum};
 use crate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -36,13 +37,58 @@ pub struct Recipe {
     pub space: Option<WeightSpace>,
     /// How directions become steps.
     pub optimizer: Optimizer,
+    /// What numbers the params may be. (Kept beside the recipe in the ledger: see its format.)
+    #[serde(skip)]
+    pub storage: Storage,
 }
 
-/// β₂ and ε of Adam-like scaling.
-const SQUARES_DECAY: f32 = 0.99;
-const ADAM_EPSILON: f32 = 1e-8;
-/// Elements that one task updates.
-const ELEMENTS: usize = 1 << 14;
+/// What rounding made of a step (with [`Storage::Bf16`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rounding {
+    /// Weights of the tensors that had a step.
+    pub weights: u64,
+    /// How many of them changed.
+    pub moved: u64,
+    /// `Σ realised · intended`, `Σ realised²`, `Σ intended²`.
+    products: [f64; 3],
+}
+
+impl Rounding {
+    /// The share of weights that changed.
+    pub fn moved_share(&self) -> f64 {
+        self.moved as f64 / (self.weights.max(1)) as f64
+    }
+
+    /// The cosine of the angle between the step that was taken and the one that was meant; NaN if one of them is zero.
+    pub fn cosine(&self) -> f64 {
+        self.products[0] / (self.products[1] * self.products[2]).sqrt()
+    }
+
+    /// Rounds the weights `after` a step to bf16 (elements from `first` on, a multiple of 8), which were `before`.
+    fn round(noise: Noise, first: usize, before: &[f32], after: &mut [f32]) -> Self {
+        let meant = after.to_vec();
+        noise.round_to_bf16(first as u64, after);
+        let mut found = Self { weights: after.len() as u64, ..Self::default() };
+        for ((new, meant), old) in after.iter().zip(&meant).zip(before) {
+            found.moved += u64::from(new != old);
+            let (real, meant) = (f64::from(new - old), f64::from(meant - old));
+            let terms = [real * meant, real * real, meant * meant];
+            found.products.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        found
+    }
+}
+
+impl std::ops::AddAssign for Rounding {
+    fn add_assign(&mut self, other: Self) {
+        self.weights += other.weights;
+        self.moved += other.moved;
+        self.products.iter_mut().zip(other.products).for_each(|(sum, term)| *sum += term);
+    }
+}
+
+/// Weights that one task rounds.
+const PIECE: usize = 1 << 14;
 
 /// Params at a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +102,9 @@ pub struct State {
 }
 
 impl State {
-    /// The state before the first step.
+    /// The state before the first step; `params` are rounded to what the recipe's storage holds.
     pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Self {
+        let params = params.stored_as(recipe.storage);
         let zeros = |needed: bool| -> Vec<Vec<f32>> {
             if needed {
                 params.tensors().iter().map(|t| vec![0.0; t.data.len()]).collect()
@@ -87,11 +134,12 @@ impl State {
 
     /// Applies one entry: the only way that params change. Without scaling the direction includes the learning rate, and
     /// `w + 2^e · Σ c·z` has one rounding; all other operations are element-wise and correctly rounded, so the same entries
-    /// give the same bits everywhere.
+    /// give the same bits everywhere. With [`Storage::Bf16`] the new weights are rounded by chance, the chance being noise of
+    /// this step; what that made of the step is returned.
     ///
     /// # Errors
     /// [`ErrorKind::Ledger`] if the entry is for another step or does not fit the recipe; the state is then unchanged.
-    pub fn apply(&mut self, entry: &Entry) -> Result<()> {
+    pub fn apply(&mut self, entry: &Entry) -> Result<Option<Rounding>> {
         let place = || format!("entry for step {}", entry.step);
         if entry.step != self.step {
             return Err(Error::expected(
@@ -101,12 +149,14 @@ impl State {
                 entry.step,
             ));
         }
+        let mut rounding = (self.recipe.storage == Storage::Bf16).then(Rounding::default);
         match (&entry.update, self.recipe.space) {
             (Update::Probes { exponent, coefficients }, Some(space)) => {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
                 for index in 0..self.params.tensors().len() {
-                    let direction = self.direction(index, space, *exponent, &coefficients);
-                    self.update(index, &direction, entry.rate);
+                    self.rounded(index, &mut rounding, |state| {
+                        state.follow(index, space, *exponent, &coefficients, entry.rate);
+                    });
                 }
             }
             (Update::Direction(directions), None) => {
@@ -125,7 +175,9 @@ impl State {
                 }
                 for (index, direction) in directions.iter().enumerate() {
                     if let Some(direction) = direction {
-                        self.update(index, direction, entry.rate);
+                        self.rounded(index, &mut rounding, |state| {
+                            state.update(index, &Sum::Whole(direction.into()), 1.0, entry.rate);
+                        });
                     }
                 }
             }
@@ -139,54 +191,56 @@ impl State {
             }
         }
         self.step += 1;
-        Ok(())
+        Ok(rounding)
     }
 
-    /// `2^exponent · Σ c·z` for one tensor at the current step.
-    fn direction(&self, index: usize, space: WeightSpace, exponent: i8, coefficients: &[f32]) -> Vec<f32> {
+    /// Runs a step of one tensor and rounds what it gives, if there is anything to round to.
+    fn rounded(&mut self, index: usize, all: &mut Option<Rounding>, step: impl FnOnce(&mut Self)) {
+        let Some(all) = all else { return step(self) };
+        let before = self.params.tensors()[index].data.clone();
+        step(self);
+        let name = &self.params.tensors()[index].name;
+        let noise = self.key.tensor(Role::Rounding, name).at(self.step as u32, 0);
+        let pieces =
+            self.params.data_mut(index).par_chunks_mut(PIECE).zip(before.par_chunks(PIECE)).enumerate();
+        let found: Vec<Rounding> =
+            pieces.map(|(i, (after, before))| Rounding::round(noise, i * PIECE, before, after)).collect();
+        found.into_iter().for_each(|piece| *all += piece);
+    }
+
+    /// Moves one tensor along `2^exponent · Σ c·z` of the current step.
+    fn follow(&mut self, index: usize, space: WeightSpace, exponent: i8, coefficients: &[f32], rate: f32) {
         let t = &self.params.tensors()[index];
-        let mut sum = vec![0.0; t.data.len()];
-        add_probes(
-            &mut sum,
-            &t.shape,
-            &TensorKeys::new(&self.key, &t.name),
-            space,
-            self.step as u32,
-            0,
-            coefficients,
-        );
-        let scale = space.scale(t.matrix().is_some()) * power_of_two(exponent);
-        sum.par_chunks_mut(ELEMENTS).for_each(|part| part.iter_mut().for_each(|v| *v *= scale));
-        sum
+        let (keys, matrix) = (TensorKeys::new(&self.key, &t.name), t.matrix());
+        let probes = Probes { keys, matrix, space, step: self.step as u32, first: 0, coefficients };
+        let scale = space.scale(matrix.is_some()) * power_of_two(exponent);
+        self.update(index, &probes.sum(), scale, rate);
     }
 
-    fn update(&mut self, index: usize, direction: &[f32], rate: f32) {
+    /// Moves one tensor along `scale · sum` (`scale` is a power of two), in one pass over weights and memory.
+    fn update(&mut self, index: usize, sum: &Sum<'_>, scale: f32, rate: f32) {
         let beta = self.recipe.optimizer.momentum;
-        let w = self.params.data_mut(index).par_chunks_mut(ELEMENTS).zip(direction.par_chunks(ELEMENTS));
+        let tile = sum.tile();
+        let w = self.params.data_mut(index).par_chunks_mut(tile).enumerate();
         match self.recipe.optimizer.scaling {
             Scaling::None if beta == 0.0 => {
-                w.for_each(|(w, d)| w.iter_mut().zip(d).for_each(|(w, d)| *w += *d));
+                w.for_each_init(Vec::new, |scratch, (i, w)| {
+                    step::plain(w, sum.get(i, w.len(), scratch), scale);
+                });
             }
             Scaling::None => {
-                w.zip(self.momentum[index].par_chunks_mut(ELEMENTS)).for_each(|((w, d), m)| {
-                    for ((w, d), m) in w.iter_mut().zip(d).zip(m) {
-                        *m = beta * *m + *d;
-                        *w += *m;
-                    }
+                let memory = self.momentum[index].par_chunks_mut(tile);
+                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), m)| {
+                    step::with_momentum(w, m, sum.get(i, w.len(), scratch), scale, beta);
                 });
             }
             Scaling::Adam => {
                 let left = |decay: f32| (1.0 - power(f64::from(decay), self.step + 1)) as f32;
-                let (m_left, v_left) = (left(beta), left(SQUARES_DECAY));
-                let moments = self.momentum[index]
-                    .par_chunks_mut(ELEMENTS)
-                    .zip(self.squares[index].par_chunks_mut(ELEMENTS));
-                w.zip(moments).for_each(|((w, d), (m, v))| {
-                    for (((w, d), m), v) in w.iter_mut().zip(d).zip(m).zip(v) {
-                        *m = beta * *m + (1.0 - beta) * *d;
-                        *v = SQUARES_DECAY * *v + (1.0 - SQUARES_DECAY) * (*d * *d);
-                        *w += rate * (*m / m_left) / ((*v / v_left).sqrt() + ADAM_EPSILON);
-                    }
+                let left = [left(beta), left(SQUARES_DECAY)];
+                let memory =
+                    self.momentum[index].par_chunks_mut(tile).zip(self.squares[index].par_chunks_mut(tile));
+                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), (m, v))| {
+                    step::like_adam(w, m, v, sum.get(i, w.len(), scratch), scale, beta, left, rate);
                 });
             }
         }

@@ -1,5 +1,6 @@
 //! Activations: rows of numbers on their way through a model.
 
+use super::{Numbers, Spread};
 use rayon::prelude::*;
 
 /// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
@@ -10,11 +11,13 @@ pub struct Act {
     /// `[height, width, channels]`; `[1, 1, n]` for plain vectors.
     pub shape: [usize; 3],
     /// `rows × height × width × channels` numbers.
-    pub data: Vec<f32>,
+    pub data: Numbers,
     /// A tensor that travels along until a later stage adds it (a residual connection).
     pub carried: Option<Box<Act>>,
     /// The trace's links that this activation is a linear function of.
     pub(crate) links: Vec<usize>,
+    /// What these rows stand for, if not for themselves.
+    pub(crate) spread: Option<Box<Spread>>,
 }
 
 /// Numbers per piece of element-wise work; pieces are the same for any number of threads.
@@ -26,8 +29,16 @@ impl Act {
     /// # Panics
     /// If `data` does not hold `rows` rows: a bug in the caller.
     pub fn new(rows: usize, shape: [usize; 3], data: Vec<f32>) -> Self {
+        Self::of(rows, shape, data.into())
+    }
+
+    /// The same from numbers that may be shared.
+    ///
+    /// # Panics
+    /// As for [`Act::new`].
+    pub fn of(rows: usize, shape: [usize; 3], data: Numbers) -> Self {
         assert_eq!(data.len(), rows * shape.iter().product::<usize>(), "{rows} rows of {shape:?}");
-        Self { rows, shape, data, carried: None, links: Vec::new() }
+        Self { rows, shape, data, carried: None, links: Vec::new(), spread: None }
     }
 
     /// Numbers per row.
@@ -50,12 +61,21 @@ impl Act {
         &self.data[row * self.width()..][..self.width()]
     }
 
-    /// Rows `from..to` with what they carry, copied.
+    /// Rows `from..to` with what they carry; nothing is copied until it is written to.
     #[must_use]
     pub fn slice(&self, from: usize, to: usize) -> Self {
         let w = self.width();
-        let mut part = Self::new(to - from, self.shape, self.data[from * w..to * w].to_vec());
+        let mut part = Self::of(to - from, self.shape, self.data.view(from * w, to * w));
         part.carried = self.carried.as_ref().map(|c| Box::new(c.slice(from, to)));
+        part
+    }
+
+    /// The rows that `indices` name, with what they carry, copied.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let data = indices.iter().flat_map(|i| self.row(*i as usize)).copied().collect();
+        let mut part = Self::new(indices.len(), self.shape, data);
+        part.carried = self.carried.as_ref().map(|c| Box::new(c.select(indices)));
         part
     }
 
@@ -67,6 +87,16 @@ impl Act {
         all
     }
 
+    /// All rows that these stand for, as `[pair][sign][row]`.
+    #[must_use]
+    pub(crate) fn whole(mut self) -> Self {
+        if let Some(spread) = self.spread.take() {
+            self.data = spread.rows(&self.data, self.width()).into();
+            self.rows *= 2 * spread.directions.count();
+        }
+        self
+    }
+
     /// Every number through `f`. The result ends no linear map: a stage cannot end with it.
     #[must_use]
     pub fn map(self, f: impl Fn(f32) -> f32 + Sync) -> Self {
@@ -76,6 +106,10 @@ impl Act {
     /// Every number through a function of whole slices.
     pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
         self.links.clear();
+        if let Some(spread) = &mut self.spread {
+            spread.map(&mut self.data, f);
+            return self;
+        }
         self.data.par_chunks_mut(PIECE).for_each(&f);
         self
     }
@@ -98,9 +132,12 @@ impl Act {
     }
 
     fn pool(&self, f: impl Fn(f32, f32, f32, f32) -> f32 + Sync) -> Self {
+        if self.spread.is_some() {
+            return self.clone().whole().pool(f);
+        }
         let [h, w, c] = self.shape;
         let shape = [h / 2, w / 2, c];
-        let mut data = vec![0.0; self.rows * shape.iter().product::<usize>()];
+        let mut data = self.data.another(self.rows * shape.iter().product::<usize>());
         let work = |(out, image): (&mut [f32], &[f32])| {
             for (i, line) in out.chunks_exact_mut(shape[1] * c).enumerate() {
                 let (top, bottom) = (&image[2 * i * w * c..], &image[(2 * i + 1) * w * c..]);
@@ -119,7 +156,7 @@ impl Act {
                 .with_min_len(16)
                 .for_each(work);
         }
-        Self { rows: self.rows, shape, data, carried: self.carried.clone(), links: Vec::new() }
+        Self { rows: self.rows, shape, data, carried: self.carried.clone(), ..Self::default() }
     }
 
     /// One number per channel: the mean over all positions.
@@ -136,6 +173,9 @@ impl Act {
     }
 
     fn global(&self, start: f32, f: impl Fn(f32, f32) -> f32) -> Self {
+        if self.spread.is_some() {
+            return self.clone().whole().global(start, f);
+        }
         let c = self.channels();
         let mut data = vec![start; self.rows * c];
         for (out, row) in data.chunks_exact_mut(c).zip(self.data.chunks_exact(self.width())) {
@@ -143,7 +183,7 @@ impl Act {
                 out.iter_mut().zip(pixel).for_each(|(o, v)| *o = f(*o, *v));
             }
         }
-        Self { rows: self.rows, shape: [1, 1, c], data, carried: None, links: Vec::new() }
+        Self::new(self.rows, [1, 1, c], data)
     }
 
     /// The sum; where one side has fewer rows, they repeat (one clean row for all members).
@@ -152,6 +192,9 @@ impl Act {
     /// If shapes differ: a bug in the model.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
+        if self.spread.is_some() || other.spread.is_some() {
+            return self.whole().plus(&other.clone().whole());
+        }
         if other.rows > self.rows {
             return other.clone().plus(&self);
         }
@@ -159,7 +202,7 @@ impl Act {
         assert_eq!(self.rows % other.rows.max(1), 0, "a sum of {} and {} rows", self.rows, other.rows);
         let part = other.data.len().max(1);
         for block in self.data.chunks_exact_mut(part) {
-            block.iter_mut().zip(&other.data).for_each(|(a, b)| *a += *b);
+            block.iter_mut().zip(other.data.iter()).for_each(|(a, b)| *a += *b);
         }
         self.links.extend(&other.links);
         self

@@ -34,6 +34,11 @@ impl Activation {
             Self::Step => x.map(|v| if v < 0.0 { 0.0 } else { 1.0 }),
         }
     }
+
+    /// The value below which all numbers become the same one.
+    fn blind_below(self) -> Option<f32> {
+        matches!(self, Self::Relu | Self::Sign | Self::Step).then_some(0.0)
+    }
 }
 
 fn weight(layer: &str, shape: Vec<usize>) -> TensorSpec {
@@ -90,12 +95,20 @@ impl Model for Mlp {
         cx.linear(&self.names[stage], &x)
     }
 
+    fn by_operations(&self, _: usize) -> bool {
+        true
+    }
+
     fn width(&self, stage: usize) -> usize {
         self.widths[stage + 1]
     }
 
     fn flops(&self, stage: usize) -> u64 {
         2 * (self.widths[stage] * self.widths[stage + 1]) as u64
+    }
+
+    fn blind_below(&self, stage: usize) -> Option<f32> {
+        self.activation.blind_below().filter(|_| stage + 1 < self.stages())
     }
 }
 
@@ -290,6 +303,10 @@ impl Model for Conv {
         cx.linear("fc", &x)
     }
 
+    fn by_operations(&self, _: usize) -> bool {
+        true
+    }
+
     fn width(&self, stage: usize) -> usize {
         if stage == self.channels.len() {
             return self.outputs;
@@ -308,5 +325,11 @@ impl Model for Conv {
         let shortcut =
             if self.needs_shortcut(stage) { self.source(stage).map_or(0, |s| self.channels[s]) } else { 0 };
         2 * (h * w * self.channels[stage] * (9 * c + shortcut)) as u64
+    }
+
+    fn blind_below(&self, stage: usize) -> Option<f32> {
+        // A residual connection carries a stage's output past the activation.
+        let plain = self.residual.iter().all(Option::is_none) && stage < self.channels.len();
+        self.activation.blind_below().filter(|_| plain)
     }
 }

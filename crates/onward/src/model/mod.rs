@@ -7,12 +7,24 @@
 mod act;
 mod chain;
 mod context;
+mod dense;
+mod low_rank;
+mod norm;
+mod numbers;
+mod probe;
+mod spread;
+mod trace;
+mod weights;
 
 pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
-pub use context::{
-    After, Context, Link, LinkKind, Member, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights,
-};
+pub use context::Context;
+pub(crate) use low_rank::{Crowd, Neighbours};
+pub use numbers::{Home, Numbers};
+pub use probe::{Member, Probe, TensorKeys, WeightSpace};
+pub(crate) use spread::{Pairs, Spread};
+pub use trace::{After, Link, LinkKind, Norms, Statistics, Trace};
+pub use weights::Weights;
 
 use crate::params::TensorSpec;
 
@@ -28,6 +40,18 @@ pub trait Model: Send + Sync {
     fn width(&self, stage: usize) -> usize;
     /// Floating-point operations of one row through one stage (a multiply-add counts as two).
     fn flops(&self, stage: usize) -> u64;
+    /// The value below which the rest of the model sees no difference between two numbers of a stage's output (0 where a
+    /// ReLU comes next); `None` where there is none.
+    fn blind_below(&self, _stage: usize) -> Option<f32> {
+        None
+    }
+
+    /// Whether the stage works on its input through the operations of [`Act`] and [`Context`] alone and never looks at its
+    /// `data` or `rows` itself. Then the context may hand it few rows that stand for many, which is many times faster.
+    fn by_operations(&self, stage: usize) -> bool {
+        let _ = stage;
+        false
+    }
 
     /// All stages from `first` on.
     fn forward_from(&self, first: usize, cx: &mut Context<'_>, x: Act) -> Act {

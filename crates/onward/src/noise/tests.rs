@@ -137,3 +137,41 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn rounding_to_bf16_is_right_in_the_mean_and_the_same_everywhere() {
+    use crate::kernel::{from_bf16, to_bf16};
+    let noise = RunKey::from_seed(8).tensor(Role::Rounding, "w").at(3, 0);
+    for value in [1.0f32, 1.001, -1.003, 0.333_333, 3.0e-39, -7.7e30] {
+        let mut all = vec![value; 40_000];
+        noise.round_to_bf16(0, &mut all);
+        let cut = f32::from_bits(value.to_bits() & 0xffff_0000);
+        let up = f32::from_bits((value.to_bits() & 0xffff_0000) + if cut == value { 0 } else { 0x1_0000 });
+        assert!(all.iter().all(|v| *v == cut || *v == up), "{value}: a neighbour");
+        let mean = all.iter().map(|v| f64::from(*v)).sum::<f64>() / 40_000.0;
+        let step = f64::from(up) - f64::from(cut);
+        assert!((mean - f64::from(value)).abs() <= 0.01 * step.abs(), "{value}: mean {mean}");
+    }
+    let special = [f32::MAX, -f32::MAX, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0];
+    let mut found = special.repeat(100);
+    noise.round_to_bf16(0, &mut found);
+    for (i, v) in found.iter().enumerate() {
+        let value = special[i % 6];
+        assert_eq!(
+            (v.is_finite(), v.is_sign_negative()),
+            (value.is_finite(), value.is_sign_negative()),
+            "{value}"
+        );
+        assert!(!v.is_finite() || from_bf16(to_bf16(*v)) == *v, "{value} became {v}");
+    }
+    let values: Vec<f32> = (0..1037).map(|i| (i as f32 * 0.37).sin()).collect();
+    let mut whole = values.clone();
+    noise.round_to_bf16(0, &mut whole);
+    with_each_isa(|isa| {
+        let (mut parts, at) = (values.clone(), 520);
+        let (first, second) = parts.split_at_mut(at);
+        noise.round_to_bf16(0, first);
+        noise.round_to_bf16(at as u64, second);
+        assert_eq!(parts, whole, "{isa:?}");
+    });
+}

@@ -13,9 +13,10 @@ pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
 use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
+use crate::kernel::multiversion;
 use crate::ledger::{Optimizer, Recipe, Scaling, Update};
 use crate::model::{Model, WeightSpace};
-use crate::params::Params;
+use crate::params::{Params, Storage};
 use crate::{Error, ErrorKind, Result};
 
 /// What one step of a method gave.
@@ -61,8 +62,8 @@ impl Method {
     }
 
     /// What entries of this method mean.
-    pub fn recipe(&self, optimizer: Optimizer) -> Recipe {
-        Recipe { space: self.space(), optimizer }
+    pub fn recipe(&self, optimizer: Optimizer, storage: Storage) -> Recipe {
+        Recipe { space: self.space(), optimizer, storage }
     }
 
     /// Checks that the method can train this model on batches of `rows`.
@@ -139,16 +140,28 @@ fn check_sigma(all: &[f32]) -> Result<()> {
     bad.map_or(Ok(()), |s| Err(misfit("sigma", "a positive number", s)))
 }
 
+multiversion! {
+/// `Σ x·y`, `Σ x²` and `Σ y²`, each as eight sums side by side: one would wait for every addition.
+fn second_moments(x: &[f32], y: &[f32]) -> [f64; 3] {
+    let mut sums = [[0f64; 8]; 3];
+    for (x, y) in x.chunks(8).zip(y.chunks(8)) {
+        for (i, (x, y)) in x.iter().zip(y).enumerate() {
+            let (x, y) = (f64::from(*x), f64::from(*y));
+            sums[0][i] += x * y;
+            sums[1][i] += x * x;
+            sums[2][i] += y * y;
+        }
+    }
+    sums.map(|lanes| lanes.iter().sum())
+}
+}
+
 /// `c / (1 − c)` for the cosine `c` between two estimates; 0 where they disagree.
 pub(crate) fn signal_to_noise<'a>(halves: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Option<f32> {
     let (mut dot, mut a, mut b) = (0f64, 0f64, 0f64);
     for (x, y) in halves {
-        for (x, y) in x.iter().zip(y) {
-            let (x, y) = (f64::from(*x), f64::from(*y));
-            dot += x * y;
-            a += x * x;
-            b += y * y;
-        }
+        let [xy, xx, yy] = second_moments(x, y);
+        (dot, a, b) = (dot + xy, a + xx, b + yy);
     }
     let cosine = dot / (a * b).sqrt();
     cosine.is_finite().then(|| (cosine.max(0.0) / (1.0 - cosine).max(1e-6)) as f32)

@@ -40,6 +40,9 @@ pub struct RelativeActivation {
     pub order: Order,
     /// The distribution of independent directions and low-rank factors.
     pub noise: Family,
+    /// The share of a batch's samples that all layers but the last are probed with, chosen by how much they have to teach
+    /// ([`crate::space::Focus`]); 1 for all.
+    pub focus: f32,
     /// How many layers there are.
     pub layers: usize,
 }
@@ -67,6 +70,15 @@ impl RelativeActivation {
         if self.directions.iter().all(|d| *d == 0) {
             return Err(misfit("directions", "at least one layer with at least 1", 0));
         }
+        if !(self.focus > 0.0 && self.focus <= 1.0) {
+            return Err(misfit("focus", "a share in 0..=1, not 0", self.focus));
+        }
+        let answer = (of(&self.spaces, layers - 1), of(&self.directions, layers - 1));
+        let chosen_by = answer.0 == LayerSpace::Activation && answer.1 > 0 && self.order == Order::Together;
+        if self.focus < 1.0 && !(chosen_by && self.spaces.iter().all(|s| *s == LayerSpace::Activation)) {
+            let expected = "1, unless all layers are probed together in activation space, the last with at least 1 direction";
+            return Err(misfit("focus", expected, self.focus));
+        }
         if rows < 2 {
             return Err(misfit("batch", "at least 2 samples", rows));
         }
@@ -85,7 +97,7 @@ impl RelativeActivation {
             let space = of(&self.spaces, stage);
             // There are no more orthogonal directions than these; all of them give the exact derivative.
             let all = match (space, self.draws) {
-                (LayerSpace::Activation, Directions::Orthogonal) => {
+                (LayerSpace::Activation, Directions::Orthogonal | Directions::Blocks) => {
                     model.width(stage).next_power_of_two() as u32
                 }
                 _ => u32::MAX,
@@ -98,7 +110,7 @@ impl RelativeActivation {
             }
         };
         let layers = stages.map(layer).filter(|l| l.pairs > 0).collect();
-        ActivationPlan { step, layers, directions: self.draws, noise: self.noise }
+        ActivationPlan { step, layers, directions: self.draws, noise: self.noise, focus: self.focus }
     }
 
     pub(super) fn run(

@@ -5,28 +5,18 @@
 //! With the `2^⌈log₂ d⌉` orthogonal directions `aₖ = hₖ ∘ s` (rows of a Hadamard matrix, random signs per sample)
 //! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
 
-use super::Derivative;
+use super::directions::{Draws, Source};
+use super::{Derivative, Directions, Probes};
 use crate::dataset::Targets;
-use crate::kernel::{Panels, Start, axpy, product, shifted};
 use crate::model::{
-    Act, Context, Member, Model, Norms, Probe, Statistics, TensorKeys, Trace, WeightSpace, Weights,
+    Act, Context, Member, Model, Norms, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace, Weights,
 };
 use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Answers, PerSample};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How the directions of one sample relate to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Directions {
-    /// Rows of a Hadamard matrix with random signs: no direction is looked at twice.
-    #[default]
-    Orthogonal,
-    /// Drawn independently from the noise family.
-    Independent,
-}
 
 /// Where the probes of one layer act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +53,15 @@ pub struct ActivationPlan {
     pub directions: Directions,
     /// The distribution of independent directions and of low-rank factors.
     pub noise: Family,
+    /// The share of a batch's samples that all stages but the last are probed with ([`super::Focus`]); 1 for all.
+    pub focus: f32,
+}
+
+impl ActivationPlan {
+    /// How many of `rows` samples the stages before the last are probed with.
+    pub fn focused(&self, rows: usize) -> usize {
+        ((rows as f32 * self.focus).round() as usize).clamp(1, rows)
+    }
 }
 
 /// Numbers of all rows of one task together: what stays in a core's second-level cache.
@@ -79,14 +78,7 @@ pub(crate) struct Probing<'a> {
     pub non_finite: &'a AtomicU64,
 }
 
-/// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
-pub fn hadamard(k: usize, out: &mut [f32]) {
-    for (j, o) in out.iter_mut().enumerate() {
-        *o = if (k & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
-    }
-}
-
-/// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time.
+/// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time (a power of two where that is not all).
 struct Cut {
     samples: usize,
     pairs: usize,
@@ -95,7 +87,11 @@ struct Cut {
 impl Cut {
     fn new(widest: usize, pairs: usize) -> Self {
         let fit = (TASK_NUMBERS / widest.max(1) / 2).max(1);
-        if pairs > fit { Self { samples: 1, pairs: fit } } else { Self { samples: fit / pairs, pairs } }
+        if pairs > fit {
+            Self { samples: 1, pairs: 1 << fit.ilog2() }
+        } else {
+            Self { samples: fit / pairs, pairs }
+        }
     }
 }
 
@@ -148,74 +144,48 @@ pub(crate) fn derivative_by_output(
     let (d, pairs) = (z.width(), layer.pairs as usize);
     let cut = Cut::new(widest.max(d), pairs);
     let key = p.key.tensor(Role::Activation, &format!("stage {}", layer.stage));
+    let (directions, noise, step) = (plan.directions, plan.noise, plan.step);
+    let floor = p.model.blind_below(layer.stage).map(|floor| floor - layer.sigma);
+    let source = Source { directions, noise, key, step, pairs, floor };
     let mut g = vec![0.0; z.rows * d];
     g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(task, g)| {
         let (first, count) = (task * cut.samples, g.len() / d);
         let clean = z.slice(first, first + count);
-        let mut signs = vec![0.0; count * d];
-        key.at(plan.step, 0).fill(Family::Sign, (first * d) as u64, &mut signs);
+        let draws = Draws::new(source, first, &clean);
+        let odd = draws.sizes(layer.sigma);
         let scale = 1.0 / (layer.sigma * layer.pairs as f32);
         for from in (0..pairs).step_by(cut.pairs) {
             let now = cut.pairs.min(pairs - from);
-            let directions: Vec<Vec<f32>> =
-                (from..from + now).map(|k| direction(plan, &key, k, first, d, &signs)).collect();
-            let losses = p.run_from(layer, &clean, &directions, first);
+            let spread = Spread { odd: odd.clone(), directions: Arc::new(draws.pairs(from, now)) };
+            let directions = Arc::clone(&spread.directions);
+            let losses = p.run_from(layer.stage + 1, plan, &clean, spread, first);
             let mut responses = vec![0.0; count * now];
             p.responses(&losses, count, now, scale, &mut responses);
-            for (s, g) in g.chunks_exact_mut(d).enumerate() {
-                for (k, a) in directions.iter().enumerate() {
-                    let r = responses[s * now + k];
-                    axpy(g, r, &a[s * d..][..d]);
-                }
+            for ((s, g), responses) in g.chunks_exact_mut(d).enumerate().zip(responses.chunks_exact(now)) {
+                directions.credit(s, responses, g);
             }
         }
+        draws.finish(g);
     });
     g
 }
 
-/// Direction `k` of samples `first..`, `(samples, d)`.
-fn direction(
-    plan: &ActivationPlan,
-    key: &crate::noise::TensorKey,
-    k: usize,
-    first: usize,
-    d: usize,
-    signs: &[f32],
-) -> Vec<f32> {
-    match plan.directions {
-        Directions::Orthogonal => {
-            let (mut row, mut a) = (vec![0.0; d], signs.to_vec());
-            hadamard(k, &mut row);
-            a.chunks_exact_mut(d).for_each(|a| a.iter_mut().zip(&row).for_each(|(a, h)| *a *= h));
-            a
-        }
-        Directions::Independent => {
-            let mut a = vec![0.0; signs.len()];
-            key.at(plan.step, 1 + k as u32).add_to(
-                plan.noise,
-                (first * d) as u64,
-                plan.noise.scale(),
-                &mut a,
-            );
-            a
-        }
-    }
-}
-
 impl Probing<'_> {
-    /// Losses of `z ± σa` for every direction, rows as `[pair][sign][sample]`.
-    fn run_from(&self, layer: &LayerPlan, clean: &Act, directions: &[Vec<f32>], first: usize) -> Vec<f32> {
-        let mut data = vec![0.0; 2 * directions.len() * clean.data.len()];
-        for (pair, a) in data.chunks_exact_mut(2 * clean.data.len()).zip(directions) {
-            let (plus, minus) = pair.split_at_mut(clean.data.len());
-            shifted(plus, &clean.data, layer.sigma, a);
-            shifted(minus, &clean.data, -layer.sigma, a);
-        }
-        let mut x = Act::new(2 * directions.len() * clean.rows, clean.shape, data);
-        x.carried.clone_from(&clean.carried);
+    /// Losses of what `z` spreads to, from stage `next` on, as `[pair][sign][sample]`.
+    fn run_from(
+        &self,
+        next: usize,
+        plan: &ActivationPlan,
+        z: &Act,
+        spread: Spread,
+        first: usize,
+    ) -> Vec<f32> {
+        let x = Act { spread: Some(Box::new(spread)), links: Vec::new(), ..z.clone() };
+        let signs = plan.directions != Directions::Independent || plan.noise == Family::Sign;
+        let few = signs && next < self.model.stages() && self.model.by_operations(next);
         let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
-        let outputs = self.model.forward_from(layer.stage + 1, &mut cx, x);
-        self.losses(&outputs, first, clean.rows)
+        let outputs = self.model.forward_from(next, &mut cx, if few { x } else { x.whole() });
+        self.losses(&outputs.whole(), first, z.rows)
     }
 
     /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`, whose
@@ -308,74 +278,12 @@ pub(crate) fn derivative_by_sample_weights_of(
         let halves = [0..half, half..responses.len()].map(|part| {
             let mut sum = vec![0.0; t.data.len()];
             let scaled: Vec<f32> = responses[part.clone()].iter().map(|r| r * scale).collect();
-            add_probes(&mut sum, &t.shape, &keys, space, plan.step, part.start as u32, &scaled);
+            let (step, first) = (plan.step, part.start as u32);
+            Probes { keys, matrix: t.matrix(), space, step, first, coefficients: &scaled }.add_to(&mut sum);
             sum
         });
         into[tensor] = Some(halves);
     }
-}
-
-/// Adds `Σᵢ cᵢ · zᵢ` over the members from `first` on to `out`, a tensor of the given shape; `zᵢ` is the noise as the
-/// family draws it, and no member's noise matrix is ever formed. With integer noise
-/// and integer coefficients whose sum stays below 2²⁴ every partial sum is exact, so order and tiling cannot matter.
-pub(crate) fn add_probes(
-    out: &mut [f32],
-    shape: &[usize],
-    keys: &TensorKeys,
-    space: WeightSpace,
-    step: u32,
-    first: u32,
-    coefficients: &[f32],
-) {
-    let noise = space.noise();
-    match (space, crate::params::matrix_shape(shape)) {
-        (WeightSpace::LowRank { rank, .. }, Some((m, n))) => {
-            for (block, part) in coefficients.chunks(MEMBERS).enumerate() {
-                let (left, right) =
-                    factors(keys, (m, n), rank, noise, step, first as usize + block * MEMBERS, part);
-                let rows = part.len() * rank as usize;
-                let right = Panels::rows(&right, rows, n);
-                out.par_chunks_mut(ROWS * n).enumerate().for_each(|(chunk, out)| {
-                    product(out, n, &left[chunk * ROWS..], 1, m, out.len() / n, &right, Start::Add);
-                });
-            }
-        }
-        _ => out.par_chunks_mut(ELEMENTS).enumerate().for_each(|(chunk, out)| {
-            for (i, c) in coefficients.iter().enumerate() {
-                if *c != 0.0 {
-                    keys.dense.at(step, first + i as u32).add_to(noise, (chunk * ELEMENTS) as u64, *c, out);
-                }
-            }
-        }),
-    }
-}
-
-/// Members whose factors are made at once, rows of a matrix and elements of a tensor that one task works on.
-const MEMBERS: usize = 512;
-const ROWS: usize = 32;
-const ELEMENTS: usize = 1 << 14;
-
-/// Left factors (each times its coefficient) and right factors of the members from `first` on, one row per outer product.
-fn factors(
-    keys: &TensorKeys,
-    (m, n): (usize, usize),
-    rank: u32,
-    noise: Family,
-    step: u32,
-    first: usize,
-    coefficients: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
-    let r = rank as usize;
-    let (mut left, mut right) =
-        (vec![0.0; coefficients.len() * r * m], vec![0.0; coefficients.len() * r * n]);
-    let rows = left.par_chunks_mut(r * m).zip(right.par_chunks_mut(r * n)).zip(coefficients).enumerate();
-    rows.with_min_len(32).for_each(|(i, ((left, right), c))| {
-        let member = (first + i) as u32;
-        keys.left.at(step, member).fill(noise, 0, left);
-        keys.right.at(step, member).fill(noise, 0, right);
-        left.iter_mut().for_each(|a| *a *= c);
-    });
-    (left, right)
 }
 
 /// The estimated derivative of each sample's loss by the output of one stage, for tests and benchmarks.

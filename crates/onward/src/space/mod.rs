@@ -2,7 +2,13 @@
 
 mod activation;
 mod credit;
+mod directions;
+mod focus;
+mod probes;
 
-pub use activation::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output, hadamard};
-pub(crate) use activation::{Probing, add_probes, derivative_by_output, derivative_by_sample_weights_of};
+pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
+pub(crate) use activation::{Probing, derivative_by_output, derivative_by_sample_weights_of};
 pub use credit::{Derivative, credit};
+pub use directions::{Directions, hadamard};
+pub use focus::Focus;
+pub(crate) use probes::{Probes, Sum};

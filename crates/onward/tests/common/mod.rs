@@ -9,7 +9,7 @@ use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Model, TensorKeys, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective, PerSample};
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Anneal, Method, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
@@ -144,6 +144,7 @@ pub fn relative(layers: usize, directions: u32) -> RelativeActivation {
         draws: Directions::Orthogonal,
         order: onward::rule::Order::Together,
         noise: Family::Sign,
+        focus: 1.0,
         layers,
     }
 }
@@ -155,6 +156,7 @@ pub fn plan(method: Method, rate: f32, steps: u64, batch: usize) -> Plan {
         method,
         schedule: Schedule { rate, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps },
         optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
+        storage: Storage::F32,
         batch,
         digest_every: 2,
     }

@@ -1,0 +1,304 @@
+//! Our side of `bench/alternate.py`, which says what the cases mean: JSON lines in, measured seconds as JSON lines out.
+//!
+//!     echo '{"case": "product", "dtype": "f32", "m": 8, "n": 64, "k": 64, "threads": 1}' |
+//!         cargo run --release -p onward-bench --bin serve
+
+use onward::evaluate::{Batch, Evaluator, Local};
+use onward::kernel::{Int8Panels, Int8Rows, Matrix, Precision, Scratch, Start, Window, product_int8};
+use onward::ledger::{Entry, Optimizer, Scaling, State};
+use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
+use onward::noise::{Family, RunKey};
+use onward::objective::{Loss, Objective};
+use onward::params::{Params, Storage};
+use onward::rule::{At, Method, Pairing, Population, Shaping, TwoPoint};
+use onward::{Error, ErrorKind, Result, dataset::Targets};
+use onward_bench::{Times, numbers};
+use rayon::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::hint::black_box;
+use std::io::BufRead;
+use std::sync::Arc;
+
+/// A case is repeated for about this many seconds; the runner comes back as often as it likes.
+const SECONDS: f64 = 0.3;
+/// Fewer rows than this are split over threads by columns.
+const FEW_ROWS: usize = 128;
+
+#[derive(Deserialize, PartialEq)]
+#[serde(tag = "case", rename_all = "kebab-case")]
+enum Case {
+    Product(Sizes),
+    Population {
+        net: Net,
+        members: u32,
+        samples: usize,
+        dtype: Precision,
+        threads: usize,
+        #[serde(default)]
+        space: Space,
+    },
+    TwoPoint {
+        part: Part,
+        widths: Vec<usize>,
+        batch: usize,
+        dtype: Precision,
+        threads: usize,
+    },
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+struct Sizes {
+    dtype: Precision,
+    m: usize,
+    n: usize,
+    k: usize,
+    threads: usize,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Net {
+    Mlp,
+    Conv,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Space {
+    #[default]
+    LowRank,
+    Dense,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Part {
+    Step,
+    Forward,
+}
+
+/// What is timed, with everything that comes before it done.
+type Work = Box<dyn FnMut() -> Result<()>>;
+
+fn main() {
+    let baseline = peak_mb();
+    let mut known: Option<(Case, Work)> = None;
+    for line in std::io::stdin().lock().lines() {
+        let answer = line.map_err(|e| e.to_string()).and_then(|line| answer(&line, &mut known));
+        let mut answer = answer.unwrap_or_else(|error| json!({ "error": error }));
+        answer["name"] = json!(concat!("onward ", env!("CARGO_PKG_VERSION")));
+        answer["baseline_rss_mb"] = json!(baseline);
+        println!("{answer}");
+    }
+}
+
+fn answer(line: &str, known: &mut Option<(Case, Work)>) -> std::result::Result<Value, String> {
+    let case: Case = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let (case, mut work) = match known.take() {
+        Some((same, work)) if same == case => (case, work),
+        other => {
+            drop(other);
+            let mut work = prepare(&case).map_err(|e| e.to_string())?;
+            work().map_err(|e| e.to_string())?;
+            (case, work)
+        }
+    };
+    let answer = measure(&mut work).map_err(|e| e.to_string())?;
+    *known = Some((case, work));
+    Ok(answer)
+}
+
+fn prepare(case: &Case) -> Result<Work> {
+    match *case {
+        Case::Product(sizes) => products(sizes),
+        Case::Population { net, members, samples, dtype, threads, space } => {
+            let model: Arc<dyn Model> = match net {
+                Net::Mlp => Arc::new(Mlp::new(&[784, 256, 256, 10], Activation::Relu)?),
+                Net::Conv => Arc::new(conv_net()?),
+            };
+            let shape = if net == Net::Mlp { [1, 1, 784] } else { [28, 28, 1] };
+            steps(evaluator(model, dtype, threads)?, population(members, space), batch(samples, shape, 10))
+        }
+        Case::TwoPoint { part, ref widths, batch: rows, dtype, threads } => {
+            let model = Arc::new(Mlp::new(widths, Activation::Relu)?);
+            let (first, last) = (widths[0], widths[widths.len() - 1]);
+            let (evaluator, batch) = (evaluator(model, dtype, threads)?, batch(rows, [1, 1, first], last));
+            let method = TwoPoint { sigma: 0.01, directions: 1, noise: Family::Binomial };
+            match part {
+                Part::Step => steps(evaluator, Method::TwoPoint(method), batch),
+                Part::Forward => Ok(forwards(evaluator, batch)),
+            }
+        }
+    }
+}
+
+fn evaluator(model: Arc<dyn Model>, precision: Precision, threads: usize) -> Result<Local> {
+    let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
+    Ok(Local::new(model, objective, RunKey::from_seed(1), threads)?.with_precision(precision))
+}
+
+fn products(sizes: Sizes) -> Result<Work> {
+    let Sizes { dtype, m, n, k, threads } = sizes;
+    let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
+    if dtype == Precision::Int8 {
+        let bytes = |x: &[f32]| x.iter().map(|v| (v * 127.0) as i8).collect::<Vec<i8>>();
+        let pack = |w: &[i8], n: usize| Int8Panels::transposed_bytes(w, n, k);
+        return split(sizes, threads, bytes(&x), &bytes(&w), pack, move |panels, x, y: &mut [i32]| {
+            let (n, mut rows) = (panels.n(), Int8Rows::default());
+            rows.pack_bytes(x, k, x.len() / k, k);
+            product_int8(Window::new(y, n, x.len() / k, n), &rows, panels, Start::Zero);
+        });
+    }
+    let pack = |w: &[f32], n: usize| Matrix::new(w, n, k, dtype);
+    split(sizes, threads, x, &w, pack, |matrix, x, y: &mut [f32]| {
+        matrix.product(x, y, &mut Scratch::default())
+    })
+}
+
+/// Weights are packed here, rows as they come: in parts of rows or, where these are few, of columns.
+fn split<X, Y, P>(
+    Sizes { m, n, k, .. }: Sizes,
+    threads: usize,
+    x: Vec<X>,
+    w: &[X],
+    pack: impl Fn(&[X], usize) -> P,
+    run: impl Fn(&P, &[X], &mut [Y]) + Sync + Send + 'static,
+) -> Result<Work>
+where
+    X: Sync + Send + 'static,
+    Y: Copy + Default + Sync + Send + 'static,
+    P: Sync + Send + 'static,
+{
+    let mut y = vec![Y::default(); m * n];
+    if threads == 1 {
+        let packed = pack(w, n);
+        return Ok(Box::new(move || {
+            run(&packed, &x, black_box(&mut y));
+            Ok(())
+        }));
+    }
+    let bad = |e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(bad)?;
+    if m >= FEW_ROWS {
+        let (packed, rows) = (pack(w, n), m.div_ceil(threads));
+        return Ok(Box::new(move || {
+            pool.install(|| {
+                let parts = black_box(&mut y).par_chunks_mut(rows * n).zip(x.par_chunks(rows * k));
+                parts.for_each(|(y, x)| run(&packed, x, y));
+            });
+            Ok(())
+        }));
+    }
+    let columns = n.div_ceil(threads);
+    let own = |w: &[X]| (pack(w, w.len() / k), vec![Y::default(); m * w.len() / k]);
+    let mut parts: Vec<(P, Vec<Y>)> = w.chunks(columns * k).map(own).collect();
+    Ok(Box::new(move || {
+        pool.install(|| parts.par_iter_mut().for_each(|(packed, y)| run(packed, &x, y)));
+        for (i, (_, part)) in parts.iter().enumerate() {
+            for (y, part) in black_box(&mut y).chunks_exact_mut(n).zip(part.chunks_exact(part.len() / m)) {
+                y[i * columns..][..part.len()].copy_from_slice(part);
+            }
+        }
+        Ok(())
+    }))
+}
+
+/// Whole steps: probes, losses, update.
+fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
+    let key = RunKey::from_seed(1);
+    let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
+    let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key);
+    Ok(Box::new(move || {
+        let at = At { step: state.step() as u32, rate: 1e-3, scaling: Scaling::None };
+        let found = method.step(&evaluator, state.params(), &batch, at)?;
+        let (step, non_finite) = (state.step(), found.non_finite);
+        let entry = Entry { step, loss: found.loss, rate: at.rate, non_finite, update: found.update };
+        evaluator.run(|| state.apply(&entry)).map(|_| ())
+    }))
+}
+
+/// Plain forward passes with weights packed beforehand.
+fn forwards(evaluator: Local, batch: Batch) -> Work {
+    let key = RunKey::from_seed(1);
+    // Borrowed for as long as the process lives: packed weights refer to their params.
+    let params: &'static Params = Box::leak(Box::new(Params::init(&evaluator.model().tensors(), &key)));
+    let weights = evaluator.run(|| Weights::new(params, &key, evaluator.precision()));
+    Box::new(move || {
+        let outputs = evaluator.run(|| {
+            let mut cx = Context::clean(&weights, Norms::Batch);
+            evaluator.model().forward_from(0, &mut cx, batch.x.clone())
+        });
+        black_box(evaluator.loss(&outputs, &batch.targets));
+        Ok(())
+    })
+}
+
+fn population(members: u32, space: Space) -> Method {
+    match space {
+        Space::LowRank => Method::Population(Population {
+            sigma: 0.02,
+            members,
+            rank: 1,
+            pairing: Pairing::Antithetic,
+            shaping: Shaping::CentredRank,
+            noise: Family::Sign,
+            share: 0,
+        }),
+        Space::Dense => {
+            let directions = members / 2;
+            Method::TwoPoint(TwoPoint { sigma: 0.02, directions, noise: Family::Binomial })
+        }
+    }
+}
+
+fn conv_net() -> Result<Conv> {
+    let net = Conv {
+        input: [28, 28, 1],
+        channels: vec![16; 6],
+        average_pool_after: vec![1, 3],
+        max_pool_after: Vec::new(),
+        residual: Vec::new(),
+        batch_norm: true,
+        bias: false,
+        activation: Activation::Relu,
+        global_pool: GlobalPool::Average,
+        outputs: 10,
+    };
+    net.checked()
+}
+
+fn batch(rows: usize, shape: [usize; 3], classes: usize) -> Batch {
+    let labels = (0..rows as u32).map(|i| i.wrapping_mul(2_654_435_761) % classes as u32).collect();
+    let x = Act::new(rows, shape, numbers(rows * shape.iter().product::<usize>(), 3));
+    Batch { x, targets: Targets::Classes { labels, classes } }
+}
+
+fn now(clock: ClockId) -> f64 {
+    let t = clock_gettime(clock);
+    t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
+}
+
+fn measure(work: &mut Work) -> Result<Value> {
+    let (mut walls, mut processors) = (Vec::new(), Vec::new());
+    while walls.iter().sum::<f64>() < SECONDS {
+        let (wall, processor) = (now(ClockId::Monotonic), now(ClockId::ProcessCPUTime));
+        work()?;
+        walls.push(now(ClockId::Monotonic) - wall);
+        processors.push(now(ClockId::ProcessCPUTime) - processor);
+    }
+    let repeats = walls.len();
+    let [seconds, cpu_seconds] = [walls, processors].map(|times| Times::of(times).median);
+    Ok(
+        json!({ "seconds": seconds, "cpu_seconds": cpu_seconds, "repeats": repeats, "peak_rss_mb": peak_mb() }),
+    )
+}
+
+/// The most memory that this process had so far, in megabytes; 0 where the system does not say.
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) / 1024.0
+}

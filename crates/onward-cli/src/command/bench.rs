@@ -1,0 +1,251 @@
+//! `bench`: what this machine can do at most, and how near to it the kernels come.
+
+use crate::args::Bench;
+use crate::progress::Voice;
+use onward::Result;
+use onward::kernel::{Conv3, Filter, Isa, Matrix, Precision, Scratch, amx, spin};
+use onward::noise::{Family, Role, RunKey};
+use serde::Serialize;
+use serde_json::json;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Shapes of products: rows × outputs × inputs.
+const SHAPES: [[usize; 3]; 4] = [[2048, 2048, 2048], [256, 2048, 2048], [32, 4096, 4096], [8, 4096, 4096]];
+/// Numbers per thread that no cache holds (64 MiB).
+const IN_MEMORY: usize = 16 << 20;
+/// Numbers per thread that the second-level cache holds (256 KiB).
+const IN_CACHE: usize = 64 << 10;
+/// Bytes of weights that may stay in some cache from one product to the next.
+const CACHES: f64 = 32e6;
+/// The shortest time that is measured at once.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// What a measured rate counts.
+#[derive(Clone, Copy, Serialize)]
+enum Unit {
+    #[serde(rename = "G operations/s")]
+    Operations,
+    #[serde(rename = "GB/s")]
+    Bytes,
+    #[serde(rename = "G numbers/s")]
+    Numbers,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Operations => "Gop/s",
+            Self::Bytes => "GB/s",
+            Self::Numbers => "G/s",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    threads: usize,
+    /// Units per second, in billions; the median.
+    rate: f64,
+    unit: Unit,
+    /// The share of what the limits of this machine allow.
+    share: Option<f64>,
+}
+
+/// What the machine can do at most, with a number of threads.
+struct Limits {
+    /// Operations per second by precision, in registers alone.
+    peaks: [f64; 3],
+    /// Bytes per second: read, and read and written in place.
+    memory: [f64; 2],
+}
+
+impl Limits {
+    /// Seconds that so many operations, and so many bytes read, and read and written, take at least.
+    fn seconds(&self, precision: Precision, operations: f64, bytes: [f64; 2]) -> f64 {
+        let compute = operations / self.peaks[precision as usize];
+        compute.max(bytes[0] / self.memory[0] + bytes[1] / self.memory[1])
+    }
+}
+
+/// `onward bench`.
+pub fn bench(args: &Bench) -> Result<()> {
+    let voice = Voice::new(&args.how);
+    let (processor, isa) = (processor(), Isa::detect());
+    let facts = json!({"processor": processor, "instructions": isa.name(), "available": Isa::available().name(),
+        "amx": amx::availability().to_string()});
+    voice.say(&format!("{processor}: products run on {isa} ({})", amx::availability()), &facts);
+    let most = args.how.threads();
+    let counts = if most > 1 { vec![1, most] } else { vec![1] };
+    for threads in counts {
+        let meter = Meter { threads, time: Duration::from_secs_f64(args.seconds), voice };
+        let heading = if threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
+        voice.say(
+            &format!("\n{heading:<46}{:>13}{:>18}", "median", "of the limit"),
+            &json!({"threads": threads}),
+        );
+        let limits = limits(&meter);
+        products(&meter, &limits);
+        convolutions(&meter, &limits);
+        noise(&meter, &limits);
+    }
+    Ok(())
+}
+
+/// What the system calls the processor.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.into())
+}
+
+impl Line {
+    fn say(&self, voice: Voice) {
+        let share = self.share.map_or_else(String::new, |s| format!("{:.0} %", 100.0 * s));
+        let precision = if self.rate < 10.0 { 2 } else { 0 };
+        voice.say(
+            &format!("{:<46}{:>7.precision$} {:<6}{share:>17}", self.name, self.rate, self.unit.name()),
+            self,
+        );
+    }
+}
+
+/// Times work on several threads at once, and says what it finds.
+struct Meter {
+    threads: usize,
+    time: Duration,
+    voice: Voice,
+}
+
+impl Meter {
+    /// The median of the seconds that one repetition takes when every thread does its own share of it.
+    fn seconds<S: Send>(&self, state: impl Fn(usize) -> S, work: impl Fn(&mut S) + Sync) -> f64 {
+        let mut states: Vec<S> = (0..self.threads).map(state).collect();
+        let mut run = |repeats: usize| {
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                for state in &mut states {
+                    let work = &work;
+                    scope.spawn(move || (0..repeats).for_each(|_| work(state)));
+                }
+            });
+            start.elapsed()
+        };
+        let mut repeats = 1;
+        run(1);
+        while run(repeats) < SLICE {
+            repeats *= 2;
+        }
+        let start = Instant::now();
+        let mut all = Vec::new();
+        while all.len() < 3 || start.elapsed() < self.time {
+            all.push(run(repeats).as_secs_f64() / repeats as f64);
+        }
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    }
+
+    fn say(&self, name: impl Into<String>, rate: f64, unit: Unit, share: Option<f64>) {
+        Line { name: name.into(), threads: self.threads, rate: rate / 1e9, unit, share }.say(self.voice);
+    }
+}
+
+fn limits(meter: &Meter) -> Limits {
+    const ROUNDS: u64 = 10_000;
+    let peaks = Precision::ALL.map(|p| {
+        let operations = spin(p, ROUNDS) as f64 * meter.threads as f64;
+        let rate = operations / meter.seconds(|_| (), |()| _ = black_box(spin(p, ROUNDS)));
+        meter.say(format!("{} multiply-adds in registers", p.name()), rate, Unit::Operations, None);
+        rate
+    });
+    let bytes = (4 * IN_MEMORY * meter.threads) as f64;
+    let ones = |_| vec![1f32; IN_MEMORY];
+    let read = bytes / meter.seconds(ones, |x| _ = black_box(sum(x)));
+    meter.say("memory, read", read, Unit::Bytes, None);
+    let update = 2.0 * bytes / meter.seconds(ones, |x| halve(x));
+    meter.say("memory, read and written in place", update, Unit::Bytes, None);
+    Limits { peaks, memory: [read, update] }
+}
+
+fn sum(x: &[f32]) -> f32 {
+    let mut sums = [0f32; 64];
+    x.chunks_exact(64).for_each(|x| sums.iter_mut().zip(x).for_each(|(s, x)| *s += x));
+    sums.iter().sum()
+}
+
+fn halve(x: &mut [f32]) {
+    x.iter_mut().for_each(|x| *x *= 0.5);
+}
+
+/// Numbers that are neither all alike nor special, in -1..1.
+fn numbers(n: usize, salt: usize) -> Vec<f32> {
+    let mut out = vec![0.0; n];
+    let key = RunKey::from_seed(salt as u64).tensor(Role::Init, "bench");
+    key.at(0, 0).add_to(Family::Binomial, 0, 0.125, &mut out);
+    out
+}
+
+/// Products with weights packed before; the outputs are split over the threads.
+fn products(meter: &Meter, limits: &Limits) {
+    for precision in Precision::ALL {
+        for [m, n, k] in SHAPES {
+            let (own, x) = (n / meter.threads, numbers(m * k, 0));
+            let state = |thread| {
+                let weights = Matrix::new(&numbers(own * k, 1 + thread), own, k, precision);
+                (weights, vec![0f32; m * own], Scratch::default())
+            };
+            let seconds = meter.seconds(state, |(weights, y, scratch)| {
+                weights.product(black_box(&x), black_box(y), scratch)
+            });
+            let operations = 2.0 * (m * own * meter.threads * k) as f64;
+            // Each product reads its weights once; where they fit into caches, memory is no limit.
+            let weights = (n * k * precision.bytes()) as f64;
+            let read = if weights > CACHES { weights } else { 0.0 };
+            let limit = limits.seconds(precision, operations, [read, 0.0]);
+            let name = format!("{} product {m} × {n} × {k}", precision.name());
+            meter.say(name, operations / seconds, Unit::Operations, Some(limit / seconds));
+        }
+    }
+}
+
+/// 3×3 convolutions of 16 channels to 16, each thread its own images.
+fn convolutions(meter: &Meter, limits: &Limits) {
+    const CHANNELS: usize = 16;
+    const IMAGES: usize = 16;
+    for precision in Precision::ALL {
+        for side in [28, 14] {
+            let conv = Conv3 { height: side, width: side, channels: CHANNELS };
+            let size = side * side * CHANNELS;
+            let weights = Filter::new(&numbers(9 * CHANNELS * CHANNELS, 1), CHANNELS, CHANNELS, precision);
+            let images = numbers(IMAGES * size, 0);
+            let state = |_| (vec![0f32; IMAGES * size], Scratch::default());
+            let seconds = meter.seconds(state, |(y, scratch)| {
+                for (x, y) in images.chunks_exact(size).zip(y.chunks_exact_mut(size)) {
+                    weights.convolve(conv, black_box(x), black_box(y), scratch);
+                }
+            });
+            let operations = (2 * 9 * CHANNELS * size * IMAGES * meter.threads) as f64;
+            let limit = limits.seconds(precision, operations, [0.0; 2]);
+            let name =
+                format!("{} convolution 3×3, {CHANNELS} to {CHANNELS}, {side}×{side}", precision.name());
+            meter.say(name, operations / seconds, Unit::Operations, Some(limit / seconds));
+        }
+    }
+}
+
+/// Noise added to numbers in place, each thread its own.
+fn noise(meter: &Meter, limits: &Limits) {
+    let families = [("sign", Family::Sign), ("binomial", Family::Binomial), ("normal", Family::Normal)];
+    for (name, family) in families {
+        for (place, n) in [("cache", IN_CACHE), ("memory", IN_MEMORY)] {
+            let noise = |thread| RunKey::from_seed(1).tensor(Role::Dense, "bench").at(0, thread as u32);
+            let state = |thread| (noise(thread), vec![0f32; n]);
+            let seconds = meter.seconds(state, |(noise, x)| noise.add_to(family, 0, 0.5, x));
+            let all = (n * meter.threads) as f64;
+            let share = (n == IN_MEMORY).then(|| 8.0 * all / limits.memory[1] / seconds);
+            meter.say(format!("{name} noise added in {place}"), all / seconds, Unit::Numbers, share);
+        }
+    }
+}

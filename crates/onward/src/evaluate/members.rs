@@ -1,0 +1,142 @@
+//! The losses of many members: tasks of neighbours, each worked through a few members at a time.
+
+use super::{Batch, Local, WeightPlan, mean};
+use crate::dataset::Targets;
+use crate::model::{Act, Context, Crowd, Home, Neighbours, Norms, Probe, WeightSpace, Weights};
+use crate::objective::{Answers, Objective};
+use crate::params::Params;
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+
+/// Numbers that a layer's input and output may have for all members that run together: half of a second-level cache.
+const HOT: usize = 1 << 17;
+/// Tasks that there should be, so that many threads end at about the same time.
+const TASKS: usize = 64;
+/// Members of one task at most.
+const NEIGHBOURS: usize = 32;
+
+/// How the members of a plan are cut; the same for any number of threads.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Members of one task.
+    task: usize,
+    /// Members that run together.
+    chunk: usize,
+}
+
+/// What all tasks of a step share.
+struct Step<'a> {
+    weights: &'a Weights<'a>,
+    batch: &'a Batch,
+    plan: &'a WeightPlan,
+    crowd: Crowd,
+    /// Buffers that no task is using.
+    homes: Mutex<Vec<Home>>,
+}
+
+impl Local {
+    /// The mean loss of every member, finite or not.
+    pub(super) fn losses_here(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Vec<f32> {
+        let weights = match plan.space {
+            WeightSpace::Dense { .. } => Weights::unpacked(params, &self.key, self.precision),
+            WeightSpace::LowRank { .. } => Weights::new(params, &self.key, self.precision),
+        };
+        let step = Step { weights: &weights, batch, plan, crowd: Crowd::default(), homes: Mutex::default() };
+        let cut = self.cut(batch, plan);
+        let tasks = plan.members.len().div_ceil(cut.task);
+        let all: Vec<_> = (0..tasks).into_par_iter().map(|task| self.task(&step, task, cut)).collect();
+        all.concat()
+    }
+
+    fn cut(&self, batch: &Batch, plan: &WeightPlan) -> Cut {
+        let rows = if plan.share == 0 { batch.x.rows } else { plan.share };
+        // Rows that all members see are no member's own.
+        let mut before = if plan.share == 0 { 0 } else { batch.x.width() };
+        let mut widest = 1;
+        for stage in 0..self.model.stages() {
+            let width = self.model.width(stage);
+            widest = widest.max(before + width);
+            before = width;
+        }
+        let members = plan.members.len().max(1);
+        let fit = HOT / (rows * widest).max(1);
+        // Dense noise is made once for neighbours with one direction, so these must run together.
+        let least = if matches!(plan.space, WeightSpace::Dense { .. }) { plan.together } else { 1 };
+        let chunk = fit.clamp(least, members.max(least)).next_multiple_of(least);
+        let task = (members / TASKS).min(NEIGHBOURS).next_multiple_of(plan.together).next_multiple_of(chunk);
+        Cut { task: task.max(chunk), chunk }
+    }
+
+    /// One task: the mean losses of neighbouring members.
+    fn task(&self, step: &Step<'_>, task: usize, cut: Cut) -> Vec<f32> {
+        let waiting = || step.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = waiting().pop();
+        let home = free.unwrap_or_else(Home::keeping);
+        let last = ((task + 1) * cut.task).min(step.plan.members.len());
+        let neighbours = Neighbours::new(&step.crowd, &step.plan.members[task * cut.task..last]);
+        let mut losses = Vec::with_capacity(neighbours.members.len());
+        for first in (task * cut.task..last).step_by(cut.chunk) {
+            self.chunk(step, &neighbours, first..(first + cut.chunk).min(last), &home, &mut losses);
+        }
+        waiting().push(home);
+        losses
+    }
+
+    /// Members that run together.
+    fn chunk(
+        &self,
+        step: &Step<'_>,
+        neighbours: &Neighbours<'_>,
+        members: std::ops::Range<usize>,
+        home: &Home,
+        losses: &mut Vec<f32>,
+    ) {
+        let (plan, batch) = (step.plan, step.batch);
+        let own = &plan.members[members.clone()];
+        let probe = Probe { members: own, space: plan.space, sigma: plan.sigma, step: plan.step };
+        if plan.share == 0 {
+            let cx = Context::probing(step.weights, Norms::Batch, probe, batch.x.rows);
+            let mut cx = cx.with_home(home.clone()).among(neighbours);
+            let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
+            let part = |i| outputs.slice(i * batch.x.rows, (i + 1) * batch.x.rows);
+            losses.extend((0..own.len()).map(|i| self.mean_loss(part(i), &batch.targets, 0)));
+            return;
+        }
+        // Members of one pair stand next to each other and see the same samples.
+        let groups = batch.x.rows / plan.share;
+        let starts: Vec<usize> = members.map(|i| i / plan.together % groups * plan.share).collect();
+        let x = gathered(&batch.x, &starts, plan.share, home);
+        let mut cx = Context::probing(step.weights, Norms::Batch, probe, plan.share).with_home(home.clone());
+        let outputs = self.model.forward_from(0, &mut cx, x);
+        for (i, start) in starts.iter().enumerate() {
+            let part = outputs.slice(i * plan.share, (i + 1) * plan.share);
+            losses.push(self.mean_loss(part, &batch.targets, *start));
+        }
+    }
+
+    /// The mean loss of outputs that answer samples from `first` on.
+    pub(super) fn mean_loss(&self, outputs: Act, targets: &Targets, first: usize) -> f32 {
+        let answers = Answers { targets, first, count: outputs.rows };
+        match &self.objective {
+            Objective::WholeBatch(metric) => metric.loss(&outputs, answers),
+            Objective::PerSample(loss) => {
+                let mut losses = vec![0.0; outputs.rows];
+                loss.losses(&outputs, answers, &mut losses);
+                mean(&losses)
+            }
+        }
+    }
+}
+
+/// The `share` rows from each of `starts`, one block after the other; one block if all are the same.
+fn gathered(x: &Act, starts: &[usize], share: usize, home: &Home) -> Act {
+    let (width, first) = (x.width(), starts.first().copied().unwrap_or(0));
+    if starts.iter().all(|start| *start == first) {
+        return x.slice(first, first + share);
+    }
+    let mut all = home.take(starts.len() * share * width);
+    for (block, start) in all.chunks_exact_mut((share * width).max(1)).zip(starts) {
+        block.copy_from_slice(&x.data[start * width..(start + share) * width]);
+    }
+    Act::of(starts.len() * share, x.shape, all)
+}

@@ -1,0 +1,180 @@
+//! What a low-rank probe costs beyond the shared product: rows times a few factors, and the correction that they scale.
+
+use super::product::{add_to_chains, sum_of_chains};
+
+/// Rows that are multiplied with a factor at once, and factors at once with each of them: what the registers hold.
+const ROWS: usize = 4;
+const FACTORS: usize = 4;
+
+super::multiversion! {
+/// `t[j·stride + p] = Σ x[p, i] · b[j, i]` for rows `x (p, k)` and factors `b (j, k)`, each with the bits of `dot`.
+pub fn dots(t: &mut [f32], stride: usize, x: &[f32], b: &[f32], k: usize) {
+    let (rows, factors) = (x.len() / k, b.len() / k);
+    let mut j = 0;
+    while j < factors {
+        let many = factors - j >= FACTORS;
+        let now = if many { FACTORS } else { 1 };
+        let b = &b[j * k..(j + now) * k];
+        let mut p = 0;
+        while p < rows {
+            let left = rows - p;
+            let x = &x[p * k..];
+            let t = &mut t[j * stride + p..];
+            p += match (many, left) {
+                (true, ROWS..) => block::<ROWS, FACTORS>(t, stride, x, b, k),
+                (true, _) => block::<1, FACTORS>(t, stride, x, b, k),
+                (false, 8..) => block::<8, 1>(t, stride, x, b, k),
+                (false, _) => block::<1, 1>(t, stride, x, b, k),
+            };
+        }
+        j += now;
+    }
+}
+}
+
+/// `P` rows times `J` factors; says how many rows there were.
+#[inline(always)]
+fn block<const P: usize, const J: usize>(
+    t: &mut [f32],
+    stride: usize,
+    x: &[f32],
+    b: &[f32],
+    k: usize,
+) -> usize {
+    let mut chains = [[[0f32; 16]; J]; P];
+    let whole = k - k % 16;
+    for i in (0..whole).step_by(16) {
+        let b: [&[f32]; J] = std::array::from_fn(|j| &b[j * k + i..][..16]);
+        for (p, chains) in chains.iter_mut().enumerate() {
+            let x = &x[p * k + i..][..16];
+            for (chains, b) in chains.iter_mut().zip(b) {
+                for (l, chain) in chains.iter_mut().enumerate() {
+                    *chain = x[l].mul_add(b[l], *chain);
+                }
+            }
+        }
+    }
+    for (p, chains) in chains.iter_mut().enumerate() {
+        for (j, chains) in chains.iter_mut().enumerate() {
+            if whole < k {
+                add_to_chains(chains, &x[p * k + whole..(p + 1) * k], &b[j * k + whole..(j + 1) * k]);
+            }
+            t[j * stride + p] = sum_of_chains(*chains);
+        }
+    }
+    P
+}
+
+/// The correction of one member's rows: `factor · Σᵣ t[r] aᵣᵀ`.
+#[derive(Clone, Copy)]
+pub struct Correction<'a> {
+    /// Each outer product's `t`, that of row `p` at `r·stride + p`.
+    pub t: &'a [f32],
+    /// Numbers between two outer products in `t`.
+    pub stride: usize,
+    /// The left factors `(rank, m)`.
+    pub a: &'a [f32],
+    /// What all of it is multiplied by.
+    pub factor: f32,
+    /// Added at last; empty for nothing.
+    pub bias: &'a [f32],
+}
+
+super::multiversion! {
+/// `y[p, :] = (from[p, :] + Σᵣ (factor · t[r, p]) · a[r, :]) + bias` for rows of `m` numbers, `r` ascending; `from` is `y` itself
+/// where it is `None`.
+pub fn correct(y: &mut [f32], from: Option<&[f32]>, m: usize, correction: Correction<'_>) {
+    let Correction { t, stride, a, factor, bias } = correction;
+    let rank = a.len() / m;
+    for (p, y) in y.chunks_exact_mut(m).enumerate() {
+        if let Some(from) = from {
+            y.copy_from_slice(&from[p * m..][..m]);
+        }
+        for (r, a) in a.chunks_exact(m).enumerate() {
+            let c = t[r * stride + p] * factor;
+            if r + 1 == rank && !bias.is_empty() {
+                for ((y, a), b) in y.iter_mut().zip(a).zip(bias) {
+                    *y = c.mul_add(*a, *y) + b;
+                }
+            } else {
+                for (y, a) in y.iter_mut().zip(a) {
+                    *y = c.mul_add(*a, *y);
+                }
+            }
+        }
+    }
+}
+}
+
+super::multiversion! {
+/// Adds `bias` to every run of `bias.len()` numbers.
+pub fn add_bias(y: &mut [f32], bias: &[f32]) {
+    if bias.is_empty() {
+        return;
+    }
+    for y in y.chunks_exact_mut(bias.len()) {
+        for (y, b) in y.iter_mut().zip(bias) {
+            *y += b;
+        }
+    }
+}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{dot, with_each_isa};
+
+    fn numbers(n: usize, salt: u32) -> Vec<f32> {
+        let word = |i: u32| (i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 8;
+        (0..n as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn rows_times_factors_have_the_bits_of_dot() {
+        for (rows, factors, k) in [(0, 3, 5), (1, 1, 1), (3, 4, 16), (4, 5, 17), (9, 9, 100), (21, 2, 37)] {
+            let (x, b) = (numbers(rows * k, 1), numbers(factors * k, 2));
+            with_each_isa(|isa| {
+                let mut t = vec![f32::NAN; factors * (rows + 2)];
+                dots(&mut t, rows + 2, &x, &b, k);
+                for j in 0..factors {
+                    for p in 0..rows {
+                        let want = dot(&x[p * k..][..k], &b[j * k..][..k]);
+                        assert_eq!(
+                            t[j * (rows + 2) + p].to_bits(),
+                            want.to_bits(),
+                            "{isa:?} {rows} {factors} {k}"
+                        );
+                    }
+                    assert!(t[j * (rows + 2) + rows..][..2].iter().all(|v| v.is_nan()), "wrote between rows");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn corrections_are_chains_over_the_rank_and_then_the_bias() {
+        for (rows, m, rank, with_bias) in
+            [(1, 1, 1, true), (3, 17, 1, false), (5, 33, 4, true), (2, 16, 3, false)]
+        {
+            let (t, a) = (numbers(rank * rows, 3), numbers(rank * m, 4));
+            let bias = numbers(if with_bias { m } else { 0 }, 5);
+            let from = numbers(rows * m, 6);
+            let correction = Correction { t: &t, stride: rows, a: &a, factor: -0.3, bias: &bias };
+            with_each_isa(|isa| {
+                let mut in_place = from.clone();
+                correct(&mut in_place, None, m, correction);
+                let mut copied = vec![f32::NAN; rows * m];
+                correct(&mut copied, Some(&from), m, correction);
+                assert_eq!(in_place, copied);
+                for (i, found) in copied.iter().enumerate() {
+                    let (p, j) = (i / m, i % m);
+                    let sum =
+                        (0..rank).fold(from[i], |s, r| (t[r * rows + p] * -0.3).mul_add(a[r * m + j], s));
+                    let want = if with_bias { sum + bias[j] } else { sum };
+                    assert_eq!(found.to_bits(), want.to_bits(), "{isa:?} row {p} column {j} rank {rank}");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Weights packed for products in any precision.
+
+use super::{
+    Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window, conv3x3, product,
+    product_bf16, product_int8_scaled, quantise, round_to_bf16,
+};
+
+/// The right side of products `y = x Wᵀ`.
+#[derive(Clone, Debug)]
+pub enum Matrix {
+    /// In single precision.
+    F32(Panels),
+    /// In bf16.
+    Bf16(Bf16Panels),
+    /// In bytes, with a scale for each output.
+    Int8(Int8Panels),
+}
+
+/// Where rows are packed on the way into a product.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    bf16: Bf16Rows,
+    int8: Int8Rows,
+    halves: Vec<u16>,
+    bytes: Vec<i8>,
+    floats: Vec<f32>,
+    image: Vec<i8>,
+}
+
+impl Matrix {
+    /// Packs `w`, which is `(n, k)` row after row: the weights of a layer with `n` outputs.
+    ///
+    /// # Panics
+    /// If `w` has another length.
+    pub fn new(w: &[f32], n: usize, k: usize, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(Panels::transposed(w, n, k)),
+            Precision::Bf16 => Self::Bf16(Bf16Panels::transposed(w, n, k)),
+            Precision::Int8 => Self::Int8(Int8Panels::transposed(w, n, k)),
+        }
+    }
+
+    /// Numbers that a row of inputs has.
+    pub fn k(&self) -> usize {
+        match self {
+            Self::F32(b) => b.k(),
+            Self::Bf16(b) => b.k(),
+            Self::Int8(b) => b.k(),
+        }
+    }
+
+    /// Numbers that a row of outputs has.
+    pub fn n(&self) -> usize {
+        match self {
+            Self::F32(b) => b.n(),
+            Self::Bf16(b) => b.n(),
+            Self::Int8(b) => b.n(),
+        }
+    }
+
+    /// `y = x Wᵀ` for rows `x (m, k)` and `y (m, n)`. In int8 each row of `x` is quantised by itself.
+    ///
+    /// # Panics
+    /// If `x` and `y` hold different numbers of rows: a bug in the caller.
+    pub fn product(&self, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+        let (k, n) = (self.k(), self.n());
+        let m = y.len() / n.max(1);
+        assert_eq!((x.len(), y.len()), (m * k, m * n), "rows into and out of a product");
+        match self {
+            Self::F32(b) => product(y, n, x, k, 1, m, b, Start::Zero),
+            Self::Bf16(b) => {
+                scratch.bf16.pack(x, k, m, k);
+                product_bf16(Window::new(y, n, m, n), &scratch.bf16, b, Start::Zero);
+            }
+            Self::Int8(b) => {
+                scratch.int8.pack(x, k, m, k);
+                product_int8_scaled(Window::new(y, n, m, n), &scratch.int8, b, Start::Zero);
+            }
+        }
+    }
+}
+
+/// The weights of a 3×3 convolution.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// In single precision: a matrix for each row of the kernel, multiplied with windows of the padded image.
+    Rows([Panels; 3]),
+    /// In bf16: one matrix, multiplied with patches that are packed on the way.
+    Bf16(Bf16Panels),
+    /// In bytes: likewise.
+    Int8(Int8Panels),
+}
+
+impl Filter {
+    /// Packs `w (n, 3, 3, channels)`.
+    ///
+    /// # Panics
+    /// If `w` has another length.
+    pub fn new(w: &[f32], n: usize, channels: usize, precision: Precision) -> Self {
+        assert_eq!(w.len(), 9 * n * channels, "weights of {n} × 3 × 3 × {channels}");
+        let run = 3 * channels;
+        match precision {
+            Precision::F32 => {}
+            Precision::Bf16 => return Self::Bf16(Bf16Panels::transposed(w, n, 3 * run)),
+            Precision::Int8 => return Self::Int8(Int8Panels::transposed(w, n, 3 * run)),
+        }
+        Self::Rows(std::array::from_fn(|dy| {
+            let rows = w.chunks_exact((3 * run).max(1)).flat_map(|o| &o[dy * run..][..run]);
+            Panels::transposed(&rows.copied().collect::<Vec<f32>>(), n, run)
+        }))
+    }
+
+    /// Channels in.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::Rows(panels) => panels[0].k() / 3,
+            Self::Bf16(panels) => panels.k() / 9,
+            Self::Int8(panels) => panels.k() / 9,
+        }
+    }
+
+    /// Channels out.
+    pub fn n(&self) -> usize {
+        match self {
+            Self::Rows(panels) => panels[0].n(),
+            Self::Bf16(panels) => panels.n(),
+            Self::Int8(panels) => panels.n(),
+        }
+    }
+
+    /// One image through the convolution, with zero padding: `y` is `(height · width, n)`. In int8 the image is quantised
+    /// as a whole.
+    ///
+    /// # Panics
+    /// If the sizes do not fit: a bug in the caller.
+    pub fn convolve(&self, conv: Conv3, image: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+        let (m, k, n) = (conv.height * conv.width, 9 * conv.channels, self.n());
+        assert_eq!(
+            (image.len(), y.len(), self.channels()),
+            (m * conv.channels, m * n, conv.channels),
+            "sizes"
+        );
+        match self {
+            Self::Rows(panels) => {
+                let padded = &mut scratch.floats;
+                cleared(padded, conv);
+                conv.pad(image, padded);
+                conv3x3(conv, padded, panels, y);
+            }
+            Self::Bf16(b) => {
+                let Scratch { bf16, halves, .. } = scratch;
+                cleared(halves, conv);
+                conv.each_row(image, |row, at| round_to_bf16(&mut halves[at..][..row.len()], row));
+                bf16.from_rows(m, k, |i, row| conv.patch(halves, i, row));
+                product_bf16(Window::new(y, n, m, n), bf16, b, Start::Zero);
+            }
+            Self::Int8(b) => {
+                let Scratch { int8, bytes, image: whole, .. } = scratch;
+                whole.resize(image.len(), 0);
+                let scale = quantise(whole, image);
+                cleared(bytes, conv);
+                conv.each_row(&whole[..], |row, at| bytes[at..][..row.len()].copy_from_slice(row));
+                int8.from_rows(m, k, scale, |i, row| conv.patch(bytes, i, row));
+                product_int8_scaled(Window::new(y, n, m, n), int8, b, Start::Zero);
+            }
+        }
+    }
+}
+
+/// A padded image of zeros.
+fn cleared<T: Copy + Default>(padded: &mut Vec<T>, conv: Conv3) {
+    padded.clear();
+    padded.resize(conv.padded(), T::default());
+}
+
+impl Conv3 {
+    /// Calls `f` with each row of pixels and where it begins in the padded image.
+    fn each_row<T>(self, image: &[T], mut f: impl FnMut(&[T], usize)) {
+        let row = self.width * self.channels;
+        let stride = row + 2 * self.channels;
+        for (y, line) in image.chunks_exact(row.max(1)).enumerate() {
+            f(line, (y + 1) * stride + self.channels);
+        }
+    }
+
+    /// Copies the 3×3 neighbourhood of pixel `i` out of a padded image.
+    fn patch<T: Copy>(self, padded: &[T], i: usize, patch: &mut [T]) {
+        let (run, stride) = (3 * self.channels, (self.width + 2) * self.channels);
+        let from = i / self.width * stride + i % self.width * self.channels;
+        for (dy, part) in patch.chunks_exact_mut(run).enumerate() {
+            part.copy_from_slice(&padded[from + dy * stride..][..run]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, salt: u32) -> Vec<f32> {
+        (0..n as u32)
+            .map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt) >> 8) as f32 / 8_388_608.0 - 1.0)
+            .collect()
+    }
+
+    #[test]
+    fn convolutions_agree_with_the_definition_in_every_precision() {
+        for (height, width, channels, n) in [(5, 4, 3, 2), (1, 1, 1, 1), (7, 7, 16, 16), (3, 9, 5, 33)] {
+            let conv = Conv3 { height, width, channels };
+            let (image, w) = (numbers(height * width * channels, 1), numbers(n * 9 * channels, 2));
+            let pixel = |y: isize, x: isize, c: usize| {
+                let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
+                if inside { f64::from(image[(y as usize * width + x as usize) * channels + c]) } else { 0.0 }
+            };
+            for (precision, bound) in
+                [(Precision::F32, 1e-6), (Precision::Bf16, 0.005), (Precision::Int8, 0.008)]
+            {
+                let filter = Filter::new(&w, n, channels, precision);
+                let mut y = vec![f32::NAN; height * width * n];
+                filter.convolve(conv, &image, &mut y, &mut Scratch::default());
+                for (i, row) in y.chunks_exact(n).enumerate() {
+                    for (o, found) in row.iter().enumerate() {
+                        let (mut want, mut size) = (0f64, 0f64);
+                        for tap in 0..9 * channels {
+                            let (dy, dx, c) = (tap / channels / 3, tap / channels % 3, tap % channels);
+                            let v = pixel((i / width + dy) as isize - 1, (i % width + dx) as isize - 1, c);
+                            let term = v * f64::from(w[o * 9 * channels + tap]);
+                            want += term;
+                            size += v.abs().max(0.5);
+                        }
+                        let off = (f64::from(*found) - want).abs();
+                        assert!(off <= bound * size, "{precision:?} {conv:?}: off by {off} of {size}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scratch_of_a_larger_product_does_not_show_in_a_smaller_one() {
+        let mut scratch = Scratch::default();
+        for precision in Precision::ALL {
+            let (large, small) = (numbers(40 * 70, 3), numbers(3 * 7, 4));
+            let big = Matrix::new(&large, 40, 70, precision);
+            big.product(&numbers(9 * 70, 5), &mut [0.0; 9 * 40], &mut scratch);
+            let matrix = Matrix::new(&small, 3, 7, precision);
+            let (x, mut reused, mut fresh) = (numbers(5 * 7, 6), [0.0; 15], [0.0; 15]);
+            matrix.product(&x, &mut reused, &mut scratch);
+            matrix.product(&x, &mut fresh, &mut Scratch::default());
+            assert_eq!(reused, fresh, "{precision:?}");
+        }
+    }
+
+    /// Where there is no tile unit, an emulated one.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[test]
+    fn the_tile_unit_agrees_with_the_other_paths() {
+        use crate::kernel::{Isa, with_isa};
+        for (m, n, k) in [(1, 1, 1), (5, 33, 65), (16, 16, 32), (33, 70, 100), (40, 31, 129)] {
+            let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
+            for (precision, bound) in [(Precision::Bf16, 1e-6 * k as f32), (Precision::Int8, 0.0)] {
+                let matrix = Matrix::new(&w, n, k, precision);
+                let mut found = [Isa::Amx, Isa::Portable].map(|_| vec![f32::NAN; m * n]);
+                for (isa, y) in [Isa::Amx, Isa::Portable].into_iter().zip(&mut found) {
+                    with_isa(isa, |_| matrix.product(&x, y, &mut Scratch::default()));
+                }
+                let [tiles, plain] = found;
+                let near = tiles.iter().zip(&plain).all(|(a, b)| (a - b).abs() <= bound);
+                assert!(near, "{precision:?}, {m} × {n} × {k}");
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Batch normalisation, each member over its own rows.
+
+use super::low_rank::member_tensor;
+use super::{Act, After, Context, Link, LinkKind, Norms, Statistics};
+use crate::kernel::{add_moments, normalise, normalise_and_scale, scale_and_shift};
+use rayon::prelude::*;
+
+/// Added to variances before the square root.
+const NORM_EPSILON: f32 = 1e-5;
+/// Positions that a normalisation works on at once.
+const PIXELS: usize = 512;
+/// Positions whose sums are one piece of a mean: the same for any number of threads.
+const PIECE: usize = 4096;
+
+impl Context<'_> {
+    /// Subtracts the mean and divides by the standard deviation of each channel over rows and positions, then
+    /// `γ x̂ + β` with `{layer}.weight` and `{layer}.bias` (Ioffe and Szegedy 2015, arXiv 1502.03167).
+    ///
+    /// # Panics
+    /// If the model did not declare the tensors: a bug in the model.
+    #[must_use]
+    pub fn batch_norm(&mut self, layer: &str, x: Act) -> Act {
+        let (weight, bias) = (self.tensor(layer, "weight"), self.tensor(layer, "bias"));
+        let mut x = self.each_with_own_rows(x.whole());
+        let channels = x.channels();
+        let block = x.rows.min(self.rows_per_member).max(1) * x.width();
+        let links = std::mem::take(&mut x.links);
+        let mut traced = Vec::new();
+        for (member, block) in x.data.chunks_mut(block.max(1)).enumerate() {
+            let fixed = match self.norms {
+                Norms::Fixed(all) => all.iter().find(|s| s.layer == layer).cloned(),
+                Norms::Batch => None,
+            };
+            let statistics = fixed.unwrap_or_else(|| statistics_of(layer, block, channels));
+            let inverse = inverse_deviation(&statistics);
+            let (gamma, beta) = (self.vector(weight, member), self.vector(bias, member));
+            let pieces = block.par_chunks_mut(channels * PIXELS);
+            if self.trace.is_some() {
+                pieces.for_each(|piece| normalise(piece, &statistics.mean, &inverse));
+                let normalised = block.to_vec();
+                block
+                    .par_chunks_mut(channels * PIXELS)
+                    .for_each(|piece| scale_and_shift(piece, &gamma, &beta));
+                traced.push((normalised, gamma, inverse, statistics));
+            } else {
+                pieces
+                    .for_each(|piece| normalise_and_scale(piece, &statistics.mean, &inverse, &gamma, &beta));
+            }
+        }
+        let (rows, shape) = (x.rows, x.shape);
+        if let Some(trace) = &mut self.trace {
+            for (normalised, gamma, inverse, statistics) in traced {
+                let index = trace.links.len();
+                let factors: Vec<f32> = gamma.iter().zip(&inverse).map(|(g, i)| g * i).collect();
+                for link in &links {
+                    trace.links[*link].after.push(After::Norm(index, factors.clone()));
+                }
+                let input = Act::new(rows, shape, normalised);
+                let kind = LinkKind::Norm;
+                trace.links.push(Link { kind, input, weight, bias: Some(bias), after: Vec::new() });
+                trace.statistics.push(statistics);
+                x.links.clone_from(&links);
+                x.links.push(index);
+            }
+        }
+        x
+    }
+
+    /// A tensor with the dense noise of the `member`-th member added.
+    fn vector(&self, tensor: usize, member: usize) -> Vec<f32> {
+        if let Some(probe) = self.probe
+            && let Some(member) = probe.members.get(member)
+        {
+            return member_tensor(self.weights, &probe, tensor, *member);
+        }
+        self.weights.params().tensors()[tensor].data.clone()
+    }
+}
+
+/// Mean and variance of each channel. Partial sums run over pieces whose size does not depend on the threads.
+fn statistics_of(layer: &str, data: &[f32], channels: usize) -> Statistics {
+    let pixels = (data.len() / channels) as f64;
+    let of = |piece: &[f32]| {
+        let mut moments = vec![0f64; 2 * channels];
+        add_moments(piece, &mut moments);
+        moments
+    };
+    let sums: Vec<Vec<f64>> = data.par_chunks(channels * PIECE).map(of).collect();
+    let mut total = vec![0f64; 2 * channels];
+    for piece in &sums {
+        total.iter_mut().zip(piece).for_each(|(t, s)| *t += s);
+    }
+    let (sum, squares) = total.split_at(channels);
+    let mean: Vec<f64> = sum.iter().map(|s| s / pixels).collect();
+    let variance = squares.iter().zip(&mean).map(|(s, m)| (s / pixels - m * m).max(0.0) as f32).collect();
+    Statistics { layer: layer.to_owned(), mean: mean.iter().map(|m| *m as f32).collect(), variance }
+}
+
+/// `1 / √(variance + ε)` of each channel.
+fn inverse_deviation(statistics: &Statistics) -> Vec<f32> {
+    statistics.variance.iter().map(|v| 1.0 / (v + NORM_EPSILON).sqrt()).collect()
+}

@@ -1,0 +1,159 @@
+//! The numbers of activations: a view of a buffer that holders share until one writes to it, and that goes back to where
+//! it came from, to be used again, when the last holder lets go.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Numbers that are copied when they are written to while others look at them.
+#[derive(Clone, Default)]
+pub struct Numbers {
+    buffer: Arc<Buffer>,
+    start: usize,
+    len: usize,
+}
+
+#[derive(Default)]
+struct Buffer {
+    numbers: Vec<f32>,
+    home: Home,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.home.put(std::mem::take(&mut self.numbers));
+    }
+}
+
+/// Where buffers wait to be used again; `Home::default()` keeps none.
+#[derive(Clone, Default)]
+pub struct Home(Option<Arc<Mutex<Vec<Vec<f32>>>>>);
+
+/// Buffers that wait at most: those of a few layers.
+const WAITING: usize = 8;
+
+impl Home {
+    /// A home that keeps buffers.
+    pub fn keeping() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// `len` numbers of unknown value, from a buffer that waits here or a new one.
+    pub fn take(&self, len: usize) -> Numbers {
+        let waiting = self.0.as_ref().and_then(|all| {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            // The last one that fits is the one most likely to be in a cache.
+            all.iter().rposition(|v| (len..=4 * len).contains(&v.len())).map(|i| all.remove(i))
+        });
+        let numbers = waiting.unwrap_or_else(|| vec![0.0; len]);
+        Numbers { buffer: Arc::new(Buffer { numbers, home: self.clone() }), start: 0, len }
+    }
+
+    fn put(&self, numbers: Vec<f32>) {
+        if let Some(all) = &self.0 {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() == WAITING {
+                all.remove(0);
+            }
+            all.push(numbers);
+        }
+    }
+}
+
+impl Numbers {
+    /// As many numbers of unknown value as are asked for, from where these came from.
+    pub(crate) fn another(&self, len: usize) -> Self {
+        self.buffer.home.take(len)
+    }
+
+    /// Numbers `from..to`, not copied.
+    ///
+    /// # Panics
+    /// If there are fewer: a bug in the caller.
+    #[must_use]
+    pub fn view(&self, from: usize, to: usize) -> Self {
+        assert!(from <= to && to <= self.len, "numbers {from}..{to} of {}", self.len);
+        Self { buffer: self.buffer.clone(), start: self.start + from, len: to - from }
+    }
+}
+
+impl From<Vec<f32>> for Numbers {
+    fn from(numbers: Vec<f32>) -> Self {
+        let len = numbers.len();
+        Self { buffer: Arc::new(Buffer { numbers, home: Home::default() }), start: 0, len }
+    }
+}
+
+impl Deref for Numbers {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.buffer.numbers[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for Numbers {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        if Arc::get_mut(&mut self.buffer).is_none() {
+            let mut own = self.another(self.len);
+            let only = Arc::get_mut(&mut own.buffer).map(|b| b.numbers[..self.len].copy_from_slice(self));
+            debug_assert!(only.is_some(), "a new buffer has one holder");
+            *self = own;
+        }
+        let (start, len) = (self.start, self.len);
+        // There is one holder now, so the other arm is never taken.
+        Arc::get_mut(&mut self.buffer).map_or(&mut [], |b| &mut b.numbers[start..start + len])
+    }
+}
+
+impl PartialEq for Numbers {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl std::fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_share_until_one_is_written_to() {
+        let all = Numbers::from(vec![1.0, 2.0, 3.0, 4.0]);
+        let mut part = all.view(1, 3);
+        assert_eq!(part.as_ptr(), all[1..].as_ptr());
+        part[0] = 7.0;
+        assert_eq!((&part[..], &all[..]), (&[7.0, 3.0][..], &[1.0, 2.0, 3.0, 4.0][..]));
+        let mut only = all.clone();
+        drop(all);
+        let place = only.as_ptr();
+        only[3] = 0.0;
+        assert_eq!(only.as_ptr(), place, "the only holder writes in place");
+    }
+
+    #[test]
+    fn buffers_go_home_and_are_used_again() {
+        let home = Home::keeping();
+        let first = home.take(100);
+        let (place, copy) = (first.as_ptr(), first.clone());
+        drop(first);
+        assert_ne!(home.take(100).as_ptr(), place, "still held");
+        drop(copy);
+        let again = home.take(60);
+        assert_eq!((again.as_ptr(), again.len()), (place, 60));
+        let mut shared = again.clone();
+        shared.fill(1.0);
+        assert_ne!(shared.as_ptr(), place, "a copy made for writing has a buffer of its own");
+        let far_too_large = home.take(3);
+        assert_eq!(far_too_large.len(), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "numbers 1..3 of 2")]
+    fn views_beyond_the_end_are_refused() {
+        let _ = Numbers::from(vec![0.0; 2]).view(1, 3);
+    }
+}

@@ -1,0 +1,111 @@
+//! Probes: what is added to the params while a model runs, and where its noise comes from.
+
+use crate::noise::{Family, Role, RunKey, TensorKey};
+
+/// The noise keys of one tensor in the roles that probes use.
+#[derive(Clone, Copy)]
+pub struct TensorKeys {
+    /// Noise over the whole tensor.
+    pub dense: TensorKey,
+    /// Output-side factors.
+    pub left: TensorKey,
+    /// Input-side factors.
+    pub right: TensorKey,
+}
+
+impl TensorKeys {
+    /// The keys of the tensor called `name`.
+    pub fn new(key: &RunKey, name: &str) -> Self {
+        Self {
+            dense: key.tensor(Role::Dense, name),
+            left: key.tensor(Role::Left, name),
+            right: key.tensor(Role::Right, name),
+        }
+    }
+}
+
+/// One member of a population: whose noise, and with which sign.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Member {
+    /// The member's number in the noise.
+    pub index: u32,
+    /// +1 or -1.
+    pub sign: f32,
+}
+
+/// What is added to the params while a model runs.
+#[derive(Clone, Copy)]
+pub struct Probe<'a> {
+    /// Whose noise, one after the other in the rows.
+    pub members: &'a [Member],
+    /// Where and how.
+    pub space: WeightSpace,
+    /// The size of the perturbation: every weight moves by about this much.
+    pub sigma: f32,
+    /// The step in the noise.
+    pub step: u32,
+}
+
+/// Where a weight-space probe acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum WeightSpace {
+    /// On every weight alone.
+    Dense {
+        /// The distribution of the noise.
+        noise: Family,
+    },
+    /// On every matrix along a sum of `rank` outer products (never formed), on every vector alone.
+    LowRank {
+        /// Outer products per matrix.
+        rank: u32,
+        /// The distribution of the factors and of the noise on vectors.
+        noise: Family,
+    },
+}
+
+impl WeightSpace {
+    /// The distribution of the noise.
+    pub fn noise(self) -> Family {
+        match self {
+            Self::Dense { noise } | Self::LowRank { noise, .. } => noise,
+        }
+    }
+
+    /// What the noise on a tensor is multiplied by to have unit variance: on matrices in low-rank space the factors' product
+    /// and `1/√rank`, else the family's own. Always a power of two, so that steps stay exact: for ranks that are no power of
+    /// four the variance is off by at most a factor of two.
+    pub fn scale(self, is_matrix: bool) -> f32 {
+        match self {
+            Self::LowRank { rank, noise } if is_matrix => {
+                // log₂ √rank, rounded: in integers, since a system's logarithm may be off in its last bit.
+                let halvings = rank.max(1).ilog2().div_ceil(2);
+                noise.scale() * noise.scale() / (1u64 << halvings) as f32
+            }
+            _ => self.noise().scale(),
+        }
+    }
+
+    /// The largest absolute value of noise on any tensor, before [`WeightSpace::scale`]; `None` if it is not integer.
+    pub fn largest(self) -> Option<u32> {
+        let one = self.noise().largest()?;
+        Some(if let Self::LowRank { rank, .. } = self { rank * one * one } else { one })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn low_rank_noise_is_scaled_by_the_power_of_two_next_to_the_root_of_its_rank() {
+        for rank in 1..2000u32 {
+            let scale = WeightSpace::LowRank { rank, noise: Family::Sign }.scale(true);
+            assert_eq!(scale.to_bits() & 0x007f_ffff, 0, "rank {rank}: a power of two");
+            let variance = f64::from(rank) * f64::from(scale).powi(2);
+            assert!((0.5..2.0).contains(&variance), "rank {rank}: variance {variance}");
+        }
+        let scale = |rank, noise| WeightSpace::LowRank { rank, noise }.scale(true);
+        assert_eq!([1, 2, 4, 7, 8].map(|r| scale(r, Family::Sign)), [1.0, 0.5, 0.5, 0.5, 0.25]);
+        assert_eq!((scale(4, Family::Binomial), scale(u32::MAX, Family::Sign)), (0.125, 2f32.powi(-16)));
+    }
+}

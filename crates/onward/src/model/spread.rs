@@ -1,0 +1,162 @@
+//! Rows that stand for many: `x ± odd ∘ aₖ`, for directions `aₖ` that are shared by an antithetic pair.
+//!
+//! A function `f` of one number sees only two values of `x + odd·a` where `a` is a sign. So it is affine in `a`:
+//! `f(x + odd·a) = even + a·odd'` with `even = (f(x + odd) + f(x − odd))/2` and `odd' = (f(x + odd) − f(x − odd))/2`. Through
+//! element-wise functions `2K` rows stay two, and the linear map that follows gives `W even ± W(odd' ∘ aₖ)`: one product
+//! for each pair, not two; and one for all pairs together where the directions are rows of a Hadamard matrix.
+
+use super::Act;
+use super::weights::Packed;
+use crate::kernel::{
+    Matrix, add_products, axpy, hadamard_products, hadamard_sign, plus_and_minus, walsh_hadamard,
+};
+use std::sync::Arc;
+
+/// What is added to and subtracted from rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Spread {
+    /// The size of the change of each number of each row.
+    pub odd: Vec<f32>,
+    /// Its signs in each pair.
+    pub directions: Arc<Pairs>,
+}
+
+/// The directions of a number of antithetic pairs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Pairs {
+    /// `hₖ ∘ signs` for the first `count` rows of a Hadamard matrix. There are as many `signs` as numbers in the rows (0
+    /// where one is not moved), and as many `columns` of the matrix, if it is not one after the other in each row.
+    Hadamard { count: usize, signs: Vec<f32>, columns: Option<Vec<u32>> },
+    /// One after the other, each as many as the rows' numbers.
+    Listed { count: usize, all: Vec<f32> },
+}
+
+impl Pairs {
+    /// How many pairs there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Hadamard { count, .. } | Self::Listed { count, .. } => *count,
+        }
+    }
+
+    /// `size ∘ aₖ` for rows of `width` numbers.
+    pub(crate) fn scaled(&self, k: usize, width: usize, size: &[f32], out: &mut [f32]) {
+        match self {
+            Self::Hadamard { signs, columns: Some(columns), .. } => {
+                for (((o, x), s), column) in out.iter_mut().zip(size).zip(signs).zip(columns) {
+                    *o = x * s * hadamard_sign(k, *column as usize);
+                }
+            }
+            Self::Hadamard { signs, columns: None, .. } => {
+                let row: Vec<f32> = (0..width).map(|j| hadamard_sign(k, j)).collect();
+                let rows = out.chunks_exact_mut(width).zip(size.chunks_exact(width));
+                for ((out, size), signs) in rows.zip(signs.chunks_exact(width)) {
+                    for (((o, x), s), h) in out.iter_mut().zip(size).zip(signs).zip(&row) {
+                        *o = x * s * h;
+                    }
+                }
+            }
+            Self::Listed { all, .. } => {
+                let a = &all[k * size.len()..][..size.len()];
+                out.iter_mut().zip(size).zip(a).for_each(|((o, x), a)| *o = x * a);
+            }
+        }
+    }
+
+    /// Adds `Σₖ responses[k] · aₖ` of row `row` to `g`.
+    pub fn credit(&self, row: usize, responses: &[f32], g: &mut [f32]) {
+        match self {
+            Self::Hadamard { count, signs, columns } => {
+                let mut sums = responses.to_vec();
+                sums.resize(count.next_power_of_two(), 0.0);
+                walsh_hadamard(&mut sums, 1);
+                let own = row * g.len()..(row + 1) * g.len();
+                let signs = &signs[own.clone()];
+                if let Some(columns) = columns {
+                    for ((g, s), column) in g.iter_mut().zip(signs).zip(&columns[own]) {
+                        *g = s.mul_add(sums[*column as usize & (sums.len() - 1)], *g);
+                    }
+                    return;
+                }
+                for (g, signs) in g.chunks_mut(sums.len()).zip(signs.chunks(sums.len())) {
+                    add_products(g, &sums[..g.len()], signs);
+                }
+            }
+            Self::Listed { count, all } => {
+                let size = all.len() / count;
+                for (r, a) in responses.iter().zip(all.chunks_exact(size)) {
+                    axpy(g, *r, &a[row * g.len()..][..g.len()]);
+                }
+            }
+        }
+    }
+}
+
+impl Spread {
+    /// Puts both sides of every number through `f`: rows `x`, which stand for `x ± odd`, become the even part.
+    pub fn map(&mut self, x: &mut [f32], f: impl Fn(&mut [f32])) {
+        let mut plus = vec![0.0; x.len()];
+        let mut minus = vec![0.0; x.len()];
+        plus_and_minus(x, &self.odd, &mut plus, &mut minus);
+        f(&mut plus);
+        f(&mut minus);
+        for (((x, o), p), m) in x.iter_mut().zip(&mut self.odd).zip(&plus).zip(&minus) {
+            (*x, *o) = (0.5 * p + 0.5 * m, 0.5 * p - 0.5 * m);
+        }
+    }
+
+    /// All rows that `x` stands for, as `[pair][sign][row]`.
+    pub fn rows(&self, x: &[f32], width: usize) -> Vec<f32> {
+        let mut data = vec![0.0; 2 * self.directions.count() * x.len()];
+        let mut change = vec![0.0; x.len()];
+        for (k, pair) in data.chunks_exact_mut(2 * x.len()).enumerate() {
+            self.directions.scaled(k, width, &self.odd, &mut change);
+            let (plus, minus) = pair.split_at_mut(x.len());
+            plus_and_minus(x, &change, plus, minus);
+        }
+        data
+    }
+
+    /// The rows that a linear map gives, `base` being those of the even part of rows with shape `shape`.
+    pub(super) fn through(&self, packed: &Packed, shape: [usize; 3], base: &Act) -> Act {
+        let count = self.directions.count();
+        let mut rows = Act::new(2 * count * base.rows, base.shape, vec![0.0; 2 * count * base.data.len()]);
+        rows.carried.clone_from(&base.carried);
+        match (&*self.directions, packed) {
+            (Pairs::Hadamard { signs, columns, .. }, Packed::Matrix(Matrix::F32(weights)))
+                if shape[..2] == [1, 1] =>
+            {
+                let odd: Vec<f32> = self.odd.iter().zip(signs).map(|(o, s)| o * s).collect();
+                let (width, stride) = (base.width(), base.data.len());
+                let rows_in = odd.chunks_exact(shape[2]).zip(signs.chunks_exact(shape[2]));
+                let mut moved = Vec::new();
+                for (s, ((odd, signs), base)) in rows_in.zip(base.data.chunks_exact(width)).enumerate() {
+                    let all = odd.iter().zip(signs).enumerate();
+                    moved.clear();
+                    moved.extend(
+                        all.filter(|(_, (_, s))| columns.is_none() || **s != 0.0)
+                            .map(|(j, (o, _))| (j as u32, *o)),
+                    );
+                    hadamard_products(weights, &moved, base, count, &mut rows.data[s * width..], stride);
+                }
+            }
+            _ => self.one_by_one(packed, shape, base, &mut rows.data),
+        }
+        rows
+    }
+
+    /// A product for each pair.
+    fn one_by_one(&self, packed: &Packed, shape: [usize; 3], base: &Act, out: &mut [f32]) {
+        let (count, size) = (self.directions.count(), base.data.len());
+        let mut x = vec![0.0; count * self.odd.len()];
+        for (k, x) in x.chunks_exact_mut(self.odd.len()).enumerate() {
+            self.directions.scaled(k, shape.iter().product(), &self.odd, x);
+        }
+        let mut change = vec![0.0; count * size];
+        packed.product([shape[0], shape[1]], &x, &mut change);
+        for (pair, change) in out.chunks_exact_mut(2 * size).zip(change.chunks_exact(size)) {
+            let (plus, minus) = pair.split_at_mut(size);
+            plus_and_minus(&base.data, change, plus, minus);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Params packed for products, once per step.
+
+use super::TensorKeys;
+use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
+use crate::noise::RunKey;
+use crate::params::{Params, Tensor};
+use rayon::prelude::*;
+
+/// Rows of a product that one task works on; the same for any number of threads.
+const ROWS: usize = 256;
+
+/// Params packed for products, once per step, with the noise keys of each tensor.
+pub struct Weights<'a> {
+    params: &'a Params,
+    packed: Vec<Packed>,
+    keys: Vec<TensorKeys>,
+    precision: Precision,
+}
+
+impl<'a> Weights<'a> {
+    /// Packs `params` for products of the given precision; `key` names the noise of probes on them.
+    pub fn new(params: &'a Params, key: &RunKey, precision: Precision) -> Self {
+        let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data, precision)).collect();
+        let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
+        Self { params, packed, keys, precision }
+    }
+
+    /// `params` for dense probes alone, which read them as they are: nothing is packed.
+    pub(crate) fn unpacked(params: &'a Params, key: &RunKey, precision: Precision) -> Self {
+        let packed = params.tensors().iter().map(|_| Packed::Vector).collect();
+        let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
+        Self { params, packed, keys, precision }
+    }
+
+    /// The params that were packed.
+    pub fn params(&self) -> &'a Params {
+        self.params
+    }
+
+    /// The arithmetic of products.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    pub(super) fn packed(&self, tensor: usize) -> &Packed {
+        &self.packed[tensor]
+    }
+
+    pub(super) fn keys(&self, tensor: usize) -> &TensorKeys {
+        &self.keys[tensor]
+    }
+}
+
+/// One tensor as products want it.
+pub(super) enum Packed {
+    /// Not the right side of any product.
+    Vector,
+    /// The weights of a linear map.
+    Matrix(Matrix),
+    /// The weights of a 3×3 convolution.
+    Filter(Filter),
+}
+
+impl Packed {
+    /// Packs `data`, which has the shape of `tensor`.
+    pub(super) fn new(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
+        match tensor.shape.as_slice() {
+            [n, 3, 3, c] => Self::Filter(Filter::new(data, *n, *c, precision)),
+            [n, k] => Self::Matrix(Matrix::new(data, *n, *k, precision)),
+            _ => Self::Vector,
+        }
+    }
+
+    /// Numbers per position that a product with this gives (0 for vectors).
+    pub(super) fn outputs(&self) -> usize {
+        match self {
+            Self::Vector => 0,
+            Self::Matrix(matrix) => matrix.n(),
+            Self::Filter(filter) => filter.n(),
+        }
+    }
+
+    /// `y = x Wᵀ` at every position of the rows `x`, whose maps are `[height, width]`: a linear map or a convolution.
+    pub(super) fn product(&self, [height, width]: [usize; 2], x: &[f32], y: &mut [f32]) {
+        match self {
+            Self::Vector => {}
+            Self::Matrix(matrix) => {
+                let blocks = y.par_chunks_mut(ROWS * matrix.n()).zip(x.par_chunks(ROWS * matrix.k()));
+                blocks.for_each_init(Scratch::default, |scratch, (y, x)| matrix.product(x, y, scratch));
+            }
+            Self::Filter(filter) => {
+                let conv = Conv3 { height, width, channels: filter.channels() };
+                let images = y
+                    .par_chunks_mut(height * width * filter.n())
+                    .zip(x.par_chunks(height * width * conv.channels))
+                    .with_min_len(8);
+                images
+                    .for_each_init(Scratch::default, |scratch, (y, x)| filter.convolve(conv, x, y, scratch));
+            }
+        }
+    }
+}
