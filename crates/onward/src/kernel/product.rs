@@ -6,6 +6,8 @@ use super::Isa;
 const WIDE: usize = 32;
 /// Columns of a panel when there are no more than these in all.
 const NARROW: usize = 16;
+/// Columns of weights that are packed together: a cache line.
+const COLUMNS: usize = 16;
 
 /// The right-hand side of a product, `k × n`, packed into panels of columns (`[panel][k][width]`), padded with zeros.
 #[derive(Clone, Debug, Default)]
@@ -22,10 +24,14 @@ impl Panels {
         assert_eq!(w.len(), n * k, "weights of {n} × {k}");
         let mut panels = Self::zeros(k, n);
         let width = panels.width;
-        for (j, row) in w.chunks_exact(k.max(1)).enumerate() {
-            let panel = &mut panels.data[(j / width) * k * width..][..k * width];
-            for (kk, v) in row.iter().enumerate() {
-                panel[kk * width + j % width] = *v;
+        // A few columns of all rows of a panel at a time: what is written stays in the first-level cache.
+        for (rows, panel) in w.chunks((width * k).max(1)).zip(panels.data.chunks_mut((width * k).max(1))) {
+            for from in (0..k).step_by(COLUMNS) {
+                let to = (from + COLUMNS).min(k);
+                for (j, row) in rows.chunks_exact(k).enumerate() {
+                    let part = panel[from * width..to * width].chunks_exact_mut(width);
+                    part.zip(&row[from..to]).for_each(|(out, v)| out[j] = *v);
+                }
             }
         }
         panels
