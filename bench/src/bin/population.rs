@@ -1,6 +1,6 @@
 //! Weight-space forward passes next to plain inference of the same rows: how much of inference's speed probes keep.
 //!
-//!     cargo run --release -p onward-bench --bin population [widths|nets|dense] [threads]
+//!     cargo run --release -p onward-bench --bin population [widths|nets|dense|all] [threads] [rounds]
 //!
 //! Times are processor time of the whole process (all threads), rounds alternate. "Own rows" gives every member samples
 //! of its own, so nothing is shared between members but the weights; "shared rows" is the usual case.
@@ -26,11 +26,12 @@ const INFERENCE_ROWS: usize = 256;
 fn main() {
     let mut args = std::env::args().skip(1);
     let what = args.next().unwrap_or_else(|| "all".into());
-    let threads = args.next().and_then(|a| a.parse().ok()).unwrap_or(1);
+    let mut number = |other| args.next().and_then(|a| a.parse().ok()).unwrap_or(other);
+    let (threads, rounds) = (number(1), number(7));
     println!("{threads} thread(s)\n");
-    for (name, part) in [("widths", by_width as fn(usize)), ("nets", by_net), ("dense", dense_steps)] {
+    for (name, part) in [("widths", by_width as fn(usize, usize)), ("nets", by_net), ("dense", dense_steps)] {
         if what == name || what == "all" {
-            part(threads);
+            part(threads, rounds);
             println!();
         }
     }
@@ -134,19 +135,19 @@ fn relative(times: &[(Times, Times)]) -> Vec<String> {
     times.iter().skip(1).map(|t| format!("{:.3}", times[0].0.median / t.0.median)).collect()
 }
 
-/// Four layers of one width, 256 samples a member.
-fn by_width(threads: usize) {
+/// Three hidden layers of one width and ten outputs, 256 samples a member.
+fn by_width(threads: usize, rounds: usize) {
     let mut table = Vec::new();
     for (width, members) in [(128, 256), (256, 128), (512, 64), (1024, 16), (2048, 8)] {
-        let net = match Mlp::new(&[width; 5], Activation::Relu) {
+        let net = match Mlp::new(&[width, width, width, width, 10], Activation::Relu) {
             Ok(net) => net,
             Err(error) => panic!("{error}"),
         };
-        let case = Case::new(net, [1, 1, width], width, threads);
+        let case = Case::new(net, [1, 1, width], 10, threads);
         let (own, shared) = (case.batch(256 * members as usize), case.batch(256));
         let inputs = pieces(&own.x, INFERENCE_ROWS);
         let times = alternately(
-            7,
+            rounds,
             &mut [
                 &mut || case.infer(&inputs, 1),
                 &mut || case.evaluate(&own, &plan(members, 1, 256, low_rank(1))),
@@ -155,14 +156,14 @@ fn by_width(threads: usize) {
                 &mut || case.evaluate(&shared, &plan(members, 2, 0, low_rank(1))),
             ],
         );
-        let flops = 8.0 * 256.0 * f64::from(members) * (width * width) as f64;
+        let flops = 2.0 * 256.0 * f64::from(members) * (width * (3 * width + 10)) as f64;
         let mut row =
             vec![format!("{width}, {members} members"), format!("{:.0}", flops / times[0].0.median / 1e9)];
         row.extend(relative(&times));
         table.push(row);
     }
     let header = [
-        "four layers of",
+        "three layers of",
         "inference, GFLOP/s a core",
         "own rows, rank 1 ÷ inference",
         "own rows, rank 4",
@@ -192,7 +193,7 @@ fn conv_net() -> Conv {
 }
 
 /// Evaluations (one member on the whole batch) per second.
-fn by_net(threads: usize) {
+fn by_net(threads: usize, rounds: usize) {
     let mlp = match Mlp::new(&[784, 256, 256, 10], Activation::Relu) {
         Ok(net) => net,
         Err(error) => panic!("{error}"),
@@ -206,7 +207,7 @@ fn by_net(threads: usize) {
         let batch = case.batch(rows);
         let inputs = pieces(&batch.x, rows);
         let times = alternately(
-            7,
+            rounds,
             &mut [
                 &mut || case.infer(&inputs, members as usize),
                 &mut || case.evaluate(&batch, &plan(members, 2, 0, low_rank(1))),
@@ -225,14 +226,14 @@ fn by_net(threads: usize) {
 }
 
 /// A two-point step's losses next to two plain forward passes, about 50 million params.
-fn dense_steps(threads: usize) {
+fn dense_steps(threads: usize, rounds: usize) {
     let net = match Mlp::new(&[2048, 4096, 4096, 4096, 2048, 10], Activation::Relu) {
         Ok(net) => net,
         Err(error) => panic!("{error}"),
     };
     let case = Case::new(net, [1, 1, 2048], 10, threads);
     let mut table = Vec::new();
-    for (rows, rounds) in [(64, 7), (1024, 3)] {
+    for rows in [64, 1024] {
         let batch = case.batch(rows);
         let forward = || {
             black_box(case.evaluator.outputs(&case.params, batch.x.clone(), Norms::Batch));

@@ -33,6 +33,8 @@ pub fn dots(t: &mut [f32], stride: usize, x: &[f32], b: &[f32], k: usize) {
 }
 
 /// `P` rows times `J` factors; says how many rows there were.
+// Indexed loops over the lanes are what stays in registers.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn block<const P: usize, const J: usize>(
     t: &mut [f32],
@@ -41,25 +43,31 @@ fn block<const P: usize, const J: usize>(
     b: &[f32],
     k: usize,
 ) -> usize {
+    let blocks = k / 16;
+    let vectors = |v| -> &[[f32; 16]] { &<[f32]>::as_chunks(v).0[..blocks] };
+    let xs: [&[[f32; 16]]; P] = std::array::from_fn(|p| vectors(&x[p * k..]));
+    let bs: [&[[f32; 16]]; J] = std::array::from_fn(|j| vectors(&b[j * k..]));
     let mut chains = [[[0f32; 16]; J]; P];
-    let whole = k - k % 16;
-    for i in (0..whole).step_by(16) {
-        let b: [&[f32]; J] = std::array::from_fn(|j| &b[j * k + i..][..16]);
-        for (p, chains) in chains.iter_mut().enumerate() {
-            let x = &x[p * k + i..][..16];
-            for (chains, b) in chains.iter_mut().zip(b) {
-                for (l, chain) in chains.iter_mut().enumerate() {
-                    *chain = x[l].mul_add(b[l], *chain);
+    for i in 0..blocks {
+        for p in 0..P {
+            for j in 0..J {
+                for l in 0..16 {
+                    chains[p][j][l] = xs[p][i][l].mul_add(bs[j][i][l], chains[p][j][l]);
                 }
             }
         }
     }
-    for (p, chains) in chains.iter_mut().enumerate() {
-        for (j, chains) in chains.iter_mut().enumerate() {
-            if whole < k {
-                add_to_chains(chains, &x[p * k + whole..(p + 1) * k], &b[j * k + whole..(j + 1) * k]);
+    for p in 0..P {
+        for j in 0..J {
+            let mut own = chains[p][j];
+            if blocks * 16 < k {
+                add_to_chains(
+                    &mut own,
+                    &x[p * k + blocks * 16..(p + 1) * k],
+                    &b[j * k + blocks * 16..(j + 1) * k],
+                );
             }
-            t[j * stride + p] = sum_of_chains(*chains);
+            t[j * stride + p] = sum_of_chains(own);
         }
     }
     P
@@ -85,25 +93,73 @@ super::multiversion! {
 /// where it is `None`.
 pub fn correct(y: &mut [f32], from: Option<&[f32]>, m: usize, correction: Correction<'_>) {
     let Correction { t, stride, a, factor, bias } = correction;
+    if let (Ok(a), Ok(bias)) = (a.try_into(), <&[f32; 16]>::try_from(if bias.is_empty() { &[-0.0; 16] } else { bias })) {
+        return sixteen_columns(y, from, m, (t, factor), a, bias);
+    }
     let rank = a.len() / m;
     for (p, y) in y.chunks_exact_mut(m).enumerate() {
-        if let Some(from) = from {
-            y.copy_from_slice(&from[p * m..][..m]);
-        }
         for (r, a) in a.chunks_exact(m).enumerate() {
             let c = t[r * stride + p] * factor;
-            if r + 1 == rank && !bias.is_empty() {
-                for ((y, a), b) in y.iter_mut().zip(a).zip(bias) {
-                    *y = c.mul_add(*a, *y) + b;
-                }
-            } else {
-                for (y, a) in y.iter_mut().zip(a) {
-                    *y = c.mul_add(*a, *y);
-                }
+            let bias = if r + 1 == rank { bias } else { &[] };
+            match from.filter(|_| r == 0) {
+                Some(from) => step(y, &from[p * m..][..m], c, a, bias),
+                None => step_in_place(y, c, a, bias),
             }
         }
     }
 }
+}
+
+/// One outer product and sixteen columns: the factors stay in registers. Adding -0 changes nothing.
+// Indexed loops over the lanes are what stays in registers.
+#[allow(clippy::needless_range_loop)]
+#[inline(always)]
+fn sixteen_columns(
+    y: &mut [f32],
+    from: Option<&[f32]>,
+    m: usize,
+    (t, factor): (&[f32], f32),
+    a: &[f32; 16],
+    bias: &[f32; 16],
+) {
+    let (a, bias) = (*a, *bias);
+    // A stride that the compiler does not know keeps it from gathering the same column of many rows.
+    let rows = y.chunks_exact_mut(m).zip(t);
+    if let Some(from) = from {
+        for ((y, t), from) in rows.zip(from.chunks_exact(m)) {
+            let (y, from, c) = (&mut y[..16], &from[..16], t * factor);
+            for l in 0..16 {
+                y[l] = c.mul_add(a[l], from[l]) + bias[l];
+            }
+        }
+    } else {
+        for (y, t) in rows {
+            let (y, c) = (&mut y[..16], t * factor);
+            for l in 0..16 {
+                y[l] = c.mul_add(a[l], y[l]) + bias[l];
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn step(y: &mut [f32], from: &[f32], c: f32, a: &[f32], bias: &[f32]) {
+    let all = y.iter_mut().zip(from).zip(a);
+    if bias.is_empty() {
+        all.for_each(|((y, from), a)| *y = c.mul_add(*a, *from));
+    } else {
+        all.zip(bias).for_each(|(((y, from), a), b)| *y = c.mul_add(*a, *from) + b);
+    }
+}
+
+#[inline(always)]
+fn step_in_place(y: &mut [f32], c: f32, a: &[f32], bias: &[f32]) {
+    let all = y.iter_mut().zip(a);
+    if bias.is_empty() {
+        all.for_each(|(y, a)| *y = c.mul_add(*a, *y));
+    } else {
+        all.zip(bias).for_each(|((y, a), b)| *y = c.mul_add(*a, *y) + b);
+    }
 }
 
 super::multiversion! {
@@ -154,9 +210,14 @@ mod tests {
 
     #[test]
     fn corrections_are_chains_over_the_rank_and_then_the_bias() {
-        for (rows, m, rank, with_bias) in
-            [(1, 1, 1, true), (3, 17, 1, false), (5, 33, 4, true), (2, 16, 3, false)]
-        {
+        for (rows, m, rank, with_bias) in [
+            (1, 1, 1, true),
+            (3, 17, 1, false),
+            (5, 33, 4, true),
+            (2, 16, 3, false),
+            (7, 16, 1, true),
+            (3, 16, 1, false),
+        ] {
             let (t, a) = (numbers(rank * rows, 3), numbers(rank * m, 4));
             let bias = numbers(if with_bias { m } else { 0 }, 5);
             let from = numbers(rows * m, 6);

@@ -19,6 +19,7 @@ mod matrix;
 mod norm;
 mod packed;
 mod philox;
+mod pool;
 mod precision;
 mod product;
 mod roofline;
@@ -39,6 +40,7 @@ pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use matrix::{Filter, Matrix, Scratch};
 pub use norm::{add_moments, normalise_and_scale};
 pub use philox::{Block, Philox, philox};
+pub use pool::{Pool, pool_lines};
 pub use precision::Precision;
 pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,

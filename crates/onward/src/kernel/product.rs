@@ -4,6 +4,9 @@ use super::Isa;
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
 
+/// Columns of weights that are packed together: a cache line.
+const COLUMNS: usize = 16;
+
 /// The right-hand side of a product, `k × n`, packed into panels of columns (`[panel][k][width]`), padded with zeros.
 #[derive(Clone, Debug, Default)]
 pub struct Panels {
@@ -19,11 +22,14 @@ impl Panels {
         assert_eq!(w.len(), n * k, "weights of {n} × {k}");
         let mut panels = Self::zeros(k, n);
         let width = panels.width;
-        let parts = panels.data.chunks_exact_mut((k * width).max(1)).zip(w.chunks((k * width).max(1)));
-        for (panel, rows) in parts {
-            // Written in order, read from a few rows whose lines stay in the first-level cache.
-            for (kk, line) in panel.chunks_exact_mut(width).enumerate() {
-                line.iter_mut().zip(rows[kk..].iter().step_by(k)).for_each(|(to, v)| *to = *v);
+        // A few columns of all rows of a panel at a time: what is written stays in the first-level cache.
+        for (rows, panel) in w.chunks((width * k).max(1)).zip(panels.data.chunks_mut((width * k).max(1))) {
+            for from in (0..k).step_by(COLUMNS) {
+                let to = (from + COLUMNS).min(k);
+                for (j, row) in rows.chunks_exact(k).enumerate() {
+                    let part = panel[from * width..to * width].chunks_exact_mut(width);
+                    part.zip(&row[from..to]).for_each(|(out, v)| out[j] = *v);
+                }
             }
         }
         panels

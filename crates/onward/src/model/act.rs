@@ -1,6 +1,7 @@
 //! Activations: rows of numbers on their way through a model.
 
 use super::{Numbers, Spread};
+use crate::kernel::{Pool, pool_lines};
 use rayon::prelude::*;
 
 /// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
@@ -124,29 +125,24 @@ impl Act {
     /// 2×2 pooling with stride 2; an odd last row or column is left out.
     #[must_use]
     pub fn max_pool(&self) -> Self {
-        self.pool(|a, b, c, d| a.max(b).max(c.max(d)))
+        self.pool(Pool::Max)
     }
 
     pub(crate) fn average_pool(&self) -> Self {
-        self.pool(|a, b, c, d| ((a + b) + (c + d)) * 0.25)
+        self.pool(Pool::Average)
     }
 
-    fn pool(&self, f: impl Fn(f32, f32, f32, f32) -> f32 + Sync) -> Self {
+    fn pool(&self, pool: Pool) -> Self {
         if self.spread.is_some() {
-            return self.clone().whole().pool(f);
+            return self.clone().whole().pool(pool);
         }
         let [h, w, c] = self.shape;
         let shape = [h / 2, w / 2, c];
         let mut data = self.data.another(self.rows * shape.iter().product::<usize>());
         let work = |(out, image): (&mut [f32], &[f32])| {
             for (i, line) in out.chunks_exact_mut(shape[1] * c).enumerate() {
-                let (top, bottom) = (&image[2 * i * w * c..], &image[(2 * i + 1) * w * c..]);
-                for (x, pixel) in line.chunks_exact_mut(c).enumerate() {
-                    let (l, r) = (2 * x * c, (2 * x + 1) * c);
-                    for (k, o) in pixel.iter_mut().enumerate() {
-                        *o = f(top[l + k], top[r + k], bottom[l + k], bottom[r + k]);
-                    }
-                }
+                let lines = &image[2 * i * w * c..][..2 * w * c];
+                pool_lines(pool, c, &lines[..w * c], &lines[w * c..], line);
             }
         };
         if !data.is_empty() {

@@ -1,0 +1,148 @@
+//! Members in chunks, tasks and threads: the fast passes give what each member gives alone.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{blobs, local, materialise, params_of, whole};
+use onward::evaluate::{Evaluator, WeightPlan};
+use onward::kernel::Precision;
+use onward::model::{
+    Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace,
+    Weights,
+};
+use onward::noise::{Family, RunKey};
+use onward::objective::Loss;
+use onward::params::{Init, Params, Tensor, TensorSpec};
+
+fn pairs(n: u32) -> Vec<Member> {
+    (0..n).map(|i| Member { index: i / 2, sign: if i % 2 == 0 { 1.0 } else { -1.0 } }).collect()
+}
+
+fn low_rank(rank: u32) -> WeightSpace {
+    WeightSpace::LowRank { rank, noise: Family::Sign }
+}
+
+/// Dense probes form their weights a few outputs at a time; the bits are those of weights perturbed beforehand.
+#[test]
+fn dense_probes_have_the_bits_of_weights_perturbed_by_hand() {
+    // Sizes on both sides of the blocks: 64 outputs, 64 rows.
+    let mlp = Mlp::new(&[30, 150, 64, 4], Activation::Relu).unwrap();
+    dense_by_hand(&mlp, whole(&blobs(67, [1, 1, 30], 4, 3)).x);
+    let conv = Conv {
+        input: [6, 6, 2],
+        channels: vec![16, 3],
+        average_pool_after: vec![0],
+        max_pool_after: vec![],
+        batch_norm: true,
+        bias: true,
+        residual: vec![],
+        activation: Activation::Relu,
+        global_pool: GlobalPool::None,
+        outputs: 4,
+    };
+    dense_by_hand(&conv.checked().unwrap(), whole(&blobs(9, [6, 6, 2], 4, 3)).x);
+}
+
+fn dense_by_hand(net: &dyn Model, x: Act) {
+    let (key, sigma, step) = (RunKey::from_seed(4), 0.03, 9);
+    let params = params_of(net, 4);
+    for noise in [Family::Sign, Family::Binomial] {
+        let (space, members) = (WeightSpace::Dense { noise }, pairs(4));
+        let probe = Probe { members: &members, space, sigma, step };
+        let weights = Weights::new(&params, &key, Precision::F32);
+        let found =
+            net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.clone());
+        for (i, member) in members.iter().enumerate() {
+            let moved = |t: &Tensor| {
+                let z = materialise(space, &TensorKeys::new(&key, &t.name), &t.shape, step, member.index);
+                let scale = sigma * member.sign * space.scale(false);
+                Tensor {
+                    data: t.data.iter().zip(&z).map(|(w, z)| z.mul_add(scale, *w)).collect(),
+                    ..t.clone()
+                }
+            };
+            let own = Params::from_tensors(params.tensors().iter().map(moved).collect());
+            let weights = Weights::new(&own, &key, Precision::F32);
+            let want = net.forward_from(0, &mut Context::clean(&weights, Norms::Batch), x.clone());
+            let part = found.slice(i * x.rows, (i + 1) * x.rows);
+            assert!(
+                part.data.iter().zip(want.data.iter()).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "{noise:?} {i}"
+            );
+        }
+    }
+}
+
+/// 67 members do not divide into chunks of two; they are the same alone, and for any number of threads.
+#[test]
+fn members_that_do_not_fill_their_chunks_give_the_same_losses() {
+    let data = blobs(300, [1, 1, 20], 4, 5);
+    let net = Mlp::new(&[20, 190, 33, 4], Activation::Relu).unwrap();
+    let params = params_of(&net, 5);
+    for (rank, share) in [(1, 0), (3, 0), (1, 150)] {
+        let losses = |members: &[Member], threads| {
+            let members = members.to_vec();
+            let plan =
+                WeightPlan { step: 2, space: low_rank(rank), sigma: 0.05, members, together: 1, share };
+            local(net.clone(), Loss::CrossEntropy, 5, threads)
+                .losses(&params, &whole(&data), &plan)
+                .unwrap()
+                .losses
+        };
+        let all = pairs(67);
+        let one = losses(&all, 1);
+        for threads in [2, 3] {
+            assert_eq!(losses(&all, threads), one, "rank {rank}, share {share}, {threads} threads");
+        }
+        // With shares, members two apart meet the same samples.
+        let alone: Vec<f32> = all.chunks(2).flat_map(|m| losses(m, 1)).collect();
+        assert_eq!(alone, one, "rank {rank}, share {share}");
+    }
+}
+
+/// A net that begins with a normalisation: its noise makes members differ before any product does.
+#[derive(Clone)]
+struct NormFirst;
+
+impl Model for NormFirst {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        let vector = |name: &str, n, value| TensorSpec {
+            name: name.into(),
+            shape: vec![n],
+            init: Init::Constant(value),
+        };
+        let weight = TensorSpec { name: "fc.weight".into(), shape: vec![3, 5], init: Init::He { fan_in: 5 } };
+        vec![vector("norm.weight", 5, 1.0), vector("norm.bias", 5, 0.0), weight]
+    }
+    fn stages(&self) -> usize {
+        1
+    }
+    fn stage(&self, _: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        let x = cx.batch_norm("norm", x);
+        cx.linear("fc", &x)
+    }
+    fn width(&self, _: usize) -> usize {
+        3
+    }
+    fn flops(&self, _: usize) -> u64 {
+        30
+    }
+}
+
+#[test]
+fn noise_on_a_leading_normalisation_reaches_every_member() {
+    let data = blobs(40, [1, 1, 5], 3, 6);
+    let params = params_of(&NormFirst, 6);
+    for space in [low_rank(1), WeightSpace::Dense { noise: Family::Sign }] {
+        let losses = |members: &[Member]| {
+            let members = members.to_vec();
+            let plan = WeightPlan { step: 2, space, sigma: 0.2, members, together: 2, share: 0 };
+            local(NormFirst, Loss::CrossEntropy, 6, 1).losses(&params, &whole(&data), &plan).unwrap().losses
+        };
+        let all = pairs(6);
+        let together = losses(&all);
+        let alone: Vec<f32> = all.iter().flat_map(|m| losses(&[*m])).collect();
+        assert_eq!(together, alone, "{space:?}");
+        assert!(together.windows(2).all(|l| l[0] != l[1]), "{space:?}: {together:?}");
+    }
+}
