@@ -119,6 +119,9 @@ pub struct How {
     /// Prints one JSON object per line
     #[arg(long)]
     pub json: bool,
+    /// Says first which instructions products run on, and why not on others
+    #[arg(long, short)]
+    pub verbose: bool,
 }
 
 impl How {

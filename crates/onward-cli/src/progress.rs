@@ -3,7 +3,9 @@
 use crate::args::How;
 use crate::report::Point;
 use indicatif::{ProgressBar, ProgressStyle};
+use onward::kernel::{Isa, amx};
 use serde::Serialize;
+use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -29,6 +31,21 @@ impl Voice {
             _ if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() => Self::Bar,
             _ => Self::Lines,
         }
+    }
+
+    /// Says which instructions products run on, if that is asked for.
+    pub fn say_instructions(self, how: &How) {
+        if how.verbose {
+            self.instructions();
+        }
+    }
+
+    /// Says which instructions products run on.
+    pub fn instructions(self) {
+        let (isa, amx) = (Isa::detect(), amx::availability());
+        let event = json!({"event": "instructions", "used": isa.name(), "available": Isa::available().name(),
+            "amx": amx.to_string()});
+        self.say(&format!("products run on {isa} ({amx})"), &event);
     }
 
     /// Says one thing: words for people, `event` for programs.

@@ -254,3 +254,56 @@ fn a_reader_that_leaves_early_is_no_error() {
     }
     assert!(place.path("runs/p/model.safetensors").exists());
 }
+
+#[test]
+fn every_precision_trains_verifies_replays_and_answers() {
+    for (precision, storage, method) in [
+        ("bf16", "f32", METHODS[0]),
+        ("int8", "bf16", METHODS[1]),
+        ("int8", "f32", METHODS[2]),
+        ("f32", "bf16", METHODS[0]),
+    ] {
+        let place = Place::new();
+        place.spec("p", method, 25);
+        let keys = format!("--set model.precision={precision} --set model.storage={storage}");
+        let done = place.onward(&format!("train p.toml {keys} --json --threads 2")).last_json();
+        assert_eq!(done["event"], "finished", "{precision}, {storage}");
+        place.onward("verify runs/p --from-start").good();
+        let digest = place.onward("replay runs/p").good();
+        assert!(digest.starts_with(&done["digest"].as_str().unwrap()[..16]), "{digest}");
+        let eval = place.onward(&format!("eval runs/p {} --json", digits().display())).last_json();
+        assert!(eval["accuracy"].as_f64().unwrap() > 0.1, "{eval}");
+        let last: Value = serde_json::from_slice(
+            place.read("runs/p/metrics.jsonl").split(|b| *b == b'\n').rev().nth(1).unwrap(),
+        )
+        .unwrap();
+        let moved = last["moved"].as_f64();
+        assert_eq!(moved.is_some(), storage == "bf16", "{last}");
+        assert!(moved.is_none_or(|share| (0.0..=1.0).contains(&share)));
+        let model = place.read("runs/p/model.safetensors");
+        let header = String::from_utf8_lossy(&model[8..600.min(model.len())]).into_owned();
+        assert_eq!(header.contains("BF16"), storage == "bf16", "{header}");
+    }
+}
+
+#[test]
+fn verbose_runs_say_what_products_run_on() {
+    let place = Place::new();
+    place.spec("p", "two-point", 3);
+    let said = |out: String| out.lines().filter(|line| line.starts_with("products run on")).count();
+    assert_eq!(said(place.onward("train p.toml").good()), 0);
+    assert_eq!(said(place.onward("train p.toml --verbose").good()), 1);
+    let forced = place.command("train p.toml -v").env("ONWARD_ISA", "portable").output().unwrap();
+    assert!(String::from_utf8(forced.stdout).unwrap().contains("products run on no vector instructions"));
+    let digest = |run: &str| {
+        Params::tensors_from_safetensors(&place.read(&format!("runs/{run}/model.safetensors"))).unwrap()
+    };
+    assert_eq!(digest("p-2"), digest("p-3"), "the portable path gives the same bits");
+    let refused = place.command("train p.toml").env("ONWARD_ISA", "sse9").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        error.contains("ONWARD_ISA: expected one of portable, avx2") && error.contains("found sse9"),
+        "{error}"
+    );
+}

@@ -3,7 +3,7 @@
 use crate::args::Bench;
 use crate::progress::Voice;
 use onward::Result;
-use onward::kernel::{Conv3, Filter, Isa, Matrix, Precision, Scratch, amx, spin};
+use onward::kernel::{Conv3, Filter, Matrix, Precision, Scratch, spin};
 use onward::noise::{Family, Role, RunKey};
 use serde::Serialize;
 use serde_json::json;
@@ -73,10 +73,9 @@ impl Limits {
 /// `onward bench`.
 pub fn bench(args: &Bench) -> Result<()> {
     let voice = Voice::new(&args.how);
-    let (processor, isa) = (processor(), Isa::detect());
-    let facts = json!({"processor": processor, "instructions": isa.name(), "available": Isa::available().name(),
-        "amx": amx::availability().to_string()});
-    voice.say(&format!("{processor}: products run on {isa} ({})", amx::availability()), &facts);
+    let processor = processor();
+    voice.say(&processor, &json!({"event": "processor", "name": processor}));
+    voice.instructions();
     let most = args.how.threads();
     let counts = if most > 1 { vec![1, most] } else { vec![1] };
     for threads in counts {

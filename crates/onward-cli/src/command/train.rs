@@ -235,6 +235,8 @@ impl Run {
             .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
         let rows: Vec<u32> = (0..trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
         let train_rows = trainer.data().select(&rows);
+        let voice = Voice::new(how);
+        voice.say_instructions(how);
         Ok(Self {
             folder,
             spec,
@@ -242,7 +244,7 @@ impl Run {
             test,
             train_rows,
             ledger,
-            voice: Voice::new(how),
+            voice,
             began: Instant::now(),
             before: 0.0,
             stop,
