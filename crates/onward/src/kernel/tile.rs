@@ -114,8 +114,8 @@ const HIGHEST: usize = 14;
 const BLOCK: usize = 1024;
 /// How far ahead of its use the right side is asked for: 16 KB. From memory it comes through once, so nothing else would.
 const AHEAD: usize = 4096;
-/// Groups of rows that stay in the second-level cache while all panels pass: 512 KB.
-const ROWS: usize = 128 * 1024;
+/// Groups of rows that stay near while all panels pass: 2 MB. Fewer would have weights come from memory once more.
+const ROWS: usize = 512 * 1024;
 
 /// The odd multiples of a stride up to row `R`, in bytes and hidden from the compiler: with [`row_offset`] every row is one
 /// address of base and scaled offset. Left to itself the compiler walks from row to row with an addition each, and that
