@@ -23,6 +23,8 @@ pub enum Role {
     Right = 4,
     /// A probe of a stage's output.
     Activation = 5,
+    /// A candidate of a study.
+    Candidate = 6,
 }
 
 /// How noise is distributed. All have mean zero; [`Family::scale`] brings them to unit variance.

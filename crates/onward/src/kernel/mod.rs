@@ -6,11 +6,13 @@
 #![allow(unsafe_code)]
 
 mod conv;
+mod double;
 mod isa;
 mod math;
 mod product;
 
 pub use conv::{Conv3, accumulate_conv_credit, conv3x3, conv3x3_single};
+pub use double::{exp64, ln64};
 pub use isa::Isa;
 pub(crate) use isa::multiversion;
 #[cfg(test)]
