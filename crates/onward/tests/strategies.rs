@@ -1,12 +1,25 @@
 //! What every strategy of a study has to do: make progress, keep its budget, answer to losses by name and to nothing else.
 #![allow(clippy::unwrap_used)]
 
-use onward::study::{Auto, Candidate, Dimension, Goal, Method, Record, Space, Study};
+use onward::study::{
+    Auto, Candidate, Dimension, Estimator, Goal, Method, Mirror, NesterovSpokoiny, Record, Scheme, Space,
+    Study, TwoPoint,
+};
 
 /// Every strategy with its defaults, and those forms of them that tests should see too.
 fn registry() -> Vec<Method> {
     let mut all = Method::all();
     all.push(Method::Auto(Auto { noisy: true }));
+    let two_point =
+        |estimator, mirror| Method::TwoPoint(TwoPoint { estimator, mirror, ..TwoPoint::default() });
+    all.push(two_point(Estimator::Smooth, Mirror::Euclidean));
+    all.push(two_point(Estimator::NonSmooth, Mirror::Euclidean));
+    all.push(two_point(Estimator::Symmetric, Mirror::Box));
+    all.push(two_point(Estimator::Symmetric, Mirror::L1Ball { radius: 6.0 }));
+    all.push(Method::NesterovSpokoiny(NesterovSpokoiny {
+        scheme: Scheme::Accelerated,
+        ..NesterovSpokoiny::default()
+    }));
     all
 }
 
@@ -36,16 +49,24 @@ fn trace(mut study: Study, f: impl Fn(&Candidate) -> f64) -> Vec<u64> {
     all
 }
 
+/// Fails with all complaints at once.
+fn assert_none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
 #[test]
 fn all_make_progress_on_a_sphere() {
+    let mut complaints = Vec::new();
     for method in registry() {
         let study = run(begin(&method, 3000, 1), sphere);
         let first = sphere(&begin(&method, 3000, 1).ask().unwrap());
         let best = study.best().unwrap().loss;
-        assert!(best < 1e-2 * first, "{}: from {first} to {best}", method.name());
         let centre = study.centre().map(|c| c.iter().map(|x| (x.number() - 0.25).powi(2)).sum::<f64>());
-        assert!(centre.is_none_or(|c| c < 2e-2 * first), "{}: centre {centre:?}", method.name());
+        if best > 1e-2 * first || centre.is_some_and(|c| c > 2e-2 * first) {
+            complaints.push(format!("{method:?}: from {first} to {best}, centre {centre:?}"));
+        }
     }
+    assert_none(&complaints);
 }
 
 #[test]
@@ -110,6 +131,7 @@ fn studies_side_by_side_do_not_affect_each_other() {
 
 #[test]
 fn losses_that_are_not_finite_are_counted_and_do_not_spread() {
+    let mut complaints = Vec::new();
     for method in registry() {
         // A cliff beside the optimum, and now and then an accident.
         let broken = |c: &Candidate| match c.numbers().next().unwrap() {
@@ -119,14 +141,17 @@ fn losses_that_are_not_finite_are_counted_and_do_not_spread() {
             _ => sphere(c),
         };
         let study = run(begin(&method, 3000, 1), broken);
-        let best = study.best().unwrap();
-        assert!(best.loss < 0.05, "{}: {}", method.name(), best.loss);
-        assert!(study.non_finite() >= 190, "{}", method.name());
-        let centre = study.centre();
-        assert!(centre.is_none_or(|c| c.iter().all(|x| x.number().is_finite())), "{}", method.name());
+        let best = study.best().unwrap().loss;
+        let not_finite = study.record().told.iter().filter(|t| t.1.is_none()).count() as u64;
+        let centre_fits = study.centre().is_none_or(|c| c.iter().all(|x| x.number().is_finite()));
+        if best > 0.05 || !centre_fits || study.non_finite() != not_finite || not_finite < study.told() / 30 {
+            complaints
+                .push(format!("{method:?}: {best}, {not_finite} not finite, centre {:?}", study.centre()));
+        }
         let study = run(begin(&method, 300, 1), |_| f64::NAN);
-        assert_eq!((study.best(), study.non_finite()), (None, study.told()), "{}", method.name());
+        assert_eq!((study.best(), study.non_finite()), (None, study.told()), "{method:?}");
     }
+    assert_none(&complaints);
 }
 
 #[test]
@@ -167,7 +192,14 @@ fn mixed_spaces_are_solved() {
         let wrong = if v[3] == 1.0 { 0.0 } else { 1.0 };
         (v[0] - 1.0).powi(2) + (v[1] / 1e-3).ln().powi(2) + (v[2] - 17.0).powi(2) / 50.0 + wrong
     };
+    let mut complaints = Vec::new();
     for method in registry() {
+        if !method.takes_steps() {
+            let error = Study::new(space(), Goal::Minimize, 2000, 1, method).err().unwrap().to_string();
+            assert!(error.contains("method.name: expected a strategy for whole numbers"), "{error}");
+            assert!(error.ends_with("for dimension `n`"), "{error}");
+            continue;
+        }
         let mut losses: Vec<f64> = (0..5)
             .map(|seed| {
                 let study = Study::new(space(), Goal::Minimize, 2000, seed, method.clone()).unwrap();
@@ -175,8 +207,11 @@ fn mixed_spaces_are_solved() {
             })
             .collect();
         losses.sort_by(f64::total_cmp);
-        assert!(losses[2] < 0.2, "{}: {losses:?}", method.name());
+        if losses[2] > 0.2 {
+            complaints.push(format!("{method:?}: {losses:?}"));
+        }
     }
+    assert_none(&complaints);
 }
 
 #[test]

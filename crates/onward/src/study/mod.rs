@@ -29,7 +29,11 @@ pub use draws::Draws;
 pub use eigen::Eigen;
 pub use record::Record;
 pub use space::{Dimension, Kind, Space, Spacing, Value};
-pub use strategy::{Auto, CmaEs, Method, Restarts, Setup, Stop, Strategy};
+pub use strategy::{
+    Auto, CmaEs, Estimator, GldFast, GldSearch, LmMaEs, Method, Mirror, Mistp, NesterovSpokoiny, OnePlusOne,
+    OpenAiEs, Pgpe, Restarts, Scheme, SepCmaEs, Setup, Smtp, Snes, Steps, Stop, Stp, Strategy, TwoPoint,
+    Xnes,
+};
 
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -104,7 +108,6 @@ struct Generation {
 pub struct Study {
     record: Record,
     width: usize,
-    why: String,
     draws: Draws,
     strategy: Box<dyn Strategy>,
     generation: Generation,
@@ -119,20 +122,20 @@ impl Study {
     /// A study of `space` towards `goal` that asks for at most `budget` evaluations.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if the budget is smaller than the method's first generation, or a setting of the method does not
-    /// fit.
+    /// [`ErrorKind::Spec`] if the budget is smaller than the method's first generation, or the method or a setting of it does
+    /// not fit the space.
     pub fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: Method) -> Result<Self> {
         let (method, why) = method.choose(&space, budget);
-        Self::begin(Record::new(space, goal, budget, seed, method), why)
+        Self::begin(Record::new(space, goal, budget, seed, method, why))
     }
 
-    fn begin(record: Record, why: String) -> Result<Self> {
+    fn begin(record: Record) -> Result<Self> {
+        record.method.check(&record.space)?;
         let strategy = record.method.begin(&Setup::of(&record.space))?;
         let mut study = Self {
             width: record.space.width(),
             draws: Draws::new(record.seed, 0),
             record,
-            why,
             strategy,
             generation: Generation::default(),
             best: None,
@@ -159,9 +162,7 @@ impl Study {
     pub fn resume(mut record: Record) -> Result<Self> {
         record.check_version()?;
         let told = std::mem::take(&mut record.told);
-        let (method, why) = record.method.clone().choose(&record.space, record.budget);
-        record.method = method;
-        let mut study = Self::begin(record, why)?;
+        let mut study = Self::begin(record)?;
         study.replay(told)?;
         Ok(study)
     }
@@ -341,7 +342,7 @@ impl Study {
 
     /// Why this method is in use.
     pub fn why(&self) -> &str {
-        &self.why
+        &self.record.why
     }
 
     /// All that is needed to go on later.

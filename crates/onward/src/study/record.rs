@@ -19,6 +19,8 @@ pub struct Record {
     pub seed: u64,
     /// The method, never [`Method::Auto`]: what that chose.
     pub method: Method,
+    /// Why that one.
+    pub why: String,
     /// Candidates and their losses in the order of telling; `None` for a loss that was not finite.
     pub told: Vec<(u64, Option<f64>)>,
 }
@@ -27,8 +29,8 @@ impl Record {
     /// Changes with every change that makes a strategy ask for other candidates.
     pub const VERSION: u32 = 1;
 
-    pub(super) fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: Method) -> Self {
-        Self { version: Self::VERSION, space, goal, budget, seed, method, told: Vec::new() }
+    pub(super) fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: Method, why: String) -> Self {
+        Self { version: Self::VERSION, space, goal, budget, seed, method, why, told: Vec::new() }
     }
 
     pub(super) fn check_version(&self) -> Result<()> {

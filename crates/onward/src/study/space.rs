@@ -5,7 +5,7 @@
 //! | real | one number, the value itself | nothing |
 //! | float | one number, the box as [0, 1] | reflecting into [0, 1], then linear or (`log`) geometric |
 //! | int | one number, the box widened by ½ on either side as [0, 1] | the same, then rounding |
-//! | category | one number per option | the largest wins |
+//! | category | one number per option | reflecting into [0, 1], then the largest wins |
 //!
 //! Reflection keeps every candidate inside its bounds and leaves what is inside untouched. A cloud of points around the
 //! encoding of a category is a distribution over its options, which a strategy learns as it learns any mean (a probit
@@ -15,6 +15,7 @@
 use crate::kernel::{exp64, ln64};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -99,9 +100,10 @@ impl Value {
 
 /// Largest magnitude up to which every whole number is an f64.
 const EXACT: i64 = 1 << 53;
-/// Initial standard deviations: of a box of width 1, of an option's number.
+/// The initial standard deviation in a box of width 1.
 const BOX_SIGMA: f64 = 0.25;
-const OPTION_SIGMA: f64 = 1.0;
+/// What an option's number is encoded as if it is chosen, and if not.
+const CHOSEN: [f64; 2] = [0.75, 0.25];
 
 impl Dimension {
     fn new(name: impl Into<String>, kind: Kind) -> Self {
@@ -215,7 +217,9 @@ impl Dimension {
                 Value::Int((exp64(inside()).round() as i64).clamp(low, high))
             }
             Kind::Category { .. } => {
-                let best = (1..encoded.len()).fold(0, |b, i| if encoded[i] > encoded[b] { i } else { b });
+                // Reflected, so that no option gets so far ahead that the others never win again.
+                let of = |i: usize| reflected(encoded[i]);
+                let best = (1..encoded.len()).fold(0, |b, i| if of(i) > of(b) { i } else { b });
                 Value::Category(best)
             }
         }
@@ -233,13 +237,16 @@ impl Dimension {
                 out.push(unit(if *spacing == Spacing::Log { ln64(v) } else { v }));
             }
             (Kind::Category { options }, Value::Category(c)) if c < options.len() => {
-                // The winner ahead by one standard deviation, the mean zero.
-                let share = OPTION_SIGMA / options.len() as f64;
-                out.extend((0..options.len()).map(|i| if i == c { OPTION_SIGMA - share } else { -share }));
+                out.extend((0..options.len()).map(|i| CHOSEN[usize::from(i != c)]));
             }
             _ => return Err(self.complain("a value of its kind within its bounds", format!("{value:?}"))),
         }
         Ok(())
+    }
+
+    /// Whether its values are whole numbers or options.
+    pub fn is_stepped(&self) -> bool {
+        matches!(self.kind, Kind::Int { .. } | Kind::Category { .. })
     }
 
     /// The step between neighbours in the encoding (the geometric middle's for `log`), or `None` if continuous.
@@ -251,7 +258,7 @@ impl Dimension {
                 let middle = exp64(0.5 * (from + to)).max(1.0);
                 Some((ln64(middle + 0.5) - ln64(middle - 0.5)) / (to - from))
             }
-            Kind::Category { .. } => Some(OPTION_SIGMA),
+            Kind::Category { .. } => Some(1.0),
             Kind::Real { .. } | Kind::Float { .. } => None,
         }
     }
@@ -321,11 +328,12 @@ impl Space {
         if dimensions.is_empty() {
             return Err(Error::expected(ErrorKind::Spec, "space", "at least 1 dimension", 0));
         }
+        let mut names = BTreeSet::new();
         for (i, dimension) in dimensions.iter().enumerate() {
             if dimension.name.is_empty() {
                 return Err(Error::expected(ErrorKind::Spec, format!("dimension {i}"), "a name", "none"));
             }
-            if dimensions[..i].iter().any(|d| d.name == dimension.name) {
+            if !names.insert(&dimension.name) {
                 return Err(dimension.complain("a name of its own", "another dimension with this one"));
             }
             dimension.check()?;
@@ -354,7 +362,7 @@ impl Space {
 
     /// Whether some dimension is whole numbers or options.
     pub fn is_mixed(&self) -> bool {
-        self.dimensions.iter().any(|d| d.grain().is_some())
+        self.dimensions.iter().any(Dimension::is_stepped)
     }
 
     /// The values that an encoded point stands for.
@@ -392,8 +400,7 @@ impl Space {
     pub fn start(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
             Kind::Real { start, .. } => start,
-            Kind::Category { .. } => 0.0,
-            Kind::Float { .. } | Kind::Int { .. } => 0.5,
+            Kind::Float { .. } | Kind::Int { .. } | Kind::Category { .. } => 0.5,
         })
     }
 
@@ -401,16 +408,14 @@ impl Space {
     pub fn sigma(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
             Kind::Real { scale, .. } => scale,
-            Kind::Category { .. } => OPTION_SIGMA,
-            Kind::Float { .. } | Kind::Int { .. } => BOX_SIGMA,
+            Kind::Float { .. } | Kind::Int { .. } | Kind::Category { .. } => BOX_SIGMA,
         })
     }
 
     /// The least standard deviation of each coordinate: 0 if continuous; else such that a candidate in the middle of a
     /// whole number leaves it in about one of as many coordinates as have steps.
     pub fn floor(&self) -> Vec<f64> {
-        let stepped =
-            self.dimensions.iter().filter(|d| d.grain().is_some()).map(Dimension::width).sum::<usize>();
+        let stepped = self.dimensions.iter().filter(|d| d.is_stepped()).map(Dimension::width).sum::<usize>();
         // P(|z| > t) is about exp(−t²/2).
         let share = 0.5 / (2.0 * ln64(2.0 + 2.0 * stepped as f64)).sqrt();
         self.each(|d| d.grain().map_or(0.0, |g| g * share))

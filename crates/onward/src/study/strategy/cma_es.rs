@@ -84,23 +84,23 @@ impl Runs for Dense {
 }
 
 /// Learning rates and weights: functions of n and λ alone.
-struct Rates {
+pub(super) struct Rates {
     /// By rank; the negative ones last.
-    weights: Vec<f64>,
+    pub weights: Vec<f64>,
     /// How many are positive.
-    parents: usize,
-    mu_eff: f64,
+    pub parents: usize,
+    pub mu_eff: f64,
     c_sigma: f64,
     d_sigma: f64,
-    c_c: f64,
-    c_1: f64,
-    c_mu: f64,
+    pub c_c: f64,
+    pub c_1: f64,
+    pub c_mu: f64,
     /// E‖N(0, 1)‖.
     chi: f64,
 }
 
 impl Rates {
-    fn new(n: usize, members: usize) -> Self {
+    pub fn new(n: usize, members: usize) -> Self {
         let d = n as f64;
         let mut weights = log_weights(members);
         let parents = weights.iter().filter(|w| **w > 0.0).count();
@@ -124,6 +124,19 @@ impl Rates {
         }
         let chi = d.sqrt() * (1.0 - 1.0 / (4.0 * d) + 1.0 / (21.0 * d * d));
         Self { weights, parents, mu_eff, c_sigma, d_sigma, c_c, c_1, c_mu, chi }
+    }
+
+    /// Moves p_σ by `step` = C^{−½} y_w and σ by its length; whether p_c is to stall (h_σ = 0) since p_σ is long.
+    /// `forgotten` is (1 − c_σ)^{2 generations}.
+    pub fn move_sigma(&self, path: &mut [f64], forgotten: &mut f64, step: &[f64], sigma: &mut f64) -> bool {
+        let Self { mu_eff, c_sigma, d_sigma, chi, .. } = *self;
+        let gain = (c_sigma * (2.0 - c_sigma) * mu_eff).sqrt();
+        path.iter_mut().zip(step).for_each(|(p, s)| *p = (1.0 - c_sigma) * *p + gain * s);
+        *forgotten *= (1.0 - c_sigma) * (1.0 - c_sigma);
+        let length = path.iter().map(|p| p * p).sum::<f64>().sqrt();
+        // At most e-fold in one generation.
+        *sigma *= exp64((c_sigma / d_sigma * (length / chi - 1.0)).min(1.0));
+        length / (1.0 - *forgotten).sqrt() >= (1.4 + 2.0 / (path.len() as f64 + 1.0)) * chi
     }
 }
 
@@ -197,7 +210,8 @@ impl Run {
         if self.setup.floor[i] == 0.0 {
             return unit;
         }
-        unit * self.setup.widening(i, self.sigma * unit * self.covariance[i * n + i].sqrt())
+        let spread = self.covariance[i * n + i].sqrt();
+        self.setup.reach(i, self.sigma * spread) / (self.sigma * spread)
     }
 
     /// `Σ_k coefficients[k] · row k`, added to `out`.
@@ -218,20 +232,14 @@ impl Run {
         (y, z)
     }
 
-    /// Moves both paths; whether p_c stalls (h_σ = 0) since p_σ is long.
+    /// Moves both paths and σ; whether p_c stalls.
     fn move_paths(&mut self, y: &[f64], z: &[f64]) -> bool {
-        let Rates { mu_eff, c_sigma, c_c, chi, .. } = self.rates;
-        let n = self.mean.len();
-        let gain = (c_sigma * (2.0 - c_sigma) * mu_eff).sqrt();
-        self.path_sigma.iter_mut().for_each(|p| *p *= 1.0 - c_sigma);
-        Self::add_rows(&self.vectors, z.iter().map(|z| gain * z), &mut self.path_sigma);
-        self.forgotten *= (1.0 - c_sigma) * (1.0 - c_sigma);
-        let length = self.path_sigma.iter().map(|p| p * p).sum::<f64>().sqrt();
-        let stalls = length / (1.0 - self.forgotten).sqrt() >= (1.4 + 2.0 / (n as f64 + 1.0)) * chi;
+        let mut step = vec![0.0; z.len()];
+        Self::add_rows(&self.vectors, z.iter().copied(), &mut step);
+        let stalls = self.rates.move_sigma(&mut self.path_sigma, &mut self.forgotten, &step, &mut self.sigma);
+        let Rates { mu_eff, c_c, .. } = self.rates;
         let gain = if stalls { 0.0 } else { (c_c * (2.0 - c_c) * mu_eff).sqrt() };
         self.path_c.iter_mut().zip(y).for_each(|(p, y)| *p = (1.0 - c_c) * *p + gain * y);
-        // At most e-fold in one generation.
-        self.sigma *= exp64((c_sigma / self.rates.d_sigma * (length / chi - 1.0)).min(1.0));
         stalls
     }
 
@@ -283,26 +291,20 @@ impl Run {
 
     fn find_stop(&self) -> Option<Stop> {
         let n = self.mean.len();
-        let continuous = || (0..n).filter(|i| self.setup.floor[*i] == 0.0);
-        let spread = |i: usize| self.covariance[i * n + i].sqrt().max(self.path_c[i].abs());
-        let limit = SMALLEST_STEP * self.first_sigma;
-        let any = continuous().next().is_some();
-        if any && continuous().all(|i| self.sigma * spread(i) < limit) {
-            return Some(Stop::SmallSteps);
-        }
-        // Steps that the mean's own rounding swallows.
-        let still = |i: usize| {
-            let step = 0.2 * self.sigma * self.setup.sigma[i] * self.covariance[i * n + i].sqrt();
-            self.mean[i] + step == self.mean[i]
-        };
-        if continuous().any(still) {
-            return Some(Stop::SmallSteps);
-        }
-        if self.sigma > LARGEST_STEP * self.first_sigma {
-            return Some(Stop::Unbounded);
-        }
-        self.history.stop()
+        let continuous = (0..n).filter(|i| self.setup.floor[*i] == 0.0);
+        let spread = continuous.map(|i| self.covariance[i * n + i].sqrt().max(self.path_c[i].abs()));
+        let spread = spread.fold(0.0, f64::max);
+        step_stop(&self.setup, &self.mean, self.sigma * spread, self.first_sigma).or(self.history.stop())
     }
+}
+
+/// Whether steps of relative size `spread`, the largest of all continuous coordinates, have become too small or too large.
+pub(super) fn step_stop(setup: &Setup, mean: &[f64], spread: f64, first: f64) -> Option<Stop> {
+    if spread > LARGEST_STEP * first {
+        return Some(Stop::Unbounded);
+    }
+    let small = spread < SMALLEST_STEP * first && setup.floor.contains(&0.0);
+    (small || setup.vanishes(mean, spread)).then_some(Stop::SmallSteps)
 }
 
 impl Strategy for Run {

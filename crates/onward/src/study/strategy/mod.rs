@@ -3,12 +3,40 @@
 //! A strategy works in generations. All candidates of a generation are made before any of its losses is known, so that the
 //! order in which losses come, and how many are evaluated at once, change nothing.
 
+mod auto;
 mod cma_es;
+mod gld;
+mod lm_ma_es;
+mod mirror;
+mod nesterov_spokoiny;
+mod one_plus_one;
+mod openai_es;
+mod pgpe;
 mod ranking;
 mod restart;
+mod sep_cma_es;
+mod smtp;
+mod snes;
+mod stp;
+mod two_point;
+mod xnes;
 
+pub use auto::Auto;
 pub use cma_es::CmaEs;
+pub use gld::{GldFast, GldSearch, Steps};
+pub use lm_ma_es::LmMaEs;
+pub use mirror::Mirror;
+pub use nesterov_spokoiny::{NesterovSpokoiny, Scheme};
+pub use one_plus_one::OnePlusOne;
+pub use openai_es::OpenAiEs;
+pub use pgpe::Pgpe;
 pub use restart::Restarts;
+pub use sep_cma_es::SepCmaEs;
+pub use smtp::Smtp;
+pub use snes::Snes;
+pub use stp::{Mistp, Stp};
+pub use two_point::{Estimator, TwoPoint};
+pub use xnes::Xnes;
 
 use super::draws::Draws;
 use super::space::Space;
@@ -86,35 +114,96 @@ impl Setup {
         self.start.len()
     }
 
-    /// By how much a step of standard deviation `size` along coordinate `i` is to be widened, for integers to be left.
-    fn widening(&self, i: usize, size: f64) -> f64 {
-        if self.floor[i] > size { self.floor[i] / size } else { 1.0 }
+    /// The standard deviation of coordinate `i` for steps of relative size `size` (1: as in the first candidates), but never
+    /// so small that a whole number could not be left.
+    fn reach(&self, i: usize, size: f64) -> f64 {
+        (self.sigma[i] * size).max(self.floor[i])
+    }
+
+    /// `at + reach · z` for each coordinate, added to `points`.
+    fn push(&self, at: &[f64], size: f64, z: &[f64], points: &mut Vec<f64>) {
+        points.extend(at.iter().zip(z).enumerate().map(|(i, (x, z))| x + self.reach(i, size) * z));
+    }
+
+    /// Whether steps of this size no longer change any continuous coordinate.
+    fn vanishes(&self, at: &[f64], size: f64) -> bool {
+        let mut continuous = (0..at.len()).filter(|i| self.floor[*i] == 0.0).peekable();
+        continuous.peek().is_some() && continuous.all(|i| at[i] + 0.1 * self.sigma[i] * size == at[i])
     }
 }
 
-/// The strategies that specs can name, with their settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case")]
-pub enum Method {
-    /// Chosen from dimension, budget and noise.
-    Auto(Auto),
-    /// Covariance matrix adaptation.
-    CmaEs(CmaEs),
+/// One row per strategy that specs can name: its settings' type, and its name.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
+        /// The strategies that specs can name, with their settings.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name")]
+        pub enum Method {
+            /// Chosen from dimension, budget and noise.
+            #[serde(rename = "auto")]
+            Auto(Auto),
+            $($(#[$doc])* #[serde(rename = $name)] $variant($variant),)*
+        }
+
+        impl Method {
+            /// Every strategy with its defaults, [`Method::Auto`] first.
+            pub fn all() -> Vec<Self> {
+                vec![Self::Auto(Auto::default()), $(Self::$variant($variant::default())),*]
+            }
+
+            /// The name in specs.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    Self::Auto(_) => "auto",
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+
+            /// The strategy before its first generation.
+            pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
+                match self {
+                    Self::Auto(_) => Err(misfit("name", "a strategy", "auto")),
+                    $(Self::$variant(settings) => settings.begin(setup),)*
+                }
+            }
+        }
+    };
 }
 
-/// What is known beforehand for the choice of a strategy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Auto {
-    /// Whether the same candidate can get different losses.
-    pub noisy: bool,
+methods! {
+    /// Covariance matrix adaptation.
+    CmaEs = "cma-es",
+    /// Its diagonal alone.
+    SepCmaEs = "sep-cma-es",
+    /// Limited-memory matrix adaptation, for many dimensions.
+    LmMaEs = "lm-ma-es",
+    /// Separable natural evolution strategies.
+    Snes = "snes",
+    /// Exponential natural evolution strategies.
+    Xnes = "xnes",
+    /// Parameter-based exploration with ClipUp.
+    Pgpe = "pgpe",
+    /// Smoothed gradient with Adam.
+    OpenAiEs = "open-ai-es",
+    /// (1+1)-ES with the 1/5 rule.
+    OnePlusOne = "one-plus-one",
+    /// Stochastic three points.
+    Stp = "stp",
+    /// Stochastic three points, all evaluated anew each time.
+    Mistp = "mistp",
+    /// Stochastic three points with momentum.
+    Smtp = "smtp",
+    /// Gradientless descent with a sweep of radii.
+    GldSearch = "gld-search",
+    /// Gradientless descent for a bounded condition number.
+    GldFast = "gld-fast",
+    /// Two-point estimates with mirror descent.
+    TwoPoint = "two-point",
+    /// Random gradient-free steps, plain or accelerated.
+    NesterovSpokoiny = "nesterov-spokoiny",
 }
 
 impl Method {
-    /// Every strategy with its defaults, [`Method::Auto`] first.
-    pub fn all() -> Vec<Self> {
-        vec![Self::Auto(Auto::default()), Self::CmaEs(CmaEs::default())]
-    }
-
     /// The strategy of this name with its defaults.
     ///
     /// # Errors
@@ -128,34 +217,38 @@ impl Method {
             .ok_or_else(|| Error::expected(ErrorKind::Spec, "method", expected, format!("`{name}`")))
     }
 
-    /// The name in specs.
-    pub fn name(&self) -> &'static str {
+    /// Whether the strategy sees losses only through comparisons, so that any increasing transform changes nothing.
+    pub fn is_rank_based(&self) -> bool {
+        !matches!(self, Self::TwoPoint(_) | Self::NesterovSpokoiny(_))
+    }
+
+    /// Whether the strategy can search whole numbers and options. What divides differences of losses by ever smaller
+    /// probes cannot: between two steps of a staircase there is no difference.
+    pub fn takes_steps(&self) -> bool {
         match self {
-            Self::Auto(_) => "auto",
-            Self::CmaEs(_) => "cma-es",
+            Self::TwoPoint(m) => m.estimator == Estimator::Symmetric,
+            Self::NesterovSpokoiny(_) => false,
+            _ => true,
         }
     }
 
-    /// Whether the strategy sees losses only through comparisons, so that any increasing transform changes nothing.
-    pub fn is_rank_based(&self) -> bool {
-        match self {
-            Self::Auto(_) | Self::CmaEs(_) => true,
+    /// Refuses spaces that the strategy cannot search.
+    pub(super) fn check(&self, space: &Space) -> Result<()> {
+        let stepped = space.dimensions().iter().find(|d| d.is_stepped());
+        match stepped {
+            Some(dimension) if !self.takes_steps() => {
+                let expected = "a strategy for whole numbers and options, such as `auto`";
+                Err(misfit("name", expected, format!("`{}` for dimension `{}`", self.name(), dimension.name)))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Resolves [`Method::Auto`] and says why.
     pub(super) fn choose(self, space: &Space, budget: u64) -> (Self, String) {
         match self {
-            Self::Auto(_) => (Self::CmaEs(CmaEs::default()), format!("{} {budget}", space.width())),
-            given => (given, "asked for".into()),
-        }
-    }
-
-    /// The strategy before its first generation.
-    pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
-        match self {
-            Self::Auto(_) => Err(misfit("name", "a strategy", "auto")),
-            Self::CmaEs(m) => m.begin(setup),
+            Self::Auto(hints) => hints.choose(space, budget),
+            given => (given, "it was asked for".into()),
         }
     }
 }
