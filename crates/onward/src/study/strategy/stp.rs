@@ -5,7 +5,8 @@
 //! all three values anew on the same random batch (here: in one generation), which is what noisy losses need: a lucky
 //! incumbent does not stay for ever, but the noise of a comparison does not average out either.
 //!
-//! STP adapts α by success (×1.15 and ×0.9, so that one try in four succeeds). MiSTP must not: a pair compared on a small
+//! Of two opposite steps at most one improves a convex function, so STP looks at the second only after the first has failed:
+//! one evaluation in nine is saved. It adapts α by success (×1.15, ×0.9: 43 % of pairs succeed). MiSTP must not: a pair compared on a small
 //! batch nearly always "improves" on it, and α would grow without bound. It takes `α / √(k + 1)`.
 
 use super::super::draws::Draws;
@@ -88,52 +89,27 @@ impl Stp {
     pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
         positive("step", self.step)?;
         check_factors(self.grow, self.shrink)?;
-        let pace = Pace::BySuccess { grow: self.grow, shrink: self.shrink };
-        Ok(Box::new(ThreePoints::new(setup, self.step, pace)))
+        let x = setup.start.clone();
+        let s = vec![0.0; x.len()];
+        let run = Run {
+            settings: *self,
+            setup: setup.clone(),
+            step: self.step,
+            x,
+            loss: None,
+            s,
+            second: false,
+            y: Vec::new(),
+        };
+        Ok(Box::new(run))
     }
 }
 
 impl Mistp {
     pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
         positive("step", self.step)?;
-        Ok(Box::new(ThreePoints::new(setup, self.step, Pace::Root)))
-    }
-}
-
-/// How the step changes.
-enum Pace {
-    /// STP: the incumbent's loss is kept.
-    BySuccess { grow: f64, shrink: f64 },
-    /// MiSTP: the first step over √(k + 1), the incumbent evaluated anew.
-    Root,
-}
-
-struct ThreePoints {
-    setup: Setup,
-    pace: Pace,
-    first_step: f64,
-    step: f64,
-    iterations: u64,
-    x: Vec<f64>,
-    /// The incumbent's loss, if it is known and kept.
-    loss: Option<f64>,
-    /// The points of this generation, the incumbent first if it is among them.
-    points: Vec<f64>,
-}
-
-impl ThreePoints {
-    fn new(setup: &Setup, step: f64, pace: Pace) -> Self {
         let x = setup.start.clone();
-        Self {
-            setup: setup.clone(),
-            pace,
-            first_step: step,
-            step,
-            iterations: 0,
-            x,
-            loss: None,
-            points: Vec::new(),
-        }
+        Ok(Box::new(Anew { settings: *self, setup: setup.clone(), iterations: 0, x, points: Vec::new() }))
     }
 }
 
@@ -146,34 +122,47 @@ pub(super) fn direction(draws: Draws, candidate: usize, n: usize) -> Vec<f64> {
     s
 }
 
-impl Strategy for ThreePoints {
+/// STP.
+struct Run {
+    settings: Stp,
+    setup: Setup,
+    step: f64,
+    x: Vec<f64>,
+    loss: Option<f64>,
+    /// The direction, and whether its opposite is being tried.
+    s: Vec<f64>,
+    second: bool,
+    y: Vec<f64>,
+}
+
+impl Strategy for Run {
     fn ask(&mut self, draws: Draws, points: &mut Vec<f64>) {
-        let mut s = direction(draws, 0, self.x.len());
         if self.loss.is_none() {
             points.extend_from_slice(&self.x);
+        } else {
+            if self.second {
+                self.s.iter_mut().for_each(|s| *s = -*s);
+            } else {
+                self.s = direction(draws, 0, self.x.len());
+            }
+            self.setup.push(&self.x, self.step, &self.s, points);
         }
-        for _ in 0..2 {
-            self.setup.push(&self.x, self.step, &s, points);
-            s.iter_mut().for_each(|s| *s = -*s);
-        }
-        self.points.clone_from(points);
+        self.y.clone_from(points);
     }
 
     fn tell(&mut self, losses: &[f64]) {
-        let n = self.x.len();
-        let stay = self.loss.unwrap_or(losses[0]);
-        let best = (1..losses.len()).fold(0, |b, i| if losses[i] < losses[b] { i } else { b });
-        let success = losses[best] < stay;
-        if success {
-            self.x.copy_from_slice(&self.points[best * n..][..n]);
-        }
-        self.iterations += 1;
-        match self.pace {
-            Pace::BySuccess { grow, shrink } => {
-                self.loss = Some(if success { losses[best] } else { stay });
-                self.step *= if success { grow } else { shrink };
-            }
-            Pace::Root => self.step = self.first_step / (self.iterations as f64 + 1.0).sqrt(),
+        let Some(stay) = self.loss else {
+            self.loss = Some(losses[0]);
+            return;
+        };
+        if losses[0] < stay {
+            self.x.copy_from_slice(&self.y);
+            self.loss = Some(losses[0]);
+            self.step *= self.settings.grow;
+            self.second = false;
+        } else {
+            self.step *= if self.second { self.settings.shrink } else { 1.0 };
+            self.second = !self.second;
         }
     }
 
@@ -183,5 +172,47 @@ impl Strategy for ThreePoints {
 
     fn stop(&self) -> Option<Stop> {
         self.setup.vanishes(&self.x, self.step).then_some(Stop::SmallSteps)
+    }
+}
+
+/// MiSTP: three points anew each time.
+struct Anew {
+    settings: Mistp,
+    setup: Setup,
+    iterations: u64,
+    x: Vec<f64>,
+    points: Vec<f64>,
+}
+
+impl Anew {
+    fn step(&self) -> f64 {
+        self.settings.step / (self.iterations as f64 + 1.0).sqrt()
+    }
+}
+
+impl Strategy for Anew {
+    fn ask(&mut self, draws: Draws, points: &mut Vec<f64>) {
+        let mut s = direction(draws, 0, self.x.len());
+        points.extend_from_slice(&self.x);
+        for _ in 0..2 {
+            self.setup.push(&self.x, self.step(), &s, points);
+            s.iter_mut().for_each(|s| *s = -*s);
+        }
+        self.points.clone_from(points);
+    }
+
+    fn tell(&mut self, losses: &[f64]) {
+        let n = self.x.len();
+        let best = (1..3).fold(0, |b, i| if losses[i] < losses[b] { i } else { b });
+        self.x.copy_from_slice(&self.points[best * n..][..n]);
+        self.iterations += 1;
+    }
+
+    fn centre(&self) -> Option<&[f64]> {
+        Some(&self.x)
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        self.setup.vanishes(&self.x, self.step()).then_some(Stop::SmallSteps)
     }
 }
