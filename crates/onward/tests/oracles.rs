@@ -25,19 +25,22 @@ fn evaluations(method: &Method, space: &Space, f: impl Fn(&Candidate) -> f64, ta
     study.told()
 }
 
-/// The median over eleven seeds of evaluations to `f/f₀ ≤ 1e-6`, from `(1, …, 1)/√n`.
-fn median_on_quadratic(method: &Method, n: usize, scale: f64) -> u64 {
+/// The median over `runs` seeds of evaluations to `f/f₀ ≤ 1e-6`, from `(1, …, 1)/√n`.
+fn median_on_quadratic(method: &Method, n: usize, scale: f64, runs: u64) -> u64 {
     let root = (n as f64).sqrt();
     let space = Space::reals(n, 1.0 / root, scale).unwrap();
     let at_start = 0.5 * (1..=n).map(|i| 1.0 + 7.0 * (i - 1) as f64 / (n - 1) as f64).sum::<f64>() / n as f64;
     let mut all: Vec<u64> =
-        (0..11).map(|seed| evaluations(method, &space, quadratic, 1e-6 * at_start, seed)).collect();
+        (0..runs).map(|seed| evaluations(method, &space, quadratic, 1e-6 * at_start, seed)).collect();
     all.sort_unstable();
-    all[5]
+    all[all.len() / 2]
 }
 
-/// The method, the scale of the space for n dimensions, and a reference implementation's medians for n = 10, 50, 100.
-fn table() -> Vec<(Method, fn(f64) -> f64, [u64; 3])> {
+/// The scale of the space for n dimensions.
+type Scale = fn(f64) -> f64;
+
+/// The method, the scale, and a reference implementation's medians for n = 10, 50, 100.
+fn table() -> Vec<(Method, Scale, [u64; 3])> {
     let short = |n: f64| 0.3 / n.sqrt();
     let unit = |_: f64| 1.0;
     // Radii are in units of the scale: R = √8 and r = 1e-4 are lengths.
@@ -66,7 +69,9 @@ fn table() -> Vec<(Method, fn(f64) -> f64, [u64; 3])> {
 fn evaluations_on_a_quadratic_are_those_of_the_reference_or_fewer() {
     let mut complaints = Vec::new();
     for (method, scale, reference) in table() {
-        let found = [10, 50, 100].map(|n| median_on_quadratic(&method, n, scale(n as f64)));
+        // The slow ones hardly vary.
+        let runs = if reference[2] > 20_000 { 3 } else { 11 };
+        let found = [10, 50, 100].map(|n| median_on_quadratic(&method, n, scale(n as f64), runs));
         println!("{} {found:?}, reference {reference:?}", method.name());
         if found.iter().zip(reference).any(|(f, r)| *f as f64 > 1.1 * r as f64) {
             complaints.push(format!("{}: {found:?}, reference {reference:?}", method.name()));

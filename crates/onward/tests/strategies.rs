@@ -228,3 +228,20 @@ fn names_lead_back_to_methods_and_unknown_ones_are_refused() {
         "{error}"
     );
 }
+
+/// What each strategy's candidates hash to: where this changes, so must [`Record::VERSION`].
+#[test]
+fn candidates_are_those_of_this_version_to_the_bit() {
+    let golden: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(include_str!("../../../testdata/study-v1.json")).unwrap();
+    let found: std::collections::BTreeMap<String, String> = Method::all()
+        .iter()
+        .map(|method| {
+            let bytes: Vec<u8> =
+                trace(begin(method, 600, 1), sphere).iter().flat_map(|b| b.to_le_bytes()).collect();
+            (method.name().to_owned(), blake3::hash(&bytes).to_hex()[..16].to_owned())
+        })
+        .collect();
+    assert_eq!(Record::VERSION, 1);
+    assert!(golden == found, "{}", serde_json::to_string_pretty(&found).unwrap());
+}

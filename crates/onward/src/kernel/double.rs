@@ -11,8 +11,8 @@ pub fn exp64(x: f64) -> f64 {
     if x < -708.0 {
         return 0.0;
     }
-    // The first has 32 bits, so that its product with an integer below 2¹¹ is exact.
-    const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
+    // The first ends in 21 zero bits, so that its product with an integer below 2¹¹ is exact.
+    const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
     const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
     let n = (x * LOG2_E).round();
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;

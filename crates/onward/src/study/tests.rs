@@ -148,3 +148,52 @@ fn a_raised_budget_goes_on_as_if_it_had_been_there_from_the_start() {
     }
     assert_eq!(long.record(), raised.record());
 }
+
+#[test]
+fn too_many_dimensions_are_refused_with_the_strategy_to_use_instead() {
+    for (name, instead) in [("cma-es", "`lm-ma-es`"), ("xnes", "`snes`")] {
+        let space = Space::reals(3000, 0.0, 1.0).unwrap();
+        let method = Method::named(name).unwrap();
+        let error = Study::new(space, Goal::Minimize, 9000, 1, method).err().unwrap().to_string();
+        assert!(
+            error.contains(instead) && error.ends_with(&format!("`{name}` for 3000 coordinates")),
+            "{error}"
+        );
+    }
+    let space = Space::reals(100_000, 0.0, 1.0).unwrap();
+    let mut study = Study::new(space, Goal::Minimize, 4_000_000, 1, Method::named("auto").unwrap()).unwrap();
+    assert_eq!((study.method().name(), study.ask().unwrap().values.len()), ("lm-ma-es", 100_000));
+    assert!(study.why().contains("100000 coordinates"), "{}", study.why());
+}
+
+#[test]
+fn impossible_settings_are_refused_by_name() {
+    let refuse = |json: &str, words: &str| {
+        let method: Method = serde_json::from_str(json).unwrap();
+        let space = Space::reals(3, 1.0, 1.0).unwrap();
+        let error = Study::new(space, Goal::Minimize, 1000, 1, method).err().unwrap();
+        assert!(error.to_string().contains(words), "{json}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Spec);
+    };
+    refuse(r#"{"name": "cma-es", "members": 3}"#, "method.members: expected at least 4, found 3");
+    refuse(r#"{"name": "pgpe", "members": 7}"#, "method.members: expected an even number");
+    refuse(r#"{"name": "stp", "step": 0.0}"#, "method.step: expected a positive number, found 0");
+    refuse(r#"{"name": "stp", "shrink": 1.5}"#, "method.shrink: expected a number above 0");
+    refuse(r#"{"name": "smtp", "momentum": 1.0}"#, "method.momentum: expected");
+    refuse(r#"{"name": "gld-search", "smallest": 2.0}"#, "method.smallest: expected");
+    refuse(r#"{"name": "gld-fast", "condition": 1.0}"#, "method.condition: expected");
+    refuse(r#"{"name": "gld-fast", "effective": 4.0}"#, "method.effective: expected a number from 1 to 3");
+    refuse(
+        r#"{"name": "two-point", "mirror": {"map": "simplex"}}"#,
+        "method.mirror: expected a start of positive",
+    );
+    refuse(
+        r#"{"name": "two-point", "mirror": {"map": "l1-ball", "radius": 2.0}}"#,
+        "a start inside of the ball",
+    );
+    refuse(r#"{"name": "nesterov-spokoiny", "smoothness": -1.0}"#, "method.smoothness: expected a positive");
+    assert!(
+        serde_json::from_str::<Method>(r#"{"name": "cma-es", "member": 3}"#).is_err(),
+        "a misspelt setting"
+    );
+}

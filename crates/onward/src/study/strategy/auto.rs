@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is known beforehand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Auto {
     /// Whether the same candidate can get different losses.
     pub noisy: bool,

@@ -40,7 +40,7 @@ use std::collections::VecDeque;
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct CmaEs {
     /// Candidates in a generation of the first run; `None` for `4 + ⌊3 ln d⌋`.
     pub members: Option<usize>,
@@ -404,7 +404,7 @@ impl History {
                 return Some(Stop::Flat);
             }
         }
-        let looks = self.best.len() >= self.long && self.generations % LOOK == 0;
+        let looks = self.best.len() >= self.long && self.generations.is_multiple_of(LOOK);
         let stagnates = looks && worsens(&self.best) && worsens(&self.median);
         (stagnates || self.generations > self.most).then_some(Stop::Stagnation)
     }

@@ -43,7 +43,7 @@ pub enum Steps {
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct GldSearch {
     /// The largest radius R; `None` for `2 √n`, twice the distance that the space's standard deviations expect.
     pub largest: Option<f64>,
@@ -74,7 +74,7 @@ impl Default for GldSearch {
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct GldFast {
     /// The first R; `None` for `2 √n`.
     pub largest: Option<f64>,
@@ -197,7 +197,7 @@ impl Strategy for Run {
         }
         self.loss = Some(stay.min(losses[best]));
         self.iterations += 1;
-        if self.iterations % self.wait == 0 {
+        if self.iterations.is_multiple_of(self.wait) {
             self.largest *= 0.5;
         }
     }

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct LmMaEs {
     /// Candidates in a generation of the first run; `None` for `4 + ⌊3 ln d⌋`.
     pub members: Option<usize>,
@@ -64,10 +64,12 @@ impl Runs for Limited {
         let mu_eff = effective(&weights);
         weights.iter_mut().for_each(|w| *w /= sum);
         let (d, l) = (n as f64, members as f64);
-        let factors = (0..usual_members(n)).map(|j| Factor {
-            path: vec![0.0; n],
-            share: 1.0 / (1.5f64.powi(j as i32) * d),
-            rate: (l / (4f64.powi(j as i32) * d)).min(0.5),
+        let (mut share, mut rate) = (1.0 / d, l / d);
+        let factors = (0..usual_members(n)).map(|_| {
+            let factor = Factor { path: vec![0.0; n], share, rate: rate.min(0.5) };
+            share /= 1.5;
+            rate /= 4.0;
+            factor
         });
         Run {
             setup: setup.clone(),

@@ -45,7 +45,7 @@ pub enum Scheme {
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct NesterovSpokoiny {
     /// The scheme.
     pub scheme: Scheme,

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct OnePlusOne {
     /// The first σ, relative to the space's standard deviations.
     pub step: f64,

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Pgpe {
     /// Candidates in a generation, an even number; `None` for `2 (4 + ⌊3 ln d⌋)`.
     pub members: Option<usize>,

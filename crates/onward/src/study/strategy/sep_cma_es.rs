@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use onward::study::{Goal, Method, SepCmaEs, Space, Study};
 /// let method = Method::SepCmaEs(SepCmaEs::default());
-/// let mut study = Study::new(Space::reals(20, 1.0, 0.5)?, Goal::Minimize, 4000, 1, method)?;
+/// let mut study = Study::new(Space::reals(20, 1.0, 0.5)?, Goal::Minimize, 6000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     let ellipsoid = candidate.numbers().enumerate().map(|(i, x)| f64::from(1 << i) * x * x).sum();
 ///     study.tell(candidate.id, ellipsoid)?;
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SepCmaEs {
     /// Candidates in a generation of the first run; `None` for `4 + ⌊3 ln d⌋`.
     pub members: Option<usize>,

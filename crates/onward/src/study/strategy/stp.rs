@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Stp {
     /// The first step, relative to the space's standard deviations.
     pub step: f64,
@@ -57,7 +57,7 @@ impl Default for Stp {
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Mistp {
     /// The first step, relative to the space's standard deviations.
     pub step: f64,

@@ -52,7 +52,7 @@ pub enum Estimator {
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct TwoPoint {
     /// Which pair is evaluated.
     pub estimator: Estimator,

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), onward::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Xnes {
     /// Candidates in a generation; `None` for `4 + ⌊3 ln d⌋`.
     pub members: Option<usize>,
