@@ -3,7 +3,7 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
-//! [`objective`], [`space`], [`evaluate`], [`ledger`], [`rule`], [`train`].
+//! [`objective`], [`space`], [`evaluate`], [`ledger`], [`rule`], [`train`], [`study`].
 
 pub mod dataset;
 pub mod error;
@@ -16,6 +16,7 @@ pub mod objective;
 pub mod params;
 pub mod rule;
 pub mod space;
+pub mod study;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

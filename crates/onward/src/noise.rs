@@ -23,8 +23,10 @@ pub enum Role {
     Right = 4,
     /// A probe of a stage's output.
     Activation = 5,
+    /// A candidate of a study.
+    Candidate = 6,
     /// Which of two neighbours a weight is rounded to.
-    Rounding = 6,
+    Rounding = 7,
 }
 
 /// How noise is distributed. All have mean zero; [`Family::scale`] brings them to unit variance.

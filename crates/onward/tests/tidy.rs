@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules: each may use those before it.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "error",
     "kernel",
     "noise",
@@ -21,6 +21,7 @@ const ORDER: [&str; 12] = [
     "ledger",
     "rule",
     "train",
+    "study",
 ];
 
 /// Clocks, the system's randomness, network, processes, global state, output.

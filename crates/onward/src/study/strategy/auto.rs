@@ -1,0 +1,75 @@
+//! The choice of a strategy from what is known beforehand.
+
+use super::super::space::Space;
+use super::{CmaEs, LmMaEs, Method, OnePlusOne};
+use serde::{Deserialize, Serialize};
+
+/// What is known beforehand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auto {
+    /// Whether the same candidate can get different losses.
+    pub noisy: bool,
+}
+
+/// Coordinates from which on matrices cost more than they bring within common budgets.
+const MANY: usize = 200;
+/// Evaluations per coordinate below which a covariance matrix learns nothing.
+const FEW: u64 = 20;
+/// Members under noise, relative to the usual number.
+const CROWD: usize = 4;
+
+impl Auto {
+    pub(super) fn choose(self, space: &Space, budget: u64) -> (Method, String) {
+        let d = space.width();
+        let usual = super::ranking::usual_members(d);
+        let is = format!("{d} coordinates, {budget} evaluations");
+        if self.noisy {
+            return self.choose_under_noise(d, budget, usual, &is);
+        }
+        if budget < FEW * d as u64 || budget < 2 * usual as u64 {
+            let why = format!("{is}: too few to learn a covariance; the 1/5 rule makes the most of each");
+            return (Method::OnePlusOne(OnePlusOne::default()), why);
+        }
+        if d > MANY {
+            let why = format!("{is}: too many for full matrices; a few remembered directions stand for them");
+            return (Method::LmMaEs(LmMaEs::default()), why);
+        }
+        let mixed = if space.is_mixed() { ", steps of integers and options kept from vanishing" } else { "" };
+        let why =
+            format!("{is}: enough to learn scales and correlations, with restarts for further optima{mixed}");
+        (Method::CmaEs(CmaEs::default()), why)
+    }
+
+    /// Larger generations average noise; single comparisons do not.
+    fn choose_under_noise(self, d: usize, budget: u64, usual: usize, is: &str) -> (Method, String) {
+        let members = (CROWD * usual).min((budget / 8) as usize).max(4);
+        let why = format!("{is}, noise: generations of {members}, so that it averages out");
+        let method = if d > MANY {
+            Method::LmMaEs(LmMaEs { members: Some(members), ..LmMaEs::default() })
+        } else {
+            Method::CmaEs(CmaEs { members: Some(members), ..CmaEs::default() })
+        };
+        (method, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choice_follows_dimension_budget_and_noise_and_says_why() {
+        let choose = |d: usize, budget: u64, noisy: bool| {
+            let (method, why) = Auto { noisy }.choose(&Space::reals(d, 0.0, 1.0).unwrap(), budget);
+            assert!(why.contains(&format!("{d} coordinates, {budget} evaluations")), "{why}");
+            method.name()
+        };
+        assert_eq!(choose(10, 5000, false), "cma-es");
+        assert_eq!(choose(10, 150, false), "one-plus-one");
+        assert_eq!(choose(1, 1, false), "one-plus-one");
+        assert_eq!(choose(5000, 1_000_000, false), "lm-ma-es");
+        assert_eq!(choose(10, 5000, true), "cma-es");
+        assert_eq!(choose(1_000_000, 100_000, true), "lm-ma-es");
+    }
+}
