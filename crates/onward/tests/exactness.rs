@@ -4,37 +4,21 @@
 mod common;
 
 use common::{
-    blobs, local, materialise, naive_sum, params_of, plan, population, relative, trainer, two_point, whole,
+    blobs, local, materialise, naive_sum, params_of, plan, population, relative, small_conv, trainer,
+    two_point, whole,
 };
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local, WeightPlan};
 use onward::kernel::Precision;
 use onward::ledger::{Entry, Optimizer, Recipe, Record, Scaling, State, Update};
 use onward::model::{
-    Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace,
-    Weights,
+    Act, Activation, Context, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace, Weights,
 };
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{At, Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint, quantise};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
-
-fn small_conv() -> Conv {
-    let net = Conv {
-        input: [6, 6, 2],
-        channels: vec![5, 6, 7],
-        average_pool_after: vec![1],
-        max_pool_after: vec![0],
-        batch_norm: true,
-        bias: true,
-        residual: vec![],
-        activation: Activation::Relu,
-        global_pool: GlobalPool::Average,
-        outputs: 4,
-    };
-    net.checked().unwrap()
-}
 
 fn spaces() -> Vec<WeightSpace> {
     let mut all = Vec::new();

@@ -4,12 +4,14 @@
 
 mod common;
 
-use common::{blobs, distance, local, params_of, plan, population, relative, two_point, whole, wide};
+use common::{
+    blobs, distance, local, params_of, plan, population, relative, small_conv, two_point, whole, wide,
+};
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local, WeightPlan};
 use onward::kernel::Precision;
 use onward::ledger::{Ledger, Rounding, State, read};
-use onward::model::{Act, Activation, Conv, GlobalPool, Member, Mlp, Model, Norms, WeightSpace};
+use onward::model::{Act, Activation, Member, Mlp, Model, Norms, WeightSpace};
 use onward::noise::Family;
 use onward::objective::Loss;
 use onward::params::{Params, Storage};
@@ -21,22 +23,6 @@ const LOW: [Precision; 2] = [Precision::Bf16, Precision::Int8];
 
 fn net() -> Mlp {
     Mlp::new(&[37, 67, 33, 5], Activation::Relu).unwrap()
-}
-
-fn conv() -> Conv {
-    let net = Conv {
-        input: [6, 6, 2],
-        channels: vec![5, 16, 7],
-        average_pool_after: vec![1],
-        max_pool_after: vec![0],
-        batch_norm: true,
-        bias: true,
-        residual: vec![],
-        activation: Activation::Relu,
-        global_pool: GlobalPool::Average,
-        outputs: 4,
-    };
-    net.checked().unwrap()
 }
 
 fn rows_of(data: &Dataset) -> Act {
@@ -56,7 +42,7 @@ fn tolerance(precision: Precision) -> f64 {
 fn outputs_are_near_those_in_single_precision() {
     let evaluators = [
         (local(net(), Loss::CrossEntropy, 1, 2), blobs(50, [1, 1, 37], 5, 1)),
-        (local(conv(), Loss::CrossEntropy, 1, 2), blobs(50, [6, 6, 2], 4, 1)),
+        (local(small_conv(), Loss::CrossEntropy, 1, 2), blobs(50, [6, 6, 2], 4, 1)),
     ];
     for (evaluator, data) in &evaluators {
         let params = params_of(evaluator.model(), 3);
@@ -130,7 +116,8 @@ fn every_number_of_threads_gives_the_same_bits() {
     for precision in LOW {
         for method in &methods {
             let digest = |threads| {
-                let evaluator = local(conv(), Loss::CrossEntropy, 11, threads).with_precision(precision);
+                let evaluator =
+                    local(small_conv(), Loss::CrossEntropy, 11, threads).with_precision(precision);
                 train(method, &evaluator, &data, 3).state().params().digest()
             };
             assert_eq!(digest(1), digest(3), "{precision:?}, {}", method.name());

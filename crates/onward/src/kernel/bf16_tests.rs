@@ -1,16 +1,11 @@
 use super::*;
-use crate::kernel::with_each_isa;
+use crate::kernel::{numbers, with_each_isa};
 use proptest::prelude::*;
 
 /// Sizes next to those of tiles, panels, blocks and padding, and primes.
 const M: [usize; 14] = [0, 1, 2, 3, 4, 5, 7, 12, 13, 14, 15, 29, 47, 130];
 const N: [usize; 12] = [0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 97, 160];
 const K: [usize; 11] = [0, 1, 2, 3, 31, 32, 33, 67, 255, 256, 521];
-
-fn numbers(n: usize, salt: u32) -> Vec<f32> {
-    let word = |i: u32| (i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 8;
-    (0..n as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
-}
 
 fn product(x: &[f32], w: &[f32], [m, n, k]: [usize; 3], c: &mut [f32], stride: usize, start: Start) {
     let mut rows = Bf16Rows::default();

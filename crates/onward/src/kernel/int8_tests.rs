@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::with_each_isa;
+use crate::kernel::{numbers, with_each_isa};
 use proptest::prelude::*;
 
 /// Sizes next to those of tiles, panels, blocks and padding, and primes.
@@ -11,11 +11,6 @@ fn bytes_of(n: usize, salt: u32) -> Vec<i8> {
     (0..n as u32)
         .map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 24) as i8)
         .collect()
-}
-
-fn numbers(n: usize, salt: u32) -> Vec<f32> {
-    let word = |i: u32| (i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 8;
-    (0..n as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
 }
 
 fn exact(x: &[i8], w: &[i8], [i, j, k]: [usize; 3]) -> i32 {

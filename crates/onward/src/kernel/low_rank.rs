@@ -179,12 +179,7 @@ pub fn add_bias(y: &mut [f32], bias: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{dot, with_each_isa};
-
-    fn numbers(n: usize, salt: u32) -> Vec<f32> {
-        let word = |i: u32| (i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 8;
-        (0..n as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
-    }
+    use crate::kernel::{dot, numbers, with_each_isa};
 
     #[test]
     fn rows_times_factors_have_the_bits_of_dot() {

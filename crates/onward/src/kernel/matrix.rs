@@ -196,12 +196,7 @@ impl Conv3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numbers(n: usize, salt: u32) -> Vec<f32> {
-        (0..n as u32)
-            .map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt) >> 8) as f32 / 8_388_608.0 - 1.0)
-            .collect()
-    }
+    use crate::kernel::numbers;
 
     #[test]
     fn convolutions_agree_with_the_definition_in_every_precision() {

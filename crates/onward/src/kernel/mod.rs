@@ -50,3 +50,10 @@ pub use product::{
 };
 pub use roofline::spin;
 pub use window::Window;
+
+/// For tests: numbers that are neither all alike nor special, in -1..1.
+#[cfg(test)]
+pub(crate) fn numbers(n: usize, salt: u32) -> Vec<f32> {
+    let word = |i: u32| (i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 8;
+    (0..n as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
+}

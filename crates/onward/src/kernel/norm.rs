@@ -67,12 +67,7 @@ pub fn normalise_and_scale(pixels: &mut [f32], mean: &[f32], inverse: &[f32], ga
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{normalise, scale_and_shift, with_each_isa};
-
-    fn numbers(n: usize, salt: u32) -> Vec<f32> {
-        let word = |i: u32| (i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 8;
-        (0..n as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
-    }
+    use crate::kernel::{normalise, numbers, scale_and_shift, with_each_isa};
 
     #[test]
     fn moments_are_plain_sums_in_order() {

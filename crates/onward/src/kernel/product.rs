@@ -379,13 +379,7 @@ pub fn add_products(out: &mut [f32], x: &[f32], y: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::with_each_isa;
-
-    fn numbers(n: usize, salt: u32) -> Vec<f32> {
-        (0..n as u32)
-            .map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt) >> 8) as f32 / 8_388_608.0 - 1.0)
-            .collect()
-    }
+    use crate::kernel::{numbers, with_each_isa};
 
     /// On every instruction set, so all of them give the same bits.
     #[test]

@@ -51,18 +51,12 @@ pub fn like_adam(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::with_each_isa;
-
-    fn numbers(salt: u32) -> Vec<f32> {
-        (0..1003u32)
-            .map(|i| ((i.wrapping_mul(2_654_435_761) ^ salt) >> 8) as f32 / 8_388_608.0 - 1.0)
-            .collect()
-    }
+    use crate::kernel::{numbers, with_each_isa};
 
     #[test]
     fn steps_have_the_same_bits_on_every_instruction_set() {
         let (scale, beta, left, rate) = (0.125, 0.9, [0.19, 0.0199], 1e-3);
-        let (w, m, v, d) = (numbers(1), numbers(2), numbers(3), numbers(4));
+        let (w, m, v, d) = (numbers(1003, 1), numbers(1003, 2), numbers(1003, 3), numbers(1003, 4));
         let squares: Vec<f32> = v.iter().map(|v| v * v).collect();
         with_each_isa(|isa| {
             let (mut plain_w, mut heavy_w, mut heavy_m) = (w.clone(), w.clone(), m.clone());

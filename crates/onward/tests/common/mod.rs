@@ -6,7 +6,7 @@ pub mod reference;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::{Optimizer, Scaling};
-use onward::model::{Model, TensorKeys, WeightSpace};
+use onward::model::{Activation, Conv, GlobalPool, Model, TensorKeys, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective, PerSample};
 use onward::params::{Params, Storage, Tensor};
@@ -29,6 +29,23 @@ pub fn blobs(rows: usize, shape: [usize; 3], classes: usize, seed: u64) -> Datas
         row.iter_mut().zip(centre).for_each(|(v, c)| *v = *v * 0.5 + c);
     }
     Dataset::new(features, shape, Targets::Classes { labels, classes }).unwrap()
+}
+
+/// A net with every part that a chain of convolutions may have but a residual.
+pub fn small_conv() -> Conv {
+    let net = Conv {
+        input: [6, 6, 2],
+        channels: vec![5, 6, 7],
+        average_pool_after: vec![1],
+        max_pool_after: vec![0],
+        batch_norm: true,
+        bias: true,
+        residual: vec![],
+        activation: Activation::Relu,
+        global_pool: GlobalPool::Average,
+        outputs: 4,
+    };
+    net.checked().unwrap()
 }
 
 /// All rows as one batch.
