@@ -34,7 +34,7 @@ fn tolerance(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-6,
         Precision::Bf16 => 0.02,
-        Precision::Int8 => 0.04,
+        Precision::Int8 => 0.06,
     }
 }
 
