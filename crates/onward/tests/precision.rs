@@ -245,3 +245,18 @@ fn a_ledger_tells_that_params_are_stored_in_bf16() {
     }
     assert_eq!(state.params().digest(), trainer.state().params().digest());
 }
+
+#[test]
+fn a_large_layer_with_few_rows_is_shared_by_the_threads_without_a_trace() {
+    let (k, n) = (1100, 1300);
+    let data = blobs(50, [1, 1, k], 5, 9);
+    for precision in Precision::ALL {
+        let outputs = |threads| {
+            let net = Mlp::new(&[k, n], Activation::Relu).unwrap();
+            let evaluator = local(net, Loss::SquaredError, 1, threads).with_precision(precision);
+            evaluator.outputs(&params_of(evaluator.model(), 3), rows_of(&data), Norms::Batch).data
+        };
+        let one = outputs(1);
+        assert!(outputs(2) == one && outputs(5) == one, "{precision:?}");
+    }
+}

@@ -10,6 +10,10 @@ use rayon::prelude::*;
 const POSITIONS: usize = 256;
 /// Of a convolution, whose work per position is smaller.
 const PIXELS: usize = 4096;
+/// Multiply-adds from which on a product is worth waking other threads for.
+const LARGE: usize = 1 << 26;
+/// Rows that one thread gets at least.
+const FEW: usize = 8;
 
 /// Runs a model's operations on packed params, adding a probe's noise where there is one.
 pub struct Context<'a> {
@@ -135,7 +139,12 @@ impl<'a> Context<'a> {
         let shape = [x.shape[0], x.shape[1], packed.outputs()];
         let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
         let bias = bias.map_or(&[][..], |bias| &self.weights.params().tensors()[bias].data);
-        let rows = member_rows(x.points(), kind);
+        let mut rows = member_rows(x.points(), kind);
+        let all = x.rows * x.points() * self.weights.params().tensors()[weight].data.len();
+        if all > LARGE && x.rows < rows * rayon::current_num_threads() {
+            // Few rows of a large layer: every thread its share. How rows are cut does not change any number.
+            rows = x.rows.div_ceil(rayon::current_num_threads()).max(FEW);
+        }
         let (size_in, size_out) = ((rows * x.width()).max(1), (rows * y.width()).max(1));
         y.data.par_chunks_mut(size_out).zip(x.data.par_chunks(size_in)).for_each(|(y, x)| {
             packed.product([shape[0], shape[1]], x, y);
