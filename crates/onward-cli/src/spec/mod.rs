@@ -157,11 +157,11 @@ modes! {
     pub enum Precision {
         /// Single precision: the same bits on every processor.
         F32 = "f32",
-        /// Products of bfloat16 numbers, sums in single precision: about twice as fast. Another kind of processor may give
-        /// other last bits.
+        /// Products of bfloat16 numbers, sums in single precision: products are twice as fast where the processor has
+        /// instructions for them. Another kind of processor may give other last bits.
         Bf16 = "bf16",
-        /// Products of 8-bit integers, with a scale per output channel and per row, sums in 32-bit integers: up to four
-        /// times as fast, the same bits on every processor.
+        /// Products of 8-bit integers, with a scale per output channel and per row, sums in 32-bit integers: products are up
+        /// to four times as fast, with the same bits on every processor.
         Int8 = "int8",
     }
 }
