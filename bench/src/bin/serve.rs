@@ -1,7 +1,9 @@
 //! Our side of `bench/alternate.py`, which says what the cases mean: JSON lines in, measured seconds as JSON lines out.
 //!
-//!     echo '{"case": "product", "dtype": "f32", "m": 8, "n": 64, "k": 64, "threads": 1}' |
-//!         cargo run --release -p onward-bench --bin serve
+//! ```sh
+//! echo '{"case": "product", "dtype": "f32", "m": 8, "n": 64, "k": 64, "threads": 1}' |
+//!     cargo run --release -p onward-bench --bin serve
+//! ```
 
 use onward::evaluate::{Batch, Evaluator, Local};
 use onward::kernel::{Int8Panels, Int8Rows, Matrix, Precision, Scratch, Start, Window, product_int8};
