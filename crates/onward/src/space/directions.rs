@@ -24,11 +24,6 @@ pub enum Directions {
     Blocks,
 }
 
-/// The `k`-th row of the Hadamard matrix, its first `out.len()` columns.
-pub fn hadamard(k: usize, out: &mut [f32]) {
-    out.iter_mut().enumerate().for_each(|(j, o)| *o = hadamard_sign(k, j));
-}
-
 /// What decides the directions of one stage at one step.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {

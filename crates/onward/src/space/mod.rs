@@ -9,6 +9,6 @@ mod probes;
 pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
 pub(crate) use activation::{Probing, derivative_by_output, derivative_by_sample_weights_of};
 pub use credit::{Derivative, credit};
-pub use directions::{Directions, hadamard};
+pub use directions::Directions;
 pub use focus::Focus;
 pub(crate) use probes::{Probes, Sum};
