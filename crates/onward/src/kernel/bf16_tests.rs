@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::{numbers, with_each_isa};
+use crate::kernel::{at_borders, numbers, with_each_isa};
 use proptest::prelude::*;
 
 /// Sizes next to those of tiles, panels, blocks and padding, and primes.
@@ -46,16 +46,7 @@ fn check([m, n, k]: [usize; 3], salt: u32, start: Start) {
 
 #[test]
 fn products_at_the_borders_of_blocks() {
-    for (i, m) in M.into_iter().enumerate() {
-        for (j, n) in N.into_iter().enumerate() {
-            let k = K[(i * 5 + j * 3) % K.len()];
-            check([m, n, k], (i * 100 + j) as u32, if (i + j) % 2 == 0 { Start::Zero } else { Start::Add });
-        }
-    }
-    for k in K {
-        check([3, 129, k], 7, Start::Zero);
-        check([29, 33, k], 8, Start::Add);
-    }
+    at_borders(&M, &N, &K, check);
 }
 
 proptest! {

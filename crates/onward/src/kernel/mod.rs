@@ -57,3 +57,19 @@ pub(crate) fn numbers(n: usize, salt: u32) -> Vec<f32> {
     let word = |i: u32| (i.wrapping_mul(2_654_435_761) ^ salt).wrapping_mul(2_246_822_519) >> 8;
     (0..n as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
 }
+
+/// For tests: every pair of a height `m` and a width `n`, each with one of the lengths `k`; then every `k` with a low and a
+/// high product. `check` is given the sizes, a salt for numbers and what the product starts from.
+#[cfg(test)]
+pub(crate) fn at_borders(m: &[usize], n: &[usize], k: &[usize], check: impl Fn([usize; 3], u32, Start)) {
+    for (i, m) in m.iter().enumerate() {
+        for (j, n) in n.iter().enumerate() {
+            let start = if (i + j) % 2 == 0 { Start::Zero } else { Start::Add };
+            check([*m, *n, k[(i * 5 + j * 3) % k.len()]], (i * 100 + j) as u32, start);
+        }
+    }
+    for k in k {
+        check([3, 129, *k], 7, Start::Zero);
+        check([29, 33, *k], 8, Start::Add);
+    }
+}
