@@ -3,7 +3,7 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
-//! [`objective`], [`space`], [`evaluate`], [`ledger`], [`rule`], [`train`], [`study`].
+//! [`objective`], [`space`], [`evaluate`], [`study`], [`ledger`], [`rule`], [`train`].
 
 pub mod dataset;
 pub mod error;

@@ -18,10 +18,10 @@ const ORDER: [&str; 13] = [
     "objective",
     "space",
     "evaluate",
+    "study",
     "ledger",
     "rule",
     "train",
-    "study",
 ];
 
 /// Clocks, the system's randomness, network, processes, global state, output.

@@ -12,12 +12,17 @@ pub struct Draws {
 impl Draws {
     /// The draws of one generation (counted from 0) of the study with this seed.
     pub fn new(seed: u64, generation: u32) -> Self {
-        Self { key: RunKey::from_seed(seed).tensor(Role::Candidate, "study"), generation }
+        Self::of(&RunKey::from_seed(seed)).at(generation)
+    }
+
+    /// The draws of the first generation under a run's key.
+    pub(crate) fn of(key: &RunKey) -> Self {
+        Self { key: key.tensor(Role::Candidate, "study"), generation: 0 }
     }
 
     /// The same study's draws of another generation.
     #[must_use]
-    pub(super) fn at(self, generation: u32) -> Self {
+    pub(crate) fn at(self, generation: u32) -> Self {
         Self { generation, ..self }
     }
 

@@ -74,6 +74,7 @@ pub(super) fn members_or_usual(given: Option<usize>, n: usize) -> Result<usize> 
     }
 }
 
+#[derive(Clone)]
 struct Dense;
 
 impl Runs for Dense {
@@ -85,6 +86,7 @@ impl Runs for Dense {
 }
 
 /// Learning rates and weights: functions of n and λ alone.
+#[derive(Clone)]
 pub(super) struct Rates {
     /// By rank; the negative ones last.
     pub weights: Vec<f64>,
@@ -152,6 +154,7 @@ const LARGEST_CONDITION: f64 = 1e14;
 const LARGEST_STEP: f64 = 1e20;
 
 /// One run.
+#[derive(Clone)]
 struct Run {
     setup: Setup,
     rates: Rates,
@@ -354,6 +357,7 @@ impl Strategy for Run {
 const LOOK: usize = 32;
 
 /// Best and median losses of generations past, for the tests of stagnation.
+#[derive(Clone)]
 pub(super) struct History {
     best: VecDeque<f64>,
     median: VecDeque<f64>,

@@ -135,6 +135,7 @@ impl GldFast {
     }
 }
 
+#[derive(Clone)]
 struct Run {
     setup: Setup,
     steps: Steps,

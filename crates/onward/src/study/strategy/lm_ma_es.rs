@@ -51,6 +51,7 @@ impl LmMaEs {
     }
 }
 
+#[derive(Clone)]
 struct Limited;
 
 impl Runs for Limited {
@@ -92,6 +93,7 @@ impl Runs for Limited {
 }
 
 /// One factor of the transformation.
+#[derive(Clone)]
 struct Factor {
     path: Vec<f64>,
     /// c_d and c_c.
@@ -99,6 +101,7 @@ struct Factor {
     rate: f64,
 }
 
+#[derive(Clone)]
 struct Run {
     setup: Setup,
     members: usize,

@@ -44,8 +44,26 @@ use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What can be copied without its type being known: everything that is `Clone`.
+pub trait Copied {
+    /// A copy.
+    fn copied(&self) -> Box<dyn Strategy>;
+}
+
+impl<S: Strategy + Clone + 'static> Copied for S {
+    fn copied(&self) -> Box<dyn Strategy> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Strategy> {
+    fn clone(&self) -> Self {
+        (**self).copied()
+    }
+}
+
 /// A strategy in the course of a study. Its state follows from its settings, the draws and the losses alone.
-pub trait Strategy: Send {
+pub trait Strategy: Send + Copied {
     /// Puts the next generation's points, one after another, into the empty `points`: at least one.
     fn ask(&mut self, draws: Draws, points: &mut Vec<f64>);
 
@@ -134,7 +152,7 @@ impl Setup {
 
 /// One row per strategy that specs can name: its settings' type, and its name.
 macro_rules! methods {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal),* $(,)?) => {
         /// The strategies that specs can name, with their settings.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "name")]
@@ -142,10 +160,13 @@ macro_rules! methods {
             /// Chosen from dimension, budget and noise.
             #[serde(rename = "auto")]
             Auto(Auto),
-            $($(#[$doc])* #[serde(rename = $name)] $variant($variant),)*
+            $($(#[doc = $doc])* #[serde(rename = $name)] $variant($variant),)*
         }
 
         impl Method {
+            /// The name of every strategy (all but [`Method::Auto`]) and what it is.
+            pub const NAMES: &[(&str, &str)] = &[$(($name, concat!($($doc),*))),*];
+
             /// Every strategy with its defaults, [`Method::Auto`] first.
             pub fn all() -> Vec<Self> {
                 vec![Self::Auto(Auto::default()), $(Self::$variant($variant::default())),*]
@@ -160,7 +181,7 @@ macro_rules! methods {
             }
 
             /// The strategy before its first generation.
-            pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
+            pub(crate) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
                 match self {
                     Self::Auto(_) => Err(misfit("name", "a strategy", "auto")),
                     $(Self::$variant(settings) => settings.begin(setup),)*

@@ -92,6 +92,7 @@ impl NesterovSpokoiny {
 }
 
 /// All points are in units of the space's standard deviations.
+#[derive(Clone)]
 struct Run {
     settings: NesterovSpokoiny,
     setup: Setup,

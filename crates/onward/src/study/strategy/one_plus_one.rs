@@ -48,6 +48,7 @@ impl OnePlusOne {
 /// The rate of success that leaves σ as it is.
 const SUCCESS: f64 = 0.2;
 
+#[derive(Clone)]
 struct Run {
     setup: Setup,
     sigma: f64,

@@ -65,6 +65,7 @@ impl OpenAiEs {
 const BETA: (f64, f64) = (0.9, 0.999);
 const EPSILON: f64 = 1e-8;
 
+#[derive(Clone)]
 struct Run {
     settings: OpenAiEs,
     setup: Setup,

@@ -84,6 +84,7 @@ impl Pgpe {
 const CLIP: f64 = 0.2;
 const LEAST: f64 = 1e-12;
 
+#[derive(Clone)]
 struct Run {
     settings: Pgpe,
     setup: Setup,

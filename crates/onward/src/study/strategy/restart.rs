@@ -25,15 +25,16 @@ pub enum Restarts {
 }
 
 /// How runs of one strategy are made.
-pub trait Runs: Send {
+pub trait Runs: Send + Clone + 'static {
     /// A run.
-    type Run: Strategy;
+    type Run: Strategy + Clone;
 
     /// A run with this many members from `start`, with the setup's steps times `factor`.
     fn run(&self, setup: &Setup, members: usize, start: Vec<f64>, factor: f64) -> Self::Run;
 }
 
 /// Restarted runs.
+#[derive(Clone)]
 pub struct Restarting<R: Runs> {
     runs: R,
     setup: Setup,

@@ -40,6 +40,7 @@ impl SepCmaEs {
     }
 }
 
+#[derive(Clone)]
 struct Diagonal;
 
 impl Runs for Diagonal {
@@ -69,6 +70,7 @@ impl Runs for Diagonal {
     }
 }
 
+#[derive(Clone)]
 struct Run {
     setup: Setup,
     rates: Rates,

@@ -68,6 +68,7 @@ impl Smtp {
     }
 }
 
+#[derive(Clone)]
 struct Run {
     settings: Smtp,
     setup: Setup,

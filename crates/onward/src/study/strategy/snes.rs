@@ -54,6 +54,7 @@ impl Snes {
     }
 }
 
+#[derive(Clone)]
 struct Run {
     setup: Setup,
     utilities: Vec<f64>,

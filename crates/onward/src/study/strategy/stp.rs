@@ -123,6 +123,7 @@ pub(super) fn direction(draws: Draws, candidate: usize, n: usize) -> Vec<f64> {
 }
 
 /// STP.
+#[derive(Clone)]
 struct Run {
     settings: Stp,
     setup: Setup,
@@ -176,6 +177,7 @@ impl Strategy for Run {
 }
 
 /// MiSTP: three points anew each time.
+#[derive(Clone)]
 struct Anew {
     settings: Mistp,
     setup: Setup,

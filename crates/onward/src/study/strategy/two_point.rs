@@ -108,6 +108,7 @@ impl TwoPoint {
 /// Probes below this, relative to the first candidates' spread, would measure rounding.
 const SMALLEST_PROBE: f64 = 1e-7;
 
+#[derive(Clone)]
 struct Run {
     settings: TwoPoint,
     setup: Setup,

@@ -70,6 +70,7 @@ impl Xnes {
     }
 }
 
+#[derive(Clone)]
 struct Run {
     setup: Setup,
     utilities: Vec<f64>,
