@@ -280,7 +280,7 @@ impl Run {
         {
             write(self.point(std::mem::take(&mut window), evaluate, record.rate))?;
         }
-        let progress = Progress::new(self.voice, at, self.steps());
+        let progress = Progress::new(self.voice, "step", at, self.steps());
         let outcome = self.steps_until_end(&progress, &mut window, write);
         progress.finish();
         self.ledger.sync()?;

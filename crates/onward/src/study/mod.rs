@@ -22,12 +22,14 @@
 mod draws;
 mod eigen;
 mod record;
+mod repeats;
 mod space;
 mod strategy;
 
 pub use draws::Draws;
 pub use eigen::Eigen;
 pub use record::Record;
+pub use repeats::Repeated;
 pub use space::{Dimension, Kind, Space, Spacing, Value};
 pub use strategy::{
     Auto, CmaEs, Copied, Estimator, GldFast, GldSearch, LmMaEs, Method, Mirror, Mistp, NesterovSpokoiny,
