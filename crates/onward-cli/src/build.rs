@@ -5,7 +5,7 @@ use crate::spec::{self, Spec};
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local};
 use onward::kernel::Precision;
-use onward::ledger::{Optimizer, Scaling};
+use onward::ledger::{Incumbent, Optimizer, Scaling, Search};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
@@ -185,33 +185,49 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
             directions: count("method.directions", t.directions)?,
             noise: noise(t.noise),
         }),
+        spec::MethodKind::Search(s) => Method::Search(Search {
+            strategy: s.strategy.clone(),
+            sigma: f64::from(sigma()?),
+            incumbent: match s.incumbent {
+                spec::Incumbent::Anew => Incumbent::Anew,
+                spec::Incumbent::Remembered => Incumbent::Remembered,
+            },
+        }),
     })
 }
 
+/// The schedule of so many steps, and the optimizer; a search has neither rate nor optimizer.
+fn steps(keys: Option<&spec::Steps>, steps: u64) -> Result<(Schedule, Optimizer)> {
+    let Some(keys) = keys else {
+        let constant = Schedule { rate: 1.0, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps };
+        return Ok((constant, Optimizer::default()));
+    };
+    let schedule = Schedule {
+        rate: single("method.rate", keys.rate)?,
+        anneal: match keys.schedule {
+            spec::Schedule::Constant => Anneal::Constant,
+            spec::Schedule::Linear => Anneal::Linear,
+            spec::Schedule::Cosine => Anneal::Cosine,
+        },
+        final_share: keys.final_rate as f32,
+        warmup: keys.warmup,
+        steps,
+    };
+    let scaling = match keys.scaling {
+        spec::Scaling::None => Scaling::None,
+        spec::Scaling::Adam => Scaling::Adam,
+    };
+    Ok((schedule, Optimizer { momentum: keys.momentum as f32, scaling }))
+}
+
 fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
-    let m = &spec.method;
     let batch = spec.train.batch.min(rows);
+    let (schedule, optimizer) = steps(spec.method.steps.as_ref(), spec.train.budget.steps(rows, batch))?;
     Ok(Plan {
         seed: spec.seed,
         method: method(spec, layers)?,
-        schedule: Schedule {
-            rate: single("method.rate", m.rate)?,
-            anneal: match m.schedule {
-                spec::Schedule::Constant => Anneal::Constant,
-                spec::Schedule::Linear => Anneal::Linear,
-                spec::Schedule::Cosine => Anneal::Cosine,
-            },
-            final_share: m.final_rate as f32,
-            warmup: m.warmup,
-            steps: spec.train.budget.steps(rows, batch),
-        },
-        optimizer: Optimizer {
-            momentum: m.momentum as f32,
-            scaling: match m.scaling {
-                spec::Scaling::None => Scaling::None,
-                spec::Scaling::Adam => Scaling::Adam,
-            },
-        },
+        schedule,
+        optimizer,
         storage: match spec.model.storage {
             spec::Storage::F32 => Storage::F32,
             spec::Storage::Bf16 => Storage::Bf16,

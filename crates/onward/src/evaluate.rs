@@ -1,6 +1,7 @@
 //! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
 
 mod members;
+mod points;
 
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
@@ -73,10 +74,15 @@ pub struct WeightPlan {
 impl WeightPlan {
     /// What running the plan on a batch of `rows` costs.
     pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
-        let passes = self.members.len() as u64;
-        let samples = passes * if self.share == 0 { rows } else { self.share } as u64;
-        Spent { passes, samples, flops: samples * all_flops(model, 0), non_finite: 0 }
+        let samples = if self.share == 0 { rows } else { self.share };
+        whole_passes(model, self.members.len() as u64, samples as u64)
     }
+}
+
+/// What passes of so many samples each through all stages cost.
+pub(crate) fn whole_passes(model: &dyn Model, passes: u64, samples: u64) -> Spent {
+    let samples = passes * samples;
+    Spent { passes, samples, flops: samples * all_flops(model, 0), non_finite: 0 }
 }
 
 impl ActivationPlan {
@@ -124,6 +130,13 @@ pub trait Evaluator: Sync {
     /// # Errors
     /// [`ErrorKind::NonFinite`] if no member has a finite loss.
     fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses>;
+
+    /// The loss at every one of `points`: one set of numbers after another, each for all tensors of `params` in order. A loss
+    /// that is not finite is infinite.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFinite`] if no point of the first generation has a finite loss.
+    fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64], step: u32) -> Result<MemberLosses>;
 
     /// The estimated derivative of the batch's mean loss by the params of the probed stages.
     ///
@@ -233,6 +246,15 @@ impl Evaluator for Local {
         }
         let mut losses = self.run(|| self.losses_here(params, batch, plan));
         let non_finite = worst_for_non_finite(&mut losses, plan.step)?;
+        Ok(MemberLosses { losses, non_finite })
+    }
+
+    fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64], step: u32) -> Result<MemberLosses> {
+        let losses = self.losses_at_points(params, batch, points);
+        let non_finite = losses.iter().filter(|l| l.is_infinite()).count() as u64;
+        if step == 0 && non_finite == losses.len() as u64 {
+            return Err(nothing_finite(step, &losses));
+        }
         Ok(MemberLosses { losses, non_finite })
     }
 
@@ -358,17 +380,17 @@ impl Focused {
     }
 }
 
+fn nothing_finite(step: u32, losses: &[f32]) -> Error {
+    let found = losses.first().map_or_else(|| "none".to_owned(), f32::to_string);
+    let place = format!("objective at step {step}");
+    Error::expected(ErrorKind::NonFinite, place, "at least one finite loss", found)
+}
+
 /// Puts the worst finite loss where one is not finite, and counts these.
 fn worst_for_non_finite(losses: &mut [f32], step: u32) -> Result<u64> {
     let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max);
     let Some(worst) = worst else {
-        let found = losses.first().map_or_else(|| "none".to_owned(), f32::to_string);
-        return Err(Error::expected(
-            ErrorKind::NonFinite,
-            format!("objective at step {step}"),
-            "at least one finite loss",
-            found,
-        ));
+        return Err(nothing_finite(step, losses));
     };
     let mut count = 0;
     for loss in losses {

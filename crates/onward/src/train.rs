@@ -87,7 +87,7 @@ impl Trainer {
         let batch = plan.batch.min(data.rows());
         plan.method.check(evaluator.model(), batch)?;
         let params = Params::init(&evaluator.model().tensors(), &key);
-        let state = State::new(params, plan.method.recipe(plan.optimizer, plan.storage), key);
+        let state = plan.method.begin(params, plan.optimizer, plan.storage, key)?;
         let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };
         Ok(Self { plan: Plan { batch, ..plan }, evaluator, data, key, state, order, spent: Spent::default() })
     }
@@ -138,6 +138,7 @@ impl Trainer {
             goal: "minimize".into(),
             method: self.plan.method.name().into(),
             recipe: *self.state.recipe(),
+            search: if let Method::Search(search) = &self.plan.method { Some(search.clone()) } else { None },
             spec,
             data: self.data.digest(),
             base: params.digest(),
@@ -201,7 +202,8 @@ impl Trainer {
         self.state.restore(snapshot)?;
         self.spent = Spent::default();
         for record in records.iter().take(self.state.step() as usize) {
-            self.count(record.step, record.non_finite);
+            let cost = self.plan.method.cost(self.evaluator.model(), record.step as u32, self.plan.batch);
+            self.spent += Spent { non_finite: record.non_finite, ..cost };
         }
         Ok(())
     }
@@ -212,9 +214,8 @@ impl Trainer {
         let batch = Batch::select(&self.data, &indices);
         let rate = self.plan.schedule.at(step);
         let at = At { step: step as u32, rate, scaling: self.plan.optimizer.scaling };
-        let (method, params) = (&self.plan.method, self.state.params());
-        let evaluator = &self.evaluator;
-        let outcome = evaluator.run(|| method.step(evaluator, params, &batch, at))?;
+        let (method, state, evaluator) = (&self.plan.method, &self.state, &self.evaluator);
+        let outcome = evaluator.run(|| method.step_of(evaluator, state, &batch, at))?;
         let entry =
             Entry { step, loss: outcome.loss, rate, non_finite: outcome.non_finite, update: outcome.update };
         Ok((entry, outcome.signal_to_noise))
@@ -223,13 +224,9 @@ impl Trainer {
     fn apply(&mut self, entry: &Entry) -> Result<Option<Rounding>> {
         let (evaluator, state) = (&self.evaluator, &mut self.state);
         let rounding = evaluator.run(|| state.apply(entry))?;
-        self.count(entry.step, entry.non_finite);
+        let cost = self.plan.method.cost_of(entry, self.evaluator.model(), self.plan.batch);
+        self.spent += Spent { non_finite: entry.non_finite, ..cost };
         Ok(rounding)
-    }
-
-    fn count(&mut self, step: u64, non_finite: u64) {
-        let cost = self.plan.method.cost(self.evaluator.model(), step as u32, self.plan.batch);
-        self.spent += Spent { non_finite, ..cost };
     }
 
     /// Statistics of the model's normalisations over the first training rows: what evaluation uses.

@@ -202,8 +202,11 @@ struct Window {
 
 impl Window {
     fn add(&mut self, loss: f32, signal: Option<f32>, rounding: Option<Rounding>) {
-        self.loss += f64::from(loss);
-        self.steps += 1;
+        // A generation of a search may have no finite loss.
+        if loss.is_finite() {
+            self.loss += f64::from(loss);
+            self.steps += 1;
+        }
         if let Some(rounding) = rounding {
             *self.rounding.get_or_insert_default() += rounding;
         }
@@ -344,6 +347,10 @@ impl Run {
     }
 
     fn write_snapshot(&self) -> Result<()> {
+        if self.trainer.state().candidates().is_some() {
+            // A search goes on from its ledger, where all that its strategy knows stands in few bytes.
+            return Ok(());
+        }
         self.folder.write_snapshot(self.trainer.state().step(), &self.trainer.state().to_snapshot()?)
     }
 

@@ -37,8 +37,14 @@ pub const METHODS: [(&str, &[(&str, &str)]); 3] = [
     ),
 ];
 
+/// The first step of a search (`bench/search.md`).
+const SEARCH_SIGMA: &str = "0.1";
+
 /// The default of `method.{key}` under `method`.
 pub fn of_method(method: &str, key: &str) -> Option<&'static str> {
+    if key == "sigma" && super::search::NAMES.contains(&method) {
+        return Some(SEARCH_SIGMA);
+    }
     let (_, defaults) = METHODS.iter().find(|(name, _)| *name == method)?;
     defaults.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
 }

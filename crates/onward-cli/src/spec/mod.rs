@@ -10,6 +10,7 @@ mod fields;
 mod init;
 mod kind;
 mod parse;
+mod search;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use fields::{Budget, Column, PerLayer, Skip, TestSize};
 pub use init::starter;
 use kind::{ANY, Choice, Kind, Range, above, range};
 use parse::Values;
+use search::SearchKeys;
 use table::Preset::{Computed, Is, PerMethod, Required, Unset, WithTable};
 use table::{Field, Key, Only, Part, Preset, Setting, inner, join, keys, modes, variants};
 
@@ -258,8 +260,18 @@ keys! {
         ..
         /// The method, with its own keys.
         kind: MethodKind, in "";
-        /// The size of the perturbations: one number, or (relative-activation only) one per layer.
+        ..
+        /// How estimates become steps. A search's steps are its strategy's own.
+        steps: Option<Steps>, in "", only Only { selector: "name", choices: MethodKind::SINGLE };
+        /// The size of the perturbations: one number, or (relative-activation only) one per layer. For a search, that of the
+        /// first candidates, relative to the scale that each tensor begins with.
         sigma: PerLayer<f64> = PerMethod, above(0.0);
+    }
+}
+
+keys! {
+    /// How estimates become steps.
+    pub struct Steps {
         /// The learning rate.
         rate: f64 = PerMethod, above(0.0);
         /// How much of the last step is kept in the next.
@@ -284,6 +296,19 @@ variants! {
         Population = "population",
         /// Compares the loss at two opposite points of weight space.
         TwoPoint = "two-point",
+        ..
+        /// Searches among whole sets of weights, by one of the strategies for black boxes.
+        Search(SearchKeys),
+    }
+}
+
+modes! {
+    /// What a strategy that keeps a best point compares the next candidates with.
+    pub enum Incumbent {
+        /// That point's loss on the candidates' own batch.
+        Anew = "anew",
+        /// The loss that it once had: for losses without noise.
+        Remembered = "remembered",
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a step leaves behind.
 
-use super::Recipe;
+use super::{Recipe, Search};
 use serde::{Deserialize, Serialize};
 
 /// One step: everything that [`super::State::apply`] needs.
@@ -30,6 +30,8 @@ pub enum Update {
     },
     /// One direction per tensor, from activations and data; not kept in the ledger.
     Direction(Vec<Option<Vec<f32>>>),
+    /// The losses of a search's generation, infinite where there was none: complete in itself.
+    Losses(Vec<f32>),
 }
 
 /// An [`Entry`] as the ledger keeps it.
@@ -62,6 +64,8 @@ pub enum UpdateRecord {
         /// The digest of the params after the step.
         digest: Option<[u8; 32]>,
     },
+    /// The losses of a search's generation.
+    Losses(Vec<f32>),
 }
 
 impl Entry {
@@ -72,6 +76,7 @@ impl Entry {
                 UpdateRecord::Probes { exponent: *exponent, coefficients: coefficients.clone() }
             }
             Update::Direction(_) => UpdateRecord::Rerun { digest },
+            Update::Losses(losses) => UpdateRecord::Losses(losses.clone()),
         };
         Record { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update }
     }
@@ -80,8 +85,13 @@ impl Entry {
 impl Record {
     /// The entry, if the record is complete in itself.
     pub fn entry(&self) -> Option<Entry> {
-        let UpdateRecord::Probes { exponent, coefficients } = &self.update else { return None };
-        let update = Update::Probes { exponent: *exponent, coefficients: coefficients.clone() };
+        let update = match &self.update {
+            UpdateRecord::Probes { exponent, coefficients } => {
+                Update::Probes { exponent: *exponent, coefficients: coefficients.clone() }
+            }
+            UpdateRecord::Losses(losses) => Update::Losses(losses.clone()),
+            UpdateRecord::Rerun { .. } => return None,
+        };
         Some(Entry { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update })
     }
 }
@@ -99,6 +109,9 @@ pub struct Header {
     pub method: String,
     /// How entries become steps.
     pub recipe: Recipe,
+    /// The search that the params follow, if they do. (Kept beside the header in the ledger: see its format.)
+    #[serde(skip)]
+    pub search: Option<Search>,
     /// BLAKE3 of the spec as run.
     pub spec: [u8; 32],
     /// Digest of the training data.
@@ -107,6 +120,13 @@ pub struct Header {
     pub base: [u8; 32],
     /// Names and shapes of the params, in order.
     pub tensors: Vec<TensorHeader>,
+}
+
+impl Header {
+    /// Whether base params and records lead to all later params, without data.
+    pub fn is_complete(&self) -> bool {
+        self.recipe.space.is_some() || self.search.is_some()
+    }
 }
 
 /// Name and shape of one tensor.

@@ -3,6 +3,7 @@
 mod population;
 mod relative_activation;
 mod schedule;
+mod search;
 mod shaping;
 mod two_point;
 
@@ -12,10 +13,11 @@ pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
-use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
+use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean, whole_passes};
 use crate::kernel::multiversion;
-use crate::ledger::{Optimizer, Recipe, Scaling, Update};
+use crate::ledger::{Entry, Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
+use crate::noise::RunKey;
 use crate::params::{Params, Storage};
 use crate::{Error, ErrorKind, Result};
 
@@ -40,6 +42,8 @@ pub enum Method {
     TwoPoint(TwoPoint),
     /// Activation space, relative loss per sample.
     RelativeActivation(RelativeActivation),
+    /// Whole sets of params, by a strategy.
+    Search(Search),
 }
 
 impl Method {
@@ -49,21 +53,39 @@ impl Method {
             Self::Population(_) => "population",
             Self::TwoPoint(_) => "two-point",
             Self::RelativeActivation(_) => "relative-activation",
+            Self::Search(s) => s.name(),
         }
     }
 
-    /// Where probes act; `None` for activation space.
+    /// Where probes act; `None` for activation space and searches.
     pub fn space(&self) -> Option<WeightSpace> {
         match self {
             Self::Population(p) => Some(p.space()),
             Self::TwoPoint(t) => Some(t.space()),
-            Self::RelativeActivation(_) => None,
+            Self::RelativeActivation(_) | Self::Search(_) => None,
         }
     }
 
     /// What entries of this method mean.
     pub fn recipe(&self, optimizer: Optimizer, storage: Storage) -> Recipe {
         Recipe { space: self.space(), optimizer, storage }
+    }
+
+    /// The state of a run before its first step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if a search cannot begin: see [`State::searching`].
+    pub fn begin(
+        &self,
+        params: Params,
+        optimizer: Optimizer,
+        storage: Storage,
+        key: RunKey,
+    ) -> Result<State> {
+        match self {
+            Self::Search(search) => State::searching(params, search, storage, key),
+            _ => Ok(State::new(params, self.recipe(optimizer, storage), key)),
+        }
     }
 
     /// Checks that the method can train this model on batches of `rows`.
@@ -75,27 +97,56 @@ impl Method {
             Self::Population(p) => p.check(rows),
             Self::TwoPoint(t) => t.check(),
             Self::RelativeActivation(r) => r.check(model, rows),
+            // Its state checks it: that needs the params.
+            Self::Search(_) => Ok(()),
         }
     }
 
     /// One step: probes, losses, update. Nothing is changed. With [`Scaling::None`] the update includes `rate`.
     ///
     /// # Errors
-    /// Those of the evaluator.
+    /// Those of the evaluator; [`ErrorKind::Spec`] for a search, whose step follows from its state ([`Method::step_of`]).
     pub fn step(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
         match self {
             Self::Population(p) => p.run(evaluator, params, batch, at),
             Self::TwoPoint(t) => t.run(evaluator, params, batch, at),
             Self::RelativeActivation(r) => r.run(evaluator, params, batch, at),
+            Self::Search(s) => Err(misfit("name", "a method whose step follows from params alone", s.name())),
         }
     }
 
-    /// What a step costs.
+    /// One step of a run from its state: as [`Method::step`], for searches as well.
+    ///
+    /// # Errors
+    /// Those of the evaluator.
+    pub fn step_of(
+        &self,
+        evaluator: &dyn Evaluator,
+        state: &State,
+        batch: &Batch,
+        at: At,
+    ) -> Result<Outcome> {
+        match state.candidates() {
+            Some(points) => Search::run(evaluator, state.params(), points, batch, at.step),
+            None => self.step(evaluator, state.params(), batch, at),
+        }
+    }
+
+    /// What the step of an entry cost: where candidates are evaluated, as many passes as there were losses.
+    pub fn cost_of(&self, entry: &Entry, model: &dyn Model, rows: usize) -> Spent {
+        match &entry.update {
+            Update::Losses(losses) => whole_passes(model, losses.len() as u64, rows as u64),
+            _ => self.cost(model, entry.step as u32, rows),
+        }
+    }
+
+    /// What a step costs; for a search, one evaluation.
     pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Spent {
         match self {
             Self::Population(p) => p.plan(step).cost(model, rows),
             Self::TwoPoint(t) => t.plan(step).cost(model, rows),
             Self::RelativeActivation(r) => r.plan(step, model).cost(model, rows),
+            Self::Search(_) => whole_passes(model, 1, rows as u64),
         }
     }
 }

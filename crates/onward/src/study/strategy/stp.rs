@@ -171,6 +171,10 @@ impl Strategy for Run {
         Some(&self.x)
     }
 
+    fn remembers(&self) -> bool {
+        true
+    }
+
     fn stop(&self) -> Option<Stop> {
         self.setup.vanishes(&self.x, self.step).then_some(Stop::SmallSteps)
     }
