@@ -17,6 +17,7 @@ use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Whether equal steps are equal differences or equal ratios.
@@ -240,7 +241,9 @@ impl Dimension {
                 out.push(unit(if *spacing == Spacing::Log { ln64(v) } else { v }));
             }
             (Kind::Category { options }, Value::Category(c)) if c < options.len() => {
-                out.extend((0..options.len()).map(|i| CHOSEN[usize::from(i != c)]));
+                let first = out.len();
+                out.resize(first + options.len(), 0.0);
+                choose(c, &mut out[first..]);
             }
             _ => return Err(self.complain("a value of its kind within its bounds", format!("{value:?}"))),
         }
@@ -265,6 +268,11 @@ impl Dimension {
             Kind::Real { .. } | Kind::Float { .. } => None,
         }
     }
+}
+
+/// Encodes an option of a category.
+pub(super) fn choose(option: usize, out: &mut [f64]) {
+    out.iter_mut().enumerate().for_each(|(i, o)| *o = CHOSEN[usize::from(i != option)]);
 }
 
 /// The triangle wave that is the identity on [0, 1].
@@ -424,6 +432,16 @@ impl Space {
         // P(|z| > t) is about exp(−t²/2).
         let share = 0.5 / (2.0 * ln64(2.0 + 2.0 * stepped as f64)).sqrt();
         self.each(|d| d.grain().map_or(0.0, |g| g * share))
+    }
+
+    /// The coordinates that stand for options, for each category.
+    pub fn options(&self) -> Vec<Range<usize>> {
+        let mut at = 0;
+        let all = self.dimensions.iter().map(|d| {
+            at += d.width();
+            (d, at - d.width()..at)
+        });
+        all.filter(|(d, _)| matches!(d.kind, Kind::Category { .. })).map(|(_, range)| range).collect()
     }
 
     fn each(&self, of: impl Fn(&Dimension) -> f64) -> Vec<f64> {
