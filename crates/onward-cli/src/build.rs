@@ -11,7 +11,7 @@ use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::Storage;
 use onward::rule::{
-    Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
+    Anneal, LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Schedule, Shaping, TwoPoint,
 };
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
@@ -185,15 +185,29 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
             directions: count("method.directions", t.directions)?,
             noise: noise(t.noise),
         }),
+        spec::MethodKind::Rso(r) => Method::Rso(Rso {
+            sigma: sigmas,
+            decay: r.decay as f32,
+            order: match r.order {
+                spec::LayerOrder::LastFirst => LayerOrder::LastFirst,
+                spec::LayerOrder::FirstFirst => LayerOrder::FirstFirst,
+            },
+            hold: count("method.hold", r.hold)?,
+        }),
     })
 }
 
-fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
+fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Plan> {
     let m = &spec.method;
     let batch = spec.train.batch.min(rows);
+    let method = method(spec, model.stages())?;
+    let steps = match method.sweep(model, shape)? {
+        Some(sweep) => spec.train.budget.steps(sweep.steps() as usize, 1),
+        None => spec.train.budget.steps(rows, batch),
+    };
     Ok(Plan {
         seed: spec.seed,
-        method: method(spec, layers)?,
+        method,
         schedule: Schedule {
             rate: single("method.rate", m.rate)?,
             anneal: match m.schedule {
@@ -203,7 +217,7 @@ fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
             },
             final_share: m.final_rate as f32,
             warmup: m.warmup,
-            steps: spec.train.budget.steps(rows, batch),
+            steps,
         },
         optimizer: Optimizer {
             momentum: m.momentum as f32,
@@ -248,6 +262,6 @@ pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize)
 pub fn trainer(spec: &Spec, split: &Split, threads: usize) -> Result<Trainer> {
     let train = &split.train;
     let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads)?;
-    let plan = plan(spec, evaluator.model().stages(), train.rows())?;
+    let plan = plan(spec, evaluator.model(), train.shape(), train.rows())?;
     Trainer::new(plan, evaluator, train.clone())
 }

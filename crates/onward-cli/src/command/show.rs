@@ -78,6 +78,7 @@ fn step_json(r: &Record) -> serde_json::Value {
             row["exponent"] = json!(exponent);
             row["coefficients"] = json!(coefficients);
         }
+        UpdateRecord::Choices(visited) => row["visited"] = json!(visited),
         UpdateRecord::Rerun { digest } => row["digest"] = json!(digest.map(|d| hex(&d))),
     }
     row
@@ -87,6 +88,11 @@ fn update(record: &Record) -> String {
     match &record.update {
         UpdateRecord::Probes { exponent, coefficients } => {
             format!("{} coefficients × 2^{exponent}", coefficients.len())
+        }
+        UpdateRecord::Choices(v) => {
+            let of = |choice| v.choices.iter().filter(|c| **c == choice).count();
+            let (taken, left, added) = (of(-1), of(0), of(1));
+            format!("tensor {}, elements from {}: {added} up, {taken} down, {left} left", v.tensor, v.first)
         }
         UpdateRecord::Rerun { digest: Some(digest) } => format!("digest {}", hex(digest)),
         UpdateRecord::Rerun { digest: None } => "run again".into(),

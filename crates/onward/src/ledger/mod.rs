@@ -5,6 +5,6 @@ mod file;
 mod state;
 mod step;
 
-pub use entry::{Entry, Header, Record, TensorHeader, Update, UpdateRecord};
+pub use entry::{Entry, Header, Record, TensorHeader, Update, UpdateRecord, Visited};
 pub use file::{FORMAT_VERSION, Ledger, Reading, read};
 pub use state::{Optimizer, Recipe, Rounding, Scaling, State};

@@ -1,11 +1,11 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
 use super::step::{self, SQUARES_DECAY};
-use super::{Entry, Update};
+use super::{Entry, Update, Visited};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
 use crate::params::{Params, Storage, Tensor};
-use crate::space::{Probes, Sum};
+use crate::space::{Probes, Sum, changes, moved};
 use crate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -159,6 +159,19 @@ impl State {
                     });
                 }
             }
+            (Update::Choices(visited), Some(WeightSpace::Coordinate)) => {
+                let index = visited.tensor as usize;
+                let fits = |t: &Tensor| visited.first.saturating_add(visited.choices.len() as u64) <= t.data.len() as u64;
+                if !self.params.tensors().get(index).is_some_and(fits) {
+                    return Err(Error::expected(
+                        ErrorKind::Ledger,
+                        place(),
+                        "elements of a tensor of the run",
+                        "others",
+                    ));
+                }
+                self.rounded(index, &mut rounding, |state| state.visit(index, visited));
+            }
             (Update::Direction(directions), None) => {
                 let fits = directions.len() == self.params.tensors().len()
                     && directions
@@ -206,6 +219,16 @@ impl State {
         let found: Vec<Rounding> =
             pieces.map(|(i, (after, before))| Rounding::round(noise, i * PIECE, before, after)).collect();
         found.into_iter().for_each(|piece| *all += piece);
+    }
+
+    /// Takes the choices of a tensor's visits.
+    fn visit(&mut self, index: usize, visited: &Visited) {
+        let first = visited.first as usize;
+        let elements = first..first + visited.choices.len();
+        let name = &self.params.tensors()[index].name;
+        let changes = changes(&self.key, name, visited.cycle, elements.clone(), visited.sigma);
+        let visits = self.params.data_mut(index)[elements].iter_mut().zip(changes).zip(&visited.choices);
+        visits.for_each(|((w, change), choice)| *w = moved(*w, visited.keep, change, *choice));
     }
 
     /// Moves one tensor along `2^exponent · Σ c·z` of the current step.

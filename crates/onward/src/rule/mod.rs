@@ -2,12 +2,15 @@
 
 mod population;
 mod relative_activation;
+mod rso;
 mod schedule;
 mod shaping;
 mod two_point;
 
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Order, RelativeActivation};
+pub(crate) use rso::visit;
+pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
@@ -40,6 +43,8 @@ pub enum Method {
     TwoPoint(TwoPoint),
     /// Activation space, relative loss per sample.
     RelativeActivation(RelativeActivation),
+    /// Coordinate space, one weight after the other.
+    Rso(Rso),
 }
 
 impl Method {
@@ -49,6 +54,7 @@ impl Method {
             Self::Population(_) => "population",
             Self::TwoPoint(_) => "two-point",
             Self::RelativeActivation(_) => "relative-activation",
+            Self::Rso(_) => "rso",
         }
     }
 
@@ -58,6 +64,7 @@ impl Method {
             Self::Population(p) => Some(p.space()),
             Self::TwoPoint(t) => Some(t.space()),
             Self::RelativeActivation(_) => None,
+            Self::Rso(_) => Some(WeightSpace::Coordinate),
         }
     }
 
@@ -75,6 +82,7 @@ impl Method {
             Self::Population(p) => p.check(rows),
             Self::TwoPoint(t) => t.check(),
             Self::RelativeActivation(r) => r.check(model, rows),
+            Self::Rso(r) => r.check(model),
         }
     }
 
@@ -87,16 +95,26 @@ impl Method {
             Self::Population(p) => p.run(evaluator, params, batch, at),
             Self::TwoPoint(t) => t.run(evaluator, params, batch, at),
             Self::RelativeActivation(r) => r.run(evaluator, params, batch, at),
+            Self::Rso(r) => r.run(evaluator, params, batch, at),
         }
     }
 
-    /// What a step costs.
-    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Spent {
+    /// What a step costs, if that follows from the batch alone ([`Sweep::cost`] tells where it does not).
+    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Option<Spent> {
         match self {
-            Self::Population(p) => p.plan(step).cost(model, rows),
-            Self::TwoPoint(t) => t.plan(step).cost(model, rows),
-            Self::RelativeActivation(r) => r.plan(step, model).cost(model, rows),
+            Self::Population(p) => Some(p.plan(step).cost(model, rows)),
+            Self::TwoPoint(t) => Some(t.plan(step).cost(model, rows)),
+            Self::RelativeActivation(r) => Some(r.plan(step, model).cost(model, rows)),
+            Self::Rso(_) => None,
         }
+    }
+
+    /// The steps of a cycle of visits to all weights of a model with inputs of the given shape, for methods that go round.
+    ///
+    /// # Errors
+    /// As for [`Sweep::new`].
+    pub fn sweep(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Option<Sweep>> {
+        if let Self::Rso(rso) = self { Sweep::new(rso, model, shape).map(Some) } else { Ok(None) }
     }
 }
 
