@@ -66,7 +66,7 @@ fn run_best(job: &Job<'_>) {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         fn avx512(job: &Job<'_>) {
             // SAFETY: called only after detection; `chains` checked the sizes.
-            unsafe { run::<x86::Avx512, 4, 7>(job) }
+            unsafe { run::<x86::Avx512, 4, 5>(job) }
         }
         #[target_feature(enable = "avx2,fma")]
         fn avx2(job: &Job<'_>) {
@@ -85,26 +85,58 @@ fn run_best(job: &Job<'_>) {
     unsafe { run::<Portable, 2, 4>(job) }
 }
 
-/// All maps, `O` of them and `P` pixels of a row at a time; a piece of the input is used for all maps before the next.
+/// All maps, `O` of them and up to `P` pixels of a row at a time, all pieces of a row of about the same length; a piece of the
+/// input is used for all maps before the next.
 ///
 /// # Safety
 /// The instruction set of `D` was detected, and the job's pointers reach as far as its sizes say.
 #[inline(always)]
 unsafe fn run<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<'_>) {
     let Lattice { height, width, .. } = job.lattice;
+    // One map alone has room for more chains at once.
+    let longest = if job.n == 1 { LONGEST } else { P };
     for y in 0..height {
-        let mut x = 0;
+        let (mut x, mut pieces) = (0, width.div_ceil(longest));
         while x < width {
-            let left = width - x;
+            let length = (width - x).div_ceil(pieces);
             // SAFETY: each piece lies inside its row.
             unsafe {
-                x += match left {
-                    _ if left >= P && left != P + 1 => piece::<D, O, P>(job, y, x),
-                    4.. if P > 4 => piece::<D, O, 4>(job, y, x),
-                    2.. => piece::<D, O, 2>(job, y, x),
+                match length {
+                    6.. => single::<D>(job, y, x, length),
+                    5 => piece::<D, O, 5>(job, y, x),
+                    4 => piece::<D, O, 4>(job, y, x),
+                    3 => piece::<D, O, 3>(job, y, x),
+                    2 => piece::<D, O, 2>(job, y, x),
                     _ => piece::<D, O, 1>(job, y, x),
-                };
+                }
             }
+            x += length;
+            pieces -= 1;
+        }
+    }
+}
+
+/// Pixels of one map at once.
+const LONGEST: usize = 14;
+
+/// Six to [`LONGEST`] pixels from `(y, x)` on, of the one map there is.
+///
+/// # Safety
+/// As for [`piece`].
+#[inline(always)]
+unsafe fn single<D: Dot<Number = f32>>(job: &Job<'_>, y: usize, x: usize, length: usize) {
+    // SAFETY: the pixels lie in one row, and the map is the job's.
+    unsafe {
+        match length {
+            14 => tile::<D, 1, 14>(job, y, x, 0),
+            13 => tile::<D, 1, 13>(job, y, x, 0),
+            12 => tile::<D, 1, 12>(job, y, x, 0),
+            11 => tile::<D, 1, 11>(job, y, x, 0),
+            10 => tile::<D, 1, 10>(job, y, x, 0),
+            9 => tile::<D, 1, 9>(job, y, x, 0),
+            8 => tile::<D, 1, 8>(job, y, x, 0),
+            7 => tile::<D, 1, 7>(job, y, x, 0),
+            _ => tile::<D, 1, 6>(job, y, x, 0),
         }
     }
 }
@@ -118,7 +150,7 @@ unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(
     job: &Job<'_>,
     y: usize,
     x: usize,
-) -> usize {
+) {
     let mut o = 0;
     // SAFETY: the maps from `o` on are those of the job.
     unsafe {
@@ -131,7 +163,6 @@ unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(
             o += 1;
         }
     }
-    P
 }
 
 /// `P` pixels of `O` maps.
@@ -264,6 +295,8 @@ mod tests {
             (3, 7, 9, 4, vec![20, 0, 3]),
             (2, 8, 10, 5, vec![1, 2, 11, 40, 5]),
             (4, 28, 30, 3, vec![0, 31, 60]),
+            (2, 28, 30, 1, vec![3, 31, 62]),
+            (2, 23, 25, 1, vec![3, 31]),
             (2, 13, 13, 10, vec![26, 0, 52, 13]),
             (5, 3, 5, 9, vec![]),
         ] {

@@ -55,6 +55,25 @@ impl StepTerms {
 pub(super) struct Buffers {
     changed: Vec<f32>,
     flow: Vec<f32>,
+    /// For slices that keep nothing of their own.
+    outputs: Vec<f32>,
+    rest: Vec<f32>,
+}
+
+impl Buffers {
+    /// Has a slice use these for one visit.
+    pub fn lend(&mut self, slice: &mut Slice) {
+        slice.outputs = std::mem::take(&mut self.outputs);
+        slice.rest = std::mem::take(&mut self.rest);
+    }
+
+    /// Has it forget what it wrote there.
+    pub fn take_back(&mut self, slice: &mut Slice) {
+        self.outputs = std::mem::take(&mut slice.outputs);
+        self.rest = std::mem::take(&mut slice.rest);
+        slice.fresh.fill(false);
+        slice.rest_without = None;
+    }
 }
 
 /// What a model answers in several worlds.
