@@ -107,18 +107,26 @@ pub struct Resume {
     pub how: How,
 }
 
-/// How to run and what to print.
-#[derive(Debug, Group)]
-pub struct How {
-    /// Threads; the result is the same for any number [default: all cores]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+/// What to print.
+#[derive(Clone, Copy, Debug, Group)]
+pub struct Print {
     /// Prints nothing but errors
     #[arg(long, short, conflicts_with = "json")]
     pub quiet: bool,
     /// Prints one JSON object per line
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to run and what to print.
+#[derive(Debug, Group)]
+pub struct How {
+    /// Threads; the result is the same for any number [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// What to print
+    #[command(flatten)]
+    pub print: Print,
     /// Says first which instructions products run on, and why not on others
     #[arg(long, short)]
     pub verbose: bool,

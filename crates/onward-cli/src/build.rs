@@ -11,7 +11,8 @@ use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::Storage;
 use onward::rule::{
-    Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
+    Anneal, LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Schedule, Shaping,
+    TwoPoint,
 };
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
@@ -193,6 +194,15 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
                 spec::Incumbent::Remembered => Incumbent::Remembered,
             },
         }),
+        spec::MethodKind::Rso(r) => Method::Rso(Rso {
+            sigma: sigmas,
+            decay: r.decay as f32,
+            order: match r.order {
+                spec::LayerOrder::LastFirst => LayerOrder::LastFirst,
+                spec::LayerOrder::FirstFirst => LayerOrder::FirstFirst,
+            },
+            hold: count("method.hold", r.hold)?,
+        }),
     })
 }
 
@@ -220,12 +230,17 @@ fn steps(keys: Option<&spec::Steps>, steps: u64) -> Result<(Schedule, Optimizer)
     Ok((schedule, Optimizer { momentum: keys.momentum as f32, scaling }))
 }
 
-fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
+fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Plan> {
     let batch = spec.train.batch.min(rows);
-    let (schedule, optimizer) = steps(spec.method.steps.as_ref(), spec.train.budget.steps(rows, batch))?;
+    let method = method(spec, model.stages())?;
+    let count = match method.sweep(model, shape)? {
+        Some(sweep) => spec.train.budget.steps(sweep.steps() as usize, 1),
+        None => spec.train.budget.steps(rows, batch),
+    };
+    let (schedule, optimizer) = steps(spec.method.steps.as_ref(), count)?;
     Ok(Plan {
         seed: spec.seed,
-        method: method(spec, layers)?,
+        method,
         schedule,
         optimizer,
         storage: match spec.model.storage {
@@ -264,6 +279,6 @@ pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize)
 pub fn trainer(spec: &Spec, split: &Split, threads: usize) -> Result<Trainer> {
     let train = &split.train;
     let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads)?;
-    let plan = plan(spec, evaluator.model().stages(), train.rows())?;
+    let plan = plan(spec, evaluator.model(), train.shape(), train.rows())?;
     Trainer::new(plan, evaluator, train.clone())
 }

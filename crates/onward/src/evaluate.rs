@@ -1,7 +1,10 @@
 //! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
 
+mod coordinate;
 mod members;
 mod points;
+
+pub use coordinate::{CoordinateCache, STATISTICS_ROWS};
 
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
@@ -9,7 +12,9 @@ use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, 
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
-use crate::space::{ActivationPlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit};
+use crate::space::{
+    ActivationPlan, Choices, CoordinatePlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit,
+};
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -144,6 +149,18 @@ pub trait Evaluator: Sync {
     /// [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Model`] if a probed stage does not end with a
     /// linear map; [`ErrorKind::Spec`] if the objective has no per-sample losses.
     fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response>;
+
+    /// The visits of one step in coordinate space, on batches of `data`. What the cache holds changes no loss.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFinite`] if a visit has no finite loss.
+    fn choices(
+        &self,
+        params: &Params,
+        data: &Dataset,
+        plan: &CoordinatePlan,
+        cache: &mut CoordinateCache,
+    ) -> Result<Choices>;
 }
 
 /// Runs probes on the threads of a pool that the caller owns. The results are the same for any number of threads.
@@ -270,6 +287,16 @@ impl Evaluator for Local {
         };
         self.run(|| self.derivative_here(params, batch, plan, &**objective))
     }
+
+    fn choices(
+        &self,
+        params: &Params,
+        data: &Dataset,
+        plan: &CoordinatePlan,
+        cache: &mut CoordinateCache,
+    ) -> Result<Choices> {
+        self.run(|| self.choices_here(params, data, plan, cache))
+    }
 }
 
 impl Local {
@@ -384,6 +411,12 @@ fn nothing_finite(step: u32, losses: &[f32]) -> Error {
     let found = losses.first().map_or_else(|| "none".to_owned(), f32::to_string);
     let place = format!("objective at step {step}");
     Error::expected(ErrorKind::NonFinite, place, "at least one finite loss", found)
+}
+
+/// No loss of a visit was finite.
+fn worst(cycle: u32) -> Error {
+    let place = format!("objective in cycle {cycle}");
+    Error::expected(ErrorKind::NonFinite, place, "at least one finite loss in each visit", "none")
 }
 
 /// Puts the worst finite loss where one is not finite, and counts these.

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use onward::study::{
-    Auto, Candidate, Dimension, Estimator, Goal, Method, Mirror, NesterovSpokoiny, Record, Scheme, Space,
-    Study, TwoPoint,
+    Auto, Candidate, Dimension, Estimator, Goal, Level, Method, Mirror, NesterovSpokoiny, Record,
+    RelativeLoss, Scheme, Space, Study, TwoPoint,
 };
 
 /// Every strategy with its defaults, and those forms of them that tests should see too.
@@ -20,6 +20,9 @@ fn registry() -> Vec<Method> {
         scheme: Scheme::Accelerated,
         ..NesterovSpokoiny::default()
     }));
+    for level in [Level::Accept, Level::Pair, Level::Momentum, Level::Sampler] {
+        all.push(Method::RelativeLoss(RelativeLoss { level, ..RelativeLoss::default() }));
+    }
     all
 }
 

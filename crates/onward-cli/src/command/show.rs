@@ -79,6 +79,7 @@ fn step_json(r: &Record) -> serde_json::Value {
             row["coefficients"] = json!(coefficients);
         }
         UpdateRecord::Losses(losses) => row["losses"] = json!(losses),
+        UpdateRecord::Choices(visited) => row["visited"] = json!(visited),
         UpdateRecord::Rerun { digest } => row["digest"] = json!(digest.map(|d| hex(&d))),
     }
     row
@@ -90,6 +91,11 @@ fn update(record: &Record) -> String {
             format!("{} coefficients × 2^{exponent}", coefficients.len())
         }
         UpdateRecord::Losses(losses) => format!("{} losses", losses.len()),
+        UpdateRecord::Choices(v) => {
+            let of = |choice| v.choices.iter().filter(|c| **c == choice).count();
+            let (taken, left, added) = (of(-1), of(0), of(1));
+            format!("tensor {}, elements from {}: {added} up, {taken} down, {left} left", v.tensor, v.first)
+        }
         UpdateRecord::Rerun { digest: Some(digest) } => format!("digest {}", hex(digest)),
         UpdateRecord::Rerun { digest: None } => "run again".into(),
     }

@@ -28,6 +28,8 @@ pub enum Update {
         /// One integer per direction.
         coefficients: Vec<i16>,
     },
+    /// One visit after the other to numbers of one tensor: complete in itself.
+    Choices(Visited),
     /// One direction per tensor, from activations and data; not kept in the ledger.
     Direction(Vec<Option<Vec<f32>>>),
     /// The losses of a search's generation, infinite where there was none: complete in itself.
@@ -64,8 +66,27 @@ pub enum UpdateRecord {
         /// The digest of the params after the step.
         digest: Option<[u8; 32]>,
     },
+    /// The whole of it.
+    Choices(Visited),
     /// The losses of a search's generation.
     Losses(Vec<f32>),
+}
+
+/// What visits to a run of numbers led to: each was multiplied by `keep`, and `σ z` was added to it, taken away or neither.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Visited {
+    /// The tensor, by its place among the params.
+    pub tensor: u32,
+    /// The first element.
+    pub first: u64,
+    /// The cycle, which names the noise `z` together with the tensor and the element.
+    pub cycle: u32,
+    /// The standard deviation σ of a change.
+    pub sigma: f32,
+    /// What each number was multiplied by: one less the weight decay.
+    pub keep: f32,
+    /// −1, 0 or 1 for each element.
+    pub choices: Vec<i8>,
 }
 
 impl Entry {
@@ -75,6 +96,7 @@ impl Entry {
             Update::Probes { exponent, coefficients } => {
                 UpdateRecord::Probes { exponent: *exponent, coefficients: coefficients.clone() }
             }
+            Update::Choices(visited) => UpdateRecord::Choices(visited.clone()),
             Update::Direction(_) => UpdateRecord::Rerun { digest },
             Update::Losses(losses) => UpdateRecord::Losses(losses.clone()),
         };
@@ -90,6 +112,7 @@ impl Record {
                 Update::Probes { exponent: *exponent, coefficients: coefficients.clone() }
             }
             UpdateRecord::Losses(losses) => Update::Losses(losses.clone()),
+            UpdateRecord::Choices(visited) => Update::Choices(visited.clone()),
             UpdateRecord::Rerun { .. } => return None,
         };
         Some(Entry { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update })

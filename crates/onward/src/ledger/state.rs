@@ -2,11 +2,11 @@
 
 use super::search::Searching;
 use super::step::{self, SQUARES_DECAY};
-use super::{Entry, Header, Search, Update};
+use super::{Entry, Header, Search, Update, Visited};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
 use crate::params::{Params, Storage, Tensor};
-use crate::space::{Probes, Sum};
+use crate::space::{Probes, Sum, changes, moved};
 use crate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -189,6 +189,21 @@ impl State {
                     });
                 }
             }
+            (Update::Choices(visited), Some(WeightSpace::Coordinate)) => {
+                let index = visited.tensor as usize;
+                let fits = |t: &Tensor| {
+                    visited.first.saturating_add(visited.choices.len() as u64) <= t.data.len() as u64
+                };
+                if !self.params.tensors().get(index).is_some_and(fits) {
+                    return Err(Error::expected(
+                        ErrorKind::Ledger,
+                        place(),
+                        "elements of a tensor of the run",
+                        "others",
+                    ));
+                }
+                self.rounded(index, &mut rounding, |state| state.visit(index, visited));
+            }
             (Update::Losses(losses), _)
                 if self.search.as_ref().is_some_and(|s| s.candidates() == losses.len()) =>
             {
@@ -257,6 +272,16 @@ impl State {
         let found: Vec<Rounding> =
             pieces.map(|(i, (after, before))| Rounding::round(noise, i * PIECE, before, after)).collect();
         found.into_iter().for_each(|piece| *all += piece);
+    }
+
+    /// Takes the choices of a tensor's visits.
+    fn visit(&mut self, index: usize, visited: &Visited) {
+        let first = visited.first as usize;
+        let elements = first..first + visited.choices.len();
+        let name = &self.params.tensors()[index].name;
+        let changes = changes(&self.key, name, visited.cycle, elements.clone(), visited.sigma);
+        let visits = self.params.data_mut(index)[elements].iter_mut().zip(changes).zip(&visited.choices);
+        visits.for_each(|((w, change), choice)| *w = moved(*w, visited.keep, change, *choice));
     }
 
     /// Moves one tensor along `2^exponent · Σ c·z` of the current step.

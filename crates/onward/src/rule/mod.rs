@@ -2,6 +2,7 @@
 
 mod population;
 mod relative_activation;
+mod rso;
 mod schedule;
 mod search;
 mod shaping;
@@ -9,13 +10,15 @@ mod two_point;
 
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Order, RelativeActivation};
+pub(crate) use rso::visit;
+pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
-use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean, whole_passes};
+use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
 use crate::kernel::multiversion;
-use crate::ledger::{Entry, Optimizer, Recipe, Scaling, Search, State, Update};
+use crate::ledger::{Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::{Params, Storage};
@@ -44,6 +47,8 @@ pub enum Method {
     RelativeActivation(RelativeActivation),
     /// Whole sets of params, by a strategy.
     Search(Search),
+    /// Coordinate space, one weight after the other.
+    Rso(Rso),
 }
 
 impl Method {
@@ -54,6 +59,7 @@ impl Method {
             Self::TwoPoint(_) => "two-point",
             Self::RelativeActivation(_) => "relative-activation",
             Self::Search(s) => s.name(),
+            Self::Rso(_) => "rso",
         }
     }
 
@@ -63,6 +69,7 @@ impl Method {
             Self::Population(p) => Some(p.space()),
             Self::TwoPoint(t) => Some(t.space()),
             Self::RelativeActivation(_) | Self::Search(_) => None,
+            Self::Rso(_) => Some(WeightSpace::Coordinate),
         }
     }
 
@@ -99,6 +106,7 @@ impl Method {
             Self::RelativeActivation(r) => r.check(model, rows),
             // Its state checks it: that needs the params.
             Self::Search(_) => Ok(()),
+            Self::Rso(r) => r.check(model),
         }
     }
 
@@ -111,6 +119,7 @@ impl Method {
             Self::Population(p) => p.run(evaluator, params, batch, at),
             Self::TwoPoint(t) => t.run(evaluator, params, batch, at),
             Self::RelativeActivation(r) => r.run(evaluator, params, batch, at),
+            Self::Rso(r) => r.run(evaluator, params, batch, at),
             Self::Search(s) => Err(misfit("name", "a method whose step follows from params alone", s.name())),
         }
     }
@@ -132,22 +141,23 @@ impl Method {
         }
     }
 
-    /// What the step of an entry cost: where candidates are evaluated, as many passes as there were losses.
-    pub fn cost_of(&self, entry: &Entry, model: &dyn Model, rows: usize) -> Spent {
-        match &entry.update {
-            Update::Losses(losses) => whole_passes(model, losses.len() as u64, rows as u64),
-            _ => self.cost(model, entry.step as u32, rows),
+    /// What a step costs, if that follows from the batch alone: [`Sweep::cost`] tells it of visits, the number of losses of a
+    /// search.
+    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Option<Spent> {
+        match self {
+            Self::Population(p) => Some(p.plan(step).cost(model, rows)),
+            Self::TwoPoint(t) => Some(t.plan(step).cost(model, rows)),
+            Self::RelativeActivation(r) => Some(r.plan(step, model).cost(model, rows)),
+            Self::Rso(_) | Self::Search(_) => None,
         }
     }
 
-    /// What a step costs; for a search, one evaluation.
-    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Spent {
-        match self {
-            Self::Population(p) => p.plan(step).cost(model, rows),
-            Self::TwoPoint(t) => t.plan(step).cost(model, rows),
-            Self::RelativeActivation(r) => r.plan(step, model).cost(model, rows),
-            Self::Search(_) => whole_passes(model, 1, rows as u64),
-        }
+    /// The steps of a cycle of visits to all weights of a model with inputs of the given shape, for methods that go round.
+    ///
+    /// # Errors
+    /// As for [`Sweep::new`].
+    pub fn sweep(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Option<Sweep>> {
+        if let Self::Rso(rso) = self { Sweep::new(rso, model, shape).map(Some) } else { Ok(None) }
     }
 }
 

@@ -19,20 +19,24 @@
 //! all of them are there. So one worker or many see the same candidates, and a [`Record`] of the losses is enough to
 //! continue after a crash as if nothing had happened ([`Study::resume`]).
 
+mod diagnosis;
 mod draws;
 mod eigen;
 mod record;
+mod repeats;
 mod space;
 mod strategy;
 
+pub use diagnosis::Diagnosis;
 pub use draws::Draws;
 pub use eigen::Eigen;
 pub use record::Record;
+pub use repeats::Repeated;
 pub use space::{Dimension, Kind, Space, Spacing, Value};
 pub use strategy::{
-    Auto, CmaEs, Copied, Estimator, GldFast, GldSearch, LmMaEs, Method, Mirror, Mistp, NesterovSpokoiny,
-    OnePlusOne, OpenAiEs, Pgpe, Restarts, Scheme, SepCmaEs, Setup, Smtp, Snes, Steps, Stop, Stp, Strategy,
-    TwoPoint, Xnes,
+    Auto, CmaEs, Copied, Estimator, GldFast, GldSearch, Level, LmMaEs, Method, Mirror, Mistp,
+    NesterovSpokoiny, OnePlusOne, OpenAiEs, Pgpe, RelativeLoss, Restarts, Scheme, SepCmaEs, Setup, Smtp,
+    Snes, Steps, Stop, Stp, Strategy, TwoPoint, Xnes,
 };
 
 use crate::{Error, ErrorKind, Result};
@@ -318,6 +322,12 @@ impl Study {
     /// misleads less. It was not evaluated.
     pub fn centre(&self) -> Option<Vec<Value>> {
         self.strategy.centre().map(|c| self.record.space.decode(c))
+    }
+
+    /// What comparing losses on batches of the present size can see, from a method that compares them across batches
+    /// (`relative-loss` at the levels that only compare).
+    pub fn diagnosis(&self) -> Option<Diagnosis> {
+        self.strategy.diagnosis()
     }
 
     /// Why no further candidate will be asked for, once all losses are told.

@@ -17,6 +17,7 @@ use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Whether equal steps are equal differences or equal ratios.
@@ -178,6 +179,9 @@ impl Dimension {
         if options.len() < 2 {
             return Err(self.complain("at least 2 options", options.len()));
         }
+        if options.iter().any(String::is_empty) {
+            return Err(self.complain("options with names", "an empty one"));
+        }
         match options.iter().enumerate().find(|(i, o)| options[..*i].contains(o)) {
             Some((_, twice)) => Err(self.complain("different options", format!("`{twice}` twice"))),
             None => Ok(()),
@@ -237,7 +241,9 @@ impl Dimension {
                 out.push(unit(if *spacing == Spacing::Log { ln64(v) } else { v }));
             }
             (Kind::Category { options }, Value::Category(c)) if c < options.len() => {
-                out.extend((0..options.len()).map(|i| CHOSEN[usize::from(i != c)]));
+                let first = out.len();
+                out.resize(first + options.len(), 0.0);
+                choose(c, &mut out[first..]);
             }
             _ => return Err(self.complain("a value of its kind within its bounds", format!("{value:?}"))),
         }
@@ -264,6 +270,11 @@ impl Dimension {
     }
 }
 
+/// Encodes an option of a category.
+pub(super) fn choose(option: usize, out: &mut [f64]) {
+    out.iter_mut().enumerate().for_each(|(i, o)| *o = CHOSEN[usize::from(i != option)]);
+}
+
 /// The triangle wave that is the identity on [0, 1].
 fn reflected(u: f64) -> f64 {
     let wrapped = u - 2.0 * (0.5 * u).floor();
@@ -284,7 +295,9 @@ impl FromStr for Dimension {
         let (name, rest) = (name.trim(), rest.trim());
         if let Some(list) = rest.strip_prefix('{') {
             let list = list.strip_suffix('}').ok_or_else(|| wrong("no closing brace"))?;
-            let options: Vec<&str> = list.split(',').map(str::trim).collect();
+            // Braces with nothing between them hold no option, not one without a name.
+            let options: Vec<&str> =
+                if list.trim().is_empty() { Vec::new() } else { list.split(',').map(str::trim).collect() };
             return Ok(Self::category(name, &options));
         }
         let mut words = rest.split_whitespace();
@@ -421,6 +434,16 @@ impl Space {
         self.each(|d| d.grain().map_or(0.0, |g| g * share))
     }
 
+    /// The coordinates that stand for options, for each category.
+    pub fn options(&self) -> Vec<Range<usize>> {
+        let mut at = 0;
+        let all = self.dimensions.iter().map(|d| {
+            at += d.width();
+            (d, at - d.width()..at)
+        });
+        all.filter(|(d, _)| matches!(d.kind, Kind::Category { .. })).map(|(_, range)| range).collect()
+    }
+
     fn each(&self, of: impl Fn(&Dimension) -> f64) -> Vec<f64> {
         self.dimensions.iter().flat_map(|d| std::iter::repeat_n(of(d), d.width())).collect()
     }
@@ -455,7 +478,7 @@ mod tests {
 
     #[test]
     fn impossible_spaces_are_refused_by_name() {
-        let cases: [(&[&str], &str); 12] = [
+        let cases: [(&[&str], &str); 14] = [
             (&[], "space: expected at least 1 dimension, found 0"),
             (&["x:5..-5"], "dimension `x`: expected a low bound below the high one, found 5..-5"),
             (&["x:1..1"], "dimension `x`: expected a low bound below the high one, found 1..1"),
@@ -465,6 +488,8 @@ mod tests {
             (&["x:NaN..1"], "dimension `x`: expected finite bounds"),
             (&["x:-1e308..1.7e308"], "dimension `x`: expected finite bounds"),
             (&["a:{one}"], "dimension `a`: expected at least 2 options, found 1"),
+            (&["a:{ }"], "dimension `a`: expected at least 2 options, found 0"),
+            (&["a:{b,,c}"], "dimension `a`: expected options with names, found an empty one"),
             (&["a:{b,b}"], "dimension `a`: expected different options, found `b` twice"),
             (&["x:0..1", "x:0..2"], "dimension `x`: expected a name of its own"),
             (&["n:0..9007199254740993 int"], "dimension `n`: expected whole numbers within ±2^53"),

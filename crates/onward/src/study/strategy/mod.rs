@@ -13,6 +13,7 @@ mod one_plus_one;
 mod openai_es;
 mod pgpe;
 mod ranking;
+mod relative_loss;
 mod restart;
 mod sep_cma_es;
 mod smtp;
@@ -30,6 +31,7 @@ pub use nesterov_spokoiny::{NesterovSpokoiny, Scheme};
 pub use one_plus_one::OnePlusOne;
 pub use openai_es::OpenAiEs;
 pub use pgpe::Pgpe;
+pub use relative_loss::{Level, RelativeLoss};
 pub use restart::Restarts;
 pub use sep_cma_es::SepCmaEs;
 pub use smtp::Smtp;
@@ -38,11 +40,13 @@ pub use stp::{Mistp, Stp};
 pub use two_point::{Estimator, TwoPoint};
 pub use xnes::Xnes;
 
+use super::diagnosis::Diagnosis;
 use super::draws::Draws;
 use super::space::Space;
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 
 /// What can be copied without its type being known: everything that is `Clone`.
 pub trait Copied {
@@ -80,6 +84,11 @@ pub trait Strategy: Send + Sync + Copied {
 
     /// Why it can go no further.
     fn stop(&self) -> Option<Stop>;
+
+    /// What its comparisons can see on batches of the present size, if it compares and has seen enough to say.
+    fn diagnosis(&self) -> Option<Diagnosis> {
+        None
+    }
 }
 
 /// Why a study has ended.
@@ -124,12 +133,14 @@ pub struct Setup {
     pub sigma: Vec<f64>,
     /// The least standard deviation: 0 for continuous coordinates, (d).
     pub floor: Vec<f64>,
+    /// Which coordinates stand for the options of one category, for each category.
+    pub options: Vec<Range<usize>>,
 }
 
 impl Setup {
     /// The setup of a space.
     pub fn of(space: &Space) -> Self {
-        Self { start: space.start(), sigma: space.sigma(), floor: space.floor() }
+        Self { start: space.start(), sigma: space.sigma(), floor: space.floor(), options: space.options() }
     }
 
     /// The number of coordinates.
@@ -227,6 +238,8 @@ methods! {
     TwoPoint = "two-point",
     /// Random gradient-free steps, plain or accelerated.
     NesterovSpokoiny = "nesterov-spokoiny",
+    /// Losses relative to random neighbours' on the same batch, moves judged on the next.
+    RelativeLoss = "relative-loss",
 }
 
 impl Method {
@@ -245,7 +258,11 @@ impl Method {
 
     /// Whether the strategy sees losses only through comparisons, so that any increasing transform changes nothing.
     pub fn is_rank_based(&self) -> bool {
-        !matches!(self, Self::TwoPoint(_) | Self::NesterovSpokoiny(_))
+        match self {
+            Self::TwoPoint(_) | Self::NesterovSpokoiny(_) => false,
+            Self::RelativeLoss(m) => m.level.compares(),
+            _ => true,
+        }
     }
 
     /// Whether the strategy can search whole numbers and options. What divides differences of losses by ever smaller
