@@ -30,9 +30,9 @@ pub use eigen::Eigen;
 pub use record::Record;
 pub use space::{Dimension, Kind, Space, Spacing, Value};
 pub use strategy::{
-    Auto, CmaEs, Estimator, GldFast, GldSearch, LmMaEs, Method, Mirror, Mistp, NesterovSpokoiny, OnePlusOne,
-    OpenAiEs, Pgpe, Restarts, Scheme, SepCmaEs, Setup, Smtp, Snes, Steps, Stop, Stp, Strategy, TwoPoint,
-    Xnes,
+    Auto, CmaEs, Decay, Estimator, GldFast, GldSearch, LmMaEs, Method, Mirror, Mistp, NesterovSpokoiny,
+    OnePlusOne, OpenAiEs, Pgpe, Restarts, Scheme, SepCmaEs, Setup, Smtp, Snes, Steps, Stop, Stp, Strategy,
+    TwoPoint, Xnes,
 };
 
 use crate::{Error, ErrorKind, Result};
