@@ -146,11 +146,7 @@ unsafe fn single<D: Dot<Number = f32>>(job: &Job<'_>, y: usize, x: usize, length
 /// # Safety
 /// As for [`run`]; the pixels lie in one row.
 #[inline(always)]
-unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(
-    job: &Job<'_>,
-    y: usize,
-    x: usize,
-) {
+unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<'_>, y: usize, x: usize) {
     let mut o = 0;
     // SAFETY: the maps from `o` on are those of the job.
     unsafe {
