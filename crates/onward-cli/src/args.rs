@@ -170,7 +170,7 @@ pub struct Minimize {
     /// The key of the loss in the JSON that the program prints [default: loss]
     #[arg(long)]
     pub key: Option<String>,
-    /// The folder that the study is kept in [default: runs/ and the program's name]
+    /// The folder that the study is kept in [default: runs/ and the name of the script or program]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Goes on with the study in the folder if there is one; what its study.toml says need not be said again

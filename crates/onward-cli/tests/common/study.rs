@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
-use super::{Done, Place};
+use crate::common::{Done, Place};
 use serde_json::Value;
 use std::process::{Child, Stdio};
 

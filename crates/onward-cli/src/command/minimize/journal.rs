@@ -70,6 +70,8 @@ pub struct Journal {
     path: std::path::PathBuf,
     check: String,
     synced: Instant,
+    /// A line may have been written in part: what came after it could not be read.
+    failed: bool,
 }
 
 /// What a journal held.
@@ -118,7 +120,7 @@ impl Journal {
                 .and_then(|()| file.sync_all())
                 .map_err(|e| Error::io("cut", &path, e))?;
         }
-        let journal = Self { file, path, check, synced: Instant::now() };
+        let journal = Self { file, path, check, synced: Instant::now(), failed: false };
         Ok((journal, Reading { lines, torn }))
     }
 
@@ -131,7 +133,17 @@ impl Journal {
         let content = text.strip_suffix('}').unwrap_or(&text);
         let check = next_check(&self.check, content);
         let line = format!("{content}{BEFORE}{check}{AFTER}\n");
+        if self.failed {
+            return Err(Error::expected(
+                ErrorKind::Io,
+                self.path.display(),
+                "a whole last line",
+                "a torn one",
+            ));
+        }
+        self.failed = true;
         self.file.write_all(line.as_bytes()).map_err(|e| Error::io("write", &self.path, e))?;
+        self.failed = false;
         self.check = check;
         if self.synced.elapsed() >= SYNC { self.sync() } else { Ok(()) }
     }

@@ -22,7 +22,7 @@ use crate::args::Minimize;
 use crate::progress::Voice;
 use folder::StudyFolder;
 use journal::{Choice, Journal, Line, Reading};
-use onward::study::Study;
+use onward::study::{Goal, Study};
 use onward::{Error, ErrorKind, Result};
 use search::Shares;
 use serde_json::json;
@@ -99,7 +99,13 @@ fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Ses
     let (mut known, mut chosen) = (BTreeMap::new(), None);
     for line in lines {
         match line {
-            Line::Evaluation(entry) => _ = known.insert(entry.id, entry),
+            Line::Evaluation(entry) => {
+                let id = entry.id;
+                if known.insert(id, entry).is_some() {
+                    let place = format!("{}: evaluation {id}", folder.journal().display());
+                    return Err(Error::expected(ErrorKind::Ledger, place, "one line of it", "two"));
+                }
+            }
             Line::Method(choice) => chosen = Some(choice),
         }
     }
@@ -107,8 +113,8 @@ fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Ses
     let event = json!({"event": "begun", "run": path, "evaluations": known.len(), "budget": settings.budget});
     let from = if known.is_empty() { String::new() } else { format!(", going on after {}", known.len()) };
     let words = format!(
-        "{path}: {} {} by {} evaluations{from}",
-        settings::word(settings.goal),
+        "{path}: the {} of {}, {} evaluations{from}",
+        if settings.goal == Goal::Minimize { "least" } else { "greatest" },
         settings::shell(&settings.command),
         settings.budget
     );

@@ -33,15 +33,17 @@ fn result(session: &Session, found: &Found) -> Value {
     let (settings, tally, choice) = (&session.settings, &session.tally, &found.choice);
     let best = session.best.as_ref();
     let best = best.map(|b| json!({"id": b.id, "loss": b.loss, "values": session.named(&b.values)}));
-    let recommended = found.recommended.as_ref().map(|r| {
-        json!({
+    // Without noise the best candidate seen is the one to take, and its loss is exact.
+    let recommended = match &found.recommended {
+        None => best.as_ref().map(|b| json!({"values": b["values"], "point": "best seen"})),
+        Some(r) => Some(json!({
             "values": session.named(&r.values), "point": point(r),
             "mean": r.repeated.map(|m| m.mean), "half_width": r.repeated.and_then(|m| m.half_width),
             "evaluations": r.evaluations, "failed": r.failed,
-        })
-    });
+        })),
+    };
     json!({
-        "goal": settings::word(settings.goal), "best": best, "recommended": recommended,
+        "goal": settings.goal, "best": best, "recommended": recommended,
         "stopped": found.stop, "why_stopped": found.stop.map(|s| s.to_string()),
         "budget": settings.budget, "evaluations": tally.told, "left_over": left_over(session),
         "failed": tally.failed, "noisy": choice.noisy, "method": choice.method, "why": choice.why,
@@ -55,8 +57,11 @@ fn point(recommended: &Recommended) -> &'static str {
 
 /// A mean with its interval, in as many digits as the interval leaves meaning.
 fn interval(repeated: &Repeated) -> String {
-    match repeated.half_width {
-        Some(half) => format!("{} ± {}", show::short(repeated.mean), show::digits(half, 2)),
+    match repeated.half_width.filter(|half| *half > 0.0) {
+        Some(half) => {
+            let decimals = (1.0 - half.log10().floor()).clamp(0.0, 12.0) as usize;
+            format!("{:.decimals$} ± {half:.decimals$}", repeated.mean)
+        }
         None => show::short(repeated.mean),
     }
 }
@@ -99,7 +104,7 @@ fn spent(session: &Session) -> String {
         0 => "none failed".into(),
         n => format!("{n} failed ({})", show::reasons(&tally.failed)),
     };
-    format!("{} evaluations, {failed}, {} s of programs", tally.told, show::digits(tally.seconds, 3))
+    format!("{} evaluations, {failed}, {} s in the program", tally.told, show::digits(tally.seconds, 3))
 }
 
 fn where_to(session: &Session) -> String {
@@ -155,4 +160,18 @@ fn plot(session: &Session) -> Option<Plot> {
     };
     let scene = line_plot(&plot, &[("best".into(), points)]);
     Some(Plot { name: "best", svg: scene.svg(), scene })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_has_the_digits_of_its_interval() {
+        let of = |mean, half_width| interval(&Repeated { mean, half_width, count: 9 });
+        assert_eq!(of(1.234_567, Some(0.0321)), "1.235 ± 0.032");
+        assert_eq!(of(-0.024_851_1, Some(0.46)), "-0.02 ± 0.46");
+        assert_eq!(of(123_456.7, Some(321.0)), "123457 ± 321");
+        assert_eq!((of(0.25, Some(0.0)), of(0.25, None)), ("0.25".into(), "0.25".into()));
+    }
 }

@@ -237,9 +237,8 @@ impl Session {
         let session = source.session();
         let (stop, jobs, program) = (session.stop.clone(), session.jobs, session.program.clone());
         let outcome = jobs::run(&program, jobs, &stop, source);
-        let session = source.session();
-        session.journal.sync()?;
-        outcome
+        let synced = source.session().journal.sync();
+        outcome.and(synced)
     }
 
     /// Says which strategy was chosen, and what the start has told about noise.

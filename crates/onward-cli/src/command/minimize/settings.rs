@@ -150,19 +150,17 @@ impl Settings {
         Ok(())
     }
 
-    /// The folder: the given one, or one named after the program.
+    /// The folder: the given one, or one named after the first word of the command that is a file, which tells more than
+    /// the name of its interpreter, or else after the program.
     pub fn folder(args: &Minimize) -> Result<PathBuf> {
         if let Some(out) = &args.out {
             return Ok(out.clone());
         }
-        let name = args.command.first().and_then(|program| Path::new(program).file_stem());
+        let file = args.command.iter().find(|word| Path::new(word).is_file());
+        let name = file.or(args.command.first()).and_then(|word| Path::new(word).file_stem());
         let name = name.ok_or_else(|| {
-            Error::expected(
-                ErrorKind::Spec,
-                "--out",
-                "a study's folder, or a program to name it after",
-                "neither",
-            )
+            let expected = "a study's folder, or a program to name it after";
+            Error::expected(ErrorKind::Spec, "--out", expected, "neither")
         })?;
         Ok(Path::new("runs").join(name))
     }
