@@ -2,11 +2,11 @@
 //! [`SAMPLES`]. Maps of one channel then lie together, whatever their size fills whole vectors, and work on one channel
 //! alone costs its share and no more.
 
+use super::Isa;
 use super::product::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::product::x86;
 use super::tile::Dot;
-use super::{Isa, Start};
 
 /// Samples that stand side by side.
 pub const SAMPLES: usize = 16;
@@ -22,6 +22,17 @@ pub struct Lattice {
     pub stride: usize,
 }
 
+/// What chains go on from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Base<'a> {
+    /// Zero.
+    Zero,
+    /// What the result already holds.
+    Own,
+    /// Maps of the result's shape.
+    Of(&'a [f32]),
+}
+
 struct Job<'a> {
     lattice: Lattice,
     offsets: &'a [usize],
@@ -29,12 +40,12 @@ struct Job<'a> {
     n: usize,
     input: *const f32,
     out: *mut f32,
-    add: bool,
+    /// As many numbers as `out`, which it may be; null for zero.
+    base: *const f32,
 }
 
-/// `out[o, y, x] = Σⱼ weights[j, o] · input[offsets[j] + y·stride + x]` for `n` maps `o`, sixteen samples at once, each
-/// number one chain of fused multiply-adds in the order of `offsets` (which count pixels); with [`Start::Add`] the chain goes
-/// on from what `out` holds.
+/// `out[o, y, x] = base + Σⱼ weights[j, o] · input[offsets[j] + y·stride + x]` for `n` maps `o`, sixteen samples at once, each
+/// number one chain of fused multiply-adds in the order of `offsets` (which count pixels).
 ///
 /// # Panics
 /// If a slice is too short for the sizes: a bug in the caller.
@@ -45,7 +56,7 @@ pub fn chains(
     weights: &[f32],
     n: usize,
     out: &mut [f32],
-    start: Start,
+    base: Base<'_>,
 ) {
     let Lattice { height, width, stride } = lattice;
     assert!(out.len() >= n * height * width * SAMPLES, "maps are too short");
@@ -57,7 +68,15 @@ pub fn chains(
     let furthest = offsets.iter().max().map_or(0, |o| (o + last + 1) * SAMPLES);
     assert!(input.len() >= furthest, "the input is too short");
     let (weights, input, out) = (weights.as_ptr(), input.as_ptr(), out.as_mut_ptr());
-    run_best(&Job { lattice, offsets, weights, n, input, out, add: start == Start::Add });
+    let base = match base {
+        Base::Zero => std::ptr::null(),
+        Base::Own => out.cast_const(),
+        Base::Of(maps) => {
+            assert!(maps.len() >= n * height * width * SAMPLES, "maps to begin from are too short");
+            maps.as_ptr()
+        }
+    };
+    run_best(&Job { lattice, offsets, weights, n, input, out, base });
 }
 
 fn run_best(job: &Job<'_>) {
@@ -177,13 +196,12 @@ unsafe fn tile<D: Dot<Number = f32>, const O: usize, const P: usize>(
         // SAFETY: offsets, pixels and maps are inside what `chains` checked; a pixel has `SAMPLES` numbers.
         unsafe {
             let input = job.input.add((y * stride + x) * SAMPLES + part);
-            let at =
-                |i: usize, p: usize| job.out.add((((o + i) * height + y) * width + x + p) * SAMPLES + part);
+            let at = |i: usize, p: usize| (((o + i) * height + y) * width + x + p) * SAMPLES + part;
             let mut sums = [[D::zero(); P]; O];
-            if job.add {
+            if !job.base.is_null() {
                 for i in 0..O {
                     for p in 0..P {
-                        sums[i][p] = D::load(at(i, p));
+                        sums[i][p] = D::load(job.base.add(at(i, p)));
                     }
                 }
             }
@@ -200,7 +218,7 @@ unsafe fn tile<D: Dot<Number = f32>, const O: usize, const P: usize>(
             }
             for i in 0..O {
                 for p in 0..P {
-                    D::store(at(i, p), sums[i][p]);
+                    D::store(job.out.add(at(i, p)), sums[i][p]);
                 }
             }
         }
@@ -299,12 +317,17 @@ mod tests {
             let lattice = Lattice { height, width, stride };
             let reach = offsets.iter().max().unwrap_or(&0) + height * stride;
             let (input, weights) = (numbers(reach * SAMPLES, 1), numbers(n * offsets.len(), 2));
-            for start in [Start::Zero, Start::Add] {
-                let before = numbers(n * height * width * SAMPLES, 3);
+            let (before, other) =
+                (numbers(n * height * width * SAMPLES, 3), numbers(n * height * width * SAMPLES, 4));
+            for base in [Base::Zero, Base::Own, Base::Of(&other)] {
                 let want = |i: usize| {
                     let (pixel, l) = (i / SAMPLES, i % SAMPLES);
                     let (o, y, x) = (pixel / (height * width), pixel / width % height, pixel % width);
-                    let first = if start == Start::Add { before[i] } else { 0.0 };
+                    let first = match base {
+                        Base::Zero => 0.0,
+                        Base::Own => before[i],
+                        Base::Of(other) => other[i],
+                    };
                     offsets.iter().enumerate().fold(first, |s, (j, offset)| {
                         let v = input[(offset + y * stride + x) * SAMPLES + l];
                         weights[j * n + o].mul_add(v, s)
@@ -312,7 +335,7 @@ mod tests {
                 };
                 with_each_isa(|isa| {
                     let mut out = before.clone();
-                    chains(lattice, &input, &offsets, &weights, n, &mut out, start);
+                    chains(lattice, &input, &offsets, &weights, n, &mut out, base);
                     for (i, found) in out.iter().enumerate() {
                         assert_eq!(found.to_bits(), want(i).to_bits(), "{i} of {lattice:?} on {isa:?}");
                     }

@@ -3,7 +3,7 @@
 use super::layer::{Layer, Terms, norm_from, number};
 use super::slice::{Slice, samples, sum_of};
 use super::work::{Scratch, Sums, Workers};
-use crate::kernel::{SAMPLES, Start, last_tap, map_moments};
+use crate::kernel::{Base, SAMPLES, last_tap, map_moments};
 use crate::params::Params;
 use crate::space::Recompute;
 
@@ -168,10 +168,8 @@ impl<'a> Visits<'a> {
             |block, world, scratch, out| {
                 let input = &mut scratch.inputs[self.stage + 1];
                 next.enter(self.channel, changed(block, world), norms[world], input, &mut scratch.spare);
-                let maps = &mut scratch.maps[..size];
-                maps.copy_from_slice(&slice.rest[block * size..][..size]);
-                own.add(next.lattice(), input, maps, Start::Add);
-                next.close(maps, next.biases(self.params), out);
+                let base = Base::Of(&slice.rest[block * size..][..size]);
+                next.run(own, input, base, next.biases(self.params), &mut scratch.maps, out);
             },
         )
     }
@@ -259,7 +257,7 @@ impl<'a> Visits<'a> {
             for (c, map) in maps.enumerate().filter(|(c, _)| *c != self.channel) {
                 next.enter(c, map, norms[c], input, &mut scratch.spare);
             }
-            others.add(next.lattice(), input, out, Start::Zero);
+            others.add(next.lattice(), input, out, Base::Zero);
         });
         slice.rest_without = Some(self.channel);
     }
@@ -270,9 +268,8 @@ impl<'a> Visits<'a> {
         let (map, size) = (layer.out_map(), layer.input_size());
         self.onwards(slice, part, values, self.stage, true, flow, |block, world, scratch, out| {
             let input = &slice.inputs[block * size..][..size];
-            let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
-            self.terms.all[0].add(layer.lattice(), input, maps, Start::Zero);
-            layer.close(maps, layer.biases(self.params), out);
+            let biases = layer.biases(self.params);
+            layer.run(&self.terms.all[0], input, Base::Zero, biases, &mut scratch.maps, out);
             if matches!(part, Part::Weight { .. } | Part::Bias) {
                 sum_of(&terms, layer, input, &mut scratch.maps[..layer.product_map()]);
                 self.last(part, values[world], input, scratch, &mut out[self.channel * map..][..map]);
@@ -330,10 +327,9 @@ impl<'a> Visits<'a> {
                         layer.enter(c, map, norm, input, &mut scratch.spare);
                     }
                     scratch.out = own;
-                    let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
-                    terms.add(layer.lattice(), input, maps, Start::Zero);
                     let out = &mut place[..numbers(layer)];
-                    layer.close(maps, layer.biases(self.params), out);
+                    let biases = layer.biases(self.params);
+                    layer.run(terms, input, Base::Zero, biases, &mut scratch.maps, out);
                     moments(layer, out, samples(slice.rows, block), sums);
                 }
             });
