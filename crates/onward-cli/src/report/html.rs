@@ -12,16 +12,22 @@ const MOST_ROWS: usize = 60;
 /// A wider plot takes the page's whole width.
 const COLUMN: f64 = 460.0;
 
-/// The report as one page that needs nothing else: no script, no font, no picture from outside.
-pub fn html(report: &Report<'_>) -> String {
-    let name = escape(report.name);
-    let mut page = format!(
+/// The beginning of a page, up to its content.
+pub(super) fn head(title: &str) -> String {
+    let title = escape(title);
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{name} · Onward</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
-    );
+         <title>{title} · Onward</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    )
+}
+
+/// The report as one page that needs nothing else: no script, no font, no picture from outside.
+pub fn html(report: &Report<'_>) -> String {
+    let name = escape(report.name);
+    let mut page = head(report.name);
     page += &format!(
         "<header>\n<p class=\"over\">Onward · run report</p>\n<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n{}{}</header>\n",
         escape(&report.headline),
