@@ -98,6 +98,11 @@ pub enum Command {
         after_help = "Speeds are medians; run it on an idle machine. ONWARD_ISA=portable, avx2, avx512, avx512-vnni or\navx512-bf16 limits the instructions that are used.\n\nExamples:\n  onward bench\n  ONWARD_ISA=avx2 onward bench --threads 1"
     )]
     Bench(Bench),
+    /// Runs the theorems behind the methods: what each bounds, what was measured, and the room between
+    #[command(
+        after_help = "The exit code is 1 if one does not hold. Statements and derivations: docs/theory.md.\n\nExamples:\n  onward verify-theory --quick\n  onward verify-theory --seed 2 --out runs/theory-2"
+    )]
+    VerifyTheory(VerifyTheory),
     /// Prints completions for a shell
     #[command(after_help = "Example:\n  onward completions bash > /etc/bash_completion.d/onward")]
     Completions {
@@ -237,6 +242,23 @@ pub struct Bench {
     /// Seconds that each line is measured for
     #[arg(long, default_value_t = 0.3, value_name = "SECONDS", value_parser = seconds)]
     pub seconds: f64,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Arguments of `verify-theory`.
+#[derive(Debug, Group)]
+pub struct VerifyTheory {
+    /// Measures for seconds instead of a minute or two
+    #[arg(long)]
+    pub quick: bool,
+    /// The seed that all measurements follow from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The folder of the page theory.html and its plots
+    #[arg(long, default_value = "runs/theory", value_name = "DIR")]
+    pub out: PathBuf,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,

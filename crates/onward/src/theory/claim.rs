@@ -49,24 +49,29 @@ impl Measured {
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.error == 0.0 {
-            return f.write_str(&number(self.mean));
+        match self.error {
+            0.0 => f.write_str(&number(self.mean)),
+            _ => write!(f, "{} ± {}", number(self.mean), digits(self.half_width(), 2)),
         }
-        write!(f, "{} ± {:.1e}", number(self.mean), self.half_width()).map(|()| ())
     }
 }
 
-/// Four digits, with an exponent where the number is very small or large.
-pub(super) fn number(value: f64) -> String {
+/// Four digits.
+fn number(value: f64) -> String {
+    digits(value, 4)
+}
+
+/// So many digits, with an exponent where the number is very small or large.
+fn digits(value: f64, digits: i32) -> String {
     let size = value.abs();
     if size == 0.0 {
         return "0".into();
     }
-    if !(1e-3..1e6).contains(&size) {
-        return format!("{value:.3e}");
+    if !(1e-4..1e6).contains(&size) {
+        return format!("{value:.*e}", digits as usize - 1);
     }
     let whole = size.log10().floor() as i32 + 1;
-    format!("{value:.*}", (4 - whole).max(0) as usize)
+    format!("{value:.*}", (digits - whole).max(0) as usize)
 }
 
 /// What a theorem claims of a number.

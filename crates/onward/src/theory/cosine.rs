@@ -85,6 +85,7 @@ impl Cosine {
         let law = law.map(|k| (k, (1.0 / (1.0 + (d + 1.0) / k)).sqrt())).collect();
         curves.push(Curve::new("law", Origin::Theory, law));
         let figure = Figure {
+            file: "cosine",
             title: "Cosine of the estimate with the gradient",
             x: "directions K",
             y: "128 weights",

@@ -53,12 +53,16 @@ impl Latent {
             let what = format!("evaluations, n = {n} over n = 10 ({:.0} over {:.0})", here.mean, there.mean);
             findings.push(Finding::new(what, Claim::Exactly { value: 1.0, within }, measured));
         }
+        let law = points.iter().filter_map(|p| Some((p.0, points.first()?.1))).collect();
+        let curves =
+            vec![Curve::new("mean", Origin::Measured, points), Curve::new("mean", Origin::Theory, law)];
         let figure = Figure {
+            file: "latent-dimension",
             title: "GLD on a loss of ten directions",
             x: "coordinates",
             y: "evaluations to a ten-thousandth of the loss",
             log: [true, false],
-            curves: vec![Curve::new("GLD-Search", Origin::Measured, points)],
+            curves,
         };
         Ok(Outcome { findings, figure: Some(figure) })
     }

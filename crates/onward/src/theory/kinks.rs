@@ -73,7 +73,7 @@ impl Kinks {
     }
 
     fn lipschitz(&self, lab: &Lab) -> Result<Outcome> {
-        const D: usize = 20;
+        const D: usize = 10;
         let runs = lab.pick(10_000, 100_000);
         let d = D as f64;
         let mut findings = Vec::new();
@@ -131,6 +131,7 @@ impl Kinks {
             curves.push(Curve::new(format!("d = {d}"), Origin::Theory, bounds));
         }
         let figure = Figure {
+            file: "kinks",
             title: "Support vectors by symmetric pairs",
             x: "rounds k",
             y: "gap of the average, and bound",

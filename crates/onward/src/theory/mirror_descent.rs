@@ -75,6 +75,7 @@ impl Simplex {
             curves.push(Curve::new(format!("d = {d}"), Origin::Theory, bounds));
         }
         let figure = Figure {
+            file: "simplex",
             title: "Mirror descent on the simplex",
             x: "rounds",
             y: "mean regret, and bound",

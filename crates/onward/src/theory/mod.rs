@@ -76,6 +76,8 @@ impl Outcome {
 /// Curves for a plot.
 #[derive(Clone, Debug)]
 pub struct Figure {
+    /// Its file's name without an extension.
+    pub file: &'static str,
     /// The heading.
     pub title: &'static str,
     /// What runs to the right.

@@ -69,7 +69,7 @@ fn elements(noise: Noise, family: Family, n: usize) -> Vec<f64> {
 
 impl Moments {
     fn outcome(&self, lab: &Lab) -> Result<Outcome> {
-        let (blocks, within) = lab.pick((20, 0.04), (400, 0.01));
+        let (blocks, within) = lab.pick((20, 0.08), (400, 0.02));
         let mut findings = Vec::new();
         let mut exactly = |what: String, value: f64, samples: Vec<Vec<f64>>| {
             let claim = Claim::Exactly { value, within };

@@ -93,6 +93,7 @@ impl Bounds {
             }
         }
         let figure = Figure {
+            file: "random-gradient-free",
             title: "Random gradient-free steps",
             x: "iterations",
             y: "mean gap so far, and bound",
@@ -126,6 +127,7 @@ impl Bounds {
             curves.push(Curve::new(problem.name, Origin::Theory, bounds));
         }
         let figure = Figure {
+            file: "accelerated",
             title: "Accelerated random gradient-free steps",
             x: "iterations",
             y: "gap, and bound",

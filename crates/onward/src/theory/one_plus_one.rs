@@ -64,6 +64,7 @@ impl Rate {
         curves.push(Curve::new("fastest", Origin::Theory, line(fastest(40))));
         curves.push(Curve::new("slowest, U/L = 8", Origin::Theory, line(C / 8.0)));
         let figure = Figure {
+            file: "one-plus-one",
             title: "(1+1)-ES, 40 dimensions",
             x: "evaluations over n",
             y: "ln of the distance to the optimum",

@@ -111,6 +111,7 @@ impl Duchi {
             curves.push(Curve::new(format!("d = {d}"), Origin::Theory, bounds));
         }
         let figure = Figure {
+            file: "smooth",
             title: "Logistic regression by pairs of values",
             x: "rounds k",
             y: "gap of the average, and bound",
@@ -152,6 +153,7 @@ impl Duchi {
         let what = format!("exponent of d, d = {} … {}, k = {}", d[0], d[2], windows[last]);
         findings.push(Finding::new(what, Claim::near(0.5, within), Measured::over(&slopes)));
         let figure = Figure {
+            file: "slopes",
             title: "Noisy mean estimation by pairs of values",
             x: "rounds k",
             y: "gap of iterates k/2 … k, and law",

@@ -98,6 +98,7 @@ impl ThreePoints {
             }
         }
         let figure = Figure {
+            file: "three-points",
             title: "Stochastic three points, ten dimensions",
             x: "iterations",
             y: "gap, and bound",

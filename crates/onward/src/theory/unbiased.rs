@@ -93,7 +93,7 @@ impl Unbiased {
         };
         // That of the quadratic alone: to it a cubic term is a mistake.
         let gradient: Vec<f64> = quadratic.gradient(&at).iter().map(|g| g + sum(&at)).collect();
-        let (runs, within) = lab.pick((6000, 0.05), (60_000, 0.015));
+        let (runs, within) = lab.pick((6000, 0.06), (60_000, 0.02));
         let mut all = Vec::new();
         for probe in [1e-3, 1.0, 100.0] {
             let estimate = |seed| first_estimate(Estimator::Symmetric, probe, N, seed, f);
@@ -106,7 +106,7 @@ impl Unbiased {
 
     /// All weights of a net, through the rule, the evaluator and the ledger's arithmetic.
     fn of_weights(&self, lab: &Lab) -> Result<Vec<Finding>> {
-        let (blocks, within) = lab.pick((24, 0.06), (240, 0.02));
+        let (blocks, within) = lab.pick((24, 0.12), (240, 0.04));
         let mut all = Vec::new();
         for noise in FAMILIES {
             let sigma = if noise == Family::Binomial { 0.5 } else { 1.0 };
@@ -196,7 +196,7 @@ mod tests {
         let cubic = Unbiased { cubic: 0.1, ..Unbiased::default() }.of_studies(&LAB).unwrap();
         // With the largest probes the cubic term is all there is.
         assert!(cubic[4..].iter().any(|f| !f.holds()), "{cubic:#?}");
-        let wrong = Unbiased { factor: 1.2, ..Unbiased::default() }.outcome(&LAB).unwrap();
+        let wrong = Unbiased { factor: 1.25, ..Unbiased::default() }.outcome(&LAB).unwrap();
         assert!(wrong.findings.iter().step_by(2).all(|f| !f.holds()), "{:#?}", wrong.findings);
     }
 

@@ -180,10 +180,6 @@ impl Run {
         }
     }
 
-    fn encoded(&self, x: &[f64]) -> Vec<f64> {
-        x.iter().zip(&self.setup.sigma).map(|(x, s)| x * s).collect()
-    }
-
     fn learns(&self) -> bool {
         self.settings.smoothness.is_none()
     }
