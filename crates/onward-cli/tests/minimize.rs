@@ -95,7 +95,7 @@ fn four_jobs_run_at_once() {
 fn a_killed_study_goes_on_to_the_same_journal() {
     let place = Place::with_squares();
     for jobs in [1, 3] {
-        let options = format!("--goal min --budget 64 --seed 5 --noisy --jobs {jobs} --resume");
+        let options = format!("--goal min --budget 48 --seed 5 --noisy --jobs {jobs} --resume");
         let began = Instant::now();
         place.minimize(&format!("{options} --out whole{jobs}"), &OF_SQUARES).good();
         let whole = began.elapsed();
