@@ -17,12 +17,19 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPEC = ROOT / "specs/digits-snes.toml"
 NAMES = ["cma-es", "sep-cma-es", "lm-ma-es", "snes", "xnes", "pgpe", "open-ai-es", "one-plus-one", "stp", "mistp", "smtp",
-         "gld-search", "gld-fast", "mirror-descent", "nesterov-spokoiny"]
+         "gld-search", "gld-fast", "mirror-descent", "nesterov-spokoiny", "relative-loss"]
+# Methods that see more than one loss per evaluation, or many members at once, with their own settings.
+BESIDE = {
+    "relative-activation": ["method.sigma=0.1", "method.rate=0.05", "method.directions=16"],
+    "population": ["method.sigma=0.05", "method.rate=0.02", "method.members=128"],
+    "two-point": ["method.sigma=0.01", "method.rate=0.003", "method.directions=16"],
+}
 
 
 def train(name, seed, steps, sigma, batch, args):
-    sets = [f"method.name={name}", f"method.sigma={sigma}", f"train.batch={batch}", f"train.steps={steps}",
-            f"model.hidden={args.hidden}", "train.eval_every=1000000000", *args.sets]
+    sets = [f"method.name={name}", f"train.batch={batch}", f"train.steps={steps}", f"model.hidden={args.hidden}",
+            "train.eval_every=1000000000", *BESIDE.get(name, []), *(args.sets if name in NAMES else [])]
+    sets += [f"method.sigma={sigma}"] if sigma != "default" else []
     with tempfile.TemporaryDirectory() as folder:
         command = [str(ROOT / "target/release/onward"), "train", str(SPEC), "--json", "--seed", str(seed), "--runs", folder,
                    "--threads", str(args.threads)]
@@ -35,7 +42,7 @@ def train(name, seed, steps, sigma, batch, args):
 def row(name, sigma, batch, args):
     short = [train(name, 1, steps, sigma, batch, args) for steps in (1, 9)]
     if isinstance(short[0], str):
-        return f"| {name} | {short[0].split('method.')[-1]} |"
+        return f"| {name} | {sigma} | {batch} | | | {short[0].split('method.name: ')[-1]} | | | |"
     generation = (short[1]["passes"] - short[0]["passes"]) / 8
     batch = short[1]["samples"] // short[1]["passes"]  # no more than there are rows
     steps = max(1, round(args.evaluations * 256 / (generation * batch)))
@@ -54,9 +61,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=12_000)
     parser.add_argument("--hidden", default="[]")
-    parser.add_argument("--only", default=",".join(NAMES))
+    parser.add_argument("--only", default=",".join([*NAMES, *BESIDE]))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--sigmas", default="0.1")
+    parser.add_argument("--sigmas", default="default")
     parser.add_argument("--batches", default="256")
     parser.add_argument("--set", dest="sets", action="append", default=[])
     args = parser.parse_args()

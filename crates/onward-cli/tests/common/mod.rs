@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// The three methods.
-pub const METHODS: [&str; 3] = ["relative-activation", "population", "two-point"];
+/// One method of each kind, a search among them.
+pub const METHODS: [&str; 4] = ["relative-activation", "population", "two-point", "snes"];
 
 /// A folder that the program runs in.
 pub struct Place {
@@ -91,6 +91,7 @@ impl Place {
         let own = match method {
             "population" => "members = 16",
             "two-point" => "directions = 4",
+            "snes" => "settings = { members = 6 }",
             _ => "directions = 2",
         };
         let text = format!(
