@@ -128,7 +128,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 found[0] += cosine(&estimate, &truth) / SEEDS as f64;
                 found[1] += cosine(&estimate[..first], &truth[..first]) / SEEDS as f64;
             }
-            let passes = method.cost(&*model, 0, ROWS).samples / ROWS as u64;
+            let passes = method.cost(&*model, 0, ROWS).unwrap_or_default().samples / ROWS as u64;
             curve.push((passes as f64, found[0]));
             let law = (case.law)(draws).map_or_else(|| "–".into(), |l| format!("{l:.3}"));
             let numbers = found.map(|c| format!("{c:.3}"));
@@ -227,7 +227,7 @@ fn estimate(
     let outcome = evaluator.run(|| method.step(&evaluator, params, &Batch::select(data, &indices), at))?;
     let directions: Vec<Vec<f32>> = match outcome.update {
         Update::Direction(all) => all.into_iter().map(Option::unwrap_or_default).collect(),
-        update @ Update::Probes { .. } => {
+        update => {
             // Applied to params of zero, an entry leaves nothing but its direction.
             let zeros =
                 params.tensors().iter().map(|t| Tensor { data: vec![0.0; t.data.len()], ..t.clone() });

@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
     let header = Header {
+        search: None,
         seed: 1,
         steps: records,
         goal: "minimize".into(),

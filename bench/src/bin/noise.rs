@@ -110,6 +110,7 @@ fn replay(
     let kind = match space {
         WeightSpace::Dense { noise } => format!("{members} dense, {noise:?}"),
         WeightSpace::LowRank { rank, noise } => format!("{members} of rank {rank}, {noise:?}"),
+        WeightSpace::Coordinate => "coordinates".to_owned(),
     };
     let rate = |work: f64| format!("{:.2}", work / times.median / 1e9);
     vec![

@@ -79,7 +79,7 @@ impl Bench {
         let mut state = State::new(self.params.clone(), recipe, key);
         state.apply(&Entry { step: 0, loss: 0.0, rate: 1.0, non_finite: 0, update: found.update })?;
         let moved = state.params().tensors()[tensor].data.iter().zip(&self.params.tensors()[tensor].data);
-        let flops = method.cost(self.evaluator.model(), 0, 1).flops as f64;
+        let flops = method.cost(self.evaluator.model(), 0, 1).unwrap_or_default().flops as f64;
         Ok((moved.map(|(after, before)| before - after).collect(), flops))
     }
 }

@@ -5,13 +5,14 @@ use crate::spec::{self, Spec};
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local};
 use onward::kernel::Precision;
-use onward::ledger::{Optimizer, Scaling};
+use onward::ledger::{Incumbent, Optimizer, Scaling, Search};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::Storage;
 use onward::rule::{
-    Anneal, Method, Order, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
+    Anneal, LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Schedule, Shaping,
+    TwoPoint,
 };
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
@@ -185,33 +186,63 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
             directions: count("method.directions", t.directions)?,
             noise: noise(t.noise),
         }),
+        spec::MethodKind::Search(s) => Method::Search(Search {
+            strategy: s.strategy.clone(),
+            sigma: f64::from(sigma()?),
+            incumbent: match s.incumbent {
+                spec::Incumbent::Anew => Incumbent::Anew,
+                spec::Incumbent::Remembered => Incumbent::Remembered,
+            },
+        }),
+        spec::MethodKind::Rso(r) => Method::Rso(Rso {
+            sigma: sigmas,
+            decay: r.decay as f32,
+            order: match r.order {
+                spec::LayerOrder::LastFirst => LayerOrder::LastFirst,
+                spec::LayerOrder::FirstFirst => LayerOrder::FirstFirst,
+            },
+            hold: count("method.hold", r.hold)?,
+        }),
     })
 }
 
-fn plan(spec: &Spec, layers: usize, rows: usize) -> Result<Plan> {
-    let m = &spec.method;
+/// The schedule of so many steps, and the optimizer; a search has neither rate nor optimizer.
+fn steps(keys: Option<&spec::Steps>, steps: u64) -> Result<(Schedule, Optimizer)> {
+    let Some(keys) = keys else {
+        let constant = Schedule { rate: 1.0, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps };
+        return Ok((constant, Optimizer::default()));
+    };
+    let schedule = Schedule {
+        rate: single("method.rate", keys.rate)?,
+        anneal: match keys.schedule {
+            spec::Schedule::Constant => Anneal::Constant,
+            spec::Schedule::Linear => Anneal::Linear,
+            spec::Schedule::Cosine => Anneal::Cosine,
+        },
+        final_share: keys.final_rate as f32,
+        warmup: keys.warmup,
+        steps,
+    };
+    let scaling = match keys.scaling {
+        spec::Scaling::None => Scaling::None,
+        spec::Scaling::Adam => Scaling::Adam,
+    };
+    Ok((schedule, Optimizer { momentum: keys.momentum as f32, scaling }))
+}
+
+fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Plan> {
     let batch = spec.train.batch.min(rows);
+    let method = method(spec, model.stages())?;
+    let count = match method.sweep(model, shape)? {
+        Some(sweep) => spec.train.budget.steps(sweep.steps() as usize, 1),
+        None => spec.train.budget.steps(rows, batch),
+    };
+    let (schedule, optimizer) = steps(spec.method.steps.as_ref(), count)?;
     Ok(Plan {
         seed: spec.seed,
-        method: method(spec, layers)?,
-        schedule: Schedule {
-            rate: single("method.rate", m.rate)?,
-            anneal: match m.schedule {
-                spec::Schedule::Constant => Anneal::Constant,
-                spec::Schedule::Linear => Anneal::Linear,
-                spec::Schedule::Cosine => Anneal::Cosine,
-            },
-            final_share: m.final_rate as f32,
-            warmup: m.warmup,
-            steps: spec.train.budget.steps(rows, batch),
-        },
-        optimizer: Optimizer {
-            momentum: m.momentum as f32,
-            scaling: match m.scaling {
-                spec::Scaling::None => Scaling::None,
-                spec::Scaling::Adam => Scaling::Adam,
-            },
-        },
+        method,
+        schedule,
+        optimizer,
         storage: match spec.model.storage {
             spec::Storage::F32 => Storage::F32,
             spec::Storage::Bf16 => Storage::Bf16,
@@ -248,6 +279,6 @@ pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize)
 pub fn trainer(spec: &Spec, split: &Split, threads: usize) -> Result<Trainer> {
     let train = &split.train;
     let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads)?;
-    let plan = plan(spec, evaluator.model().stages(), train.rows())?;
+    let plan = plan(spec, evaluator.model(), train.shape(), train.rows())?;
     Trainer::new(plan, evaluator, train.clone())
 }

@@ -30,10 +30,11 @@ const LEDGER: &str = "ledger.bin";
 const SPEC: &str = "spec.toml";
 const BASE: &str = "base.safetensors";
 const INTERFACE: &str = "interface.json";
-const LOCK: &str = "lock";
+/// The file in a folder that is locked.
+pub const LOCK: &str = "lock";
 const SNAPSHOTS_IN: &str = "snapshots";
 /// How the name of a file ends that is not whole yet.
-const TEMPORARY: &str = "tmp";
+pub const TEMPORARY: &str = "tmp";
 
 /// One state of a run, whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +73,25 @@ impl Snapshot {
 
 fn hash_of(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..16].to_owned()
+}
+
+/// Locks a folder against other processes for as long as the file lives.
+///
+/// # Errors
+/// [`ErrorKind::Locked`] if another process holds it, [`ErrorKind::Io`].
+pub fn lock(folder: &Path) -> Result<File> {
+    let at = folder.join(LOCK);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&at);
+    let file = file.map_err(|e| Error::io("open", &at, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let (expected, found) =
+                ("a run that no other process works on", "one that is locked by another process");
+            Err(Error::expected(ErrorKind::Locked, folder.display(), expected, found))
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io("lock", &at, e)),
+    }
 }
 
 /// Whether a process made this folder for a run and died before there was a ledger.
@@ -159,22 +179,8 @@ impl Folder {
     }
 
     fn lock(path: PathBuf) -> Result<Self> {
-        let at = path.join(LOCK);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&at);
-        let file = file.map_err(|e| Error::io("open", &at, e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: Some(file) }),
-            Err(TryLockError::WouldBlock) => {
-                let expected = "a run that no other process works on";
-                Err(Error::expected(
-                    ErrorKind::Locked,
-                    path.display(),
-                    expected,
-                    "one that is locked by another process",
-                ))
-            }
-            Err(TryLockError::Error(e)) => Err(Error::io("lock", &at, e)),
-        }
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: Some(lock) })
     }
 
     /// The folder.

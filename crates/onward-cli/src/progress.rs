@@ -1,6 +1,6 @@
 //! What a run prints while it goes on.
 
-use crate::args::How;
+use crate::args::{How, Print};
 use crate::report::Point;
 use indicatif::{ProgressBar, ProgressStyle};
 use onward::kernel::{Isa, amx};
@@ -25,7 +25,12 @@ pub enum Voice {
 impl Voice {
     /// The voice that the arguments and the terminal ask for.
     pub fn new(how: &How) -> Self {
-        match (how.quiet, how.json) {
+        Self::of(how.print)
+    }
+
+    /// The same for commands that run nothing of their own.
+    pub fn of(print: Print) -> Self {
+        match (print.quiet, print.json) {
             (true, _) => Self::Quiet,
             (_, true) => Self::Json,
             _ if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() => Self::Bar,
@@ -73,16 +78,15 @@ pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
-/// The bar takes what the numbers leave: with steps below 100 000 they need at most 76 columns.
-const TEMPLATE: &str = "{wide_bar} step {pos}/{len}  {msg}  {eta} left";
-
 impl Progress {
-    /// Progress from step `at` towards `steps` steps.
-    pub fn new(voice: Voice, at: u64, steps: u64) -> Self {
+    /// Progress from number `at` towards number `all` of what `unit` names.
+    pub fn new(voice: Voice, unit: &str, at: u64, all: u64) -> Self {
         let bar = (voice == Voice::Bar).then(|| {
+            // The bar takes what the numbers leave: with steps below 100 000 they need at most 76 columns.
+            let template = format!("{{wide_bar}} {unit} {{pos}}/{{len}}  {{msg}}  {{eta}} left");
             let style =
-                ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(steps).with_style(style.progress_chars("━╸ ")).with_position(at);
+                ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(all).with_style(style.progress_chars("━╸ ")).with_position(at);
             bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
@@ -92,14 +96,16 @@ impl Progress {
 
     /// Moves the bar.
     pub fn step(&self, step: u64, loss: f32, accuracy: Option<f32>, passes_per_second: f64) {
+        let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {:.2} %", 100.0 * a));
+        let speed = rounded(passes_per_second);
+        self.show(step, || format!("loss {}{accuracy}  {speed} passes/s", short(loss)));
+    }
+
+    /// Moves the bar to number `at`, with a message beside it.
+    pub fn show(&self, at: u64, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
-            let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {:.2} %", 100.0 * a));
-            bar.set_position(step);
-            bar.set_message(format!(
-                "loss {}{accuracy}  {} passes/s",
-                short(loss),
-                rounded(passes_per_second)
-            ));
+            bar.set_position(at);
+            bar.set_message(message());
         }
     }
 

@@ -1,6 +1,10 @@
 //! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
 
+mod coordinate;
 mod members;
+mod points;
+
+pub use coordinate::{CoordinateCache, STATISTICS_ROWS};
 
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
@@ -8,7 +12,9 @@ use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, 
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
-use crate::space::{ActivationPlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit};
+use crate::space::{
+    ActivationPlan, Choices, CoordinatePlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit,
+};
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -73,10 +79,15 @@ pub struct WeightPlan {
 impl WeightPlan {
     /// What running the plan on a batch of `rows` costs.
     pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
-        let passes = self.members.len() as u64;
-        let samples = passes * if self.share == 0 { rows } else { self.share } as u64;
-        Spent { passes, samples, flops: samples * all_flops(model, 0), non_finite: 0 }
+        let samples = if self.share == 0 { rows } else { self.share };
+        whole_passes(model, self.members.len() as u64, samples as u64)
     }
+}
+
+/// What passes of so many samples each through all stages cost.
+pub(crate) fn whole_passes(model: &dyn Model, passes: u64, samples: u64) -> Spent {
+    let samples = passes * samples;
+    Spent { passes, samples, flops: samples * all_flops(model, 0), non_finite: 0 }
 }
 
 impl ActivationPlan {
@@ -125,12 +136,31 @@ pub trait Evaluator: Sync {
     /// [`ErrorKind::NonFinite`] if no member has a finite loss.
     fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses>;
 
+    /// The loss at every one of `points`: one set of numbers after another, each for all tensors of `params` in order. A loss
+    /// that is not finite is infinite.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFinite`] if no point of the first generation has a finite loss.
+    fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64], step: u32) -> Result<MemberLosses>;
+
     /// The estimated derivative of the batch's mean loss by the params of the probed stages.
     ///
     /// # Errors
     /// [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Model`] if a probed stage does not end with a
     /// linear map; [`ErrorKind::Spec`] if the objective has no per-sample losses.
     fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response>;
+
+    /// The visits of one step in coordinate space, on batches of `data`. What the cache holds changes no loss.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFinite`] if a visit has no finite loss.
+    fn choices(
+        &self,
+        params: &Params,
+        data: &Dataset,
+        plan: &CoordinatePlan,
+        cache: &mut CoordinateCache,
+    ) -> Result<Choices>;
 }
 
 /// Runs probes on the threads of a pool that the caller owns. The results are the same for any number of threads.
@@ -236,6 +266,15 @@ impl Evaluator for Local {
         Ok(MemberLosses { losses, non_finite })
     }
 
+    fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64], step: u32) -> Result<MemberLosses> {
+        let losses = self.losses_at_points(params, batch, points);
+        let non_finite = losses.iter().filter(|l| l.is_infinite()).count() as u64;
+        if step == 0 && non_finite == losses.len() as u64 {
+            return Err(nothing_finite(step, &losses));
+        }
+        Ok(MemberLosses { losses, non_finite })
+    }
+
     fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response> {
         let Objective::PerSample(objective) = &self.objective else {
             let found = "one that only a whole batch has: use a weight-space method";
@@ -247,6 +286,16 @@ impl Evaluator for Local {
             ));
         };
         self.run(|| self.derivative_here(params, batch, plan, &**objective))
+    }
+
+    fn choices(
+        &self,
+        params: &Params,
+        data: &Dataset,
+        plan: &CoordinatePlan,
+        cache: &mut CoordinateCache,
+    ) -> Result<Choices> {
+        self.run(|| self.choices_here(params, data, plan, cache))
     }
 }
 
@@ -358,17 +407,23 @@ impl Focused {
     }
 }
 
+fn nothing_finite(step: u32, losses: &[f32]) -> Error {
+    let found = losses.first().map_or_else(|| "none".to_owned(), f32::to_string);
+    let place = format!("objective at step {step}");
+    Error::expected(ErrorKind::NonFinite, place, "at least one finite loss", found)
+}
+
+/// No loss of a visit was finite.
+fn worst(cycle: u32) -> Error {
+    let place = format!("objective in cycle {cycle}");
+    Error::expected(ErrorKind::NonFinite, place, "at least one finite loss in each visit", "none")
+}
+
 /// Puts the worst finite loss where one is not finite, and counts these.
 fn worst_for_non_finite(losses: &mut [f32], step: u32) -> Result<u64> {
     let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max);
     let Some(worst) = worst else {
-        let found = losses.first().map_or_else(|| "none".to_owned(), f32::to_string);
-        return Err(Error::expected(
-            ErrorKind::NonFinite,
-            format!("objective at step {step}"),
-            "at least one finite loss",
-            found,
-        ));
+        return Err(nothing_finite(step, losses));
     };
     let mut count = 0;
     for loss in losses {

@@ -27,6 +27,8 @@ pub enum Role {
     Candidate = 6,
     /// Which of two neighbours a weight is rounded to.
     Rounding = 7,
+    /// A change of one number of a tensor.
+    Coordinate = 8,
 }
 
 /// How noise is distributed. All have mean zero; [`Family::scale`] brings them to unit variance.
@@ -116,6 +118,18 @@ impl Noise {
         let mut words = [[0; 4]; 1];
         self.blocks(block, &mut words);
         words[0]
+    }
+
+    /// The numbers below `n`, sorted by the first two words of the block of their number.
+    pub fn permutation(self, n: usize) -> Vec<u32> {
+        let mut keyed: Vec<(u32, u32, u32)> = (0..n as u32)
+            .map(|i| {
+                let words = self.words(u64::from(i));
+                (words[0], words[1], i)
+            })
+            .collect();
+        keyed.sort_unstable();
+        keyed.iter().map(|k| k.2).collect()
     }
 
     fn blocks(self, first: u64, out: &mut [Block]) {

@@ -106,6 +106,17 @@ impl Params {
         &mut self.tensors[index].data
     }
 
+    /// Tensors of the same names and shapes with the numbers of `point`, all tensors' in order.
+    #[must_use]
+    pub(crate) fn moved_to(&self, point: &[f64]) -> Self {
+        let mut rest = point.iter();
+        let tensors = self.tensors.iter().map(|t| Tensor {
+            data: rest.by_ref().take(t.data.len()).map(|v| *v as f32).collect(),
+            ..t.clone()
+        });
+        Self { tensors: tensors.collect() }
+    }
+
     /// Where the tensor `{layer}.{part}` stands.
     pub fn find(&self, layer: &str, part: &str) -> Option<usize> {
         self.tensors.iter().position(|t| {

@@ -1,13 +1,13 @@
 //! Training, resuming, catching up, replaying and auditing: one loop with different sources of entries.
 
 use crate::dataset::{Dataset, Targets};
-use crate::evaluate::{Batch, Evaluator, Local, Spent};
+use crate::evaluate::{Batch, CoordinateCache, Evaluator, Local, STATISTICS_ROWS, Spent, whole_passes};
 use crate::ledger::{Entry, Header, Optimizer, Record, Rounding, State, TensorHeader, Update, UpdateRecord};
 use crate::model::{Act, Norms, Statistics};
 use crate::noise::{Role, RunKey};
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
-use crate::rule::{At, Method, Schedule};
+use crate::rule::{At, Method, Schedule, Sweep, visit};
 use crate::{Error, ErrorKind, Result};
 
 /// What a run is, beyond model, objective and data.
@@ -37,6 +37,9 @@ pub struct Trainer {
     key: RunKey,
     state: State,
     order: Order,
+    /// The cycle of a method that visits all weights in turn.
+    sweep: Option<Sweep>,
+    cache: CoordinateCache,
     spent: Spent,
 }
 
@@ -63,8 +66,6 @@ pub struct Score {
 
 /// Rows that are evaluated at once outside training.
 const EVALUATION_ROWS: usize = 1000;
-/// Rows that the normalisations' statistics for evaluation are taken from.
-const STATISTICS_ROWS: usize = 2000;
 
 impl Trainer {
     /// A run at its beginning. `evaluator` must have been made with the key of `plan.seed`.
@@ -87,9 +88,11 @@ impl Trainer {
         let batch = plan.batch.min(data.rows());
         plan.method.check(evaluator.model(), batch)?;
         let params = Params::init(&evaluator.model().tensors(), &key);
-        let state = State::new(params, plan.method.recipe(plan.optimizer, plan.storage), key);
+        let state = plan.method.begin(params, plan.optimizer, plan.storage, key)?;
         let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };
-        Ok(Self { plan: Plan { batch, ..plan }, evaluator, data, key, state, order, spent: Spent::default() })
+        let sweep = plan.method.sweep(evaluator.model(), data.shape())?;
+        let (plan, spent, cache) = (Plan { batch, ..plan }, Spent::default(), CoordinateCache::default());
+        Ok(Self { plan, evaluator, data, key, state, order, sweep, cache, spent })
     }
 
     /// The state.
@@ -127,6 +130,17 @@ impl Trainer {
         self.plan.batch
     }
 
+    /// The budget in steps.
+    pub fn steps(&self) -> u64 {
+        self.plan.schedule.steps
+    }
+
+    /// Steps in which all training rows (or, with a method that goes round, all weights) are seen about once.
+    pub fn steps_per_epoch(&self) -> u64 {
+        let batches = (self.data.rows() / self.plan.batch).max(1) as u64;
+        self.sweep.as_ref().map_or(batches, Sweep::steps)
+    }
+
     /// The ledger's header for this run; `spec` is the digest of the spec as run.
     pub fn header(&self, spec: [u8; 32]) -> Header {
         let params = Params::init(&self.evaluator.model().tensors(), &self.key);
@@ -138,6 +152,7 @@ impl Trainer {
             goal: "minimize".into(),
             method: self.plan.method.name().into(),
             recipe: *self.state.recipe(),
+            search: if let Method::Search(search) = &self.plan.method { Some(search.clone()) } else { None },
             spec,
             data: self.data.digest(),
             base: params.digest(),
@@ -201,20 +216,26 @@ impl Trainer {
         self.state.restore(snapshot)?;
         self.spent = Spent::default();
         for record in records.iter().take(self.state.step() as usize) {
-            self.count(record.step, record.non_finite);
+            let losses =
+                if let UpdateRecord::Losses(losses) = &record.update { Some(&losses[..]) } else { None };
+            self.count(record.step, losses, record.non_finite);
         }
         Ok(())
     }
 
     fn evaluate(&mut self) -> Result<(Entry, Option<f32>)> {
         let step = self.state.step();
-        let indices = self.order.batch(step, self.plan.batch);
-        let batch = Batch::select(&self.data, &indices);
-        let rate = self.plan.schedule.at(step);
-        let at = At { step: step as u32, rate, scaling: self.plan.optimizer.scaling };
-        let (method, params) = (&self.plan.method, self.state.params());
-        let evaluator = &self.evaluator;
-        let outcome = evaluator.run(|| method.step(evaluator, params, &batch, at))?;
+        let (method, state, evaluator) = (&self.plan.method, &self.state, &self.evaluator);
+        let rate = self.plan.schedule.at(self.sweep.as_ref().map_or(step, |s| s.cycle_start(step)));
+        let outcome = if let Some(sweep) = &self.sweep {
+            let plan = sweep.plan(step, rate, self.plan.batch);
+            visit(evaluator, state.params(), &self.data, &plan, &mut self.cache)?
+        } else {
+            let indices = self.order.batch(step, self.plan.batch);
+            let batch = Batch::select(&self.data, &indices);
+            let at = At { step: step as u32, rate, scaling: self.plan.optimizer.scaling };
+            evaluator.run(|| method.step_of(evaluator, state, &batch, at))?
+        };
         let entry =
             Entry { step, loss: outcome.loss, rate, non_finite: outcome.non_finite, update: outcome.update };
         Ok((entry, outcome.signal_to_noise))
@@ -223,12 +244,19 @@ impl Trainer {
     fn apply(&mut self, entry: &Entry) -> Result<Option<Rounding>> {
         let (evaluator, state) = (&self.evaluator, &mut self.state);
         let rounding = evaluator.run(|| state.apply(entry))?;
-        self.count(entry.step, entry.non_finite);
+        let losses = if let Update::Losses(losses) = &entry.update { Some(&losses[..]) } else { None };
+        self.count(entry.step, losses, entry.non_finite);
         Ok(rounding)
     }
 
-    fn count(&mut self, step: u64, non_finite: u64) {
-        let cost = self.plan.method.cost(self.evaluator.model(), step as u32, self.plan.batch);
+    /// Counts what a step cost; `losses` are those of a search's generation.
+    fn count(&mut self, step: u64, losses: Option<&[f32]>, non_finite: u64) {
+        let (model, batch) = (self.evaluator.model(), self.plan.batch);
+        let cost = match (&self.sweep, losses) {
+            (Some(sweep), _) => sweep.cost(model, step, batch, self.data.rows()),
+            (None, Some(losses)) => whole_passes(model, losses.len() as u64, batch as u64),
+            (None, None) => self.plan.method.cost(model, step as u32, batch).unwrap_or_default(),
+        };
         self.spent += Spent { non_finite, ..cost };
     }
 
@@ -304,14 +332,7 @@ impl Order {
     fn at(&mut self, epoch: u64, place: usize) -> u32 {
         if self.epoch != epoch {
             let noise = self.key.tensor(Role::Shuffle, "samples").at(epoch as u32, (epoch >> 32) as u32);
-            let mut keyed: Vec<(u32, u32, u32)> = (0..self.rows as u32)
-                .map(|i| {
-                    let words = noise.words(u64::from(i));
-                    (words[0], words[1], i)
-                })
-                .collect();
-            keyed.sort_unstable();
-            self.permutation = keyed.iter().map(|k| k.2).collect();
+            self.permutation = noise.permutation(self.rows);
             self.epoch = epoch;
         }
         self.permutation[place]

@@ -141,6 +141,7 @@ fn flat(update: Update) -> Vec<f64> {
             coefficients.iter().map(|c| f64::from(*c) * 2f64.powi(i32::from(exponent))).collect()
         }
         Update::Direction(all) => all.iter().flatten().flat_map(|d| wide(d)).collect(),
+        other => panic!("no direction in {other:?}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bench;
+mod minimize;
 mod replay;
 mod show;
 mod train;
@@ -24,6 +25,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     check_limit()?;
     match args.command {
         Command::Train(args) => return train::train(&args),
+        Command::Minimize(args) => return minimize::minimize(&args),
         Command::Resume(args) => return train::resume(&args),
         Command::Replay(args) => replay::replay(&args)?,
         Command::Verify(args) => replay::verify(&args)?,

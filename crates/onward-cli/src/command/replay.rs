@@ -8,7 +8,6 @@ use crate::spec::Spec;
 use crate::{build, data};
 use onward::evaluate::Local;
 use onward::ledger::{Header, Reading, State, read};
-use onward::noise::RunKey;
 use onward::params::{Init, Params, TensorSpec};
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
@@ -110,7 +109,7 @@ enum Start {
 
 /// The params that the ledger's records lead to.
 fn rebuild(folder: &Folder, reading: &Reading, start: Start, how: &How) -> Result<(Params, From)> {
-    if reading.header.recipe.space.is_some() {
+    if reading.header.is_complete() {
         return Ok((from_ledger_alone(folder, reading, how)?, From::Base));
     }
     let spec = Spec::load(&folder.spec(), &[], None)?;
@@ -143,10 +142,10 @@ fn base(folder: &Folder, header: &Header) -> Result<Params> {
     Ok(base)
 }
 
-/// Weight space: base params and ledger are all that is needed.
+/// Weight space and searches: base params and ledger are all that is needed.
 fn from_ledger_alone(folder: &Folder, reading: &Reading, how: &How) -> Result<Params> {
     let base = base(folder, &reading.header)?;
-    let mut state = State::new(base, reading.header.recipe, RunKey::from_seed(reading.header.seed));
+    let mut state = State::of(&reading.header, base)?;
     Local::on_threads(how.threads(), || {
         for record in &reading.records {
             let entry = record.entry().ok_or_else(|| {

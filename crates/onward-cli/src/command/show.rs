@@ -48,7 +48,7 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     let reading = ledger(folder)?;
     let h = &reading.header;
     if args.json {
-        let head = json!({"seed": h.seed, "steps": h.steps, "goal": h.goal, "method": h.method, "recipe": h.recipe,
+        let head = json!({"seed": h.seed, "steps": h.steps, "goal": h.goal, "method": h.method, "recipe": h.recipe, "search": h.search,
             "spec": hex(&h.spec), "data": hex(&h.data), "base": hex(&h.base), "chain": hex(&reading.chain)});
         let rows = reading.records.iter().filter_map(|r| serde_json::to_string(&step_json(r)).ok());
         return Ok(std::iter::once(head.to_string()).chain(rows).collect());
@@ -78,6 +78,8 @@ fn step_json(r: &Record) -> serde_json::Value {
             row["exponent"] = json!(exponent);
             row["coefficients"] = json!(coefficients);
         }
+        UpdateRecord::Losses(losses) => row["losses"] = json!(losses),
+        UpdateRecord::Choices(visited) => row["visited"] = json!(visited),
         UpdateRecord::Rerun { digest } => row["digest"] = json!(digest.map(|d| hex(&d))),
     }
     row
@@ -87,6 +89,12 @@ fn update(record: &Record) -> String {
     match &record.update {
         UpdateRecord::Probes { exponent, coefficients } => {
             format!("{} coefficients × 2^{exponent}", coefficients.len())
+        }
+        UpdateRecord::Losses(losses) => format!("{} losses", losses.len()),
+        UpdateRecord::Choices(v) => {
+            let of = |choice| v.choices.iter().filter(|c| **c == choice).count();
+            let (taken, left, added) = (of(-1), of(0), of(1));
+            format!("tensor {}, elements from {}: {added} up, {taken} down, {left} left", v.tensor, v.first)
         }
         UpdateRecord::Rerun { digest: Some(digest) } => format!("digest {}", hex(digest)),
         UpdateRecord::Rerun { digest: None } => "run again".into(),

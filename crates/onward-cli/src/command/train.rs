@@ -202,8 +202,11 @@ struct Window {
 
 impl Window {
     fn add(&mut self, loss: f32, signal: Option<f32>, rounding: Option<Rounding>) {
-        self.loss += f64::from(loss);
-        self.steps += 1;
+        // A generation of a search may have no finite loss.
+        if loss.is_finite() {
+            self.loss += f64::from(loss);
+            self.steps += 1;
+        }
         if let Some(rounding) = rounding {
             *self.rounding.get_or_insert_default() += rounding;
         }
@@ -251,10 +254,6 @@ impl Run {
         })
     }
 
-    fn steps(&self) -> u64 {
-        self.spec.train.budget.steps(self.trainer.data().rows(), self.trainer.batch())
-    }
-
     fn elapsed(&self) -> f64 {
         self.before + self.began.elapsed().as_secs_f64()
     }
@@ -280,7 +279,7 @@ impl Run {
         {
             write(self.point(std::mem::take(&mut window), evaluate, record.rate))?;
         }
-        let progress = Progress::new(self.voice, at, self.steps());
+        let progress = Progress::new(self.voice, "step", at, self.trainer.steps());
         let outcome = self.steps_until_end(&progress, &mut window, write);
         progress.finish();
         self.ledger.sync()?;
@@ -336,14 +335,18 @@ impl Run {
 
     /// Whether a row of metrics is due after so many steps, and whether it is to tell of an evaluation.
     fn due(&self, at: u64) -> (bool, bool) {
-        let per_epoch = (self.trainer.data().rows() / self.trainer.batch()).max(1) as u64;
+        let per_epoch = self.trainer.steps_per_epoch();
         let eval_every = if self.spec.train.eval_every == 0 { per_epoch } else { self.spec.train.eval_every };
-        let log_every = (self.steps() / POINTS).max(1);
-        let evaluate = at.is_multiple_of(eval_every) || at == self.steps();
+        let log_every = (self.trainer.steps() / POINTS).max(1);
+        let evaluate = at.is_multiple_of(eval_every) || at == self.trainer.steps();
         (evaluate || at.is_multiple_of(log_every), evaluate)
     }
 
     fn write_snapshot(&self) -> Result<()> {
+        if self.trainer.state().candidates().is_some() {
+            // A search goes on from its ledger, where all that its strategy knows stands in few bytes.
+            return Ok(());
+        }
         self.folder.write_snapshot(self.trainer.state().step(), &self.trainer.state().to_snapshot()?)
     }
 

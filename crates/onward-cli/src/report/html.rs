@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::axis::{Unit, short};
 use super::scene::escape;
-use super::{Baseline, Point, Report, plots};
+use super::{Baseline, Plot, Point, Report, plots};
 
 const STYLE: &str = include_str!("page.css");
 /// More rows than this in the table of measurements are thinned out.
@@ -12,32 +12,72 @@ const MOST_ROWS: usize = 60;
 /// A wider plot takes the page's whole width.
 const COLUMN: f64 = 460.0;
 
-/// The report as one page that needs nothing else: no script, no font, no picture from outside.
-pub fn html(report: &Report<'_>) -> String {
-    let name = escape(report.name);
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{name} · Onward</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
-    );
-    page += &format!(
-        "<header>\n<p class=\"over\">Onward · run report</p>\n<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n{}{}</header>\n",
-        escape(&report.headline),
-        result(report),
-        notices(report)
-    );
-    page += &figures(report);
-    page += &facts(&report.facts);
-    page += &measurements(report.points);
-    if !report.spec_text.is_empty() {
-        let spec = escape(report.spec_text);
-        page += &format!(
-            "<details>\n<summary>Spec as run</summary>\n<pre><code>{spec}</code></pre>\n</details>\n"
+/// What stands on a page, from top to bottom.
+#[derive(Clone, Debug)]
+pub struct Page<'a> {
+    /// What it is a report of, in small letters.
+    pub over: &'a str,
+    /// The heading.
+    pub name: &'a str,
+    /// The result in one sentence.
+    pub headline: &'a str,
+    /// More of the header, as HTML.
+    pub header: String,
+    /// The pictures.
+    pub plots: &'a [Plot],
+    /// Labels and values of what was spent and how, in order.
+    pub facts: &'a [(String, String)],
+    /// More sections, as HTML.
+    pub sections: String,
+    /// The settings that it came from: what they are, and their text.
+    pub source: (&'a str, &'a str),
+}
+
+impl Page<'_> {
+    /// The page: it needs nothing else, no script, no font, no picture from outside.
+    pub fn html(&self) -> String {
+        let name = escape(self.name);
+        let mut page = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+             <title>{name} · Onward</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
         );
+        page += &format!(
+            "<header>\n<p class=\"over\">Onward · {}</p>\n<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n{}</header>\n",
+            escape(self.over),
+            escape(self.headline),
+            self.header
+        );
+        page += &figures(self.plots);
+        page += &facts(self.facts);
+        page += &self.sections;
+        let (title, text) = self.source;
+        if !text.is_empty() {
+            page += &format!(
+                "<details>\n<summary>{}</summary>\n<pre><code>{}</code></pre>\n</details>\n",
+                escape(title),
+                escape(text)
+            );
+        }
+        page + "</main>\n</body>\n</html>\n"
     }
-    page + "</main>\n</body>\n</html>\n"
+}
+
+/// The report of a run as one page.
+pub fn html(report: &Report<'_>) -> String {
+    let page = Page {
+        over: "run report",
+        name: report.name,
+        headline: &report.headline,
+        header: result(report) + &notices(report),
+        plots: &plots(report),
+        facts: &report.facts,
+        sections: measurements(report.points),
+        source: ("Spec as run", report.spec_text),
+    };
+    page.html()
 }
 
 fn last_accuracy(points: &[Point]) -> Option<f32> {
@@ -87,8 +127,7 @@ fn notices(report: &Report<'_>) -> String {
     out
 }
 
-fn figures(report: &Report<'_>) -> String {
-    let plots = plots(report);
+fn figures(plots: &[Plot]) -> String {
     if plots.is_empty() {
         return String::new();
     }

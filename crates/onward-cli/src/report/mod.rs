@@ -18,7 +18,7 @@ use onward::{Error, Result};
 
 pub use axis::{AxisKind, Unit};
 pub use curves::plots;
-pub use html::html;
+pub use html::{Page, html};
 pub use line::{LinePlot, line_plot};
 pub use png::png;
 pub use scene::Scene;
@@ -106,14 +106,22 @@ const PIXELS_PER_UNIT: f64 = 3.0;
 /// # Errors
 /// [`onward::ErrorKind::Io`] if the system refuses to make a folder or to write a file.
 pub fn write(report: &Report<'_>, folder: &Path) -> Result<()> {
+    write_page(&html(report), &plots(report), folder)
+}
+
+/// The same for any page and its plots.
+///
+/// # Errors
+/// As for [`write()`].
+pub fn write_page(page: &str, plots: &[Plot], folder: &Path) -> Result<()> {
     let plots_folder = folder.join("plots");
     std::fs::create_dir_all(&plots_folder).map_err(|e| Error::io("make the folder", &plots_folder, e))?;
-    for plot in plots(report) {
+    for plot in plots {
         let width = (plot.scene.framed()[0] * PIXELS_PER_UNIT).round() as u32;
         replace(&plots_folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
         replace(&plots_folder.join(format!("{}.png", plot.name)), &png(&plot.scene, width)?)?;
     }
-    replace(&folder.join("report.html"), html(report).as_bytes())
+    replace(&folder.join("report.html"), page.as_bytes())
 }
 
 /// Writes beside `path`, then renames, so that no reader ever sees half a file.

@@ -46,6 +46,12 @@ pub fn suggestion(path: &str, keys: &[Key]) -> String {
     }
 }
 
+/// The one of `known` that is closest to `name`, if one is close enough to be meant.
+pub fn nearest_of<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |known: &&'a str| strsim::osa_distance(name, known);
+    known.iter().copied().min_by_key(distance).filter(|k| distance(k) <= (name.chars().count() / 3).max(1))
+}
+
 /// The key or table whose name is closest to `path`, if one is close enough to be meant.
 fn nearest(path: &str, keys: &[Key]) -> Option<String> {
     const LONGEST: usize = 64;
@@ -76,8 +82,8 @@ pub fn no_foreign(values: &Values, keys: &[Key]) -> Result<()> {
         let Some(selector) = owners.iter().find_map(|key| Some((key.section, key.only?.selector))) else {
             continue;
         };
-        let choices: Vec<_> =
-            owners.iter().filter_map(|key| Some(format!("{:?}", key.only?.choice))).collect();
+        let choices = owners.iter().filter_map(|key| key.only).flat_map(|only| only.choices);
+        let choices: Vec<_> = choices.map(|choice| format!("{choice:?}")).collect();
         let message = format!(
             "{}: belongs to {}.{} = {}, not to {:?}",
             values.place_of_key(path),

@@ -1,7 +1,7 @@
 //! The one place for defaults that depend on the method. The sweeps behind them are in `bench/defaults.md`.
 
 /// For every method, its defaults by key.
-pub const METHODS: [(&str, &[(&str, &str)]); 3] = [
+pub const METHODS: [(&str, &[(&str, &str)]); 4] = [
     (
         "relative-activation",
         &[
@@ -10,6 +10,7 @@ pub const METHODS: [(&str, &[(&str, &str)]); 3] = [
             ("momentum", "0.9"),
             ("scaling", "none"),
             ("schedule", "cosine"),
+            ("final_rate", "0.0"),
             ("directions", "16"),
         ],
     ),
@@ -21,6 +22,7 @@ pub const METHODS: [(&str, &[(&str, &str)]); 3] = [
             ("momentum", "0.9"),
             ("scaling", "none"),
             ("schedule", "cosine"),
+            ("final_rate", "0.0"),
             ("members", "512"),
         ],
     ),
@@ -32,13 +34,31 @@ pub const METHODS: [(&str, &[(&str, &str)]); 3] = [
             ("momentum", "0.9"),
             ("scaling", "none"),
             ("schedule", "cosine"),
+            ("final_rate", "0.0"),
             ("directions", "16"),
+        ],
+    ),
+    (
+        "rso",
+        &[
+            ("sigma", "1.0"),
+            ("rate", "1.0"),
+            ("momentum", "0.0"),
+            ("scaling", "none"),
+            ("schedule", "linear"),
+            ("final_rate", "0.1"),
         ],
     ),
 ];
 
+/// The first step of a search (`bench/search.md`).
+const SEARCH_SIGMA: &str = "0.1";
+
 /// The default of `method.{key}` under `method`.
 pub fn of_method(method: &str, key: &str) -> Option<&'static str> {
+    if key == "sigma" && super::search::NAMES.contains(&method) {
+        return Some(SEARCH_SIGMA);
+    }
     let (_, defaults) = METHODS.iter().find(|(name, _)| *name == method)?;
     defaults.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
 }

@@ -42,7 +42,7 @@ fn list_section(section: &str, keys: &[Key]) -> String {
     for key in keys.iter().filter(|key| key.section == section) {
         if key.only != only {
             only = key.only;
-            text += &format!("  {}:\n", belonging(key));
+            text += &wrap(&format!("{}:", belonging(key)), "  ");
         }
         let entry = wrap(&format!("{} ({})", summary(key), default(key)), "                    ");
         text += &format!("    {:<15} {}", key.name, entry.trim_start());
@@ -64,14 +64,15 @@ fn describe(key: &Key) -> String {
         text += &wrap(&format!("{name:?}: {}", tidy(doc)), "    ");
     }
     if key.only.is_some() {
-        text += &format!("  Only {}.\n", belonging(key));
+        text += &wrap(&format!("Only {}.", belonging(key)), "  ");
     }
     text
 }
 
 fn belonging(key: &Key) -> String {
-    let section = key.section;
-    key.only.map_or("always".into(), |only| format!("for {section}.{} = {:?}", only.selector, only.choice))
+    let Some(only) = key.only else { return "always".into() };
+    let choices: Vec<_> = only.choices.iter().map(|choice| format!("{choice:?}")).collect();
+    format!("for {}.{} = {}", key.section, only.selector, choices.join(" or "))
 }
 
 /// What a key is worth when nobody sets it.
@@ -89,7 +90,7 @@ pub fn default(key: &Key) -> String {
 /// One value if all methods agree, otherwise one for each.
 fn default_per_method(key: &Key) -> String {
     let methods = defaults::METHODS.iter().map(|(method, _)| *method);
-    let methods = methods.filter(|method| key.only.is_none_or(|only| only.choice == *method));
+    let methods = methods.filter(|method| key.only.is_none_or(|only| only.choices.contains(method)));
     let value =
         |method| defaults::of_method(method, key.name).map_or("none".into(), |v| from_words(v).to_string());
     let values: Vec<(&str, String)> = methods.map(|method| (method, value(method))).collect();

@@ -36,8 +36,10 @@ pub fn starter() -> String {
 }
 
 fn applies(key: &Key) -> bool {
-    key.only
-        .is_none_or(|only| chosen(&format!("{}.{}", key.section, only.selector)) == Some(&quote(only.choice)))
+    key.only.is_none_or(|only| {
+        let chosen = chosen(&format!("{}.{}", key.section, only.selector)).unwrap_or_default();
+        only.choices.iter().any(|choice| quote(choice) == chosen)
+    })
 }
 
 fn chosen(path: &str) -> Option<&'static str> {

@@ -37,8 +37,13 @@ pub enum Kind {
     Bool,
     Int(Range),
     Number(Range),
-    Array { each: Box<Kind>, len: Option<usize> },
+    Array {
+        each: Box<Kind>,
+        len: Option<usize>,
+    },
     Either(Box<Kind>, Box<Kind>),
+    /// A table, with what it may hold for each of some words.
+    Table(Vec<Choice>),
 }
 
 impl Kind {
@@ -48,7 +53,7 @@ impl Kind {
             (Self::Text, Value::String(_)) => true,
             (Self::Path, Value::String(path)) => !path.is_empty(),
             (Self::OneOf(choices), Value::String(name)) => choices.iter().any(|c| c.name == name),
-            (Self::Bool, Value::Boolean(_)) => true,
+            (Self::Bool, Value::Boolean(_)) | (Self::Table(_), Value::Table(_)) => true,
             (Self::Int(range) | Self::Number(range), Value::Integer(n)) => range.contains(&(*n as f64)),
             (Self::Number(range), Value::Float(x)) => x.is_finite() && range.contains(x),
             (Self::Array { each, len }, Value::Array(entries)) => return each.refuses_entry(*len, entries),
@@ -72,7 +77,7 @@ impl Kind {
     /// The words that can be chosen from, if this is a mode.
     pub fn choices(&self) -> &[Choice] {
         match self {
-            Self::OneOf(choices) => choices,
+            Self::OneOf(choices) | Self::Table(choices) => choices,
             Self::Array { each, .. } => each.choices(),
             Self::Either(one, _) => one.choices(),
             _ => &[],
@@ -85,6 +90,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Text => f.write_str("a string"),
             Self::Path => f.write_str("a path"),
+            Self::Table(_) => f.write_str("a table"),
             Self::Bool => f.write_str("true or false"),
             Self::Int(range) => write!(f, "an integer{}", in_words(*range)),
             Self::Number(range) => write!(f, "a number{}", in_words(*range)),

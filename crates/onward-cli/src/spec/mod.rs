@@ -10,6 +10,7 @@ mod fields;
 mod init;
 mod kind;
 mod parse;
+mod search;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ pub use fields::{Budget, Column, PerLayer, Skip, TestSize};
 pub use init::starter;
 use kind::{ANY, Choice, Kind, Range, above, range};
 use parse::Values;
+pub(crate) use parse::from_words;
+use search::SearchKeys;
 use table::Preset::{Computed, Is, PerMethod, Required, Unset, WithTable};
 use table::{Field, Key, Only, Part, Preset, Setting, inner, join, keys, modes, variants};
 
@@ -258,9 +261,20 @@ keys! {
         ..
         /// The method, with its own keys.
         kind: MethodKind, in "";
-        /// The size of the perturbations: one number, or (relative-activation only) one per layer.
+        ..
+        /// How estimates become steps. A search's steps are its strategy's own.
+        steps: Option<Steps>, in "", only Only { selector: "name", choices: MethodKind::SINGLE };
+        /// The size of the perturbations: one number, or (relative-activation and rso only) one per layer. For rso a multiple of
+        /// each layer's own, the standard deviation of its initial weights; for a search that of the first candidates,
+        /// relative to the scale that each tensor begins with.
         sigma: PerLayer<f64> = PerMethod, above(0.0);
-        /// The learning rate.
+    }
+}
+
+keys! {
+    /// How estimates become steps.
+    pub struct Steps {
+        /// The learning rate; for rso what `sigma` is multiplied by, so that the schedule is that of the changes' size.
         rate: f64 = PerMethod, above(0.0);
         /// How much of the last step is kept in the next.
         momentum: f64 = PerMethod, 0.0..1.0;
@@ -269,7 +283,7 @@ keys! {
         /// How the learning rate changes over the run.
         schedule: Schedule = PerMethod;
         /// The learning rate at the end, as a fraction of `rate`; of no effect with a constant schedule.
-        final_rate: f64 = Is("0.0"), 0.0..=1.0;
+        final_rate: f64 = PerMethod, 0.0..=1.0;
         /// Steps over which the learning rate rises linearly from 0 at the start.
         warmup: u64 = Is("0"), 0.0..;
     }
@@ -284,6 +298,43 @@ variants! {
         Population = "population",
         /// Compares the loss at two opposite points of weight space.
         TwoPoint = "two-point",
+        /// Visits one weight after the other and keeps the best of three values; `train.epochs` counts cycles of such visits.
+        Rso = "rso",
+        ..
+        /// Searches among whole sets of weights, by one of the strategies for black boxes.
+        Search(SearchKeys),
+    }
+}
+
+keys! {
+    /// The keys of rso.
+    pub struct Rso {
+        /// What each weight loses of itself whenever it is visited.
+        decay: f64 = Is("0.0001"), 0.0..1.0;
+        /// Which layer's weights are visited first.
+        order: LayerOrder = Is("last-first");
+        /// How many visits share a batch; after the first of them the loss that was accepted is compared with two others.
+        hold: usize = Is("1"), 1.0..;
+    }
+}
+
+modes! {
+    /// What a strategy that keeps a best point compares the next candidates with.
+    pub enum Incumbent {
+        /// That point's loss on the candidates' own batch.
+        Anew = "anew",
+        /// The loss that it once had: for losses without noise.
+        Remembered = "remembered",
+    }
+}
+
+modes! {
+    /// Which layer's weights are visited first.
+    pub enum LayerOrder {
+        /// The last one's.
+        LastFirst = "last-first",
+        /// The first one's.
+        FirstFirst = "first-first",
     }
 }
 

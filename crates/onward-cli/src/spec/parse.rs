@@ -128,7 +128,10 @@ impl Values {
             Value::Table(table) if is_section(path, keys) => {
                 table.into_iter().for_each(|(name, value)| self.set_one(join(path, &name), value));
             }
-            value => self.set_one(path.into(), value),
+            value => match path.rsplit_once('.').filter(|(table, _)| is_table(table, keys)) {
+                Some((table, name)) => self.set_inside(table, name, value),
+                None => self.set_one(path.into(), value),
+            },
         }
         Ok(())
     }
@@ -144,6 +147,16 @@ impl Values {
             self.entries.remove(rival);
         }
         self.entries.insert(path, Entry { value, origin: Origin::Set });
+    }
+
+    /// Sets one entry of a key that holds a table.
+    fn set_inside(&mut self, path: &str, name: &str, value: Value) {
+        let mut table = match self.entries.remove(path) {
+            Some(Entry { value: Value::Table(table), .. }) => table,
+            _ => toml::Table::new(),
+        };
+        table.insert(name.into(), value);
+        self.set_one(path.into(), Value::Table(table));
     }
 
     fn set_seed(&mut self, seed: u64) -> Result<()> {
@@ -171,7 +184,7 @@ impl Values {
 
     /// Does `key` belong to what has been chosen?
     pub fn applies(&self, key: &Key) -> bool {
-        key.only.is_none_or(|only| self.text(key.section, only.selector) == only.choice)
+        key.only.is_none_or(|only| only.choices.contains(&self.text(key.section, only.selector)))
     }
 
     fn check_or_fill(&mut self, key: &Key) -> Result<()> {
@@ -332,6 +345,11 @@ fn unambiguous(name: &str) -> Cow<'_, str> {
 /// Is `path` the name of a table?
 pub fn is_section(path: &str, keys: &[Key]) -> bool {
     !path.is_empty() && keys.iter().any(|key| key.section == path)
+}
+
+/// Is `path` a key that holds a table?
+fn is_table(path: &str, keys: &[Key]) -> bool {
+    keys.iter().any(|key| matches!(key.kind, Kind::Table(_)) && key.path() == path)
 }
 
 /// An argument as TOML, or as a string where it is none.

@@ -26,11 +26,11 @@ pub enum Preset {
     Computed(&'static str),
 }
 
-/// The value of the selecting key (`method.name`, `model.kind`) that a key belongs to.
+/// The values of the selecting key (`method.name`, `model.kind`) that a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Only {
     pub selector: &'static str,
-    pub choice: &'static str,
+    pub choices: &'static [&'static str],
 }
 
 /// Everything there is to know about one key.
@@ -86,14 +86,15 @@ pub trait Part: Sized {
     fn write(&self, section: &'static str) -> Vec<Setting>;
 }
 
-/// An optional table: there as soon as one of its keys is.
+/// Keys that are only there together: as soon as one of them is.
 impl<P: Part> Part for Option<P> {
     fn keys(section: &'static str, only: Option<Only>) -> Vec<Key> {
         P::keys(section, only)
     }
 
     fn read(values: &Values, section: &str) -> Result<Self> {
-        if values.has_section(section) { P::read(values, section).map(Some) } else { Ok(None) }
+        let there = P::keys("", None).iter().any(|key| values.get(section, key.name).is_some());
+        if there { P::read(values, section).map(Some) } else { Ok(None) }
     }
 
     fn write(&self, section: &'static str) -> Vec<Setting> {
@@ -102,10 +103,11 @@ impl<P: Part> Part for Option<P> {
 }
 
 /// Declares a struct whose fields are keys: `name: Type = preset, range;`, the comment being the explanation.
-/// Lines `.. name: Type in "section";` come first and nest another [`Part`] (in `""`: in the same section).
+/// Lines `.. name: Type, in "section";` come first and nest another [`Part`] (in `""`: in the same section), with
+/// `, only …` for some choices alone.
 macro_rules! keys {
     ($(#[doc = $about:literal])+ $vis:vis struct $Name:ident {
-        $(.. $(#[doc = $part_doc:literal])+ $part:ident: $Part:ty, in $section:literal;)*
+        $(.. $(#[doc = $part_doc:literal])+ $part:ident: $Part:ty, in $section:literal $(, only $own:expr)?;)*
         $($(#[doc = $doc:literal])+ $field:ident: $Type:ty = $preset:expr $(, $range:expr)?;)*
     }) => {
         $(#[doc = $about])+
@@ -132,7 +134,7 @@ macro_rules! keys {
                     selects: false,
                     doc: concat!($($doc),+),
                 }),*];
-                [$(<$Part as Part>::keys(inner(section, $section), only),)* own].concat()
+                [$(<$Part as Part>::keys(inner(section, $section), [$(Some($own),)? only][0]),)* own].concat()
             }
 
             fn read(values: &Values, section: &str) -> Result<Self> {
@@ -152,43 +154,65 @@ macro_rules! keys {
 }
 
 /// Declares an enum with one variant for each value of the key `$selector`, each holding the struct of the same name
-/// with the keys that belong to that value alone.
+/// with the keys that belong to that value alone. A last line `.. Name(Keys)` is one variant for many values: those that
+/// `Keys` lists.
 macro_rules! variants {
     ($(#[doc = $about:literal])+ pub enum $Name:ident by $selector:literal {
         $($(#[doc = $doc:literal])+ $Variant:ident = $name:literal,)+
+        $(.. $(#[doc = $many_doc:literal])+ $Many:ident($Keys:ident),)?
     }) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, PartialEq)]
-        pub enum $Name { $($(#[doc = $doc])+ $Variant($Variant),)+ }
+        pub enum $Name {
+            $($(#[doc = $doc])+ $Variant($Variant),)+
+            $($(#[doc = $many_doc])+ $Many($Keys),)?
+        }
 
         impl $Name {
-            const CHOICES: &[Choice] = &[$(Choice { name: $name, doc: concat!($($doc),+) }),+];
+            /// The words of the variants that are chosen by one each.
+            #[allow(dead_code)]
+            pub const SINGLE: &[&str] = &[$($name),+];
+
+            fn choices() -> Vec<Choice> {
+                let single = vec![$(Choice { name: $name, doc: concat!($($doc),+) }),+];
+                [single, $($Keys::choices(),)?].concat()
+            }
 
             /// The word that chooses this in a spec.
             pub fn name(&self) -> &'static str {
-                match self { $(Self::$Variant(_) => $name,)+ }
+                match self {
+                    $(Self::$Variant(_) => $name,)+
+                    $(Self::$Many(keys) => { let $Keys { name, .. } = keys; name })?
+                }
             }
         }
 
         impl Part for $Name {
             fn keys(section: &'static str, only: Option<Only>) -> Vec<Key> {
-                let kind = Kind::OneOf(Self::CHOICES.to_vec());
+                let kind = Kind::OneOf(Self::choices());
                 let doc = concat!($($about),+);
                 let mut keys = vec![Key { section, name: $selector, kind, preset: Preset::Required, only, selects: true, doc }];
-                $(keys.extend($Variant::keys(section, Some(Only { selector: $selector, choice: $name })));)+
+                $(keys.extend($Variant::keys(section, Some(Only { selector: $selector, choices: &[$name] })));)+
+                $(keys.extend($Keys::keys(section, Some($Keys::only())));)?
                 keys
             }
 
             fn read(values: &Values, section: &str) -> Result<Self> {
                 match values.text(section, $selector) {
                     $($name => Ok(Self::$Variant($Variant::read(values, section)?)),)+
-                    _ => Err(values.missing(&join(section, $selector), &Kind::OneOf(Self::CHOICES.to_vec()))),
+                    $(chosen if $Keys::choices().iter().any(|c| c.name == chosen) => {
+                        Ok(Self::$Many($Keys::read(values, section)?))
+                    })?
+                    _ => Err(values.missing(&join(section, $selector), &Kind::OneOf(Self::choices()))),
                 }
             }
 
             fn write(&self, section: &'static str) -> Vec<Setting> {
                 let mut out = vec![(section, $selector, Value::String(self.name().into()))];
-                match self { $(Self::$Variant(own) => out.extend(own.write(section)),)+ }
+                match self {
+                    $(Self::$Variant(own) => out.extend(own.write(section)),)+
+                    $(Self::$Many(own) => { let own: &$Keys = own; out.extend(own.write(section)) })?
+                }
                 out
             }
         }

@@ -65,7 +65,8 @@ fn a_short_spec_is_filled_with_the_defaults() {
     assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![32] }));
     assert_eq!(spec.model.activation, Activation::Relu);
     assert_eq!(spec.objective.loss, Loss::CrossEntropy);
-    assert_eq!((spec.method.final_rate, spec.method.warmup), (0.0, 0));
+    let steps = spec.method.steps.as_ref().unwrap();
+    assert_eq!((steps.final_rate, steps.warmup), (0.0, 0));
     let MethodKind::RelativeActivation(own) = &spec.method.kind else { panic!("{:?}", spec.method) };
     assert_eq!(
         (own.draws, own.order, &own.space),
@@ -430,7 +431,8 @@ fn every_key_has_an_explanation_and_a_preset_it_accepts() {
         let presets: Vec<_> = match key.preset {
             Preset::Is(text) => vec![text],
             Preset::PerMethod => {
-                let own = methods.into_iter().filter(|m| key.only.is_none_or(|only| only.choice == *m));
+                let own =
+                    methods.into_iter().filter(|m| key.only.is_none_or(|only| only.choices.contains(m)));
                 own.map(|method| defaults::of_method(method, key.name).unwrap()).collect()
             }
             _ => vec![],
@@ -446,12 +448,13 @@ fn the_table_of_method_defaults_fits_the_keys() {
     let keys = all_keys();
     let selector = keys.iter().find(|key| key.path() == "method.name").unwrap();
     let Kind::OneOf(choices) = &selector.kind else { panic!() };
-    assert!(choices.iter().map(|c| c.name).eq(defaults::METHODS.map(|(method, _)| method)));
+    let single = &choices[..MethodKind::SINGLE.len()];
+    assert!(single.iter().map(|c| c.name).eq(defaults::METHODS.map(|(method, _)| method)));
     for (method, defaults) in defaults::METHODS {
         for (name, _) in defaults {
             let fits =
                 |key: &&Key| key.section == "method" && key.name == *name && key.preset == Preset::PerMethod;
-            let own = |key: &Key| key.only.is_none_or(|only| only.choice == method);
+            let own = |key: &Key| key.only.is_none_or(|only| only.choices.contains(&method));
             assert!(keys.iter().filter(fits).any(own), "{method} has no {name}");
         }
     }
@@ -539,7 +542,8 @@ proptest! {
         let sets = [format!("method.sigma={sigma:?}"), format!("method.rate={rate:?}"), format!("model.hidden={hidden:?}"),
                     format!("name='{name}'")];
         let spec = Spec::parse(MLP, Path::new("a.toml"), &sets, Some(seed)).unwrap();
-        prop_assert_eq!((&spec.method.sigma, spec.method.rate, spec.seed), (&PerLayer::All(sigma), rate, seed));
+        let found = spec.method.steps.as_ref().map(|s| s.rate);
+        prop_assert_eq!((&spec.method.sigma, found, spec.seed), (&PerLayer::All(sigma), Some(rate), seed));
         prop_assert_eq!(parse(&spec.to_toml()).unwrap(), spec);
     }
 }

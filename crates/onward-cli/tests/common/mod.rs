@@ -23,6 +23,16 @@ pub struct Done {
 }
 
 impl Done {
+    /// Runs a command to its end.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Standard output, if the command went well.
     #[track_caller]
     pub fn good(self) -> String {
@@ -102,8 +112,7 @@ impl Place {
     /// The program with arguments, one word each, in this folder. Tests run side by side, so each command has one thread
     /// unless it asks for more; the results are the same.
     pub fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_onward"));
-        command.args(args.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
+        let mut command = self.program(&args.split_whitespace().collect::<Vec<_>>());
         let runs = ["train ", "resume ", "replay ", "verify ", "predict ", "eval "]
             .iter()
             .any(|c| args.starts_with(c));
@@ -113,13 +122,15 @@ impl Place {
         command
     }
 
+    /// The program with these words, in this folder.
+    pub fn program(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onward"));
+        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
     pub fn onward(&self, args: &str) -> Done {
-        let output = self.command(args).output().unwrap();
-        Done {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Done::of(self.command(args))
     }
 
     pub fn start(&self, args: &str) -> Child {

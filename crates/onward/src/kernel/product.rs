@@ -84,7 +84,7 @@ impl Panels {
     }
 }
 
-struct Portable;
+pub(super) struct Portable;
 impl Dot for Portable {
     type Number = f32;
     type Sums = [f32; 4];
@@ -122,7 +122,7 @@ impl Dot for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::Dot;
     use std::arch::x86_64::*;
 

@@ -1,6 +1,6 @@
 //! What a step leaves behind.
 
-use super::Recipe;
+use super::{Recipe, Search};
 use serde::{Deserialize, Serialize};
 
 /// One step: everything that [`super::State::apply`] needs.
@@ -28,8 +28,12 @@ pub enum Update {
         /// One integer per direction.
         coefficients: Vec<i16>,
     },
+    /// One visit after the other to numbers of one tensor: complete in itself.
+    Choices(Visited),
     /// One direction per tensor, from activations and data; not kept in the ledger.
     Direction(Vec<Option<Vec<f32>>>),
+    /// The losses of a search's generation, infinite where there was none: complete in itself.
+    Losses(Vec<f32>),
 }
 
 /// An [`Entry`] as the ledger keeps it.
@@ -62,6 +66,27 @@ pub enum UpdateRecord {
         /// The digest of the params after the step.
         digest: Option<[u8; 32]>,
     },
+    /// The whole of it.
+    Choices(Visited),
+    /// The losses of a search's generation.
+    Losses(Vec<f32>),
+}
+
+/// What visits to a run of numbers led to: each was multiplied by `keep`, and `σ z` was added to it, taken away or neither.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Visited {
+    /// The tensor, by its place among the params.
+    pub tensor: u32,
+    /// The first element.
+    pub first: u64,
+    /// The cycle, which names the noise `z` together with the tensor and the element.
+    pub cycle: u32,
+    /// The standard deviation σ of a change.
+    pub sigma: f32,
+    /// What each number was multiplied by: one less the weight decay.
+    pub keep: f32,
+    /// −1, 0 or 1 for each element.
+    pub choices: Vec<i8>,
 }
 
 impl Entry {
@@ -71,7 +96,9 @@ impl Entry {
             Update::Probes { exponent, coefficients } => {
                 UpdateRecord::Probes { exponent: *exponent, coefficients: coefficients.clone() }
             }
+            Update::Choices(visited) => UpdateRecord::Choices(visited.clone()),
             Update::Direction(_) => UpdateRecord::Rerun { digest },
+            Update::Losses(losses) => UpdateRecord::Losses(losses.clone()),
         };
         Record { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update }
     }
@@ -80,8 +107,14 @@ impl Entry {
 impl Record {
     /// The entry, if the record is complete in itself.
     pub fn entry(&self) -> Option<Entry> {
-        let UpdateRecord::Probes { exponent, coefficients } = &self.update else { return None };
-        let update = Update::Probes { exponent: *exponent, coefficients: coefficients.clone() };
+        let update = match &self.update {
+            UpdateRecord::Probes { exponent, coefficients } => {
+                Update::Probes { exponent: *exponent, coefficients: coefficients.clone() }
+            }
+            UpdateRecord::Losses(losses) => Update::Losses(losses.clone()),
+            UpdateRecord::Choices(visited) => Update::Choices(visited.clone()),
+            UpdateRecord::Rerun { .. } => return None,
+        };
         Some(Entry { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update })
     }
 }
@@ -99,6 +132,9 @@ pub struct Header {
     pub method: String,
     /// How entries become steps.
     pub recipe: Recipe,
+    /// The search that the params follow, if they do. (Kept beside the header in the ledger: see its format.)
+    #[serde(skip)]
+    pub search: Option<Search>,
     /// BLAKE3 of the spec as run.
     pub spec: [u8; 32],
     /// Digest of the training data.
@@ -107,6 +143,13 @@ pub struct Header {
     pub base: [u8; 32],
     /// Names and shapes of the params, in order.
     pub tensors: Vec<TensorHeader>,
+}
+
+impl Header {
+    /// Whether base params and records lead to all later params, without data.
+    pub fn is_complete(&self) -> bool {
+        self.recipe.space.is_some() || self.search.is_some()
+    }
 }
 
 /// Name and shape of one tensor.

@@ -1,8 +1,9 @@
 //! The ledger's file: framed, checksummed, hash-chained, versioned, append-only. The format is written down in
 //! `docs/ledger.md`.
 
-use super::{Header, Recipe, Record};
+use super::{Header, Recipe, Record, Search};
 use crate::params::Storage;
+use crate::study;
 use crate::{Error, ErrorKind, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -26,14 +27,40 @@ enum Frame {
     Step(Record),
     /// A header of a run whose params are not stored in f32.
     StoredHeader(Header, Storage),
+    /// A header of a search: with the version of strategies and its settings as JSON, since those differ from strategy to
+    /// strategy.
+    SearchHeader(Header, Storage, u32, String),
 }
 
 impl Frame {
-    fn header(header: &Header) -> Self {
-        match header.recipe.storage {
-            Storage::F32 => Self::Header(header.clone()),
-            storage => Self::StoredHeader(header.clone(), storage),
-        }
+    fn header(header: &Header) -> Result<Self> {
+        Ok(match (header.recipe.storage, &header.search) {
+            (storage, Some(search)) => {
+                let settings = serde_json::to_string(search)
+                    .map_err(|e| Error::new(ErrorKind::Ledger, format!("cannot encode a header: {e}")))?;
+                Self::SearchHeader(header.clone(), storage, study::Record::VERSION, settings)
+            }
+            (Storage::F32, None) => Self::Header(header.clone()),
+            (storage, None) => Self::StoredHeader(header.clone(), storage),
+        })
+    }
+
+    /// The header, if this is one.
+    fn into_header(self) -> Result<Option<Header>, (String, String)> {
+        Ok(match self {
+            Self::Step(_) => None,
+            Self::Header(h) => Some(h),
+            Self::StoredHeader(h, storage) => Some(Header { recipe: Recipe { storage, ..h.recipe }, ..h }),
+            Self::SearchHeader(h, storage, version, settings) => {
+                if version != study::Record::VERSION {
+                    let expected = format!("version {} of the strategies", study::Record::VERSION);
+                    return Err((expected, format!("version {version}")));
+                }
+                let search: Search = serde_json::from_str(&settings)
+                    .map_err(|e| ("settings of a strategy".to_owned(), e.to_string()))?;
+                Some(Header { recipe: Recipe { storage, ..h.recipe }, search: Some(search), ..h })
+            }
+        })
     }
 }
 
@@ -89,17 +116,14 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
         }
         let frame = postcard::from_bytes(&body[CHAIN..]);
         match frame.map_err(|e| bad(place(), "a record of this version", e.to_string()))? {
-            Frame::Header(h) if index == 0 => header = Some(h),
-            Frame::StoredHeader(h, storage) if index == 0 => {
-                header = Some(Header { recipe: Recipe { storage, ..h.recipe }, ..h });
-            }
             Frame::Step(r) if index > 0 && r.step == records.len() as u64 => records.push(r),
             Frame::Step(r) => {
                 return Err(bad(place(), &format!("step {}", records.len()), format!("step {}", r.step)));
             }
-            Frame::Header(_) | Frame::StoredHeader(..) => {
-                return Err(bad(place(), "a step", "a second header".into()));
+            first if index == 0 => {
+                header = first.into_header().map_err(|(expected, found)| bad(place(), &expected, found))?;
             }
+            _ => return Err(bad(place(), "a step", "a second header".into())),
         }
         chain = next;
         at += HEAD + body.len();
@@ -177,7 +201,7 @@ impl Ledger {
         let mut preamble = MAGIC.to_vec();
         preamble.extend(FORMAT_VERSION.to_le_bytes());
         ledger.file.write_all(&preamble).map_err(io("write"))?;
-        ledger.push(&Frame::header(header))?;
+        ledger.push(&Frame::header(header)?)?;
         ledger.sync()?;
         std::fs::rename(partial, path).map_err(io("create"))?;
         // The file's name has to last as well; where a folder cannot be opened, the system sees to that itself.

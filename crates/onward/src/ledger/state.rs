@@ -1,11 +1,12 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
+use super::search::Searching;
 use super::step::{self, SQUARES_DECAY};
-use super::{Entry, Update};
+use super::{Entry, Header, Search, Update, Visited};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
 use crate::params::{Params, Storage, Tensor};
-use crate::space::{Probes, Sum};
+use crate::space::{Probes, Sum, changes, moved};
 use crate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,7 @@ pub struct State {
     momentum: Vec<Vec<f32>>,
     squares: Vec<Vec<f32>>,
     step: u64,
+    search: Option<Searching>,
 }
 
 impl State {
@@ -114,7 +116,35 @@ impl State {
         };
         let adam = recipe.optimizer.scaling == Scaling::Adam;
         let (momentum, squares) = (zeros(adam || recipe.optimizer.momentum > 0.0), zeros(adam));
-        Self { key, recipe, params, momentum, squares, step: 0 }
+        Self { key, recipe, params, momentum, squares, step: 0, search: None }
+    }
+
+    /// The state before the first generation of a search from `params`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if a setting cannot work or there are too many params for the strategy.
+    pub fn searching(params: Params, search: &Search, storage: Storage, key: RunKey) -> Result<Self> {
+        let recipe = Recipe { space: None, optimizer: Optimizer::default(), storage };
+        let mut state = Self::new(params, recipe, key);
+        state.search = Some(Searching::begin(search, &state.params, &key)?);
+        Ok(state)
+    }
+
+    /// The state before the first step of the run with this header and these base params.
+    ///
+    /// # Errors
+    /// As for [`State::searching`].
+    pub fn of(header: &Header, base: Params) -> Result<Self> {
+        let key = RunKey::from_seed(header.seed);
+        match &header.search {
+            Some(search) => Self::searching(base, search, header.recipe.storage, key),
+            None => Ok(Self::new(base, header.recipe, key)),
+        }
+    }
+
+    /// The points of a search's generation, one after another, each all params in order; `None` for other runs.
+    pub fn candidates(&self) -> Option<&[f64]> {
+        self.search.as_ref().map(Searching::points)
     }
 
     /// The params.
@@ -159,7 +189,27 @@ impl State {
                     });
                 }
             }
-            (Update::Direction(directions), None) => {
+            (Update::Choices(visited), Some(WeightSpace::Coordinate)) => {
+                let index = visited.tensor as usize;
+                let fits = |t: &Tensor| {
+                    visited.first.saturating_add(visited.choices.len() as u64) <= t.data.len() as u64
+                };
+                if !self.params.tensors().get(index).is_some_and(fits) {
+                    return Err(Error::expected(
+                        ErrorKind::Ledger,
+                        place(),
+                        "elements of a tensor of the run",
+                        "others",
+                    ));
+                }
+                self.rounded(index, &mut rounding, |state| state.visit(index, visited));
+            }
+            (Update::Losses(losses), _)
+                if self.search.as_ref().is_some_and(|s| s.candidates() == losses.len()) =>
+            {
+                self.follow_search(losses, &mut rounding);
+            }
+            (Update::Direction(directions), None) if self.search.is_none() => {
                 let fits = directions.len() == self.params.tensors().len()
                     && directions
                         .iter()
@@ -194,6 +244,22 @@ impl State {
         Ok(rounding)
     }
 
+    /// Tells the search its losses and goes where it stands then.
+    fn follow_search(&mut self, losses: &[f32], rounding: &mut Option<Rounding>) {
+        let Some(mut search) = self.search.take() else { return };
+        search.tell(losses);
+        let mut rest = search.centre().unwrap_or_default();
+        for index in 0..self.params.tensors().len() {
+            let n = self.params.tensors()[index].data.len().min(rest.len());
+            let (own, others) = rest.split_at(n);
+            self.rounded(index, rounding, |state| {
+                state.params.data_mut(index).iter_mut().zip(own).for_each(|(w, c)| *w = *c as f32);
+            });
+            rest = others;
+        }
+        self.search = Some(search);
+    }
+
     /// Runs a step of one tensor and rounds what it gives, if there is anything to round to.
     fn rounded(&mut self, index: usize, all: &mut Option<Rounding>, step: impl FnOnce(&mut Self)) {
         let Some(all) = all else { return step(self) };
@@ -206,6 +272,16 @@ impl State {
         let found: Vec<Rounding> =
             pieces.map(|(i, (after, before))| Rounding::round(noise, i * PIECE, before, after)).collect();
         found.into_iter().for_each(|piece| *all += piece);
+    }
+
+    /// Takes the choices of a tensor's visits.
+    fn visit(&mut self, index: usize, visited: &Visited) {
+        let first = visited.first as usize;
+        let elements = first..first + visited.choices.len();
+        let name = &self.params.tensors()[index].name;
+        let changes = changes(&self.key, name, visited.cycle, elements.clone(), visited.sigma);
+        let visits = self.params.data_mut(index)[elements].iter_mut().zip(changes).zip(&visited.choices);
+        visits.for_each(|((w, change), choice)| *w = moved(*w, visited.keep, change, *choice));
     }
 
     /// Moves one tensor along `2^exponent · Σ c·z` of the current step.
@@ -270,8 +346,13 @@ impl State {
     /// Goes to the state that a snapshot holds.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] if the bytes are no snapshot of a run with these params; the state is then unchanged.
+    /// [`ErrorKind::Model`] if the bytes are no snapshot of a run with these params, or for a search, which goes on from its
+    /// ledger alone; the state is then unchanged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.search.is_some() {
+            let expected = "the records of a search from its first on";
+            return Err(Error::expected(ErrorKind::Model, "snapshot", expected, "params alone"));
+        }
         let mut tensors = Params::tensors_from_safetensors(bytes)?;
         let mut take = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
             let at = tensors.iter().position(|t| t.name == name && t.shape == shape);

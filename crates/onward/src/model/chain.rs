@@ -1,6 +1,6 @@
 //! The models that specs can name: multilayer perceptrons and chains of 3×3 convolutions.
 
-use super::{Act, Context, Model};
+use super::{Act, Context, Model, Operation};
 use crate::kernel::{gelu, relu, tanh};
 use crate::params::{Init, TensorSpec};
 use crate::{Error, ErrorKind, Result};
@@ -26,12 +26,18 @@ impl Activation {
     /// Every number through the function.
     #[must_use]
     pub fn apply(self, x: Act) -> Act {
+        x.map_slices(|piece| self.apply_to(piece))
+    }
+
+    /// The same in place.
+    pub fn apply_to(self, x: &mut [f32]) {
+        let each = |x: &mut [f32], f: fn(f32) -> f32| x.iter_mut().for_each(|v| *v = f(*v));
         match self {
-            Self::Relu => x.map_slices(relu),
-            Self::Tanh => x.map(tanh),
-            Self::Gelu => x.map(gelu),
-            Self::Sign => x.map(|v| if v < 0.0 { -1.0 } else { 1.0 }),
-            Self::Step => x.map(|v| if v < 0.0 { 0.0 } else { 1.0 }),
+            Self::Relu => relu(x),
+            Self::Tanh => each(x, tanh),
+            Self::Gelu => each(x, gelu),
+            Self::Sign => each(x, |v| if v < 0.0 { -1.0 } else { 1.0 }),
+            Self::Step => each(x, |v| if v < 0.0 { 0.0 } else { 1.0 }),
         }
     }
 
@@ -93,6 +99,11 @@ impl Model for Mlp {
     fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
         let x = if stage == 0 { x.flatten() } else { self.activation.apply(x) };
         cx.linear(&self.names[stage], &x)
+    }
+
+    fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
+        let first = if stage == 0 { Operation::Flatten } else { Operation::Activation(self.activation) };
+        Some(vec![first, Operation::Linear(self.names[stage].clone())])
     }
 
     fn by_operations(&self, _: usize) -> bool {
@@ -305,6 +316,36 @@ impl Model for Conv {
 
     fn by_operations(&self, _: usize) -> bool {
         true
+    }
+
+    fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
+        if self.residual.iter().any(Option::is_some) {
+            return None;
+        }
+        let mut list = Vec::new();
+        if stage > 0 {
+            list.push(Operation::Activation(self.activation));
+            if self.max_pool_after.contains(&(stage - 1)) {
+                list.push(Operation::MaxPool);
+            }
+        }
+        if stage == self.channels.len() {
+            list.push(match self.global_pool {
+                GlobalPool::Average => Operation::GlobalAverage,
+                GlobalPool::Max => Operation::GlobalMax,
+                GlobalPool::None => Operation::Flatten,
+            });
+            list.push(Operation::Linear("fc".into()));
+            return Some(list);
+        }
+        list.push(Operation::Conv3x3(format!("conv{}", stage + 1)));
+        if self.average_pool_after.contains(&stage) {
+            list.push(Operation::AveragePool);
+        }
+        if self.batch_norm {
+            list.push(Operation::BatchNorm(format!("norm{}", stage + 1)));
+        }
+        Some(list)
     }
 
     fn width(&self, stage: usize) -> usize {

@@ -11,6 +11,7 @@ mod dense;
 mod low_rank;
 mod norm;
 mod numbers;
+mod operation;
 mod probe;
 mod spread;
 mod trace;
@@ -20,7 +21,9 @@ pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
 pub use context::Context;
 pub(crate) use low_rank::{Crowd, Neighbours};
+pub(crate) use norm::NORM_EPSILON;
 pub use numbers::{Home, Numbers};
+pub use operation::Operation;
 pub use probe::{Member, Probe, TensorKeys, WeightSpace};
 pub(crate) use spread::{Pairs, Spread};
 pub use trace::{After, Link, LinkKind, Norms, Statistics, Trace};
@@ -51,6 +54,13 @@ pub trait Model: Send + Sync {
     fn by_operations(&self, stage: usize) -> bool {
         let _ = stage;
         false
+    }
+
+    /// What the stage does as a list of operations, where it is nothing but that; running them one after the other gives the
+    /// bits of [`Model::stage`]. A model without such lists is only slower under methods that change one weight at a time.
+    fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
+        let _ = stage;
+        None
     }
 
     /// All stages from `first` on.

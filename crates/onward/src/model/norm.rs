@@ -6,7 +6,7 @@ use crate::kernel::{add_moments, normalise, normalise_and_scale, scale_and_shift
 use rayon::prelude::*;
 
 /// Added to variances before the square root.
-const NORM_EPSILON: f32 = 1e-5;
+pub(crate) const NORM_EPSILON: f32 = 1e-5;
 /// Positions that a normalisation works on at once.
 const PIXELS: usize = 512;
 /// Positions whose sums are one piece of a mean: the same for any number of threads.

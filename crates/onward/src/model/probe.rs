@@ -61,6 +61,8 @@ pub enum WeightSpace {
         /// The distribution of the factors and of the noise on vectors.
         noise: Family,
     },
+    /// On one weight after the other, with normal noise.
+    Coordinate,
 }
 
 impl WeightSpace {
@@ -68,6 +70,7 @@ impl WeightSpace {
     pub fn noise(self) -> Family {
         match self {
             Self::Dense { noise } | Self::LowRank { noise, .. } => noise,
+            Self::Coordinate => Family::Normal,
         }
     }
 

@@ -2,20 +2,25 @@
 
 mod population;
 mod relative_activation;
+mod rso;
 mod schedule;
+mod search;
 mod shaping;
 mod two_point;
 
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Order, RelativeActivation};
+pub(crate) use rso::visit;
+pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
 use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
 use crate::kernel::multiversion;
-use crate::ledger::{Optimizer, Recipe, Scaling, Update};
+use crate::ledger::{Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
+use crate::noise::RunKey;
 use crate::params::{Params, Storage};
 use crate::{Error, ErrorKind, Result};
 
@@ -40,6 +45,10 @@ pub enum Method {
     TwoPoint(TwoPoint),
     /// Activation space, relative loss per sample.
     RelativeActivation(RelativeActivation),
+    /// Whole sets of params, by a strategy.
+    Search(Search),
+    /// Coordinate space, one weight after the other.
+    Rso(Rso),
 }
 
 impl Method {
@@ -49,21 +58,41 @@ impl Method {
             Self::Population(_) => "population",
             Self::TwoPoint(_) => "two-point",
             Self::RelativeActivation(_) => "relative-activation",
+            Self::Search(s) => s.name(),
+            Self::Rso(_) => "rso",
         }
     }
 
-    /// Where probes act; `None` for activation space.
+    /// Where probes act; `None` for activation space and searches.
     pub fn space(&self) -> Option<WeightSpace> {
         match self {
             Self::Population(p) => Some(p.space()),
             Self::TwoPoint(t) => Some(t.space()),
-            Self::RelativeActivation(_) => None,
+            Self::RelativeActivation(_) | Self::Search(_) => None,
+            Self::Rso(_) => Some(WeightSpace::Coordinate),
         }
     }
 
     /// What entries of this method mean.
     pub fn recipe(&self, optimizer: Optimizer, storage: Storage) -> Recipe {
         Recipe { space: self.space(), optimizer, storage }
+    }
+
+    /// The state of a run before its first step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if a search cannot begin: see [`State::searching`].
+    pub fn begin(
+        &self,
+        params: Params,
+        optimizer: Optimizer,
+        storage: Storage,
+        key: RunKey,
+    ) -> Result<State> {
+        match self {
+            Self::Search(search) => State::searching(params, search, storage, key),
+            _ => Ok(State::new(params, self.recipe(optimizer, storage), key)),
+        }
     }
 
     /// Checks that the method can train this model on batches of `rows`.
@@ -75,28 +104,60 @@ impl Method {
             Self::Population(p) => p.check(rows),
             Self::TwoPoint(t) => t.check(),
             Self::RelativeActivation(r) => r.check(model, rows),
+            // Its state checks it: that needs the params.
+            Self::Search(_) => Ok(()),
+            Self::Rso(r) => r.check(model),
         }
     }
 
     /// One step: probes, losses, update. Nothing is changed. With [`Scaling::None`] the update includes `rate`.
     ///
     /// # Errors
-    /// Those of the evaluator.
+    /// Those of the evaluator; [`ErrorKind::Spec`] for a search, whose step follows from its state ([`Method::step_of`]).
     pub fn step(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
         match self {
             Self::Population(p) => p.run(evaluator, params, batch, at),
             Self::TwoPoint(t) => t.run(evaluator, params, batch, at),
             Self::RelativeActivation(r) => r.run(evaluator, params, batch, at),
+            Self::Rso(r) => r.run(evaluator, params, batch, at),
+            Self::Search(s) => Err(misfit("name", "a method whose step follows from params alone", s.name())),
         }
     }
 
-    /// What a step costs.
-    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Spent {
-        match self {
-            Self::Population(p) => p.plan(step).cost(model, rows),
-            Self::TwoPoint(t) => t.plan(step).cost(model, rows),
-            Self::RelativeActivation(r) => r.plan(step, model).cost(model, rows),
+    /// One step of a run from its state: as [`Method::step`], for searches as well.
+    ///
+    /// # Errors
+    /// Those of the evaluator.
+    pub fn step_of(
+        &self,
+        evaluator: &dyn Evaluator,
+        state: &State,
+        batch: &Batch,
+        at: At,
+    ) -> Result<Outcome> {
+        match state.candidates() {
+            Some(points) => Search::run(evaluator, state.params(), points, batch, at.step),
+            None => self.step(evaluator, state.params(), batch, at),
         }
+    }
+
+    /// What a step costs, if that follows from the batch alone: [`Sweep::cost`] tells it of visits, the number of losses of a
+    /// search.
+    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Option<Spent> {
+        match self {
+            Self::Population(p) => Some(p.plan(step).cost(model, rows)),
+            Self::TwoPoint(t) => Some(t.plan(step).cost(model, rows)),
+            Self::RelativeActivation(r) => Some(r.plan(step, model).cost(model, rows)),
+            Self::Rso(_) | Self::Search(_) => None,
+        }
+    }
+
+    /// The steps of a cycle of visits to all weights of a model with inputs of the given shape, for methods that go round.
+    ///
+    /// # Errors
+    /// As for [`Sweep::new`].
+    pub fn sweep(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Option<Sweep>> {
+        if let Self::Rso(rso) = self { Sweep::new(rso, model, shape).map(Some) } else { Ok(None) }
     }
 }
 

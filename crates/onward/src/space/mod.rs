@@ -1,6 +1,7 @@
 //! Where probes act: on weights (see [`crate::model::WeightSpace`]) or on the outputs of a model's stages.
 
 mod activation;
+mod coordinate;
 mod credit;
 mod directions;
 mod focus;
@@ -8,6 +9,7 @@ mod probes;
 
 pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
 pub(crate) use activation::{Probing, derivative_by_output, derivative_by_sample_weights_of};
+pub use coordinate::{Choices, CoordinatePlan, Recompute, changes, moved};
 pub use credit::{Derivative, credit};
 pub use directions::Directions;
 pub use focus::Focus;

@@ -23,6 +23,7 @@ mod diagnosis;
 mod draws;
 mod eigen;
 mod record;
+mod repeats;
 mod space;
 mod strategy;
 
@@ -30,9 +31,10 @@ pub use diagnosis::Diagnosis;
 pub use draws::Draws;
 pub use eigen::Eigen;
 pub use record::Record;
+pub use repeats::Repeated;
 pub use space::{Dimension, Kind, Space, Spacing, Value};
 pub use strategy::{
-    Auto, CmaEs, Copied, Estimator, GldFast, GldSearch, Level, LmMaEs, Method, Mirror, Mistp,
+    Auto, CmaEs, Copied, Decay, Estimator, GldFast, GldSearch, Level, LmMaEs, Method, Mirror, Mistp,
     NesterovSpokoiny, OnePlusOne, OpenAiEs, Pgpe, RelativeLoss, Restarts, Scheme, SepCmaEs, Setup, Smtp,
     Snes, Steps, Stop, Stp, Strategy, TwoPoint, Xnes,
 };

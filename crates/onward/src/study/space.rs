@@ -179,6 +179,9 @@ impl Dimension {
         if options.len() < 2 {
             return Err(self.complain("at least 2 options", options.len()));
         }
+        if options.iter().any(String::is_empty) {
+            return Err(self.complain("options with names", "an empty one"));
+        }
         match options.iter().enumerate().find(|(i, o)| options[..*i].contains(o)) {
             Some((_, twice)) => Err(self.complain("different options", format!("`{twice}` twice"))),
             None => Ok(()),
@@ -292,7 +295,9 @@ impl FromStr for Dimension {
         let (name, rest) = (name.trim(), rest.trim());
         if let Some(list) = rest.strip_prefix('{') {
             let list = list.strip_suffix('}').ok_or_else(|| wrong("no closing brace"))?;
-            let options: Vec<&str> = list.split(',').map(str::trim).collect();
+            // Braces with nothing between them hold no option, not one without a name.
+            let options: Vec<&str> =
+                if list.trim().is_empty() { Vec::new() } else { list.split(',').map(str::trim).collect() };
             return Ok(Self::category(name, &options));
         }
         let mut words = rest.split_whitespace();
@@ -473,7 +478,7 @@ mod tests {
 
     #[test]
     fn impossible_spaces_are_refused_by_name() {
-        let cases: [(&[&str], &str); 12] = [
+        let cases: [(&[&str], &str); 14] = [
             (&[], "space: expected at least 1 dimension, found 0"),
             (&["x:5..-5"], "dimension `x`: expected a low bound below the high one, found 5..-5"),
             (&["x:1..1"], "dimension `x`: expected a low bound below the high one, found 1..1"),
@@ -483,6 +488,8 @@ mod tests {
             (&["x:NaN..1"], "dimension `x`: expected finite bounds"),
             (&["x:-1e308..1.7e308"], "dimension `x`: expected finite bounds"),
             (&["a:{one}"], "dimension `a`: expected at least 2 options, found 1"),
+            (&["a:{ }"], "dimension `a`: expected at least 2 options, found 0"),
+            (&["a:{b,,c}"], "dimension `a`: expected options with names, found an empty one"),
             (&["a:{b,b}"], "dimension `a`: expected different options, found `b` twice"),
             (&["x:0..1", "x:0..2"], "dimension `x`: expected a name of its own"),
             (&["n:0..9007199254740993 int"], "dimension `n`: expected whole numbers within ±2^53"),

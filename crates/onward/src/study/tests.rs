@@ -197,3 +197,31 @@ fn impossible_settings_are_refused_by_name() {
         "a misspelt setting"
     );
 }
+
+#[test]
+fn interleaved_studies_do_not_change_each_other() {
+    let methods = Method::all();
+    let begin = |m: &Method, seed: u64| {
+        Study::new(Space::reals(3, 1.0, 0.5).unwrap(), Goal::Minimize, 200, seed, m.clone()).unwrap()
+    };
+    let step = |study: &mut Study| {
+        let c = study.ask()?;
+        study.tell(c.id, sphere(&c)).unwrap();
+        Some(c)
+    };
+    let alone = |m: &Method, seed: u64| {
+        let mut study = begin(m, seed);
+        std::iter::from_fn(|| step(&mut study)).collect::<Vec<_>>()
+    };
+    // All of them at once, two seeds each, by turns: one candidate each.
+    let mut studies: Vec<(&Method, u64, Study, Vec<Candidate>)> =
+        methods.iter().flat_map(|m| [1, 2].map(|seed| (m, seed, begin(m, seed), Vec::new()))).collect();
+    for _ in 0..200 {
+        for (_, _, study, seen) in &mut studies {
+            seen.extend(step(study));
+        }
+    }
+    for (method, seed, _, seen) in studies {
+        assert_eq!(seen, alone(method, seed), "{} with seed {seed}", method.name());
+    }
+}

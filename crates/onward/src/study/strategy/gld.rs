@@ -207,6 +207,10 @@ impl Strategy for Run {
         Some(&self.x)
     }
 
+    fn remembers(&self) -> bool {
+        true
+    }
+
     fn stop(&self) -> Option<Stop> {
         self.setup.vanishes(&self.x, self.largest).then_some(Stop::SmallSteps)
     }

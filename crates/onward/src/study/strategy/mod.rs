@@ -36,7 +36,7 @@ pub use restart::Restarts;
 pub use sep_cma_es::SepCmaEs;
 pub use smtp::Smtp;
 pub use snes::Snes;
-pub use stp::{Mistp, Stp};
+pub use stp::{Decay, Mistp, Stp};
 pub use two_point::{Estimator, TwoPoint};
 pub use xnes::Xnes;
 
@@ -67,7 +67,7 @@ impl Clone for Box<dyn Strategy> {
 }
 
 /// A strategy in the course of a study. Its state follows from its settings, the draws and the losses alone.
-pub trait Strategy: Send + Copied {
+pub trait Strategy: Send + Sync + Copied {
     /// Puts the next generation's points, one after another, into the empty `points`: at least one.
     fn ask(&mut self, draws: Draws, points: &mut Vec<f64>);
 
@@ -76,6 +76,11 @@ pub trait Strategy: Send + Copied {
 
     /// The point that the strategy would name now, if it has one besides the best candidate seen.
     fn centre(&self) -> Option<&[f64]>;
+
+    /// Whether it compares losses with the one that its [`Strategy::centre`] had in an earlier generation.
+    fn remembers(&self) -> bool {
+        false
+    }
 
     /// Why it can go no further.
     fn stop(&self) -> Option<Stop>;

@@ -109,7 +109,7 @@ struct Run {
     bar: f64,
     lowest: f64,
     best: Vec<f64>,
-    /// The best y in the space's encoding.
+    /// The best y in the space's encoding; of the accelerated scheme with L given, the last x.
     centre: Vec<f64>,
 }
 
@@ -180,6 +180,10 @@ impl Run {
         }
     }
 
+    fn encoded(&self, x: &[f64]) -> Vec<f64> {
+        x.iter().zip(&self.setup.sigma).map(|(x, s)| x * s).collect()
+    }
+
     fn learns(&self) -> bool {
         self.settings.smoothness.is_none()
     }
@@ -205,7 +209,7 @@ impl Strategy for Run {
         if losses[0] < self.lowest {
             self.lowest = losses[0];
             self.best.clone_from(&self.y);
-            self.centre = self.y.iter().zip(&self.setup.sigma).map(|(y, s)| y * s).collect();
+            self.centre = self.encoded(&self.y);
         }
         if self.smoothness == 0.0 {
             self.see_curvature(losses);
@@ -228,6 +232,10 @@ impl Strategy for Run {
         let response = losses[1] - losses[0];
         if response.is_finite() {
             self.step(response);
+            // What the bound is about.
+            if self.settings.scheme == Scheme::Accelerated && !self.learns() {
+                self.centre = self.encoded(&self.x);
+            }
         }
     }
 

@@ -87,6 +87,10 @@ impl Strategy for Run {
         Some(&self.x)
     }
 
+    fn remembers(&self) -> bool {
+        true
+    }
+
     fn stop(&self) -> Option<Stop> {
         self.setup.vanishes(&self.x, self.sigma).then_some(Stop::SmallSteps)
     }

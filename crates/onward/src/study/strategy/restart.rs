@@ -25,7 +25,7 @@ pub enum Restarts {
 }
 
 /// How runs of one strategy are made.
-pub trait Runs: Send + Clone + 'static {
+pub trait Runs: Send + Sync + Clone + 'static {
     /// A run.
     type Run: Strategy + Clone;
 

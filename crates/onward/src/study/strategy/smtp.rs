@@ -126,6 +126,10 @@ impl Strategy for Run {
         Some(&self.z)
     }
 
+    fn remembers(&self) -> bool {
+        true
+    }
+
     fn stop(&self) -> Option<Stop> {
         self.setup.vanishes(&self.z, self.step).then_some(Stop::SmallSteps)
     }

@@ -1,0 +1,280 @@
+//! Visits to one number after the other (coordinate space). What enters a stage is kept for all training rows, so that a visit
+//! runs from there on; and where the model is a chain of layers ([`Model::operations`]), one number changes one channel:
+//! that channel alone is worked out again, with its share of the next layer's sums, and everything from there on.
+//!
+//! Each loss is a fixed function of params, rows and the visited number, whatever was kept: a sum that is cut in two is cut at
+//! the same place when it is worked out whole ([`Recompute::Dense`]), so the two ways agree to the bit.
+
+mod general;
+mod layer;
+mod slice;
+mod visit;
+mod work;
+
+use super::{Local, worst};
+use crate::dataset::{Dataset, Targets};
+use crate::kernel::Precision;
+use crate::model::{Act, Norms, Statistics};
+use crate::noise::Role;
+use crate::objective::{Answers, Objective};
+use crate::params::Params;
+use crate::space::{Choices, CoordinatePlan, changes, moved};
+use crate::{Error, ErrorKind, Result};
+use general::General;
+use layer::{Layer, layers};
+use slice::Slice;
+use visit::{Buffers, Part, StepTerms, Visits};
+use work::Workers;
+
+/// Rows of the training data that the normalisations before a visited stage take their statistics from.
+pub const STATISTICS_ROWS: usize = 2000;
+
+/// What the visits to a stage share: made from the params when the stage's turn comes, and dropped after it.
+#[derive(Default)]
+pub struct CoordinateCache {
+    chain: Option<Chain>,
+    held: Option<Held>,
+}
+
+struct Chain {
+    layers: Vec<Layer>,
+    workers: Workers,
+    buffers: Buffers,
+}
+
+struct Held {
+    stage: usize,
+    cycle: u32,
+    /// Visits so far: a step that does not follow them finds nothing here.
+    visits: usize,
+    batches: Batches,
+}
+
+enum Batches {
+    Chain(Vec<Slice>),
+    General(General),
+}
+
+impl Local {
+    /// The visits of one step.
+    pub(super) fn choices_here(
+        &self,
+        params: &Params,
+        data: &Dataset,
+        plan: &CoordinatePlan,
+        cache: &mut CoordinateCache,
+    ) -> Result<Choices> {
+        self.hold(params, data, plan, cache);
+        let tensor = &params.tensors()[plan.tensor];
+        let changes = changes(&self.key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
+        let mut step = Step { local: self, plan, working: params.clone(), terms: None, non_finite: 0 };
+        let mut choices = vec![0i8; plan.elements.len()];
+        let (mut accepted, mut total) = (f64::INFINITY, 0.0);
+        for (visit, element) in order(&tensor.shape, plan).into_iter().enumerate() {
+            let held = (plan.before + visit) % plan.hold > 0 && visit > 0;
+            let w = step.working.tensors()[plan.tensor].data[element];
+            let change = changes[element - plan.elements.start];
+            let options: &[i8] = if held { &[1, -1] } else { &[0, 1, -1] };
+            let values: Vec<f32> = options.iter().map(|c| moved(w, plan.keep, change, *c)).collect();
+            step.set(element, moved(w, plan.keep, change, 0));
+            let losses = step.losses(cache, plan.before + visit, element, &values)?;
+            let mut choice = 0;
+            if !held {
+                accepted = f64::INFINITY;
+            }
+            for (option, loss) in options.iter().zip(losses) {
+                if loss < accepted {
+                    (choice, accepted) = (*option, loss);
+                }
+            }
+            step.set(element, moved(w, plan.keep, change, choice));
+            choices[element - plan.elements.start] = choice;
+            total += accepted;
+        }
+        if let Some(held) = &mut cache.held {
+            held.visits += choices.len();
+        }
+        let loss = (total / choices.len().max(1) as f64) as f32;
+        if !loss.is_finite() {
+            return Err(worst(plan.cycle));
+        }
+        Ok(Choices { choices, loss, non_finite: step.non_finite })
+    }
+
+    /// Has the cache hold what this step needs.
+    fn hold(&self, params: &Params, data: &Dataset, plan: &CoordinatePlan, cache: &mut CoordinateCache) {
+        let follows = |h: &Held| (h.stage, h.cycle, h.visits) == (plan.stage, plan.cycle, plan.before);
+        if cache.held.as_ref().is_some_and(follows) {
+            return;
+        }
+        cache.held = None;
+        if cache.chain.is_none() && self.precision == Precision::F32 {
+            let layers = layers(&*self.model, params, data.shape());
+            cache.chain = layers.map(|layers| {
+                let workers = Workers::new(&layers, rayon::current_num_threads());
+                Chain { layers, workers, buffers: Buffers::default() }
+            });
+        }
+        let statistics = self.statistics_before(params, data, plan.stage);
+        let order = self.shuffled(data.rows(), plan);
+        let size = plan.batch.min(data.rows());
+        let batches = order.chunks_exact(size);
+        let batches = if let Some(Chain { layers, workers, .. }) = &cache.chain {
+            let one = |rows| Slice::new(layers, workers, params, &statistics, data, rows, plan.stage);
+            Batches::Chain(batches.map(one).collect())
+        } else {
+            let norms = Norms::Fixed(&statistics);
+            Batches::General(General::new(self, params, norms, data, batches, plan.stage))
+        };
+        cache.held = Some(Held { stage: plan.stage, cycle: plan.cycle, visits: plan.before, batches });
+    }
+
+    /// Statistics of the normalisations over the first rows; of those before `stage`, nothing else is asked for.
+    fn statistics_before(&self, params: &Params, data: &Dataset, stage: usize) -> Vec<Statistics> {
+        if stage == 0 {
+            return Vec::new();
+        }
+        let rows = data.rows().min(STATISTICS_ROWS);
+        self.statistics(params, Act::new(rows, data.shape(), data.features()[..rows * data.width()].to_vec()))
+    }
+
+    /// All rows in the stage's order of this cycle.
+    fn shuffled(&self, rows: usize, plan: &CoordinatePlan) -> Vec<u32> {
+        let name = format!("stage {}", plan.stage);
+        self.key.tensor(Role::Shuffle, &name).at(plan.cycle, 0).permutation(rows)
+    }
+
+    /// The loss of each world, summed over the batch's rows; `outputs` are `[world][row]`.
+    fn world_losses(&self, outputs: &Act, targets: &Targets, rows: usize) -> Vec<f64> {
+        let of = |first: usize| outputs.slice(first, first + rows);
+        let worlds = (0..outputs.rows / rows).map(|w| of(w * rows));
+        let answers = Answers { targets, first: 0, count: rows };
+        match &self.objective {
+            Objective::PerSample(objective) => worlds
+                .map(|outputs| {
+                    let mut losses = vec![0.0; rows];
+                    objective.losses(&outputs, answers, &mut losses);
+                    losses.iter().map(|l| f64::from(*l)).sum()
+                })
+                .collect(),
+            Objective::WholeBatch(objective) => {
+                worlds.map(|outputs| f64::from(objective.loss(&outputs, answers)) * rows as f64).collect()
+            }
+        }
+    }
+}
+
+/// The elements of a step in the order of visits: of a convolution, input channels before the kernel's rows and columns.
+fn order(shape: &[usize], plan: &CoordinatePlan) -> Vec<usize> {
+    let first = plan.elements.start;
+    match shape {
+        [_, 3, 3, channels] => {
+            let row = first - first % (9 * channels);
+            let all = (0..*channels).flat_map(|i| (0..9).map(move |tap| row + tap * channels + i));
+            all.filter(|element| plan.elements.contains(element)).collect()
+        }
+        _ => plan.elements.clone().collect(),
+    }
+}
+
+/// The visits of a step on their way.
+struct Step<'a> {
+    local: &'a Local,
+    plan: &'a CoordinatePlan,
+    /// The params as the visits have left them; those of the run change when the step is applied.
+    working: Params,
+    /// Terms packed for visits to a channel.
+    terms: Option<(usize, StepTerms)>,
+    non_finite: u64,
+}
+
+impl Step<'_> {
+    fn set(&mut self, element: usize, value: f32) {
+        self.working.data_mut(self.plan.tensor)[element] = value;
+    }
+
+    /// The mean loss of the visit's batch for each value of the element; one that is not finite is the worst.
+    fn losses(
+        &mut self,
+        cache: &mut CoordinateCache,
+        visit: usize,
+        element: usize,
+        values: &[f32],
+    ) -> Result<Vec<f64>> {
+        let batch = visit / self.plan.hold;
+        let (outputs, targets, rows) = match (&mut cache.chain, &mut cache.held) {
+            (Some(chain), Some(Held { batches: Batches::Chain(slices), .. })) => {
+                let count = slices.len();
+                self.chain_outputs(chain, slices, batch % count, visit == self.plan.before, element, values)
+            }
+            (_, Some(Held { batches: Batches::General(general), .. })) => {
+                general.outputs(self.local, &self.working, self.plan, batch, element, values)
+            }
+            _ => return Err(Error::new(ErrorKind::Spec, "no batches are held")),
+        };
+        let mut losses = self.local.world_losses(&outputs, &targets, rows);
+        for loss in &mut losses {
+            *loss /= rows as f64;
+            if !loss.is_finite() {
+                *loss = f64::INFINITY;
+                self.non_finite += rows as u64;
+            }
+        }
+        Ok(losses)
+    }
+
+    fn chain_outputs(
+        &mut self,
+        chain: &mut Chain,
+        slices: &mut [Slice],
+        batch: usize,
+        first: bool,
+        element: usize,
+        values: &[f32],
+    ) -> (Act, Targets, usize) {
+        let plan = self.plan;
+        let layer = &chain.layers[plan.stage];
+        let (channel, part) = place(layer, plan.tensor, element);
+        if first {
+            // What the step before has moved.
+            slices.iter_mut().for_each(|s| s.rest_without = None);
+        }
+        if matches!(part, Part::Weight { .. } | Part::Bias) {
+            slices.iter_mut().for_each(|s| s.fresh[channel] = false);
+        }
+        let terms = match self.terms.take() {
+            Some((c, terms)) if c == channel => terms,
+            _ => StepTerms::new(&chain.layers, &self.working, plan.stage, channel),
+        };
+        let at = [plan.stage, channel];
+        let visits = Visits::new(&chain.layers, &chain.workers, &self.working, at, plan.recompute, terms);
+        // What is not used again before a channel's visits end is not worth keeping for each batch.
+        let shared = layer.taps * layer.input[2] <= slices.len();
+        let slice = &mut slices[batch];
+        if shared {
+            chain.buffers.lend(slice);
+        }
+        let width = chain.layers.last().map_or(0, |l| l.outputs);
+        let outputs = visits.outputs(slice, part, values, &mut chain.buffers).rows(slice.rows, width);
+        if shared {
+            chain.buffers.take_back(slice);
+        }
+        let outputs = Act::new(values.len() * slice.rows, [1, 1, width], outputs);
+        self.terms = Some((channel, visits.into_terms()));
+        (outputs, slice.targets.clone(), slice.rows)
+    }
+}
+
+/// The channel of a layer's output that an element of a tensor belongs to, and what it is there.
+fn place(layer: &Layer, tensor: usize, element: usize) -> (usize, Part) {
+    match layer.norm {
+        Some([scale, _]) if scale == tensor => (element, Part::Scale),
+        Some([_, shift]) if shift == tensor => (element, Part::Shift),
+        _ if layer.bias == Some(tensor) => (element, Part::Bias),
+        _ => {
+            let (channels, taps) = (layer.input[2], layer.taps);
+            let (inside, output) = (element % (channels * taps), element / (channels * taps));
+            (output, Part::Weight { input: inside % channels, tap: inside / channels })
+        }
+    }
+}

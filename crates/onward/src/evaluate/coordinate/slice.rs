@@ -1,0 +1,153 @@
+//! The activations that enter a stage, kept for all training rows in batches.
+
+use super::layer::{Layer, norm_of, number};
+use super::work::{Sums, Workers};
+use crate::dataset::{Dataset, Targets};
+use crate::kernel::{SAMPLES, Start, map_moments, side_by_side};
+use crate::model::Statistics;
+use crate::params::Params;
+
+/// One batch at one stage, in blocks of sixteen samples side by side.
+pub(super) struct Slice {
+    pub rows: usize,
+    pub targets: Targets,
+    /// The input of the stage's product, block after block.
+    pub inputs: Vec<f32>,
+    /// What the stage hands over, but for its normalisation; empty until it is asked for.
+    pub outputs: Vec<f32>,
+    /// Which of its maps are what the params give.
+    pub fresh: Vec<bool>,
+    /// Their sums over the batch.
+    pub sums: Sums,
+    /// The next stage's product without the share of one channel, and which.
+    pub rest: Vec<f32>,
+    pub rest_without: Option<usize>,
+}
+
+/// Samples of block `block` among `rows`.
+pub(super) fn samples(rows: usize, block: usize) -> usize {
+    (rows - block * SAMPLES).min(SAMPLES)
+}
+
+impl Slice {
+    pub fn blocks(&self) -> usize {
+        self.rows.div_ceil(SAMPLES)
+    }
+
+    /// The rows `indices` of `data` on their way through all layers before `stage`, normalised by `statistics`.
+    pub fn new(
+        layers: &[Layer],
+        workers: &Workers,
+        params: &Params,
+        statistics: &[Statistics],
+        data: &Dataset,
+        indices: &[u32],
+        stage: usize,
+    ) -> Self {
+        let (rows, size) = (indices.len(), layers[stage].input_size());
+        let norms: Vec<Vec<[f32; 2]>> = layers[..stage]
+            .iter()
+            .filter_map(|l| l.norm)
+            .zip(statistics)
+            .map(|([gamma, beta], s)| {
+                let one = |c: usize| {
+                    let t = params.tensors();
+                    norm_of(s.mean[c], s.variance[c], number(t, gamma, c), number(t, beta, c))
+                };
+                (0..s.mean.len()).map(one).collect()
+            })
+            .collect();
+        let terms: Vec<_> = layers[..stage].iter().map(|l| l.terms(params, 0..l.input[2])).collect();
+        let mut inputs = vec![0.0; rows.div_ceil(SAMPLES) * size];
+        workers.each(&mut inputs, size, |block, scratch, into, _| {
+            let own = &indices[block * SAMPLES..][..samples(rows, block)];
+            let mut out = maps_of(data, own);
+            let mut norms_left = norms.iter();
+            let mut norm: Option<&Vec<[f32; 2]>> = None;
+            for (j, layer) in layers[..=stage].iter().enumerate() {
+                let input = if j == stage { &mut *into } else { &mut scratch.inputs[j] };
+                for (c, map) in out.chunks_exact(layer.source_map()).enumerate() {
+                    layer.enter(c, map, norm.map(|n| n[c]), input, &mut scratch.spare);
+                }
+                if j < stage {
+                    let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
+                    terms[j].add(layer.lattice(), input, maps, Start::Zero);
+                    out.resize(layer.out_map() * layer.outputs, 0.0);
+                    layer.close(maps, layer.biases(params), &mut out);
+                    norm = layer.norm.and_then(|_| norms_left.next());
+                }
+            }
+        });
+        let outputs = layers[stage].outputs;
+        Self {
+            rows,
+            targets: data.targets().select(indices),
+            inputs,
+            outputs: Vec::new(),
+            fresh: vec![false; outputs],
+            sums: vec![[0.0; 2]; outputs],
+            rest: Vec::new(),
+            rest_without: None,
+        }
+    }
+
+    /// Brings what the stage hands over up to date, but for channel `except`.
+    pub fn refresh(&mut self, layer: &Layer, workers: &Workers, params: &Params, except: Option<usize>) {
+        let stale: Vec<usize> =
+            (0..layer.outputs).filter(|c| !self.fresh[*c] && Some(*c) != except).collect();
+        if stale.is_empty() {
+            return;
+        }
+        let (rows, map, size) = (self.rows, layer.out_map(), layer.input_size());
+        self.outputs.resize(self.blocks() * map * layer.outputs, 0.0);
+        let few = stale.len() * 4 <= layer.outputs;
+        let terms = if few { Vec::new() } else { vec![layer.terms(params, 0..layer.input[2])] };
+        let single: Vec<_> = stale.iter().filter(|_| few).map(|c| layer.terms_to(params, *c, None)).collect();
+        let biases = layer.biases(params);
+        let inputs = &self.inputs;
+        let sums = workers.each(&mut self.outputs, map * layer.outputs, |block, scratch, out, sums| {
+            let input = &inputs[block * size..][..size];
+            let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
+            for terms in &terms {
+                terms.add(layer.lattice(), input, maps, Start::Zero);
+                layer.close(maps, biases, out);
+            }
+            for (terms, c) in single.iter().zip(&stale) {
+                let maps = &mut maps[..layer.product_map()];
+                sum_of(terms, layer, input, maps);
+                layer.close(maps, biases.get(*c..=*c).unwrap_or(&[]), &mut out[c * map..][..map]);
+            }
+            let width = layer.shape_out()[1];
+            let moments = |c: &usize| map_moments(&out[c * map..][..map], width, samples(rows, block));
+            sums.extend(stale.iter().map(moments));
+        });
+        for (c, sums) in stale.into_iter().zip(sums) {
+            (self.fresh[c], self.sums[c]) = (true, sums);
+        }
+    }
+}
+
+/// One map: the terms one part after the other.
+pub(super) fn sum_of(terms: &[super::layer::Terms], layer: &Layer, input: &[f32], map: &mut [f32]) {
+    for (i, part) in terms.iter().enumerate() {
+        part.add(layer.lattice(), input, map, if i == 0 { Start::Zero } else { Start::Add });
+    }
+}
+
+/// Rows of the data side by side, each channel a map.
+fn maps_of(data: &Dataset, indices: &[u32]) -> Vec<f32> {
+    let (width, [_, _, channels]) = (data.width(), data.shape());
+    let rows: Vec<f32> = indices.iter().flat_map(|i| data.row(*i as usize)).copied().collect();
+    let mut pixels = vec![0.0; width * SAMPLES];
+    side_by_side(&rows, width, &mut pixels);
+    if channels == 1 {
+        return pixels;
+    }
+    let points = width / channels;
+    let mut maps = vec![0.0; pixels.len()];
+    for (i, run) in pixels.chunks_exact(SAMPLES).enumerate() {
+        let at = i % channels * points + i / channels;
+        maps[at * SAMPLES..][..SAMPLES].copy_from_slice(run);
+    }
+    maps
+}

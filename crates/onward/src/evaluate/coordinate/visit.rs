@@ -1,0 +1,368 @@
+//! The outputs of a batch where one number of one stage has one of several values ("worlds").
+
+use super::layer::{Layer, Terms, norm_from, number};
+use super::slice::{Slice, samples, sum_of};
+use super::work::{Scratch, Sums, Workers};
+use crate::kernel::{SAMPLES, Start, last_tap, map_moments};
+use crate::params::Params;
+use crate::space::Recompute;
+
+/// Which number of a stage is visited; each belongs to one channel of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Weight { input: usize, tap: usize },
+    Bias,
+    Scale,
+    Shift,
+}
+
+/// What visits of one step share.
+pub(super) struct Visits<'a> {
+    pub layers: &'a [Layer],
+    pub workers: &'a Workers,
+    /// The params as the visits so far have left them.
+    pub params: &'a Params,
+    pub stage: usize,
+    pub channel: usize,
+    pub recompute: Recompute,
+    terms: StepTerms,
+}
+
+/// Terms of products, packed once for all visits to a channel.
+pub(super) struct StepTerms {
+    /// Of the layers from the stage on; the next one with the visited channel last.
+    all: Vec<Terms>,
+    /// Of the next one: without the visited channel, and of it alone.
+    rest: Option<[Terms; 2]>,
+}
+
+impl StepTerms {
+    pub fn new(layers: &[Layer], params: &Params, stage: usize, channel: usize) -> Self {
+        let natural = |l: &Layer| l.terms(params, 0..l.input[2]);
+        let mut all: Vec<Terms> = layers[stage..].iter().map(natural).collect();
+        let next = layers.get(stage + 1).filter(|l| l.channelwise());
+        let rest = next.map(|l| {
+            let others = || (0..l.input[2]).filter(|c| *c != channel);
+            all[1] = l.terms(params, others().chain([channel]));
+            [l.terms(params, others()), l.terms(params, [channel].into_iter())]
+        });
+        Self { all, rest }
+    }
+}
+
+/// Buffers as large as a batch, kept from visit to visit.
+#[derive(Default)]
+pub(super) struct Buffers {
+    changed: Vec<f32>,
+    flow: Vec<f32>,
+    /// For slices that keep nothing of their own.
+    outputs: Vec<f32>,
+    rest: Vec<f32>,
+}
+
+impl Buffers {
+    /// Has a slice use these for one visit.
+    pub fn lend(&mut self, slice: &mut Slice) {
+        slice.outputs = std::mem::take(&mut self.outputs);
+        slice.rest = std::mem::take(&mut self.rest);
+    }
+
+    /// Has it forget what it wrote there.
+    pub fn take_back(&mut self, slice: &mut Slice) {
+        self.outputs = std::mem::take(&mut slice.outputs);
+        self.rest = std::mem::take(&mut slice.rest);
+        slice.fresh.fill(false);
+        slice.rest_without = None;
+    }
+}
+
+/// What a model answers in several worlds.
+pub(super) struct Outputs<'a> {
+    /// `[block][world]`, each in a place of `place` numbers, of which the first are `[output][sample]`.
+    flow: &'a [f32],
+    worlds: usize,
+    place: usize,
+}
+
+impl Outputs<'_> {
+    /// Rows of `width` answers, `[world][row]`.
+    pub fn rows(&self, rows: usize, width: usize) -> Vec<f32> {
+        let mut all = Vec::with_capacity(self.worlds * rows * width);
+        for world in 0..self.worlds {
+            for row in 0..rows {
+                let place = (row / SAMPLES * self.worlds + world) * self.place;
+                let runs = self.flow[place..][..width * SAMPLES].chunks_exact(SAMPLES);
+                all.extend(runs.map(|run| run[row % SAMPLES]));
+            }
+        }
+        all
+    }
+}
+
+impl<'a> Visits<'a> {
+    pub fn new(
+        layers: &'a [Layer],
+        workers: &'a Workers,
+        params: &'a Params,
+        [stage, channel]: [usize; 2],
+        recompute: Recompute,
+        terms: StepTerms,
+    ) -> Self {
+        Self { layers, workers, params, stage, channel, recompute, terms }
+    }
+
+    pub fn into_terms(self) -> StepTerms {
+        self.terms
+    }
+
+    fn layer(&self) -> &Layer {
+        &self.layers[self.stage]
+    }
+
+    /// The model's outputs, `[block][world][output][sample]`, for each value of the visited number.
+    pub fn outputs<'b>(
+        &self,
+        slice: &mut Slice,
+        part: Part,
+        values: &[f32],
+        buffers: &'b mut Buffers,
+    ) -> Outputs<'b> {
+        if self.recompute == Recompute::Dense {
+            return self.dense(slice, part, values, &mut buffers.flow);
+        }
+        let layer = self.layer();
+        if matches!(part, Part::Scale | Part::Shift) {
+            slice.refresh(layer, self.workers, self.params, None);
+        }
+        let sums = self.change(slice, part, values, &mut buffers.changed);
+        let (map, worlds) = (layer.out_map(), values.len());
+        let changed = |block: usize, world: usize| &buffers.changed[(block * worlds + world) * map..][..map];
+        let Some([others, own]) = &self.terms.rest else {
+            slice.refresh(layer, self.workers, self.params, Some(self.channel));
+            let slice = &*slice;
+            return self.onwards(
+                slice,
+                part,
+                values,
+                self.stage,
+                false,
+                &mut buffers.flow,
+                |block, world, _, out| {
+                    out.copy_from_slice(&slice.outputs[block * out.len()..][..out.len()]);
+                    out[self.channel * map..][..map].copy_from_slice(changed(block, world));
+                },
+            );
+        };
+        self.without_channel(slice, others);
+        let (slice, next) = (&*slice, &self.layers[self.stage + 1]);
+        let norms: Vec<_> =
+            (0..worlds).map(|w| self.norm(slice.rows, self.channel, sums[w], part, values[w])).collect();
+        let size = next.product_map() * next.outputs;
+        self.onwards(
+            slice,
+            part,
+            values,
+            self.stage + 1,
+            false,
+            &mut buffers.flow,
+            |block, world, scratch, out| {
+                let input = &mut scratch.inputs[self.stage + 1];
+                next.enter(self.channel, changed(block, world), norms[world], input, &mut scratch.spare);
+                let maps = &mut scratch.maps[..size];
+                maps.copy_from_slice(&slice.rest[block * size..][..size]);
+                own.add(next.lattice(), input, maps, Start::Add);
+                next.close(maps, next.biases(self.params), out);
+            },
+        )
+    }
+
+    /// The visited channel of the stage in every world, `[block][world]`, before normalisation; its sums in each world.
+    fn change(&self, slice: &Slice, part: Part, values: &[f32], changed: &mut Vec<f32>) -> Sums {
+        let (layer, worlds) = (self.layer(), values.len());
+        let (map, size) = (layer.out_map(), layer.input_size());
+        changed.resize(slice.blocks() * worlds * map, 0.0);
+        let terms = self.own_terms(part);
+        let outputs = map * layer.outputs;
+        self.workers.each(changed, worlds * map, |block, scratch, out, sums| {
+            let input = &slice.inputs[block * size..][..size];
+            if matches!(part, Part::Weight { .. } | Part::Bias) {
+                sum_of(&terms, layer, input, &mut scratch.maps[..layer.product_map()]);
+            }
+            for (out, value) in out.chunks_exact_mut(map).zip(values) {
+                match part {
+                    Part::Scale | Part::Shift => {
+                        let at = block * outputs + self.channel * map;
+                        out.copy_from_slice(&slice.outputs[at..][..map]);
+                    }
+                    _ => self.last(part, *value, input, scratch, out),
+                }
+                sums.push(map_moments(out, layer.shape_out()[1], samples(slice.rows, block)));
+            }
+        })
+    }
+
+    /// The terms of the visited channel but for the visited number's.
+    fn own_terms(&self, part: Part) -> Vec<Terms> {
+        let except = if let Part::Weight { input, tap } = part { Some((input, tap)) } else { None };
+        self.layer().terms_to(self.params, self.channel, except)
+    }
+
+    /// The visited channel from its product without the visited number (in the scratch's first map) and that number.
+    fn last(&self, part: Part, value: f32, input: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
+        let layer = self.layer();
+        let (before, after) = scratch.maps.split_at_mut(layer.product_map());
+        let map = &mut after[..layer.product_map()];
+        let biases = layer.biases(self.params).get(self.channel..=self.channel).unwrap_or(&[]);
+        match part {
+            Part::Weight { input: i, tap } => {
+                let from = &input[layer.offset(i, tap) * SAMPLES..];
+                last_tap(layer.lattice(), from, value, before, map);
+                layer.close(map, biases, out);
+            }
+            _ => {
+                map.copy_from_slice(before);
+                layer.close(map, &[value], out);
+            }
+        }
+    }
+
+    /// The normalisation of a channel of the stage in a world.
+    fn norm(&self, rows: usize, c: usize, sums: [f64; 2], part: Part, value: f32) -> Option<[f32; 2]> {
+        let [gamma, beta] = self.layer().norm?;
+        let [h, w, _] = self.layer().shape_out();
+        let count = (rows * h * w) as f64;
+        let tensors = self.params.tensors();
+        let (mut gamma, mut beta) = (number(tensors, gamma, c), number(tensors, beta, c));
+        match part {
+            Part::Scale if c == self.channel => gamma = value,
+            Part::Shift if c == self.channel => beta = value,
+            _ => {}
+        }
+        Some(norm_from(sums, count, gamma, beta))
+    }
+
+    /// Has the slice hold the next stage's product without the visited channel.
+    fn without_channel(&self, slice: &mut Slice, others: &Terms) {
+        if slice.rest_without == Some(self.channel) {
+            return;
+        }
+        slice.refresh(self.layer(), self.workers, self.params, Some(self.channel));
+        let (layer, next) = (self.layer(), &self.layers[self.stage + 1]);
+        let (map, size) = (layer.out_map(), next.product_map() * next.outputs);
+        let norms: Vec<_> =
+            (0..layer.outputs).map(|c| self.norm(slice.rows, c, slice.sums[c], Part::Bias, 0.0)).collect();
+        slice.rest.resize(slice.blocks() * size, 0.0);
+        let outputs = &slice.outputs;
+        self.workers.each(&mut slice.rest, size, |block, scratch, out, _| {
+            let input = &mut scratch.inputs[self.stage + 1];
+            let maps = outputs[block * map * layer.outputs..].chunks_exact(map).take(layer.outputs);
+            for (c, map) in maps.enumerate().filter(|(c, _)| *c != self.channel) {
+                next.enter(c, map, norms[c], input, &mut scratch.spare);
+            }
+            others.add(next.lattice(), input, out, Start::Zero);
+        });
+        slice.rest_without = Some(self.channel);
+    }
+
+    /// Everything from the stage on, nothing kept: what the shortcuts have to agree with.
+    fn dense<'b>(&self, slice: &Slice, part: Part, values: &[f32], flow: &'b mut Vec<f32>) -> Outputs<'b> {
+        let (layer, terms) = (self.layer(), self.own_terms(part));
+        let (map, size) = (layer.out_map(), layer.input_size());
+        self.onwards(slice, part, values, self.stage, true, flow, |block, world, scratch, out| {
+            let input = &slice.inputs[block * size..][..size];
+            let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
+            self.terms.all[0].add(layer.lattice(), input, maps, Start::Zero);
+            layer.close(maps, layer.biases(self.params), out);
+            if matches!(part, Part::Weight { .. } | Part::Bias) {
+                sum_of(&terms, layer, input, &mut scratch.maps[..layer.product_map()]);
+                self.last(part, values[world], input, scratch, &mut out[self.channel * map..][..map]);
+            }
+        })
+    }
+
+    /// All stages after `first`, whose output (but for its normalisation) `begin` writes for a block and a world: kept until
+    /// the next stage, or else (where that is cheaper) made twice, for its moments and for what follows.
+    fn onwards<'b>(
+        &self,
+        slice: &Slice,
+        part: Part,
+        values: &[f32],
+        first: usize,
+        keep: bool,
+        flow: &'b mut Vec<f32>,
+        begin: impl Fn(usize, usize, &mut Scratch, &mut [f32]) + Sync,
+    ) -> Outputs<'b> {
+        let (worlds, layers) = (values.len(), self.layers);
+        let keep = keep || first + 1 == layers.len();
+        let kept = &layers[first + usize::from(!keep)..];
+        let numbers = |l: &Layer| l.out_map() * l.outputs;
+        let place = kept.iter().map(numbers).max().unwrap_or(0);
+        flow.resize(slice.blocks() * worlds * place, 0.0);
+        let mut norms = Vec::new();
+        if keep || layers[first].norm.is_some() {
+            let layer = &layers[first];
+            // Without a place to keep it, each block's output goes to the thread's own.
+            let sums = self.workers.each(flow, worlds * place, |block, scratch, part, sums| {
+                for (world, place) in part.chunks_exact_mut(place).enumerate() {
+                    let mut own = std::mem::take(&mut scratch.out);
+                    let out = &mut (if keep { place } else { &mut own[..] })[..numbers(layer)];
+                    begin(block, world, scratch, out);
+                    moments(layer, out, samples(slice.rows, block), sums);
+                    scratch.out = own;
+                }
+            });
+            norms = self.norms(first, slice.rows, &sums, part, values);
+        }
+        for j in first + 1..layers.len() {
+            let (source, layer) = (&layers[j - 1], &layers[j]);
+            let terms = &self.terms.all[j - self.stage];
+            let sums = self.workers.each(flow, worlds * place, |block, scratch, part, sums| {
+                for (world, place) in part.chunks_exact_mut(place).enumerate() {
+                    let mut own = std::mem::take(&mut scratch.out);
+                    let made_again = j == first + 1 && !keep;
+                    if made_again {
+                        begin(block, world, scratch, &mut own[..numbers(source)]);
+                    }
+                    let from = if made_again { &own } else { &*place };
+                    let input = &mut scratch.inputs[j];
+                    for (c, map) in from[..numbers(source)].chunks_exact(source.out_map()).enumerate() {
+                        let norm = norms.get(world * source.outputs + c).copied();
+                        layer.enter(c, map, norm, input, &mut scratch.spare);
+                    }
+                    scratch.out = own;
+                    let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
+                    terms.add(layer.lattice(), input, maps, Start::Zero);
+                    let out = &mut place[..numbers(layer)];
+                    layer.close(maps, layer.biases(self.params), out);
+                    moments(layer, out, samples(slice.rows, block), sums);
+                }
+            });
+            norms = self.norms(j, slice.rows, &sums, part, values);
+        }
+        Outputs { flow, worlds, place }
+    }
+
+    /// The normalisations after layer `j`, `[world][channel]`; none where it has none.
+    fn norms(&self, j: usize, rows: usize, sums: &Sums, part: Part, values: &[f32]) -> Vec<[f32; 2]> {
+        let Some([gamma, beta]) = self.layers[j].norm else { return Vec::new() };
+        let [h, w, n] = self.layers[j].shape_out();
+        let one = |(i, sums): (usize, &[f64; 2])| {
+            let (world, c) = (i / n, i % n);
+            if j == self.stage {
+                return self.norm(rows, c, *sums, part, values[world]);
+            }
+            let tensors = self.params.tensors();
+            let (gamma, beta) = (number(tensors, gamma, c), number(tensors, beta, c));
+            Some(norm_from(*sums, (rows * h * w) as f64, gamma, beta))
+        };
+        sums.iter().enumerate().filter_map(one).collect()
+    }
+}
+
+/// Sums of all maps, where a normalisation asks for them.
+fn moments(layer: &Layer, maps: &[f32], samples: usize, sums: &mut Sums) {
+    if layer.norm.is_some() {
+        let width = layer.shape_out()[1];
+        sums.extend(maps.chunks_exact(layer.out_map()).map(|map| map_moments(map, width, samples)));
+    }
+}

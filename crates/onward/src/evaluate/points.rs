@@ -1,0 +1,21 @@
+//! The losses of whole sets of params.
+
+use super::{Batch, Local};
+use crate::model::{Context, Norms, Weights};
+use crate::params::Params;
+use rayon::prelude::*;
+
+impl Local {
+    /// The mean loss at every one of `points`, each all params in order; infinite where there is none.
+    pub(super) fn losses_at_points(&self, params: &Params, batch: &Batch, points: &[f64]) -> Vec<f32> {
+        let one = |point: &[f64]| {
+            let candidate = params.moved_to(point);
+            let weights = Weights::new(&candidate, &self.key, self.precision);
+            let mut cx = Context::clean(&weights, Norms::Batch);
+            let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
+            let loss = self.mean_loss(outputs, &batch.targets, 0);
+            if loss.is_finite() { loss } else { f32::INFINITY }
+        };
+        self.run(|| points.par_chunks_exact(params.count().max(1)).map(one).collect())
+    }
+}

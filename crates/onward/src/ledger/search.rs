@@ -1,0 +1,168 @@
+//! A search among params: a strategy of [`crate::study`] whose candidates are whole sets of them. Where it stands follows
+//! from base params, settings and the losses that it was told.
+
+use crate::noise::RunKey;
+use crate::params::Params;
+use crate::study::{Draws, Method, Setup, Strategy};
+use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+/// What a strategy that keeps a best point compares the next generation with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Incumbent {
+    /// That point's loss on the generation's own batch: one more evaluation, and no luck of an earlier batch stays.
+    #[default]
+    Anew,
+    /// The loss that it once had: for losses without noise.
+    Remembered,
+}
+
+/// A search among params: kept in the ledger's header.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    /// The strategy.
+    pub strategy: Method,
+    /// The standard deviation of the first candidates, relative to each tensor's own scale ([`Search::scale`]).
+    pub sigma: f64,
+    /// What strategies that keep a best point compare with.
+    pub incumbent: Incumbent,
+}
+
+impl Search {
+    /// The scale of a tensor's numbers: `√(2 / inputs)` where each of its outputs has several (the standard deviation that
+    /// such tensors begin with), 1 for vectors.
+    pub fn scale(shape: &[usize]) -> f64 {
+        match shape {
+            [] | [_] => 1.0,
+            [_, inputs @ ..] => (2.0 / inputs.iter().product::<usize>().max(1) as f64).sqrt(),
+        }
+    }
+
+    fn setup(&self, params: &Params) -> Setup {
+        let tensors = params.tensors();
+        let sigma = |shape: &[usize]| self.sigma * Self::scale(shape);
+        Setup {
+            start: tensors.iter().flat_map(|t| t.data.iter().map(|w| f64::from(*w))).collect(),
+            sigma: tensors.iter().flat_map(|t| std::iter::repeat_n(sigma(&t.shape), t.data.len())).collect(),
+            floor: vec![0.0; params.count()],
+            options: Vec::new(),
+        }
+    }
+
+    /// The strategy before its first generation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if a setting cannot work or there are too many params for the strategy.
+    fn begin(&self, params: &Params) -> Result<Box<dyn Strategy>> {
+        if !(self.sigma.is_finite() && self.sigma > 0.0) {
+            return Err(Error::expected(ErrorKind::Spec, "method.sigma", "a positive number", self.sigma));
+        }
+        self.strategy.begin(&self.setup(params)).map_err(|e| {
+            // In a spec a strategy's settings have a table of their own; its name has not.
+            let message = e.to_string();
+            let message = match message.strip_prefix("method.") {
+                Some(key) if !key.starts_with("name:") => format!("method.settings.{key}"),
+                _ => message,
+            };
+            Error::new(e.kind(), message)
+        })
+    }
+}
+
+/// A search in progress.
+#[derive(Clone)]
+pub(super) struct Searching {
+    search: Search,
+    strategy: Box<dyn Strategy>,
+    draws: Draws,
+    generation: u32,
+    width: usize,
+    /// The candidates of the generation, one after another, the incumbent last where it is evaluated anew.
+    points: Vec<f64>,
+    anew: bool,
+    /// The loss that the strategy remembers of its incumbent: infinite before there is one.
+    remembered: f64,
+}
+
+impl Searching {
+    pub(super) fn begin(search: &Search, params: &Params, key: &RunKey) -> Result<Self> {
+        let mut new = Self {
+            strategy: search.begin(params)?,
+            search: search.clone(),
+            draws: Draws::of(key),
+            generation: 0,
+            width: params.count(),
+            points: Vec::new(),
+            anew: false,
+            remembered: f64::INFINITY,
+        };
+        new.open();
+        Ok(new)
+    }
+
+    fn open(&mut self) {
+        self.points.clear();
+        self.strategy.ask(self.draws.at(self.generation), &mut self.points);
+        let compares = self.search.incumbent == Incumbent::Anew && self.strategy.remembers();
+        let incumbent = self.strategy.centre().filter(|_| compares && self.remembered.is_finite());
+        self.anew = incumbent.is_some();
+        self.points.extend_from_slice(incumbent.unwrap_or_default());
+    }
+
+    pub(super) fn points(&self) -> &[f64] {
+        &self.points
+    }
+
+    /// How many losses the generation needs.
+    pub(super) fn candidates(&self) -> usize {
+        self.points.len() / self.width.max(1)
+    }
+
+    /// Where the search stands.
+    pub(super) fn centre(&self) -> Option<&[f64]> {
+        self.strategy.centre()
+    }
+
+    /// Takes the losses of the generation, in the order of its candidates; goes on to the next one.
+    pub(super) fn tell(&mut self, losses: &[f32]) {
+        let mut told: Vec<f64> =
+            losses.iter().map(|l| if l.is_finite() { f64::from(*l) } else { f64::INFINITY }).collect();
+        if self.anew
+            && let Some(incumbent) = told.pop()
+        {
+            told.iter_mut().for_each(|l| *l = self.remembered + response(*l, incumbent));
+        }
+        self.strategy.tell(&told);
+        if let Some(now) = self.strategy.centre() {
+            let found = self.points.chunks_exact(self.width).zip(&told).find(|(point, _)| *point == now);
+            self.remembered = found.map_or(self.remembered, |(_, loss)| *loss);
+        }
+        self.generation += 1;
+        self.open();
+    }
+}
+
+/// How much worse a candidate is than the incumbent on the same batch. Any loss is better than none.
+fn response(candidate: f64, incumbent: f64) -> f64 {
+    match (candidate.is_finite(), incumbent.is_finite()) {
+        (true, true) => candidate - incumbent,
+        (true, false) => -1.0,
+        (false, _) => f64::INFINITY,
+    }
+}
+
+/// By settings and the next candidates: nothing else of a search can be seen.
+impl PartialEq for Searching {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.search, self.generation, &self.points, self.remembered)
+            == (&other.search, other.generation, &other.points, other.remembered)
+    }
+}
+
+impl std::fmt::Debug for Searching {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} before generation {}", self.search, self.generation)
+    }
+}

@@ -1,0 +1,75 @@
+//! Strategies as methods for nets: every one of [`crate::study`] trains a net, with whole sets of params as candidates.
+//!
+//! All candidates of a generation see the same batch, so that what a batch has in common cancels in every comparison; the
+//! next generation sees the next batch. The ledger keeps the losses and nothing else: base params, settings and losses
+//! determine where the strategy stands ([`crate::ledger::Search`]), so a replay needs no data, and the params after a step
+//! are the point that the strategy would name then.
+//!
+//! A strategy that keeps a best point and compares later candidates with the loss that this point once had would stay for
+//! ever where a batch was easy. It is therefore told `remembered + (loss − loss of its point on the same batch)`
+//! ([`Incumbent::Anew`]): as in MiSTP (Boucherouite et al., AAAI 2024), for one more evaluation in each generation.
+
+use super::Outcome;
+use crate::Result;
+use crate::evaluate::{Batch, Evaluator};
+use crate::ledger::{Incumbent, Search, Update};
+use crate::params::Params;
+use crate::study::{Method, Restarts};
+
+/// The one strategy whose name a method of nets has already, and its name here.
+const RENAMED: (&str, &str) = ("two-point", "mirror-descent");
+
+impl Search {
+    /// The strategies' names for nets, each with what it is.
+    pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let renamed = |name| if name == RENAMED.0 { RENAMED.1 } else { name };
+        Method::NAMES.iter().map(move |(name, about)| (renamed(*name), *about))
+    }
+
+    /// The search of this name with the defaults for nets.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] listing the names that there are.
+    pub fn named(name: &str) -> Result<Self> {
+        let mut strategy = Method::named(if name == RENAMED.1 { RENAMED.0 } else { name })?;
+        match &mut strategy {
+            // A net is not begun anew from random params because its losses have stopped falling for a while.
+            Method::CmaEs(s) => s.restarts = Restarts::None,
+            Method::SepCmaEs(s) => s.restarts = Restarts::None,
+            Method::LmMaEs(s) => s.restarts = Restarts::None,
+            // Differences must not drown in single precision.
+            Method::NesterovSpokoiny(s) => s.probe = 0.01,
+            _ => {}
+        }
+        Ok(Self { strategy, sigma: 0.1, incumbent: Incumbent::Anew })
+    }
+
+    /// The name in specs and ledgers.
+    pub fn name(&self) -> &'static str {
+        let name = self.strategy.name();
+        if name == RENAMED.0 { RENAMED.1 } else { name }
+    }
+
+    /// One generation: the losses of `points` around `params`.
+    pub(crate) fn run(
+        evaluator: &dyn Evaluator,
+        params: &Params,
+        points: &[f64],
+        batch: &Batch,
+        step: u32,
+    ) -> Result<Outcome> {
+        let found = evaluator.losses_at(params, batch, points, step)?;
+        Ok(Outcome {
+            loss: mean_of_finite(&found.losses),
+            update: Update::Losses(found.losses),
+            non_finite: found.non_finite,
+            signal_to_noise: None,
+        })
+    }
+}
+
+/// The mean of the finite losses; infinite if there is none.
+fn mean_of_finite(losses: &[f32]) -> f32 {
+    let finite: Vec<f32> = losses.iter().copied().filter(|l| l.is_finite()).collect();
+    if finite.is_empty() { f32::INFINITY } else { crate::evaluate::mean(&finite) }
+}

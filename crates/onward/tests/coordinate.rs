@@ -1,0 +1,247 @@
+//! Coordinate space: a loss is the same number whatever was kept, and a run the same whatever ran it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{blobs, local, params_of, small_conv};
+use onward::dataset::Dataset;
+use onward::evaluate::{CoordinateCache, Evaluator};
+use onward::ledger::{Entry, Optimizer, State, Update, Visited};
+use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Operation, Weights};
+use onward::noise::RunKey;
+use onward::objective::Loss;
+use onward::params::{Params, Storage, TensorSpec};
+use onward::rule::{LayerOrder, Method, Rso, Sweep};
+use onward::space::{Choices, Recompute};
+use std::sync::Arc;
+
+const SEED: u64 = 5;
+
+fn rso() -> Rso {
+    Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
+}
+
+/// The same model without its lists of operations.
+struct Opaque<M>(M);
+
+impl<M: Model> Model for Opaque<M> {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        self.0.tensors()
+    }
+    fn stages(&self) -> usize {
+        self.0.stages()
+    }
+    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        self.0.stage(stage, cx, x)
+    }
+    fn width(&self, stage: usize) -> usize {
+        self.0.width(stage)
+    }
+    fn flops(&self, stage: usize) -> u64 {
+        self.0.flops(stage)
+    }
+}
+
+/// Steps `which` of a cycle, one after the other, each applied before the next.
+fn run(
+    model: impl Model + 'static,
+    data: &Dataset,
+    rso: &Rso,
+    recompute: Recompute,
+    threads: usize,
+    which: impl Iterator<Item = u64>,
+) -> (Vec<Choices>, Params) {
+    let mut sweep = Sweep::new(rso, &model, data.shape()).unwrap();
+    sweep.recompute = recompute;
+    let recipe = Method::Rso(rso.clone()).recipe(Optimizer::default(), Storage::F32);
+    let mut state = State::new(params_of(&model, SEED), recipe, RunKey::from_seed(SEED));
+    let evaluator = local(model, Loss::CrossEntropy, SEED, threads);
+    let mut cache = CoordinateCache::default();
+    let mut found = Vec::new();
+    for (i, step) in which.enumerate() {
+        let plan = sweep.plan(step, 1.0, 37);
+        let choices = evaluator.choices(state.params(), data, &plan, &mut cache).unwrap();
+        let visited = Visited {
+            tensor: plan.tensor as u32,
+            first: plan.elements.start as u64,
+            cycle: plan.cycle,
+            sigma: plan.sigma,
+            keep: plan.keep,
+            choices: choices.choices.clone(),
+        };
+        let update = Update::Choices(visited);
+        state.apply(&Entry { step: i as u64, loss: choices.loss, rate: 1.0, non_finite: 0, update }).unwrap();
+        found.push(choices);
+    }
+    (found, state.params().clone())
+}
+
+fn steps(model: &dyn Model, data: &Dataset, rso: &Rso) -> u64 {
+    Sweep::new(rso, model, data.shape()).unwrap().steps()
+}
+
+fn nets() -> Vec<(Arc<dyn Model>, Dataset)> {
+    let conv = |input, channels: Vec<usize>, average, max, batch_norm, bias, global_pool, activation| {
+        let net = Conv {
+            input,
+            channels,
+            average_pool_after: average,
+            max_pool_after: max,
+            batch_norm,
+            bias,
+            residual: vec![],
+            activation,
+            global_pool,
+            outputs: 3,
+        };
+        net.checked().unwrap()
+    };
+    let (relu, tanh) = (Activation::Relu, Activation::Tanh);
+    let average = GlobalPool::Average;
+    vec![
+        (Arc::new(small_conv()), blobs(80, [6, 6, 2], 4, 1)),
+        (
+            Arc::new(conv([8, 8, 1], vec![4, 5, 3], vec![0], vec![], true, false, average, relu)),
+            blobs(80, [8, 8, 1], 3, 2),
+        ),
+        (
+            Arc::new(conv([7, 5, 1], vec![3, 4], vec![1], vec![], true, false, GlobalPool::Max, relu)),
+            blobs(80, [7, 5, 1], 3, 3),
+        ),
+        (
+            Arc::new(conv([4, 4, 3], vec![3, 4], vec![], vec![0], false, true, GlobalPool::None, tanh)),
+            blobs(80, [4, 4, 3], 3, 4),
+        ),
+        (Arc::new(Mlp::new(&[8, 9, 6, 4], relu).unwrap()), blobs(80, [1, 1, 8], 4, 5)),
+        (Arc::new(Mlp::new(&[12, 6, 4], tanh).unwrap()), blobs(80, [2, 2, 3], 4, 6)),
+    ]
+}
+
+/// A shared model as one of its own.
+struct Shared(Arc<dyn Model>);
+
+impl Model for Shared {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        self.0.tensors()
+    }
+    fn stages(&self) -> usize {
+        self.0.stages()
+    }
+    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        self.0.stage(stage, cx, x)
+    }
+    fn width(&self, stage: usize) -> usize {
+        self.0.width(stage)
+    }
+    fn flops(&self, stage: usize) -> u64 {
+        self.0.flops(stage)
+    }
+    fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
+        self.0.operations(stage)
+    }
+}
+
+/// A whole cycle over each net: several thousand weights, every layer, every kind of tensor.
+#[test]
+fn what_is_kept_changes_no_loss_and_no_choice() {
+    let mut visits = 0;
+    for (i, (net, data)) in nets().into_iter().enumerate() {
+        for hold in [1, 4] {
+            for order in [LayerOrder::LastFirst, LayerOrder::FirstFirst] {
+                let rso = Rso { hold, order, ..rso() };
+                let all = 0..steps(&*net, &data, &rso);
+                let go = |recompute, threads| {
+                    run(Shared(net.clone()), &data, &rso, recompute, threads, all.clone())
+                };
+                let (changed, params) = go(Recompute::Changed, 2);
+                let (dense, dense_params) = go(Recompute::Dense, 1);
+                for (step, (a, b)) in changed.iter().zip(&dense).enumerate() {
+                    assert_eq!(a.choices, b.choices, "net {i}, step {step}, hold {hold}, {order:?}");
+                    assert_eq!(
+                        a.loss.to_bits(),
+                        b.loss.to_bits(),
+                        "net {i}, step {step}, hold {hold}, {order:?}"
+                    );
+                }
+                assert_eq!(params.digest(), dense_params.digest());
+                let (_, alone) = go(Recompute::Changed, 1);
+                assert_eq!(params.digest(), alone.digest(), "one thread or two, net {i}");
+                visits += changed.iter().map(|c| c.choices.len()).sum::<usize>();
+            }
+        }
+    }
+    println!("{visits} visits");
+    assert!(visits > 1000);
+}
+
+/// The losses are those of the model itself: the general way runs its stages.
+#[test]
+fn the_short_way_and_the_models_own_stages_agree() {
+    for (i, (net, data)) in nets().into_iter().enumerate() {
+        let all = 0..steps(&*net, &data, &rso());
+        for step in all.step_by(3) {
+            let go = |short: bool| {
+                let (only, changed) = (std::iter::once(step), Recompute::Changed);
+                let shared = Shared(net.clone());
+                if short {
+                    run(shared, &data, &rso(), changed, 1, only).0
+                } else {
+                    run(Opaque(shared), &data, &rso(), changed, 2, only).0
+                }
+            };
+            let (short, own) = (go(true), go(false));
+            assert!(
+                (short[0].loss - own[0].loss).abs() < 2e-5 * own[0].loss,
+                "net {i}, step {step}: {short:?} {own:?}"
+            );
+        }
+    }
+}
+
+/// A cache that is made in the middle of a stage holds what one that was kept from its beginning does.
+#[test]
+fn going_on_with_an_empty_cache_changes_nothing() {
+    let (net, data) = nets().remove(1);
+    let rso = rso();
+    let count = steps(&*net, &data, &rso);
+    let (whole, params) = run(Shared(net.clone()), &data, &rso, Recompute::Changed, 2, 0..count);
+    let sweep = Sweep::new(&rso, &*net, data.shape()).unwrap();
+    let recipe = Method::Rso(rso).recipe(Optimizer::default(), Storage::F32);
+    let mut state = State::new(params_of(&*net, SEED), recipe, RunKey::from_seed(SEED));
+    let evaluator = local(Shared(net), Loss::CrossEntropy, SEED, 1);
+    for step in 0..count {
+        let plan = sweep.plan(step, 1.0, 37);
+        let mut cache = CoordinateCache::default();
+        let found = evaluator.choices(state.params(), &data, &plan, &mut cache).unwrap();
+        assert_eq!(found, whole[step as usize], "step {step}");
+        let visited = Visited {
+            tensor: plan.tensor as u32,
+            first: plan.elements.start as u64,
+            cycle: plan.cycle,
+            sigma: plan.sigma,
+            keep: plan.keep,
+            choices: found.choices,
+        };
+        let update = Update::Choices(visited);
+        state.apply(&Entry { step, loss: found.loss, rate: 1.0, non_finite: 0, update }).unwrap();
+    }
+    assert_eq!(state.params().digest(), params.digest());
+}
+
+/// The lists of operations are what the stages do.
+#[test]
+fn operations_have_the_bits_of_the_stage() {
+    for (net, data) in nets() {
+        let params = params_of(&*net, SEED);
+        let weights = Weights::new(&params, &RunKey::from_seed(SEED), onward::kernel::Precision::F32);
+        let mut x = Act::new(data.rows(), data.shape(), data.features().to_vec());
+        for stage in 0..net.stages() {
+            let mut cx = Context::clean(&weights, Norms::Batch);
+            let want = net.stage(stage, &mut cx, x.clone());
+            let listed = net.operations(stage).unwrap();
+            let found = listed.iter().fold(x, |x, operation| operation.run(&mut cx, x));
+            assert_eq!((found.shape, &found.data[..]), (want.shape, &want.data[..]), "stage {stage}");
+            x = want;
+        }
+    }
+}
