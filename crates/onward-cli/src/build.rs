@@ -11,7 +11,8 @@ use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::Storage;
 use onward::rule::{
-    Anneal, LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Schedule, Shaping, TwoPoint,
+    Anneal, LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Schedule, Shaping,
+    TwoPoint,
 };
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};

@@ -11,7 +11,9 @@ use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, 
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
-use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit};
+use crate::space::{
+    ActivationPlan, Choices, CoordinatePlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit,
+};
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;

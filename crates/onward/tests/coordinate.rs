@@ -157,7 +157,11 @@ fn what_is_kept_changes_no_loss_and_no_choice() {
                 let (dense, dense_params) = go(Recompute::Dense, 1);
                 for (step, (a, b)) in changed.iter().zip(&dense).enumerate() {
                     assert_eq!(a.choices, b.choices, "net {i}, step {step}, hold {hold}, {order:?}");
-                    assert_eq!(a.loss.to_bits(), b.loss.to_bits(), "net {i}, step {step}, hold {hold}, {order:?}");
+                    assert_eq!(
+                        a.loss.to_bits(),
+                        b.loss.to_bits(),
+                        "net {i}, step {step}, hold {hold}, {order:?}"
+                    );
                 }
                 assert_eq!(params.digest(), dense_params.digest());
                 let (_, alone) = go(Recompute::Changed, 1);
@@ -186,7 +190,10 @@ fn the_short_way_and_the_models_own_stages_agree() {
                 }
             };
             let (short, own) = (go(true), go(false));
-            assert!((short[0].loss - own[0].loss).abs() < 2e-5 * own[0].loss, "net {i}, step {step}: {short:?} {own:?}");
+            assert!(
+                (short[0].loss - own[0].loss).abs() < 2e-5 * own[0].loss,
+                "net {i}, step {step}: {short:?} {own:?}"
+            );
         }
     }
 }

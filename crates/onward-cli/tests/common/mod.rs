@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// The three methods.
-pub const METHODS: [&str; 3] = ["relative-activation", "population", "two-point"];
+pub const METHODS: [&str; 4] = ["relative-activation", "population", "two-point", "rso"];
 
 /// A folder that the program runs in.
 pub struct Place {
@@ -81,6 +81,7 @@ impl Place {
         let own = match method {
             "population" => "members = 16",
             "two-point" => "directions = 4",
+            "rso" => "hold = 2",
             _ => "directions = 2",
         };
         let text = format!(

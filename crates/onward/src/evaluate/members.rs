@@ -39,7 +39,9 @@ impl Local {
     pub(super) fn losses_here(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Vec<f32> {
         let weights = match plan.space {
             WeightSpace::Dense { .. } => Weights::unpacked(params, &self.key, self.precision),
-            WeightSpace::LowRank { .. } | WeightSpace::Coordinate => Weights::new(params, &self.key, self.precision),
+            WeightSpace::LowRank { .. } | WeightSpace::Coordinate => {
+                Weights::new(params, &self.key, self.precision)
+            }
         };
         let step = Step { weights: &weights, batch, plan, crowd: Crowd::default(), homes: Mutex::default() };
         let cut = self.cut(batch, plan);

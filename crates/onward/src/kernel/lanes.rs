@@ -2,11 +2,11 @@
 //! [`SAMPLES`]. Maps of one channel then lie together, whatever their size fills whole vectors, and work on one channel
 //! alone costs its share and no more.
 
+use super::Isa;
 use super::product::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::product::x86;
 use super::tile::Dot;
-use super::Isa;
 
 /// Samples that stand side by side.
 pub const SAMPLES: usize = 16;
@@ -165,11 +165,7 @@ unsafe fn single<D: Dot<Number = f32>>(job: &Job<'_>, y: usize, x: usize, length
 /// # Safety
 /// As for [`run`]; the pixels lie in one row.
 #[inline(always)]
-unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(
-    job: &Job<'_>,
-    y: usize,
-    x: usize,
-) {
+unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<'_>, y: usize, x: usize) {
     let mut o = 0;
     // SAFETY: the maps from `o` on are those of the job.
     unsafe {
@@ -321,7 +317,8 @@ mod tests {
             let lattice = Lattice { height, width, stride };
             let reach = offsets.iter().max().unwrap_or(&0) + height * stride;
             let (input, weights) = (numbers(reach * SAMPLES, 1), numbers(n * offsets.len(), 2));
-            let (before, other) = (numbers(n * height * width * SAMPLES, 3), numbers(n * height * width * SAMPLES, 4));
+            let (before, other) =
+                (numbers(n * height * width * SAMPLES, 3), numbers(n * height * width * SAMPLES, 4));
             for base in [Base::Zero, Base::Own, Base::Of(&other)] {
                 let want = |i: usize| {
                     let (pixel, l) = (i / SAMPLES, i % SAMPLES);

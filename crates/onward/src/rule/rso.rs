@@ -169,12 +169,7 @@ impl Sweep {
         if turns.is_empty() {
             return Err(Error::new(ErrorKind::Model, "the model has no tensors to visit"));
         }
-        Ok(Self {
-            turns,
-            keep: 1.0 - rso.decay,
-            hold: rso.hold as usize,
-            recompute: Recompute::Changed,
-        })
+        Ok(Self { turns, keep: 1.0 - rso.decay, hold: rso.hold as usize, recompute: Recompute::Changed })
     }
 
     /// Steps of one cycle.

@@ -1,8 +1,6 @@
 //! A chain of layers in maps of sixteen samples side by side.
 
-use crate::kernel::{
-    Base, Lattice, Pool, SAMPLES, add_to_all, affine, chains, pool_lines, relu,
-};
+use crate::kernel::{Base, Lattice, Pool, SAMPLES, add_to_all, affine, chains, pool_lines, relu};
 use crate::model::{Activation, Model, NORM_EPSILON, Operation};
 use crate::params::{Params, Tensor};
 
@@ -276,7 +274,12 @@ impl Layer {
 }
 
 /// One map through an operation, from `from` to `from` by way of `to`.
-fn through(operation: &Operation, [h, w]: [usize; 2], from: &mut Vec<f32>, to: &mut Vec<f32>) -> (usize, usize) {
+fn through(
+    operation: &Operation,
+    [h, w]: [usize; 2],
+    from: &mut Vec<f32>,
+    to: &mut Vec<f32>,
+) -> (usize, usize) {
     match operation {
         Operation::Activation(activation) => {
             activation.apply_to(from);
@@ -285,7 +288,8 @@ fn through(operation: &Operation, [h, w]: [usize; 2], from: &mut Vec<f32>, to: &
         Operation::MaxPool => {
             let line = w * SAMPLES;
             to.resize((h / 2) * (w / 2) * SAMPLES, 0.0);
-            for (lines, out) in from.chunks_exact(2 * line).zip(to.chunks_exact_mut((w / 2 * SAMPLES).max(1))) {
+            for (lines, out) in from.chunks_exact(2 * line).zip(to.chunks_exact_mut((w / 2 * SAMPLES).max(1)))
+            {
                 pool_lines(Pool::Max, SAMPLES, &lines[..line], &lines[line..], out);
             }
             std::mem::swap(from, to);

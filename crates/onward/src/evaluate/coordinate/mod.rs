@@ -130,12 +130,7 @@ impl Local {
     }
 
     /// Statistics of the normalisations over the first rows; of those before `stage`, nothing else is asked for.
-    fn statistics_before(
-        &self,
-        params: &Params,
-        data: &Dataset,
-        stage: usize,
-    ) -> Vec<Statistics> {
+    fn statistics_before(&self, params: &Params, data: &Dataset, stage: usize) -> Vec<Statistics> {
         if stage == 0 {
             return Vec::new();
         }

@@ -101,8 +101,7 @@ impl Slice {
         self.outputs.resize(self.blocks() * map * layer.outputs, 0.0);
         let few = stale.len() * 4 <= layer.outputs;
         let terms = if few { Vec::new() } else { vec![layer.terms(params, 0..layer.input[2])] };
-        let single: Vec<_> =
-            stale.iter().filter(|_| few).map(|c| layer.terms_to(params, *c, None)).collect();
+        let single: Vec<_> = stale.iter().filter(|_| few).map(|c| layer.terms_to(params, *c, None)).collect();
         let biases = layer.biases(params);
         let inputs = &self.inputs;
         let sums = workers.each(&mut self.outputs, map * layer.outputs, |block, scratch, out, sums| {

@@ -140,22 +140,38 @@ impl<'a> Visits<'a> {
         let Some([others, own]) = &self.terms.rest else {
             slice.refresh(layer, self.workers, self.params, Some(self.channel));
             let slice = &*slice;
-            return self.onwards(slice, part, values, self.stage, false, &mut buffers.flow, |block, world, _, out| {
-                out.copy_from_slice(&slice.outputs[block * out.len()..][..out.len()]);
-                out[self.channel * map..][..map].copy_from_slice(changed(block, world));
-            });
+            return self.onwards(
+                slice,
+                part,
+                values,
+                self.stage,
+                false,
+                &mut buffers.flow,
+                |block, world, _, out| {
+                    out.copy_from_slice(&slice.outputs[block * out.len()..][..out.len()]);
+                    out[self.channel * map..][..map].copy_from_slice(changed(block, world));
+                },
+            );
         };
         self.without_channel(slice, others);
         let (slice, next) = (&*slice, &self.layers[self.stage + 1]);
         let norms: Vec<_> =
             (0..worlds).map(|w| self.norm(slice.rows, self.channel, sums[w], part, values[w])).collect();
         let size = next.product_map() * next.outputs;
-        self.onwards(slice, part, values, self.stage + 1, false, &mut buffers.flow, |block, world, scratch, out| {
-            let input = &mut scratch.inputs[self.stage + 1];
-            next.enter(self.channel, changed(block, world), norms[world], input, &mut scratch.spare);
-            let base = Base::Of(&slice.rest[block * size..][..size]);
-            next.run(own, input, base, next.biases(self.params), &mut scratch.maps, out);
-        })
+        self.onwards(
+            slice,
+            part,
+            values,
+            self.stage + 1,
+            false,
+            &mut buffers.flow,
+            |block, world, scratch, out| {
+                let input = &mut scratch.inputs[self.stage + 1];
+                next.enter(self.channel, changed(block, world), norms[world], input, &mut scratch.spare);
+                let base = Base::Of(&slice.rest[block * size..][..size]);
+                next.run(own, input, base, next.biases(self.params), &mut scratch.maps, out);
+            },
+        )
     }
 
     /// The visited channel of the stage in every world, `[block][world]`, before normalisation; its sums in each world.
@@ -231,9 +247,8 @@ impl<'a> Visits<'a> {
         slice.refresh(self.layer(), self.workers, self.params, Some(self.channel));
         let (layer, next) = (self.layer(), &self.layers[self.stage + 1]);
         let (map, size) = (layer.out_map(), next.product_map() * next.outputs);
-        let norms: Vec<_> = (0..layer.outputs)
-            .map(|c| self.norm(slice.rows, c, slice.sums[c], Part::Bias, 0.0))
-            .collect();
+        let norms: Vec<_> =
+            (0..layer.outputs).map(|c| self.norm(slice.rows, c, slice.sums[c], Part::Bias, 0.0)).collect();
         slice.rest.resize(slice.blocks() * size, 0.0);
         let outputs = &slice.outputs;
         self.workers.each(&mut slice.rest, size, |block, scratch, out, _| {
