@@ -17,8 +17,9 @@ const WORTH_CHECKING: u64 = 50;
 const SAME: f64 = 1e-9;
 /// Failures that are enough to give up, if there was nothing else and the first generation has ended.
 const ENOUGH: u64 = 4;
-/// Evaluations at least that two points are compared with; fewer go to one of them.
-const WORTH_COMPARING: u64 = 9;
+/// Each of the two points that are compared gets one in so many of the evaluations that are kept back. Where these are
+/// fewer, the best candidate seen is taken: the centre has never been evaluated.
+const COMPARED: u64 = 4;
 
 /// How a budget is shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,7 +254,7 @@ fn recommend(
         return Err(Error::new(ErrorKind::NonFinite, "no candidate to recommend"));
     };
     let centre = study.centre().filter(|centre| *centre != seen);
-    let each = if centre.is_some() && reserve >= WORTH_COMPARING { reserve / 6 } else { 0 };
+    let each = if centre.is_some() { reserve / COMPARED } else { 0 };
     let points = [Some(&seen), centre.as_ref()];
     // By turns, and each pair with a seed of its own.
     let pairs: Vec<Evaluation> = (0..2 * each)
@@ -264,7 +265,7 @@ fn recommend(
         .collect();
     let Some(entries) = listed(session, Phase::Choice, pairs)? else { return Ok(None) };
     let losses = |of: usize| entries.iter().skip(of).step_by(2).map(|e| e.loss).collect::<Vec<_>>();
-    let is_centre = centre.is_some() && (each == 0 || prefers(session, &losses(1), &losses(0)));
+    let is_centre = each > 0 && prefers(session, &losses(1), &losses(0));
     let values = if is_centre { centre.unwrap_or(seen) } else { seen };
     let fresh = |i: u64| Evaluation {
         id: first.id + 2 * each + i,
