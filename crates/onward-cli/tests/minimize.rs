@@ -95,7 +95,7 @@ fn four_jobs_run_at_once() {
 fn a_killed_study_goes_on_to_the_same_journal() {
     let place = Place::with_squares();
     for jobs in [1, 3] {
-        let options = format!("--goal min --budget 64 --seed 5 --noisy --jobs {jobs} --resume");
+        let options = format!("--goal min --budget 48 --seed 5 --noisy --jobs {jobs} --resume");
         let began = Instant::now();
         place.minimize(&format!("{options} --out whole{jobs}"), &OF_SQUARES).good();
         let whole = began.elapsed();
@@ -284,7 +284,7 @@ fn much_output_is_read_to_its_end() {
     let place = Place::new();
     place.script(
         "talks",
-        "#!/bin/sh\nyes 'a line of nothing' | head -c 4000000\nyes no >&2 | head -c 0\necho 0.25\n",
+        "#!/bin/sh\nyes 'a line of nothing' | head -n 200000\nyes no | head -n 100000 >&2\necho 0.25\n",
     );
     place.minimize("--goal min --budget 3", &["--space", "x:0..1", "--", "./talks"]).good();
     assert_eq!(place.result("runs/talks")["best"]["loss"], json!(0.25));

@@ -51,7 +51,14 @@ fn plot(figure: &Figure) -> Plot {
             names.push(&curve.name);
         }
         let dash = if curve.origin == Origin::Theory { Dash::Dashed } else { Dash::Solid };
-        series.push(Series { name: curve.name.clone(), points: curve.points.clone(), dash, colour });
+        // The value at the end stands beside the name.
+        let stop = if curve.name.ends_with(|c: char| c.is_ascii_digit()) { ":" } else { "" };
+        series.push(Series {
+            name: format!("{}{stop}", curve.name),
+            points: curve.points.clone(),
+            dash,
+            colour,
+        });
     }
     let scene = series_plot(&frame, &series);
     Plot { name: figure.file, svg: scene.svg(), scene }
@@ -64,7 +71,7 @@ fn page(all: &[Checked], lab: &Lab, seconds: f64) -> String {
     let mut page =
         head("Theory") + "<header>\n<p class=\"over\">Onward · theory</p>\n<h1>Theorems, run</h1>\n";
     page += "<p class=\"headline\">What is proved about the methods, held against what the methods do. Each mean has its \
-             interval of 95 %. The margin is the share of the room that is left: 0 % would touch the bound.</p>\n";
+             interval of 95 %. The margin is the share of the room that is left: at 0\u{202f}% it would touch the bound.</p>\n";
     let cell = |label: &str, value: String, class: &str| {
         format!("<div{class}><dt>{label}</dt><dd>{value}</dd></div>\n")
     };
@@ -95,10 +102,19 @@ fn section(checked: &Checked) -> String {
     if let Some(figure) = &outcome.figure {
         let _ = writeln!(out, "<figure>\n{}</figure>", plot(figure).scene.inline_svg());
     }
+    // Where there is a picture, numbers can wait; what fails cannot.
+    let open = if outcome.figure.is_none() || !outcome.holds() { " open" } else { "" };
+    let count = outcome.findings.len();
+    let tightest = outcome.findings.iter().map(Finding::margin).fold(f64::INFINITY, f64::min);
+    let _ = writeln!(
+        out,
+        "<details{open}>\n<summary>{count} numbers, tightest margin {:.0}\u{202f}%</summary>",
+        100.0 * tightest
+    );
     out += "<div class=\"scroll\" tabindex=\"0\">\n<table class=\"numbers\">\n<thead><tr><th scope=\"col\"></th>\
             <th scope=\"col\">theory</th><th scope=\"col\">measured</th><th scope=\"col\">margin</th></tr></thead>\n<tbody>\n";
     outcome.findings.iter().for_each(|finding| out += &row(finding));
-    out + "</tbody>\n</table>\n</div>\n</div>\n</section>\n"
+    out + "</tbody>\n</table>\n</div>\n</details>\n</div>\n</section>\n"
 }
 
 fn row(finding: &Finding) -> String {
@@ -107,7 +123,7 @@ fn row(finding: &Finding) -> String {
     let (claim, measured) = (finding.claim, finding.measured);
     let margin = 100.0 * finding.margin();
     format!(
-        "<tr{class}><th scope=\"row\">{what}</th><td>{claim}</td><td>{measured}</td><td>{margin:.0} %</td></tr>\n"
+        "<tr{class}><th scope=\"row\">{what}</th><td>{claim}</td><td>{measured}</td><td>{margin:.0}\u{202f}%</td></tr>\n"
     )
 }
 
@@ -132,7 +148,9 @@ mod tests {
         let text = page(&[checked(0.5), checked(2.0)], &lab, 3.0);
         assert!(text.contains("1<small> of 2</small>") && text.contains("a &lt; b"));
         assert!(
-            text.contains("50 %") && text.contains("-100 %") && text.matches("class=\"fails\"").count() == 2
+            text.contains("50\u{202f}%")
+                && text.contains("-100\u{202f}%")
+                && text.matches("class=\"fails\"").count() == 2
         );
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// One method of each kind, a search among them.
-pub const METHODS: [&str; 4] = ["relative-activation", "population", "two-point", "snes"];
+pub const METHODS: [&str; 5] = ["relative-activation", "population", "two-point", "rso", "snes"];
 
 /// A folder that the program runs in.
 pub struct Place {
@@ -92,6 +92,7 @@ impl Place {
             "population" => "members = 16",
             "two-point" => "directions = 4",
             "snes" => "settings = { members = 6 }",
+            "rso" => "hold = 2",
             _ => "directions = 2",
         };
         let text = format!(

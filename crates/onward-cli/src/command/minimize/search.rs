@@ -5,7 +5,7 @@ use super::journal::{Choice, Entry, Line, Phase};
 use super::program::Outcome;
 use super::session::{InSession, Session};
 use super::template::Evaluation;
-use onward::study::{Auto, Candidate, Method, Repeated, Stop, Study, Value};
+use onward::study::{Candidate, Method, Repeated, Stop, Study, Value};
 use onward::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -116,7 +116,10 @@ fn choose(session: &mut Session, shares: &Shares, found: bool) -> Result<Choice>
     let reserve = shares.reserve(noisy);
     let search = shares.budget - shares.checks - reserve;
     let method = match session.settings.method.clone() {
-        Method::Auto(hints) => Method::Auto(Auto { noisy: hints.noisy || noisy, ..hints }),
+        Method::Auto(mut hints) => {
+            hints.noisy |= noisy;
+            Method::Auto(hints)
+        }
         given => given,
     };
     let settings = &session.settings;
