@@ -9,7 +9,8 @@
 //! ever where a batch was easy. It is therefore told `remembered + (loss − loss of its point on the same batch)`
 //! ([`Incumbent::Anew`]): as in MiSTP (Boucherouite et al., AAAI 2024), for one more evaluation in each generation. That a
 //! small batch is improved on by nearly any step it does not cure: where step sizes follow success (`one-plus-one`, `stp`,
-//! `smtp`), batches must be large, or all rows.
+//! `smtp`), batches must be large, or all rows. Nor does it help `nesterov-spokoiny` to learn its constant: on batches that must
+//! be given. `bench/search.md` has all of them on the same small net.
 
 use super::Outcome;
 use crate::Result;
