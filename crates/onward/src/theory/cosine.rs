@@ -44,7 +44,7 @@ impl Cosine {
 
     fn seen(&self, lab: &Lab, directions: u32, noise: Family) -> Result<Seen> {
         let blocks = lab.pick(16, 64);
-        let each = if directions > 100 { lab.pick(3, 12) } else { lab.pick(50, 400) };
+        let each = if directions > 100 { lab.pick(3, 12) } else { lab.pick(50, 200) };
         let rule = TwoPoint { sigma: 0.5, directions, noise };
         let block = |seed: u64| {
             let net = LinearNet::new(self.inputs, self.outputs, lab.seed)?;
