@@ -184,6 +184,8 @@ unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<
 ///
 /// # Safety
 /// As for [`piece`]; the maps `o..o + O` are the job's.
+// Indexed loops over the tile are what stays in registers.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn tile<D: Dot<Number = f32>, const O: usize, const P: usize>(
     job: &Job<'_>,

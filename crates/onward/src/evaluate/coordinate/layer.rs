@@ -306,9 +306,7 @@ fn through(
 fn fold(from: &[f32], to: &mut Vec<f32>, start: f32, scale: f32, f: impl Fn(f32, f32) -> f32) {
     let mut all = [start; SAMPLES];
     for pixel in from.as_chunks::<SAMPLES>().0 {
-        for l in 0..SAMPLES {
-            all[l] = f(all[l], pixel[l]);
-        }
+        all.iter_mut().zip(pixel).for_each(|(a, v)| *a = f(*a, *v));
     }
     to.clear();
     to.extend(all.map(|v| v * scale));

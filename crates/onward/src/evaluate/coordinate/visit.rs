@@ -279,6 +279,7 @@ impl<'a> Visits<'a> {
 
     /// All stages after `first`, whose output (but for its normalisation) `begin` writes for a block and a world: kept until
     /// the next stage, or else (where that is cheaper) made twice, for its moments and for what follows.
+    #[allow(clippy::too_many_arguments)]
     fn onwards<'b>(
         &self,
         slice: &Slice,
