@@ -2,7 +2,7 @@
 """The backpropagation line: the same multilayer perceptrons trained by SGD with momentum, in NumPy on one thread.
 
     pip install -r bench/peers/requirements.txt
-    python3 bench/peers/backprop_mlp.py digits [--data data/digits.csv]
+    python3 bench/peers/backprop_mlp.py digits [--data data/digits.csv] [--hidden 128]     # '' for a linear model
     python3 bench/peers/backprop_mlp.py mnist --data DIR      # the four idx files, also as .gz
 
 Rate and batch come from a small grid, judged on a fifth of the training rows; the test rows are used once per seed.
@@ -138,10 +138,12 @@ def main():
     parser.add_argument("task", choices=["digits", "mnist"])
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--hidden", default="128", help="widths of the digits' hidden layers, with commas between")
     args = parser.parse_args()
     if args.task == "digits":
         data, test = read_digits(args.data or ROOT / "data/digits.csv")
-        report("digits", [64, 128, 10], data, test, [0.03, 0.1, 0.2, 0.4], [32, 100], 30, 30, args.seeds or 5)
+        hidden = [int(n) for n in args.hidden.split(",") if n]
+        report("digits", [64, *hidden, 10], data, test, [0.03, 0.1, 0.2, 0.4], [32, 100], 30, 30, args.seeds or 5)
     elif args.data is None:
         parser.error("mnist needs --data, the folder with the four idx files")
     else:

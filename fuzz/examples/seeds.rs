@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs};
 
-use onward::ledger::{Header, Ledger, Optimizer, Recipe, Record, Scaling, TensorHeader, UpdateRecord};
+use onward::ledger::{Header, Ledger, Optimizer, Recipe, Record, Scaling, Search, TensorHeader, UpdateRecord};
 use onward::model::WeightSpace;
 use onward::noise::{Family, RunKey};
 use onward::params::{Init, Params, Storage, TensorSpec};
@@ -52,8 +52,8 @@ fn main() -> Outcome {
         put("spec", &path.file_name().unwrap_or_default().to_string_lossy(), &fs::read(&path)?)?;
     }
     put("safetensors", "params", &params().to_safetensors(&[], &[("format", "pt".into())])?)?;
-    for (name, whole) in [("probes", true), ("rerun", false)] {
-        let file = ledger(whole)?;
+    for name in ["probes", "rerun", "losses"] {
+        let file = ledger(name)?;
         put("ledger", name, &file)?;
         put("ledger", &format!("{name}-unsealed"), &unsealed(&file))?;
     }
@@ -105,11 +105,11 @@ fn params() -> Params {
     Params::init(&[weight, spec("fc.bias", vec![2], Init::Constant(0.5))], &RunKey::from_seed(1))
 }
 
-/// A ledger whose records are whole, or such as have to be run again.
-fn ledger(whole: bool) -> Outcome<Vec<u8>> {
+/// A ledger whose records are whole, or such as have to be run again, or those of a search.
+fn ledger(kind: &str) -> Outcome<Vec<u8>> {
     let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
     let recipe = Recipe {
-        space: whole.then_some(space),
+        space: (kind == "probes").then_some(space),
         optimizer: Optimizer { momentum: 0.9, scaling: Scaling::None },
         storage: Storage::F32,
     };
@@ -124,6 +124,7 @@ fn ledger(whole: bool) -> Outcome<Vec<u8>> {
         goal: "minimize".into(),
         method: "population".into(),
         recipe,
+        search: if kind == "losses" { Some(Search::named("snes")?) } else { None },
         spec: [1; 32],
         data: [2; 32],
         base: base.digest(),
@@ -133,10 +134,10 @@ fn ledger(whole: bool) -> Outcome<Vec<u8>> {
     let _ = fs::remove_file(&path);
     let mut file = Ledger::create(&path, &header)?;
     for step in 0..3 {
-        let update = if whole {
-            UpdateRecord::Probes { exponent: -9, coefficients: vec![3, -200, step as i16] }
-        } else {
-            UpdateRecord::Rerun { digest: (step == 1).then_some([7; 32]) }
+        let update = match kind {
+            "probes" => UpdateRecord::Probes { exponent: -9, coefficients: vec![3, -200, step as i16] },
+            "losses" => UpdateRecord::Losses(vec![0.5, f32::INFINITY, 2.0]),
+            _ => UpdateRecord::Rerun { digest: (step == 1).then_some([7; 32]) },
         };
         file.append(&Record { step, loss: 2.5, rate: 0.1, non_finite: step, update })?;
     }

@@ -1,6 +1,7 @@
 //! The arguments.
 
-use clap::{Args as Group, Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use onward::study::Method;
 use std::path::PathBuf;
 
 /// Trains models with forward passes only: exact, replayable, fast.
@@ -19,8 +20,35 @@ const EXAMPLES: &str = "Examples:
   onward resume runs/digits                          go on after an interruption
   onward verify runs/digits                          ledger, checksums and model agree
   onward replay runs/digits --to 100 --out at100.safetensors
+  onward minimize --goal min --space 'x:-5..5' --budget 100 -- ./simulate --x {x}
+                                                     the best arguments of any program
   onward init my.toml                                a commented spec to start from
   onward explain method.sigma                        what a key means";
+
+/// What stands below the arguments of `minimize`.
+fn minimize_help() -> String {
+    let names: Vec<&str> = Method::all().iter().map(Method::name).collect();
+    MINIMIZE.replace("{methods}", &names.join(", "))
+}
+
+const MINIMIZE: &str = "The program is started once per evaluation, without a shell. In its arguments {name} stands for the value of a
+dimension, {seed}, {id} and {generation} for what their variables below hold, {{name}} for itself. It also finds them in
+its environment: ONWARD_<NAME> in capitals for each dimension; ONWARD_ID, counted from 0; ONWARD_GENERATION;
+and ONWARD_SEED, the same for all candidates of a generation and different in the next. A program that draws its
+randomness from that seed compares candidates on equal terms (common random numbers), which helps a great deal.
+
+The loss is the key `loss` of a JSON object on the last line (or on all lines together), else the last number printed. A
+program that fails, is killed, takes too long, or prints no number or NaN has the worst loss; it is counted, and the
+reason is kept. All evaluations count towards the budget, those that look for noise or average it out included.
+
+Dimensions: x:-5..5 (numbers), lr:1e-5..1e-1 log (by ratio), n:1..64 int (whole numbers, may be log too),
+act:{relu,tanh} (one of some words). Strategies: {methods}.
+
+Examples:
+  onward minimize --goal min --space 'x:-5..5' --space 'y:-5..5' --budget 200 -- awk 'BEGIN{print ({x}-1)^2+({y}+2)^2}'
+  onward minimize --goal max --space 'lr:1e-5..1e-1 log' --space 'act:{relu,tanh}' --budget 100 --key accuracy \\
+      --noisy --jobs 4 --timeout 600 -- python train.py --lr {lr} --act {act} --seed {seed}
+  onward minimize --resume --out runs/train";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -30,6 +58,9 @@ pub enum Command {
         after_help = "Examples:\n  onward train specs/digits.toml\n  onward train specs/mnist-mlp.toml --set data.path=~/mnist --threads 4\n  onward train specs/digits.toml --resume"
     )]
     Train(Train),
+    /// Finds the best arguments of any program: runs it again and again and reads the loss that it prints
+    #[command(after_help = minimize_help())]
+    Minimize(Minimize),
     /// Goes on with an interrupted run, to the same bits as if it had never stopped
     #[command(after_help = "Example:\n  onward resume runs/digits")]
     Resume(Resume),
@@ -67,6 +98,11 @@ pub enum Command {
         after_help = "Speeds are medians; run it on an idle machine. ONWARD_ISA=portable, avx2, avx512, avx512-vnni or\navx512-bf16 limits the instructions that are used.\n\nExamples:\n  onward bench\n  ONWARD_ISA=avx2 onward bench --threads 1"
     )]
     Bench(Bench),
+    /// Runs the theorems behind the methods: what each bounds, what was measured, and the room between
+    #[command(
+        after_help = "The exit code is 1 if one does not hold. Statements and derivations: docs/theory.md.\n\nExamples:\n  onward verify-theory --quick\n  onward verify-theory --seed 2 --out runs/theory-2"
+    )]
+    VerifyTheory(VerifyTheory),
     /// Prints completions for a shell
     #[command(after_help = "Example:\n  onward completions bash > /etc/bash_completion.d/onward")]
     Completions {
@@ -95,6 +131,67 @@ pub struct Train {
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
+}
+
+/// The direction of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Towards {
+    /// The least loss
+    Min,
+    /// The greatest
+    Max,
+}
+
+/// Arguments of `minimize`.
+#[derive(Debug, Group)]
+pub struct Minimize {
+    /// Whether less or more is better: always said, never guessed
+    #[arg(long)]
+    pub goal: Option<Towards>,
+    /// A dimension of the search, again for each; @FILE reads one from every line of a file
+    #[arg(long = "space", value_name = "DIMENSION")]
+    pub space: Vec<String>,
+    /// How often the program is run at most
+    #[arg(long, value_name = "EVALUATIONS", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub budget: Option<u64>,
+    /// The strategy [default: auto, which says what it chose and why]
+    #[arg(long, value_name = "NAME")]
+    pub method: Option<String>,
+    /// Changes a setting of the strategy, such as members=20 (may be given again and again)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// The seed that all candidates follow from [default: 1]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Programs that run at once; the candidates are the same for any number
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: u16,
+    /// Ends a program, and all that it has started, after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    pub timeout: Option<f64>,
+    /// The same candidate can get different losses; found out if not said, from 50 evaluations on
+    #[arg(long)]
+    pub noisy: bool,
+    /// The key of the loss in the JSON that the program prints [default: loss]
+    #[arg(long)]
+    pub key: Option<String>,
+    /// The folder that the study is kept in [default: runs/ and the name of the script or program]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Goes on with the study in the folder if there is one; what its study.toml says need not be said again
+    #[arg(long)]
+    pub resume: bool,
+    /// What to print
+    #[command(flatten)]
+    pub print: Print,
+    /// The program and its arguments
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub command: Vec<String>,
+}
+
+fn timeout(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|s| (0.001..=1e9).contains(s));
+    number.ok_or_else(|| "expected a number of seconds, 0.001 to 1e9".into())
 }
 
 /// Arguments of `resume`.
@@ -145,6 +242,23 @@ pub struct Bench {
     /// Seconds that each line is measured for
     #[arg(long, default_value_t = 0.3, value_name = "SECONDS", value_parser = seconds)]
     pub seconds: f64,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Arguments of `verify-theory`.
+#[derive(Debug, Group)]
+pub struct VerifyTheory {
+    /// Measures for seconds instead of a minute or two
+    #[arg(long)]
+    pub quick: bool,
+    /// The seed that all measurements follow from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The folder of the page theory.html and its plots
+    #[arg(long, default_value = "runs/theory", value_name = "DIR")]
+    pub out: PathBuf,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,

@@ -115,7 +115,7 @@ fn replay_goes_to_any_step() {
 
 #[test]
 fn weight_space_runs_need_no_data_to_replay() {
-    for method in ["population", "two-point"] {
+    for method in ["population", "two-point", "rso", "snes"] {
         let place = Place::new();
         let data = place.digits();
         place.spec("p", method, 12);

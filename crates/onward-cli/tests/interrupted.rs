@@ -41,7 +41,12 @@ fn ctrl_c_finishes_the_step_and_leaves_a_resumable_run() {
         assert_eq!(interrupt(&place, child, "runs/p"), Some(130));
         let stopped = place.onward("verify runs/p --json").last_json();
         assert_eq!((&stopped["model"], &stopped["torn"]), (&false.into(), &0.into()));
-        assert_eq!(place.names("runs/p/snapshots").len().min(1), 1, "a snapshot of where it stopped");
+        let snapshots = place.names("runs/p/snapshots").len();
+        assert_eq!(
+            snapshots > 0,
+            method != "snes",
+            "where it stopped; a search goes on from its ledger alone"
+        );
         place.onward("resume runs/p --quiet").good();
         place.onward("train p.toml --quiet --runs undisturbed").good();
         same(&place, "runs/p", "undisturbed/p");

@@ -3,7 +3,7 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
-//! [`objective`], [`space`], [`evaluate`], [`study`], [`ledger`], [`rule`], [`train`].
+//! [`objective`], [`space`], [`evaluate`], [`study`], [`ledger`], [`rule`], [`train`], [`theory`].
 
 pub mod dataset;
 pub mod error;
@@ -17,6 +17,7 @@ pub mod params;
 pub mod rule;
 pub mod space;
 pub mod study;
+pub mod theory;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

@@ -87,6 +87,7 @@ impl Trainer {
         let key = RunKey::from_seed(plan.seed);
         let batch = plan.batch.min(data.rows());
         plan.method.check(evaluator.model(), batch)?;
+        plan.method.check_optimizer(plan.optimizer)?;
         let params = Params::init(&evaluator.model().tensors(), &key);
         let state = plan.method.begin(params, plan.optimizer, plan.storage, key)?;
         let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };

@@ -5,7 +5,7 @@ mod common;
 
 use common::{blobs, plan, population, relative, trainer, two_point};
 use onward::evaluate::Spent;
-use onward::ledger::{Header, Ledger, Record, State, UpdateRecord, read};
+use onward::ledger::{Header, Ledger, Record, Search, State, UpdateRecord, read};
 use onward::model::{Activation, Mlp, Model};
 use onward::noise::RunKey;
 use onward::params::{Params, Tensor};
@@ -41,10 +41,15 @@ fn written(method: Method, steps: usize) -> (TempDir, PathBuf, Vec<u8>, Header, 
     (folder, path, bytes, header, records, trainer.spent())
 }
 
-fn methods() -> [Method; 3] {
+fn search(name: &str) -> Method {
+    Method::Search(Search::named(name).unwrap())
+}
+
+fn methods() -> [Method; 4] {
     [
         Method::Population(population(8)),
         Method::TwoPoint(two_point(1)),
+        search("snes"),
         Method::RelativeActivation(relative(2, 4)),
     ]
 }
@@ -83,13 +88,13 @@ fn what_is_written_is_read() {
 
 #[test]
 fn replay_needs_the_base_and_the_ledger_alone() {
-    for method in &methods()[..2] {
+    for method in &methods()[..3] {
         let mut trained = training(method.clone());
         let records: Vec<Record> = (0..10).map(|_| trained.step().unwrap().record).collect();
         let header = trained.header([0; 32]);
         let base = Params::init(&net().tensors(), &RunKey::from_seed(header.seed));
         assert_eq!(base.digest(), header.base);
-        let mut state = State::new(base, header.recipe, RunKey::from_seed(header.seed));
+        let mut state = State::of(&header, base).unwrap();
         records.iter().for_each(|r| _ = state.apply(&r.entry().unwrap()).unwrap());
         assert_eq!(state.params().digest(), trained.state().params().digest());
         assert_ne!(state.params().digest(), header.base);
@@ -228,7 +233,9 @@ fn a_ledger_has_at_most_8_bytes_per_probe_and_64_per_step() {
         Method::Population(population(2)),
         Method::Population(population(64)),
         Method::TwoPoint(two_point(1)),
-        methods()[2].clone(),
+        methods()[3].clone(),
+        search("snes"),
+        search("stp"),
     ];
     for method in sizes {
         let (_folder, _, bytes, _, records, spent) = written(method.clone(), 40);

@@ -11,7 +11,9 @@ use onward::ledger::{Optimizer, Scaling, Update};
 use onward::model::{Act, Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, PerSample};
-use onward::rule::{At, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
+use onward::rule::{
+    At, LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
+};
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
@@ -21,9 +23,14 @@ fn net() -> Mlp {
 }
 
 fn with(method: Method, rate: f32, steps: u64) -> Plan {
+    let momentum = if matches!(method, Method::Rso(_)) { 0.0 } else { 0.8 };
     let mut plan = plan(method, rate, steps, 64);
-    plan.optimizer = Optimizer { momentum: 0.8, scaling: Scaling::None };
+    plan.optimizer = Optimizer { momentum, scaling: Scaling::None };
     plan
+}
+
+fn rso() -> Rso {
+    Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
 }
 
 /// Every method in each of its forms, with a rate and steps that are enough for it.
@@ -54,6 +61,12 @@ fn registry() -> Vec<Plan> {
         relative(RelativeActivation { draws: Directions::Blocks, focus: 0.25, ..common::relative(2, 4) }, 40),
         relative(RelativeActivation { order: Order::InTurn, ..common::relative(2, 4) }, 60),
         relative(RelativeActivation { spaces: vec![LayerSpace::LowRank], ..common::relative(2, 4) }, 60),
+        with(Method::Rso(rso()), 1.0, 66),
+        with(
+            Method::Rso(Rso { hold: 4, order: LayerOrder::FirstFirst, sigma: vec![1.0, 0.5], ..rso() }),
+            1.0,
+            66,
+        ),
         adam,
     ]
 }
@@ -98,6 +111,7 @@ fn every_method_trains_a_convolutional_net() {
         (Method::Population(Population { sigma: 0.1, ..population(64) }), 0.3),
         (Method::TwoPoint(two_point(16)), 0.03),
         (Method::RelativeActivation(relative(3, 4)), 0.1),
+        (Method::Rso(rso()), 1.0),
     ];
     for (method, rate) in methods {
         let what = format!("{method:?}");
@@ -140,6 +154,7 @@ fn flat(update: Update) -> Vec<f64> {
         Update::Probes { exponent, coefficients } => {
             coefficients.iter().map(|c| f64::from(*c) * 2f64.powi(i32::from(exponent))).collect()
         }
+        Update::Choices(visited) => visited.choices.iter().map(|c| f64::from(*c)).collect(),
         Update::Direction(all) => all.iter().flatten().flat_map(|d| wide(d)).collect(),
         other => panic!("no direction in {other:?}"),
     }
@@ -227,6 +242,8 @@ fn what_was_spent_is_counted_exactly() {
             2,
         );
         let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
+        // A run that has not begun may have looked at the model with a row of zeros.
+        seen.iter().for_each(|rows| rows.store(0, Ordering::Relaxed));
         while !trainer.finished() {
             trainer.step().unwrap();
         }
@@ -284,6 +301,16 @@ fn plans_that_cannot_work_are_refused() {
         ),
         ("layers", with(Method::RelativeActivation(RelativeActivation { layers: 3, ..r }), 0.1, 5)),
         ("directions", with(Method::TwoPoint(two_point(0)), 0.1, 5)),
+        ("hold", with(Method::Rso(Rso { hold: 0, ..rso() }), 1.0, 5)),
+        ("decay", with(Method::Rso(Rso { decay: 1.0, ..rso() }), 1.0, 5)),
+        ("sigma", with(Method::Rso(Rso { sigma: vec![0.1; 3], ..rso() }), 1.0, 5)),
+        (
+            "momentum",
+            Plan {
+                optimizer: Optimizer { momentum: 0.5, scaling: Scaling::None },
+                ..with(Method::Rso(rso()), 1.0, 5)
+            },
+        ),
         ("rank", with(Method::Population(Population { rank: 0, ..p }), 0.1, 5)),
         ("sigma", with(Method::Population(Population { sigma: 0.0, ..p }), 0.1, 5)),
         ("sigma", with(Method::TwoPoint(TwoPoint { sigma: f32::NAN, ..two_point(1) }), 0.1, 5)),

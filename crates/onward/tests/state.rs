@@ -7,7 +7,7 @@ use common::{blobs, local, params_of, plan, population, relative, trainer, two_p
 use onward::ErrorKind;
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local, WeightPlan};
-use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
+use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update, Visited};
 use onward::model::{Act, Activation, Member, Mlp, Model, WeightSpace};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, Objective, PerSample, WholeBatch};
@@ -97,12 +97,20 @@ fn entries_that_do_not_fit_change_nothing() {
     let space = Some(WeightSpace::Dense { noise: Family::Sign });
     let entry = |step, update| Entry { step, loss: 0.0, rate: 1.0, non_finite: 0, update };
     let probes = || Update::Probes { exponent: -3, coefficients: vec![1, 2] };
+    let visited = |tensor, first, choices| {
+        Update::Choices(Visited { tensor, first, cycle: 0, sigma: 0.1, keep: 1.0, choices })
+    };
     let bad = [
         (space, entry(1, probes())),
         (None, entry(0, probes())),
         (space, entry(0, Update::Direction(vec![None; 4]))),
         (None, entry(0, Update::Direction(vec![None; 3]))),
         (None, entry(0, Update::Direction(vec![None, None, None, Some(vec![0.0; 4])]))),
+        (space, entry(0, visited(0, 0, vec![0]))),
+        (Some(WeightSpace::Coordinate), entry(0, probes())),
+        (Some(WeightSpace::Coordinate), entry(0, visited(99, 0, vec![0]))),
+        (Some(WeightSpace::Coordinate), entry(0, visited(0, u64::MAX, vec![0]))),
+        (Some(WeightSpace::Coordinate), entry(0, visited(0, 0, vec![1, 2]))),
     ];
     for (space, entry) in bad {
         let mut state = State::new(params_of(&net(), 6), recipe(space), RunKey::from_seed(6));

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules: each may use those before it.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "error",
     "kernel",
     "noise",
@@ -22,6 +22,7 @@ const ORDER: [&str; 13] = [
     "ledger",
     "rule",
     "train",
+    "theory",
 ];
 
 /// Clocks, the system's randomness, network, processes, global state, output.

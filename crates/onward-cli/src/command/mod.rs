@@ -2,8 +2,10 @@
 
 mod apply;
 mod bench;
+mod minimize;
 mod replay;
 mod show;
+mod theory;
 mod train;
 
 use crate::args::{Args, Command};
@@ -24,6 +26,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     check_limit()?;
     match args.command {
         Command::Train(args) => return train::train(&args),
+        Command::Minimize(args) => return minimize::minimize(&args),
         Command::Resume(args) => return train::resume(&args),
         Command::Replay(args) => replay::replay(&args)?,
         Command::Verify(args) => replay::verify(&args)?,
@@ -34,6 +37,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Init { file: Some(path) } => init(&path)?,
         Command::Explain { key } => print(spec::explain(key.as_deref())?.as_bytes()),
         Command::Bench(args) => bench::bench(&args)?,
+        Command::VerifyTheory(args) => return theory::verify_theory(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "onward", &mut script);

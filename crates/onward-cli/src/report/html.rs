@@ -12,6 +12,18 @@ const MOST_ROWS: usize = 60;
 /// A wider plot takes the page's whole width.
 const COLUMN: f64 = 460.0;
 
+/// The beginning of a page, up to its content.
+pub(super) fn head(title: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{title} · Onward</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    )
+}
+
 /// What stands on a page, from top to bottom.
 #[derive(Clone, Debug)]
 pub struct Page<'a> {
@@ -37,13 +49,7 @@ impl Page<'_> {
     /// The page: it needs nothing else, no script, no font, no picture from outside.
     pub fn html(&self) -> String {
         let name = escape(self.name);
-        let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-             <title>{name} · Onward</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        );
+        let mut page = head(self.name);
         page += &format!(
             "<header>\n<p class=\"over\">Onward · {}</p>\n<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n{}</header>\n",
             escape(self.over),

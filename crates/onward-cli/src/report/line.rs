@@ -21,6 +21,21 @@ pub struct LinePlot {
     pub unit: Unit,
     /// A value to compare with, drawn dashed, and its name.
     pub reference: Option<(String, f64)>,
+    /// What dashed series are, if there are any.
+    pub dashed: String,
+}
+
+/// What is drawn as one curve.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The name at its end.
+    pub name: String,
+    /// The points.
+    pub points: Vec<(f64, f64)>,
+    /// Solid for what matters; dashed curves have no label.
+    pub dash: Dash,
+    /// Which of the series' colours; curves that belong together share one.
+    pub colour: usize,
 }
 
 const WIDTH: f64 = 400.0;
@@ -30,6 +45,8 @@ const BOTTOM: f64 = 46.0;
 const SMALL: f64 = 13.0;
 /// Curves with more points than this are drawn as the mean and the range of as many pieces.
 const PIECES: usize = 150;
+/// As many points can be told apart.
+const FEW: usize = 24;
 
 /// Where each piece lies, its lowest and its highest value.
 type Band = Vec<(f64, f64, f64)>;
@@ -37,6 +54,7 @@ type Band = Vec<(f64, f64, f64)>;
 struct Curve {
     name: String,
     colour: Colour,
+    dash: Dash,
     line: Vec<(f64, f64)>,
     /// Empty where every point is drawn.
     band: Band,
@@ -58,9 +76,17 @@ impl Frame {
     }
 }
 
-/// Draws `series` (a name and points each) as curves. Points that are not finite, or that a log axis has no place for,
-/// are left out.
+/// Draws `series` (a name and points each) as curves, each in its own colour.
 pub fn line_plot(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Scene {
+    let solid = |(colour, (name, points)): (usize, &(String, Vec<(f64, f64)>))| {
+        let (name, points) = (name.clone(), points.clone());
+        Series { name, points, dash: Dash::Solid, colour }
+    };
+    series_plot(plot, &series.iter().enumerate().map(solid).collect::<Vec<_>>())
+}
+
+/// Draws `series` as curves. Points that are not finite, or that a log axis has no place for, are left out.
+pub fn series_plot(plot: &LinePlot, series: &[Series]) -> Scene {
     let curves = curves(plot, series);
     let labels: Vec<String> = curves.iter().map(|c| end_label(plot, c, curves.len())).collect();
     let frame = frame(plot, &curves, &labels);
@@ -71,7 +97,7 @@ pub fn line_plot(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Scene
         marks.push(Mark::segment([frame.left, y], [frame.right, y], Colour::Muted, 1.2, Dash::Dashed));
     }
     // The first series matters most and lies on top.
-    curves.iter().rev().for_each(|curve| draw(curve, &frame, &mut marks));
+    curves.iter().rev().for_each(|curve| draw(curve, !plot.dashed.is_empty(), &frame, &mut marks));
     end_labels(&curves, labels, &frame, &mut marks);
     if curves.is_empty() {
         let middle = [(frame.left + frame.right) / 2.0, (TOP + HEIGHT - BOTTOM) / 2.0];
@@ -80,18 +106,19 @@ pub fn line_plot(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Scene
     Scene { width: WIDTH, height: HEIGHT, description: description(plot, &curves), marks }
 }
 
-fn curves(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Vec<Curve> {
+fn curves(plot: &LinePlot, series: &[Series]) -> Vec<Curve> {
     let mut curves = Vec::new();
-    for (i, (name, points)) in series.iter().enumerate() {
+    for one in series {
         let mut points: Vec<_> =
-            points.iter().copied().filter(|(x, y)| plot.x.takes(*x) && plot.y.takes(*y)).collect();
+            one.points.iter().copied().filter(|(x, y)| plot.x.takes(*x) && plot.y.takes(*y)).collect();
         if points.is_empty() {
             continue;
         }
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (line, band) =
             if points.len() > 2 * PIECES { condense(plot.x, &points) } else { (points, vec![]) };
-        curves.push(Curve { name: name.clone(), colour: Colour::Series(i), line, band });
+        let colour = Colour::Series(one.colour);
+        curves.push(Curve { name: one.name.clone(), colour, dash: one.dash, line, band });
     }
     curves
 }
@@ -113,6 +140,9 @@ fn condense(kind: AxisKind, points: &[(f64, f64)]) -> (Vec<(f64, f64)>, Band) {
 }
 
 fn end_label(plot: &LinePlot, curve: &Curve, curves: usize) -> String {
+    if curve.dash == Dash::Dashed {
+        return String::new();
+    }
     let value = curve.line.last().map_or(String::new(), |p| short(p.1, plot.unit));
     let value = if curve.band.is_empty() { value } else { format!("≈{value}") };
     // A lone curve is named by the title.
@@ -145,6 +175,9 @@ fn heading(plot: &LinePlot, curves: &[Curve]) -> Vec<Mark> {
     }
     if let Some((name, value)) = &plot.reference {
         notes.push(format!("dashed: {name} {}", short(*value, plot.unit)));
+    }
+    if curves.iter().any(|c| c.dash == Dash::Dashed) {
+        notes.push(format!("dashed: {}", plot.dashed));
     }
     if curves.iter().any(|c| !c.band.is_empty()) {
         notes.push("line: mean, shade: range".into());
@@ -183,7 +216,7 @@ fn grid(plot: &LinePlot, frame: &Frame, marks: &mut Vec<Mark>) {
     marks.push(Mark::Text(Text::new(at, SMALL, Colour::Muted, label).anchored(Anchor::Middle)));
 }
 
-fn draw(curve: &Curve, frame: &Frame, marks: &mut Vec<Mark>) {
+fn draw(curve: &Curve, dotted: bool, frame: &Frame, marks: &mut Vec<Mark>) {
     let colour = curve.colour;
     if !curve.band.is_empty() {
         let above = curve.band.iter().map(|b| frame.at(b.0, b.2));
@@ -192,18 +225,24 @@ fn draw(curve: &Curve, frame: &Frame, marks: &mut Vec<Mark>) {
     }
     let points: Vec<[f64; 2]> = curve.line.iter().map(|p| frame.at(p.0, p.1)).collect();
     let last = points.last().copied();
-    let width = if points.len() > 80 { 1.6 } else { 2.0 };
+    let width = if points.len() > 80 || curve.dash == Dash::Dashed { 1.6 } else { 2.0 };
     if points.len() > 1 {
-        marks.push(Mark::Line { points, colour, width, dash: Dash::Solid });
+        marks.push(Mark::Line { points: points.clone(), colour, width, dash: curve.dash });
     }
-    marks.extend(last.map(|at| Mark::Dot { at, radius: 3.0, colour }));
+    if curve.dash == Dash::Solid {
+        // Few measurements beside a law are seen one by one.
+        let few = if dotted && points.len() <= FEW { &points[..] } else { &[] };
+        marks.extend(few.iter().map(|at| Mark::Dot { at: *at, radius: 2.4, colour }));
+        marks.extend(last.map(|at| Mark::Dot { at, radius: 3.0, colour }));
+    }
 }
 
 /// Writes each curve's label beside its end, moved apart where they would touch.
 fn end_labels(curves: &[Curve], labels: Vec<String>, frame: &Frame, marks: &mut Vec<Mark>) {
     let end = |c: &Curve| c.line.last().map_or([0.0, 0.0], |p| frame.at(p.0, p.1));
+    let labelled = curves.iter().zip(labels).filter(|(_, label)| !label.is_empty());
     let mut rows: Vec<(f64, Colour, String)> =
-        curves.iter().zip(labels).map(|(c, label)| (end(c)[1], c.colour, label)).collect();
+        labelled.map(|(c, label)| (end(c)[1], c.colour, label)).collect();
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
     let heights = spread(rows.iter().map(|r| r.0).collect(), SMALL * 1.2, HEIGHT - BOTTOM);
     for ((_, colour, label), y) in rows.into_iter().zip(heights) {

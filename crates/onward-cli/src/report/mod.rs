@@ -11,6 +11,7 @@ mod html;
 mod line;
 mod png;
 mod scene;
+mod theory;
 
 use std::path::Path;
 
@@ -19,9 +20,10 @@ use onward::{Error, Result};
 pub use axis::{AxisKind, Unit};
 pub use curves::plots;
 pub use html::{Page, html};
-pub use line::{LinePlot, line_plot};
+pub use line::{LinePlot, Series, line_plot, series_plot};
 pub use png::png;
 pub use scene::Scene;
+pub use theory::{Checked, write_theory};
 
 /// What was measured at one step. Counters count from the beginning of the run.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -114,6 +116,11 @@ pub fn write(report: &Report<'_>, folder: &Path) -> Result<()> {
 /// # Errors
 /// As for [`write()`].
 pub fn write_page(page: &str, plots: &[Plot], folder: &Path) -> Result<()> {
+    write_plots(plots, folder)?;
+    replace(&folder.join("report.html"), page.as_bytes())
+}
+
+fn write_plots(plots: &[Plot], folder: &Path) -> Result<()> {
     let plots_folder = folder.join("plots");
     std::fs::create_dir_all(&plots_folder).map_err(|e| Error::io("make the folder", &plots_folder, e))?;
     for plot in plots {
@@ -121,7 +128,7 @@ pub fn write_page(page: &str, plots: &[Plot], folder: &Path) -> Result<()> {
         replace(&plots_folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
         replace(&plots_folder.join(format!("{}.png", plot.name)), &png(&plot.scene, width)?)?;
     }
-    replace(&folder.join("report.html"), page.as_bytes())
+    Ok(())
 }
 
 /// Writes beside `path`, then renames, so that no reader ever sees half a file.

@@ -1,6 +1,6 @@
 //! The one place for defaults that depend on the method. The sweeps behind them are in `bench/defaults.md`.
 
-/// For every method, its defaults by key.
+/// For every method but searches, its defaults by key.
 pub const METHODS: [(&str, &[(&str, &str)]); 4] = [
     (
         "relative-activation",
@@ -51,14 +51,10 @@ pub const METHODS: [(&str, &[(&str, &str)]); 4] = [
     ),
 ];
 
-/// The first step of a search (`bench/search.md`).
-const SEARCH_SIGMA: &str = "0.1";
-
 /// The default of `method.{key}` under `method`.
 pub fn of_method(method: &str, key: &str) -> Option<&'static str> {
-    if key == "sigma" && super::search::NAMES.contains(&method) {
-        return Some(SEARCH_SIGMA);
-    }
-    let (_, defaults) = METHODS.iter().find(|(name, _)| *name == method)?;
+    let Some((_, defaults)) = METHODS.iter().find(|(name, _)| *name == method) else {
+        return super::search::sigma(method).filter(|_| key == "sigma");
+    };
     defaults.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
 }

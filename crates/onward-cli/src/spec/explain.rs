@@ -5,7 +5,7 @@ use onward::{Error, ErrorKind, Result};
 use super::kind::{Choice, quoted};
 use super::parse::{from_words, is_section};
 use super::table::{Key, Preset};
-use super::{Spec, all_keys, check, defaults};
+use super::{Spec, all_keys, check, defaults, search};
 
 /// Lines are broken here.
 const WIDTH: usize = 100;
@@ -87,20 +87,27 @@ pub fn default(key: &Key) -> String {
     }
 }
 
-/// One value if all methods agree, otherwise one for each.
+/// One value if all methods agree, otherwise each with its methods.
 fn default_per_method(key: &Key) -> String {
-    let methods = defaults::METHODS.iter().map(|(method, _)| *method);
+    let methods = defaults::METHODS.iter().map(|(method, _)| *method).chain(search::NAMES.iter().copied());
     let methods = methods.filter(|method| key.only.is_none_or(|only| only.choices.contains(method)));
     let value =
         |method| defaults::of_method(method, key.name).map_or("none".into(), |v| from_words(v).to_string());
-    let values: Vec<(&str, String)> = methods.map(|method| (method, value(method))).collect();
-    match values.split_first() {
-        Some(((_, first), rest)) if rest.iter().all(|(_, value)| value == first) => first.clone(),
-        _ => values
-            .iter()
-            .map(|(method, value)| format!("{value} for {method}"))
-            .collect::<Vec<_>>()
-            .join(", "),
+    // Each value with the methods that have it, in the order of the first of them.
+    let mut values: Vec<(String, Vec<&str>)> = Vec::new();
+    for method in methods {
+        let value = value(method);
+        match values.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, methods)) => methods.push(method),
+            None => values.push((value, vec![method])),
+        }
+    }
+    match values.as_slice() {
+        [(value, _)] => value.clone(),
+        _ => {
+            let each = values.iter().map(|(value, methods)| format!("{value} for {}", methods.join(", ")));
+            each.collect::<Vec<_>>().join("; ")
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub use fields::{Budget, Column, PerLayer, Skip, TestSize};
 pub use init::starter;
 use kind::{ANY, Choice, Kind, Range, above, range};
 use parse::Values;
+pub(crate) use parse::from_words;
 use search::SearchKeys;
 use table::Preset::{Computed, Is, PerMethod, Required, Unset, WithTable};
 use table::{Field, Key, Only, Part, Preset, Setting, inner, join, keys, modes, variants};

@@ -18,6 +18,18 @@ use super::{Incumbent, Range};
 /// The strategies' names.
 pub static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| Search::names().map(|n| n.0).collect());
 
+/// For every strategy, the default of `method.sigma`.
+static SIGMAS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let sigma = |name: &&str| Search::named(name).map_or(String::new(), |s| format!("{:?}", s.sigma));
+    NAMES.iter().map(sigma).collect()
+});
+
+/// The default of `method.sigma` under a strategy.
+pub fn sigma(name: &str) -> Option<&'static str> {
+    let at = NAMES.iter().position(|n| *n == name)?;
+    SIGMAS.get(at).map(String::as_str)
+}
+
 /// For every strategy, its settings with their defaults in words.
 static SETTINGS: LazyLock<Vec<(&'static str, String)>> = LazyLock::new(|| {
     let words = |name| Search::named(name).map_or(String::new(), |s| settings_in_words(&s.strategy));

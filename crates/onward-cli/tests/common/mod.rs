@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// The three methods.
-pub const METHODS: [&str; 3] = ["relative-activation", "population", "two-point"];
+/// One method of each kind, a search among them.
+pub const METHODS: [&str; 5] = ["relative-activation", "population", "two-point", "rso", "snes"];
 
 /// A folder that the program runs in.
 pub struct Place {
@@ -23,6 +23,16 @@ pub struct Done {
 }
 
 impl Done {
+    /// Runs a command to its end.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Standard output, if the command went well.
     #[track_caller]
     pub fn good(self) -> String {
@@ -81,6 +91,8 @@ impl Place {
         let own = match method {
             "population" => "members = 16",
             "two-point" => "directions = 4",
+            "snes" => "settings = { members = 6 }",
+            "rso" => "hold = 2",
             _ => "directions = 2",
         };
         let text = format!(
@@ -102,8 +114,7 @@ impl Place {
     /// The program with arguments, one word each, in this folder. Tests run side by side, so each command has one thread
     /// unless it asks for more; the results are the same.
     pub fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_onward"));
-        command.args(args.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
+        let mut command = self.program(&args.split_whitespace().collect::<Vec<_>>());
         let runs = ["train ", "resume ", "replay ", "verify ", "predict ", "eval "]
             .iter()
             .any(|c| args.starts_with(c));
@@ -113,13 +124,15 @@ impl Place {
         command
     }
 
+    /// The program with these words, in this folder.
+    pub fn program(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onward"));
+        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
     pub fn onward(&self, args: &str) -> Done {
-        let output = self.command(args).output().unwrap();
-        Done {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Done::of(self.command(args))
     }
 
     pub fn start(&self, args: &str) -> Child {

@@ -2,11 +2,11 @@
 //! [`SAMPLES`]. Maps of one channel then lie together, whatever their size fills whole vectors, and work on one channel
 //! alone costs its share and no more.
 
+use super::Isa;
 use super::product::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::product::x86;
 use super::tile::Dot;
-use super::{Isa, Start};
 
 /// Samples that stand side by side.
 pub const SAMPLES: usize = 16;
@@ -22,6 +22,17 @@ pub struct Lattice {
     pub stride: usize,
 }
 
+/// What chains go on from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Base<'a> {
+    /// Zero.
+    Zero,
+    /// What the result already holds.
+    Own,
+    /// Maps of the result's shape.
+    Of(&'a [f32]),
+}
+
 struct Job<'a> {
     lattice: Lattice,
     offsets: &'a [usize],
@@ -29,12 +40,12 @@ struct Job<'a> {
     n: usize,
     input: *const f32,
     out: *mut f32,
-    add: bool,
+    /// As many numbers as `out`, which it may be; null for zero.
+    base: *const f32,
 }
 
-/// `out[o, y, x] = Σⱼ weights[j, o] · input[offsets[j] + y·stride + x]` for `n` maps `o`, sixteen samples at once, each
-/// number one chain of fused multiply-adds in the order of `offsets` (which count pixels); with [`Start::Add`] the chain goes
-/// on from what `out` holds.
+/// `out[o, y, x] = base + Σⱼ weights[j, o] · input[offsets[j] + y·stride + x]` for `n` maps `o`, sixteen samples at once, each
+/// number one chain of fused multiply-adds in the order of `offsets` (which count pixels).
 ///
 /// # Panics
 /// If a slice is too short for the sizes: a bug in the caller.
@@ -45,7 +56,7 @@ pub fn chains(
     weights: &[f32],
     n: usize,
     out: &mut [f32],
-    start: Start,
+    base: Base<'_>,
 ) {
     let Lattice { height, width, stride } = lattice;
     assert!(out.len() >= n * height * width * SAMPLES, "maps are too short");
@@ -57,7 +68,15 @@ pub fn chains(
     let furthest = offsets.iter().max().map_or(0, |o| (o + last + 1) * SAMPLES);
     assert!(input.len() >= furthest, "the input is too short");
     let (weights, input, out) = (weights.as_ptr(), input.as_ptr(), out.as_mut_ptr());
-    run_best(&Job { lattice, offsets, weights, n, input, out, add: start == Start::Add });
+    let base = match base {
+        Base::Zero => std::ptr::null(),
+        Base::Own => out.cast_const(),
+        Base::Of(maps) => {
+            assert!(maps.len() >= n * height * width * SAMPLES, "maps to begin from are too short");
+            maps.as_ptr()
+        }
+    };
+    run_best(&Job { lattice, offsets, weights, n, input, out, base });
 }
 
 fn run_best(job: &Job<'_>) {
@@ -66,7 +85,7 @@ fn run_best(job: &Job<'_>) {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         fn avx512(job: &Job<'_>) {
             // SAFETY: called only after detection; `chains` checked the sizes.
-            unsafe { run::<x86::Avx512, 4, 7>(job) }
+            unsafe { run::<x86::Avx512, 4, 5>(job) }
         }
         #[target_feature(enable = "avx2,fma")]
         fn avx2(job: &Job<'_>) {
@@ -85,26 +104,58 @@ fn run_best(job: &Job<'_>) {
     unsafe { run::<Portable, 2, 4>(job) }
 }
 
-/// All maps, `O` of them and `P` pixels of a row at a time; a piece of the input is used for all maps before the next.
+/// All maps, `O` of them and up to `P` pixels of a row at a time, all pieces of a row of about the same length; a piece of the
+/// input is used for all maps before the next.
 ///
 /// # Safety
 /// The instruction set of `D` was detected, and the job's pointers reach as far as its sizes say.
 #[inline(always)]
 unsafe fn run<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<'_>) {
     let Lattice { height, width, .. } = job.lattice;
+    // One map alone has room for more chains at once.
+    let longest = if job.n == 1 { LONGEST } else { P };
     for y in 0..height {
-        let mut x = 0;
+        let (mut x, mut pieces) = (0, width.div_ceil(longest));
         while x < width {
-            let left = width - x;
+            let length = (width - x).div_ceil(pieces);
             // SAFETY: each piece lies inside its row.
             unsafe {
-                x += match left {
-                    _ if left >= P && left != P + 1 => piece::<D, O, P>(job, y, x),
-                    4.. if P > 4 => piece::<D, O, 4>(job, y, x),
-                    2.. => piece::<D, O, 2>(job, y, x),
+                match length {
+                    6.. => single::<D>(job, y, x, length),
+                    5 => piece::<D, O, 5>(job, y, x),
+                    4 => piece::<D, O, 4>(job, y, x),
+                    3 => piece::<D, O, 3>(job, y, x),
+                    2 => piece::<D, O, 2>(job, y, x),
                     _ => piece::<D, O, 1>(job, y, x),
-                };
+                }
             }
+            x += length;
+            pieces -= 1;
+        }
+    }
+}
+
+/// Pixels of one map at once.
+const LONGEST: usize = 14;
+
+/// Six to [`LONGEST`] pixels from `(y, x)` on, of the one map there is.
+///
+/// # Safety
+/// As for [`piece`].
+#[inline(always)]
+unsafe fn single<D: Dot<Number = f32>>(job: &Job<'_>, y: usize, x: usize, length: usize) {
+    // SAFETY: the pixels lie in one row, and the map is the job's.
+    unsafe {
+        match length {
+            14 => tile::<D, 1, 14>(job, y, x, 0),
+            13 => tile::<D, 1, 13>(job, y, x, 0),
+            12 => tile::<D, 1, 12>(job, y, x, 0),
+            11 => tile::<D, 1, 11>(job, y, x, 0),
+            10 => tile::<D, 1, 10>(job, y, x, 0),
+            9 => tile::<D, 1, 9>(job, y, x, 0),
+            8 => tile::<D, 1, 8>(job, y, x, 0),
+            7 => tile::<D, 1, 7>(job, y, x, 0),
+            _ => tile::<D, 1, 6>(job, y, x, 0),
         }
     }
 }
@@ -114,11 +165,7 @@ unsafe fn run<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<'_
 /// # Safety
 /// As for [`run`]; the pixels lie in one row.
 #[inline(always)]
-unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(
-    job: &Job<'_>,
-    y: usize,
-    x: usize,
-) -> usize {
+unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<'_>, y: usize, x: usize) {
     let mut o = 0;
     // SAFETY: the maps from `o` on are those of the job.
     unsafe {
@@ -131,7 +178,6 @@ unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(
             o += 1;
         }
     }
-    P
 }
 
 /// `P` pixels of `O` maps.
@@ -150,13 +196,12 @@ unsafe fn tile<D: Dot<Number = f32>, const O: usize, const P: usize>(
         // SAFETY: offsets, pixels and maps are inside what `chains` checked; a pixel has `SAMPLES` numbers.
         unsafe {
             let input = job.input.add((y * stride + x) * SAMPLES + part);
-            let at =
-                |i: usize, p: usize| job.out.add((((o + i) * height + y) * width + x + p) * SAMPLES + part);
+            let at = |i: usize, p: usize| (((o + i) * height + y) * width + x + p) * SAMPLES + part;
             let mut sums = [[D::zero(); P]; O];
-            if job.add {
+            if !job.base.is_null() {
                 for i in 0..O {
                     for p in 0..P {
-                        sums[i][p] = D::load(at(i, p));
+                        sums[i][p] = D::load(job.base.add(at(i, p)));
                     }
                 }
             }
@@ -173,7 +218,7 @@ unsafe fn tile<D: Dot<Number = f32>, const O: usize, const P: usize>(
             }
             for i in 0..O {
                 for p in 0..P {
-                    D::store(at(i, p), sums[i][p]);
+                    D::store(job.out.add(at(i, p)), sums[i][p]);
                 }
             }
         }
@@ -264,18 +309,25 @@ mod tests {
             (3, 7, 9, 4, vec![20, 0, 3]),
             (2, 8, 10, 5, vec![1, 2, 11, 40, 5]),
             (4, 28, 30, 3, vec![0, 31, 60]),
+            (2, 28, 30, 1, vec![3, 31, 62]),
+            (2, 23, 25, 1, vec![3, 31]),
             (2, 13, 13, 10, vec![26, 0, 52, 13]),
             (5, 3, 5, 9, vec![]),
         ] {
             let lattice = Lattice { height, width, stride };
             let reach = offsets.iter().max().unwrap_or(&0) + height * stride;
             let (input, weights) = (numbers(reach * SAMPLES, 1), numbers(n * offsets.len(), 2));
-            for start in [Start::Zero, Start::Add] {
-                let before = numbers(n * height * width * SAMPLES, 3);
+            let (before, other) =
+                (numbers(n * height * width * SAMPLES, 3), numbers(n * height * width * SAMPLES, 4));
+            for base in [Base::Zero, Base::Own, Base::Of(&other)] {
                 let want = |i: usize| {
                     let (pixel, l) = (i / SAMPLES, i % SAMPLES);
                     let (o, y, x) = (pixel / (height * width), pixel / width % height, pixel % width);
-                    let first = if start == Start::Add { before[i] } else { 0.0 };
+                    let first = match base {
+                        Base::Zero => 0.0,
+                        Base::Own => before[i],
+                        Base::Of(other) => other[i],
+                    };
                     offsets.iter().enumerate().fold(first, |s, (j, offset)| {
                         let v = input[(offset + y * stride + x) * SAMPLES + l];
                         weights[j * n + o].mul_add(v, s)
@@ -283,7 +335,7 @@ mod tests {
                 };
                 with_each_isa(|isa| {
                     let mut out = before.clone();
-                    chains(lattice, &input, &offsets, &weights, n, &mut out, start);
+                    chains(lattice, &input, &offsets, &weights, n, &mut out, base);
                     for (i, found) in out.iter().enumerate() {
                         assert_eq!(found.to_bits(), want(i).to_bits(), "{i} of {lattice:?} on {isa:?}");
                     }

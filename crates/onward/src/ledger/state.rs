@@ -181,7 +181,7 @@ impl State {
         }
         let mut rounding = (self.recipe.storage == Storage::Bf16).then(Rounding::default);
         match (&entry.update, self.recipe.space) {
-            (Update::Probes { exponent, coefficients }, Some(space)) => {
+            (Update::Probes { exponent, coefficients }, Some(space)) if space != WeightSpace::Coordinate => {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
                 for index in 0..self.params.tensors().len() {
                     self.rounded(index, &mut rounding, |state| {
@@ -191,16 +191,12 @@ impl State {
             }
             (Update::Choices(visited), Some(WeightSpace::Coordinate)) => {
                 let index = visited.tensor as usize;
-                let fits = |t: &Tensor| {
-                    visited.first.saturating_add(visited.choices.len() as u64) <= t.data.len() as u64
-                };
-                if !self.params.tensors().get(index).is_some_and(fits) {
-                    return Err(Error::expected(
-                        ErrorKind::Ledger,
-                        place(),
-                        "elements of a tensor of the run",
-                        "others",
-                    ));
+                let end = visited.first.saturating_add(visited.choices.len() as u64);
+                let fits = |t: &Tensor| end <= t.data.len() as u64;
+                let choices = visited.choices.iter().all(|c| (-1..=1).contains(c));
+                if !choices || !self.params.tensors().get(index).is_some_and(fits) {
+                    let expected = "choices of −1, 0 or 1 for elements of a tensor of the run";
+                    return Err(Error::expected(ErrorKind::Ledger, place(), expected, "others"));
                 }
                 self.rounded(index, &mut rounding, |state| state.visit(index, visited));
             }

@@ -233,22 +233,40 @@ impl Conv {
         if self.batch_norm { cx.batch_norm(layer, x) } else { x }
     }
 
+    /// What a stage does but for what residual connections add.
+    fn list(&self, stage: usize) -> Vec<Operation> {
+        let mut list = Vec::new();
+        if stage > 0 {
+            list.push(Operation::Activation(self.activation));
+            if self.max_pool_after.contains(&(stage - 1)) {
+                list.push(Operation::MaxPool);
+            }
+        }
+        if stage == self.channels.len() {
+            list.push(match self.global_pool {
+                GlobalPool::Average => Operation::GlobalAverage,
+                GlobalPool::Max => Operation::GlobalMax,
+                GlobalPool::None => Operation::Flatten,
+            });
+            list.push(Operation::Linear("fc".into()));
+            return list;
+        }
+        list.push(Operation::Conv3x3(format!("conv{}", stage + 1)));
+        if self.average_pool_after.contains(&stage) {
+            list.push(Operation::AveragePool);
+        }
+        if self.batch_norm {
+            list.push(Operation::BatchNorm(format!("norm{}", stage + 1)));
+        }
+        list
+    }
+
     fn convolution(&self, layer: usize, cx: &mut Context<'_>, mut x: Act) -> Act {
         let mut carried = x.carried.take();
         if layer > 0 && self.residual.contains(&Some(layer - 1)) {
             carried = Some(Box::new(Act { carried: None, links: Vec::new(), ..x.clone() }));
         }
-        if layer > 0 {
-            x = self.activation.apply(x);
-            if self.max_pool_after.contains(&(layer - 1)) {
-                x = x.max_pool();
-            }
-        }
-        let mut y = cx.conv3x3(&format!("conv{}", layer + 1), &x);
-        if self.average_pool_after.contains(&layer) {
-            y = cx.average_pool(&y);
-        }
-        y = self.norm(cx, &format!("norm{}", layer + 1), y);
+        let mut y = self.list(layer).iter().fold(x, |x, operation| operation.run(cx, x));
         if self.source(layer).is_some()
             && let Some(source) = carried.take()
         {
@@ -302,16 +320,7 @@ impl Model for Conv {
         if stage < self.channels.len() {
             return self.convolution(stage, cx, x);
         }
-        let mut x = self.activation.apply(x);
-        if self.max_pool_after.contains(&(stage - 1)) {
-            x = x.max_pool();
-        }
-        let x = match self.global_pool {
-            GlobalPool::Average => x.global_average(),
-            GlobalPool::Max => x.global_max(),
-            GlobalPool::None => x.flatten(),
-        };
-        cx.linear("fc", &x)
+        self.list(stage).iter().fold(x, |x, operation| operation.run(cx, x))
     }
 
     fn by_operations(&self, _: usize) -> bool {
@@ -319,33 +328,7 @@ impl Model for Conv {
     }
 
     fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
-        if self.residual.iter().any(Option::is_some) {
-            return None;
-        }
-        let mut list = Vec::new();
-        if stage > 0 {
-            list.push(Operation::Activation(self.activation));
-            if self.max_pool_after.contains(&(stage - 1)) {
-                list.push(Operation::MaxPool);
-            }
-        }
-        if stage == self.channels.len() {
-            list.push(match self.global_pool {
-                GlobalPool::Average => Operation::GlobalAverage,
-                GlobalPool::Max => Operation::GlobalMax,
-                GlobalPool::None => Operation::Flatten,
-            });
-            list.push(Operation::Linear("fc".into()));
-            return Some(list);
-        }
-        list.push(Operation::Conv3x3(format!("conv{}", stage + 1)));
-        if self.average_pool_after.contains(&stage) {
-            list.push(Operation::AveragePool);
-        }
-        if self.batch_norm {
-            list.push(Operation::BatchNorm(format!("norm{}", stage + 1)));
-        }
-        Some(list)
+        self.residual.iter().all(Option::is_none).then(|| self.list(stage))
     }
 
     fn width(&self, stage: usize) -> usize {

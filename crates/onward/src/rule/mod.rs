@@ -110,6 +110,22 @@ impl Method {
         }
     }
 
+    /// Refuses momentum and scaling where steps are choices between values.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] naming the key.
+    pub fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
+        match self {
+            Self::Rso(_) if optimizer.momentum != 0.0 => {
+                Err(misfit("momentum", "0: a weight takes one of three values", optimizer.momentum))
+            }
+            Self::Rso(_) if optimizer.scaling != Scaling::None => {
+                Err(misfit("scaling", "none: a weight takes one of three values", "adam"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// One step: probes, losses, update. Nothing is changed. With [`Scaling::None`] the update includes `rate`.
     ///
     /// # Errors

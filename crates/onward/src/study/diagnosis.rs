@@ -79,9 +79,8 @@ pub(super) struct Responses {
 }
 
 impl Responses {
-    /// Sees a move of this size on the batch that proposed it and on another.
-    pub fn see(&mut self, proposed: f64, judged: f64, size: f64) {
-        let (one, other) = (proposed / size, judged / size);
+    /// Sees a move's differences on the batch that proposed it and on another, both relative to its size.
+    pub fn see(&mut self, one: f64, other: f64) {
         if !(one.is_finite() && other.is_finite()) {
             return;
         }
@@ -124,7 +123,7 @@ mod tests {
             };
             let (proposed, judged) = (response(1), response(2));
             if proposed < 0.0 {
-                responses.see(proposed, judged, size);
+                responses.see(proposed / size, judged / size);
             }
         }
         responses.diagnosis(2.0 * size).unwrap()
@@ -151,11 +150,11 @@ mod tests {
         assert!(seen.to_string().contains("large enough"));
         let mut responses = Responses::default();
         for _ in 0..FEW - 1 {
-            responses.see(-1.0, -1.0, 1.0);
-            responses.see(-1.0, f64::INFINITY, 1.0);
+            responses.see(-1.0, -1.0);
+            responses.see(-1.0, f64::INFINITY);
         }
         assert_eq!(responses.diagnosis(1.0), None);
-        responses.see(-1.0, -1.0, 1.0);
+        responses.see(-1.0, -1.0);
         let exact = responses.diagnosis(1.0).unwrap();
         assert_eq!((exact.noise, exact.needs(1), exact.judged), (0.0, None, FEW));
     }

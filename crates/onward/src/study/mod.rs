@@ -34,7 +34,7 @@ pub use record::Record;
 pub use repeats::Repeated;
 pub use space::{Dimension, Kind, Space, Spacing, Value};
 pub use strategy::{
-    Auto, CmaEs, Copied, Estimator, GldFast, GldSearch, Level, LmMaEs, Method, Mirror, Mistp,
+    Auto, CmaEs, Copied, Decay, Estimator, GldFast, GldSearch, Level, LmMaEs, Method, Mirror, Mistp,
     NesterovSpokoiny, OnePlusOne, OpenAiEs, Pgpe, RelativeLoss, Restarts, Scheme, SepCmaEs, Setup, Smtp,
     Snes, Steps, Stop, Stp, Strategy, TwoPoint, Xnes,
 };

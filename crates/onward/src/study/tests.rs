@@ -191,6 +191,14 @@ fn impossible_settings_are_refused_by_name() {
         r#"{"name": "two-point", "mirror": {"map": "l1-ball", "radius": 2.0}}"#,
         "a start inside of the ball",
     );
+    refuse(
+        r#"{"name": "relative-loss", "lean": 1.0}"#,
+        "method.lean: expected a number of at least 0 and below 1",
+    );
+    refuse(
+        r#"{"name": "relative-loss", "directions": 0}"#,
+        "method.directions: expected at least 2, found 0",
+    );
     refuse(r#"{"name": "nesterov-spokoiny", "smoothness": -1.0}"#, "method.smoothness: expected a positive");
     assert!(
         serde_json::from_str::<Method>(r#"{"name": "cma-es", "member": 3}"#).is_err(),

@@ -1,6 +1,6 @@
 //! A chain of layers in maps of sixteen samples side by side.
 
-use crate::kernel::{Lattice, Pool, SAMPLES, Start, add_to_all, affine, chains, pool_lines, relu};
+use crate::kernel::{Base, Lattice, Pool, SAMPLES, add_to_all, affine, chains, pool_lines, relu};
 use crate::model::{Activation, Model, NORM_EPSILON, Operation};
 use crate::params::{Params, Tensor};
 
@@ -48,8 +48,8 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub fn add(&self, lattice: Lattice, input: &[f32], out: &mut [f32], start: Start) {
-        chains(lattice, input, &self.offsets, &self.weights, self.n, out, start);
+    pub fn add(&self, lattice: Lattice, input: &[f32], out: &mut [f32], base: Base<'_>) {
+        chains(lattice, input, &self.offsets, &self.weights, self.n, out, base);
     }
 }
 
@@ -175,20 +175,37 @@ impl Layer {
         channels.chunks(together).map(part).collect()
     }
 
-    /// What comes after the product but for the normalisation: bias and pool, from `map` to `out`, for `bias.len()` channels.
-    pub fn close(&self, map: &mut [f32], biases: &[f32], out: &mut [f32]) {
-        for (map, bias) in map.chunks_exact_mut(self.product_map()).zip(biases) {
-            add_to_all(map, *bias);
+    /// A product and what comes after it but for the normalisation, into `out`: `terms`, the biases (if any), the pool.
+    pub fn run(
+        &self,
+        terms: &Terms,
+        input: &[f32],
+        base: Base<'_>,
+        biases: &[f32],
+        maps: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let place = if self.pool { &mut maps[..self.product_map() * terms.n] } else { &mut *out };
+        terms.add(self.lattice(), input, place, base);
+        self.add_biases(place, biases);
+        if self.pool {
+            self.pool(maps, out);
         }
-        self.pool(map, out);
     }
 
-    /// The pool, or a copy where there is none.
-    pub fn pool(&self, maps: &[f32], out: &mut [f32]) {
-        if !self.pool {
-            out.copy_from_slice(&maps[..out.len()]);
-            return;
+    /// The biases (if any) and the pool: from `maps` to `out`.
+    pub fn close(&self, maps: &mut [f32], biases: &[f32], out: &mut [f32]) {
+        self.add_biases(maps, biases);
+        if self.pool { self.pool(maps, out) } else { out.copy_from_slice(&maps[..out.len()]) }
+    }
+
+    fn add_biases(&self, maps: &mut [f32], biases: &[f32]) {
+        for (map, bias) in maps.chunks_exact_mut(self.product_map()).zip(biases) {
+            add_to_all(map, *bias);
         }
+    }
+
+    fn pool(&self, maps: &[f32], out: &mut [f32]) {
         let line = self.input[1] * SAMPLES;
         let [_, width, _] = self.shape_out();
         let maps = maps.chunks_exact(self.product_map()).zip(out.chunks_exact_mut(self.out_map()));

@@ -169,7 +169,9 @@ fn order(shape: &[usize], plan: &CoordinatePlan) -> Vec<usize> {
     let first = plan.elements.start;
     match shape {
         [_, 3, 3, channels] => {
-            (0..*channels).flat_map(|i| (0..9).map(move |tap| first + tap * channels + i)).collect()
+            let row = first - first % (9 * channels);
+            let all = (0..*channels).flat_map(|i| (0..9).map(move |tap| row + tap * channels + i));
+            all.filter(|element| plan.elements.contains(element)).collect()
         }
         _ => plan.elements.clone().collect(),
     }
@@ -246,9 +248,17 @@ impl Step<'_> {
         };
         let at = [plan.stage, channel];
         let visits = Visits::new(&chain.layers, &chain.workers, &self.working, at, plan.recompute, terms);
+        // What is not used again before a channel's visits end is not worth keeping for each batch.
+        let shared = layer.taps * layer.input[2] <= slices.len();
         let slice = &mut slices[batch];
+        if shared {
+            chain.buffers.lend(slice);
+        }
         let width = chain.layers.last().map_or(0, |l| l.outputs);
         let outputs = visits.outputs(slice, part, values, &mut chain.buffers).rows(slice.rows, width);
+        if shared {
+            chain.buffers.take_back(slice);
+        }
         let outputs = Act::new(values.len() * slice.rows, [1, 1, width], outputs);
         self.terms = Some((channel, visits.into_terms()));
         (outputs, slice.targets.clone(), slice.rows)

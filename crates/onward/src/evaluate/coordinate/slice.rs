@@ -3,7 +3,7 @@
 use super::layer::{Layer, norm_of, number};
 use super::work::{Sums, Workers};
 use crate::dataset::{Dataset, Targets};
-use crate::kernel::{SAMPLES, Start, map_moments, side_by_side};
+use crate::kernel::{Base, SAMPLES, map_moments, side_by_side};
 use crate::model::Statistics;
 use crate::params::Params;
 
@@ -70,10 +70,9 @@ impl Slice {
                     layer.enter(c, map, norm.map(|n| n[c]), input, &mut scratch.spare);
                 }
                 if j < stage {
-                    let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
-                    terms[j].add(layer.lattice(), input, maps, Start::Zero);
                     out.resize(layer.out_map() * layer.outputs, 0.0);
-                    layer.close(maps, layer.biases(params), &mut out);
+                    let biases = layer.biases(params);
+                    layer.run(&terms[j], input, Base::Zero, biases, &mut scratch.maps, &mut out);
                     norm = layer.norm.and_then(|_| norms_left.next());
                 }
             }
@@ -107,13 +106,11 @@ impl Slice {
         let inputs = &self.inputs;
         let sums = workers.each(&mut self.outputs, map * layer.outputs, |block, scratch, out, sums| {
             let input = &inputs[block * size..][..size];
-            let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
             for terms in &terms {
-                terms.add(layer.lattice(), input, maps, Start::Zero);
-                layer.close(maps, biases, out);
+                layer.run(terms, input, Base::Zero, biases, &mut scratch.maps, out);
             }
             for (terms, c) in single.iter().zip(&stale) {
-                let maps = &mut maps[..layer.product_map()];
+                let maps = &mut scratch.maps[..layer.product_map()];
                 sum_of(terms, layer, input, maps);
                 layer.close(maps, biases.get(*c..=*c).unwrap_or(&[]), &mut out[c * map..][..map]);
             }
@@ -130,7 +127,7 @@ impl Slice {
 /// One map: the terms one part after the other.
 pub(super) fn sum_of(terms: &[super::layer::Terms], layer: &Layer, input: &[f32], map: &mut [f32]) {
     for (i, part) in terms.iter().enumerate() {
-        part.add(layer.lattice(), input, map, if i == 0 { Start::Zero } else { Start::Add });
+        part.add(layer.lattice(), input, map, if i == 0 { Base::Zero } else { Base::Own });
     }
 }
 

@@ -3,7 +3,7 @@
 use super::layer::{Layer, Terms, norm_from, number};
 use super::slice::{Slice, samples, sum_of};
 use super::work::{Scratch, Sums, Workers};
-use crate::kernel::{SAMPLES, Start, last_tap, map_moments};
+use crate::kernel::{Base, SAMPLES, last_tap, map_moments};
 use crate::params::Params;
 use crate::space::Recompute;
 
@@ -55,6 +55,25 @@ impl StepTerms {
 pub(super) struct Buffers {
     changed: Vec<f32>,
     flow: Vec<f32>,
+    /// For slices that keep nothing of their own.
+    outputs: Vec<f32>,
+    rest: Vec<f32>,
+}
+
+impl Buffers {
+    /// Has a slice use these for one visit.
+    pub fn lend(&mut self, slice: &mut Slice) {
+        slice.outputs = std::mem::take(&mut self.outputs);
+        slice.rest = std::mem::take(&mut self.rest);
+    }
+
+    /// Has it forget what it wrote there.
+    pub fn take_back(&mut self, slice: &mut Slice) {
+        self.outputs = std::mem::take(&mut slice.outputs);
+        self.rest = std::mem::take(&mut slice.rest);
+        slice.fresh.fill(false);
+        slice.rest_without = None;
+    }
 }
 
 /// What a model answers in several worlds.
@@ -149,10 +168,8 @@ impl<'a> Visits<'a> {
             |block, world, scratch, out| {
                 let input = &mut scratch.inputs[self.stage + 1];
                 next.enter(self.channel, changed(block, world), norms[world], input, &mut scratch.spare);
-                let maps = &mut scratch.maps[..size];
-                maps.copy_from_slice(&slice.rest[block * size..][..size]);
-                own.add(next.lattice(), input, maps, Start::Add);
-                next.close(maps, next.biases(self.params), out);
+                let base = Base::Of(&slice.rest[block * size..][..size]);
+                next.run(own, input, base, next.biases(self.params), &mut scratch.maps, out);
             },
         )
     }
@@ -240,7 +257,7 @@ impl<'a> Visits<'a> {
             for (c, map) in maps.enumerate().filter(|(c, _)| *c != self.channel) {
                 next.enter(c, map, norms[c], input, &mut scratch.spare);
             }
-            others.add(next.lattice(), input, out, Start::Zero);
+            others.add(next.lattice(), input, out, Base::Zero);
         });
         slice.rest_without = Some(self.channel);
     }
@@ -251,9 +268,8 @@ impl<'a> Visits<'a> {
         let (map, size) = (layer.out_map(), layer.input_size());
         self.onwards(slice, part, values, self.stage, true, flow, |block, world, scratch, out| {
             let input = &slice.inputs[block * size..][..size];
-            let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
-            self.terms.all[0].add(layer.lattice(), input, maps, Start::Zero);
-            layer.close(maps, layer.biases(self.params), out);
+            let biases = layer.biases(self.params);
+            layer.run(&self.terms.all[0], input, Base::Zero, biases, &mut scratch.maps, out);
             if matches!(part, Part::Weight { .. } | Part::Bias) {
                 sum_of(&terms, layer, input, &mut scratch.maps[..layer.product_map()]);
                 self.last(part, values[world], input, scratch, &mut out[self.channel * map..][..map]);
@@ -311,10 +327,9 @@ impl<'a> Visits<'a> {
                         layer.enter(c, map, norm, input, &mut scratch.spare);
                     }
                     scratch.out = own;
-                    let maps = &mut scratch.maps[..layer.product_map() * layer.outputs];
-                    terms.add(layer.lattice(), input, maps, Start::Zero);
                     let out = &mut place[..numbers(layer)];
-                    layer.close(maps, layer.biases(self.params), out);
+                    let biases = layer.biases(self.params);
+                    layer.run(terms, input, Base::Zero, biases, &mut scratch.maps, out);
                     moments(layer, out, samples(slice.rows, block), sums);
                 }
             });

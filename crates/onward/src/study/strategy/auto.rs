@@ -24,7 +24,7 @@ impl Auto {
     pub(super) fn choose(self, space: &Space, budget: u64) -> (Method, String) {
         let d = space.width();
         let usual = super::ranking::usual_members(d);
-        let is = format!("{d} coordinates, {budget} evaluations");
+        let is = format!("{d} coordinate{}, {budget} evaluations", if d == 1 { "" } else { "s" });
         if self.noisy {
             return self.choose_under_noise(d, budget, usual, &is);
         }
@@ -67,7 +67,8 @@ mod tests {
     fn the_choice_follows_dimension_budget_and_noise_and_says_why() {
         let choose = |d: usize, budget: u64, noisy: bool| {
             let (method, why) = Auto { noisy }.choose(&Space::reals(d, 0.0, 1.0).unwrap(), budget);
-            assert!(why.contains(&format!("{d} coordinates, {budget} evaluations")), "{why}");
+            let is = if d == 1 { "1 coordinate".into() } else { format!("{d} coordinates") };
+            assert!(why.contains(&format!("{is}, {budget} evaluations")), "{why}");
             method.name()
         };
         assert_eq!(choose(10, 5000, false), "cma-es");

@@ -37,7 +37,7 @@ pub use restart::Restarts;
 pub use sep_cma_es::SepCmaEs;
 pub use smtp::Smtp;
 pub use snes::Snes;
-pub use stp::{Mistp, Stp};
+pub use stp::{Decay, Mistp, Stp};
 pub use two_point::{Estimator, TwoPoint};
 pub use xnes::Xnes;
 

@@ -109,7 +109,7 @@ struct Run {
     bar: f64,
     lowest: f64,
     best: Vec<f64>,
-    /// The best y in the space's encoding.
+    /// In the space's encoding: x, or the best y while L is being learned, since that goes back to it.
     centre: Vec<f64>,
 }
 
@@ -183,29 +183,16 @@ impl Run {
     fn learns(&self) -> bool {
         self.settings.smoothness.is_none()
     }
-}
 
-impl Strategy for Run {
-    fn ask(&mut self, draws: Draws, points: &mut Vec<f64>) {
-        let n = self.x.len();
-        let first = self.smoothness == 0.0;
-        let size = if first { 1.0 } else { self.settings.probe };
-        self.place_y();
-        self.u.resize(n, 0.0);
-        draws.normal(0, 0, &mut self.u);
-        self.reach = (0..n).map(|i| self.setup.reach(i, size) / self.setup.sigma[i]).collect();
-        let signs: &[f64] = if first { &[0.0, 1.0, -1.0] } else { &[0.0, 1.0] };
-        for sign in signs {
-            let probe = self.u.iter().zip(&self.reach).map(|(u, r)| sign * u * r);
-            points.extend(self.y.iter().zip(probe).zip(&self.setup.sigma).map(|((y, p), s)| (y + p) * s));
-        }
+    fn place_centre(&mut self) {
+        let at = if self.learns() { &self.best } else { &self.x };
+        self.centre = at.iter().zip(&self.setup.sigma).map(|(x, s)| x * s).collect();
     }
 
-    fn tell(&mut self, losses: &[f64]) {
+    fn follow(&mut self, losses: &[f64]) {
         if losses[0] < self.lowest {
             self.lowest = losses[0];
             self.best.clone_from(&self.y);
-            self.centre = self.y.iter().zip(&self.setup.sigma).map(|(y, s)| y * s).collect();
         }
         if self.smoothness == 0.0 {
             self.see_curvature(losses);
@@ -229,6 +216,28 @@ impl Strategy for Run {
         if response.is_finite() {
             self.step(response);
         }
+    }
+}
+
+impl Strategy for Run {
+    fn ask(&mut self, draws: Draws, points: &mut Vec<f64>) {
+        let n = self.x.len();
+        let first = self.smoothness == 0.0;
+        let size = if first { 1.0 } else { self.settings.probe };
+        self.place_y();
+        self.u.resize(n, 0.0);
+        draws.normal(0, 0, &mut self.u);
+        self.reach = (0..n).map(|i| self.setup.reach(i, size) / self.setup.sigma[i]).collect();
+        let signs: &[f64] = if first { &[0.0, 1.0, -1.0] } else { &[0.0, 1.0] };
+        for sign in signs {
+            let probe = self.u.iter().zip(&self.reach).map(|(u, r)| sign * u * r);
+            points.extend(self.y.iter().zip(probe).zip(&self.setup.sigma).map(|((y, p), s)| (y + p) * s));
+        }
+    }
+
+    fn tell(&mut self, losses: &[f64]) {
+        self.follow(losses);
+        self.place_centre();
     }
 
     fn centre(&self) -> Option<&[f64]> {

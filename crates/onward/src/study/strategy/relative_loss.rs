@@ -15,7 +15,7 @@
 //!
 //! **The next batch judges.** `y` was chosen because of what `B` got wrong, too: on small batches nearly every pair holds an
 //! "improvement", and a step size that follows success grows without bound (`bench/relative-loss.md` has it diverging). So the
-//! next generation compares θ and `y` once more, on its own batch, and only that verdict takes the move and moves σ:
+//! next generation compares θ and `y` once more, on its own batch, and only that verdict takes the move and lets σ grow:
 //!
 //! ```text
 //! θ ← y if L(y; B') < L(θ; B'),       log σ ← log σ + γ (1{taken} − p),       γ = 1/√(d + 1) for A, A±, B;  0.4 for C, D
@@ -153,8 +153,11 @@ struct Run {
     x: Vec<f64>,
     y: Vec<f64>,
     judging: bool,
-    /// The move's response on the batch that proposed it.
+    /// The move's response on the batch that proposed it, and σ then: the response is relative to it.
     response: f64,
+    proposed: f64,
+    /// The generation's points, of the levels that compare.
+    points: Vec<f64>,
     /// (directions, d).
     z: Vec<f64>,
     /// m, in units of the space's standard deviations.
@@ -183,9 +186,11 @@ impl Run {
             size: settings.step,
             scales: vec![1.0; n],
             x: setup.start.clone(),
-            y: Vec::new(),
+            y: setup.start.clone(),
             judging: false,
             response: 0.0,
+            proposed: settings.step,
+            points: Vec::new(),
             z: vec![0.0; settings.directions(d) * n],
             momentum: vec![0.0; n],
             average: setup.start.clone(),
@@ -208,9 +213,9 @@ impl Run {
         self.setup.reach(i, self.size * self.scales[i])
     }
 
-    /// `θ + sign · s`.
-    fn neighbour<'a>(&'a self, z: &'a [f64], sign: f64) -> impl Iterator<Item = f64> + 'a {
-        z.iter().enumerate().map(move |(i, z)| self.x[i] + sign * self.reach(i) * z)
+    /// `tip + sign · s`.
+    fn neighbour<'a>(&'a self, tip: &'a [f64], z: &'a [f64], sign: f64) -> impl Iterator<Item = f64> + 'a {
+        tip.iter().zip(z).enumerate().map(move |(i, (t, z))| t + sign * self.reach(i) * z)
     }
 
     /// Turns z towards what was taken before, and gives it the length √d.
@@ -244,17 +249,25 @@ impl Run {
     fn adapt(&mut self, taken: bool) {
         self.size *= exp64(self.gain * (f64::from(u8::from(taken)) - self.chance));
         if self.settings.level == Level::Momentum {
-            let added = if taken { self.size } else { 0.0 };
-            self.momentum.iter_mut().zip(&self.z).for_each(|(m, z)| *m = self.settings.keep * *m + added * z);
+            self.momentum.iter_mut().for_each(|m| *m *= self.settings.keep);
         }
     }
 
-    /// A, A± and B: the first loss is that of θ.
+    /// A, A± and B: the losses of θ, of the move that is judged (if any), and of neighbours of the later of these.
     fn compare(&mut self, losses: &[f64]) {
-        let best = if losses.len() > 2 && losses[2] < losses[1] { 2 } else { 1 };
-        if losses[best] < losses[0] {
-            self.y = self.neighbour(&self.z, if best == 2 { -1.0 } else { 1.0 }).collect();
-            self.response = losses[best] - losses[0];
+        let (base, size) = (usize::from(self.judging), self.size);
+        if self.judging && !self.judge(losses[0], losses[1]) {
+            // What was seen next to a point that is left again leads nowhere.
+            return;
+        }
+        let first = base + 1;
+        let best =
+            if losses.len() > first + 1 && losses[first + 1] < losses[first] { first + 1 } else { first };
+        if losses[best] < losses[base] {
+            let n = self.x.len();
+            self.y.copy_from_slice(&self.points[best * n..][..n]);
+            self.response = (losses[best] - losses[base]) / size;
+            self.proposed = size;
             self.judging = true;
         } else {
             self.adapt(false);
@@ -266,7 +279,7 @@ impl Run {
         let n = self.x.len();
         let (odd, even) = if self.moves() { halves(losses) } else { (Vec::new(), centred(losses)) };
         let weighed: Vec<f64> = (0..n).map(|i| mean_product(&odd, &self.z, n, i, |z| z)).collect();
-        self.y = self.neighbour(&weighed, -1.0).collect();
+        self.y = self.neighbour(&self.x, &weighed, -1.0).collect();
         self.judging = odd.iter().any(|o| *o != 0.0);
         if self.moves() && !self.judging {
             self.adapt(false);
@@ -292,24 +305,38 @@ impl Run {
         }
     }
 
-    /// The losses of θ and of the move on a batch that knows neither.
-    fn judge(&mut self, stay: f64, moved: f64) {
+    /// The losses of θ and of the move on a batch that knows neither. Whether the move is taken.
+    fn judge(&mut self, stay: f64, moved: f64) -> bool {
         self.judging = false;
-        if self.settings.level.compares() {
-            self.responses.see(self.response, moved - stay, self.size);
-        }
         // Equal losses, as on a staircase, are no verdict: the move is free.
         let order = if moved.is_finite() { moved.total_cmp(&stay) } else { Ordering::Greater };
-        if order != Ordering::Equal {
-            self.adapt(order == Ordering::Less);
+        let taken = order != Ordering::Greater;
+        if self.settings.level.compares() {
+            self.responses.see(self.response, (moved - stay) / self.proposed);
         }
-        if order != Ordering::Greater {
+        if order != Ordering::Equal {
+            self.adapt(taken);
+        }
+        if taken {
+            if self.settings.level == Level::Momentum {
+                let way = self.y.iter().zip(&self.x).zip(&self.setup.sigma);
+                self.momentum.iter_mut().zip(way).for_each(|(m, ((y, x), s))| *m += (y - x) / s);
+            }
             std::mem::swap(&mut self.x, &mut self.y);
         }
         self.judged += 1;
         let share = (WEIGHT + 1.0) / (self.judged as f64 + WEIGHT);
         self.average.iter_mut().zip(&self.x).for_each(|(a, x)| *a += share * (x - *a));
         self.options.write_mode(&mut self.average);
+        taken
+    }
+
+    /// θ and the move, with the same options.
+    fn push_judged(&self, draws: Draws, points: &mut Vec<f64>) {
+        points.extend_from_slice(&self.x);
+        points.extend_from_slice(&self.y);
+        let sample = self.options.sample(draws, 0);
+        points.chunks_exact_mut(self.x.len()).for_each(|p| self.options.write(&sample, p));
     }
 }
 
@@ -317,33 +344,34 @@ impl Strategy for Run {
     fn ask(&mut self, draws: Draws, points: &mut Vec<f64>) {
         let n = self.x.len();
         if self.judging {
+            self.push_judged(draws, points);
+            if !self.settings.level.compares() {
+                return;
+            }
+        } else if self.settings.level.compares() {
             points.extend_from_slice(&self.x);
-            points.extend_from_slice(&self.y);
-            // The same options for both.
-            let sample = self.options.sample(draws, 0);
-            points.chunks_exact_mut(n).for_each(|p| self.options.write(&sample, p));
-            return;
         }
         self.draw(draws);
-        if self.settings.level.compares() {
-            points.extend_from_slice(&self.x);
-        }
+        let tip = if self.judging { &self.y } else { &self.x };
         let one_sided = matches!(self.settings.level, Level::Accept | Level::Momentum) || !self.moves();
         let signs: &[f64] = if one_sided { &[1.0] } else { &[1.0, -1.0] };
         for (z, sample) in self.z.chunks_exact(n).zip(&self.samples) {
             for sign in signs {
                 let first = points.len();
-                points.extend(self.neighbour(z, *sign));
+                points.extend(self.neighbour(tip, z, *sign));
                 self.options.write(sample, &mut points[first..]);
             }
+        }
+        if self.settings.level.compares() {
+            self.points.clone_from(points);
         }
     }
 
     fn tell(&mut self, losses: &[f64]) {
-        if self.judging {
-            self.judge(losses[0], losses[1]);
-        } else if self.settings.level.compares() {
+        if self.settings.level.compares() {
             self.compare(losses);
+        } else if self.judging {
+            self.judge(losses[0], losses[1]);
         } else {
             self.grade(losses);
         }

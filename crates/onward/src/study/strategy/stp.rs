@@ -7,7 +7,7 @@
 //!
 //! Of two opposite steps at most one improves a convex function, so STP looks at the second only after the first has failed:
 //! one evaluation in nine is saved. It adapts α by success (×1.15, ×0.9: 43 % of pairs succeed). MiSTP must not: a pair compared on a small
-//! batch nearly always "improves" on it, and α would grow without bound. It takes `α / √(k + 1)`.
+//! batch nearly always "improves" on it, and α would grow without bound. It takes `α / √(k + 1)`, or the constant α of the theorems.
 
 use super::super::draws::Draws;
 use super::{Setup, Stop, Strategy, misfit};
@@ -61,11 +61,24 @@ impl Default for Stp {
 pub struct Mistp {
     /// The first step, relative to the space's standard deviations.
     pub step: f64,
+    /// How steps go on.
+    pub decay: Decay,
+}
+
+/// How the steps of MiSTP go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// As `1/√k`: nearer and nearer.
+    #[default]
+    Root,
+    /// Unchanged: fast to a distance that the step decides.
+    None,
 }
 
 impl Default for Mistp {
     fn default() -> Self {
-        Self { step: 1.0 }
+        Self { step: 1.0, decay: Decay::Root }
     }
 }
 
@@ -192,7 +205,10 @@ struct Anew {
 
 impl Anew {
     fn step(&self) -> f64 {
-        self.settings.step / (self.iterations as f64 + 1.0).sqrt()
+        match self.settings.decay {
+            Decay::Root => self.settings.step / (self.iterations as f64 + 1.0).sqrt(),
+            Decay::None => self.settings.step,
+        }
     }
 }
 

@@ -1,0 +1,171 @@
+//! `minimize`: the best arguments of any program.
+//!
+//! A study's folder holds `study.toml` (what it was begun with), `journal.jsonl` (the loss of each evaluation), `stderr/`,
+//! and at the end `result.json` and `report.html`. Everything follows from the first two, so a study that was killed is
+//! begun again and told what the journal knows.
+
+mod folder;
+mod group;
+mod jobs;
+mod journal;
+mod loss;
+mod program;
+mod result;
+mod search;
+mod session;
+mod settings;
+mod show;
+mod tail;
+mod template;
+
+use crate::args::Minimize;
+use crate::progress::Voice;
+use folder::StudyFolder;
+use journal::{Choice, Journal, Line, Reading};
+use onward::study::{Goal, Study};
+use onward::{Error, ErrorKind, Result};
+use search::Shares;
+use serde_json::json;
+use session::Session;
+use settings::Settings;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// `onward minimize`.
+pub fn minimize(args: &Minimize) -> Result<ExitCode> {
+    let path = Settings::folder(args)?;
+    let begun = if path.join("study.toml").is_file() { None } else { begin(args, &path)? };
+    let (settings, shares, folder) = match begun {
+        Some(begun) => begun,
+        None => resumed(args, &path)?,
+    };
+    let (session, chosen) = open(args, settings, folder)?;
+    finish(session, shares, chosen)
+}
+
+/// A new study; `None` if another process was faster and has made one there.
+fn begin(args: &Minimize, path: &Path) -> Result<Option<(Settings, Shares, StudyFolder)>> {
+    let settings = Settings::of(args)?;
+    let shares = shares(&settings)?;
+    let mut folder = StudyFolder::open(path)?;
+    if folder.has_study() {
+        return Ok(None);
+    }
+    if let Err(error) = folder.begin(&settings.to_toml()?) {
+        folder.discard();
+        return Err(error);
+    }
+    Ok(Some((settings, shares, folder)))
+}
+
+/// A study that is there already: with `--resume`, and if the arguments do not contradict it.
+fn resumed(args: &Minimize, path: &Path) -> Result<(Settings, Shares, StudyFolder)> {
+    if !args.resume {
+        let expected = "a folder without a study (--out names another, --resume goes on with this one)";
+        return Err(Error::expected(ErrorKind::Io, path.display(), expected, "one with a study.toml"));
+    }
+    let folder = StudyFolder::open(path)?;
+    let file = folder.settings();
+    let text = std::fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
+    let mut settings = Settings::from_toml(&text, &file)?;
+    settings.check(args, &file)?;
+    let shares = shares(&settings).map_err(|e| e.in_file(&file))?;
+    settings.timeout = args.timeout.or(settings.timeout);
+    Ok((settings, shares, folder))
+}
+
+/// How the budget is shared out; refuses what could not begin.
+fn shares(settings: &Settings) -> Result<Shares> {
+    let space = settings.space()?;
+    let mut study =
+        Study::new(space, settings.goal, settings.budget, settings.seed, settings.method.clone())?;
+    let first = std::iter::from_fn(|| study.ask()).count() as u64;
+    Ok(Shares::new(settings.budget, first, settings.noisy))
+}
+
+/// Opens the journal and says where the study stands.
+fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Session, Option<Choice>)> {
+    let voice = Voice::of(args.print);
+    let file = folder.settings();
+    let text = std::fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
+    let (journal, Reading { lines, torn }) = Journal::open(&folder, &text)?;
+    if torn > 0 {
+        let words = format!("journal.jsonl: cut {torn} bytes of a torn write after line {}", lines.len());
+        voice.say(&words, &json!({"event": "torn", "bytes": torn, "line": lines.len()}));
+    }
+    let (mut known, mut chosen) = (BTreeMap::new(), None);
+    for line in lines {
+        match line {
+            Line::Evaluation(entry) => {
+                let id = entry.id;
+                if known.insert(id, entry).is_some() {
+                    let place = format!("{}: evaluation {id}", folder.journal().display());
+                    return Err(Error::expected(ErrorKind::Ledger, place, "one line of it", "two"));
+                }
+            }
+            Line::Method(choice) => chosen = Some(choice),
+        }
+    }
+    let path = folder.path().display().to_string();
+    let event = json!({"event": "begun", "run": path, "evaluations": known.len(), "budget": settings.budget});
+    let from = if known.is_empty() { String::new() } else { format!(", going on after {}", known.len()) };
+    let words = format!(
+        "{path}: the {} of {}, {} evaluations{from}",
+        if settings.goal == Goal::Minimize { "least" } else { "greatest" },
+        settings::shell(&settings.command),
+        settings.budget
+    );
+    voice.say(&words, &event);
+    Ok((Session::new(settings, folder, journal, known, voice, usize::from(args.jobs))?, chosen))
+}
+
+fn finish(mut session: Session, shares: Shares, chosen: Option<Choice>) -> Result<ExitCode> {
+    listen(&session.stop)?;
+    let found = search::run(&mut session, shares, chosen);
+    session.finish();
+    let found = match found {
+        Err(error) if session.tally.told == 0 => {
+            session.folder.discard();
+            return Err(error);
+        }
+        Err(error) => return Err(with_way_on(&error, &session)),
+        Ok(found) => found,
+    };
+    let Some(found) = found else {
+        let (told, budget) = (session.tally.told, session.settings.budget);
+        let words = format!("stopped after {told} of {budget} evaluations; {}", way_on(&session));
+        let run = session.folder.path().display().to_string();
+        session.voice.say(&words, &json!({"event": "stopped", "evaluations": told, "run": run}));
+        return Ok(ExitCode::from(130));
+    };
+    if session.best.is_none() {
+        return Err(session.hopeless());
+    }
+    result::write(&session, &found)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn way_on(session: &Session) -> String {
+    format!("go on with: onward minimize --resume --out {}", session.folder.path().display())
+}
+
+/// What is done can be gone on with, whatever the error was.
+fn with_way_on(error: &Error, session: &Session) -> Error {
+    let told = session.tally.told;
+    Error::new(error.kind(), format!("{error}\n{told} evaluations are kept; {}", way_on(session)))
+}
+
+/// The first request starts no further program, the second ends those that run, the third ends this process at once.
+fn listen(stop: &Arc<AtomicU8>) -> Result<()> {
+    let stop = stop.clone();
+    let handler = move || {
+        if stop.fetch_add(1, Ordering::SeqCst) >= 2 {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))
+}

@@ -1,0 +1,119 @@
+//! Numbers, values and reasons in words.
+
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Significant digits that people read.
+const DIGITS: i32 = 6;
+/// Values that a line shows.
+const VALUES: usize = 12;
+/// Lines of a program's last words, and characters of each.
+const LINES: usize = 6;
+const LINE: usize = 160;
+
+/// A number in few digits.
+pub fn short(value: f64) -> String {
+    digits(value, DIGITS)
+}
+
+/// A number in `count` significant digits.
+pub fn digits(value: f64, count: i32) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if !(-5..=8).contains(&magnitude) {
+        let text = format!("{:.*e}", (count - 1) as usize, value);
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{exponent}", trimmed(mantissa));
+    }
+    trimmed(&format!("{:.*}", (count - 1 - magnitude).max(0) as usize, value)).to_owned()
+}
+
+fn trimmed(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+/// Values by name in the order of `names`.
+pub fn values<'a>(names: impl Iterator<Item = &'a String>, values: &Map<String, Value>) -> String {
+    let one = |name: &String| {
+        let value = match values.get(name) {
+            Some(Value::String(word)) => word.clone(),
+            Some(Value::Number(n)) if n.is_f64() => digits(n.as_f64().unwrap_or_default(), 8),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        format!("{name}={value}")
+    };
+    let mut words: Vec<String> = names.map(one).collect();
+    if words.len() > VALUES {
+        let more = words.len() - VALUES;
+        words.truncate(VALUES);
+        words.push(format!("and {more} more"));
+    }
+    words.join(" ")
+}
+
+/// JSON on one line.
+pub fn json(values: &Map<String, Value>) -> String {
+    serde_json::to_string(values).unwrap_or_default()
+}
+
+/// Reasons with their counts, the most frequent first.
+pub fn reasons(failed: &BTreeMap<String, u64>) -> String {
+    let mut all: Vec<(&String, &u64)> = failed.iter().collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let more = all.len().saturating_sub(3);
+    let mut words: Vec<String> =
+        all.iter().take(3).map(|(reason, count)| format!("{reason}: {count}")).collect();
+    if more > 0 {
+        words.push(format!("{more} other reasons"));
+    }
+    words.join("; ")
+}
+
+/// The last lines of what a program wrote, indented.
+pub fn last_lines(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    let line = |line: &&str| {
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        format!("  {}", line.chars().take(LINE).map(clean).collect::<String>())
+    };
+    last.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_keep_their_size() {
+        let cases = [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-0.25, "-0.25"),
+            (1.0 / 3.0, "0.333333"),
+            (123_456_789.0, "123456789"),
+            (1e12, "1e12"),
+            (1.234_567_89e-9, "1.23457e-9"),
+            (0.000_012_345_678, "0.0000123457"),
+            (f64::NAN, "NaN"),
+        ];
+        for (value, want) in cases {
+            assert_eq!(short(value), want);
+        }
+    }
+
+    #[test]
+    fn lists_say_what_they_leave_out() {
+        let names: Vec<String> = (0..20).map(|i| format!("x{i}")).collect();
+        let map: Map<String, Value> = names.iter().map(|n| (n.clone(), 0.5.into())).collect();
+        assert!(values(names.iter(), &map).ends_with("x11=0.5 and 8 more"));
+        let failed = [("a", 1), ("b", 5), ("c", 2), ("d", 1)].map(|(r, n)| (r.to_owned(), n)).into();
+        assert_eq!(reasons(&failed), "b: 5; c: 2; a: 1; 1 other reasons");
+        let text: String = (0..20).map(|i| format!("line {i}\n\n")).collect();
+        assert!(last_lines(text.as_bytes()).starts_with("  line 14\n") && last_lines(b"").is_empty());
+    }
+}

@@ -1,0 +1,212 @@
+//! What theorems claim, and when a measurement agrees.
+
+use serde::Serialize;
+use std::fmt;
+
+/// Standard errors that a mean may be away from the value that it must have: by chance one in 150 000 is further.
+const SURE: f64 = 4.5;
+/// Standard errors on either side of a mean that make an interval of 95 %.
+const INTERVAL: f64 = 1.96;
+/// What rounding may do to a value that must be exact.
+const ROUNDING: f64 = 1e-9;
+
+/// A mean of independent measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// The mean.
+    pub mean: f64,
+    /// Its standard error; 0 for what is no mean.
+    pub error: f64,
+}
+
+impl Measured {
+    /// What does not vary.
+    pub fn exactly(mean: f64) -> Self {
+        Self { mean, error: 0.0 }
+    }
+
+    /// The mean of `samples`, at least two of which make a standard error. Without samples, or with one that is not a
+    /// number, it is no number: nothing agrees with that.
+    pub fn over(samples: &[f64]) -> Self {
+        let n = samples.len() as f64;
+        let mean = samples.iter().sum::<f64>() / n;
+        let squares: f64 = samples.iter().map(|s| (s - mean) * (s - mean)).sum();
+        let error = if samples.len() < 2 { 0.0 } else { (squares / (n - 1.0) / n).sqrt() };
+        Self { mean, error }
+    }
+
+    /// The same in other units.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self { mean: self.mean * factor, error: self.error * factor.abs() }
+    }
+
+    /// Half of the interval of 95 % around the mean.
+    pub fn half_width(self) -> f64 {
+        INTERVAL * self.error
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.error {
+            0.0 => f.write_str(&number(self.mean)),
+            _ => write!(f, "{} ± {}", number(self.mean), digits(self.half_width(), 2)),
+        }
+    }
+}
+
+/// Four digits.
+fn number(value: f64) -> String {
+    digits(value, 4)
+}
+
+/// So many digits, with an exponent where the number is very small or large.
+fn digits(value: f64, digits: i32) -> String {
+    let size = value.abs();
+    if size == 0.0 {
+        return "0".into();
+    }
+    if !(1e-4..1e6).contains(&size) {
+        return format!("{value:.*e}", digits as usize - 1);
+    }
+    let whole = size.log10().floor() as i32 + 1;
+    format!("{value:.*}", (digits - whole).max(0) as usize)
+}
+
+/// What a theorem claims of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim {
+    /// It is at most this: the upper end of the interval of 95 % must be.
+    AtMost(f64),
+    /// Its expectation is exactly `value`: the mean may be 4.5 standard errors away, and the interval of 95 % may reach no
+    /// further than the share `within` of the value, so that nothing passes for being noisy.
+    Exactly {
+        /// The value.
+        value: f64,
+        /// The precision that is asked of the measurement.
+        within: f64,
+    },
+    /// It lies between these: the whole interval of 95 % must.
+    Between(f64, f64),
+}
+
+impl Claim {
+    /// Nothing at all.
+    pub const NONE: Self = Self::Exactly { value: 0.0, within: 0.0 };
+
+    /// About `value`: within the share `within` of it.
+    pub fn near(value: f64, within: f64) -> Self {
+        let reach = value.abs() * within;
+        Self::Between(value - reach, value + reach)
+    }
+
+    /// The room between the measurement and the end of what is allowed, as a share of all there is: 1 in the best case,
+    /// negative where the claim does not hold, NaN for what is no number.
+    pub fn margin(self, measured: Measured) -> f64 {
+        let Measured { mean, error } = measured;
+        let (low, high) = (mean - INTERVAL * error, mean + INTERVAL * error);
+        match self {
+            Self::AtMost(bound) => (bound - high) / bound.abs().max(f64::MIN_POSITIVE),
+            Self::Between(least, most) => 2.0 * (low - least).min(most - high) / (most - least),
+            Self::Exactly { value, within } => {
+                let allowed = SURE * error + ROUNDING * value.abs().max(f64::MIN_POSITIVE);
+                let precise = 1.0 - measured.half_width() / (within * value.abs());
+                // What is measured too roughly does not agree, however near it is.
+                let near = 1.0 - (mean - value).abs() / allowed;
+                if precise < 0.0 { precise.min(near) } else { near }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(bound) => write!(f, "≤ {}", number(*bound)),
+            Self::Exactly { value, .. } => write!(f, "= {}", number(*value)),
+            Self::Between(least, most) => write!(f, "{} … {}", number(*least), number(*most)),
+        }
+    }
+}
+
+/// One number that a theorem speaks of, and what was measured.
+#[derive(Clone, Serialize)]
+pub struct Finding {
+    /// Which number, in which setting.
+    pub what: String,
+    /// What it should be.
+    pub claim: Claim,
+    /// What it is.
+    pub measured: Measured,
+}
+
+impl Finding {
+    /// `what` was `measured` and should be as claimed.
+    pub fn new(what: impl Into<String>, claim: Claim, measured: Measured) -> Self {
+        Self { what: what.into(), claim, measured }
+    }
+
+    /// The room that is left: see [`Claim::margin`].
+    pub fn margin(&self) -> f64 {
+        self.claim.margin(self.measured)
+    }
+
+    /// Whether the measurement agrees.
+    pub fn holds(&self) -> bool {
+        self.margin() >= 0.0
+    }
+}
+
+impl fmt::Debug for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.holds() { "holds" } else { "FAILS" };
+        write!(f, "{verdict}: {}: {}, found {}", self.what, self.claim, self.measured)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(claim: Claim, mean: f64, error: f64) -> bool {
+        Finding::new("it", claim, Measured { mean, error }).holds()
+    }
+
+    #[test]
+    fn a_bound_must_be_kept_by_the_whole_interval() {
+        assert!(holds(Claim::AtMost(1.0), 0.9, 0.05) && !holds(Claim::AtMost(1.0), 0.9, 0.06));
+        assert!(holds(Claim::Between(1.0, 2.0), 1.5, 0.2) && !holds(Claim::Between(1.0, 2.0), 1.5, 0.3));
+        assert!(
+            holds(Claim::NONE, 0.0, 0.0) && !holds(Claim::NONE, 1e-300, 0.0) && !holds(Claim::NONE, 1.0, 1.0)
+        );
+        assert!(holds(Claim::near(-2.0, 0.1), -1.9, 0.0) && !holds(Claim::near(-2.0, 0.1), -1.7, 0.0));
+    }
+
+    #[test]
+    fn an_exact_value_must_be_met_and_not_by_noise() {
+        let claim = Claim::Exactly { value: 10.0, within: 0.05 };
+        assert!(holds(claim, 10.4, 0.1) && !holds(claim, 10.5, 0.1) && !holds(claim, 10.0, 1.0));
+        assert!(holds(claim, 10.0, 0.0) && !holds(claim, 10.0001, 0.0));
+    }
+
+    #[test]
+    fn no_number_agrees_with_nothing() {
+        let none =
+            [Measured::over(&[]), Measured::over(&[1.0, f64::NAN]), Measured::over(&[f64::INFINITY, 1.0])];
+        for claim in
+            [Claim::AtMost(1.0), Claim::Exactly { value: 1.0, within: 0.1 }, Claim::Between(0.0, 1.0)]
+        {
+            assert!(none.iter().all(|m| !Finding::new("it", claim, *m).holds()));
+        }
+    }
+
+    #[test]
+    fn means_have_their_errors_and_numbers_four_digits() {
+        let m = Measured::over(&[1.0, 2.0, 3.0, 4.0]);
+        assert!((m.mean - 2.5).abs() < 1e-15 && (m.error - (5.0f64 / 12.0).sqrt()).abs() < 1e-15);
+        let found = [0.0, 0.25, 12.345, 123_456.0, 1.0, -3.0, 2.5e-5, 1.5e9].map(number);
+        assert_eq!(found, ["0", "0.2500", "12.35", "123456", "1.000", "-3.000", "2.500e-5", "1.500e9"]);
+    }
+}

@@ -1,0 +1,77 @@
+//! Where checks are run: a seed, how much to measure, and what several of them need.
+
+use crate::Result;
+use crate::study::{Candidate, Goal, Method, Space, Study};
+use rayon::prelude::*;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Seconds.
+    Quick,
+    /// A minute or two.
+    Full,
+}
+
+/// What a check may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Lab {
+    /// All that is random follows from it.
+    pub seed: u64,
+    /// How much is measured.
+    pub effort: Effort,
+}
+
+impl Lab {
+    /// One of two settings.
+    pub(super) fn pick<T>(&self, quick: T, full: T) -> T {
+        match self.effort {
+            Effort::Quick => quick,
+            Effort::Full => full,
+        }
+    }
+
+    /// `measure` with `runs` different seeds, in parallel, in the order of the seeds.
+    pub(super) fn repeat<T: Send>(
+        &self,
+        runs: usize,
+        measure: impl Fn(u64) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let first = self.seed.wrapping_mul(1_000_003);
+        (0..runs).into_par_iter().map(|i| measure(first.wrapping_add(i as u64))).collect()
+    }
+}
+
+/// A study of `n` real coordinates, all from `start` with standard deviation `scale`, without an end.
+pub(super) fn begin(n: usize, start: f64, scale: f64, seed: u64, method: Method) -> Result<Study> {
+    Study::new(Space::reals(n, start, scale)?, Goal::Minimize, u64::MAX, seed, method)
+}
+
+/// Evaluates `count` candidates.
+pub(super) fn evaluate(
+    study: &mut Study,
+    count: usize,
+    mut loss: impl FnMut(&Candidate, &[f64]) -> f64,
+) -> Result<()> {
+    let mut x = Vec::new();
+    for _ in 0..count {
+        let Some(candidate) = study.ask() else { break };
+        x.clear();
+        x.extend(candidate.numbers());
+        study.tell(candidate.id, loss(&candidate, &x))?;
+    }
+    Ok(())
+}
+
+/// Where the study is centred; empty if it has no centre.
+pub(super) fn centre(study: &Study) -> Vec<f64> {
+    study.centre().unwrap_or_default().iter().map(|v| v.number()).collect()
+}
+
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+pub(super) fn square(a: &[f64]) -> f64 {
+    dot(a, a)
+}

@@ -1,0 +1,134 @@
+//! Theorems as running checks: what is proved about the methods, held against what the methods do.
+//!
+//! A [`Check`] is a theorem's name, its source, the statement, and a run: it puts the strategies, the noise and the
+//! evaluator of this library (never a copy of them) where the theorem's assumptions hold, measures, and compares with the
+//! bound. Statements and derivations are in `docs/theory.md`; `onward verify-theory` prints and draws what is found.
+//!
+//! ```
+//! use onward::theory::{Effort, Lab, checks};
+//! let lab = Lab { seed: 1, effort: Effort::Quick };
+//! let check = &checks()[0];
+//! let outcome = check.run(&lab)?;
+//! assert!(outcome.holds(), "{}: {:?}", check.name, outcome.findings);
+//! # Ok::<(), onward::Error>(())
+//! ```
+//!
+//! What is random in a check follows from the lab's seed alone, so a check gives the same numbers again, on any number of
+//! threads.
+
+mod claim;
+mod cosine;
+mod gld;
+mod invariance;
+mod kinks;
+mod lab;
+mod mirror_descent;
+mod moments;
+mod nesterov_spokoiny;
+mod one_plus_one;
+mod problems;
+mod smooth;
+mod three_points;
+mod unbiased;
+
+pub use claim::{Claim, Finding, Measured};
+pub use lab::{Effort, Lab};
+
+use crate::Result;
+
+/// A theorem that can be run.
+pub struct Check {
+    /// What it is about, in a few words.
+    pub name: &'static str,
+    /// Whose theorem it is.
+    pub source: &'static str,
+    /// What it says, in a sentence.
+    pub statement: &'static str,
+    run: fn(&Lab) -> Result<Outcome>,
+}
+
+impl Check {
+    /// Measures. In parallel on the threads of the rayon pool that it is called in.
+    ///
+    /// # Errors
+    /// Those of the parts that are run; a bound that does not hold is no error but an [`Outcome`].
+    pub fn run(&self, lab: &Lab) -> Result<Outcome> {
+        (self.run)(lab)
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Each number that the theorem speaks of.
+    pub findings: Vec<Finding>,
+    /// What is worth a look.
+    pub figure: Option<Figure>,
+}
+
+impl Outcome {
+    /// Whether all is as the theorem says.
+    pub fn holds(&self) -> bool {
+        !self.findings.is_empty() && self.findings.iter().all(Finding::holds)
+    }
+}
+
+/// Curves for a plot.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// Its file's name without an extension.
+    pub file: &'static str,
+    /// The heading.
+    pub title: &'static str,
+    /// What runs to the right.
+    pub x: &'static str,
+    /// What runs upwards.
+    pub y: &'static str,
+    /// Whether equal ratios are equally far apart, to the right and upwards.
+    pub log: [bool; 2],
+    /// The curves.
+    pub curves: Vec<Curve>,
+}
+
+/// One curve of a [`Figure`].
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// Its name; curves of one name belong together.
+    pub name: String,
+    /// Whether it was measured, or follows from theory.
+    pub origin: Origin,
+    /// Points, from left to right.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Where a curve comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Measurements.
+    Measured,
+    /// A bound or a law.
+    Theory,
+}
+
+impl Curve {
+    fn new(name: impl Into<String>, origin: Origin, points: Vec<(f64, f64)>) -> Self {
+        Self { name: name.into(), origin, points }
+    }
+}
+
+/// All checks, in the order of `docs/theory.md`.
+pub fn checks() -> Vec<Check> {
+    let mut all = Vec::new();
+    all.extend(moments::CHECKS);
+    all.extend(unbiased::CHECKS);
+    all.extend(cosine::CHECKS);
+    all.extend(nesterov_spokoiny::CHECKS);
+    all.extend(smooth::CHECKS);
+    all.extend(kinks::CHECKS);
+    all.extend(mirror_descent::CHECKS);
+    all.extend(three_points::CHECKS);
+    all.extend(one_plus_one::CHECKS);
+    all.extend(gld::CHECKS);
+    all.extend(invariance::CHECKS);
+    all
+}
