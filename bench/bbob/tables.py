@@ -121,6 +121,8 @@ def draw(exdata, out, labelled, title):
     import matplotlib
 
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["svg.hashsalt"] = "ecdf"
     from matplotlib import pyplot
 
     runs = {label: load(exdata, run) for label, run in labelled}

@@ -14,8 +14,9 @@ pub struct Auto {
 
 /// Coordinates from which on matrices cost more than they bring within common budgets.
 const MANY: usize = 200;
-/// Evaluations per coordinate below which a covariance matrix learns nothing.
-const FEW: u64 = 20;
+/// Evaluations per coordinate below which a covariance matrix has not learnt enough to pay: measured for real numbers
+/// (`bench/bbob/README.md`), and with integers, options or many coordinates.
+const FEW: [u64; 2] = [60, 20];
 /// Members under noise, relative to the usual number.
 const CROWD: usize = 4;
 
@@ -27,8 +28,12 @@ impl Auto {
         if self.noisy {
             return self.choose_under_noise(d, budget, usual, &is);
         }
-        if budget < FEW * d as u64 || budget < 2 * usual as u64 {
-            let why = format!("{is}: too few to learn a covariance; the 1/5 rule makes the most of each");
+        let few = FEW[usize::from(space.is_mixed() || d > MANY)];
+        if budget < few * d as u64 || budget < 2 * usual as u64 {
+            let why = format!(
+                "{is}: too few to learn a covariance; the 1/5 rule makes the most of each, one at a time (`cma-es` \
+                 for many at a time)"
+            );
             return (Method::OnePlusOne(OnePlusOne::default()), why);
         }
         if d > MANY {
@@ -67,10 +72,16 @@ mod tests {
             method.name()
         };
         assert_eq!(choose(10, 5000, false), "cma-es");
-        assert_eq!(choose(10, 150, false), "one-plus-one");
+        assert_eq!(choose(10, 599, false), "one-plus-one");
+        assert_eq!(choose(10, 600, false), "cma-es");
         assert_eq!(choose(1, 1, false), "one-plus-one");
         assert_eq!(choose(5000, 1_000_000, false), "lm-ma-es");
         assert_eq!(choose(10, 5000, true), "cma-es");
         assert_eq!(choose(1_000_000, 100_000, true), "lm-ma-es");
+        let mixed = |budget| {
+            let space = Space::new(["x:0..1", "n:1..9 int"].map(|d| d.parse().unwrap())).unwrap();
+            Auto::default().choose(&space, budget).0.name()
+        };
+        assert_eq!((mixed(39), mixed(40)), ("one-plus-one", "cma-es"));
     }
 }

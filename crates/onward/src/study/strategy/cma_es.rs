@@ -18,13 +18,13 @@
 
 use super::super::draws::Draws;
 use super::super::eigen::Eigen;
+use super::history::History;
 use super::ranking::{effective, log_weights, order, usual_members};
 use super::restart::{Restarting, Restarts, Runs};
 use super::{Setup, Stop, Strategy, misfit};
 use crate::Result;
 use crate::kernel::exp64;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
 /// The settings.
 ///
@@ -79,6 +79,10 @@ struct Dense;
 
 impl Runs for Dense {
     type Run = Run;
+
+    fn history(run: &Run) -> &History {
+        &run.history
+    }
 
     fn run(&self, setup: &Setup, members: usize, start: Vec<f64>, factor: f64) -> Run {
         Run::new(setup, members, start, factor)
@@ -147,9 +151,8 @@ impl Rates {
     }
 }
 
-/// Limits of a run: of steps relative to the first, of loss differences, of the condition number.
+/// Limits of a run: of steps relative to the first, of the condition number.
 const SMALLEST_STEP: f64 = 1e-12;
-const SMALLEST_DIFFERENCE: f64 = 1e-12;
 const LARGEST_CONDITION: f64 = 1e14;
 const LARGEST_STEP: f64 = 1e20;
 
@@ -351,78 +354,4 @@ impl Strategy for Run {
     fn stop(&self) -> Option<Stop> {
         self.stop
     }
-}
-
-/// Generations from one look at stagnation to the next: it sorts.
-const LOOK: usize = 32;
-
-/// Best and median losses of generations past, for the tests of stagnation.
-#[derive(Clone)]
-pub(super) struct History {
-    best: VecDeque<f64>,
-    median: VecDeque<f64>,
-    /// Generations that a flat stretch, and a stagnating one, must have.
-    flat: usize,
-    long: usize,
-    generations: usize,
-    most: usize,
-    spread: f64,
-}
-
-impl History {
-    /// For runs of `members` in `n` dimensions.
-    pub fn new(n: usize, members: usize) -> Self {
-        let (d, l) = (n as f64, members as f64);
-        Self {
-            best: VecDeque::new(),
-            median: VecDeque::new(),
-            flat: 10 + (30.0 * d / l).ceil() as usize,
-            long: 120 + (30.0 * d / l).ceil() as usize,
-            generations: 0,
-            most: (100.0 + 150.0 * (d + 3.0) * (d + 3.0) / l.sqrt()) as usize,
-            spread: f64::INFINITY,
-        }
-    }
-
-    /// Takes note of a generation.
-    pub fn add(&mut self, losses: &[f64], order: &[usize]) {
-        self.generations += 1;
-        self.best.push_back(losses[order[0]]);
-        self.median.push_back(losses[order[order.len() / 2]]);
-        self.spread = losses[order[order.len() - 1]] - losses[order[0]];
-        // The last fifth of the run, within bounds.
-        let keep = (self.generations / 5 + self.long).min(20_000);
-        while self.best.len() > keep {
-            self.best.pop_front();
-            self.median.pop_front();
-        }
-    }
-
-    /// Whether losses have been the same, or no better, for too long.
-    pub fn stop(&self) -> Option<Stop> {
-        if self.best.len() >= self.flat && self.spread < SMALLEST_DIFFERENCE {
-            let last = self.best.iter().rev().take(self.flat);
-            let (low, high) =
-                last.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-            if high - low < SMALLEST_DIFFERENCE {
-                return Some(Stop::Flat);
-            }
-        }
-        let looks = self.best.len() >= self.long && self.generations.is_multiple_of(LOOK);
-        let stagnates = looks && worsens(&self.best) && worsens(&self.median);
-        (stagnates || self.generations > self.most).then_some(Stop::Stagnation)
-    }
-}
-
-/// Whether the median of the last 30 % is no better than that of the first 30 %.
-fn worsens(series: &VecDeque<f64>) -> bool {
-    let part = series.len() * 3 / 10;
-    let median = |values: Vec<f64>| {
-        let mut values = values;
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let first = median(series.iter().take(part).copied().collect());
-    let last = median(series.iter().rev().take(part).copied().collect());
-    last >= first
 }

@@ -15,7 +15,8 @@
 //! The rates are meant for large n; here `c_σ` and `c_c,j` are kept at ½ or below, which matters only below `n = 4λ`.
 
 use super::super::draws::Draws;
-use super::cma_es::{History, members_or_usual, step_stop};
+use super::cma_es::{members_or_usual, step_stop};
+use super::history::History;
 use super::ranking::{effective, log_weights, order, usual_members};
 use super::restart::{Restarting, Restarts, Runs};
 use super::{Setup, Stop, Strategy};
@@ -56,6 +57,10 @@ struct Limited;
 
 impl Runs for Limited {
     type Run = Run;
+
+    fn history(run: &Run) -> &History {
+        &run.history
+    }
 
     fn run(&self, setup: &Setup, members: usize, start: Vec<f64>, factor: f64) -> Run {
         let n = setup.dimension();

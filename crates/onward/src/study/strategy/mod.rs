@@ -6,6 +6,7 @@
 mod auto;
 mod cma_es;
 mod gld;
+mod history;
 mod lm_ma_es;
 mod mirror;
 mod nesterov_spokoiny;

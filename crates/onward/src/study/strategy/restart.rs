@@ -3,10 +3,13 @@
 //!
 //! Each large run has twice the members of the one before. Before each further run the regime that has used fewer
 //! evaluations is chosen; a small run has `⌊λ₀ (½ λ_large/λ₀)^{U²}⌋` members and the initial steps times `10^{−2U}`, with U
-//! uniform in [0, 1], and at most half the evaluations of the last large run. New runs begin uniformly in the start's
+//! uniform in [0, 1], and at most half the evaluations of the last large run. A run also ends once it converges to a loss
+//! above what a run before it has found: that is where most evaluations would go on functions of many optima
+//! (`bench/bbob/README.md`). New runs begin uniformly in the start's
 //! neighbourhood of two standard deviations: for bounded dimensions the whole box.
 
 use super::super::draws::Draws;
+use super::history::History;
 use super::{Setup, Stop, Strategy};
 use crate::kernel::{exp64, ln64};
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,9 @@ pub enum Restarts {
 pub trait Runs: Send + Sync + Clone + 'static {
     /// A run.
     type Run: Strategy + Clone;
+
+    /// The losses of a run so far.
+    fn history(run: &Self::Run) -> &History;
 
     /// A run with this many members from `start`, with the setup's steps times `factor`.
     fn run(&self, setup: &Setup, members: usize, start: Vec<f64>, factor: f64) -> Self::Run;
@@ -85,6 +91,11 @@ impl<R: Runs> Restarting<R> {
         }
     }
 
+    /// Whether this run converges to more than one before it has found.
+    fn is_beaten(&self) -> bool {
+        self.champion.as_ref().is_some_and(|(loss, _)| R::history(&self.run).is_beaten_by(*loss))
+    }
+
     fn restart(&mut self, draws: Draws) {
         match self.regime {
             Regime::First => {}
@@ -127,7 +138,7 @@ impl<R: Runs> Restarting<R> {
 
 impl<R: Runs> Strategy for Restarting<R> {
     fn ask(&mut self, draws: Draws, points: &mut Vec<f64>) {
-        if self.run.stop().is_some() || self.spent >= self.allowed {
+        if self.run.stop().is_some() || self.spent >= self.allowed || self.is_beaten() {
             self.restart(draws);
         }
         self.run.ask(draws, points);
@@ -148,5 +159,43 @@ impl<R: Runs> Strategy for Restarting<R> {
 
     fn stop(&self) -> Option<Stop> {
         if self.policy == Restarts::None { self.run.stop() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::space::Space;
+    use super::super::{CmaEs, Method};
+    use super::*;
+
+    /// Evaluations of the first run, and of the second if what it finds is worse by `behind`.
+    fn lengths(behind: f64) -> [usize; 2] {
+        let setup = Setup::of(&Space::reals(5, 1.0, 0.5).unwrap());
+        let ipop = CmaEs { restarts: Restarts::Ipop, ..CmaEs::default() };
+        let mut strategy = Method::CmaEs(ipop).begin(&setup).unwrap();
+        let (mut lengths, mut generation) = ([0; 2], 0);
+        loop {
+            let mut points = Vec::new();
+            strategy.ask(Draws::new(1, generation), &mut points);
+            // Each run has twice the members of the one before.
+            let run = points.len() / 5 / 8 - 1;
+            if run > 1 {
+                return lengths;
+            }
+            lengths[run] += points.len() / 5;
+            let floor = if run == 1 { behind } else { 0.0 };
+            let losses: Vec<f64> =
+                points.chunks(5).map(|x| floor + x.iter().map(|x| x * x).sum::<f64>()).collect();
+            strategy.tell(&losses);
+            generation += 1;
+        }
+    }
+
+    #[test]
+    fn a_run_ends_early_if_it_converges_to_more_than_another_found() {
+        let [alone, level] = lengths(0.0);
+        let [same, behind] = lengths(1.0);
+        assert_eq!(alone, same);
+        assert!(2 * behind < level, "{behind} of {level}");
     }
 }

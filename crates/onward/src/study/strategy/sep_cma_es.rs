@@ -4,7 +4,8 @@
 //! Linear in n in time and memory; for separable functions, and for dimensions where full matrices are too dear.
 
 use super::super::draws::Draws;
-use super::cma_es::{History, Rates, members_or_usual, step_stop};
+use super::cma_es::{Rates, members_or_usual, step_stop};
+use super::history::History;
 use super::ranking::order;
 use super::restart::{Restarting, Restarts, Runs};
 use super::{Setup, Stop, Strategy};
@@ -45,6 +46,10 @@ struct Diagonal;
 
 impl Runs for Diagonal {
     type Run = Run;
+
+    fn history(run: &Run) -> &History {
+        &run.history
+    }
 
     fn run(&self, setup: &Setup, members: usize, start: Vec<f64>, factor: f64) -> Run {
         let n = setup.dimension();
