@@ -78,11 +78,11 @@ impl Frame {
 
 /// Draws `series` (a name and points each) as curves, each in its own colour.
 pub fn line_plot(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Scene {
-    let solid = |(colour, (name, points)): (usize, &(String, Vec<(f64, f64)>))| {
-        let (name, points) = (name.clone(), points.clone());
-        Series { name, points, dash: Dash::Solid, colour }
-    };
-    series_plot(plot, &series.iter().enumerate().map(solid).collect::<Vec<_>>())
+    let mut solid = Vec::new();
+    for (colour, (name, points)) in series.iter().enumerate() {
+        solid.push(Series { name: name.clone(), points: points.clone(), dash: Dash::Solid, colour });
+    }
+    series_plot(plot, &solid)
 }
 
 /// Draws `series` as curves. Points that are not finite, or that a log axis has no place for, are left out.

@@ -79,7 +79,7 @@ impl Latent {
         let mut study = begin(n, 1.0 / root, 1.0, seed, Method::GldSearch(settings))?;
         let width = n / DIRECTIONS;
         let ones = vec![1.0 / (width as f64).sqrt(); width];
-        let target = 1e-4 * BOWL.value(&vec![1.0 / (DIRECTIONS as f64).sqrt(); DIRECTIONS]);
+        let target = 1e-4 * BOWL.value(&[1.0 / (DIRECTIONS as f64).sqrt(); DIRECTIONS]);
         while let Some(candidate) = study.ask().filter(|c| c.id < 200_000) {
             let x: Vec<f64> = candidate.numbers().collect();
             let along: Vec<f64> = x.chunks_exact(width).map(|block| dot(block, &ones)).collect();

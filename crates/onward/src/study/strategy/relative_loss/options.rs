@@ -130,7 +130,7 @@ mod tests {
         let expected = |a: &[f64]| softmax(a).iter().zip(losses).map(|(q, l)| q * l).sum::<f64>();
         // Every option once, weighted by its probability, is the expectation.
         let q = softmax(&logits);
-        let mut options = Options::new(&[0..3]);
+        let mut options = Options::new(std::slice::from_ref(&(0..3)));
         options.logits = logits.to_vec();
         let weighted: Vec<f64> = losses.iter().zip(&q).map(|(l, q)| 3.0 * l * q).collect();
         options.learn(&[vec![0], vec![1], vec![2]], &weighted);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn no_option_is_lost() {
-        let mut options = Options::new(&[0..3]);
+        let mut options = Options::new(std::slice::from_ref(&(0..3)));
         for _ in 0..1000 {
             options.learn(&[vec![0], vec![1], vec![2]], &[-1.0, 1.0, 1.0]);
         }
