@@ -204,7 +204,7 @@ impl Sweep {
     pub fn cost(&self, model: &dyn Model, step: u64, batch: usize, rows: usize) -> Spent {
         let turn = &self.turns[(step % self.steps()) as usize];
         let flops = |stages: Range<usize>| stages.map(|s| model.flops(s)).sum::<u64>();
-        let evaluations = |v: usize| if (turn.before + v) % self.hold > 0 && v > 0 { 2 } else { 3 };
+        let evaluations = |v: usize| if !(turn.before + v).is_multiple_of(self.hold) && v > 0 { 2 } else { 3 };
         let passes: u64 = (0..turn.elements.len()).map(evaluations).sum();
         let samples = passes * batch as u64;
         let mut spent =

@@ -71,7 +71,7 @@ impl Local {
         let mut choices = vec![0i8; plan.elements.len()];
         let (mut accepted, mut total) = (f64::INFINITY, 0.0);
         for (visit, element) in order(&tensor.shape, plan).into_iter().enumerate() {
-            let held = (plan.before + visit) % plan.hold > 0 && visit > 0;
+            let held = !(plan.before + visit).is_multiple_of(plan.hold) && visit > 0;
             let w = step.working.tensors()[plan.tensor].data[element];
             let change = changes[element - plan.elements.start];
             let options: &[i8] = if held { &[1, -1] } else { &[0, 1, -1] };
