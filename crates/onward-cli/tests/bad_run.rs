@@ -147,7 +147,8 @@ fn losses_that_are_never_finite_end_the_run_in_words() {
         place.spec("p", method, 20);
         let far = if method == "snes" { "sigma" } else { "rate" };
         let done = place.onward(&format!("train p.toml --set method.{far}=1e30"));
-        done.refuses(&["runs/p: ", "at step ", "expected at least one finite loss", "found"]);
+        let when = if method == "rso" { "in cycle " } else { "at step " };
+        done.refuses(&["runs/p: ", when, "expected at least one finite loss", "found"]);
         place.onward("verify runs/p").good();
         place.onward("show runs/p --ledger").good();
         place.onward("resume runs/p").refuses(&["runs/p: ", "expected at least one finite loss"]);
