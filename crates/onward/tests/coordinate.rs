@@ -61,15 +61,7 @@ fn run(
     for (i, step) in which.enumerate() {
         let plan = sweep.plan(step, 1.0, 37);
         let choices = evaluator.choices(state.params(), data, &plan, &mut cache).unwrap();
-        let visited = Visited {
-            tensor: plan.tensor as u32,
-            first: plan.elements.start as u64,
-            cycle: plan.cycle,
-            sigma: plan.sigma,
-            keep: plan.keep,
-            choices: choices.choices.clone(),
-        };
-        let update = Update::Choices(visited);
+        let update = Update::Choices(Visited::new(&plan, choices.choices.clone()));
         state.apply(&Entry { step: i as u64, loss: choices.loss, rate: 1.0, non_finite: 0, update }).unwrap();
         found.push(choices);
     }
@@ -214,15 +206,7 @@ fn going_on_with_an_empty_cache_changes_nothing() {
         let mut cache = CoordinateCache::default();
         let found = evaluator.choices(state.params(), &data, &plan, &mut cache).unwrap();
         assert_eq!(found, whole[step as usize], "step {step}");
-        let visited = Visited {
-            tensor: plan.tensor as u32,
-            first: plan.elements.start as u64,
-            cycle: plan.cycle,
-            sigma: plan.sigma,
-            keep: plan.keep,
-            choices: found.choices,
-        };
-        let update = Update::Choices(visited);
+        let update = Update::Choices(Visited::new(&plan, found.choices));
         state.apply(&Entry { step, loss: found.loss, rate: 1.0, non_finite: 0, update }).unwrap();
     }
     assert_eq!(state.params().digest(), params.digest());

@@ -1,6 +1,7 @@
 //! What a step leaves behind.
 
 use super::{Recipe, Search};
+use crate::space::CoordinatePlan;
 use serde::{Deserialize, Serialize};
 
 /// One step: everything that [`super::State::apply`] needs.
@@ -87,6 +88,20 @@ pub struct Visited {
     pub keep: f32,
     /// −1, 0 or 1 for each element.
     pub choices: Vec<i8>,
+}
+
+impl Visited {
+    /// What the visits of `plan` led to.
+    pub fn new(plan: &CoordinatePlan, choices: Vec<i8>) -> Self {
+        Self {
+            tensor: plan.tensor as u32,
+            first: plan.elements.start as u64,
+            cycle: plan.cycle,
+            sigma: plan.sigma,
+            keep: plan.keep,
+            choices,
+        }
+    }
 }
 
 impl Entry {

@@ -105,17 +105,9 @@ pub(crate) fn visit(
     cache: &mut CoordinateCache,
 ) -> Result<Outcome> {
     let found = evaluator.choices(params, data, plan, cache)?;
-    let visited = Visited {
-        tensor: plan.tensor as u32,
-        first: plan.elements.start as u64,
-        cycle: plan.cycle,
-        sigma: plan.sigma,
-        keep: plan.keep,
-        choices: found.choices,
-    };
     Ok(Outcome {
         loss: found.loss,
-        update: Update::Choices(visited),
+        update: Update::Choices(Visited::new(plan, found.choices)),
         non_finite: found.non_finite,
         signal_to_noise: None,
     })

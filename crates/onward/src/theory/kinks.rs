@@ -1,10 +1,10 @@
 //! Where functions have kinks: what each estimator makes of one, and the bound that the symmetric one keeps.
 
-use super::lab::{begin, centre, dot, evaluate, square};
-use super::problems::{Margin, Rows};
-use super::smooth::{R, across, half, on_box, row_of};
+use super::lab::square;
+use super::problems::Margin;
+use super::smooth::{R, gaps, on_box};
 use super::unbiased::first_estimate;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::{Check, Claim, Finding, Lab, Measured, Outcome};
 use crate::Result;
 use crate::study::Estimator;
 
@@ -94,51 +94,14 @@ impl Kinks {
     }
 
     fn hinge(&self, lab: &Lab) -> Result<Outcome> {
-        let (seeds, powers, dimensions) = lab.pick((4, 8..=16, vec![10]), (8, 8..=16, vec![10, 50, 200]));
         let delta = 0.01;
-        let (mut findings, mut curves) = (Vec::new(), Vec::new());
-        for d in dimensions {
-            let rows = Rows::new(d, lab.seed);
-            let least = rows.least(Margin::Hinge, half(d));
-            let method = on_box(self.estimator, d, self.alpha, 1.0, delta);
-            let run = |seed| {
-                let mut study = begin(d, 0.0, 0.5 * half(d), seed, method.clone())?;
-                let mut done = 0;
-                let at = |power: u32| {
-                    let k = 1usize << power;
-                    evaluate(&mut study, 2 * (k - done), |c, x| {
-                        Margin::Hinge.loss(dot(rows.row(row_of(seed, c.generation)), x))
-                    })?;
-                    done = k;
-                    Ok(rows.value(Margin::Hinge, &centre(&study)) - least)
-                };
-                powers.clone().map(at).collect::<Result<Vec<f64>>>()
-            };
-            let runs = lab.repeat(seeds, run)?;
+        let method = |d: usize| on_box(self.estimator, d, self.alpha, 1.0, delta);
+        let bound = |d: usize, k: f64| {
             let n = d as f64;
-            let bound = |k: f64| (n / k).sqrt() * (R * (1.0 + n / (2.0 * (n - 1.0))) + 2.0 * delta);
-            let (mut found, mut bounds) = (Vec::new(), Vec::new());
-            for (i, power) in powers.clone().enumerate() {
-                let k = f64::from(1u32 << power);
-                found.push((k, across(&runs, i).mean));
-                bounds.push((k, bound(k)));
-                if i % 3 == 2 {
-                    let what = format!("hinge, d = {d}, k = {k}");
-                    findings.push(Finding::new(what, Claim::AtMost(bound(k)), across(&runs, i)));
-                }
-            }
-            curves.push(Curve::new(format!("d = {d}"), Origin::Measured, found));
-            curves.push(Curve::new(format!("d = {d}"), Origin::Theory, bounds));
-        }
-        let figure = Figure {
-            file: "kinks",
-            title: "Support vectors by symmetric pairs",
-            x: "rounds k",
-            y: "gap of the average, and bound",
-            log: [true, true],
-            curves,
+            (n / k).sqrt() * (R * (1.0 + n / (2.0 * (n - 1.0))) + 2.0 * delta)
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        let names = ["kinks", "Support vectors by symmetric pairs", "hinge"];
+        gaps(lab, names, Margin::Hinge, |c| c.generation, method, bound)
     }
 }
 

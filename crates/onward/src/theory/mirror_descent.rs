@@ -1,8 +1,8 @@
 //! Mirror descent with learned steps, as the two-point strategy takes them by default.
 
 use super::lab::{begin, evaluate};
-use super::smooth::signs;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::smooth::{below, signs};
+use super::{Check, Figure, Lab, Measured, Outcome};
 use crate::Result;
 use crate::kernel::ln64;
 use crate::study::{Method, Mirror, TwoPoint};
@@ -57,22 +57,18 @@ impl Simplex {
             // The strategy's c, and its probes: small against every weight, for a linear loss needs no more.
             let c = (2.0 * ln64(d as f64)).sqrt() / 2.0;
             let runs = lab.repeat(seeds, |seed| self.run(d, powers.clone(), seed))?;
-            let (mut found, mut bounds) = (Vec::new(), Vec::new());
-            for (i, power) in powers.clone().enumerate() {
+            let point = |(i, power): (usize, u32)| {
                 let k = f64::from(1u32 << power);
                 let of = |value: fn(&Seen, f64) -> f64| {
                     Measured::over(&runs.iter().map(|run| value(&run[i], c) / k).collect::<Vec<_>>())
                 };
-                let (regret, bound) = (of(|seen, _| seen.regret), of(Seen::bound));
-                found.push((k, regret.mean));
-                bounds.push((k, bound.mean));
-                if i % 3 == 2 {
-                    let what = format!("d = {d}, {k} rounds, regret of a round");
-                    findings.push(Finding::new(what, Claim::AtMost(bound.mean), regret));
-                }
-            }
-            curves.push(Curve::new(format!("d = {d}"), Origin::Measured, found));
-            curves.push(Curve::new(format!("d = {d}"), Origin::Theory, bounds));
+                (k, of(|seen, _| seen.regret), of(Seen::bound).mean)
+            };
+            let what = |k: f64| format!("d = {d}, {k} rounds, regret of a round");
+            let (found, drawn) =
+                below(&format!("d = {d}"), what, powers.clone().enumerate().map(point).collect());
+            findings.extend(found);
+            curves.extend(drawn);
         }
         let figure = Figure {
             file: "simplex",

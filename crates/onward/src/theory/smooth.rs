@@ -1,6 +1,6 @@
 //! Duchi and others' theorem 1: √d and 1/√k for smooth stochastic problems.
 
-use super::lab::{begin, centre, evaluate, square};
+use super::lab::{begin, centre, dot, evaluate, square};
 use super::problems::{Margin, Rows};
 use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
 use crate::Result;
@@ -33,7 +33,7 @@ pub(super) fn half(d: usize) -> f64 {
 }
 
 /// The random row of a round.
-pub(super) fn row_of(seed: u64, generation: u64) -> usize {
+fn row_of(seed: u64, generation: u64) -> usize {
     let words = RunKey::from_seed(seed).tensor(Role::Shuffle, "rounds").at(generation as u32, 0).words(0);
     words[0] as usize
 }
@@ -69,56 +69,75 @@ fn bound(d: usize, k: f64, g: f64) -> f64 {
 }
 
 /// The mean over all runs of what each has at place `i`.
-pub(super) fn across(runs: &[Vec<f64>], i: usize) -> Measured {
+fn across(runs: &[Vec<f64>], i: usize) -> Measured {
     Measured::over(&runs.iter().map(|run| run[i]).collect::<Vec<_>>())
+}
+
+/// A curve of what was measured at each `k` and one of its bound there; every third point is a finding.
+pub(super) fn below(
+    name: &str,
+    what: impl Fn(f64) -> String,
+    points: Vec<(f64, Measured, f64)>,
+) -> (Vec<Finding>, [Curve; 2]) {
+    let found = points.iter().map(|(k, measured, _)| (*k, measured.mean)).collect();
+    let bounds = points.iter().map(|(k, _, bound)| (*k, *bound)).collect();
+    let curves =
+        [(Origin::Measured, found), (Origin::Theory, bounds)].map(|(o, p)| Curve::new(name.to_owned(), o, p));
+    let third = points.into_iter().skip(2).step_by(3);
+    (
+        third.map(|(k, measured, bound)| Finding::new(what(k), Claim::AtMost(bound), measured)).collect(),
+        curves,
+    )
+}
+
+/// How far the average of a method's points lies above the least loss of 400 random rows, against a bound for `d`
+/// dimensions and `k` rounds. `names` are those of the picture's file, the picture and the loss; `round` says which number
+/// names a candidate's row.
+pub(super) fn gaps(
+    lab: &Lab,
+    names: [&'static str; 3],
+    margin: Margin,
+    round: fn(&Candidate) -> u64,
+    method: impl Fn(usize) -> Method,
+    bound: impl Fn(usize, f64) -> f64,
+) -> Result<Outcome> {
+    let (seeds, powers, dimensions) = lab.pick((4, 8..=16, vec![10]), (8, 8..=16, vec![10, 50, 200]));
+    let (mut findings, mut curves) = (Vec::new(), Vec::new());
+    let [file, title, loss] = names;
+    for d in dimensions {
+        let rows = Rows::new(d, lab.seed);
+        let least = rows.least(margin, half(d));
+        let method = method(d);
+        let run = |seed| {
+            let mut study = begin(d, 0.0, 0.5 * half(d), seed, method.clone())?;
+            let mut done = 0;
+            let at = |power: u32| {
+                let k = 1usize << power;
+                evaluate(&mut study, 2 * (k - done), |c, x| {
+                    margin.loss(dot(rows.row(row_of(seed, round(c))), x))
+                })?;
+                done = k;
+                Ok(rows.value(margin, &centre(&study)) - least)
+            };
+            powers.clone().map(at).collect::<Result<Vec<f64>>>()
+        };
+        let runs = lab.repeat(seeds, run)?;
+        let ks = powers.clone().map(|power| f64::from(1u32 << power));
+        let points = ks.enumerate().map(|(i, k)| (k, across(&runs, i), bound(d, k))).collect();
+        let (found, drawn) = below(&format!("d = {d}"), |k| format!("{loss}, d = {d}, k = {k}"), points);
+        findings.extend(found);
+        curves.extend(drawn);
+    }
+    let (x, y) = ("rounds k", "gap of the average, and bound");
+    Ok(Outcome { findings, figure: Some(Figure { file, title, x, y, log: [true, true], curves }) })
 }
 
 impl Duchi {
     fn logistic(&self, lab: &Lab) -> Result<Outcome> {
-        let (seeds, powers, dimensions) = lab.pick((4, 8..=16, vec![10]), (8, 8..=16, vec![10, 50, 200]));
-        let (mut findings, mut curves) = (Vec::new(), Vec::new());
-        for d in dimensions {
-            let rows = Rows::new(d, lab.seed);
-            let least = rows.least(Margin::Logistic, half(d));
-            // L = ¼, G = 1.
-            let method = on_box(Estimator::Smooth, d, self.alpha, 1.0, 4.0 / d as f64);
-            let run = |seed| {
-                let mut study = begin(d, 0.0, 0.5 * half(d), seed, method.clone())?;
-                let mut done = 0;
-                let at = |power: u32| {
-                    let k = 1usize << power;
-                    evaluate(&mut study, 2 * (k - done), |c, x| {
-                        let row = rows.row(row_of(seed, (self.round)(c)));
-                        Margin::Logistic.loss(super::lab::dot(row, x))
-                    })?;
-                    done = k;
-                    Ok(rows.value(Margin::Logistic, &centre(&study)) - least)
-                };
-                powers.clone().map(at).collect::<Result<Vec<f64>>>()
-            };
-            let runs = lab.repeat(seeds, run)?;
-            let (mut found, mut bounds) = (Vec::new(), Vec::new());
-            for (i, power) in powers.clone().enumerate() {
-                let k = f64::from(1u32 << power);
-                found.push((k, across(&runs, i).mean));
-                bounds.push((k, bound(d, k, 1.0)));
-                if i % 3 == 2 {
-                    let what = format!("logistic, d = {d}, k = {k}");
-                    findings.push(Finding::new(what, Claim::AtMost(bound(d, k, 1.0)), across(&runs, i)));
-                }
-            }
-            curves.push(Curve::new(format!("d = {d}"), Origin::Measured, found));
-            curves.push(Curve::new(format!("d = {d}"), Origin::Theory, bounds));
-        }
-        let figure = Figure {
-            file: "smooth",
-            title: "Logistic regression by pairs of values",
-            x: "rounds k",
-            y: "gap of the average, and bound",
-            log: [true, true],
-            curves,
-        };
-        Ok(Outcome { findings, figure: Some(figure) })
+        // L = ¼, G = 1.
+        let method = |d: usize| on_box(Estimator::Smooth, d, self.alpha, 1.0, 4.0 / d as f64);
+        let names = ["smooth", "Logistic regression by pairs of values", "logistic"];
+        gaps(lab, names, Margin::Logistic, self.round, method, |d, k| bound(d, k, 1.0))
     }
 
     /// `F(θ; ξ) = ½‖θ − ξ‖²` for random ξ of length R: the optimum is 0, and ‖∇F‖² ≤ R²(1 + ¼) on average.
