@@ -57,7 +57,8 @@ fn main() -> onward::Result<()> {
     let params = Params::init(&net.tensors(), &key);
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
     let local = Local::new(net.clone(), objective, key, threads)?;
-    let (mut table, mut total) = (Vec::new(), [0.0; 3]);
+    let (mut table, mut total, mut all_visits, mut filling) = (Vec::new(), [0.0; 3], 0, 0.0);
+    let mut from_images = None;
     for stage in 0..net.stages() {
         let mut cache = CoordinateCache::default();
         let of = |step: u64| sweep.plan(step, 1.0, BATCH);
@@ -68,27 +69,39 @@ fn main() -> onward::Result<()> {
             local.choices(&params, &data, plan, &mut cache)?;
             Ok([cpu() - start, wall.elapsed().as_secs_f64()])
         };
-        // A visit makes the cache; then the visits to the second channel, from its own first batch on.
-        let mut first = of(steps[0]);
-        first.elements.end = first.elements.start + 1;
-        let [making, _] = run(&first)?;
-        let mut second = CoordinatePlan { before: 1, ..of(steps[1]) };
-        let changed = run(&second)?.map(|s| s / second.elements.len() as f64);
-        second.before += second.elements.len();
-        second.elements.end = second.elements.start + 2;
-        second.recompute = Recompute::Dense;
-        let dense = run(&second)?.map(|s| s / 2.0);
-        total[0] += changed[0] * visits as f64;
-        total[1] += dense[0] * visits as f64;
-        total[2] += making;
+        // Two visits to each batch make the caches and buffers; then come those to the second channel, from its own first batch on.
+        let mut plan = of(steps[0]);
+        let batches = rows.div_ceil(BATCH);
+        plan.elements.end = plan.elements.start + plan.elements.len().min(2 * batches);
+        let [making, _] = run(&plan)?;
+        plan = CoordinatePlan { before: plan.elements.len(), ..of(steps[1]) };
+        let mut per_visit = |plan: &mut CoordinatePlan| -> onward::Result<[f64; 2]> {
+            let seconds = run(plan)?;
+            plan.before += plan.elements.len();
+            Ok(seconds.map(|s| s / plan.elements.len() as f64))
+        };
+        let changed = per_visit(&mut plan)?;
+        plan.hold = batches;
+        let held = per_visit(&mut plan)?;
+        (plan.hold, plan.recompute) = (1, Recompute::Dense);
+        plan.elements.end = plan.elements.start + 1;
+        per_visit(&mut plan)?;
+        plan.elements.end += 1;
+        let dense = per_visit(&mut plan)?;
+        for (total, seconds) in total.iter_mut().zip([changed[0], held[0], dense[0]]) {
+            *total += seconds * visits as f64;
+        }
+        all_visits += visits;
+        filling += making;
+        from_images.get_or_insert(dense[0]);
         table.push(vec![
             format!("{}", stage + 1),
             visits.to_string(),
             format!("{:.2}", 1e3 * changed[0]),
+            format!("{:.2}", 1e3 * held[0]),
             format!("{:.2}", 1e3 * dense[0]),
             format!("{:.2}", dense[0] / changed[0]),
             format!("{:.0}", dense_work(&*net, stage) / dense[0] / 1e9),
-            format!("{:.2}", making),
             format!("{:.1}", 1.0 / changed[1]),
         ]);
     }
@@ -97,20 +110,24 @@ fn main() -> onward::Result<()> {
             "layer",
             "visits",
             "ms changed",
+            "ms changed, batch held",
             "ms dense",
             "times less",
             "dense GFLOP/s",
-            "s to fill the cache",
             "visits per second by the clock",
         ],
         &table,
     );
-    println!(
-        "\na cycle: {:.1} s changed, {:.1} s dense ({:.2} times less), {:.1} s for caches; processor seconds, {threads} threads",
-        total[0],
-        total[1],
-        total[1] / total[0],
-        total[2]
-    );
+    let [changed, held, dense] = total;
+    println!("\na cycle, processor seconds, {threads} threads; {filling:.1} s for caches and first visits");
+    let images = from_images.unwrap_or(0.0) * all_visits as f64;
+    for (what, seconds) in [
+        ("changed", changed),
+        ("changed, each batch held for as many visits as there are batches", held),
+        ("dense from the visited layer on", dense),
+        ("dense from the images on", images),
+    ] {
+        println!("{seconds:8.1} s  {:5.2} times changed  {what}", seconds / changed);
+    }
     Ok(())
 }

@@ -180,6 +180,9 @@ unsafe fn piece<D: Dot<Number = f32>, const O: usize, const P: usize>(job: &Job<
     }
 }
 
+/// Pixels from the last ones of a tile to those that are asked for: 12 KB.
+const AHEAD: usize = 200;
+
 /// `P` pixels of `O` maps.
 ///
 /// # Safety
@@ -203,8 +206,17 @@ unsafe fn tile<D: Dot<Number = f32>, const O: usize, const P: usize>(
             if !job.base.is_null() {
                 for i in 0..O {
                     for p in 0..P {
-                        sums[i][p] = D::load(job.base.add(at(i, p)));
+                        let from = job.base.add(at(i, p));
+                        sums[i][p] = D::load(from);
+                        // The next rows' maps begin where this call's end.
+                        D::prefetch(from.wrapping_add(job.n * height * width * SAMPLES).cast());
                     }
+                }
+            }
+            // One map alone waits for its input: each number comes from far away and is used but nine times.
+            if let (true, Some(last)) = (O == 1, job.offsets.last()) {
+                for p in 0..P {
+                    D::prefetch(input.wrapping_add((last + p + AHEAD) * SAMPLES).cast());
                 }
             }
             for (j, offset) in job.offsets.iter().enumerate() {
@@ -251,27 +263,45 @@ pub fn add_to_all(v: &mut [f32], bias: f32) {
 }
 
 super::multiversion! {
-/// `out = a · v + b`, fused; with `relu`, what is not above 0 becomes 0.
-pub fn affine(v: &[f32], a: f32, b: f32, relu: bool, out: &mut [f32]) {
-    if relu {
-        for (o, v) in out.iter_mut().zip(v) {
-            let y = a.mul_add(*v, b);
-            *o = if y > 0.0 { y } else { 0.0 };
-        }
-    } else {
-        for (o, v) in out.iter_mut().zip(v) {
-            *o = a.mul_add(*v, b);
+/// Rows of `row` numbers: `out = a · v + b`, fused; with `relu`, what is not above 0 becomes 0. Those of `out` begin `stride`
+/// numbers apart.
+pub fn affine(v: &[f32], row: usize, norm: [f32; 2], relu: bool, out: &mut [f32], stride: usize) {
+    let [a, b] = norm;
+    for (v, out) in v.chunks_exact(row.max(1)).zip(out.chunks_mut(stride.max(1))) {
+        if relu {
+            for (o, v) in out.iter_mut().zip(v) {
+                let y = a.mul_add(*v, b);
+                *o = if y > 0.0 { y } else { 0.0 };
+            }
+        } else {
+            for (o, v) in out.iter_mut().zip(v) {
+                *o = a.mul_add(*v, b);
+            }
         }
     }
 }
 }
 
+/// The sum and the sum of squares over the pixels of one map, row after row: those of a row in f32, rows and samples in f64, all
+/// in ascending order.
+#[derive(Clone, Copy, Default)]
+pub struct MapMoments([[f64; SAMPLES]; 2]);
+
+impl MapMoments {
+    /// Goes on with rows of `width` pixels.
+    pub fn add(&mut self, rows: &[f32], width: usize) {
+        add_map_moments(rows, width, &mut self.0);
+    }
+
+    /// The sums of the first `samples` samples together.
+    pub fn of(&self, samples: usize) -> [f64; 2] {
+        self.0.map(|lanes| lanes[..samples].iter().sum())
+    }
+}
+
 super::multiversion! {
-/// The sum and the sum of squares over the pixels of one map (rows of `width`), of the first `samples` samples together. A
-/// row is summed in f32, rows and samples in f64, all in ascending order.
-pub fn map_moments(map: &[f32], width: usize, samples: usize) -> [f64; 2] {
-    let mut sums = [[0f64; SAMPLES]; 2];
-    for row in map.chunks_exact((width * SAMPLES).max(1)) {
+fn add_map_moments(rows: &[f32], width: usize, sums: &mut [[f64; SAMPLES]; 2]) {
+    for row in rows.chunks_exact((width * SAMPLES).max(1)) {
         let mut own = [[0f32; SAMPLES]; 2];
         for pixel in row.as_chunks::<SAMPLES>().0 {
             for l in 0..SAMPLES {
@@ -284,7 +314,6 @@ pub fn map_moments(map: &[f32], width: usize, samples: usize) -> [f64; 2] {
             sums[1][l] += f64::from(own[1][l]);
         }
     }
-    sums.map(|lanes| lanes[..samples].iter().sum())
 }
 }
 
@@ -350,7 +379,11 @@ mod tests {
     fn moments_leave_out_what_is_no_sample() {
         let map = numbers(6 * SAMPLES, 1);
         with_each_isa(|isa| {
-            let [sum, squares] = map_moments(&map, 3, 5);
+            let mut moments = MapMoments::default();
+            let (first, second) = map.split_at(3 * SAMPLES);
+            moments.add(first, 3);
+            moments.add(second, 3);
+            let [sum, squares] = moments.of(5);
             let own = (0..6).flat_map(|p| (0..5).map(move |l| p * SAMPLES + l)).map(|i| f64::from(map[i]));
             let (a, b) = own.fold((0.0, 0.0), |(a, b), v| (a + v, b + v * v));
             assert!((sum - a).abs() < 1e-5 && (squares - b).abs() < 1e-5, "{isa:?}");

@@ -15,6 +15,7 @@ mod hadamard;
 mod int8;
 mod isa;
 mod lanes;
+mod lines;
 mod low_rank;
 mod math;
 mod matrix;
@@ -38,7 +39,8 @@ pub use isa::Isa;
 pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::{with_each_isa, with_isa};
-pub use lanes::{Base, Lattice, SAMPLES, add_to_all, affine, chains, last_tap, map_moments, side_by_side};
+pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, last_tap, side_by_side};
+pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use matrix::{Filter, Matrix, Scratch};

@@ -1,11 +1,17 @@
 //! A chain of layers in maps of sixteen samples side by side.
 
-use crate::kernel::{Base, Lattice, Pool, SAMPLES, add_to_all, affine, chains, pool_lines, relu};
+use crate::kernel::{
+    Base, Lattice, Lines, MapMoments, Pool, SAMPLES, add_to_all, affine, chains, pool_lines, relu,
+};
 use crate::model::{Activation, Model, NORM_EPSILON, Operation};
 use crate::params::{Params, Tensor};
+use std::ops::Range;
 
 /// Numbers of input maps that one pass over an output map may read, so that they stay near.
 const NEAR: usize = 8192;
+
+/// Numbers of the rows that are made together and looked at while they are near: 32 KB.
+const STRIP: usize = 8192;
 
 /// A product with what is before it and what is after it: one stage.
 pub(super) struct Layer {
@@ -45,12 +51,6 @@ pub(super) struct Terms {
     offsets: Vec<usize>,
     weights: Vec<f32>,
     n: usize,
-}
-
-impl Terms {
-    pub fn add(&self, lattice: Lattice, input: &[f32], out: &mut [f32], base: Base<'_>) {
-        chains(lattice, input, &self.offsets, &self.weights, self.n, out, base);
-    }
 }
 
 impl Layer {
@@ -175,45 +175,98 @@ impl Layer {
         channels.chunks(together).map(part).collect()
     }
 
-    /// A product and what comes after it but for the normalisation, into `out`: `terms`, the biases (if any), the pool.
+    /// A product and what comes after it but for the normalisation: `base` (strip after strip; zero if none), `terms`, the
+    /// biases (if any), the pool. `then` is given a map, the first of a few of its rows, and those rows, while they are near.
     pub fn run(
         &self,
         terms: &Terms,
         input: &[f32],
-        base: Base<'_>,
+        base: Option<&[f32]>,
         biases: &[f32],
         maps: &mut [f32],
-        out: &mut [f32],
+        mut then: impl FnMut(usize, usize, &[f32]),
     ) {
-        let place = if self.pool { &mut maps[..self.product_map() * terms.n] } else { &mut *out };
-        terms.add(self.lattice(), input, place, base);
-        self.add_biases(place, biases);
-        if self.pool {
-            self.pool(maps, out);
-        }
-    }
-
-    /// The biases (if any) and the pool: from `maps` to `out`.
-    pub fn close(&self, maps: &mut [f32], biases: &[f32], out: &mut [f32]) {
-        self.add_biases(maps, biases);
-        if self.pool { self.pool(maps, out) } else { out.copy_from_slice(&maps[..out.len()]) }
-    }
-
-    fn add_biases(&self, maps: &mut [f32], biases: &[f32]) {
-        for (map, bias) in maps.chunks_exact_mut(self.product_map()).zip(biases) {
-            add_to_all(map, *bias);
-        }
-    }
-
-    fn pool(&self, maps: &[f32], out: &mut [f32]) {
-        let line = self.input[1] * SAMPLES;
-        let [_, width, _] = self.shape_out();
-        let maps = maps.chunks_exact(self.product_map()).zip(out.chunks_exact_mut(self.out_map()));
-        for (map, out) in maps {
-            for (lines, out) in map.chunks_exact(2 * line).zip(out.chunks_exact_mut(width * SAMPLES)) {
-                pool_lines(Pool::Average, SAMPLES, &lines[..line], &lines[line..], out);
+        for strip in self.strips(terms.n) {
+            let one = strip.len() * self.line();
+            let base = base.map_or(Base::Zero, |base| Base::Of(&base[terms.n * strip.start * self.line()..]));
+            let (strips, pooled) = maps.split_at_mut(terms.n * one);
+            self.add(terms, input, &strip, strips, base);
+            for (o, rows) in strips.chunks_exact_mut(one).enumerate() {
+                self.close(rows, biases.get(o), pooled, |rows| then(o, self.row_out(strip.start), rows));
             }
         }
+    }
+
+    /// The product alone, strip after strip.
+    pub fn product(&self, terms: &Terms, input: &[f32], out: &mut [f32]) {
+        for strip in self.strips(terms.n) {
+            let whole = terms.n * self.line();
+            self.add(terms, input, &strip, &mut out[whole * strip.start..whole * strip.end], Base::Zero);
+        }
+    }
+
+    /// One map of the product: the terms one part after the other.
+    pub fn sum(&self, parts: &[Terms], input: &[f32], map: &mut [f32]) {
+        for (i, terms) in parts.iter().enumerate() {
+            let base = if i == 0 { Base::Zero } else { Base::Own };
+            self.add(terms, input, &(0..self.input[0]), map, base);
+        }
+    }
+
+    fn add(&self, terms: &Terms, input: &[f32], strip: &Range<usize>, out: &mut [f32], base: Base<'_>) {
+        let lattice = Lattice { height: strip.len(), ..self.lattice() };
+        let input = &input[strip.start * lattice.stride * SAMPLES..];
+        chains(lattice, input, &terms.offsets, &terms.weights, terms.n, out, base);
+    }
+
+    /// Rows of the product that are made together, of `n` maps: an even number, since a pool takes two.
+    fn strips(&self, n: usize) -> impl Iterator<Item = Range<usize>> {
+        let height = self.input[0];
+        let high = (STRIP / (n * self.line()) / 2 * 2).max(2);
+        (0..height).step_by(high).map(move |y| y..(y + high).min(height))
+    }
+
+    /// Numbers of a row of the product.
+    pub fn line(&self) -> usize {
+        self.input[1] * SAMPLES
+    }
+
+    /// Numbers of a row that the stage hands over.
+    pub fn line_out(&self) -> usize {
+        self.shape_out()[1] * SAMPLES
+    }
+
+    /// The row that the stage hands over, which begins with the product's row `y`.
+    pub fn row_out(&self, y: usize) -> usize {
+        y >> usize::from(self.pool)
+    }
+
+    /// Where row `y` of map `o` stands in what the stage hands over.
+    pub fn place(&self, o: usize, y: usize) -> usize {
+        o * self.out_map() + y * self.line_out()
+    }
+
+    /// The sum and the sum of squares of a map that the stage hands over.
+    pub fn moments(&self, map: &[f32], samples: usize) -> [f64; 2] {
+        let mut moments = MapMoments::default();
+        moments.add(map, self.shape_out()[1]);
+        moments.of(samples)
+    }
+
+    /// The bias (if any) and the pool of a strip.
+    pub fn close(&self, rows: &mut [f32], bias: Option<&f32>, pooled: &mut [f32], then: impl FnOnce(&[f32])) {
+        if let Some(bias) = bias {
+            add_to_all(rows, *bias);
+        }
+        if !self.pool {
+            return then(rows);
+        }
+        let (line, pairs) = (self.line(), rows.len() / (2 * self.line()));
+        let pooled = &mut pooled[..pairs * self.line_out()];
+        for (lines, out) in rows.chunks_exact(2 * line).zip(pooled.chunks_exact_mut(self.line_out().max(1))) {
+            pool_lines(Pool::Average, SAMPLES, &lines[..line], &lines[line..], out);
+        }
+        then(pooled);
     }
 
     /// The layer's biases; none where it has none.
@@ -221,38 +274,48 @@ impl Layer {
         self.bias.map_or(&[], |bias| &params.tensors()[bias].data)
     }
 
-    /// One channel that the stage before hands over, normalised by `norm` (`a·v + b`), into its place in the product's input.
+    /// Whether what the stage before hands over enters row by row.
+    pub fn rowwise(&self) -> bool {
+        matches!(self.before[..], [] | [Operation::Activation(Activation::Relu)]) && !self.flatten
+    }
+
+    /// Rows from `y` on of one channel that the stage before hands over, normalised by `norm` (`a·v + b`), into their place in
+    /// the product's input; of layers that are [`Layer::rowwise`].
+    pub fn enter_rows(
+        &self,
+        channel: usize,
+        y: usize,
+        rows: &[f32],
+        norm: Option<[f32; 2]>,
+        input: &mut [f32],
+    ) {
+        let (out, stride) = self.inside(channel, y, input);
+        self.norm_and_relu(rows, self.line(), norm, out, stride);
+    }
+
+    /// The same for a whole map, whatever the layer.
     pub fn enter(
         &self,
         channel: usize,
         map: &[f32],
         norm: Option<[f32; 2]>,
         input: &mut [f32],
-        spare: &mut [Vec<f32>; 2],
+        spare: &mut [Lines; 2],
     ) {
-        let relu_first = self.before.first() == Some(&Operation::Activation(Activation::Relu));
-        let rest = &self.before[usize::from(relu_first)..];
-        let normed = |v: &[f32], out: &mut [f32]| match norm {
-            Some([a, b]) => affine(v, a, b, relu_first, out),
-            None => {
-                out.copy_from_slice(v);
-                if relu_first {
-                    relu(out);
-                }
-            }
-        };
-        if rest.is_empty() && !self.flatten {
-            return self.rows(channel, map, input, normed);
+        if self.rowwise() {
+            return self.enter_rows(channel, 0, map, norm, input);
         }
+        let rest = &self.before[usize::from(self.relu_first())..];
         let [from, to] = spare;
-        from.resize(map.len(), 0.0);
-        normed(map, from);
+        self.norm_and_relu(map, map.len(), norm, from.at_least(map.len()), map.len());
         let (mut height, mut width) = (self.source[0], self.source[1]);
         for operation in rest {
             (height, width) = through(operation, [height, width], from, to);
         }
+        let from = &from[..height * width * SAMPLES];
         if !self.flatten {
-            return self.rows(channel, from, input, |v, out| out.copy_from_slice(v));
+            let (out, stride) = self.inside(channel, 0, input);
+            return copy_rows(from, self.line(), out, stride);
         }
         for (position, pixel) in from.chunks_exact(SAMPLES).enumerate() {
             let at = position * self.source[2] + channel;
@@ -260,56 +323,68 @@ impl Layer {
         }
     }
 
-    /// The rows of a map, each through `f`, to where they stand inside the border.
-    fn rows(&self, channel: usize, map: &[f32], input: &mut [f32], f: impl Fn(&[f32], &mut [f32])) {
-        let (row, Lattice { stride, .. }) = (self.input[1] * SAMPLES, self.lattice());
-        let input = &mut input[channel * self.padded()..][..self.padded()];
-        if self.border() == 0 {
-            return f(map, input);
+    fn relu_first(&self) -> bool {
+        self.before.first() == Some(&Operation::Activation(Activation::Relu))
+    }
+
+    fn norm_and_relu(&self, v: &[f32], row: usize, norm: Option<[f32; 2]>, out: &mut [f32], stride: usize) {
+        match norm {
+            Some(norm) => affine(v, row, norm, self.relu_first(), out, stride),
+            None => {
+                copy_rows(v, row, out, stride);
+                if self.relu_first() {
+                    out.chunks_mut(stride).take(v.len() / row).for_each(|line| relu(&mut line[..row]));
+                }
+            }
         }
-        for (y, line) in map.chunks_exact(row).enumerate() {
-            f(line, &mut input[((y + 1) * stride + 1) * SAMPLES..][..row]);
-        }
+    }
+
+    /// The input from row `y` of a channel on, inside the border, and how far its rows are apart.
+    fn inside<'i>(&self, channel: usize, y: usize, input: &'i mut [f32]) -> (&'i mut [f32], usize) {
+        let stride = self.lattice().stride;
+        let at = (y + self.border()) * stride + self.border();
+        (&mut input[channel * self.padded()..][..self.padded()][at * SAMPLES..], stride * SAMPLES)
+    }
+}
+
+/// Rows of `row` numbers to where rows are `stride` numbers apart.
+fn copy_rows(from: &[f32], row: usize, to: &mut [f32], stride: usize) {
+    for (from, to) in from.chunks_exact(row).zip(to.chunks_mut(stride)) {
+        to[..row].copy_from_slice(from);
     }
 }
 
 /// One map through an operation, from `from` to `from` by way of `to`.
-fn through(
-    operation: &Operation,
-    [h, w]: [usize; 2],
-    from: &mut Vec<f32>,
-    to: &mut Vec<f32>,
-) -> (usize, usize) {
+fn through(operation: &Operation, [h, w]: [usize; 2], from: &mut Lines, to: &mut Lines) -> (usize, usize) {
+    let map = &mut from[..h * w * SAMPLES];
     match operation {
         Operation::Activation(activation) => {
-            activation.apply_to(from);
+            activation.apply_to(map);
             return (h, w);
         }
         Operation::MaxPool => {
             let line = w * SAMPLES;
-            to.resize((h / 2) * (w / 2) * SAMPLES, 0.0);
-            for (lines, out) in from.chunks_exact(2 * line).zip(to.chunks_exact_mut((w / 2 * SAMPLES).max(1)))
-            {
+            let out = to.at_least((h / 2) * (w / 2) * SAMPLES).chunks_exact_mut((w / 2 * SAMPLES).max(1));
+            for (lines, out) in map.chunks_exact(2 * line).zip(out) {
                 pool_lines(Pool::Max, SAMPLES, &lines[..line], &lines[line..], out);
             }
             std::mem::swap(from, to);
             return (h / 2, w / 2);
         }
-        Operation::GlobalMax => fold(from, to, f32::NEG_INFINITY, 1.0, f32::max),
-        _ => fold(from, to, 0.0, 1.0 / (h * w) as f32, |a, b| a + b),
+        Operation::GlobalMax => fold(map, to, f32::NEG_INFINITY, 1.0, f32::max),
+        _ => fold(map, to, 0.0, 1.0 / (h * w) as f32, |a, b| a + b),
     }
     std::mem::swap(from, to);
     (1, 1)
 }
 
 /// All pixels folded into one.
-fn fold(from: &[f32], to: &mut Vec<f32>, start: f32, scale: f32, f: impl Fn(f32, f32) -> f32) {
+fn fold(from: &[f32], to: &mut Lines, start: f32, scale: f32, f: impl Fn(f32, f32) -> f32) {
     let mut all = [start; SAMPLES];
     for pixel in from.as_chunks::<SAMPLES>().0 {
         all.iter_mut().zip(pixel).for_each(|(a, v)| *a = f(*a, *v));
     }
-    to.clear();
-    to.extend(all.map(|v| v * scale));
+    to.at_least(SAMPLES).copy_from_slice(&all.map(|v| v * scale));
 }
 
 /// `a` and `b` with `a·v + b = γ (v − mean) / √(variance + ε) + β`.

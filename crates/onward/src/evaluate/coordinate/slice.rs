@@ -3,7 +3,7 @@
 use super::layer::{Layer, norm_of, number};
 use super::work::{Sums, Workers};
 use crate::dataset::{Dataset, Targets};
-use crate::kernel::{Base, SAMPLES, map_moments, side_by_side};
+use crate::kernel::{Lines, SAMPLES, side_by_side};
 use crate::model::Statistics;
 use crate::params::Params;
 
@@ -12,15 +12,15 @@ pub(super) struct Slice {
     pub rows: usize,
     pub targets: Targets,
     /// The input of the stage's product, block after block.
-    pub inputs: Vec<f32>,
+    pub inputs: Lines,
     /// What the stage hands over, but for its normalisation; empty until it is asked for.
-    pub outputs: Vec<f32>,
+    pub outputs: Lines,
     /// Which of its maps are what the params give.
     pub fresh: Vec<bool>,
     /// Their sums over the batch.
     pub sums: Sums,
     /// The next stage's product without the share of one channel, and which.
-    pub rest: Vec<f32>,
+    pub rest: Lines,
     pub rest_without: Option<usize>,
 }
 
@@ -58,7 +58,7 @@ impl Slice {
             })
             .collect();
         let terms: Vec<_> = layers[..stage].iter().map(|l| l.terms(params, 0..l.input[2])).collect();
-        let mut inputs = vec![0.0; rows.div_ceil(SAMPLES) * size];
+        let mut inputs = Lines::zeros(rows.div_ceil(SAMPLES) * size);
         workers.each(&mut inputs, size, |block, scratch, into, _| {
             let own = &indices[block * SAMPLES..][..samples(rows, block)];
             let mut out = maps_of(data, own);
@@ -70,9 +70,11 @@ impl Slice {
                     layer.enter(c, map, norm.map(|n| n[c]), input, &mut scratch.spare);
                 }
                 if j < stage {
-                    out.resize(layer.out_map() * layer.outputs, 0.0);
                     let biases = layer.biases(params);
-                    layer.run(&terms[j], input, Base::Zero, biases, &mut scratch.maps, &mut out);
+                    out.resize(layer.out_map() * layer.outputs, 0.0);
+                    layer.run(&terms[j], input, None, biases, &mut scratch.maps, |o, y, rows| {
+                        out[layer.place(o, y)..][..rows.len()].copy_from_slice(rows);
+                    });
                     norm = layer.norm.and_then(|_| norms_left.next());
                 }
             }
@@ -82,10 +84,10 @@ impl Slice {
             rows,
             targets: data.targets().select(indices),
             inputs,
-            outputs: Vec::new(),
+            outputs: Lines::default(),
             fresh: vec![false; outputs],
             sums: vec![[0.0; 2]; outputs],
-            rest: Vec::new(),
+            rest: Lines::default(),
             rest_without: None,
         }
     }
@@ -98,36 +100,34 @@ impl Slice {
             return;
         }
         let (rows, map, size) = (self.rows, layer.out_map(), layer.input_size());
-        self.outputs.resize(self.blocks() * map * layer.outputs, 0.0);
+        let numbers = self.blocks() * map * layer.outputs;
         let few = stale.len() * 4 <= layer.outputs;
         let terms = if few { Vec::new() } else { vec![layer.terms(params, 0..layer.input[2])] };
         let single: Vec<_> = stale.iter().filter(|_| few).map(|c| layer.terms_to(params, *c, None)).collect();
         let biases = layer.biases(params);
         let inputs = &self.inputs;
-        let sums = workers.each(&mut self.outputs, map * layer.outputs, |block, scratch, out, sums| {
-            let input = &inputs[block * size..][..size];
-            for terms in &terms {
-                layer.run(terms, input, Base::Zero, biases, &mut scratch.maps, out);
-            }
-            for (terms, c) in single.iter().zip(&stale) {
-                let maps = &mut scratch.maps[..layer.product_map()];
-                sum_of(terms, layer, input, maps);
-                layer.close(maps, biases.get(*c..=*c).unwrap_or(&[]), &mut out[c * map..][..map]);
-            }
-            let width = layer.shape_out()[1];
-            let moments = |c: &usize| map_moments(&out[c * map..][..map], width, samples(rows, block));
-            sums.extend(stale.iter().map(moments));
-        });
+        let sums =
+            workers.each(self.outputs.at_least(numbers), map * layer.outputs, |block, scratch, out, sums| {
+                let input = &inputs[block * size..][..size];
+                for terms in &terms {
+                    layer.run(terms, input, None, biases, &mut scratch.maps, |o, y, rows| {
+                        out[layer.place(o, y)..][..rows.len()].copy_from_slice(rows);
+                    });
+                }
+                for (terms, c) in single.iter().zip(&stale) {
+                    let (sum, pooled) = scratch.maps.split_at_mut(layer.product_map());
+                    layer.sum(terms, input, sum);
+                    layer.close(sum, biases.get(*c), pooled, |done| {
+                        out[c * map..][..map].copy_from_slice(done)
+                    });
+                }
+                sums.extend(
+                    stale.iter().map(|c| layer.moments(&out[c * map..][..map], samples(rows, block))),
+                );
+            });
         for (c, sums) in stale.into_iter().zip(sums) {
             (self.fresh[c], self.sums[c]) = (true, sums);
         }
-    }
-}
-
-/// One map: the terms one part after the other.
-pub(super) fn sum_of(terms: &[super::layer::Terms], layer: &Layer, input: &[f32], map: &mut [f32]) {
-    for (i, part) in terms.iter().enumerate() {
-        part.add(layer.lattice(), input, map, if i == 0 { Base::Zero } else { Base::Own });
     }
 }
 

@@ -1,9 +1,9 @@
 //! The outputs of a batch where one number of one stage has one of several values ("worlds").
 
 use super::layer::{Layer, Terms, norm_from, number};
-use super::slice::{Slice, samples, sum_of};
+use super::slice::{Slice, samples};
 use super::work::{Scratch, Sums, Workers};
-use crate::kernel::{Base, SAMPLES, last_tap, map_moments};
+use crate::kernel::{Lines, MapMoments, SAMPLES, last_tap};
 use crate::params::Params;
 use crate::space::Recompute;
 
@@ -53,11 +53,11 @@ impl StepTerms {
 /// Buffers as large as a batch, kept from visit to visit.
 #[derive(Default)]
 pub(super) struct Buffers {
-    changed: Vec<f32>,
-    flow: Vec<f32>,
+    changed: Lines,
+    flow: Lines,
     /// For slices that keep nothing of their own.
-    outputs: Vec<f32>,
-    rest: Vec<f32>,
+    outputs: Lines,
+    rest: Lines,
 }
 
 impl Buffers {
@@ -147,9 +147,11 @@ impl<'a> Visits<'a> {
                 self.stage,
                 false,
                 &mut buffers.flow,
-                |block, world, _, out| {
-                    out.copy_from_slice(&slice.outputs[block * out.len()..][..out.len()]);
-                    out[self.channel * map..][..map].copy_from_slice(changed(block, world));
+                |block, world, _, then| {
+                    let kept = &slice.outputs[block * map * layer.outputs..][..map * layer.outputs];
+                    for (c, kept) in kept.chunks_exact(map).enumerate() {
+                        then(c, 0, if c == self.channel { changed(block, world) } else { kept });
+                    }
                 },
             );
         };
@@ -165,36 +167,32 @@ impl<'a> Visits<'a> {
             self.stage + 1,
             false,
             &mut buffers.flow,
-            |block, world, scratch, out| {
+            |block, world, scratch, then| {
                 let input = &mut scratch.inputs[self.stage + 1];
                 next.enter(self.channel, changed(block, world), norms[world], input, &mut scratch.spare);
-                let base = Base::Of(&slice.rest[block * size..][..size]);
-                next.run(own, input, base, next.biases(self.params), &mut scratch.maps, out);
+                let base = Some(&slice.rest[block * size..][..size]);
+                next.run(own, input, base, next.biases(self.params), &mut scratch.maps, then);
             },
         )
     }
 
     /// The visited channel of the stage in every world, `[block][world]`, before normalisation; its sums in each world.
-    fn change(&self, slice: &Slice, part: Part, values: &[f32], changed: &mut Vec<f32>) -> Sums {
+    fn change(&self, slice: &Slice, part: Part, values: &[f32], changed: &mut Lines) -> Sums {
         let (layer, worlds) = (self.layer(), values.len());
         let (map, size) = (layer.out_map(), layer.input_size());
-        changed.resize(slice.blocks() * worlds * map, 0.0);
+        let changed = changed.at_least(slice.blocks() * worlds * map);
         let terms = self.own_terms(part);
         let outputs = map * layer.outputs;
         self.workers.each(changed, worlds * map, |block, scratch, out, sums| {
-            let input = &slice.inputs[block * size..][..size];
+            let mut keep = |world: usize, changed: &[f32]| {
+                out[world * map..][..map].copy_from_slice(changed);
+                sums.push(layer.moments(changed, samples(slice.rows, block)));
+            };
             if matches!(part, Part::Weight { .. } | Part::Bias) {
-                sum_of(&terms, layer, input, &mut scratch.maps[..layer.product_map()]);
-            }
-            for (out, value) in out.chunks_exact_mut(map).zip(values) {
-                match part {
-                    Part::Scale | Part::Shift => {
-                        let at = block * outputs + self.channel * map;
-                        out.copy_from_slice(&slice.outputs[at..][..map]);
-                    }
-                    _ => self.last(part, *value, input, scratch, out),
-                }
-                sums.push(map_moments(out, layer.shape_out()[1], samples(slice.rows, block)));
+                self.visited(&terms, part, values, &slice.inputs[block * size..][..size], scratch, keep);
+            } else {
+                let kept = &slice.outputs[block * outputs + self.channel * map..][..map];
+                (0..worlds).for_each(|world| keep(world, kept));
             }
         })
     }
@@ -205,22 +203,32 @@ impl<'a> Visits<'a> {
         self.layer().terms_to(self.params, self.channel, except)
     }
 
-    /// The visited channel from its product without the visited number (in the scratch's first map) and that number.
-    fn last(&self, part: Part, value: f32, input: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
+    /// The visited channel from `terms`, which lack the visited number, and each of its values: a world and its map.
+    fn visited(
+        &self,
+        terms: &[Terms],
+        part: Part,
+        values: &[f32],
+        input: &[f32],
+        scratch: &mut Scratch,
+        mut then: impl FnMut(usize, &[f32]),
+    ) {
         let layer = self.layer();
-        let (before, after) = scratch.maps.split_at_mut(layer.product_map());
-        let map = &mut after[..layer.product_map()];
-        let biases = layer.biases(self.params).get(self.channel..=self.channel).unwrap_or(&[]);
-        match part {
-            Part::Weight { input: i, tap } => {
-                let from = &input[layer.offset(i, tap) * SAMPLES..];
-                last_tap(layer.lattice(), from, value, before, map);
-                layer.close(map, biases, out);
-            }
-            _ => {
-                map.copy_from_slice(before);
-                layer.close(map, &[value], out);
-            }
+        let (before, spare) = scratch.maps.split_at_mut(layer.product_map());
+        let (map, pooled) = spare.split_at_mut(before.len());
+        layer.sum(terms, input, before);
+        for (world, value) in values.iter().enumerate() {
+            let bias = match part {
+                Part::Weight { input: i, tap } => {
+                    last_tap(layer.lattice(), &input[layer.offset(i, tap) * SAMPLES..], *value, before, map);
+                    layer.biases(self.params).get(self.channel)
+                }
+                _ => {
+                    map.copy_from_slice(before);
+                    Some(value)
+                }
+            };
+            layer.close(map, bias, pooled, |map| then(world, map));
         }
     }
 
@@ -249,36 +257,41 @@ impl<'a> Visits<'a> {
         let (map, size) = (layer.out_map(), next.product_map() * next.outputs);
         let norms: Vec<_> =
             (0..layer.outputs).map(|c| self.norm(slice.rows, c, slice.sums[c], Part::Bias, 0.0)).collect();
-        slice.rest.resize(slice.blocks() * size, 0.0);
+        let numbers = slice.blocks() * size;
         let outputs = &slice.outputs;
-        self.workers.each(&mut slice.rest, size, |block, scratch, out, _| {
+        self.workers.each(slice.rest.at_least(numbers), size, |block, scratch, out, _| {
             let input = &mut scratch.inputs[self.stage + 1];
             let maps = outputs[block * map * layer.outputs..].chunks_exact(map).take(layer.outputs);
             for (c, map) in maps.enumerate().filter(|(c, _)| *c != self.channel) {
                 next.enter(c, map, norms[c], input, &mut scratch.spare);
             }
-            others.add(next.lattice(), input, out, Base::Zero);
+            next.product(others, input, out);
         });
         slice.rest_without = Some(self.channel);
     }
 
     /// Everything from the stage on, nothing kept: what the shortcuts have to agree with.
-    fn dense<'b>(&self, slice: &Slice, part: Part, values: &[f32], flow: &'b mut Vec<f32>) -> Outputs<'b> {
+    fn dense<'b>(&self, slice: &Slice, part: Part, values: &[f32], flow: &'b mut Lines) -> Outputs<'b> {
         let (layer, terms) = (self.layer(), self.own_terms(part));
-        let (map, size) = (layer.out_map(), layer.input_size());
-        self.onwards(slice, part, values, self.stage, true, flow, |block, world, scratch, out| {
+        let size = layer.input_size();
+        self.onwards(slice, part, values, self.stage, true, flow, |block, world, scratch, then| {
             let input = &slice.inputs[block * size..][..size];
             let biases = layer.biases(self.params);
-            layer.run(&self.terms.all[0], input, Base::Zero, biases, &mut scratch.maps, out);
-            if matches!(part, Part::Weight { .. } | Part::Bias) {
-                sum_of(&terms, layer, input, &mut scratch.maps[..layer.product_map()]);
-                self.last(part, values[world], input, scratch, &mut out[self.channel * map..][..map]);
+            let own = matches!(part, Part::Weight { .. } | Part::Bias);
+            layer.run(&self.terms.all[0], input, None, biases, &mut scratch.maps, |c, y, rows| {
+                if !own || c != self.channel {
+                    then(c, y, rows);
+                }
+            });
+            if own {
+                let value = &values[world..=world];
+                self.visited(&terms, part, value, input, scratch, |_, map| then(self.channel, 0, map));
             }
         })
     }
 
-    /// All stages after `first`, whose output (but for its normalisation) `begin` writes for a block and a world: kept until
-    /// the next stage, or else (where that is cheaper) made twice, for its moments and for what follows.
+    /// All stages after `first`, whose output (but for its normalisation) `begin` hands over a few rows at a time, for a block
+    /// and a world: kept until the next stage, or else (where that is cheaper) made twice, for its moments and for what follows.
     #[allow(clippy::too_many_arguments)]
     fn onwards<'b>(
         &self,
@@ -287,26 +300,28 @@ impl<'a> Visits<'a> {
         values: &[f32],
         first: usize,
         keep: bool,
-        flow: &'b mut Vec<f32>,
-        begin: impl Fn(usize, usize, &mut Scratch, &mut [f32]) + Sync,
+        flow: &'b mut Lines,
+        begin: impl Fn(usize, usize, &mut Scratch, &mut dyn FnMut(usize, usize, &[f32])) + Sync,
     ) -> Outputs<'b> {
         let (worlds, layers) = (values.len(), self.layers);
         let keep = keep || first + 1 == layers.len();
         let kept = &layers[first + usize::from(!keep)..];
         let numbers = |l: &Layer| l.out_map() * l.outputs;
         let place = kept.iter().map(numbers).max().unwrap_or(0);
-        flow.resize(slice.blocks() * worlds * place, 0.0);
+        let flow = flow.at_least(slice.blocks() * worlds * place);
         let mut norms = Vec::new();
         if keep || layers[first].norm.is_some() {
             let layer = &layers[first];
-            // Without a place to keep it, each block's output goes to the thread's own.
             let sums = self.workers.each(flow, worlds * place, |block, scratch, part, sums| {
                 for (world, place) in part.chunks_exact_mut(place).enumerate() {
-                    let mut own = std::mem::take(&mut scratch.out);
-                    let out = &mut (if keep { place } else { &mut own[..] })[..numbers(layer)];
-                    begin(block, world, scratch, out);
-                    moments(layer, out, samples(slice.rows, block), sums);
-                    scratch.out = own;
+                    let mut moments = Moments::of(layer);
+                    begin(block, world, scratch, &mut |c, y, rows| {
+                        moments.add(c, rows);
+                        if keep {
+                            place[layer.place(c, y)..][..rows.len()].copy_from_slice(rows);
+                        }
+                    });
+                    moments.close(samples(slice.rows, block), sums);
                 }
             });
             norms = self.norms(first, slice.rows, &sums, part, values);
@@ -316,22 +331,33 @@ impl<'a> Visits<'a> {
             let terms = &self.terms.all[j - self.stage];
             let sums = self.workers.each(flow, worlds * place, |block, scratch, part, sums| {
                 for (world, place) in part.chunks_exact_mut(place).enumerate() {
-                    let mut own = std::mem::take(&mut scratch.out);
+                    let norm = |c: usize| norms.get(world * source.outputs + c).copied();
                     let made_again = j == first + 1 && !keep;
+                    let mut input = std::mem::take(&mut scratch.inputs[j]);
+                    let mut own = std::mem::take(&mut scratch.out);
                     if made_again {
-                        begin(block, world, scratch, &mut own[..numbers(source)]);
+                        begin(block, world, scratch, &mut |c, y, rows| {
+                            if layer.rowwise() {
+                                layer.enter_rows(c, y, rows, norm(c), &mut input);
+                            } else {
+                                own[source.place(c, y)..][..rows.len()].copy_from_slice(rows);
+                            }
+                        });
                     }
-                    let from = if made_again { &own } else { &*place };
-                    let input = &mut scratch.inputs[j];
-                    for (c, map) in from[..numbers(source)].chunks_exact(source.out_map()).enumerate() {
-                        let norm = norms.get(world * source.outputs + c).copied();
-                        layer.enter(c, map, norm, input, &mut scratch.spare);
+                    if !(made_again && layer.rowwise()) {
+                        let from = if made_again { &own } else { &*place };
+                        for (c, map) in from[..numbers(source)].chunks_exact(source.out_map()).enumerate() {
+                            layer.enter(c, map, norm(c), &mut input, &mut scratch.spare);
+                        }
                     }
-                    scratch.out = own;
-                    let out = &mut place[..numbers(layer)];
+                    let mut moments = Moments::of(layer);
                     let biases = layer.biases(self.params);
-                    layer.run(terms, input, Base::Zero, biases, &mut scratch.maps, out);
-                    moments(layer, out, samples(slice.rows, block), sums);
+                    layer.run(terms, &input, None, biases, &mut scratch.maps, |c, y, rows| {
+                        moments.add(c, rows);
+                        place[layer.place(c, y)..][..rows.len()].copy_from_slice(rows);
+                    });
+                    moments.close(samples(slice.rows, block), sums);
+                    (scratch.inputs[j], scratch.out) = (input, own);
                 }
             });
             norms = self.norms(j, slice.rows, &sums, part, values);
@@ -356,10 +382,26 @@ impl<'a> Visits<'a> {
     }
 }
 
-/// Sums of all maps, where a normalisation asks for them.
-fn moments(layer: &Layer, maps: &[f32], samples: usize, sums: &mut Sums) {
-    if layer.norm.is_some() {
-        let width = layer.shape_out()[1];
-        sums.extend(maps.chunks_exact(layer.out_map()).map(|map| map_moments(map, width, samples)));
+/// Sums of all maps of a layer, where a normalisation asks for them.
+struct Moments {
+    maps: Vec<MapMoments>,
+    width: usize,
+}
+
+impl Moments {
+    fn of(layer: &Layer) -> Self {
+        let maps = if layer.norm.is_some() { layer.outputs } else { 0 };
+        Self { maps: vec![MapMoments::default(); maps], width: layer.shape_out()[1] }
+    }
+
+    /// Goes on with rows of map `c`.
+    fn add(&mut self, c: usize, rows: &[f32]) {
+        if let Some(map) = self.maps.get_mut(c) {
+            map.add(rows, self.width);
+        }
+    }
+
+    fn close(self, samples: usize, sums: &mut Sums) {
+        sums.extend(self.maps.iter().map(|map| map.of(samples)));
     }
 }

@@ -1,6 +1,7 @@
 //! What threads need while they work through blocks of sixteen samples.
 
 use super::layer::Layer;
+use crate::kernel::Lines;
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,13 +11,13 @@ pub(super) type Sums = Vec<[f64; 2]>;
 /// One thread's buffers.
 pub(super) struct Scratch {
     /// The input of each layer; borders stay zero.
-    pub inputs: Vec<Vec<f32>>,
+    pub inputs: Vec<Lines>,
     /// Maps of a product.
-    pub maps: Vec<f32>,
+    pub maps: Lines,
     /// What a stage hands over.
-    pub out: Vec<f32>,
+    pub out: Lines,
     /// For [`Layer::enter`].
-    pub spare: [Vec<f32>; 2],
+    pub spare: [Lines; 2],
 }
 
 /// Buffers for each thread.
@@ -27,10 +28,10 @@ impl Workers {
         let largest = |f: &dyn Fn(&Layer) -> usize| layers.iter().map(f).max().unwrap_or(0);
         let maps = largest(&|l| l.product_map() * l.outputs);
         let one = || Scratch {
-            inputs: layers.iter().map(|l| vec![0.0; l.input_size()]).collect(),
-            maps: vec![0.0; maps + largest(&Layer::product_map)],
-            out: vec![0.0; maps],
-            spare: [Vec::new(), Vec::new()],
+            inputs: layers.iter().map(|l| Lines::zeros(l.input_size())).collect(),
+            maps: Lines::zeros(maps + 2 * largest(&Layer::product_map)),
+            out: Lines::zeros(maps),
+            spare: Default::default(),
         };
         Self((0..threads.max(1)).map(|_| Mutex::new(one())).collect())
     }
