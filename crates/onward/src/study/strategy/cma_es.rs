@@ -13,8 +13,9 @@
 //! ```
 //!
 //! where `w_i° = w_i n/‖z_i‖²` for negative weights. The eigendecomposition is renewed only when `C` has changed by about
-//! `1/(2n)` of its size. Defaults are the tutorial's (but for a
-//! d_σ of 0.8 where it has 1), with `4 + ⌊3 ln n⌋` members and BIPOP restarts.
+//! `1/(2n)` of its size. Once its condition number exceeds 10¹⁰, `C` goes on in the coordinates of its axes: the search does not
+//! depend on linear maps, and so ridges of any sharpness can be learned. Defaults are the tutorial's (but for a d_σ of 0.8
+//! where it has 1), with `4 + ⌊3 ln n⌋` members and BIPOP restarts.
 
 use super::super::draws::Draws;
 use super::super::eigen::Eigen;
@@ -189,8 +190,6 @@ struct Run {
     z: Vec<f64>,
     y: Vec<f64>,
     history: History,
-    /// C's condition number when its axes were new.
-    condition: f64,
     stop: Option<Stop>,
 }
 
@@ -221,7 +220,6 @@ impl Run {
             y: vec![0.0; members * n],
             history: History::new(n, members),
             rates,
-            condition: 1.0,
             stop: None,
         }
     }
@@ -338,7 +336,6 @@ impl Run {
         }
         self.roots = values.iter().map(|v| v.sqrt()).collect();
         self.vectors = vectors;
-        self.condition = most / least;
         if most > LARGEST_OWN_CONDITION * least {
             self.reframe();
         }
@@ -408,7 +405,7 @@ impl Strategy for Run {
         self.move_covariance(&order, stalls);
         self.find_spread();
         self.generations_since += 1;
-        self.history.add(losses, &order, self.condition);
+        self.history.add(losses, &order);
         self.stop = self.stop.or(self.find_stop());
     }
 

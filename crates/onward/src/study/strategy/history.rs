@@ -7,8 +7,6 @@ use std::collections::VecDeque;
 const SMALLEST_DIFFERENCE: f64 = 1e-12;
 /// A run is beaten if recent losses differ by less than this share of what it lies behind.
 const HOPELESS: f64 = 0.03;
-/// A distribution still adapts if its condition number has grown by more than this within a flat stretch.
-const ADAPTS: f64 = 1.3;
 /// Generations from one look at stagnation to the next: it sorts.
 const LOOK: usize = 32;
 
@@ -17,8 +15,6 @@ const LOOK: usize = 32;
 pub struct History {
     best: VecDeque<f64>,
     median: VecDeque<f64>,
-    /// Condition numbers of the distribution, over a flat stretch.
-    condition: VecDeque<f64>,
     /// Generations that a flat stretch, and a stagnating one, must have.
     flat: usize,
     long: usize,
@@ -34,7 +30,6 @@ impl History {
         Self {
             best: VecDeque::new(),
             median: VecDeque::new(),
-            condition: VecDeque::new(),
             flat: 10 + (30.0 * d / l).ceil() as usize,
             long: 120 + (30.0 * d / l).ceil() as usize,
             generations: 0,
@@ -43,13 +38,9 @@ impl History {
         }
     }
 
-    /// Takes note of a generation; `condition` is that of the covariance, 1 where it is not known.
-    pub fn add(&mut self, losses: &[f64], order: &[usize], condition: f64) {
+    /// Takes note of a generation.
+    pub fn add(&mut self, losses: &[f64], order: &[usize]) {
         self.generations += 1;
-        self.condition.push_back(condition);
-        if self.condition.len() > self.flat {
-            self.condition.pop_front();
-        }
         self.best.push_back(losses[order[0]]);
         self.median.push_back(losses[order[order.len() / 2]]);
         self.spread = losses[order[order.len() - 1]] - losses[order[0]];
@@ -73,14 +64,9 @@ impl History {
     }
 
     /// Whether this run ends above `rival`, the lowest loss of those before it: the last generations' losses differ by
-    /// little next to what they would still have to fall, and the distribution's shape no longer changes (on a ridge a run
-    /// rests until it has learned the direction).
+    /// little next to what they would still have to fall.
     pub fn is_beaten_by(&self, rival: f64) -> bool {
-        let adapts = match (self.condition.front(), self.condition.back()) {
-            (Some(first), Some(last)) => self.condition.len() < self.flat || *last > ADAPTS * first,
-            _ => true,
-        };
-        !adapts && self.recent(self.flat / 2).is_some_and(|(low, change)| change < HOPELESS * (low - rival))
+        self.recent(self.flat / 2).is_some_and(|(low, change)| change < HOPELESS * (low - rival))
     }
 
     /// Whether losses have been the same, or no better, for too long.
@@ -116,25 +102,22 @@ mod tests {
     /// A run of 8 in 5 dimensions whose best losses these were, the others of a generation `spread` above.
     fn history(best: impl Iterator<Item = f64>, spread: f64) -> History {
         let mut history = History::new(5, 8);
-        best.for_each(|b| history.add(&[b + spread, b, b + spread / 2.0], &[1, 2, 0], 1.0));
+        best.for_each(|b| history.add(&[b + spread, b, b + spread / 2.0], &[1, 2, 0]));
         history
     }
 
     #[test]
     fn a_run_is_beaten_once_it_converges_to_more_than_another_has_reached() {
         let towards_one = |generations| history((0..generations).map(|g| 1.0 + 0.5f64.powi(g)), 1e-3);
-        assert!(towards_one(50).is_beaten_by(0.0));
-        assert!(!towards_one(50).is_beaten_by(0.99), "it may yet be below that");
-        assert!(!towards_one(50).is_beaten_by(2.0), "it is the better one");
-        assert!(!towards_one(50).is_beaten_by(f64::INFINITY), "there is no other");
+        assert!(towards_one(30).is_beaten_by(0.0));
+        assert!(!towards_one(30).is_beaten_by(0.99), "it may yet be below that");
+        assert!(!towards_one(30).is_beaten_by(2.0), "it is the better one");
+        assert!(!towards_one(30).is_beaten_by(f64::INFINITY), "there is no other");
         assert!(!towards_one(16).is_beaten_by(0.0), "it still moves");
         assert!(
-            !history(std::iter::repeat_n(1.0, 50), 0.1).is_beaten_by(0.0),
+            !history(std::iter::repeat_n(1.0, 30), 0.1).is_beaten_by(0.0),
             "its generation is still wide"
         );
-        let mut adapting = towards_one(50);
-        (0..20).for_each(|g| adapting.add(&[1.0, 1.0], &[0, 1], 1.02f64.powi(g)));
-        assert!(!adapting.is_beaten_by(0.0), "its distribution still learns");
         assert!(!history(std::iter::repeat_n(1.0, 5), 0.0).is_beaten_by(0.0), "it has hardly begun");
         assert!(!history(std::iter::repeat_n(f64::INFINITY, 30), 0.0).is_beaten_by(0.0), "it has no losses");
     }

@@ -170,7 +170,7 @@ impl Strategy for Run {
         let square: f64 = self.path.iter().map(|p| p * p).sum();
         self.sigma *= exp64((0.5 * self.c_sigma * (square / n as f64 - 1.0)).min(1.0));
         self.generations += 1;
-        self.history.add(losses, &order, 1.0);
+        self.history.add(losses, &order);
         let steps = step_stop(&self.setup, &self.mean, self.sigma, self.first_sigma);
         self.stop = self.stop.or(steps).or(self.history.stop());
     }

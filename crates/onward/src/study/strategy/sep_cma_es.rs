@@ -143,7 +143,7 @@ impl Strategy for Run {
             let p = self.path_c[i];
             self.variance[i] = (1.0 + lost - c_1 - c_mu) * v + c_1 * p * p + c_mu * v * squares[i];
         }
-        self.history.add(losses, &order, 1.0);
+        self.history.add(losses, &order);
         self.stop = self.stop.or(self.find_stop());
     }
 
