@@ -245,8 +245,8 @@ fn another_study_is_refused_by_what_differs() {
     differ("", &[], &["runs/squares/journal.jsonl: line 1: expected check", "study.toml was changed"]);
     place.write("runs/squares/study.toml", kept.replace("seed = 2", "sead = 3"));
     differ("", &[], &["runs/squares/study.toml: expected the settings of a study", "sead"]);
-    place.write("runs/squares/study.toml", kept.replace("version = 2", "version = 0"));
-    differ("", &[], &["runs/squares/study.toml: expected version 2, found version 0"]);
+    place.write("runs/squares/study.toml", kept.replace("version = 3", "version = 0"));
+    differ("", &[], &["runs/squares/study.toml: expected version 3, found version 0"]);
 }
 
 #[test]

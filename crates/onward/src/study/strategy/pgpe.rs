@@ -46,7 +46,7 @@ pub struct Pgpe {
 
 impl Default for Pgpe {
     fn default() -> Self {
-        Self { members: None, rate: 0.15, momentum: 0.9, speed: 2.0, sigma_rate: 0.3 }
+        Self { members: None, rate: 0.15, momentum: 0.9, speed: 1.0, sigma_rate: 0.6 }
     }
 }
 
