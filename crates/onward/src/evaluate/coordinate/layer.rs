@@ -227,23 +227,23 @@ impl Layer {
     }
 
     /// Numbers of a row of the product.
-    pub fn line(&self) -> usize {
+    fn line(&self) -> usize {
         self.input[1] * SAMPLES
     }
 
     /// Numbers of a row that the stage hands over.
-    pub fn line_out(&self) -> usize {
+    fn line_out(&self) -> usize {
         self.shape_out()[1] * SAMPLES
     }
 
     /// The row that the stage hands over, which begins with the product's row `y`.
-    pub fn row_out(&self, y: usize) -> usize {
+    fn row_out(&self, y: usize) -> usize {
         y >> usize::from(self.pool)
     }
 
-    /// Where row `y` of map `o` stands in what the stage hands over.
-    pub fn place(&self, o: usize, y: usize) -> usize {
-        o * self.out_map() + y * self.line_out()
+    /// Rows of map `o` from `y` on to where they stand in what the stage hands over.
+    pub fn put(&self, o: usize, y: usize, rows: &[f32], maps: &mut [f32]) {
+        maps[o * self.out_map() + y * self.line_out()..][..rows.len()].copy_from_slice(rows);
     }
 
     /// The sum and the sum of squares of a map that the stage hands over.

@@ -73,7 +73,7 @@ impl Slice {
                     let biases = layer.biases(params);
                     out.resize(layer.out_map() * layer.outputs, 0.0);
                     layer.run(&terms[j], input, None, biases, &mut scratch.maps, |o, y, rows| {
-                        out[layer.place(o, y)..][..rows.len()].copy_from_slice(rows);
+                        layer.put(o, y, rows, &mut out);
                     });
                     norm = layer.norm.and_then(|_| norms_left.next());
                 }
@@ -111,7 +111,7 @@ impl Slice {
                 let input = &inputs[block * size..][..size];
                 for terms in &terms {
                     layer.run(terms, input, None, biases, &mut scratch.maps, |o, y, rows| {
-                        out[layer.place(o, y)..][..rows.len()].copy_from_slice(rows);
+                        layer.put(o, y, rows, out);
                     });
                 }
                 for (terms, c) in single.iter().zip(&stale) {

@@ -318,7 +318,7 @@ impl<'a> Visits<'a> {
                     begin(block, world, scratch, &mut |c, y, rows| {
                         moments.add(c, rows);
                         if keep {
-                            place[layer.place(c, y)..][..rows.len()].copy_from_slice(rows);
+                            layer.put(c, y, rows, place);
                         }
                     });
                     moments.close(samples(slice.rows, block), sums);
@@ -340,7 +340,7 @@ impl<'a> Visits<'a> {
                             if layer.rowwise() {
                                 layer.enter_rows(c, y, rows, norm(c), &mut input);
                             } else {
-                                own[source.place(c, y)..][..rows.len()].copy_from_slice(rows);
+                                source.put(c, y, rows, &mut own);
                             }
                         });
                     }
@@ -354,7 +354,7 @@ impl<'a> Visits<'a> {
                     let biases = layer.biases(self.params);
                     layer.run(terms, &input, None, biases, &mut scratch.maps, |c, y, rows| {
                         moments.add(c, rows);
-                        place[layer.place(c, y)..][..rows.len()].copy_from_slice(rows);
+                        layer.put(c, y, rows, place);
                     });
                     moments.close(samples(slice.rows, block), sums);
                     (scratch.inputs[j], scratch.out) = (input, own);
