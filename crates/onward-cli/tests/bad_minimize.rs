@@ -246,7 +246,7 @@ fn another_study_is_refused_by_what_differs() {
     place.write("runs/squares/study.toml", kept.replace("seed = 2", "sead = 3"));
     differ("", &[], &["runs/squares/study.toml: expected the settings of a study", "sead"]);
     place.write("runs/squares/study.toml", kept.replace("version = 3", "version = 0"));
-    differ("", &[], &["runs/squares/study.toml: expected version 3, found version 0"]);
+    differ("", &[], &["runs/squares/study.toml: expected version 4, found version 0"]);
 }
 
 #[test]

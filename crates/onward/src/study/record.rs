@@ -27,7 +27,7 @@ pub struct Record {
 
 impl Record {
     /// Changes with every change that makes a strategy ask for other candidates.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     pub(super) fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: Method, why: String) -> Self {
         Self { version: Self::VERSION, space, goal, budget, seed, method, why, told: Vec::new() }

@@ -120,7 +120,7 @@ fn foreign_records_are_refused() {
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(error.kind(), ErrorKind::Ledger);
     };
-    refuse(&|r| r.version = 0, "expected version 3, found version 0");
+    refuse(&|r| r.version = 0, "expected version 4, found version 0");
     refuse(&|r| r.told.push((50, Some(1.0))), "candidate 50");
     refuse(&|r| r.told.push((7, Some(1.0))), "candidate 7");
     refuse(&|r| r.told.retain(|t| t.0 != 3), "candidate 8");
