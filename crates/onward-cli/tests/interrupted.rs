@@ -5,6 +5,7 @@
 mod common;
 
 use common::{METHODS, Place, wait_until};
+use onward::ledger::{self, Ledger};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -123,6 +124,27 @@ fn a_finished_run_can_be_resumed_and_nothing_doubles() {
         place.onward("resume runs/p --quiet").good();
         assert_eq!(place.metrics("runs/p"), before.0);
     }
+}
+
+#[test]
+fn a_spec_that_another_version_wrote_in_other_words_goes_on() {
+    let place = Place::new();
+    place.spec("p", "relative-activation", 30);
+    let digest = place.train("p");
+    // The run again, as if it had been begun in those words and killed after 20 steps.
+    let words = ["# In other words.\n".as_bytes(), &place.read("runs/p/spec.toml")].concat();
+    let mut kept = ledger::read(&place.read("runs/p/ledger.bin")).unwrap();
+    kept.header.spec = *blake3::hash(&words).as_bytes();
+    std::fs::remove_file(place.path("runs/p/ledger.bin")).unwrap();
+    std::fs::remove_file(place.path("runs/p/model.safetensors")).unwrap();
+    let mut ledger = Ledger::create(&place.path("runs/p/ledger.bin"), &kept.header).unwrap();
+    kept.records[..20].iter().for_each(|record| ledger.append(record).unwrap());
+    ledger.sync().unwrap();
+    place.onward("resume runs/p").refuses(&["runs/p/spec.toml: expected a spec with digest", "found"]);
+    place.write("runs/p/spec.toml", words);
+    let again = place.onward("train p.toml --resume --json").last_json();
+    assert_eq!(again["digest"].as_str(), Some(&*digest));
+    place.onward("verify runs/p").good();
 }
 
 #[test]

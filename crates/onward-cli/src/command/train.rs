@@ -33,9 +33,8 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     let existing = args.runs.join(&spec.name);
     if args.resume && existing.join("ledger.bin").is_file() {
         let folder = Folder::open(&existing)?;
-        let kept =
-            std::fs::read_to_string(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
-        same_spec(&kept, &spec.to_toml(), &folder.spec()).map_err(|e| e.in_file(&args.spec))?;
+        let kept = Spec::load(&folder.spec(), &[], None)?;
+        same_spec(&kept.to_toml(), &spec.to_toml(), &folder.spec()).map_err(|e| e.in_file(&args.spec))?;
         return go_on(folder, &spec, &args.how);
     }
     let split = data::load(&build::data_options(&spec))?;
@@ -52,12 +51,11 @@ pub fn train(args: &Train) -> Result<ExitCode> {
 
 /// Writes what a run begins with; the ledger comes last, since a folder with a ledger is a run.
 fn begin(folder: &Folder, spec: &Spec, trainer: &Trainer, split: &data::Split) -> Result<Ledger> {
-    let text = spec.to_toml();
     let outputs = build::outputs(split.train.targets());
     folder.write_interface(&Interface { outputs, preparation: split.preparation.clone() })?;
-    Folder::write(&folder.spec(), text.as_bytes())?;
+    Folder::write(&folder.spec(), spec.to_toml().as_bytes())?;
     Folder::write(&folder.base(), &trainer.state().params().to_safetensors(&[], &[])?)?;
-    Ledger::create(&folder.ledger(), &trainer.header(digest(&text)))
+    Ledger::create(&folder.ledger(), &trainer.header(spec_digest(folder)?))
 }
 
 /// `onward resume`.
@@ -67,9 +65,10 @@ pub fn resume(args: &Resume) -> Result<ExitCode> {
     go_on(folder, &spec, &args.how)
 }
 
-/// BLAKE3 of a spec as run.
-pub(super) fn digest(text: &str) -> [u8; 32] {
-    *blake3::hash(text.as_bytes()).as_bytes()
+/// BLAKE3 of a run's spec as its file has it: a later version may write the same spec in other words.
+pub(super) fn spec_digest(folder: &Folder) -> Result<[u8; 32]> {
+    let bytes = std::fs::read(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
+    Ok(*blake3::hash(&bytes).as_bytes())
 }
 
 /// An error naming the first line in which the spec as run, kept in `file`, and the present one differ.
@@ -147,7 +146,7 @@ fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
     let split = data::load(&build::data_options(spec))?;
     let mut trainer = build::trainer(spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
     let (ledger, reading) = Ledger::open(&folder.ledger())?;
-    same_run(&reading.header, &trainer.header(digest(&spec.to_toml())), &folder, spec)?;
+    same_run(&reading.header, &trainer.header(spec_digest(&folder)?), &folder, spec)?;
     let voice = Voice::new(how);
     if reading.torn > 0 {
         let words = format!(
