@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::{blobs, local, params_of, small_conv};
+use common::{StagesOnly, blobs, params_of, shared, small_conv};
 use onward::dataset::Dataset;
 use onward::evaluate::{CoordinateCache, Evaluator};
 use onward::ledger::{Entry, Optimizer, State, Update, Visited};
-use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Operation, Weights};
+use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
 use onward::noise::RunKey;
 use onward::objective::Loss;
-use onward::params::{Params, Storage, TensorSpec};
+use onward::params::{Params, Storage};
 use onward::rule::{LayerOrder, Method, Rso, Sweep};
 use onward::space::{Choices, Recompute};
 use std::sync::Arc;
@@ -21,41 +21,20 @@ fn rso() -> Rso {
     Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
 }
 
-/// The same model without its lists of operations.
-struct Opaque<M>(M);
-
-impl<M: Model> Model for Opaque<M> {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        self.0.tensors()
-    }
-    fn stages(&self) -> usize {
-        self.0.stages()
-    }
-    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        self.0.stage(stage, cx, x)
-    }
-    fn width(&self, stage: usize) -> usize {
-        self.0.width(stage)
-    }
-    fn flops(&self, stage: usize) -> u64 {
-        self.0.flops(stage)
-    }
-}
-
 /// Steps `which` of a cycle, one after the other, each applied before the next.
 fn run(
-    model: impl Model + 'static,
+    model: Arc<dyn Model>,
     data: &Dataset,
     rso: &Rso,
     recompute: Recompute,
     threads: usize,
     which: impl Iterator<Item = u64>,
 ) -> (Vec<Choices>, Params) {
-    let mut sweep = Sweep::new(rso, &model, data.shape()).unwrap();
+    let mut sweep = Sweep::new(rso, &*model, data.shape()).unwrap();
     sweep.recompute = recompute;
     let recipe = Method::Rso(rso.clone()).recipe(Optimizer::default(), Storage::F32);
-    let mut state = State::new(params_of(&model, SEED), recipe, RunKey::from_seed(SEED));
-    let evaluator = local(model, Loss::CrossEntropy, SEED, threads);
+    let mut state = State::new(params_of(&*model, SEED), recipe, RunKey::from_seed(SEED));
+    let evaluator = shared(model, Loss::CrossEntropy, SEED, threads);
     let mut cache = CoordinateCache::default();
     let mut found = Vec::new();
     for (i, step) in which.enumerate() {
@@ -109,30 +88,6 @@ fn nets() -> Vec<(Arc<dyn Model>, Dataset)> {
     ]
 }
 
-/// A shared model as one of its own.
-struct Shared(Arc<dyn Model>);
-
-impl Model for Shared {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        self.0.tensors()
-    }
-    fn stages(&self) -> usize {
-        self.0.stages()
-    }
-    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        self.0.stage(stage, cx, x)
-    }
-    fn width(&self, stage: usize) -> usize {
-        self.0.width(stage)
-    }
-    fn flops(&self, stage: usize) -> u64 {
-        self.0.flops(stage)
-    }
-    fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
-        self.0.operations(stage)
-    }
-}
-
 /// A whole cycle over each net: several thousand weights, every layer, every kind of tensor.
 #[test]
 fn what_is_kept_changes_no_loss_and_no_choice() {
@@ -142,9 +97,7 @@ fn what_is_kept_changes_no_loss_and_no_choice() {
             for order in [LayerOrder::LastFirst, LayerOrder::FirstFirst] {
                 let rso = Rso { hold, order, ..rso() };
                 let all = 0..steps(&*net, &data, &rso);
-                let go = |recompute, threads| {
-                    run(Shared(net.clone()), &data, &rso, recompute, threads, all.clone())
-                };
+                let go = |recompute, threads| run(net.clone(), &data, &rso, recompute, threads, all.clone());
                 let (changed, params) = go(Recompute::Changed, 2);
                 let (dense, dense_params) = go(Recompute::Dense, 1);
                 for (step, (a, b)) in changed.iter().zip(&dense).enumerate() {
@@ -174,11 +127,10 @@ fn the_short_way_and_the_models_own_stages_agree() {
         for step in all.step_by(3) {
             let go = |short: bool| {
                 let (only, changed) = (std::iter::once(step), Recompute::Changed);
-                let shared = Shared(net.clone());
                 if short {
-                    run(shared, &data, &rso(), changed, 1, only).0
+                    run(net.clone(), &data, &rso(), changed, 1, only).0
                 } else {
-                    run(Opaque(shared), &data, &rso(), changed, 2, only).0
+                    run(Arc::new(StagesOnly(net.clone())), &data, &rso(), changed, 2, only).0
                 }
             };
             let (short, own) = (go(true), go(false));
@@ -196,11 +148,11 @@ fn going_on_with_an_empty_cache_changes_nothing() {
     let (net, data) = nets().remove(1);
     let rso = rso();
     let count = steps(&*net, &data, &rso);
-    let (whole, params) = run(Shared(net.clone()), &data, &rso, Recompute::Changed, 2, 0..count);
+    let (whole, params) = run(net.clone(), &data, &rso, Recompute::Changed, 2, 0..count);
     let sweep = Sweep::new(&rso, &*net, data.shape()).unwrap();
     let recipe = Method::Rso(rso).recipe(Optimizer::default(), Storage::F32);
     let mut state = State::new(params_of(&*net, SEED), recipe, RunKey::from_seed(SEED));
-    let evaluator = local(Shared(net), Loss::CrossEntropy, SEED, 1);
+    let evaluator = shared(net, Loss::CrossEntropy, SEED, 1);
     for step in 0..count {
         let plan = sweep.plan(step, 1.0, 37);
         let mut cache = CoordinateCache::default();

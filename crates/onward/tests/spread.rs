@@ -3,37 +3,12 @@
 
 mod common;
 
-use common::{blobs, distance, params_of, whole, wide};
+use common::{StagesOnly, blobs, distance, params_of, whole, wide};
 use onward::kernel::Precision;
-use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
+use onward::model::{Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
-use onward::params::TensorSpec;
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
-
-/// A model that wants to see every row.
-struct ByRows<'a>(&'a dyn Model);
-
-impl Model for ByRows<'_> {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        self.0.tensors()
-    }
-    fn stages(&self) -> usize {
-        self.0.stages()
-    }
-    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        self.0.stage(stage, cx, x)
-    }
-    fn width(&self, stage: usize) -> usize {
-        self.0.width(stage)
-    }
-    fn flops(&self, stage: usize) -> u64 {
-        self.0.flops(stage)
-    }
-    fn blind_below(&self, stage: usize) -> Option<f32> {
-        self.0.blind_below(stage)
-    }
-}
 
 /// Both estimates at the output of every stage.
 fn compare(net: &dyn Model, shape: [usize; 3], pairs: u32, draws: Directions, sigma: f32) {
@@ -55,7 +30,7 @@ fn compare(net: &dyn Model, shape: [usize; 3], pairs: u32, draws: Directions, si
             let loss = Loss::CrossEntropy;
             derivative_at_output(model, &weights, &loss, data.targets(), &key, &plan, &layer, &z)
         };
-        let (few, all) = (wide(&of(net)), wide(&of(&ByRows(net))));
+        let (few, all) = (wide(&of(net)), wide(&of(&StagesOnly(net))));
         assert!(all.iter().any(|v| *v != 0.0), "stage {stage} of {pairs} {draws:?} pairs: no response");
         let off = distance(&few, &all);
         assert!(off < 2e-3, "stage {stage}, {pairs} {draws:?} pairs: off by {off}");

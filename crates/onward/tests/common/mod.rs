@@ -6,13 +6,14 @@ pub mod reference;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::{Optimizer, Scaling};
-use onward::model::{Activation, Conv, GlobalPool, Model, TensorKeys, WeightSpace};
+use onward::model::{Act, Activation, Context, Conv, GlobalPool, Model, TensorKeys, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective, PerSample};
-use onward::params::{Params, Storage, Tensor};
+use onward::params::{Params, Storage, Tensor, TensorSpec};
 use onward::rule::{Anneal, Method, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Classes as clouds of points: what a small net learns in a few steps.
@@ -58,7 +59,35 @@ pub fn per_sample(loss: impl PerSample + 'static) -> Objective {
 }
 
 pub fn local(model: impl Model + 'static, loss: Loss, seed: u64, threads: usize) -> Local {
-    Local::new(Arc::new(model), per_sample(loss), RunKey::from_seed(seed), threads).unwrap()
+    shared(Arc::new(model), loss, seed, threads)
+}
+
+pub fn shared(model: Arc<dyn Model>, loss: Loss, seed: u64, threads: usize) -> Local {
+    Local::new(model, per_sample(loss), RunKey::from_seed(seed), threads).unwrap()
+}
+
+/// A model that says only what its stages do: no operations to take apart, no rows that stand for many.
+pub struct StagesOnly<M>(pub M);
+
+impl<'m, M: Deref<Target = dyn Model + 'm> + Send + Sync> Model for StagesOnly<M> {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        self.0.tensors()
+    }
+    fn stages(&self) -> usize {
+        self.0.stages()
+    }
+    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        self.0.stage(stage, cx, x)
+    }
+    fn width(&self, stage: usize) -> usize {
+        self.0.width(stage)
+    }
+    fn flops(&self, stage: usize) -> u64 {
+        self.0.flops(stage)
+    }
+    fn blind_below(&self, stage: usize) -> Option<f32> {
+        self.0.blind_below(stage)
+    }
 }
 
 /// Initial params with every vector moved off its constant, so that no derivative is zero by accident.
