@@ -144,6 +144,37 @@ fn ctrl_c_waits_for_what_runs_and_tells_how_to_go_on() {
 }
 
 #[test]
+fn a_second_ctrl_c_ends_what_runs_and_loses_nothing() {
+    let place = Place::with_squares();
+    place.script(
+        "hangs",
+        "#!/bin/sh\nif [ -s hang ]; then echo $$ >> hung; sleep 60; fi\nexec ./squares $@\n",
+    );
+    let space = ["--space", "x:-5..5", "--space", "y:-5..5", "--", "./hangs", "{x}", "{y}"];
+    let options = "--goal min --budget 40 --jobs 2";
+    place.write("hang", "yes");
+    let mut child = place.start_minimize(options, &space);
+    let interrupt =
+        || assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    wait_until(|| !place.lines("hung").is_empty());
+    interrupt();
+    // The first is waited for: nothing ends by it.
+    std::thread::sleep(Duration::from_millis(300));
+    let alive = |pid: &str| Command::new("kill").args(["-0", pid]).output().unwrap().status.success();
+    assert!(place.lines("hung").iter().all(|pid| alive(pid)));
+    let began = Instant::now();
+    interrupt();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(20));
+    wait_until(|| !place.lines("hung").iter().any(|pid| alive(pid)));
+    // What was ended is run again, as if it had not begun.
+    place.write("hang", "");
+    place.minimize("--resume --out runs/hangs", &[]).good();
+    place.minimize(&format!("{options} --out whole"), &space).good();
+    assert_eq!(place.journal("runs/hangs"), place.journal("whole"));
+}
+
+#[test]
 fn a_finished_study_can_be_resumed_and_nothing_is_run_again() {
     let place = Place::with_squares();
     place.minimize("--goal min --budget 20", &OF_SQUARES).good();
