@@ -163,8 +163,11 @@ impl Dimension {
 
     fn check_range(&self, low: f64, high: f64, spacing: Spacing) -> Result<()> {
         let found = format!("{low}..{high}");
-        if !(low.is_finite() && high.is_finite() && (high - low).is_finite()) {
+        if !(low.is_finite() && high.is_finite()) {
             return Err(self.complain("finite bounds", found));
+        }
+        if !(high - low).is_finite() {
+            return Err(self.complain("bounds less than 1.8e308 apart", format!("{low:e}..{high:e}")));
         }
         if low >= high {
             return Err(self.complain("a low bound below the high one", found));
@@ -486,7 +489,10 @@ mod tests {
             (&["n:-3..4 int log"], "dimension `n`: expected a positive low bound"),
             (&["x:0..inf"], "dimension `x`: expected finite bounds, found 0..inf"),
             (&["x:NaN..1"], "dimension `x`: expected finite bounds"),
-            (&["x:-1e308..1.7e308"], "dimension `x`: expected finite bounds"),
+            (
+                &["x:-1e308..1.7e308"],
+                "dimension `x`: expected bounds less than 1.8e308 apart, found -1e308..1.7e308",
+            ),
             (&["a:{one}"], "dimension `a`: expected at least 2 options, found 1"),
             (&["a:{ }"], "dimension `a`: expected at least 2 options, found 0"),
             (&["a:{b,,c}"], "dimension `a`: expected options with names, found an empty one"),
