@@ -86,9 +86,11 @@ class Onward:
 
 
 class Pycma:
-    """fmin2 with BIPOP restarts from random points; integers rounded by its own means, bounds where a suite has them."""
+    """fmin2 with BIPOP restarts from random points; integers rounded by its own means, bounds where a suite has them. Settings
+    are its options, and `noise_handler`: its noise handler's numbers of evaluations."""
 
     def __init__(self, settings):
+        self.reevaluations = settings.pop("noise_handler", None)
         self.settings = settings
 
     def __call__(self, task, budget, attempt):
@@ -117,7 +119,8 @@ class Pycma:
         def start():
             return starts.pop() if starts else rng.uniform(low, high, problem.dimension)
 
-        cma.fmin2(problem, start, sigma, options, restarts=9, bipop=True)
+        handler = self.reevaluations and cma.NoiseHandler(problem.dimension, self.reevaluations)
+        cma.fmin2(problem, start, sigma, options, restarts=9, bipop=True, noise_handler=handler)
 
 
 def solver(name, server):
