@@ -7,6 +7,7 @@ mod common;
 mod study;
 
 use common::Place;
+use onward::study::Record;
 use std::fs::OpenOptions;
 use study::OF_SQUARES;
 
@@ -245,8 +246,10 @@ fn another_study_is_refused_by_what_differs() {
     differ("", &[], &["runs/squares/journal.jsonl: line 1: expected check", "study.toml was changed"]);
     place.write("runs/squares/study.toml", kept.replace("seed = 2", "sead = 3"));
     differ("", &[], &["runs/squares/study.toml: expected the settings of a study", "sead"]);
-    place.write("runs/squares/study.toml", kept.replace("version = 3", "version = 0"));
-    differ("", &[], &["runs/squares/study.toml: expected version 4, found version 0"]);
+    let version = |v: u32| format!("version = {v}");
+    place.write("runs/squares/study.toml", kept.replace(&version(Record::VERSION), &version(0)));
+    let expected = format!("runs/squares/study.toml: expected version {}, found version 0", Record::VERSION);
+    differ("", &[], &[&expected]);
 }
 
 #[test]
