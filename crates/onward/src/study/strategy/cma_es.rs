@@ -21,7 +21,7 @@
 //! ```
 //!
 //! has 0.8 for the tutorial's 1 and, after pycma 4, `a`, for which it has 1: large populations then converge more slowly, to
-//! better optima (both measured in `bench/bbob/README.md`).
+//! better optima (measured in `bench/study.md` and `bench/bbob/README.md`).
 
 use super::super::draws::Draws;
 use super::super::eigen::Eigen;
