@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where even that cannot be said, the code remains.
             let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::from(2)
+            ExitCode::from(command::exit_code(error.kind()))
         }
     }
 }

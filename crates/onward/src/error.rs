@@ -24,6 +24,10 @@ pub enum ErrorKind {
     Locked,
     /// The objective gave no finite loss at all.
     NonFinite,
+    /// A file of a run is not what the run wrote: torn, flipped, forged, or of another run.
+    Damage,
+    /// Training has left the region where losses mean something: not finite, or far above the first ones for long.
+    Diverged,
 }
 
 /// An error that says what kind it is, names the file (where there is one) and tells in one sentence what was

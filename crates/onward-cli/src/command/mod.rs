@@ -47,6 +47,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the process ends with: 0 is success, 1 a theorem that failed, 130 an interruption; errors end with what follows.
+pub fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Damage => 3,
+        ErrorKind::Diverged | ErrorKind::NonFinite => 4,
+        _ => 2,
+    }
+}
+
 /// Refuses a limit of the instruction set that would limit nothing.
 fn check_limit() -> Result<()> {
     let Some(name) = std::env::var_os(Isa::LIMIT) else { return Ok(()) };
