@@ -1,12 +1,11 @@
 //! `onward`: trains models with forward passes only.
 
-use clap::Parser;
-use onward_cli::{args::Args, command};
+use onward_cli::command;
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match command::run(Args::parse()) {
+    match command::run(std::env::args_os()) {
         Ok(code) => code,
         Err(error) => {
             // Where even that cannot be said, the code remains.

@@ -1,12 +1,13 @@
 //! What a run prints while it goes on.
 
 use crate::args::{How, Print};
+use crate::output;
 use crate::report::Point;
 use indicatif::{ProgressBar, ProgressStyle};
 use onward::kernel::{Isa, amx};
 use serde::Serialize;
 use serde_json::json;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 /// How a run speaks.
@@ -56,20 +57,14 @@ impl Voice {
     /// Says one thing: words for people, `event` for programs.
     pub fn say(self, words: &str, event: &impl Serialize) {
         match self {
-            Self::Bar | Self::Lines => print(words),
-            Self::Json => {
-                if let Ok(line) = serde_json::to_string(event) {
-                    print(&line);
-                }
-            }
+            Self::Bar | Self::Lines => output::line(words),
+            Self::Json => match serde_json::to_string(event) {
+                Ok(line) => output::line(&line),
+                Err(e) => output::lost(e),
+            },
             Self::Quiet => {}
         }
     }
-}
-
-fn print(line: &str) {
-    // A reader that has seen enough (`| head`) closes the pipe: no reason to stop a run.
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A run's progress.
@@ -117,7 +112,7 @@ impl Progress {
                 let number = |name: &str, value: Option<f32>, scale: f32, unit: &str| {
                     value.map_or_else(String::new, |v| format!("  {name} {:.4}{unit}", v * scale))
                 };
-                print(&format!(
+                output::line(&format!(
                     "step {}{}{}{}  {:.1} s",
                     point.step,
                     number("loss", point.train_loss, 1.0, ""),

@@ -10,19 +10,51 @@ mod train;
 
 use crate::args::{Args, Command};
 use crate::folder::Folder;
-use crate::spec;
-use clap::CommandFactory;
+use crate::{output, spec};
+use clap::{CommandFactory, Parser};
 use onward::kernel::Isa;
 use onward::{Error, ErrorKind, Result};
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::sync::Arc;
 
-/// Does what the arguments ask.
+/// Does what the words of a command line ask; what is wrong with these themselves is said here.
 ///
 /// # Errors
 /// One sentence that names the file, the place, what was expected and what was found.
-pub fn run(args: Args) -> Result<ExitCode> {
+pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    #[cfg(unix)]
+    outlive_size_limit()?;
+    let code = match Args::try_parse_from(words) {
+        Ok(args) => obey(args)?,
+        Err(told) => tell(&told)?,
+    };
+    output::check().map(|()| code)
+}
+
+/// Prints help or the version, or what is wrong with the arguments.
+fn tell(told: &clap::Error) -> Result<ExitCode> {
+    if told.use_stderr() || std::io::stdout().is_terminal() {
+        told.print().map_err(|e| Error::new(ErrorKind::Io, format!("cannot print: {e}")))?;
+    } else {
+        output::write(told.render().to_string().as_bytes());
+    }
+    Ok(ExitCode::from(told.exit_code() as u8))
+}
+
+/// A file that would outgrow the limit of the process (`ulimit -f`) is refused like one on a full disk, instead of ending
+/// the process. Programs that it starts keep the system's way.
+#[cfg(unix)]
+fn outlive_size_limit() -> Result<()> {
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    let heard = signal_hook::flag::register(signal, Arc::default());
+    heard.map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for SIGXFSZ: {e}"))).map(|_| ())
+}
+
+fn obey(args: Args) -> Result<ExitCode> {
     check_limit()?;
     match args.command {
         Command::Train(args) => return train::train(&args),
@@ -33,15 +65,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Show(args) => show::show(&args)?,
         Command::Predict(args) => apply::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,
-        Command::Init { file: None } => print(spec::starter().as_bytes()),
+        Command::Init { file: None } => output::write(spec::starter().as_bytes()),
         Command::Init { file: Some(path) } => init(&path)?,
-        Command::Explain { key } => print(spec::explain(key.as_deref())?.as_bytes()),
+        Command::Explain { key } => output::write(spec::explain(key.as_deref())?.as_bytes()),
         Command::Bench(args) => bench::bench(&args)?,
         Command::VerifyTheory(args) => return theory::verify_theory(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "onward", &mut script);
-            print(&script);
+            output::write(&script);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -64,11 +96,6 @@ fn check_limit() -> Result<()> {
     }
     let expected = format!("one of {}", Isa::ALL.map(Isa::name).join(", "));
     Err(Error::expected(ErrorKind::Spec, Isa::LIMIT, expected, name.to_string_lossy()))
-}
-
-fn print(text: &[u8]) {
-    // A reader that has seen enough (`| head`) closes the pipe: no error.
-    let _ = std::io::stdout().write_all(text);
 }
 
 fn init(path: &Path) -> Result<()> {

@@ -3,25 +3,25 @@
 use super::replay::ledger;
 use crate::args::Show;
 use crate::folder::Folder;
-use onward::Result;
+use crate::output;
 use onward::ledger::{Record, UpdateRecord};
 use onward::train::hex;
+use onward::{Error, ErrorKind, Result};
 use serde_json::json;
-use std::io::Write;
 
 /// `onward show`.
 pub fn show(args: &Show) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
     let lines = if args.ledger { steps(&folder, args)? } else { metrics(&folder, args)? };
-    // A reader that has seen enough (`| head`) closes the pipe: no error.
-    let _ = std::io::stdout().write_all((lines.join("\n") + "\n").as_bytes());
+    output::line(&lines.join("\n"));
     Ok(())
 }
 
 fn metrics(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     let points = folder.points()?;
     if args.json {
-        return Ok(points.iter().filter_map(|p| serde_json::to_string(p).ok()).collect());
+        let line = |p| serde_json::to_string(p).map_err(|e| Error::new(ErrorKind::Io, e.to_string()));
+        return points.iter().map(line).collect();
     }
     let number = |v: Option<f32>| v.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
     let head = format!(
@@ -50,7 +50,7 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     if args.json {
         let head = json!({"seed": h.seed, "steps": h.steps, "goal": h.goal, "method": h.method, "recipe": h.recipe, "search": h.search,
             "spec": hex(&h.spec), "data": hex(&h.data), "base": hex(&h.base), "chain": hex(&reading.chain)});
-        let rows = reading.records.iter().filter_map(|r| serde_json::to_string(&step_json(r)).ok());
+        let rows = reading.records.iter().map(|r| step_json(r).to_string());
         return Ok(std::iter::once(head.to_string()).chain(rows).collect());
     }
     let mut lines = vec![
