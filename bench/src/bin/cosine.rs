@@ -170,7 +170,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The cosine of each sample's own estimate at the first layer's output, averaged over samples: what the law is about.
 fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> {
     let key = RunKey::from_seed(1);
-    let weights = Weights::new(params, &key, Precision::F32);
+    let weights = Weights::new(params, Precision::F32);
     let x = Act::new(ROWS, data.shape(), data.features().to_vec());
     let z = model.stage(0, &mut Context::clean(&weights, Norms::Batch), x);
     let net: Vec<Vec<f64>> = params.tensors().iter().map(|t| wide(&t.data)).collect();
@@ -222,8 +222,8 @@ fn estimate(
     seed: u64,
 ) -> onward::Result<Vec<f64>> {
     let (key, indices) = (RunKey::from_seed(seed), (0..ROWS as u32).collect::<Vec<_>>());
-    let evaluator = Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), key, 1)?;
-    let at = At { step: 0, rate: 1.0, scaling: Scaling::None };
+    let evaluator = Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), 1)?;
+    let at = At { key, step: 0, rate: 1.0, scaling: Scaling::None };
     let outcome = evaluator.run(|| method.step(&evaluator, params, &Batch::select(data, &indices), at))?;
     let directions: Vec<Vec<f32>> = match outcome.update {
         Update::Direction(all) => all.into_iter().map(Option::unwrap_or_default).collect(),

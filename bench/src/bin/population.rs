@@ -72,7 +72,7 @@ impl Case {
         let (model, key): (Arc<dyn Model>, _) = (Arc::new(model), RunKey::from_seed(1));
         let params = Params::init(&model.tensors(), &key);
         let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-        let evaluator = match Local::new(model.clone(), objective, key, threads) {
+        let evaluator = match Local::new(model.clone(), objective, threads) {
             Ok(evaluator) => evaluator,
             Err(error) => panic!("{error}"),
         };
@@ -88,7 +88,7 @@ impl Case {
     /// Plain inference of pieces of a batch, each a task of its own, `times` over.
     fn infer(&self, pieces: &[Act], times: usize) {
         self.evaluator.run(|| {
-            let weights = Weights::new(&self.params, &RunKey::from_seed(1), Precision::F32);
+            let weights = Weights::new(&self.params, Precision::F32);
             let next = AtomicUsize::new(0);
             let one = |piece: &Act| {
                 let mut cx = Context::clean(&weights, Norms::Batch);
@@ -106,7 +106,7 @@ impl Case {
     }
 
     fn evaluate(&self, batch: &Batch, plan: &WeightPlan) {
-        match self.evaluator.losses(&self.params, batch, plan) {
+        match self.evaluator.losses(&RunKey::from_seed(1), &self.params, batch, plan) {
             Ok(losses) => drop(black_box(losses)),
             Err(error) => panic!("{error}"),
         }
@@ -238,7 +238,7 @@ fn dense_steps(threads: usize, rounds: usize) {
         let forward = || {
             black_box(case.evaluator.outputs(&case.params, batch.x.clone(), Norms::Batch));
         };
-        let weights = Weights::new(&case.params, &RunKey::from_seed(1), Precision::F32);
+        let weights = Weights::new(&case.params, Precision::F32);
         let packed = || {
             case.evaluator.run(|| {
                 let mut cx = Context::clean(&weights, Norms::Batch);

@@ -56,7 +56,7 @@ fn main() -> onward::Result<()> {
     let sweep = Sweep::new(&rso, &*net, data.shape())?;
     let params = Params::init(&net.tensors(), &key);
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-    let local = Local::new(net.clone(), objective, key, threads)?;
+    let local = Local::new(net.clone(), objective, threads)?;
     let (mut table, mut total, mut all_visits, mut filling) = (Vec::new(), [0.0; 3], 0, 0.0);
     let mut from_images = None;
     for stage in 0..net.stages() {
@@ -66,7 +66,7 @@ fn main() -> onward::Result<()> {
         let visits: usize = steps.iter().map(|s| of(*s).elements.len()).sum();
         let mut run = |plan: &CoordinatePlan| -> onward::Result<[f64; 2]> {
             let (start, wall) = (cpu(), Instant::now());
-            local.choices(&params, &data, plan, &mut cache)?;
+            local.choices(&key, &params, &data, plan, &mut cache)?;
             Ok([cpu() - start, wall.elapsed().as_secs_f64()])
         };
         // Two visits to each batch make the caches and buffers; then come those to the second channel, from its own first batch on.

@@ -138,7 +138,7 @@ fn prepare(case: &Case) -> Result<Work> {
 
 fn evaluator(model: Arc<dyn Model>, precision: Precision, threads: usize) -> Result<Local> {
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-    Ok(Local::new(model, objective, RunKey::from_seed(1), threads)?.with_precision(precision))
+    Ok(Local::new(model, objective, threads)?.with_precision(precision))
 }
 
 fn products(sizes: Sizes) -> Result<Work> {
@@ -213,7 +213,7 @@ fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
     let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
     let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key);
     Ok(Box::new(move || {
-        let at = At { step: state.step() as u32, rate: 1e-3, scaling: Scaling::None };
+        let at = At { key, step: state.step() as u32, rate: 1e-3, scaling: Scaling::None };
         let found = method.step(&evaluator, state.params(), &batch, at)?;
         let (step, non_finite) = (state.step(), found.non_finite);
         let entry = Entry { step, loss: found.loss, rate: at.rate, non_finite, update: found.update };
@@ -226,7 +226,7 @@ fn forwards(evaluator: Local, batch: Batch) -> Work {
     let key = RunKey::from_seed(1);
     // Borrowed for as long as the process lives: packed weights refer to their params.
     let params: &'static Params = Box::leak(Box::new(Params::init(&evaluator.model().tensors(), &key)));
-    let weights = evaluator.run(|| Weights::new(params, &key, evaluator.precision()));
+    let weights = evaluator.run(|| Weights::new(params, evaluator.precision()));
     Box::new(move || {
         let outputs = evaluator.run(|| {
             let mut cx = Context::clean(&weights, Norms::Batch);

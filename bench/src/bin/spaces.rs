@@ -24,6 +24,7 @@ const REPEATS: u32 = 4;
 
 struct Bench {
     evaluator: Local,
+    key: RunKey,
     params: Params,
     batch: Batch,
 }
@@ -53,7 +54,7 @@ impl Bench {
         directions: Directions,
     ) -> Result<(Vec<f32>, f64)> {
         let plan = ActivationPlan { step, layers: vec![layer], directions, noise: Family::Sign, focus: 1.0 };
-        let mut found = self.evaluator.derivative(&self.params, &self.batch, &plan)?.derivative;
+        let mut found = self.evaluator.derivative(&self.key, &self.params, &self.batch, &plan)?.derivative;
         let [a, b] = found[tensor].take().unwrap_or_default();
         let flops = plan.cost(self.evaluator.model(), 1).flops as f64;
         Ok((a.iter().zip(&b).map(|(a, b)| a + b).collect(), flops))
@@ -71,11 +72,10 @@ impl Bench {
             share: 0,
         });
         let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
-        let at = At { step: 0, rate: 1.0, scaling: Scaling::None };
         // Another key is as good as another step, and a state begins at step 0.
         let key = RunKey::from_seed(u64::from(step));
-        let evaluator = self.evaluator.with_key(key);
-        let found = evaluator.run(|| method.step(&evaluator, &self.params, &self.batch, at))?;
+        let at = At { key, step: 0, rate: 1.0, scaling: Scaling::None };
+        let found = self.evaluator.run(|| method.step(&self.evaluator, &self.params, &self.batch, at))?;
         let mut state = State::new(self.params.clone(), recipe, key);
         state.apply(&Entry { step: 0, loss: 0.0, rate: 1.0, non_finite: 0, update: found.update })?;
         let moved = state.params().tensors()[tensor].data.iter().zip(&self.params.tensors()[tensor].data);
@@ -102,8 +102,12 @@ fn main() -> Result<()> {
         trainer.step()?;
     }
     let batch = Batch::select(&split.train, &(0..ROWS).collect::<Vec<_>>());
-    let bench =
-        Bench { evaluator: trainer.evaluator().clone(), params: trainer.state().params().clone(), batch };
+    let bench = Bench {
+        evaluator: trainer.evaluator().clone(),
+        key: *trainer.state().key(),
+        params: trainer.state().params().clone(),
+        batch,
+    };
     println!("after {STEPS} steps of {path}: loss {:.3} on the batch of {ROWS}\n", bench.loss(&bench.params));
     let mut rows = Vec::new();
     let weights: Vec<usize> =

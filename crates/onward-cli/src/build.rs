@@ -7,7 +7,7 @@ use onward::evaluate::{Evaluator, Local};
 use onward::kernel::Precision;
 use onward::ledger::{Incumbent, Optimizer, Scaling, Search};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
-use onward::noise::{Family, RunKey};
+use onward::noise::Family;
 use onward::objective::{Loss, Objective};
 use onward::params::Storage;
 use onward::rule::{
@@ -268,7 +268,7 @@ pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize)
         spec::Precision::Bf16 => Precision::Bf16,
         spec::Precision::Int8 => Precision::Int8,
     };
-    let local = Local::new(model(spec, input, outputs)?, objective, RunKey::from_seed(spec.seed), threads)?;
+    let local = Local::new(model(spec, input, outputs)?, objective, threads)?;
     Ok(local.with_precision(precision))
 }
 

@@ -50,7 +50,7 @@ fn main() -> onward::Result<()> {
     let method = Method::Population(method);
     let plan =
         Plan { seed: 1, method, schedule, optimizer, storage: Storage::F32, batch: 100, digest_every: 1 };
-    let evaluator = Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), key, 2)?;
+    let evaluator = Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), 2)?;
     let mut trainer = Trainer::new(plan, evaluator, data(0)?)?;
     (0..300).try_for_each(|_| trainer.step().map(drop))?;
     let accuracy = trainer.score(&data(1)?).accuracy.unwrap_or(0.0);

@@ -180,7 +180,7 @@ fn engine(data: Dataset) -> onward::Result<Trainer> {
     };
     let objective = Objective::PerSample(Arc::new(Loss::SquaredError));
     let model = Arc::new(Mlp::new(&WIDTHS, Activation::Relu)?);
-    Trainer::new(plan, Local::new(model, objective, RunKey::from_seed(SEED), 2)?, data)
+    Trainer::new(plan, Local::new(model, objective, 2)?, data)
 }
 
 #[cfg_attr(test, test)]

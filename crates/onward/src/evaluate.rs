@@ -8,7 +8,7 @@ pub use coordinate::{CoordinateCache, STATISTICS_ROWS};
 
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Context, Member, Model, Norms, Statistics, WeightSpace, Weights};
+use crate::model::{Act, Context, Member, Model, Norms, Statistics, TensorKeys, WeightSpace, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
@@ -125,7 +125,8 @@ pub struct Response {
     pub non_finite: u64,
 }
 
-/// Runs probes. Everything it needs beyond its arguments it was given when it was made.
+/// Runs probes. What it evaluates it was given when it was made; whose noise it adds is told with every call: `key` is the
+/// run's, and the plan says which step's.
 pub trait Evaluator: Sync {
     /// The model that it runs.
     fn model(&self) -> &dyn Model;
@@ -134,7 +135,8 @@ pub trait Evaluator: Sync {
     ///
     /// # Errors
     /// [`ErrorKind::NonFinite`] if no member has a finite loss.
-    fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses>;
+    fn losses(&self, key: &RunKey, params: &Params, batch: &Batch, plan: &WeightPlan)
+    -> Result<MemberLosses>;
 
     /// The loss at every one of `points`: one set of numbers after another, each for all tensors of `params` in order. A loss
     /// that is not finite is infinite.
@@ -148,7 +150,13 @@ pub trait Evaluator: Sync {
     /// # Errors
     /// [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Model`] if a probed stage does not end with a
     /// linear map; [`ErrorKind::Spec`] if the objective has no per-sample losses.
-    fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response>;
+    fn derivative(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &ActivationPlan,
+    ) -> Result<Response>;
 
     /// The visits of one step in coordinate space, on batches of `data`. What the cache holds changes no loss.
     ///
@@ -156,6 +164,7 @@ pub trait Evaluator: Sync {
     /// [`ErrorKind::NonFinite`] if a visit has no finite loss.
     fn choices(
         &self,
+        key: &RunKey,
         params: &Params,
         data: &Dataset,
         plan: &CoordinatePlan,
@@ -168,7 +177,6 @@ pub trait Evaluator: Sync {
 pub struct Local {
     model: Arc<dyn Model>,
     objective: Objective,
-    key: RunKey,
     precision: Precision,
     pool: Arc<rayon::ThreadPool>,
 }
@@ -178,8 +186,8 @@ impl Local {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the threads cannot be started.
-    pub fn new(model: Arc<dyn Model>, objective: Objective, key: RunKey, threads: usize) -> Result<Self> {
-        Ok(Self { model, objective, key, precision: Precision::F32, pool: Arc::new(pool(threads)?) })
+    pub fn new(model: Arc<dyn Model>, objective: Objective, threads: usize) -> Result<Self> {
+        Ok(Self { model, objective, precision: Precision::F32, pool: Arc::new(pool(threads)?) })
     }
 
     /// The same evaluator with forward passes of another precision.
@@ -201,12 +209,6 @@ impl Local {
         Ok(pool(threads)?.install(f))
     }
 
-    /// The same evaluator with the noise of another run.
-    #[must_use]
-    pub fn with_key(&self, key: RunKey) -> Self {
-        Self { key, ..self.clone() }
-    }
-
     /// Runs `f` with this evaluator's threads.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
         self.pool.install(f)
@@ -215,7 +217,7 @@ impl Local {
     /// The model's outputs on `x`, with normalisations as told.
     pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Act {
         self.run(|| {
-            let weights = Weights::new(params, &self.key, self.precision);
+            let weights = Weights::new(params, self.precision);
             self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
         })
     }
@@ -223,7 +225,7 @@ impl Local {
     /// Statistics of all normalisations over the rows `x`.
     pub fn statistics(&self, params: &Params, x: Act) -> Vec<Statistics> {
         self.run(|| {
-            let weights = Weights::new(params, &self.key, self.precision);
+            let weights = Weights::new(params, self.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
             cx.start_trace();
             let _ = self.model.forward_from(0, &mut cx, x);
@@ -256,12 +258,18 @@ impl Evaluator for Local {
         &*self.model
     }
 
-    fn losses(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Result<MemberLosses> {
+    fn losses(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &WeightPlan,
+    ) -> Result<MemberLosses> {
         if plan.share > batch.x.rows {
             let expected = format!("at most the batch of {}", batch.x.rows);
             return Err(Error::expected(ErrorKind::Spec, "method.share", expected, plan.share));
         }
-        let mut losses = self.run(|| self.losses_here(params, batch, plan));
+        let mut losses = self.run(|| self.losses_here(key, params, batch, plan));
         let non_finite = worst_for_non_finite(&mut losses, plan.step)?;
         Ok(MemberLosses { losses, non_finite })
     }
@@ -275,7 +283,13 @@ impl Evaluator for Local {
         Ok(MemberLosses { losses, non_finite })
     }
 
-    fn derivative(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Response> {
+    fn derivative(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &ActivationPlan,
+    ) -> Result<Response> {
         let Objective::PerSample(objective) = &self.objective else {
             let found = "one that only a whole batch has: use a weight-space method";
             return Err(Error::expected(
@@ -285,29 +299,31 @@ impl Evaluator for Local {
                 found,
             ));
         };
-        self.run(|| self.derivative_here(params, batch, plan, &**objective))
+        self.run(|| self.derivative_here(key, params, batch, plan, &**objective))
     }
 
     fn choices(
         &self,
+        key: &RunKey,
         params: &Params,
         data: &Dataset,
         plan: &CoordinatePlan,
         cache: &mut CoordinateCache,
     ) -> Result<Choices> {
-        self.run(|| self.choices_here(params, data, plan, cache))
+        self.run(|| self.choices_here(key, params, data, plan, cache))
     }
 }
 
 impl Local {
     fn derivative_here(
         &self,
+        key: &RunKey,
         params: &Params,
         batch: &Batch,
         plan: &ActivationPlan,
         objective: &dyn PerSample,
     ) -> Result<Response> {
-        let weights = Weights::new(params, &self.key, self.precision);
+        let weights = Weights::new(params, self.precision);
         let mut cx = Context::clean(&weights, Norms::Batch);
         let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
         for stage in 0..self.model.stages() {
@@ -330,7 +346,8 @@ impl Local {
             objective,
             targets: &batch.targets,
             statistics: &statistics,
-            key: &self.key,
+            key,
+            keys: &TensorKeys::of(key, params),
             non_finite: &non_finite,
         };
         let mut derivative: Derivative = vec![None; params.tensors().len()];
@@ -356,7 +373,7 @@ impl Local {
                         None => derivative_by_output(&probing, plan, layer, z, widest),
                     };
                     if focused.is_none() && plan.focused(rows) < rows {
-                        let chosen = Focus::choose(&g, z.width(), plan.focused(rows), &self.key, plan.step);
+                        let chosen = Focus::choose(&g, z.width(), plan.focused(rows), key, plan.step);
                         focused = Some(Focused { targets: batch.targets.select(&chosen.rows), chosen });
                     }
                     credit(params, trace, z, &g, &mut derivative);

@@ -7,7 +7,7 @@ use crate::model::{Act, Norms, Statistics};
 use crate::noise::{Role, RunKey};
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
-use crate::rule::{At, Method, Schedule, Sweep, visit};
+use crate::rule::{Method, Schedule, Sweep, visit};
 use crate::{Error, ErrorKind, Result};
 
 /// What a run is, beyond model, objective and data.
@@ -68,7 +68,7 @@ pub struct Score {
 const EVALUATION_ROWS: usize = 1000;
 
 impl Trainer {
-    /// A run at its beginning. `evaluator` must have been made with the key of `plan.seed`.
+    /// A run at its beginning.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if the plan cannot work: a budget of 0, a batch of 0, a method that does not fit the model.
@@ -230,12 +230,11 @@ impl Trainer {
         let rate = self.plan.schedule.at(self.sweep.as_ref().map_or(step, |s| s.cycle_start(step)));
         let outcome = if let Some(sweep) = &self.sweep {
             let plan = sweep.plan(step, rate, self.plan.batch);
-            visit(evaluator, state.params(), &self.data, &plan, &mut self.cache)?
+            visit(evaluator, state.key(), state.params(), &self.data, &plan, &mut self.cache)?
         } else {
             let indices = self.order.batch(step, self.plan.batch);
             let batch = Batch::select(&self.data, &indices);
-            let at = At { step: step as u32, rate, scaling: self.plan.optimizer.scaling };
-            evaluator.run(|| method.step_of(evaluator, state, &batch, at))?
+            evaluator.run(|| method.step_of(evaluator, state, &batch, rate))?
         };
         let entry =
             Entry { step, loss: outcome.loss, rate, non_finite: outcome.non_finite, update: outcome.update };

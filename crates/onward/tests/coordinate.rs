@@ -34,12 +34,12 @@ fn run(
     sweep.recompute = recompute;
     let recipe = Method::Rso(rso.clone()).recipe(Optimizer::default(), Storage::F32);
     let mut state = State::new(params_of(&*model, SEED), recipe, RunKey::from_seed(SEED));
-    let evaluator = shared(model, Loss::CrossEntropy, SEED, threads);
+    let evaluator = shared(model, Loss::CrossEntropy, threads);
     let mut cache = CoordinateCache::default();
     let mut found = Vec::new();
     for (i, step) in which.enumerate() {
         let plan = sweep.plan(step, 1.0, 37);
-        let choices = evaluator.choices(state.params(), data, &plan, &mut cache).unwrap();
+        let choices = evaluator.choices(state.key(), state.params(), data, &plan, &mut cache).unwrap();
         let update = Update::Choices(Visited::new(&plan, choices.choices.clone()));
         state.apply(&Entry { step: i as u64, loss: choices.loss, rate: 1.0, non_finite: 0, update }).unwrap();
         found.push(choices);
@@ -152,11 +152,11 @@ fn going_on_with_an_empty_cache_changes_nothing() {
     let sweep = Sweep::new(&rso, &*net, data.shape()).unwrap();
     let recipe = Method::Rso(rso).recipe(Optimizer::default(), Storage::F32);
     let mut state = State::new(params_of(&*net, SEED), recipe, RunKey::from_seed(SEED));
-    let evaluator = shared(net, Loss::CrossEntropy, SEED, 1);
+    let evaluator = shared(net, Loss::CrossEntropy, 1);
     for step in 0..count {
         let plan = sweep.plan(step, 1.0, 37);
         let mut cache = CoordinateCache::default();
-        let found = evaluator.choices(state.params(), &data, &plan, &mut cache).unwrap();
+        let found = evaluator.choices(state.key(), state.params(), &data, &plan, &mut cache).unwrap();
         assert_eq!(found, whole[step as usize], "step {step}");
         let update = Update::Choices(Visited::new(&plan, found.choices));
         state.apply(&Entry { step, loss: found.loss, rate: 1.0, non_finite: 0, update }).unwrap();
@@ -169,7 +169,7 @@ fn going_on_with_an_empty_cache_changes_nothing() {
 fn operations_have_the_bits_of_the_stage() {
     for (net, data) in nets() {
         let params = params_of(&*net, SEED);
-        let weights = Weights::new(&params, &RunKey::from_seed(SEED), onward::kernel::Precision::F32);
+        let weights = Weights::new(&params, onward::kernel::Precision::F32);
         let mut x = Act::new(data.rows(), data.shape(), data.features().to_vec());
         for stage in 0..net.stages() {
             let mut cx = Context::clean(&weights, Norms::Batch);

@@ -28,7 +28,7 @@ fn plan(stage: usize, space: LayerSpace, pairs: u32, sigma: f32, step: u32) -> A
 
 /// The estimate of every probed tensor, by name.
 fn estimate(evaluator: &Local, params: &Params, data: &Dataset, plan: &ActivationPlan) -> Named {
-    let response = evaluator.derivative(params, &whole(data), plan).unwrap();
+    let response = evaluator.derivative(&RunKey::from_seed(2), params, &whole(data), plan).unwrap();
     assert_eq!(response.non_finite, 0);
     let sum = |[a, b]: &[Vec<f32>; 2]| a.iter().zip(b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
     let tensors = params.tensors().iter().zip(&response.derivative);
@@ -48,7 +48,7 @@ fn all_orthogonal_directions_give_the_exact_derivative_of_a_perceptron() {
     let net = Mlp::new(&[6, 7, 5, 3], Activation::Tanh).unwrap();
     let data = blobs(23, [1, 1, 6], 3, 1);
     let params = params_of(&net, 2);
-    let evaluator = local(net.clone(), Loss::CrossEntropy, 2, 2);
+    let evaluator = local(net.clone(), Loss::CrossEntropy, 2);
     let loss = |p: &Named| cross_entropy(&mlp(p, 3, Activation::Tanh, input(&data)), data.targets());
     for stage in 0..3 {
         let own = format!("fc{}.", stage + 1);
@@ -77,7 +77,7 @@ fn too_few_directions_do_not() {
     let net = Mlp::new(&[6, 7, 5, 3], Activation::Tanh).unwrap();
     let data = blobs(23, [1, 1, 6], 3, 1);
     let params = params_of(&net, 2);
-    let evaluator = local(net.clone(), Loss::CrossEntropy, 2, 1);
+    let evaluator = local(net.clone(), Loss::CrossEntropy, 1);
     let all = estimate(&evaluator, &params, &data, &plan(0, LayerSpace::Activation, 8, 0.01, 5));
     let half = estimate(&evaluator, &params, &data, &plan(0, LayerSpace::Activation, 4, 0.01, 5));
     assert!(distance(&flat(&half), &flat(&all)) > 0.1);
@@ -117,11 +117,16 @@ fn all_orthogonal_directions_give_the_exact_derivative_of_a_residual_net() {
     let net = residual_net();
     let data = blobs(10, net.input, 3, 3);
     let params = params_of(&net, 4);
-    let evaluator = local(net.clone(), Loss::CrossEntropy, 4, 2);
+    let evaluator = local(net.clone(), Loss::CrossEntropy, 2);
     let mut clean = Statistics64::default();
     let outputs = conv(&net, &named(&params), &mut clean, input(&data));
     let loss = evaluator
-        .derivative(&params, &whole(&data), &plan(3, LayerSpace::Activation, 4, 0.01, 0))
+        .derivative(
+            &RunKey::from_seed(4),
+            &params,
+            &whole(&data),
+            &plan(3, LayerSpace::Activation, 4, 0.01, 0),
+        )
         .unwrap()
         .loss;
     assert!((f64::from(loss) - cross_entropy(&outputs, data.targets())).abs() < 1e-5);
@@ -149,7 +154,7 @@ fn low_rank_probes_per_sample_are_unbiased() {
     let net = Mlp::new(&[5, 4, 3], Activation::Tanh).unwrap();
     let data = blobs(32, [1, 1, 5], 3, 5);
     let params = params_of(&net, 6);
-    let evaluator = local(net, Loss::CrossEntropy, 6, 2);
+    let evaluator = local(net, Loss::CrossEntropy, 2);
     let loss = |p: &Named| cross_entropy(&mlp(p, 2, Activation::Tanh, input(&data)), data.targets());
     for (stage, noise) in [(0, Family::Sign), (1, Family::Sign), (0, Family::Binomial)] {
         let own = format!("fc{}.", stage + 1);
@@ -178,7 +183,7 @@ fn step_of(
     key: &RunKey,
     step: u32,
 ) -> Vec<f64> {
-    let at = At { step, rate: 1.0, scaling: Scaling::None };
+    let at = At { key: *key, step, rate: 1.0, scaling: Scaling::None };
     let outcome = method.step(evaluator, params, &whole(data), at).unwrap();
     let (Update::Probes { exponent, coefficients }, Some(space)) = (outcome.update, method.space()) else {
         panic!("probes")
@@ -196,7 +201,7 @@ fn quadratic(seed: u64) -> (Dataset, Params, Local, RunKey, Vec<f64>) {
     let net = Mlp::new(&[8, 4], Activation::Relu).unwrap();
     let data = blobs(16, [1, 1, 8], 4, seed);
     let params = params_of(&net, seed);
-    let evaluator = local(net, Loss::SquaredError, seed, 1);
+    let evaluator = local(net, Loss::SquaredError, 1);
     let onward::dataset::Targets::Classes { labels, .. } = data.targets() else { panic!("classes") };
     let loss = |p: &Named| {
         let outputs = mlp(p, 1, Activation::Relu, input(&data));
@@ -261,7 +266,7 @@ fn the_cosine_of_activation_probes_follows_its_law() {
     let data = blobs(200, [1, 1, 6], 3, 9);
     let params = params_of(&net, 9);
     let key = RunKey::from_seed(9);
-    let weights = Weights::new(&params, &key, Precision::F32);
+    let weights = Weights::new(&params, Precision::F32);
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let at = |directions, pairs, noise| {
         let plan = ActivationPlan { directions, noise, ..plan(0, LayerSpace::Activation, pairs, 0.01, 3) };
@@ -299,7 +304,7 @@ fn blocks_of_single_numbers_give_what_all_orthogonal_directions_give() {
     let net = Conv { input, channels, residual, activation: Activation::Relu, ..residual_net() };
     let net = net.checked().unwrap();
     let params = params_of(&net, 4);
-    let evaluator = local(net.clone(), Loss::CrossEntropy, 4, 2);
+    let evaluator = local(net.clone(), Loss::CrossEntropy, 2);
     for stage in 0..3 {
         // A ReLU bends within σ of zero: few numbers lie there.
         let all = plan(stage, LayerSpace::Activation, all_directions(&net, stage), 1e-3, 5);
@@ -315,7 +320,7 @@ fn probes_of_some_samples_give_on_average_what_all_give() {
     let net = Mlp::new(&[6, 8, 3], Activation::Relu).unwrap();
     let data = blobs(24, [1, 1, 6], 3, 2);
     let params = params_of(&net, 2);
-    let evaluator = local(net, Loss::CrossEntropy, 2, 2);
+    let evaluator = local(net, Loss::CrossEntropy, 2);
     let both = |step, focus| {
         let layer = |stage, pairs| LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma: 0.01 };
         let layers = vec![layer(0, 8), layer(1, 4)];
@@ -384,9 +389,7 @@ fn layers_of_one_shape_do_not_share_noise() {
         "the two derivatives are too alike for this test: {}",
         cosine(&tied, first)
     );
-    let evaluator =
-        Local::new(Arc::new(TwoLinear), common::per_sample(Loss::CrossEntropy), RunKey::from_seed(10), 2)
-            .unwrap();
+    let evaluator = Local::new(Arc::new(TwoLinear), common::per_sample(Loss::CrossEntropy), 2).unwrap();
     let methods = [
         Method::TwoPoint(two_point(2000)),
         Method::Population(Population { shaping: Shaping::ZScore, ..population(4000) }),

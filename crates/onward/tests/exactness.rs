@@ -99,7 +99,7 @@ fn perturbed_passes_equal_passes_with_materialised_weights() {
 fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
     let key = RunKey::from_seed(4);
     let params = params_of(&net, 4);
-    let evaluator = local(net.clone(), Loss::CrossEntropy, 4, 2);
+    let evaluator = local(net.clone(), Loss::CrossEntropy, 2);
     let x = whole(data).x;
     let normal = [
         WeightSpace::Dense { noise: Family::Normal },
@@ -109,9 +109,9 @@ fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
         let all = members(6);
         let (sigma, step) = (0.03, 9);
         let plan = WeightPlan { step, space, sigma, members: all.clone(), together: 2, share: 0 };
-        let found = evaluator.losses(&params, &whole(data), &plan).unwrap().losses;
-        let weights = Weights::new(&params, &key, Precision::F32);
-        let probe = Probe { members: &all, space, sigma, step };
+        let found = evaluator.losses(&key, &params, &whole(data), &plan).unwrap().losses;
+        let weights = Weights::new(&params, Precision::F32);
+        let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &all, space, sigma, step };
         let outputs =
             net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.clone());
         let repeated = net.forward_from(
@@ -197,12 +197,12 @@ fn one_two_and_three_threads_give_the_same_run() {
 fn members_do_not_depend_on_who_runs_beside_them() {
     let data = blobs(90, [1, 1, 12], 3, 6);
     let net = Mlp::new(&[12, 9, 3], Activation::Relu).unwrap();
-    let (params, evaluator) = (params_of(&net, 6), local(net, Loss::CrossEntropy, 6, 2));
+    let (params, evaluator) = (params_of(&net, 6), local(net, Loss::CrossEntropy, 2));
     for (space, share) in spaces().into_iter().zip([0, 30].into_iter().cycle()) {
         let losses = |members: &[Member]| {
             let plan =
                 WeightPlan { step: 2, space, sigma: 0.05, members: members.to_vec(), together: 2, share };
-            evaluator.losses(&params, &whole(&data), &plan).unwrap().losses
+            evaluator.losses(&RunKey::from_seed(6), &params, &whole(&data), &plan).unwrap().losses
         };
         let all = members(84);
         let together = losses(&all);
@@ -217,7 +217,7 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
     let net = Mlp::new(&[7, 600, 3], Activation::Relu).unwrap();
     let data = blobs(150, [1, 1, 7], 3, 7);
     let (params, key) = (params_of(&net, 7), RunKey::from_seed(7));
-    let weights = Weights::new(&params, &key, Precision::F32);
+    let weights = Weights::new(&params, Precision::F32);
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 40, sigma: 0.1 };
     for directions in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
@@ -238,11 +238,11 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
 fn a_step_leaves_nothing_behind() {
     let data = blobs(64, [1, 1, 10], 4, 8);
     let net = Mlp::new(&[10, 8, 4], Activation::Tanh).unwrap();
-    let (params, evaluator): (Params, Local) = (params_of(&net, 8), local(net, Loss::CrossEntropy, 8, 2));
+    let (params, evaluator): (Params, Local) = (params_of(&net, 8), local(net, Loss::CrossEntropy, 2));
     let digest = params.digest();
     for method in methods(2) {
         let step = |step| {
-            let at = At { step, rate: 0.1, scaling: Scaling::None };
+            let at = At { key: RunKey::from_seed(8), step, rate: 0.1, scaling: Scaling::None };
             method.step(&evaluator, &params, &whole(&data), at).unwrap().update
         };
         let first = step(0);

@@ -48,8 +48,8 @@ fn dense_by_hand(net: &dyn Model, x: Act) {
     let params = params_of(net, 4);
     for noise in [Family::Sign, Family::Binomial] {
         let (space, members) = (WeightSpace::Dense { noise }, pairs(4));
-        let probe = Probe { members: &members, space, sigma, step };
-        let weights = Weights::new(&params, &key, Precision::F32);
+        let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &members, space, sigma, step };
+        let weights = Weights::new(&params, Precision::F32);
         let found =
             net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.clone());
         for (i, member) in members.iter().enumerate() {
@@ -62,7 +62,7 @@ fn dense_by_hand(net: &dyn Model, x: Act) {
                 }
             };
             let own = Params::from_tensors(params.tensors().iter().map(moved).collect());
-            let weights = Weights::new(&own, &key, Precision::F32);
+            let weights = Weights::new(&own, Precision::F32);
             let want = net.forward_from(0, &mut Context::clean(&weights, Norms::Batch), x.clone());
             let part = found.slice(i * x.rows, (i + 1) * x.rows);
             assert!(
@@ -84,8 +84,8 @@ fn members_that_do_not_fill_their_chunks_give_the_same_losses() {
             let members = members.to_vec();
             let plan =
                 WeightPlan { step: 2, space: low_rank(rank), sigma: 0.05, members, together: 1, share };
-            local(net.clone(), Loss::CrossEntropy, 5, threads)
-                .losses(&params, &whole(&data), &plan)
+            local(net.clone(), Loss::CrossEntropy, threads)
+                .losses(&RunKey::from_seed(5), &params, &whole(&data), &plan)
                 .unwrap()
                 .losses
         };
@@ -137,7 +137,10 @@ fn noise_on_a_leading_normalisation_reaches_every_member() {
         let losses = |members: &[Member]| {
             let members = members.to_vec();
             let plan = WeightPlan { step: 2, space, sigma: 0.2, members, together: 2, share: 0 };
-            local(NormFirst, Loss::CrossEntropy, 6, 1).losses(&params, &whole(&data), &plan).unwrap().losses
+            local(NormFirst, Loss::CrossEntropy, 1)
+                .losses(&RunKey::from_seed(6), &params, &whole(&data), &plan)
+                .unwrap()
+                .losses
         };
         let all = pairs(6);
         let together = losses(&all);

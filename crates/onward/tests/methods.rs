@@ -131,7 +131,7 @@ fn weight_space_methods_lower_the_error_count_itself() {
     ] {
         let mut plan = with(method, 0.3, 60);
         plan.batch = 192;
-        let evaluator = local(net(), Loss::ZeroOne, plan.seed, 2);
+        let evaluator = local(net(), Loss::ZeroOne, 2);
         let what = format!("{:?}", plan.method);
         let (before, after) = progress(Trainer::new(plan, evaluator, data.clone()).unwrap(), &data);
         assert!(after < 0.7 * before, "{before} -> {after}: {what}");
@@ -166,10 +166,8 @@ fn a_constant_added_to_all_losses_changes_nothing() {
     let params = params_of(&net(), 4);
     for plan in registry() {
         let update = |constant| {
-            let evaluator =
-                Local::new(Arc::new(net()), common::per_sample(Raised(constant)), RunKey::from_seed(4), 1)
-                    .unwrap();
-            let at = At { step: 3, rate: 0.1, scaling: Scaling::None };
+            let evaluator = Local::new(Arc::new(net()), common::per_sample(Raised(constant)), 1).unwrap();
+            let at = At { key: RunKey::from_seed(4), step: 3, rate: 0.1, scaling: Scaling::None };
             flat(plan.method.step(&evaluator, &params, &whole(&data), at).unwrap().update)
         };
         let plain = update(0.0);
@@ -197,9 +195,9 @@ fn equal_losses_move_nothing() {
         }
     }
     let data = blobs(32, [1, 1, 8], 4, 5);
-    let evaluator = Local::new(Arc::new(net()), common::per_sample(Flat), RunKey::from_seed(5), 1).unwrap();
+    let evaluator = Local::new(Arc::new(net()), common::per_sample(Flat), 1).unwrap();
     for plan in registry() {
-        let at = At { step: 0, rate: 0.1, scaling: Scaling::None };
+        let at = At { key: RunKey::from_seed(5), step: 0, rate: 0.1, scaling: Scaling::None };
         let outcome = plan.method.step(&evaluator, &params_of(&net(), 5), &whole(&data), at).unwrap();
         assert_eq!((outcome.loss, outcome.non_finite), (2.5, 0));
         assert!(flat(outcome.update).iter().all(|v| *v == 0.0), "{:?}", plan.method);
@@ -235,12 +233,8 @@ fn what_was_spent_is_counted_exactly() {
         let what = format!("{:?}", plan.method);
         plan.schedule.steps = 3;
         let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-        let evaluator = Local::new(
-            Arc::new(Counted(net(), seen.clone())),
-            common::per_sample(Loss::CrossEntropy),
-            RunKey::from_seed(11),
-            2,
-        );
+        let evaluator =
+            Local::new(Arc::new(Counted(net(), seen.clone())), common::per_sample(Loss::CrossEntropy), 2);
         let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
         // A run that has not begun may have looked at the model with a row of zeros.
         seen.iter().for_each(|rows| rows.store(0, Ordering::Relaxed));
@@ -324,7 +318,7 @@ fn plans_that_cannot_work_are_refused() {
         ),
     ];
     for (key, plan) in bad {
-        let evaluator = local(net(), Loss::CrossEntropy, plan.seed, 1);
+        let evaluator = local(net(), Loss::CrossEntropy, 1);
         let error = Trainer::new(plan, evaluator, data.clone()).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Spec, "{key}");
         assert!(error.to_string().contains(key), "{key}: {error}");

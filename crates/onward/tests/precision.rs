@@ -41,8 +41,8 @@ fn tolerance(precision: Precision) -> f64 {
 #[test]
 fn outputs_are_near_those_in_single_precision() {
     let evaluators = [
-        (local(net(), Loss::CrossEntropy, 1, 2), blobs(50, [1, 1, 37], 5, 1)),
-        (local(small_conv(), Loss::CrossEntropy, 1, 2), blobs(50, [6, 6, 2], 4, 1)),
+        (local(net(), Loss::CrossEntropy, 2), blobs(50, [1, 1, 37], 5, 1)),
+        (local(small_conv(), Loss::CrossEntropy, 2), blobs(50, [6, 6, 2], 4, 1)),
     ];
     for (evaluator, data) in &evaluators {
         let params = params_of(evaluator.model(), 3);
@@ -58,7 +58,7 @@ fn outputs_are_near_those_in_single_precision() {
 
 #[test]
 fn a_row_does_not_feel_its_neighbours() {
-    let evaluator = local(net(), Loss::CrossEntropy, 1, 1);
+    let evaluator = local(net(), Loss::CrossEntropy, 1);
     let params = params_of(evaluator.model(), 3);
     let data = blobs(40, [1, 1, 37], 5, 1);
     for precision in Precision::ALL {
@@ -73,7 +73,7 @@ fn a_row_does_not_feel_its_neighbours() {
 
 #[test]
 fn what_is_not_finite_stays_so_in_its_own_row() {
-    let evaluator = local(net(), Loss::CrossEntropy, 1, 1);
+    let evaluator = local(net(), Loss::CrossEntropy, 1);
     let params = params_of(evaluator.model(), 3);
     let clean = rows_of(&blobs(9, [1, 1, 37], 5, 1));
     for precision in Precision::ALL {
@@ -84,7 +84,7 @@ fn what_is_not_finite_stays_so_in_its_own_row() {
             x.data[4 * 37 + 11] = bad;
             // Before the non-linearity, which may well answer a number: the first product alone.
             let first = Mlp::new(&[37, 5], Activation::Relu).unwrap();
-            let one = local(first, Loss::CrossEntropy, 1, 1).with_precision(precision);
+            let one = local(first, Loss::CrossEntropy, 1).with_precision(precision);
             let params_of_one = params_of(one.model(), 3);
             let z = one.outputs(&params_of_one, x.clone(), Norms::Batch);
             assert!(z.row(4).iter().all(|v| !v.is_finite()), "{precision:?}, {bad}: {:?}", z.row(4));
@@ -116,8 +116,7 @@ fn every_number_of_threads_gives_the_same_bits() {
     for precision in LOW {
         for method in &methods {
             let digest = |threads| {
-                let evaluator =
-                    local(small_conv(), Loss::CrossEntropy, 11, threads).with_precision(precision);
+                let evaluator = local(small_conv(), Loss::CrossEntropy, threads).with_precision(precision);
                 train(method, &evaluator, &data, 3).state().params().digest()
             };
             assert_eq!(digest(1), digest(3), "{precision:?}, {}", method.name());
@@ -127,7 +126,7 @@ fn every_number_of_threads_gives_the_same_bits() {
 
 #[test]
 fn probes_move_losses_about_as_they_do_in_single_precision() {
-    let evaluator = local(net(), Loss::CrossEntropy, 1, 2);
+    let evaluator = local(net(), Loss::CrossEntropy, 2);
     let params = params_of(evaluator.model(), 3);
     let batch = whole(&blobs(60, [1, 1, 37], 5, 1));
     let spaces =
@@ -136,7 +135,10 @@ fn probes_move_losses_about_as_they_do_in_single_precision() {
         let members = (0..20).flat_map(|index| [1.0, -1.0].map(|sign| Member { index, sign })).collect();
         let plan = WeightPlan { step: 0, space, sigma: 0.05, members, together: 2, share: 0 };
         let differences = |p| -> Vec<f64> {
-            let found = evaluator.with_precision(p).losses(&params, &batch, &plan).unwrap();
+            let found = evaluator
+                .with_precision(p)
+                .losses(&onward::noise::RunKey::from_seed(1), &params, &batch, &plan)
+                .unwrap();
             found.losses.chunks_exact(2).map(|l| f64::from(l[0]) - f64::from(l[1])).collect()
         };
         let exact = differences(Precision::F32);
@@ -151,7 +153,7 @@ fn probes_move_losses_about_as_they_do_in_single_precision() {
 fn every_precision_learns() {
     let data = blobs(300, [1, 1, 37], 5, 4);
     for precision in Precision::ALL {
-        let evaluator = local(net(), Loss::CrossEntropy, 11, 2).with_precision(precision);
+        let evaluator = local(net(), Loss::CrossEntropy, 2).with_precision(precision);
         let trained = train(&Method::RelativeActivation(relative(3, 16)), &evaluator, &data, 150);
         let found = score(&evaluator, trained.state().params(), &[], &data).accuracy.unwrap();
         assert!(found >= 0.95, "{precision:?}: {found}");
@@ -162,7 +164,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn any_width_works(k in 1usize..140, n in 1usize..70, rows in 1usize..40, seed in 0u64..100) {
-        let evaluator = local(Mlp::new(&[k, n], Activation::Relu).unwrap(), Loss::SquaredError, seed, 1);
+        let evaluator = local(Mlp::new(&[k, n], Activation::Relu).unwrap(), Loss::SquaredError, 1);
         let params = params_of(evaluator.model(), seed);
         let x = rows_of(&blobs(rows, [1, 1, k], 2, seed));
         let outputs = |p| wide(&evaluator.with_precision(p).outputs(&params, x.clone(), Norms::Batch).data);
@@ -179,7 +181,7 @@ proptest! {
 #[test]
 fn params_in_bf16_learn_replay_and_do_not_swallow_small_steps() {
     let data = blobs(300, [1, 1, 37], 5, 4);
-    let evaluator = local(net(), Loss::CrossEntropy, 11, 2);
+    let evaluator = local(net(), Loss::CrossEntropy, 2);
     let mut methods = [
         (Method::RelativeActivation(relative(3, 16)), 0.02, 150),
         // Steps far below the distance of neighbouring numbers: rounded to the nearest, nothing would ever move.
@@ -187,7 +189,7 @@ fn params_in_bf16_learn_replay_and_do_not_swallow_small_steps() {
     ];
     for (method, rate, steps) in &mut methods {
         let run = |threads, storage| {
-            let evaluator = local(net(), Loss::CrossEntropy, 11, threads);
+            let evaluator = local(net(), Loss::CrossEntropy, threads);
             let plan = Plan { storage, ..plan(method.clone(), *rate, *steps, 30) };
             let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
             let mut rounding = None::<Rounding>;
@@ -230,7 +232,7 @@ fn a_ledger_tells_that_params_are_stored_in_bf16() {
     let path = folder.path().join("ledger.bin");
     let data = blobs(60, [1, 1, 37], 5, 4);
     let plan = Plan { storage: Storage::Bf16, ..plan(Method::Population(population(8)), 0.02, 5, 30) };
-    let mut trainer = Trainer::new(plan, local(net(), Loss::CrossEntropy, 11, 1), data).unwrap();
+    let mut trainer = Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data).unwrap();
     let mut ledger = Ledger::create(&path, &trainer.header([0; 32])).unwrap();
     let base = trainer.state().params().clone();
     while !trainer.finished() {
@@ -253,7 +255,7 @@ fn a_large_layer_with_few_rows_is_shared_by_the_threads_without_a_trace() {
     for precision in Precision::ALL {
         let outputs = |threads| {
             let net = Mlp::new(&[k, n], Activation::Relu).unwrap();
-            let evaluator = local(net, Loss::SquaredError, 1, threads).with_precision(precision);
+            let evaluator = local(net, Loss::SquaredError, threads).with_precision(precision);
             evaluator.outputs(&params_of(evaluator.model(), 3), rows_of(&data), Norms::Batch).data
         };
         let one = outputs(1);

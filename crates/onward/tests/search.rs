@@ -147,7 +147,7 @@ fn at(params: &Params, point: &[f64]) -> Params {
 fn a_candidate_has_the_loss_of_a_clean_forward_pass_and_the_params_go_to_the_best() {
     let data = blobs(64, [1, 1, 8], 4, 1);
     let batch = whole(&data);
-    let evaluator = local(net(), Loss::CrossEntropy, 11, 2);
+    let evaluator = local(net(), Loss::CrossEntropy, 2);
     let mut trainer = trainer(with("mistp", 5), net(), &data, 2);
     while !trainer.finished() {
         let state = trainer.state();
@@ -179,7 +179,7 @@ impl PerSample for Fails {
 }
 
 fn failing(name: &str, above: f32) -> Trainer {
-    let evaluator = Local::new(Arc::new(net()), per_sample(Fails(above)), RunKey::from_seed(11), 2).unwrap();
+    let evaluator = Local::new(Arc::new(net()), per_sample(Fails(above)), 2).unwrap();
     Trainer::new(with(name, 100_000), evaluator, data()).unwrap()
 }
 
@@ -280,7 +280,7 @@ fn searches_that_cannot_work_are_refused_with_what_to_use_instead() {
         Search { strategy, ..Search::named(name).unwrap() }
     };
     let begin = |search: Search, net: Mlp, data: &Dataset| {
-        let evaluator = local(net, Loss::CrossEntropy, 11, 1);
+        let evaluator = local(net, Loss::CrossEntropy, 1);
         Trainer::new(searching(search, 5), evaluator, data.clone()).map(|_| ()).unwrap_err()
     };
     let wide = blobs(20, [1, 1, 60], 4, 7);
@@ -307,5 +307,5 @@ fn searches_that_cannot_work_are_refused_with_what_to_use_instead() {
     }
     assert!(Search::named("adam").unwrap_err().to_string().contains("expected one of "));
     let plan = Plan { schedule: Schedule { steps: 0, ..with("stp", 1).schedule }, ..with("stp", 1) };
-    assert!(Trainer::new(plan, local(net(), Loss::CrossEntropy, 11, 1), small).is_err());
+    assert!(Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), small).is_err());
 }

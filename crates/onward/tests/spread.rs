@@ -14,7 +14,7 @@ use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivativ
 fn compare(net: &dyn Model, shape: [usize; 3], pairs: u32, draws: Directions, sigma: f32) {
     let data = blobs(9, shape, 3, 4);
     let (params, key) = (params_of(net, 4), RunKey::from_seed(4));
-    let weights = Weights::new(&params, &key, Precision::F32);
+    let weights = Weights::new(&params, Precision::F32);
     let mut z = whole(&data).x;
     for stage in 0..net.stages() {
         z = net.stage(stage, &mut Context::clean(&weights, Norms::Batch), z);

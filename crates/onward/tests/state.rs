@@ -134,7 +134,7 @@ impl<F: Fn(usize, f32) -> bool + Send + Sync> PerSample for Sometimes<F> {
 }
 
 fn with_objective(objective: Objective) -> Local {
-    Local::new(Arc::new(net()), objective, RunKey::from_seed(3), 2).unwrap()
+    Local::new(Arc::new(net()), objective, 2).unwrap()
 }
 
 fn all_finite(params: &Params) -> bool {
@@ -149,7 +149,7 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
     let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
     let members = (0..10).map(|index| Member { index, sign: 1.0 }).collect();
     let plan = WeightPlan { step: 0, space, sigma: 0.3, members, together: 1, share: 0 };
-    let sound = clean.losses(&params, &whole(&data), &plan).unwrap().losses;
+    let sound = clean.losses(&RunKey::from_seed(3), &params, &whole(&data), &plan).unwrap().losses;
     // A whole-batch objective that fails for the members above the median.
     let mut sorted = sound.clone();
     sorted.sort_by(f32::total_cmp);
@@ -164,7 +164,7 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
         }
     }
     let found = with_objective(Objective::WholeBatch(Arc::new(Above(limit))))
-        .losses(&params, &whole(&data), &plan)
+        .losses(&RunKey::from_seed(3), &params, &whole(&data), &plan)
         .unwrap();
     assert_eq!(found.non_finite, 4);
     for (found, sound) in found.losses.iter().zip(&sound) {
@@ -185,7 +185,7 @@ fn samples_without_a_loss_earn_no_credit_and_spoil_no_other() {
         focus: 1.0,
     };
     let derivative = |objective: Objective, data: &onward::dataset::Dataset| {
-        with_objective(objective).derivative(&params, &whole(data), &plan).unwrap()
+        with_objective(objective).derivative(&RunKey::from_seed(3), &params, &whole(data), &plan).unwrap()
     };
     let lost = derivative(common::per_sample(Sometimes(|sample, _| sample == 5)), &data);
     assert_eq!(lost.non_finite, 1 + 2 * 16);
@@ -213,7 +213,9 @@ fn a_lost_probe_counts_as_the_worst_of_its_sample() {
         focus: 1.0,
     };
     let size = |objective| {
-        let response = with_objective(objective).derivative(&params, &whole(&data), &plan).unwrap();
+        let response = with_objective(objective)
+            .derivative(&RunKey::from_seed(3), &params, &whole(&data), &plan)
+            .unwrap();
         let largest =
             response.derivative.iter().flatten().flatten().flatten().fold(0.0f32, |m, v| m.max(v.abs()));
         (largest, response.non_finite)
@@ -248,7 +250,7 @@ fn no_finite_loss_at_all_is_an_error() {
     let params = params_of(&net(), 3);
     let evaluator = with_objective(common::per_sample(Sometimes(|_, _| true)));
     for method in methods() {
-        let at = At { step: 0, rate: 0.1, scaling: Scaling::None };
+        let at = At { key: RunKey::from_seed(3), step: 0, rate: 0.1, scaling: Scaling::None };
         let error = method.step(&evaluator, &params, &whole(&data), at).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NonFinite, "{}", method.name());
         assert!(
@@ -256,12 +258,7 @@ fn no_finite_loss_at_all_is_an_error() {
             "{error}"
         );
         let plan = plan(method, 0.1, 3, 16);
-        let evaluator = Local::new(
-            Arc::new(net()),
-            common::per_sample(Sometimes(|_, _| true)),
-            RunKey::from_seed(plan.seed),
-            1,
-        );
+        let evaluator = Local::new(Arc::new(net()), common::per_sample(Sometimes(|_, _| true)), 1);
         let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
         let before = trainer.state().clone();
         assert!(trainer.step().is_err());
@@ -281,10 +278,10 @@ fn activation_space_needs_losses_per_sample() {
     let data = blobs(8, [1, 1, 6], 3, 2);
     assert!(matches!(data.targets(), Targets::Classes { .. }));
     let evaluator = with_objective(Objective::WholeBatch(Arc::new(Metric)));
-    let at = At { step: 0, rate: 0.1, scaling: Scaling::None };
+    let at = At { key: RunKey::from_seed(3), step: 0, rate: 0.1, scaling: Scaling::None };
     let kinds = methods().map(|m| {
         m.step(&evaluator, &params_of(&net(), 3), &whole(&data), at).map(|_| ()).map_err(|e| e.kind())
     });
     assert_eq!(kinds, [Ok(()), Ok(()), Err(ErrorKind::Spec)]);
-    let _ = local(net(), Loss::CrossEntropy, 1, 1);
+    let _ = local(net(), Loss::CrossEntropy, 1);
 }

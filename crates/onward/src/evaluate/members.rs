@@ -2,7 +2,8 @@
 
 use super::{Batch, Local, WeightPlan, mean};
 use crate::dataset::Targets;
-use crate::model::{Act, Context, Crowd, Home, Neighbours, Norms, Probe, WeightSpace, Weights};
+use crate::model::{Act, Context, Crowd, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights};
+use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use rayon::prelude::*;
@@ -27,6 +28,7 @@ struct Cut {
 /// What all tasks of a step share.
 struct Step<'a> {
     weights: &'a Weights<'a>,
+    keys: &'a [TensorKeys],
     batch: &'a Batch,
     plan: &'a WeightPlan,
     crowd: Crowd,
@@ -36,14 +38,19 @@ struct Step<'a> {
 
 impl Local {
     /// The mean loss of every member, finite or not.
-    pub(super) fn losses_here(&self, params: &Params, batch: &Batch, plan: &WeightPlan) -> Vec<f32> {
+    pub(super) fn losses_here(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &WeightPlan,
+    ) -> Vec<f32> {
         let weights = match plan.space {
-            WeightSpace::Dense { .. } => Weights::unpacked(params, &self.key, self.precision),
-            WeightSpace::LowRank { .. } | WeightSpace::Coordinate => {
-                Weights::new(params, &self.key, self.precision)
-            }
+            WeightSpace::Dense { .. } => Weights::unpacked(params, self.precision),
+            WeightSpace::LowRank { .. } | WeightSpace::Coordinate => Weights::new(params, self.precision),
         };
-        let step = Step { weights: &weights, batch, plan, crowd: Crowd::default(), homes: Mutex::default() };
+        let (weights, keys) = (&weights, &*TensorKeys::of(key, params));
+        let step = Step { weights, keys, batch, plan, crowd: Crowd::default(), homes: Mutex::default() };
         let cut = self.cut(batch, plan);
         let tasks = plan.members.len().div_ceil(cut.task);
         let all: Vec<_> = (0..tasks).into_par_iter().map(|task| self.task(&step, task, cut)).collect();
@@ -95,7 +102,8 @@ impl Local {
     ) {
         let (plan, batch) = (step.plan, step.batch);
         let own = &plan.members[members.clone()];
-        let probe = Probe { members: own, space: plan.space, sigma: plan.sigma, step: plan.step };
+        let WeightPlan { space, sigma, step: number, .. } = *plan;
+        let probe = Probe { keys: step.keys, members: own, space, sigma, step: number };
         if plan.share == 0 {
             let cx = Context::probing(step.weights, Norms::Batch, probe, batch.x.rows);
             let mut cx = cx.with_home(home.clone()).among(neighbours);

@@ -147,6 +147,11 @@ impl State {
         self.search.as_ref().map(Searching::points)
     }
 
+    /// The key that all noise of the run follows from.
+    pub fn key(&self) -> &RunKey {
+        &self.key
+    }
+
     /// The params.
     pub fn params(&self) -> &Params {
         &self.params

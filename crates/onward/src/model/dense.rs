@@ -59,7 +59,7 @@ impl Context<'_> {
         let positions = self.rows_per_member * x.points();
         for (i, (member, bias)) in probe.members.iter().zip(biases).enumerate() {
             if drawn != Some(member.index) {
-                let source = self.weights.keys(weight).dense.at(probe.step, member.index);
+                let source = probe.keys[weight].dense.at(probe.step, member.index);
                 source.fill(probe.space.noise(), (first * k) as u64, &mut noise);
                 drawn = Some(member.index);
             }

@@ -128,7 +128,7 @@ impl Layer<'_> {
     }
 
     fn factors(&self, index: u32) -> Factors {
-        let ((m, n), keys) = (self.matrix, self.weights.keys(self.weight));
+        let ((m, n), keys) = (self.matrix, self.probe.keys[self.weight]);
         let (family, step) = (self.probe.space.noise(), self.probe.step);
         let (mut a, mut b) = (vec![0.0; self.rank * m], vec![0.0; self.rank * n]);
         keys.left.at(step, index).fill(family, 0, &mut a);
@@ -276,7 +276,7 @@ pub(super) fn member_tensor(
     member: Member,
 ) -> Vec<f32> {
     let mut data = weights.params().tensors()[tensor].data.clone();
-    let noise = weights.keys(tensor).dense.at(probe.step, member.index);
+    let noise = probe.keys[tensor].dense.at(probe.step, member.index);
     noise.add_to(probe.space.noise(), 0, probe.sigma * member.sign * probe.space.scale(false), &mut data);
     data
 }

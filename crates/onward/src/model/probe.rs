@@ -1,6 +1,7 @@
 //! Probes: what is added to the params while a model runs, and where its noise comes from.
 
 use crate::noise::{Family, Role, RunKey, TensorKey};
+use crate::params::Params;
 
 /// The noise keys of one tensor in the roles that probes use.
 #[derive(Clone, Copy)]
@@ -22,6 +23,11 @@ impl TensorKeys {
             right: key.tensor(Role::Right, name),
         }
     }
+
+    /// The keys of all tensors of `params`, in their order.
+    pub fn of(key: &RunKey, params: &Params) -> Vec<Self> {
+        params.tensors().iter().map(|t| Self::new(key, &t.name)).collect()
+    }
 }
 
 /// One member of a population: whose noise, and with which sign.
@@ -36,6 +42,8 @@ pub struct Member {
 /// What is added to the params while a model runs.
 #[derive(Clone, Copy)]
 pub struct Probe<'a> {
+    /// Each tensor's noise in the run ([`TensorKeys::of`]).
+    pub keys: &'a [TensorKeys],
     /// Whose noise, one after the other in the rows.
     pub members: &'a [Member],
     /// Where and how.

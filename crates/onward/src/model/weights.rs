@@ -1,35 +1,30 @@
 //! Params packed for products, once per step.
 
-use super::TensorKeys;
 use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
-use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
 
 /// Rows of a product that one task works on; the same for any number of threads.
 const ROWS: usize = 256;
 
-/// Params packed for products, once per step, with the noise keys of each tensor.
+/// Params packed for products, once per step.
 pub struct Weights<'a> {
     params: &'a Params,
     packed: Vec<Packed>,
-    keys: Vec<TensorKeys>,
     precision: Precision,
 }
 
 impl<'a> Weights<'a> {
-    /// Packs `params` for products of the given precision; `key` names the noise of probes on them.
-    pub fn new(params: &'a Params, key: &RunKey, precision: Precision) -> Self {
+    /// Packs `params` for products of the given precision.
+    pub fn new(params: &'a Params, precision: Precision) -> Self {
         let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data, precision)).collect();
-        let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
-        Self { params, packed, keys, precision }
+        Self { params, packed, precision }
     }
 
     /// `params` for dense probes alone, which read them as they are: nothing is packed.
-    pub(crate) fn unpacked(params: &'a Params, key: &RunKey, precision: Precision) -> Self {
+    pub(crate) fn unpacked(params: &'a Params, precision: Precision) -> Self {
         let packed = params.tensors().iter().map(|_| Packed::Vector).collect();
-        let keys = params.tensors().iter().map(|t| TensorKeys::new(key, &t.name)).collect();
-        Self { params, packed, keys, precision }
+        Self { params, packed, precision }
     }
 
     /// The params that were packed.
@@ -44,10 +39,6 @@ impl<'a> Weights<'a> {
 
     pub(super) fn packed(&self, tensor: usize) -> &Packed {
         &self.packed[tensor]
-    }
-
-    pub(super) fn keys(&self, tensor: usize) -> &TensorKeys {
-        &self.keys[tensor]
     }
 }
 

@@ -140,7 +140,8 @@ impl Method {
         }
     }
 
-    /// One step of a run from its state: as [`Method::step`], for searches as well.
+    /// One step of a run from its state, whose key, step and optimizer it is taken with: as [`Method::step`], for searches as
+    /// well.
     ///
     /// # Errors
     /// Those of the evaluator.
@@ -149,8 +150,10 @@ impl Method {
         evaluator: &dyn Evaluator,
         state: &State,
         batch: &Batch,
-        at: At,
+        rate: f32,
     ) -> Result<Outcome> {
+        let (key, step, scaling) = (*state.key(), state.step() as u32, state.recipe().optimizer.scaling);
+        let at = At { key, step, rate, scaling };
         match state.candidates() {
             Some(points) => Search::run(evaluator, state.params(), points, batch, at.step),
             None => self.step(evaluator, state.params(), batch, at),
@@ -177,9 +180,11 @@ impl Method {
     }
 }
 
-/// When a step happens and how far it goes.
+/// Whose noise a step looks along, when it happens and how far it goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
+    /// The run's key.
+    pub key: RunKey,
     /// The step, counted from 0.
     pub step: u32,
     /// The learning rate.

@@ -103,7 +103,7 @@ impl Population {
         batch: &Batch,
         at: At,
     ) -> Result<Outcome> {
-        let found = evaluator.losses(params, batch, &self.plan(at.step))?;
+        let found = evaluator.losses(&at.key, params, batch, &self.plan(at.step))?;
         let shaped = match self.shaping {
             Shaping::CentredRank => centred_ranks(&found.losses),
             Shaping::ZScore => z_scores(&found.losses),

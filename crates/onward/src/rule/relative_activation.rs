@@ -120,7 +120,8 @@ impl RelativeActivation {
         batch: &Batch,
         at: At,
     ) -> Result<Outcome> {
-        let response = evaluator.derivative(params, batch, &self.plan(at.step, evaluator.model()))?;
+        let plan = self.plan(at.step, evaluator.model());
+        let response = evaluator.derivative(&at.key, params, batch, &plan)?;
         let halves = response.derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
         let signal_to_noise = signal_to_noise(halves);
         let factor = at.factor();

@@ -92,19 +92,20 @@ impl Rso {
         let sweep = Sweep::new(self, evaluator.model(), batch.x.shape)?;
         let data = Dataset::new(batch.x.data.to_vec(), batch.x.shape, batch.targets.clone())?;
         let plan = sweep.plan(u64::from(at.step), at.rate, data.rows());
-        visit(evaluator, params, &data, &plan, &mut CoordinateCache::default())
+        visit(evaluator, &at.key, params, &data, &plan, &mut CoordinateCache::default())
     }
 }
 
 /// One step in coordinate space.
 pub(crate) fn visit(
     evaluator: &dyn Evaluator,
+    key: &RunKey,
     params: &Params,
     data: &Dataset,
     plan: &CoordinatePlan,
     cache: &mut CoordinateCache,
 ) -> Result<Outcome> {
-    let found = evaluator.choices(params, data, plan, cache)?;
+    let found = evaluator.choices(key, params, data, plan, cache)?;
     Ok(Outcome {
         loss: found.loss,
         update: Update::Choices(Visited::new(plan, found.choices)),
@@ -224,7 +225,7 @@ fn tensors_of_stages(model: &dyn Model, shape: [usize; 3]) -> Vec<Vec<(usize, f3
     let specs = model.tensors();
     let key = RunKey::from_seed(0);
     let params = Params::init(&specs, &key);
-    let weights = Weights::new(&params, &key, crate::kernel::Precision::F32);
+    let weights = Weights::new(&params, crate::kernel::Precision::F32);
     let mut cx = Context::clean(&weights, Norms::Batch);
     let mut x = Act::new(1, shape, vec![0.0; shape.iter().product()]);
     let of = |link: &Link| -> Vec<(usize, f32)> {

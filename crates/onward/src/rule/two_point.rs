@@ -47,7 +47,7 @@ impl TwoPoint {
         batch: &Batch,
         at: At,
     ) -> Result<Outcome> {
-        let found = evaluator.losses(params, batch, &self.plan(at.step))?;
+        let found = evaluator.losses(&at.key, params, batch, &self.plan(at.step))?;
         let factor = -f64::from(at.factor()) / (2.0 * f64::from(self.sigma) * f64::from(self.directions));
         let pairs = found.losses.chunks_exact(2);
         let values: Vec<f64> = pairs.map(|l| (f64::from(l[0]) - f64::from(l[1])) * factor).collect();

@@ -75,6 +75,8 @@ pub(crate) struct Probing<'a> {
     pub targets: &'a Targets,
     pub statistics: &'a [Statistics],
     pub key: &'a RunKey,
+    /// Each tensor's noise under `key`.
+    pub keys: &'a [TensorKeys],
     pub non_finite: &'a AtomicU64,
 }
 
@@ -248,7 +250,7 @@ impl Probing<'_> {
                 );
             }
         }
-        let probe = Probe { members: &members, space, sigma: layer.sigma, step: plan.step };
+        let probe = Probe { keys: self.keys, members: &members, space, sigma: layer.sigma, step: plan.step };
         let mut cx = Context::probing(self.weights, Norms::Fixed(self.statistics), probe, 1);
         let z = self.model.stage(layer.stage, &mut cx, x);
         let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
@@ -273,7 +275,7 @@ pub(crate) fn derivative_by_sample_weights_of(
     let half = x.rows / 2 * layer.pairs as usize;
     for tensor in trace.links.iter().flat_map(|l| std::iter::once(l.weight).chain(l.bias)) {
         let t = &p.weights.params().tensors()[tensor];
-        let keys = TensorKeys::new(p.key, &t.name);
+        let keys = p.keys[tensor];
         let scale = space.scale(t.matrix().is_some());
         let halves = [0..half, half..responses.len()].map(|part| {
             let mut sum = vec![0.0; t.data.len()];
@@ -298,7 +300,7 @@ pub fn derivative_at_output(
     layer: &LayerPlan,
     z: &Act,
 ) -> Vec<f32> {
-    let probing =
-        Probing { model, weights, objective, targets, statistics: &[], key, non_finite: &AtomicU64::new(0) };
+    let (keys, non_finite) = (&*TensorKeys::of(key, weights.params()), &AtomicU64::new(0));
+    let probing = Probing { model, weights, objective, targets, statistics: &[], key, keys, non_finite };
     derivative_by_output(&probing, plan, layer, z, z.width())
 }

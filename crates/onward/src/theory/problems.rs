@@ -193,7 +193,7 @@ impl LinearNet {
         let data = Dataset::new(x, [1, 1, inputs], Targets::Values { values: y, width: outputs })?;
         let objective = Objective::PerSample(Arc::new(Loss::SquaredError));
         Ok(Self {
-            evaluator: Local::new(Arc::new(net), objective, key, 1)?,
+            evaluator: Local::new(Arc::new(net), objective, 1)?,
             params,
             batch: Batch::select(&data, &(0..BATCH as u32).collect::<Vec<_>>()),
             gradient,
@@ -203,8 +203,8 @@ impl LinearNet {
     /// The estimate by which a first step of the method would go, under the noise of another seed.
     pub fn estimate(&self, rule: TwoPoint, seed: u64) -> Result<Vec<f64>> {
         let (key, method) = (RunKey::from_seed(seed), Method::TwoPoint(rule));
-        let at = At { step: 0, rate: 1.0, scaling: Scaling::None };
-        let outcome = method.step(&self.evaluator.with_key(key), &self.params, &self.batch, at)?;
+        let at = At { key, step: 0, rate: 1.0, scaling: Scaling::None };
+        let outcome = method.step(&self.evaluator, &self.params, &self.batch, at)?;
         let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
         let mut state = State::new(self.params.clone(), method.recipe(optimizer, Storage::F32), key);
         let (loss, non_finite) = (outcome.loss, outcome.non_finite);

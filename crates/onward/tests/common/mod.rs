@@ -58,12 +58,12 @@ pub fn per_sample(loss: impl PerSample + 'static) -> Objective {
     Objective::PerSample(Arc::new(loss))
 }
 
-pub fn local(model: impl Model + 'static, loss: Loss, seed: u64, threads: usize) -> Local {
-    shared(Arc::new(model), loss, seed, threads)
+pub fn local(model: impl Model + 'static, loss: Loss, threads: usize) -> Local {
+    shared(Arc::new(model), loss, threads)
 }
 
-pub fn shared(model: Arc<dyn Model>, loss: Loss, seed: u64, threads: usize) -> Local {
-    Local::new(model, per_sample(loss), RunKey::from_seed(seed), threads).unwrap()
+pub fn shared(model: Arc<dyn Model>, loss: Loss, threads: usize) -> Local {
+    Local::new(model, per_sample(loss), threads).unwrap()
 }
 
 /// A model that says only what its stages do: no operations to take apart, no rows that stand for many.
@@ -210,6 +210,6 @@ pub fn plan(method: Method, rate: f32, steps: u64, batch: usize) -> Plan {
 
 /// A trainer of `model` on cross-entropy.
 pub fn trainer(plan: Plan, model: impl Model + 'static, data: &Dataset, threads: usize) -> Trainer {
-    let evaluator = local(model, Loss::CrossEntropy, plan.seed, threads);
+    let evaluator = local(model, Loss::CrossEntropy, threads);
     Trainer::new(plan, evaluator, data.clone()).unwrap()
 }

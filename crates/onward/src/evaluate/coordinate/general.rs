@@ -18,7 +18,7 @@ impl General {
         batches: impl Iterator<Item = &'a [u32]>,
         stage: usize,
     ) -> Self {
-        let weights = Weights::new(params, &local.key, local.precision);
+        let weights = Weights::new(params, local.precision);
         let one = |rows: &[u32]| {
             let Batch { x, targets } = Batch::select(data, rows);
             let mut cx = Context::clean(&weights, norms);
@@ -48,7 +48,7 @@ impl General {
                 t
             };
             let params = Params::from_tensors(params.tensors().iter().enumerate().map(with).collect());
-            let weights = Weights::new(&params, &local.key, local.precision);
+            let weights = Weights::new(&params, local.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
             let y = local.model.forward_from(plan.stage, &mut cx, x.clone());
             shape = y.shape;

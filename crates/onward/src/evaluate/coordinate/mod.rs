@@ -15,7 +15,7 @@ use super::{Local, worst};
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
 use crate::model::{Act, Norms, Statistics};
-use crate::noise::Role;
+use crate::noise::{Role, RunKey};
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use crate::space::{Choices, CoordinatePlan, changes, moved};
@@ -59,14 +59,15 @@ impl Local {
     /// The visits of one step.
     pub(super) fn choices_here(
         &self,
+        key: &RunKey,
         params: &Params,
         data: &Dataset,
         plan: &CoordinatePlan,
         cache: &mut CoordinateCache,
     ) -> Result<Choices> {
-        self.hold(params, data, plan, cache);
+        self.hold(key, params, data, plan, cache);
         let tensor = &params.tensors()[plan.tensor];
-        let changes = changes(&self.key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
+        let changes = changes(key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
         let mut step = Step { local: self, plan, working: params.clone(), terms: None, non_finite: 0 };
         let mut choices = vec![0i8; plan.elements.len()];
         let (mut accepted, mut total) = (f64::INFINITY, 0.0);
@@ -102,7 +103,14 @@ impl Local {
     }
 
     /// Has the cache hold what this step needs.
-    fn hold(&self, params: &Params, data: &Dataset, plan: &CoordinatePlan, cache: &mut CoordinateCache) {
+    fn hold(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        data: &Dataset,
+        plan: &CoordinatePlan,
+        cache: &mut CoordinateCache,
+    ) {
         let follows = |h: &Held| (h.stage, h.cycle, h.visits) == (plan.stage, plan.cycle, plan.before);
         if cache.held.as_ref().is_some_and(follows) {
             return;
@@ -116,7 +124,7 @@ impl Local {
             });
         }
         let statistics = self.statistics_before(params, data, plan.stage);
-        let order = self.shuffled(data.rows(), plan);
+        let order = shuffled(key, data.rows(), plan);
         let size = plan.batch.min(data.rows());
         let batches = order.chunks_exact(size);
         let batches = if let Some(Chain { layers, workers, .. }) = &cache.chain {
@@ -138,12 +146,6 @@ impl Local {
         self.statistics(params, Act::new(rows, data.shape(), data.features()[..rows * data.width()].to_vec()))
     }
 
-    /// All rows in the stage's order of this cycle.
-    fn shuffled(&self, rows: usize, plan: &CoordinatePlan) -> Vec<u32> {
-        let name = format!("stage {}", plan.stage);
-        self.key.tensor(Role::Shuffle, &name).at(plan.cycle, 0).permutation(rows)
-    }
-
     /// The loss of each world, summed over the batch's rows; `outputs` are `[world][row]`.
     fn world_losses(&self, outputs: &Act, targets: &Targets, rows: usize) -> Vec<f64> {
         let of = |first: usize| outputs.slice(first, first + rows);
@@ -162,6 +164,12 @@ impl Local {
             }
         }
     }
+}
+
+/// All rows in the stage's order of this cycle.
+fn shuffled(key: &RunKey, rows: usize, plan: &CoordinatePlan) -> Vec<u32> {
+    let name = format!("stage {}", plan.stage);
+    key.tensor(Role::Shuffle, &name).at(plan.cycle, 0).permutation(rows)
 }
 
 /// The elements of a step in the order of visits: of a convolution, input channels before the kernel's rows and columns.
