@@ -17,7 +17,8 @@ use onward::{Error, ErrorKind, Result, dataset::Targets};
 use onward_bench::{Times, numbers};
 use rayon::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::io::BufRead;
@@ -28,6 +29,16 @@ const SECONDS: f64 = 0.3;
 /// Fewer rows than this are split over threads by columns.
 const FEW_ROWS: usize = 128;
 
+/// A precision by its name in specs: bf16 is that which this machine is fastest in.
+fn precision<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Precision, D::Error> {
+    let name = String::deserialize(from)?;
+    let known = [Precision::F32, Precision::bf16(), Precision::Int8];
+    known
+        .into_iter()
+        .find(|p| p.name() == name)
+        .ok_or_else(|| D::Error::custom(format!("no precision {name}")))
+}
+
 #[derive(Deserialize, PartialEq)]
 #[serde(tag = "case", rename_all = "kebab-case")]
 enum Case {
@@ -36,6 +47,7 @@ enum Case {
         net: Net,
         members: u32,
         samples: usize,
+        #[serde(deserialize_with = "precision")]
         dtype: Precision,
         threads: usize,
         #[serde(default)]
@@ -45,6 +57,7 @@ enum Case {
         part: Part,
         widths: Vec<usize>,
         batch: usize,
+        #[serde(deserialize_with = "precision")]
         dtype: Precision,
         threads: usize,
     },
@@ -52,6 +65,7 @@ enum Case {
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 struct Sizes {
+    #[serde(deserialize_with = "precision")]
     dtype: Precision,
     m: usize,
     n: usize,

@@ -265,7 +265,7 @@ pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize)
     let objective = Objective::PerSample(Arc::new(loss));
     let precision = match spec.model.precision {
         spec::Precision::F32 => Precision::F32,
-        spec::Precision::Bf16 => Precision::Bf16,
+        spec::Precision::Bf16 => Precision::bf16(),
         spec::Precision::Int8 => Precision::Int8,
     };
     let local = Local::new(model(spec, input, outputs)?, objective, threads)?;

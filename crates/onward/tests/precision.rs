@@ -19,7 +19,7 @@ use onward::rule::Method;
 use onward::train::{Plan, Trainer, score};
 use proptest::prelude::*;
 
-const LOW: [Precision; 2] = [Precision::Bf16, Precision::Int8];
+const LOW: [Precision; 4] = [Precision::ALL[1], Precision::ALL[2], Precision::ALL[3], Precision::ALL[4]];
 
 fn net() -> Mlp {
     Mlp::new(&[37, 67, 33, 5], Activation::Relu).unwrap()
@@ -33,7 +33,7 @@ fn rows_of(data: &Dataset) -> Act {
 fn tolerance(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-6,
-        Precision::Bf16 => 0.02,
+        Precision::Bf16(_) => 0.02,
         Precision::Int8 => 0.06,
     }
 }

@@ -5,21 +5,13 @@
 //! kernel holds 2 × 2 tiles of sums (32 rows × 32 columns), or 1 × 4 where there are at most 16 rows; rows and columns
 //! that do not fill a tile are left out of the tile configuration, so nothing outside the matrices is read or written.
 //!
-//! What a product is, to the bit: int8 sums are exact (modulo 2³²). A bf16 sum takes 32 numbers of `k` at a time: one chain
-//! of fused multiply-adds over the even ones and one over the odd ones, both from zero; the two are added, and that is added
-//! to the sum so far. Roundings are to nearest even, subnormal numbers are zero on the way in and out. Neither the tile
-//! shape, nor the blocks, nor which thread takes which rows or columns enters into this.
-//!
-//! # What is shown and what is not
+//! What a product is, to the bit: int8 sums are exact (modulo 2³²). A bf16 sum is that of [`super::Bf16Arithmetic::Amx`], of
+//! 32 numbers of `k` at a time. Neither the tile shape, nor the blocks, nor which thread takes which rows or columns enters
+//! into this.
 //!
 //! The tests run everywhere on x86-64 Linux: where the processor has no tiles, the instructions trap, and a handler
-//! carries them out in software by Intel's description of them. This shows that the kernel's addresses, sizes,
-//! configurations and order of steps are right. **It has not been run on a processor with AMX**, so these were not measured:
-//!
-//! - its speed, and with it the block sizes below: they follow from cache sizes and the tile unit's documented rate
-//!   (a tile product every 16 cycles against two loads of 64 bytes a cycle), not from trials;
-//! - that the unit's bf16 roundings are those of the description, to the bit. (On a machine with AMX, the tests ask for
-//!   equal bits where every number is exact, and for the error bound elsewhere.)
+//! carries them out in software. On a processor with tiles, where they ran too, they ask for the same bits of the unit
+//! itself, for numbers of any size.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI32, Ordering};

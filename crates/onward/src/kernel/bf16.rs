@@ -1,12 +1,13 @@
 //! Products of bf16 numbers (the upper half of an f32) with f32 sums.
 //!
-//! Each number is one chain over ascending `k`, whatever the tiles and threads. AVX-512 BF16 rounds its chain in its own
-//! way and takes subnormal numbers for zeros; all other instruction sets give the same bits, a chain of fused
-//! multiply-adds (the portable loop rounds twice, but the product of two bf16 is exact unless it leaves f32's range).
+//! How its terms are added is the panels' [`Bf16Arithmetic`]: whatever the tiles, the threads and the processor, the bits of a
+//! kind are the same. Where a processor lacks a kind's instructions, they are emulated.
 
 use super::packed::{Columns, Rows, halves, halves_mut};
 use super::tile::{Dot, Job, run};
-use super::{Isa, Start, Window};
+use super::{Bf16Arithmetic, Isa, Start, Window};
+
+pub(super) mod emulated;
 
 /// Numbers of `k` to a group.
 const PAIR: usize = 2;
@@ -79,41 +80,41 @@ impl Bf16Rows {
 }
 
 /// The right-hand side of a product, `k × n` in bf16, packed into panels `[panel][k / 2][column][2]`.
-#[derive(Clone, Debug, Default)]
-pub struct Bf16Panels(Columns);
+#[derive(Clone, Debug)]
+pub struct Bf16Panels {
+    columns: Columns,
+    arithmetic: Bf16Arithmetic,
+}
 
 impl Bf16Panels {
     /// Packs the transpose of `w`, which is `(n, k)` row after row: the weights of a layer with `n` outputs.
     ///
     /// # Panics
     /// If `w` has another length.
-    pub fn transposed(w: &[f32], n: usize, k: usize) -> Self {
+    pub fn transposed(w: &[f32], n: usize, k: usize, arithmetic: Bf16Arithmetic) -> Self {
         assert_eq!(w.len(), n * k, "weights of {n} × {k}");
-        Self(Columns::pack(k, n, PAIR, |j, groups| round_to_bf16(halves_mut(groups), &w[j * k..][..k])))
-    }
-
-    /// Packs weights that are formed row after row: `fill` writes the `k` weights of output `j`.
-    pub fn from_rows(n: usize, k: usize, mut fill: impl FnMut(usize, &mut [f32])) -> Self {
-        let mut row = vec![0.0; k];
-        Self(Columns::pack(k, n, PAIR, |j, groups| {
-            fill(j, &mut row);
-            round_to_bf16(halves_mut(groups), &row);
-        }))
+        let fill = |j: usize, groups: &mut [u32]| round_to_bf16(halves_mut(groups), &w[j * k..][..k]);
+        Self { columns: Columns::pack(k, n, PAIR, fill), arithmetic }
     }
 
     /// Length of each sum.
     pub fn k(&self) -> usize {
-        self.0.k
+        self.columns.k
     }
 
     /// Columns.
     pub fn n(&self) -> usize {
-        self.0.n
+        self.columns.n
     }
 
     /// Columns of a panel: where the columns of a product may be split.
     pub fn width(&self) -> usize {
-        self.0.width
+        self.columns.width
+    }
+
+    /// How products with these are added.
+    pub fn arithmetic(&self) -> Bf16Arithmetic {
+        self.arithmetic
     }
 }
 
@@ -125,30 +126,21 @@ impl Bf16Panels {
 /// # Panics
 /// If the window is not inside the product or begins or ends inside a panel, or the two `k` differ: a bug in the caller.
 pub fn product_bf16(c: Window<f32>, a: &Bf16Rows, b: &Bf16Panels, start: Start) {
-    if let Some(job) = Job::new(&c, c.corner(), &a.0, &b.0, start) {
-        run_best(&job);
+    let Some(job) = Job::new(&c, c.corner(), &a.0, &b.columns, start) else { return };
+    match b.arithmetic {
+        Bf16Arithmetic::Chain => run_chains(&job),
+        Bf16Arithmetic::Avx512Bf16 => run_pairs(&job),
+        Bf16Arithmetic::Amx => run_tiles(&job),
     }
 }
 
-fn run_best(job: &Job<f32>) {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if Isa::detect() == Isa::Amx
-        && let Some(tiles) = super::amx::tiles()
-    {
-        // SAFETY: `Job::new` checked the sizes.
-        unsafe { tiles.run_bf16(&job.for_tiles()) };
-        return;
-    }
+/// [`Bf16Arithmetic::Chain`].
+fn run_chains(job: &Job<f32>) {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-        fn avx512bf16(job: &Job<f32>) {
-            // SAFETY: called only after detection; `Job::new` checked the sizes.
-            unsafe { run::<x86::Bf16, 14, 2>(job) }
-        }
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         fn avx512(job: &Job<f32>) {
-            // SAFETY: as above.
+            // SAFETY: called only after detection; `Job::new` checked the sizes.
             unsafe { run::<x86::Avx512, 12, 2>(job) }
         }
         #[target_feature(enable = "avx2,fma")]
@@ -160,14 +152,42 @@ fn run_best(job: &Job<f32>) {
             Isa::Portable => {}
             // SAFETY: the features were just detected.
             Isa::Avx2 => return unsafe { avx2(job) },
-            // SAFETY: as above.
-            Isa::Avx512 | Isa::Avx512Vnni => return unsafe { avx512(job) },
-            // SAFETY: as above.
-            _ => return unsafe { avx512bf16(job) },
+            // SAFETY: as above; every other one has AVX-512.
+            _ => return unsafe { avx512(job) },
         }
     }
     // SAFETY: the portable vectors need no feature; `Job::new` checked the sizes.
     unsafe { run::<Portable, 2, 4>(job) }
+}
+
+/// [`Bf16Arithmetic::Avx512Bf16`].
+fn run_pairs(job: &Job<f32>) {
+    #[cfg(target_arch = "x86_64")]
+    if Bf16Arithmetic::Avx512Bf16.is_native() {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
+        fn avx512bf16(job: &Job<f32>) {
+            // SAFETY: called only after detection; `Job::new` checked the sizes.
+            unsafe { run::<x86::Bf16, 14, 2>(job) }
+        }
+        // SAFETY: the features were just detected.
+        return unsafe { avx512bf16(job) };
+    }
+    // SAFETY: `Job::new` checked the sizes.
+    unsafe { emulated::run(job, Bf16Arithmetic::Avx512Bf16) }
+}
+
+/// [`Bf16Arithmetic::Amx`].
+fn run_tiles(job: &Job<f32>) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if Bf16Arithmetic::Amx.is_native()
+        && let Some(tiles) = super::amx::tiles()
+    {
+        // SAFETY: `Job::new` checked the sizes.
+        unsafe { tiles.run_bf16(&job.for_tiles()) };
+        return;
+    }
+    // SAFETY: `Job::new` checked the sizes.
+    unsafe { emulated::run(job, Bf16Arithmetic::Amx) }
 }
 
 struct Portable;
@@ -212,7 +232,7 @@ impl Dot for Portable {
     unsafe fn add(mut sums: [f32; 4], left: [f32; PAIR], right: [[f32; 4]; PAIR]) -> [f32; 4] {
         for (x, column) in left.into_iter().zip(right) {
             for (sum, y) in sums.iter_mut().zip(column) {
-                *sum += x * y;
+                *sum = emulated::fused(x, y, *sum);
             }
         }
         sums

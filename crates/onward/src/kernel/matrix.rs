@@ -35,7 +35,7 @@ impl Matrix {
     pub fn new(w: &[f32], n: usize, k: usize, precision: Precision) -> Self {
         match precision {
             Precision::F32 => Self::F32(Panels::transposed(w, n, k)),
-            Precision::Bf16 => Self::Bf16(Bf16Panels::transposed(w, n, k)),
+            Precision::Bf16(kind) => Self::Bf16(Bf16Panels::transposed(w, n, k, kind)),
             Precision::Int8 => Self::Int8(Int8Panels::transposed(w, n, k)),
         }
     }
@@ -101,7 +101,7 @@ impl Filter {
         let run = 3 * channels;
         match precision {
             Precision::F32 => {}
-            Precision::Bf16 => return Self::Bf16(Bf16Panels::transposed(w, n, 3 * run)),
+            Precision::Bf16(kind) => return Self::Bf16(Bf16Panels::transposed(w, n, 3 * run, kind)),
             Precision::Int8 => return Self::Int8(Int8Panels::transposed(w, n, 3 * run)),
         }
         Self::Rows(std::array::from_fn(|dy| {
@@ -207,9 +207,12 @@ mod tests {
                 let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
                 if inside { f64::from(image[(y as usize * width + x as usize) * channels + c]) } else { 0.0 }
             };
-            for (precision, bound) in
-                [(Precision::F32, 1e-6), (Precision::Bf16, 0.005), (Precision::Int8, 0.008)]
-            {
+            for precision in Precision::ALL {
+                let bound = match precision {
+                    Precision::F32 => 1e-6,
+                    Precision::Bf16(_) => 0.005,
+                    Precision::Int8 => 0.008,
+                };
                 let filter = Filter::new(&w, n, channels, precision);
                 let mut y = vec![f32::NAN; height * width * n];
                 filter.convolve(conv, &image, &mut y, &mut Scratch::default());
@@ -246,22 +249,31 @@ mod tests {
         }
     }
 
-    /// Where there is no tile unit, an emulated one.
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    /// Where there is no tile unit, with the emulated one that the tests have.
     #[test]
-    fn the_tile_unit_agrees_with_the_other_paths() {
-        use crate::kernel::{Isa, with_isa};
-        for (m, n, k) in [(1, 1, 1), (5, 33, 65), (16, 16, 32), (33, 70, 100), (40, 31, 129)] {
-            let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
-            for (precision, bound) in [(Precision::Bf16, 1e-6 * k as f32), (Precision::Int8, 0.0)] {
-                let matrix = Matrix::new(&w, n, k, precision);
-                let mut found = [Isa::Amx, Isa::Portable].map(|_| vec![f32::NAN; m * n]);
-                for (isa, y) in [Isa::Amx, Isa::Portable].into_iter().zip(&mut found) {
-                    with_isa(isa, |_| matrix.product(&x, y, &mut Scratch::default()));
-                }
-                let [tiles, plain] = found;
-                let near = tiles.iter().zip(&plain).all(|(a, b)| (a - b).abs() <= bound);
-                assert!(near, "{precision:?}, {m} × {n} × {k}");
+    fn products_and_convolutions_have_the_same_bits_on_every_instruction_set() {
+        let bits = |y: &[f32]| y.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        for precision in Precision::ALL {
+            for (m, n, k) in [(1, 1, 1), (5, 33, 65), (16, 16, 32), (33, 70, 100), (40, 31, 129)] {
+                let matrix = Matrix::new(&numbers(n * k, 2), n, k, precision);
+                let (x, mut first) = (numbers(m * k, 1), None);
+                crate::kernel::with_each_isa(|isa| {
+                    let mut y = vec![f32::NAN; m * n];
+                    matrix.product(&x, &mut y, &mut Scratch::default());
+                    let want = first.get_or_insert_with(|| bits(&y));
+                    assert_eq!(&bits(&y), want, "{precision:?}, {m} × {n} × {k} on {isa:?}");
+                });
+            }
+            for (height, width, channels, n) in [(5, 4, 3, 2), (1, 1, 1, 1), (7, 7, 16, 16), (3, 29, 5, 33)] {
+                let conv = Conv3 { height, width, channels };
+                let filter = Filter::new(&numbers(n * 9 * channels, 2), n, channels, precision);
+                let (image, mut first) = (numbers(height * width * channels, 1), None);
+                crate::kernel::with_each_isa(|isa| {
+                    let mut y = vec![f32::NAN; height * width * n];
+                    filter.convolve(conv, &image, &mut y, &mut Scratch::default());
+                    let want = first.get_or_insert_with(|| bits(&y));
+                    assert_eq!(&bits(&y), want, "{precision:?}, {conv:?} to {n} on {isa:?}");
+                });
             }
         }
     }

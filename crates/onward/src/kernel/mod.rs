@@ -1,8 +1,8 @@
 //! The arithmetic: products, convolutions, elementary functions. Everything here runs on one thread, on slices.
 //!
 //! Each number of an f32 product is one chain of fused multiply-adds over `k` in ascending order, so its bits do not depend
-//! on the instruction set, the tile shape, or how rows were split over threads. Products of bytes are exact; those of bf16
-//! depend on the instruction set (AVX-512 BF16 rounds in its own way), but on nothing else.
+//! on the instruction set, the tile shape, or how rows were split over threads. Products of bytes are exact. Those of bf16
+//! come in three kinds ([`Bf16Arithmetic`]), each with the same bits everywhere.
 
 #![allow(unsafe_code)]
 
@@ -38,7 +38,7 @@ pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_sc
 pub use isa::Isa;
 pub(crate) use isa::multiversion;
 #[cfg(test)]
-pub(crate) use isa::{with_each_isa, with_isa};
+pub(crate) use isa::with_each_isa;
 pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, last_tap, side_by_side};
 pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};
@@ -47,7 +47,7 @@ pub use matrix::{Filter, Matrix, Scratch};
 pub use norm::{add_moments, normalise_and_scale};
 pub use philox::{Block, Philox, philox};
 pub use pool::{Pool, pool_lines};
-pub use precision::Precision;
+pub use precision::{Bf16Arithmetic, Precision};
 pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
     transposed_product,

@@ -12,12 +12,12 @@ pub fn spin(precision: Precision, rounds: u64) -> u64 {
     {
         let loops: unsafe fn(u64) -> u64 = match (precision, Isa::detect()) {
             (_, Isa::Portable) => return portable(precision, rounds),
-            (Precision::F32 | Precision::Bf16, Isa::Avx2) => x86::fma_256,
+            (Precision::F32 | Precision::Bf16(_), Isa::Avx2) => x86::fma_256,
             (Precision::Int8, Isa::Avx2) => x86::int16_256,
             // The tile unit's own peak is not measured: no machine with one was at hand.
-            (Precision::Bf16, Isa::Avx512Bf16 | Isa::Amx) => x86::bf16_512,
+            (Precision::Bf16(_), Isa::Avx512Bf16 | Isa::Amx) => x86::bf16_512,
             // What has no instructions of its own is computed as the next wider type.
-            (Precision::F32 | Precision::Bf16, _) => x86::fma_512,
+            (Precision::F32 | Precision::Bf16(_), _) => x86::fma_512,
             (Precision::Int8, Isa::Avx512) => x86::int16_512,
             (Precision::Int8, _) => x86::int8_512,
         };

@@ -7,6 +7,7 @@
 //! After the instruction descriptions in Intel's Architecture Instruction Set Extensions reference and Software Developer's
 //! Manual, volume 2.
 
+use super::super::bf16::emulated::{flushed, pair, rounded};
 use super::tile::{COLUMNS, ROW, ROWS};
 use std::cell::{Cell, RefCell};
 use std::sync::Once;
@@ -146,32 +147,19 @@ impl TileFile {
     }
 }
 
-/// Subnormal numbers count as zero, with their sign.
-pub(super) fn flushed(x: f32) -> f32 {
-    if x.is_subnormal() { 0f32.copysign(x) } else { x }
-}
-
-/// The value of a bf16, given by its two bytes.
-fn wide(low: u8, high: u8) -> f32 {
-    flushed(f32::from_le_bytes([0, 0, low, high]))
-}
-
 fn dot_bf16(c: &mut Tile, a: &Tile, b: &Tile) {
     for row in 0..c.rows {
-        let mut chains = [[0f32; 2]; COLUMNS];
+        let mut chains = [[0f64; 2]; COLUMNS];
         for k in 0..b.rows {
-            let x = a.word(row, k);
+            let x = pair(u32::from_le_bytes(a.word(row, k)));
             for (column, chain) in chains.iter_mut().enumerate().take(c.row_bytes / 4) {
-                let y = b.word(k, column);
-                for i in 0..2 {
-                    let (x, y) = (wide(x[2 * i], x[2 * i + 1]), wide(y[2 * i], y[2 * i + 1]));
-                    chain[i] = flushed(x.mul_add(y, chain[i]));
-                }
+                let y = pair(u32::from_le_bytes(b.word(k, column)));
+                *chain = [0, 1].map(|i| rounded(x[i] * y[i] + chain[i]));
             }
         }
         for (column, [even, odd]) in chains.into_iter().enumerate().take(c.row_bytes / 4) {
-            let before = flushed(f32::from_le_bytes(c.word(row, column)));
-            let after = flushed(before + flushed(even + odd));
+            let before = f64::from(flushed(f32::from_le_bytes(c.word(row, column))));
+            let after = rounded(before + rounded(even + odd)) as f32;
             c.set_word(row, column, after.to_le_bytes());
         }
     }
