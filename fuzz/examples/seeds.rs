@@ -125,8 +125,11 @@ fn ledger(kind: &str) -> Outcome<Vec<u8>> {
         method: "population".into(),
         recipe,
         search: if kind == "losses" { Some(Search::named("snes")?) } else { None },
+        arithmetic: Some("f32".into()),
         spec: [1; 32],
+        interface: Some([4; 32]),
         data: [2; 32],
+        test: Some([3; 32]),
         base: base.digest(),
         tensors: tensors.collect(),
     };
@@ -152,8 +155,10 @@ fn unsealed(file: &[u8]) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), &file[8..]);
     while let [a, b, c, d, _, _, _, _, _, _, _, _, after @ ..] = rest {
         let (body, left) = after.split_at(u32::from_le_bytes([*a, *b, *c, *d]) as usize);
-        out.extend((body.len() as u16 - 32).to_le_bytes());
-        out.extend(&body[32..]);
+        // Between chain and end.
+        let payload = &body[32..body.len() - 1];
+        out.extend((payload.len() as u16).to_le_bytes());
+        out.extend(payload);
         rest = left;
     }
     out

@@ -17,7 +17,7 @@ fn sealed(mut bytes: &[u8]) -> Vec<u8> {
         let (payload, rest) = rest.split_at(rest.len().min(usize::from(u16::from_le_bytes([*low, *high]))));
         let mut hash = blake3::Hasher::new_derive_key("onward 2026 ledger chain v1");
         chain = *hash.update(&chain).update(payload).finalize().as_bytes();
-        let body = [&chain[..], payload].concat();
+        let body = [&chain[..], payload, &[0xff]].concat();
         let length = (body.len() as u32).to_le_bytes();
         for part in [length, crc32fast::hash(&length).to_le_bytes(), crc32fast::hash(&body).to_le_bytes()] {
             file.extend(part);

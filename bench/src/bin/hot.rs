@@ -70,8 +70,11 @@ fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
             optimizer: Optimizer::default(),
             storage: Storage::F32,
         },
+        arithmetic: None,
         spec: [0; 32],
+        interface: None,
         data: [0; 32],
+        test: None,
         base: [0; 32],
         tensors: Vec::new(),
     };

@@ -1,6 +1,7 @@
 //! A run's folder: what lies where, and how it is written so that nothing is ever half there.
 
-use crate::data::Preparation;
+use crate::build;
+use crate::data::{Preparation, Split};
 use crate::report::Point;
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,21 @@ pub struct Interface {
     pub outputs: usize,
     /// How its input is prepared.
     pub preparation: Preparation,
+}
+
+impl Interface {
+    /// Of a model that is trained on these data.
+    pub fn of(split: &Split) -> Self {
+        Self { outputs: build::outputs(split.train.targets()), preparation: split.preparation.clone() }
+    }
+
+    /// The bytes of its file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))
+    }
 }
 
 /// Snapshots that are kept.
@@ -213,7 +229,8 @@ impl Folder {
         self.path.join("metrics.jsonl")
     }
 
-    fn interface_file(&self) -> PathBuf {
+    /// What the model expects and answers.
+    pub fn interface_file(&self) -> PathBuf {
         self.path.join(INTERFACE)
     }
 
@@ -236,15 +253,6 @@ impl Folder {
             let _ = std::fs::remove_file(&temporary);
             Error::io("write", path, e)
         })
-    }
-
-    /// Writes what the model expects and answers.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`].
-    pub fn write_interface(&self, interface: &Interface) -> Result<()> {
-        let text = serde_json::to_vec(interface).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
-        Self::write(&self.interface_file(), &text)
     }
 
     /// What the model expects and answers.

@@ -142,7 +142,8 @@ impl Trainer {
         self.sweep.as_ref().map_or(batches, Sweep::steps)
     }
 
-    /// The ledger's header for this run; `spec` is the digest of the spec as run.
+    /// The ledger's header for this run; `spec` is the digest of the spec as run. What only the caller knows (interface, test
+    /// data) is left out.
     pub fn header(&self, spec: [u8; 32]) -> Header {
         let params = Params::init(&self.evaluator.model().tensors(), &self.key);
         let params = params.stored_as(self.plan.storage);
@@ -154,8 +155,11 @@ impl Trainer {
             method: self.plan.method.name().into(),
             recipe: *self.state.recipe(),
             search: if let Method::Search(search) = &self.plan.method { Some(search.clone()) } else { None },
+            arithmetic: Some(self.evaluator.precision().name().into()),
             spec,
+            interface: None,
             data: self.data.digest(),
+            test: None,
             base: params.digest(),
             tensors: params
                 .tensors()

@@ -48,8 +48,8 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     let reading = ledger(folder)?;
     let h = &reading.header;
     if args.json {
-        let head = json!({"seed": h.seed, "steps": h.steps, "goal": h.goal, "method": h.method, "recipe": h.recipe, "search": h.search,
-            "spec": hex(&h.spec), "data": hex(&h.data), "base": hex(&h.base), "chain": hex(&reading.chain)});
+        let mut head = json!(h);
+        head["chain"] = json!(hex(&reading.chain()));
         let rows = reading.records.iter().map(|r| step_json(r).to_string());
         return Ok(std::iter::once(head.to_string()).chain(rows).collect());
     }
@@ -62,7 +62,7 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
             h.steps,
             h.goal
         ),
-        format!("base {} · chain {} · {} bytes", hex(&h.base), hex(&reading.chain), reading.sound),
+        format!("base {} · chain {} · {} bytes", hex(&h.base), hex(&reading.chain()), reading.sound),
         format!("{:>9} {:>12} {:>12} {:>10}  update", "step", "loss", "rate", "not finite"),
     ];
     lines.extend(reading.records.iter().map(|r| {

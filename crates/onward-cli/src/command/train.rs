@@ -51,11 +51,18 @@ pub fn train(args: &Train) -> Result<ExitCode> {
 
 /// Writes what a run begins with; the ledger comes last, since a folder with a ledger is a run.
 fn begin(folder: &Folder, spec: &Spec, trainer: &Trainer, split: &data::Split) -> Result<Ledger> {
-    let outputs = build::outputs(split.train.targets());
-    folder.write_interface(&Interface { outputs, preparation: split.preparation.clone() })?;
-    Folder::write(&folder.spec(), spec.to_toml().as_bytes())?;
+    let (spec, interface) = (spec.to_toml(), Interface::of(split).to_json()?);
+    Folder::write(&folder.interface_file(), &interface)?;
+    Folder::write(&folder.spec(), spec.as_bytes())?;
     Folder::write(&folder.base(), &trainer.state().params().to_safetensors(&[], &[])?)?;
-    Ledger::create(&folder.ledger(), &trainer.header(spec_digest(folder)?))
+    let spec = *blake3::hash(spec.as_bytes()).as_bytes();
+    Ledger::create(&folder.ledger(), &header(trainer, spec, split, &interface))
+}
+
+/// The header of a run with this spec, these data and this interface.
+pub(super) fn header(trainer: &Trainer, spec: [u8; 32], split: &data::Split, interface: &[u8]) -> Header {
+    let (test, interface) = (split.test.digest(), *blake3::hash(interface).as_bytes());
+    Header { test: Some(test), interface: Some(interface), ..trainer.header(spec) }
 }
 
 /// `onward resume`.
@@ -104,10 +111,16 @@ pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder, spec
     if header.data != expected.data {
         return bad(&spec.data.path, "training data", &header.data, &expected.data);
     }
+    if let (Some(began), Some(now)) = (&header.test, &expected.test)
+        && began != now
+    {
+        let path = spec.data.test_path.as_ref().unwrap_or(&spec.data.path);
+        return bad(path, "test data", began, now);
+    }
     if header.base != expected.base {
         return bad(folder.path(), "base params", &header.base, &expected.base);
     }
-    if header != expected {
+    if *header != expected.as_far_as(header) {
         return Err(Error::expected(
             ErrorKind::Ledger,
             folder.path().display(),
@@ -146,7 +159,9 @@ fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
     let split = data::load(&build::data_options(spec))?;
     let mut trainer = build::trainer(spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
     let (ledger, reading) = Ledger::open(&folder.ledger())?;
-    same_run(&reading.header, &trainer.header(spec_digest(&folder)?), &folder, spec)?;
+    let interface = Interface::of(&split).to_json()?;
+    let expected = header(&trainer, spec_digest(&folder)?, &split, &interface);
+    same_run(&reading.header, &expected, &folder, spec)?;
     let voice = Voice::new(how);
     if reading.torn > 0 {
         let words = format!(

@@ -50,7 +50,19 @@ impl Done {
     /// Exit code 2 and one line that contains all `parts`, in order.
     #[track_caller]
     pub fn refuses(self, parts: &[&str]) -> String {
-        assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
+        self.fails(2, parts)
+    }
+
+    /// The same with exit code 3: a file of the run is not what the run wrote.
+    #[track_caller]
+    pub fn finds_damage(self, parts: &[&str]) -> String {
+        self.fails(3, parts)
+    }
+
+    /// Ends with this code and one line that contains all `parts`, in order.
+    #[track_caller]
+    pub fn fails(self, code: i32, parts: &[&str]) -> String {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         assert_eq!(self.err.lines().count(), 1, "one line: {}", self.err);
         let mut rest = self.err.strip_prefix("error: ").expect("opens with error:");
         for part in parts {

@@ -1,6 +1,5 @@
 //! What a step leaves behind.
 
-use super::{Recipe, Search};
 use crate::space::CoordinatePlan;
 use serde::{Deserialize, Serialize};
 
@@ -132,46 +131,4 @@ impl Record {
         };
         Some(Entry { step: self.step, loss: self.loss, rate: self.rate, non_finite: self.non_finite, update })
     }
-}
-
-/// The first record of every ledger: what the run is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Header {
-    /// The seed that all noise follows from.
-    pub seed: u64,
-    /// The budget in steps.
-    pub steps: u64,
-    /// Always "minimize": losses are lower-is-better.
-    pub goal: String,
-    /// The method's name.
-    pub method: String,
-    /// How entries become steps.
-    pub recipe: Recipe,
-    /// The search that the params follow, if they do. (Kept beside the header in the ledger: see its format.)
-    #[serde(skip)]
-    pub search: Option<Search>,
-    /// BLAKE3 of the spec as run.
-    pub spec: [u8; 32],
-    /// Digest of the training data.
-    pub data: [u8; 32],
-    /// Digest of the base params.
-    pub base: [u8; 32],
-    /// Names and shapes of the params, in order.
-    pub tensors: Vec<TensorHeader>,
-}
-
-impl Header {
-    /// Whether base params and records lead to all later params, without data.
-    pub fn is_complete(&self) -> bool {
-        self.recipe.space.is_some() || self.search.is_some()
-    }
-}
-
-/// Name and shape of one tensor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TensorHeader {
-    /// The name.
-    pub name: String,
-    /// The shape, outermost first.
-    pub shape: Vec<u64>,
 }

@@ -1,9 +1,9 @@
 //! The ledger's file: framed, checksummed, hash-chained, versioned, append-only. The format is written down in
 //! `docs/ledger.md`.
 
-use super::{Header, Recipe, Record, Search};
+use super::header::{FirstHeader, check_strategies};
+use super::{Header, Record, Search};
 use crate::params::Storage;
-use crate::study;
 use crate::{Error, ErrorKind, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -11,132 +11,208 @@ use std::path::{Path, PathBuf};
 
 /// What every ledger begins with, before its version.
 const MAGIC: &[u8; 6] = b"ONWARD";
-/// The version that this crate writes and reads.
-pub const FORMAT_VERSION: u16 = 1;
+/// The version that this crate writes; it reads the earlier ones as well.
+pub const FORMAT_VERSION: u16 = 2;
 const PREAMBLE: usize = 8;
 /// Length, checksum of the length, checksum of the body.
 const HEAD: usize = 12;
 /// The chain's hash at the beginning of each body.
 const CHAIN: usize = 32;
+/// The last byte of each body from version 2 on. Where it is zero, and nothing but zeros follow, the body was never written
+/// to its end; where it is not, whatever is wrong with the body is no torn write.
+const END: u8 = 0xff;
 /// No record is longer.
 const LONGEST: u32 = 1 << 28;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 enum Frame {
-    Header(Header),
+    /// A header of format version 1.
+    First(FirstHeader),
     Step(Record),
-    /// A header of a run whose params are not stored in f32.
-    StoredHeader(Header, Storage),
-    /// A header of a search: with the version of strategies and its settings as JSON, since those differ from strategy to
-    /// strategy.
-    SearchHeader(Header, Storage, u32, String),
+    /// The same of a run whose params are not stored in f32.
+    FirstStored(FirstHeader, Storage),
+    /// The same of a search: with the version of strategies and its settings as JSON.
+    FirstSearch(FirstHeader, Storage, u32, String),
+    /// A header: JSON.
+    Header(String),
 }
 
 impl Frame {
     fn header(header: &Header) -> Result<Self> {
-        Ok(match (header.recipe.storage, &header.search) {
-            (storage, Some(search)) => {
-                let settings = serde_json::to_string(search)
-                    .map_err(|e| Error::new(ErrorKind::Ledger, format!("cannot encode a header: {e}")))?;
-                Self::SearchHeader(header.clone(), storage, study::Record::VERSION, settings)
-            }
-            (Storage::F32, None) => Self::Header(header.clone()),
-            (storage, None) => Self::StoredHeader(header.clone(), storage),
-        })
+        let json = serde_json::to_string(header);
+        json.map(Self::Header)
+            .map_err(|e| Error::new(ErrorKind::Ledger, format!("cannot encode a header: {e}")))
     }
 
-    /// The header, if this is one.
-    fn into_header(self) -> Result<Option<Header>, (String, String)> {
-        Ok(match self {
-            Self::Step(_) => None,
-            Self::Header(h) => Some(h),
-            Self::StoredHeader(h, storage) => Some(Header { recipe: Recipe { storage, ..h.recipe }, ..h }),
-            Self::SearchHeader(h, storage, version, settings) => {
-                if version != study::Record::VERSION {
-                    let expected = format!("version {} of the strategies", study::Record::VERSION);
-                    return Err((expected, format!("version {version}")));
-                }
-                let search: Search = serde_json::from_str(&settings)
-                    .map_err(|e| ("settings of a strategy".to_owned(), e.to_string()))?;
-                Some(Header { recipe: Recipe { storage, ..h.recipe }, search: Some(search), ..h })
+    /// The header in a ledger of this version, or what is there instead.
+    fn into_header(self, version: u16) -> Result<Header, String> {
+        let search = |json: &str| serde_json::from_str::<Search>(json).map_err(|e| e.to_string());
+        match (version, self) {
+            (1, Self::First(h)) => Ok(h.with(Storage::F32, None)),
+            (1, Self::FirstStored(h, storage)) => Ok(h.with(storage, None)),
+            (1, Self::FirstSearch(h, storage, version, settings)) => {
+                check_strategies(version)?;
+                Ok(h.with(storage, Some(search(&settings)?)))
             }
-        })
+            (2, Self::Header(json)) => serde_json::from_str(&json).map_err(|e| e.to_string()),
+            (_, Self::Step(_)) => Err("a step".into()),
+            _ => Err("a header of another version".into()),
+        }
     }
 }
 
 /// What a ledger holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
+    /// The format version of the file.
+    pub version: u16,
     /// What the run is.
     pub header: Header,
     /// The steps, in order.
     pub records: Vec<Record>,
-    /// The hash of the whole chain.
-    pub chain: [u8; 32],
+    /// The hash of the chain after the header and after each step: one more than there are steps.
+    pub chains: Vec<[u8; 32]>,
     /// Bytes of sound records; the file is longer if a write was torn.
     pub sound: u64,
-    /// Bytes after them that a torn write left.
+    /// Bytes after them that a torn write left, or that are damaged.
     pub torn: u64,
+}
+
+impl Reading {
+    /// The hash of the whole chain, which names the run as far as it has come.
+    pub fn chain(&self) -> [u8; 32] {
+        self.chains[self.records.len()]
+    }
 }
 
 /// Reads a ledger from bytes. A tail that a torn write left is told, not an error.
 ///
 /// # Errors
-/// [`ErrorKind::Ledger`] naming record and offset for everything that no torn write can have done: a foreign magic or
-/// version, a wrong checksum, a broken chain, a record that cannot be decoded, steps out of order.
+/// [`ErrorKind::Damage`] naming record and offset for everything that no torn write can have done: a foreign magic, a wrong
+/// checksum, a broken chain, a record that cannot be decoded, steps out of order. [`ErrorKind::Ledger`] for a version that
+/// this crate does not know.
 pub fn read(bytes: &[u8]) -> Result<Reading> {
-    let bad = |place: String, expected: &str, found: String| {
-        Error::expected(ErrorKind::Ledger, place, expected, found)
-    };
-    if bytes.len() < PREAMBLE || &bytes[..6] != MAGIC {
-        return Err(bad(
-            "ledger".into(),
-            "a file that begins with ONWARD",
-            format!("{} other bytes", bytes.len()),
-        ));
-    }
-    let version = u16::from_le_bytes([bytes[6], bytes[7]]);
-    if version != FORMAT_VERSION {
-        return Err(bad(
-            "ledger".into(),
-            &format!("format version {FORMAT_VERSION}"),
-            format!("version {version}"),
-        ));
-    }
-    let (mut at, mut chain, mut header, mut records) = (PREAMBLE, [0u8; 32], None, Vec::<Record>::new());
-    for index in 0usize.. {
-        let place = || format!("record {index} at offset {at}");
-        let Some(body) = body_at(bytes, at).map_err(|(expected, found)| bad(place(), expected, found))?
-        else {
-            break;
-        };
-        let next = link(&chain, &body[CHAIN..]);
-        if body[..CHAIN] != next {
-            return Err(bad(place(), "the hash of the record before it", "another hash".into()));
-        }
-        let frame = postcard::from_bytes(&body[CHAIN..]);
-        match frame.map_err(|e| bad(place(), "a record of this version", e.to_string()))? {
-            Frame::Step(r) if index > 0 && r.step == records.len() as u64 => records.push(r),
-            Frame::Step(r) => {
-                return Err(bad(place(), &format!("step {}", records.len()), format!("step {}", r.step)));
-            }
-            first if index == 0 => {
-                header = first.into_header().map_err(|(expected, found)| bad(place(), &expected, found))?;
-            }
-            _ => return Err(bad(place(), "a step", "a second header".into())),
-        }
-        chain = next;
-        at += HEAD + body.len();
-    }
-    let header = header.ok_or_else(|| bad("ledger".into(), "a header record", "none".into()))?;
-    Ok(Reading { header, records, chain, sound: at as u64, torn: (bytes.len() - at) as u64 })
+    let (reading, damage) = salvage(bytes)?;
+    damage.map_or(Ok(reading), Err)
 }
 
-/// The body of the frame at `at`; `None` at the end of the file or where a torn write begins: a frame that the file ends
-/// inside, or nothing but zeros.
-fn body_at(bytes: &[u8], at: usize) -> std::result::Result<Option<&[u8]>, (&'static str, String)> {
-    let rest = &bytes[at..];
-    if rest.len() < HEAD || rest.iter().all(|b| *b == 0) {
+/// The sound records that a ledger begins with, and what is wrong with the one after them, if anything is.
+///
+/// # Errors
+/// As for [`read`], where there is not even a sound header.
+pub fn salvage(bytes: &[u8]) -> Result<(Reading, Option<Error>)> {
+    let mut cursor = Cursor::new(bytes)?;
+    let Some((frame, next)) = cursor.frame()? else {
+        return Err(Error::expected(ErrorKind::Damage, "ledger", "a header record", "none"));
+    };
+    let header =
+        frame.into_header(cursor.version).map_err(|found| cursor.bad("a header of this version", found))?;
+    if !header.recipe.optimizer.momentum.is_finite() {
+        return Err(cursor.bad("a finite momentum", header.recipe.optimizer.momentum));
+    }
+    cursor.go_on(next);
+    let (mut records, mut chains) = (Vec::new(), vec![cursor.chain]);
+    let damage = loop {
+        match cursor.step(records.len() as u64) {
+            Ok(Some((record, next))) => {
+                cursor.go_on(next);
+                records.push(record);
+                chains.push(cursor.chain);
+            }
+            Ok(None) => break None,
+            Err(damage) => break Some(damage),
+        }
+    };
+    let (sound, torn) = (cursor.at as u64, (bytes.len() - cursor.at) as u64);
+    Ok((Reading { version: cursor.version, header, records, chains, sound, torn }, damage))
+}
+
+/// A place in a ledger's bytes: the beginning of a record.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    version: u16,
+    index: usize,
+    at: usize,
+    /// The hash of the chain before the record.
+    chain: [u8; 32],
+}
+
+/// The length of a record and the chain after it.
+type Next = (usize, [u8; 32]);
+
+impl<'a> Cursor<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self> {
+        if bytes.len() < PREAMBLE || &bytes[..6] != MAGIC {
+            let found = format!("{} other bytes", bytes.len());
+            return Err(Error::expected(
+                ErrorKind::Damage,
+                "ledger",
+                "a file that begins with ONWARD",
+                found,
+            ));
+        }
+        let version = u16::from_le_bytes([bytes[6], bytes[7]]);
+        if !(1..=FORMAT_VERSION).contains(&version) {
+            let (expected, found) =
+                (format!("format version 1 to {FORMAT_VERSION}"), format!("version {version}"));
+            return Err(Error::expected(ErrorKind::Ledger, "ledger", expected, found));
+        }
+        Ok(Self { bytes, version, index: 0, at: PREAMBLE, chain: [0; 32] })
+    }
+
+    fn bad(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
+        let place = format!("record {} at offset {}", self.index, self.at);
+        Error::expected(ErrorKind::Damage, place, expected, found)
+    }
+
+    fn go_on(&mut self, (length, chain): Next) {
+        (self.index, self.at, self.chain) = (self.index + 1, self.at + length, chain);
+    }
+
+    /// The record here; `None` where the file ends or a torn write begins.
+    fn frame(&self) -> Result<Option<(Frame, Next)>> {
+        let found = body_at(&self.bytes[self.at..], self.version);
+        let Some(body) = found.map_err(|(expected, found)| self.bad(expected, found))? else {
+            return Ok(None);
+        };
+        let (chain, mut payload) = body.split_at(CHAIN);
+        if self.version > 1 {
+            let Some((&END, rest)) = payload.split_last() else {
+                return Err(self.bad("a record that ends with ff", "another end"));
+            };
+            payload = rest;
+        }
+        let next = link(&self.chain, payload);
+        if chain != next {
+            return Err(self.bad("the hash of the record before it", "another hash"));
+        }
+        match postcard::take_from_bytes(payload) {
+            Ok((frame, [])) => Ok(Some((frame, (HEAD + body.len(), next)))),
+            Ok((_, rest)) => {
+                Err(self.bad("a record of this version", format!("one with {} bytes more", rest.len())))
+            }
+            Err(e) => Err(self.bad("a record of this version", e)),
+        }
+    }
+
+    /// The record here, which has to be that of `step`.
+    fn step(&self, step: u64) -> Result<Option<(Record, Next)>> {
+        match self.frame()? {
+            None => Ok(None),
+            Some((Frame::Step(record), next)) if record.step == step => Ok(Some((record, next))),
+            Some((Frame::Step(record), _)) => {
+                Err(self.bad(format!("step {step}"), format!("step {}", record.step)))
+            }
+            Some(_) => Err(self.bad("a step", "a second header")),
+        }
+    }
+}
+
+/// The body of the record that `rest` of a file begins with; `None` at the end of the file or where a torn write begins: a
+/// record that the file ends inside, or one that has nothing but zeros from some place in it to the end of the file.
+fn body_at(rest: &[u8], version: u16) -> std::result::Result<Option<&[u8]>, (&'static str, String)> {
+    let zeros_from = |place: usize| rest[place..].iter().all(|b| *b == 0);
+    if rest.len() < HEAD || zeros_from(HEAD) {
         return Ok(None);
     }
     let word = |i: usize| u32::from_le_bytes([rest[i], rest[i + 1], rest[i + 2], rest[i + 3]]);
@@ -147,18 +223,19 @@ fn body_at(bytes: &[u8], at: usize) -> std::result::Result<Option<&[u8]>, (&'sta
             format!("length {length} with checksum {length_check:08x}"),
         ));
     }
-    if length < CHAIN as u32 || length > LONGEST {
+    let shortest = CHAIN as u32 + u32::from(version > 1);
+    if !(shortest..=LONGEST).contains(&length) {
         return Err(("a length of 32 bytes to 256 MiB", format!("{length} bytes")));
     }
     let Some(body) = rest.get(HEAD..HEAD + length as usize) else { return Ok(None) };
     let found = crc32fast::hash(body);
-    if found != check {
-        return Err((
-            "bytes that the record's checksum confirms",
-            format!("checksum {found:08x} instead of {check:08x}"),
-        ));
+    if found == check {
+        return Ok(Some(body));
     }
-    Ok(Some(body))
+    if zeros_from(HEAD + body.len() - 1) {
+        return Ok(None);
+    }
+    Err(("bytes that the record's checksum confirms", format!("checksum {found:08x} instead of {check:08x}")))
 }
 
 fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
@@ -174,6 +251,7 @@ fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
 pub struct Ledger {
     file: BufWriter<File>,
     path: PathBuf,
+    version: u16,
     chain: [u8; 32],
 }
 
@@ -197,7 +275,12 @@ impl Ledger {
     fn create_at(partial: &Path, path: &Path, header: &Header) -> Result<Self> {
         let io = |doing: &'static str| move |e| Error::io(doing, path, e);
         let file = File::create(partial).map_err(io("create"))?;
-        let mut ledger = Self { file: BufWriter::new(file), path: path.to_owned(), chain: [0; 32] };
+        let mut ledger = Self {
+            file: BufWriter::new(file),
+            path: path.to_owned(),
+            version: FORMAT_VERSION,
+            chain: [0; 32],
+        };
         let mut preamble = MAGIC.to_vec();
         preamble.extend(FORMAT_VERSION.to_le_bytes());
         ledger.file.write_all(&preamble).map_err(io("write"))?;
@@ -213,7 +296,7 @@ impl Ledger {
     /// An existing ledger and what it holds. A torn tail is cut off.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`], or [`ErrorKind::Ledger`] as for [`read`]; the file is then unchanged.
+    /// [`ErrorKind::Io`], or as for [`read`]; the file is then unchanged.
     pub fn open(path: &Path) -> Result<(Self, Reading)> {
         let io = |doing: &'static str| move |e| Error::io(doing, path, e);
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io("open"))?;
@@ -225,8 +308,8 @@ impl Ledger {
             file.sync_all().map_err(io("sync"))?;
         }
         file.seek(SeekFrom::End(0)).map_err(io("seek"))?;
-        let chain = reading.chain;
-        Ok((Self { file: BufWriter::new(file), path: path.to_owned(), chain }, reading))
+        let (version, chain) = (reading.version, reading.chain());
+        Ok((Self { file: BufWriter::new(file), path: path.to_owned(), version, chain }, reading))
     }
 
     /// Appends one step.
@@ -242,7 +325,8 @@ impl Ledger {
             Error::new(ErrorKind::Ledger, format!("{}: cannot encode a record: {e}", self.path.display()))
         })?;
         self.chain = link(&self.chain, &payload);
-        let body = [&self.chain[..], &payload].concat();
+        let end: &[u8] = if self.version > 1 { &[END] } else { &[] };
+        let body = [&self.chain[..], &payload, end].concat();
         let length = (body.len() as u32).to_le_bytes();
         let head =
             [length, crc32fast::hash(&length).to_le_bytes(), crc32fast::hash(&body).to_le_bytes()].concat();

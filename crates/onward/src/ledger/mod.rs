@@ -2,11 +2,13 @@
 
 mod entry;
 mod file;
+mod header;
 mod search;
 mod state;
 mod step;
 
-pub use entry::{Entry, Header, Record, TensorHeader, Update, UpdateRecord, Visited};
-pub use file::{FORMAT_VERSION, Ledger, Reading, read};
+pub use entry::{Entry, Record, Update, UpdateRecord, Visited};
+pub use file::{FORMAT_VERSION, Ledger, Reading, read, salvage};
+pub use header::{Header, TensorHeader};
 pub use search::{Incumbent, Search};
 pub use state::{Optimizer, Recipe, Rounding, Scaling, State};

@@ -38,8 +38,7 @@ pub struct Recipe {
     pub space: Option<WeightSpace>,
     /// How directions become steps.
     pub optimizer: Optimizer,
-    /// What numbers the params may be. (Kept beside the recipe in the ledger: see its format.)
-    #[serde(skip)]
+    /// What numbers the params may be.
     pub storage: Storage,
 }
 

@@ -56,6 +56,7 @@ pub struct Probe<'a> {
 
 /// Where a weight-space probe acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WeightSpace {
     /// On every weight alone.
     Dense {
