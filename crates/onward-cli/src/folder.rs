@@ -43,6 +43,7 @@ impl Interface {
 const SNAPSHOTS: usize = 2;
 
 const LEDGER: &str = "ledger.bin";
+const DIVERGED: &str = "diverged.txt";
 const SPEC: &str = "spec.toml";
 const BASE: &str = "base.safetensors";
 const INTERFACE: &str = "interface.json";
@@ -222,6 +223,11 @@ impl Folder {
     /// The trained model.
     pub fn model(&self) -> PathBuf {
         self.path.join("model.safetensors")
+    }
+
+    /// Why the run stopped, if it diverged: one line.
+    pub fn diverged(&self) -> PathBuf {
+        self.path.join(DIVERGED)
     }
 
     /// The metrics, one JSON object per line.

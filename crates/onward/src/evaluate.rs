@@ -233,6 +233,16 @@ impl Local {
         })
     }
 
+    /// The mean loss of answering zero to the first rows of `data`; 0 if the objective has no per-sample losses.
+    pub(crate) fn loss_of_zero(&self, data: &Dataset) -> f32 {
+        let Objective::PerSample(objective) = &self.objective else { return 0.0 };
+        let rows = data.rows().min(STATISTICS_ROWS);
+        let width = self.model.stages().checked_sub(1).map_or(0, |last| self.model.width(last));
+        let (outputs, mut losses) = (Act::new(rows, [1, 1, width], vec![0.0; rows * width]), vec![0.0; rows]);
+        objective.losses(&outputs, Answers { targets: data.targets(), first: 0, count: rows }, &mut losses);
+        mean(&losses)
+    }
+
     /// The mean loss of outputs that answer `targets` row by row.
     pub fn loss(&self, outputs: &Act, targets: &Targets) -> f32 {
         self.mean_loss(outputs.clone(), targets, 0)

@@ -1,5 +1,7 @@
 //! Training, resuming, catching up, replaying and auditing: one loop with different sources of entries.
 
+mod divergence;
+
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Batch, CoordinateCache, Evaluator, Local, STATISTICS_ROWS, Spent, whole_passes};
 use crate::ledger::{Entry, Header, Optimizer, Record, Rounding, State, TensorHeader, Update, UpdateRecord};
@@ -9,6 +11,7 @@ use crate::objective::argmax;
 use crate::params::{Params, Storage};
 use crate::rule::{Method, Schedule, Sweep, visit};
 use crate::{Error, ErrorKind, Result};
+use divergence::Watch;
 
 /// What a run is, beyond model, objective and data.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,7 @@ pub struct Trainer {
     sweep: Option<Sweep>,
     cache: CoordinateCache,
     spent: Spent,
+    watch: Watch,
 }
 
 /// What one step gave.
@@ -93,7 +97,8 @@ impl Trainer {
         let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };
         let sweep = plan.method.sweep(evaluator.model(), data.shape())?;
         let (plan, spent, cache) = (Plan { batch, ..plan }, Spent::default(), CoordinateCache::default());
-        Ok(Self { plan, evaluator, data, key, state, order, sweep, cache, spent })
+        let watch = Watch::new(plan.schedule.steps, evaluator.loss_of_zero(&data));
+        Ok(Self { plan, evaluator, data, key, state, order, sweep, cache, spent, watch })
     }
 
     /// The state.
@@ -172,8 +177,30 @@ impl Trainer {
     /// Takes one step.
     ///
     /// # Errors
-    /// Those of the method; the state is then unchanged.
+    /// [`ErrorKind::Diverged`] as for [`Trainer::sound`], and if no loss is finite that was at the run's beginning; those of
+    /// the method. The state is then unchanged.
     pub fn step(&mut self) -> Result<Step> {
+        self.sound()?;
+        self.take()
+    }
+
+    /// That the run has not diverged: its losses have not been far above the first one's for long.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Diverged`] saying since when, and what to change.
+    pub fn sound(&self) -> Result<()> {
+        self.watch.check(self.advice())
+    }
+
+    /// What to change where a run diverges.
+    fn advice(&self) -> &'static str {
+        match self.plan.method {
+            Method::Search(_) => "halve method.sigma, or centre and scale the data (data.center)",
+            _ => "halve method.rate, or centre and scale the data (data.center)",
+        }
+    }
+
+    fn take(&mut self) -> Result<Step> {
         let (entry, signal_to_noise) = self.evaluate()?;
         let rounding = self.apply(&entry)?;
         let due = matches!(entry.update, Update::Direction(_))
@@ -190,7 +217,7 @@ impl Trainer {
         if let Some(entry) = record.entry() {
             return self.apply(&entry).map(|_| ());
         }
-        let step = self.step()?;
+        let step = self.take()?;
         let place = || format!("step {}", record.step);
         match (&record.update, self.plan.digest_every) {
             (UpdateRecord::Rerun { digest: Some(want) }, _) => {
@@ -219,16 +246,29 @@ impl Trainer {
     /// [`ErrorKind::Model`] as for [`State::restore`].
     pub fn restore(&mut self, snapshot: &[u8], records: &[Record]) -> Result<()> {
         self.state.restore(snapshot)?;
-        self.spent = Spent::default();
+        (self.spent, self.watch) = (Spent::default(), self.watch.anew());
         for record in records.iter().take(self.state.step() as usize) {
             let losses =
                 if let UpdateRecord::Losses(losses) = &record.update { Some(&losses[..]) } else { None };
             self.count(record.step, losses, record.non_finite);
+            self.watch.add(record.step, record.loss, losses);
         }
         Ok(())
     }
 
+    /// The present step's entry. Where the run began with finite losses, having none any more is divergence.
     fn evaluate(&mut self) -> Result<(Entry, Option<f32>)> {
+        let advice = self.advice();
+        let begun = self.state.step() > 0;
+        self.look().map_err(|e| match e.kind() {
+            ErrorKind::NonFinite if begun => {
+                Error::new(ErrorKind::Diverged, format!("diverged: {e}; {advice}"))
+            }
+            _ => e,
+        })
+    }
+
+    fn look(&mut self) -> Result<(Entry, Option<f32>)> {
         let step = self.state.step();
         let (method, state, evaluator) = (&self.plan.method, &self.state, &self.evaluator);
         let rate = self.plan.schedule.at(self.sweep.as_ref().map_or(step, |s| s.cycle_start(step)));
@@ -250,6 +290,7 @@ impl Trainer {
         let rounding = evaluator.run(|| state.apply(entry))?;
         let losses = if let Update::Losses(losses) = &entry.update { Some(&losses[..]) } else { None };
         self.count(entry.step, losses, entry.non_finite);
+        self.watch.add(entry.step, entry.loss, losses);
         Ok(rounding)
     }
 

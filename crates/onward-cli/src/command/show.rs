@@ -12,7 +12,12 @@ use serde_json::json;
 /// `onward show`.
 pub fn show(args: &Show) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
-    let lines = if args.ledger { steps(&folder, args)? } else { metrics(&folder, args)? };
+    let mut lines = if args.ledger { steps(&folder, args)? } else { metrics(&folder, args)? };
+    if let Ok(why) = std::fs::read_to_string(folder.diverged()) {
+        let why = why.trim_end();
+        let line = || json!({"event": "diverged", "why": why}).to_string();
+        lines.push(if args.json { line() } else { why.to_owned() });
+    }
     output::line(&lines.join("\n"));
     Ok(())
 }

@@ -318,7 +318,7 @@ impl Run {
         let (mut synced, mut shown, mut accuracy) = (Instant::now(), Instant::now(), None);
         let first_passes = self.trainer.spent().passes;
         while !self.trainer.finished() && !self.stop.load(Ordering::SeqCst) {
-            let step = self.trainer.step().map_err(|e| e.in_file(self.folder.path()))?;
+            let step = self.trainer.step().map_err(|e| self.failed(e))?;
             self.ledger.append(&step.record)?;
             if synced.elapsed() >= SYNC {
                 self.ledger.sync()?;
@@ -344,7 +344,20 @@ impl Run {
                 self.write_snapshot()?;
             }
         }
-        Ok(())
+        self.trainer.sound().map_err(|e| self.failed(e))
+    }
+
+    /// An error of the run. Divergence is also noted in its folder, with what is still good.
+    fn failed(&self, error: Error) -> Error {
+        let path = self.folder.path();
+        if error.kind() != ErrorKind::Diverged {
+            return error.in_file(path);
+        }
+        // The error is told either way.
+        let _ = Folder::write(&self.folder.diverged(), format!("{error}\n").as_bytes());
+        let run = path.display();
+        let kept = format!("the params after a step before that: onward replay {run} --to STEP --out FILE");
+        Error::new(ErrorKind::Diverged, format!("{run}: {error}; {kept}"))
     }
 
     /// Whether a row of metrics is due after so many steps, and whether it is to tell of an evaluation.
