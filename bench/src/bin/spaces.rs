@@ -97,7 +97,7 @@ fn main() -> Result<()> {
     let path = args.next().ok_or_else(usage)?;
     let spec = Spec::load(Path::new(&path), &args.collect::<Vec<_>>(), None)?;
     let split = data::load(&build::data_options(&spec))?;
-    let mut trainer = build::trainer(&spec, &split, 2)?;
+    let mut trainer = build::trainer(&spec, &split, 2, None)?;
     for _ in 0..STEPS {
         trainer.step()?;
     }

@@ -5,7 +5,7 @@ use crate::spec::{self, Spec};
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local};
 use onward::kernel::Precision;
-use onward::ledger::{Incumbent, Optimizer, Scaling, Search};
+use onward::ledger::{Header, Incumbent, Optimizer, Scaling, Search};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::Family;
 use onward::objective::{Loss, Objective};
@@ -252,33 +252,66 @@ fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Resul
     })
 }
 
-/// An evaluator of the spec's model and objective.
+/// The arithmetic of forward passes that the spec asks for; of a run that was begun before, in the kind that it was begun with.
+fn precision(spec: &Spec, begun: Option<&Header>) -> Result<Precision> {
+    let own = match spec.model.precision {
+        spec::Precision::F32 => Precision::F32,
+        spec::Precision::Bf16 => Precision::bf16(),
+        spec::Precision::Int8 => Precision::Int8,
+    };
+    let Some(name) = begun.and_then(|h| h.arithmetic.as_deref()) else { return Ok(own) };
+    let known: Vec<Precision> = Precision::ALL.into_iter().filter(|p| p.name() == own.name()).collect();
+    known.iter().copied().find(|p| p.arithmetic() == name).ok_or_else(|| {
+        let known: Vec<&str> = known.iter().map(|p| p.arithmetic()).collect();
+        Error::expected(
+            ErrorKind::Ledger,
+            "the ledger's arithmetic",
+            format!("one of {}", known.join(", ")),
+            name,
+        )
+    })
+}
+
+/// The header of a run that was begun, once for each arithmetic that its steps may have been taken in: ledgers of an older
+/// format do not tell which kind of bf16 that was. The machine's own comes first.
+pub fn possible(spec: &Spec, begun: &Header) -> Vec<Header> {
+    if begun.arithmetic.is_some() || spec.model.precision != spec::Precision::Bf16 {
+        return vec![begun.clone()];
+    }
+    let mut kinds: Vec<Precision> = Precision::ALL.into_iter().filter(|p| p.name() == "bf16").collect();
+    kinds.sort_by_key(|p| (*p != Precision::bf16(), p.is_emulated()));
+    kinds.iter().map(|p| Header { arithmetic: Some(p.arithmetic().into()), ..begun.clone() }).collect()
+}
+
+/// An evaluator of the spec's model and objective, with the arithmetic of the run that was `begun`, if one was.
 ///
 /// # Errors
-/// [`ErrorKind::Spec`] if the model does not fit the input.
-pub fn evaluator(spec: &Spec, input: [usize; 3], outputs: usize, threads: usize) -> Result<Local> {
+/// [`ErrorKind::Spec`] if the model does not fit the input, [`ErrorKind::Ledger`] if the run's arithmetic is none of the spec's.
+pub fn evaluator(
+    spec: &Spec,
+    input: [usize; 3],
+    outputs: usize,
+    threads: usize,
+    begun: Option<&Header>,
+) -> Result<Local> {
     let loss = match spec.objective.loss {
         spec::Loss::CrossEntropy => Loss::CrossEntropy,
         spec::Loss::ZeroOne => Loss::ZeroOne,
         spec::Loss::SquaredError => Loss::SquaredError,
     };
     let objective = Objective::PerSample(Arc::new(loss));
-    let precision = match spec.model.precision {
-        spec::Precision::F32 => Precision::F32,
-        spec::Precision::Bf16 => Precision::bf16(),
-        spec::Precision::Int8 => Precision::Int8,
-    };
     let local = Local::new(model(spec, input, outputs)?, objective, threads)?;
-    Ok(local.with_precision(precision))
+    Ok(local.with_precision(precision(spec, begun)?))
 }
 
-/// The run that the spec describes, at its beginning, on the training rows of `split`.
+/// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the header of the ledger that
+/// it is to follow, if there is one.
 ///
 /// # Errors
-/// [`ErrorKind::Spec`] if something does not fit together.
-pub fn trainer(spec: &Spec, split: &Split, threads: usize) -> Result<Trainer> {
+/// [`ErrorKind::Spec`] if something does not fit together, [`ErrorKind::Ledger`] as for [`evaluator`].
+pub fn trainer(spec: &Spec, split: &Split, threads: usize, begun: Option<&Header>) -> Result<Trainer> {
     let train = &split.train;
-    let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads)?;
+    let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads, begun)?;
     let plan = plan(spec, evaluator.model(), train.shape(), train.rows())?;
     Trainer::new(plan, evaluator, train.clone())
 }

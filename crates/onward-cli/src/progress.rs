@@ -4,10 +4,10 @@ use crate::args::{How, Print};
 use crate::output;
 use crate::report::Point;
 use indicatif::{ProgressBar, ProgressStyle};
-use onward::kernel::{Isa, amx};
+use onward::kernel::{Isa, Precision, amx};
 use serde::Serialize;
 use serde_json::json;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// How a run speaks.
@@ -52,6 +52,18 @@ impl Voice {
         let event = json!({"event": "instructions", "used": isa.name(), "available": Isa::available().name(),
             "amx": amx.to_string()});
         self.say(&format!("products run on {isa} ({amx})"), &event);
+    }
+
+    /// Says on standard error that a run's products are emulated, if they are.
+    pub fn say_emulation(self, precision: Precision) {
+        if let Precision::Bf16(kind) = precision
+            && precision.is_emulated()
+            && self != Self::Quiet
+        {
+            // Whoever closed standard error does not want to know.
+            let _ =
+                writeln!(std::io::stderr(), "note: this processor lacks {kind}: they are emulated, slowly");
+        }
     }
 
     /// Says one thing: words for people, `event` for programs.

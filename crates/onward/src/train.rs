@@ -160,7 +160,7 @@ impl Trainer {
             method: self.plan.method.name().into(),
             recipe: *self.state.recipe(),
             search: if let Method::Search(search) = &self.plan.method { Some(search.clone()) } else { None },
-            arithmetic: Some(self.evaluator.precision().name().into()),
+            arithmetic: Some(self.evaluator.precision().arithmetic().into()),
             spec,
             interface: None,
             data: self.data.digest(),

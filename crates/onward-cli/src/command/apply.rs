@@ -1,5 +1,6 @@
 //! `predict` and `eval`.
 
+use super::replay::ledger;
 use crate::args::OnData;
 use crate::folder::Folder;
 use crate::progress::Voice;
@@ -29,7 +30,10 @@ fn load(args: &OnData) -> Result<Trained> {
     let spec = Spec::load(&folder.spec(), &[], None)?;
     let interface = folder.interface()?;
     let shape = interface.preparation.shape;
-    let evaluator = build::evaluator(&spec, shape, interface.outputs, args.how.threads())?;
+    let header = ledger(&folder)?.header;
+    let evaluator = build::evaluator(&spec, shape, interface.outputs, args.how.threads(), Some(&header))
+        .map_err(|e| e.in_file(&folder.spec()))?;
+    Voice::new(&args.how).say_emulation(evaluator.precision());
     let (params, rest) = Params::read(&folder.model(), &evaluator.model().tensors())?;
     let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
     let wanted = evaluator.statistics(&params, zero);

@@ -1,8 +1,8 @@
 //! `replay` and `verify`.
 
-use super::train::{catch_up, header, same_run, spec_digest};
+use super::train::follow;
 use crate::args::{How, Replay, Verify};
-use crate::folder::{Folder, Interface};
+use crate::folder::Folder;
 use crate::progress::Voice;
 use crate::spec::Spec;
 use crate::{build, data};
@@ -114,17 +114,7 @@ fn rebuild(folder: &Folder, reading: &Reading, start: Start, how: &How) -> Resul
     }
     let spec = Spec::load(&folder.spec(), &[], None)?;
     let split = data::load(&build::data_options(&spec))?;
-    let mut trainer = build::trainer(&spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
-    let interface = Interface::of(&split).to_json()?;
-    same_run(&reading.header, &header(&trainer, spec_digest(folder)?, &split, &interface), folder, &spec)?;
-    let mut from = None;
-    if start == Start::Snapshot {
-        from = catch_up(folder, &mut trainer, &reading.records)?;
-    } else {
-        for record in &reading.records {
-            trainer.retake(record).map_err(|e| e.in_file(&folder.ledger()))?;
-        }
-    }
+    let (trainer, from) = follow(folder, &spec, &split, reading, start == Start::Base, how)?;
     Ok((trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
 }
 

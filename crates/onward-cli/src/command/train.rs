@@ -8,7 +8,7 @@ use crate::spec::Spec;
 use crate::{build, data};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Spent;
-use onward::ledger::{Header, Ledger, Record, Rounding};
+use onward::ledger::{Header, Ledger, Reading, Record, Rounding};
 use onward::params::Tensor;
 use onward::train::{Score, Trainer, hex, score};
 use onward::{Error, ErrorKind, Result};
@@ -38,7 +38,8 @@ pub fn train(args: &Train) -> Result<ExitCode> {
         return go_on(folder, &spec, &args.how);
     }
     let split = data::load(&build::data_options(&spec))?;
-    let trainer = build::trainer(&spec, &split, args.how.threads()).map_err(|e| e.in_file(&args.spec))?;
+    let trainer =
+        build::trainer(&spec, &split, args.how.threads(), None).map_err(|e| e.in_file(&args.spec))?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
     match begin(&folder, &spec, &trainer, &split) {
         Ok(ledger) => Run::new(folder, spec, trainer, split.test, ledger, &args.how)?.finish(Vec::new(), &[]),
@@ -60,7 +61,7 @@ fn begin(folder: &Folder, spec: &Spec, trainer: &Trainer, split: &data::Split) -
 }
 
 /// The header of a run with this spec, these data and this interface.
-pub(super) fn header(trainer: &Trainer, spec: [u8; 32], split: &data::Split, interface: &[u8]) -> Header {
+fn header(trainer: &Trainer, spec: [u8; 32], split: &data::Split, interface: &[u8]) -> Header {
     let (test, interface) = (split.test.digest(), *blake3::hash(interface).as_bytes());
     Header { test: Some(test), interface: Some(interface), ..trainer.header(spec) }
 }
@@ -73,7 +74,7 @@ pub fn resume(args: &Resume) -> Result<ExitCode> {
 }
 
 /// BLAKE3 of a run's spec as its file has it: a later version may write the same spec in other words.
-pub(super) fn spec_digest(folder: &Folder) -> Result<[u8; 32]> {
+fn spec_digest(folder: &Folder) -> Result<[u8; 32]> {
     let bytes = std::fs::read(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
     Ok(*blake3::hash(&bytes).as_bytes())
 }
@@ -97,7 +98,7 @@ fn same_spec(kept: &str, now: &str, file: &Path) -> Result<()> {
 }
 
 /// Checks that a ledger belongs to this spec and these data.
-pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder, spec: &Spec) -> Result<()> {
+fn same_run(header: &Header, expected: &Header, folder: &Folder, spec: &Spec) -> Result<()> {
     let bad = |place: &Path, what: &str, a: &[u8; 32], b: &[u8; 32]| {
         let (a, b) = (
             format!("{what} with digest {}", &hex(a)[..16]),
@@ -131,9 +132,15 @@ pub(super) fn same_run(header: &Header, expected: &Header, folder: &Folder, spec
     Ok(())
 }
 
-/// Brings `trainer` to the end of `records` from the newest snapshot among them.
-pub(super) fn catch_up(folder: &Folder, trainer: &mut Trainer, records: &[Record]) -> Result<Option<u64>> {
-    let usable = folder.snapshots().into_iter().rev().find(|s| s.step <= records.len() as u64);
+/// Brings `trainer` to the end of `records`, from the newest snapshot among them unless `from_start`.
+fn catch_up(
+    folder: &Folder,
+    trainer: &mut Trainer,
+    records: &[Record],
+    from_start: bool,
+) -> Result<Option<u64>> {
+    let snapshots = if from_start { Vec::new() } else { folder.snapshots() };
+    let usable = snapshots.into_iter().rev().find(|s| s.step <= records.len() as u64);
     let mut from = None;
     if let Some(snapshot) = usable {
         trainer.restore(&snapshot.read()?, records).map_err(|e| e.in_file(&snapshot.path))?;
@@ -155,13 +162,40 @@ pub(super) fn catch_up(folder: &Folder, trainer: &mut Trainer, records: &[Record
     Ok(from)
 }
 
+/// The run that `reading` tells of, at its end, and the snapshot that it was brought there from, if from any.
+pub(super) fn follow(
+    folder: &Folder,
+    spec: &Spec,
+    split: &data::Split,
+    reading: &Reading,
+    from_start: bool,
+    how: &How,
+) -> Result<(Trainer, Option<u64>)> {
+    let interface = Interface::of(split).to_json()?;
+    let possible = build::possible(spec, &reading.header);
+    let mut first = None;
+    for begun in &possible {
+        let mut trainer =
+            build::trainer(spec, split, how.threads(), Some(begun)).map_err(|e| e.in_file(&folder.spec()))?;
+        same_run(&reading.header, &header(&trainer, spec_digest(folder)?, split, &interface), folder, spec)?;
+        Voice::new(how).say_emulation(trainer.evaluator().precision());
+        match catch_up(folder, &mut trainer, &reading.records, from_start) {
+            Ok(from) => return Ok((trainer, from)),
+            Err(error) => _ = first.get_or_insert(error),
+        }
+    }
+    let error = first.unwrap_or_else(|| Error::new(ErrorKind::Ledger, "no arithmetic is possible"));
+    if possible.len() == 1 {
+        return Err(error);
+    }
+    let words =
+        format!("{error} (nor do the steps fit to any other kind of bf16 products; the ledger tells none)");
+    Err(Error::new(error.kind(), words))
+}
+
 fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
     let split = data::load(&build::data_options(spec))?;
-    let mut trainer = build::trainer(spec, &split, how.threads()).map_err(|e| e.in_file(&folder.spec()))?;
     let (ledger, reading) = Ledger::open(&folder.ledger())?;
-    let interface = Interface::of(&split).to_json()?;
-    let expected = header(&trainer, spec_digest(&folder)?, &split, &interface);
-    same_run(&reading.header, &expected, &folder, spec)?;
     let voice = Voice::new(how);
     if reading.torn > 0 {
         let words = format!(
@@ -171,7 +205,7 @@ fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
         );
         voice.say(&words, &json!({"event": "torn", "bytes": reading.torn, "step": reading.records.len()}));
     }
-    let from = catch_up(&folder, &mut trainer, &reading.records)?;
+    let (trainer, from) = follow(&folder, spec, &split, &reading, false, how)?;
     let words = format!("{}: going on after step {}", folder.path().display(), trainer.state().step());
     voice.say(&words, &json!({"event": "resumed", "step": trainer.state().step(), "snapshot": from}));
     let (mut points, damage) = folder.points_before_damage()?;

@@ -161,7 +161,8 @@ modes! {
         /// Single precision: the same bits on every processor.
         F32 = "f32",
         /// Products of bfloat16 numbers, sums in single precision: products are twice as fast where the processor has
-        /// instructions for them. Another kind of processor may give other last bits.
+        /// instructions for them. A run that begins on another kind of processor may have other last bits; one that has
+        /// begun keeps its bits on all of them.
         Bf16 = "bf16",
         /// Products of 8-bit integers, with a scale per output channel and per row, sums in 32-bit integers: products are up
         /// to four times as fast, with the same bits on every processor.
