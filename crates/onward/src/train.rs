@@ -219,23 +219,16 @@ impl Trainer {
         }
         let step = self.take()?;
         let place = || format!("step {}", record.step);
-        match (&record.update, self.plan.digest_every) {
-            (UpdateRecord::Rerun { digest: Some(want) }, _) => {
-                let found = self.state.params().digest();
-                if found != *want {
-                    let expected = format!("params with digest {}", hex(want));
-                    return Err(Error::expected(ErrorKind::Ledger, place(), expected, hex(&found)));
-                }
+        if step.record.loss.to_bits() != record.loss.to_bits() {
+            let expected = format!("loss {}", record.loss);
+            return Err(Error::expected(ErrorKind::Ledger, place(), expected, step.record.loss));
+        }
+        if let UpdateRecord::Rerun { digest: Some(want) } = &record.update {
+            let found = self.state.params().digest();
+            if found != *want {
+                let expected = format!("params with digest {}", hex(want));
+                return Err(Error::expected(ErrorKind::Ledger, place(), expected, hex(&found)));
             }
-            _ if step.record.loss.to_bits() != record.loss.to_bits() => {
-                return Err(Error::expected(
-                    ErrorKind::Ledger,
-                    place(),
-                    format!("loss {}", record.loss),
-                    step.record.loss,
-                ));
-            }
-            _ => {}
         }
         Ok(())
     }
