@@ -3,10 +3,9 @@
 use crate::build;
 use crate::data::{Preparation, Split};
 use crate::report::Point;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Result, file};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The folder of one run, locked against other processes for as long as this lives.
@@ -50,8 +49,9 @@ const INTERFACE: &str = "interface.json";
 /// The file in a folder that is locked.
 pub const LOCK: &str = "lock";
 const SNAPSHOTS_IN: &str = "snapshots";
-/// How the name of a file ends that is not whole yet.
-pub const TEMPORARY: &str = "tmp";
+const MODEL: &str = "model.safetensors";
+const METRICS: &str = "metrics.jsonl";
+const FILES: [&str; 7] = [LEDGER, SPEC, BASE, INTERFACE, LOCK, MODEL, METRICS];
 
 /// One state of a run, whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +69,7 @@ impl Snapshot {
     fn of(path: PathBuf) -> Option<Self> {
         let name = path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?;
         let (step, hash) = name.split_once('-')?;
+        path.is_file().then_some(())?;
         Some(Self { step: step.parse().ok()?, hash: hash.to_owned(), path })
     }
 
@@ -111,6 +112,31 @@ pub fn lock(folder: &Path) -> Result<File> {
     }
 }
 
+/// Removes what a process that died in the middle of [`file::write`] left in folders that this process has locked.
+pub fn sweep(folders: &[PathBuf]) {
+    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    for left in files.filter(|file| file::is_temporary(&file.file_name())) {
+        let _ = std::fs::remove_file(left.path());
+    }
+}
+
+/// Refuses a folder in which one of the files `names` is a pipe, a device or a folder: opening that could wait for ever.
+///
+/// # Errors
+/// [`ErrorKind::Damage`] naming the file.
+pub fn regular_only(folder: &Path, names: &[&str]) -> Result<()> {
+    let odd = |path: &PathBuf| path.metadata().is_ok_and(|m| !m.is_file());
+    match names.iter().map(|name| folder.join(name)).find(odd) {
+        Some(path) => Err(Error::expected(
+            ErrorKind::Damage,
+            path.display(),
+            "a regular file",
+            "something else of its name",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Whether a process made this folder for a run and died before there was a ledger.
 fn is_remnant(path: &Path) -> bool {
     let empty = || std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_none());
@@ -124,6 +150,9 @@ impl Folder {
     /// # Errors
     /// [`ErrorKind::Io`] if it cannot be made, [`ErrorKind::Locked`] if another process is making it.
     pub fn create(runs: &Path, name: &str, reuse: bool) -> Result<Self> {
+        if runs.join(LEDGER).exists() {
+            return Err(Error::expected(ErrorKind::Io, runs.display(), "a folder of runs", "a run's own"));
+        }
         std::fs::create_dir_all(runs).map_err(|e| Error::io("create folder", runs, e))?;
         for n in 1u32.. {
             let path = runs.join(if n == 1 { name.to_owned() } else { format!("{name}-{n}") });
@@ -166,15 +195,8 @@ impl Folder {
         let _ = std::fs::remove_dir(&self.path);
     }
 
-    /// Removes what a process that died in the middle of [`Folder::write`] left.
     fn sweep(&self) {
-        let folders = [self.path.clone(), self.path.join(SNAPSHOTS_IN)];
-        let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-        for left in
-            files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == TEMPORARY))
-        {
-            let _ = std::fs::remove_file(left);
-        }
+        sweep(&[self.path.clone(), self.path.join(SNAPSHOTS_IN), self.path.join("plots")]);
     }
 
     /// Opens an existing run's folder for reading.
@@ -192,10 +214,12 @@ impl Folder {
                 found,
             ));
         }
+        regular_only(path, &FILES)?;
         Ok(folder)
     }
 
     fn lock(path: PathBuf) -> Result<Self> {
+        regular_only(&path, &FILES)?;
         let lock = lock(&path)?;
         Ok(Self { path, _lock: Some(lock) })
     }
@@ -222,7 +246,7 @@ impl Folder {
 
     /// The trained model.
     pub fn model(&self) -> PathBuf {
-        self.path.join("model.safetensors")
+        self.path.join(MODEL)
     }
 
     /// Why the run stopped, if it diverged: one line.
@@ -232,33 +256,12 @@ impl Folder {
 
     /// The metrics, one JSON object per line.
     pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(METRICS)
     }
 
     /// What the model expects and answers.
     pub fn interface_file(&self) -> PathBuf {
         self.path.join(INTERFACE)
-    }
-
-    /// Writes a file whole: under a temporary name, to the disk, then renamed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`]; the file is then as it was.
-    pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".");
-        temporary.push(TEMPORARY);
-        let temporary = PathBuf::from(temporary);
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)
-        };
-        write().map_err(|e| {
-            let _ = std::fs::remove_file(&temporary);
-            Error::io("write", path, e)
-        })
     }
 
     /// What the model expects and answers.
@@ -279,7 +282,7 @@ impl Folder {
     pub fn write_snapshot(&self, step: u64, bytes: &[u8]) -> Result<()> {
         let folder = self.path.join(SNAPSHOTS_IN);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create folder", &folder, e))?;
-        Self::write(&folder.join(format!("step-{step:012}-{}.safetensors", hash_of(bytes))), bytes)?;
+        file::write(&folder.join(format!("step-{step:012}-{}.safetensors", hash_of(bytes))), bytes)?;
         let all = self.snapshots();
         for old in &all[..all.len().saturating_sub(SNAPSHOTS)] {
             std::fs::remove_file(&old.path).map_err(|e| Error::io("remove", &old.path, e))?;

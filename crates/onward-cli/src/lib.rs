@@ -9,3 +9,4 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod spec;
+pub mod target;

@@ -2,12 +2,13 @@
 //!
 //! # Modules
 //!
-//! In reading order, each using only those before it: [`error`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
+//! In reading order, each using only those before it: [`error`], [`file`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
 //! [`objective`], [`space`], [`evaluate`], [`study`], [`ledger`], [`rule`], [`train`], [`theory`].
 
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
+pub mod file;
 pub mod kernel;
 pub mod ledger;
 pub mod model;

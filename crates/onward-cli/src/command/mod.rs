@@ -9,7 +9,7 @@ mod theory;
 mod train;
 
 use crate::args::{Args, Command};
-use crate::folder::Folder;
+use crate::target::Target;
 use crate::{output, spec};
 use clap::{CommandFactory, Parser};
 use onward::kernel::Isa;
@@ -99,7 +99,8 @@ fn check_limit() -> Result<()> {
 }
 
 fn init(path: &Path) -> Result<()> {
-    if path.exists() {
+    let target = Target::of(path)?;
+    if matches!(target, Target::File(_)) && path.exists() {
         return Err(Error::expected(
             ErrorKind::Io,
             path.display(),
@@ -107,5 +108,5 @@ fn init(path: &Path) -> Result<()> {
             "one that does",
         ));
     }
-    Folder::write(path, spec::starter().as_bytes())
+    target.write(spec::starter().as_bytes())
 }

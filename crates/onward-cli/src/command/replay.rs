@@ -5,6 +5,7 @@ use crate::args::{How, Replay, Verify};
 use crate::folder::Folder;
 use crate::progress::Voice;
 use crate::spec::Spec;
+use crate::target::Target;
 use crate::{build, data};
 use onward::evaluate::Local;
 use onward::ledger::{Header, Reading, State, read};
@@ -22,6 +23,7 @@ enum From {
 /// `onward replay`.
 pub fn replay(args: &Replay) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
+    let out = args.out.as_deref().map(Target::of).transpose()?;
     let mut reading = ledger(&folder)?;
     let steps = reading.records.len() as u64;
     let to = args.to.unwrap_or(steps);
@@ -31,11 +33,14 @@ pub fn replay(args: &Replay) -> Result<()> {
     }
     reading.records.truncate(to as usize);
     let (params, from) = rebuild(&folder, &reading, Start::Snapshot, &args.how)?;
-    if let Some(out) = &args.out {
-        Folder::write(
-            out,
+    if let Some(out) = &out {
+        out.write(
             &params.to_safetensors(&[], &[("format", "pt".into()), ("onward.steps", to.to_string())])?,
         )?;
+    }
+    if out == Some(Target::StandardOutput) {
+        // Words after the file's last byte would spoil it.
+        return Ok(());
     }
     let (found, start) = (hex(&params.digest()), describe(&from));
     let event = json!({"event": "replayed", "steps": to, "from": start, "digest": found});

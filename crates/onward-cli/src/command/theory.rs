@@ -3,6 +3,7 @@
 use crate::args::VerifyTheory;
 use crate::progress::Voice;
 use crate::report::{Checked, write_theory};
+use crate::target;
 use onward::evaluate::Local;
 use onward::theory::{Check, Effort, Finding, Lab, checks};
 use onward::{Error, Result};
@@ -14,6 +15,7 @@ use std::time::Instant;
 pub fn verify_theory(args: &VerifyTheory) -> Result<ExitCode> {
     let voice = Voice::new(&args.how);
     voice.say_instructions(&args.how);
+    target::no_run(&args.out)?;
     // Measured in vain if there were no place for the page.
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, e))?;
     let effort = if args.quick { Effort::Quick } else { Effort::Full };

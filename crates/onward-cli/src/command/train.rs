@@ -11,7 +11,7 @@ use onward::evaluate::Spent;
 use onward::ledger::{Header, Ledger, Reading, Record, Rounding};
 use onward::params::Tensor;
 use onward::train::{Score, Trainer, hex, score};
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Result, file};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -53,9 +53,9 @@ pub fn train(args: &Train) -> Result<ExitCode> {
 /// Writes what a run begins with; the ledger comes last, since a folder with a ledger is a run.
 fn begin(folder: &Folder, spec: &Spec, trainer: &Trainer, split: &data::Split) -> Result<Ledger> {
     let (spec, interface) = (spec.to_toml(), Interface::of(split).to_json()?);
-    Folder::write(&folder.interface_file(), &interface)?;
-    Folder::write(&folder.spec(), spec.as_bytes())?;
-    Folder::write(&folder.base(), &trainer.state().params().to_safetensors(&[], &[])?)?;
+    file::write(&folder.interface_file(), &interface)?;
+    file::write(&folder.spec(), spec.as_bytes())?;
+    file::write(&folder.base(), &trainer.state().params().to_safetensors(&[], &[])?)?;
     let spec = *blake3::hash(spec.as_bytes()).as_bytes();
     Ledger::create(&folder.ledger(), &header(trainer, spec, split, &interface))
 }
@@ -215,7 +215,7 @@ fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
     }
     points.retain(|p| p.step <= trainer.state().step());
     let lines: Vec<u8> = points.iter().flat_map(|p| line(p).into_bytes()).collect();
-    Folder::write(&folder.metrics(), &lines)?;
+    file::write(&folder.metrics(), &lines)?;
     Run::new(folder, spec.clone(), trainer, split.test, ledger, how)?.finish(points, &reading.records)
 }
 
@@ -460,7 +460,7 @@ impl Run {
             ("onward.steps", self.trainer.state().step().to_string()),
             ("onward.digest", digest.clone()),
         ];
-        Folder::write(
+        file::write(
             &self.folder.model(),
             &params.to_safetensors_as(self.trainer.state().recipe().storage, &extra, &metadata)?,
         )?;

@@ -15,7 +15,7 @@ mod theory;
 
 use std::path::Path;
 
-use onward::{Error, Result};
+use onward::{Error, Result, file};
 
 pub use axis::{AxisKind, Unit};
 pub use curves::plots;
@@ -117,7 +117,7 @@ pub fn write(report: &Report<'_>, folder: &Path) -> Result<()> {
 /// As for [`write()`].
 pub fn write_page(page: &str, plots: &[Plot], folder: &Path) -> Result<()> {
     write_plots(plots, folder)?;
-    replace(&folder.join("report.html"), page.as_bytes())
+    file::write(&folder.join("report.html"), page.as_bytes())
 }
 
 fn write_plots(plots: &[Plot], folder: &Path) -> Result<()> {
@@ -125,23 +125,10 @@ fn write_plots(plots: &[Plot], folder: &Path) -> Result<()> {
     std::fs::create_dir_all(&plots_folder).map_err(|e| Error::io("make the folder", &plots_folder, e))?;
     for plot in plots {
         let width = (plot.scene.framed()[0] * PIXELS_PER_UNIT).round() as u32;
-        replace(&plots_folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
-        replace(&plots_folder.join(format!("{}.png", plot.name)), &png(&plot.scene, width)?)?;
+        file::write(&plots_folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
+        file::write(&plots_folder.join(format!("{}.png", plot.name)), &png(&plot.scene, width)?)?;
     }
     Ok(())
-}
-
-/// Writes beside `path`, then renames, so that no reader ever sees half a file.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = Path::new(&partial);
-    let written = std::fs::write(partial, bytes).and_then(|()| std::fs::rename(partial, path));
-    written.map_err(|e| {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(partial);
-        Error::io("write", path, e)
-    })
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use super::axis::AxisKind;
 use super::html::head;
 use super::line::{LinePlot, Series, series_plot};
 use super::scene::{Dash, escape};
-use super::{Plot, replace, write_plots};
-use onward::Result;
+use super::{Plot, write_plots};
 use onward::theory::{Check, Effort, Figure, Finding, Lab, Origin, Outcome};
+use onward::{Result, file};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub struct Checked {
 pub fn write_theory(all: &[Checked], lab: &Lab, seconds: f64, folder: &Path) -> Result<()> {
     let plots: Vec<Plot> = all.iter().filter_map(|c| c.outcome.figure.as_ref()).map(plot).collect();
     write_plots(&plots, folder)?;
-    replace(&folder.join("theory.html"), page(all, lab, seconds).as_bytes())
+    file::write(&folder.join("theory.html"), page(all, lab, seconds).as_bytes())
 }
 
 fn plot(figure: &Figure) -> Plot {

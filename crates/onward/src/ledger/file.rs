@@ -5,6 +5,7 @@ use super::header::{FirstHeader, check_strategies};
 use super::{Header, Record, Search};
 use crate::params::Storage;
 use crate::{Error, ErrorKind, Result};
+use crate::{file, study};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -246,6 +247,18 @@ fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
         .as_bytes()
 }
 
+/// The bytes of a record that follows `chain`, which moves on to it.
+fn framed(frame: &Frame, version: u16, chain: &mut [u8; 32]) -> Result<Vec<u8>> {
+    let payload = postcard::to_allocvec(frame)
+        .map_err(|e| Error::new(ErrorKind::Ledger, format!("cannot encode a record: {e}")))?;
+    *chain = link(chain, &payload);
+    let end: &[u8] = if version > 1 { &[END] } else { &[] };
+    let body = [&chain[..], &payload, end].concat();
+    let length = (body.len() as u32).to_le_bytes();
+    let checks = [crc32fast::hash(&length), crc32fast::hash(&body)].map(u32::to_le_bytes);
+    Ok([&length[..], &checks[0], &checks[1], &body].concat())
+}
+
 /// A ledger open for appending. Whatever was appended is in the file after [`Ledger::flush`], on the disk after
 /// [`Ledger::sync`].
 pub struct Ledger {
@@ -262,35 +275,15 @@ impl Ledger {
     /// # Errors
     /// [`ErrorKind::Io`] if the file exists or cannot be made.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
-        if path.exists() {
+        if path.symlink_metadata().is_ok() {
             return Err(Error::io("create", path, std::io::ErrorKind::AlreadyExists.into()));
         }
-        let partial = path.with_extension("tmp");
-        Self::create_at(&partial, path, header).inspect_err(|_| {
-            // The first error is the one to tell.
-            let _ = std::fs::remove_file(&partial);
-        })
-    }
-
-    fn create_at(partial: &Path, path: &Path, header: &Header) -> Result<Self> {
-        let io = |doing: &'static str| move |e| Error::io(doing, path, e);
-        let file = File::create(partial).map_err(io("create"))?;
-        let mut ledger = Self {
-            file: BufWriter::new(file),
-            path: path.to_owned(),
-            version: FORMAT_VERSION,
-            chain: [0; 32],
-        };
-        let mut preamble = MAGIC.to_vec();
-        preamble.extend(FORMAT_VERSION.to_le_bytes());
-        ledger.file.write_all(&preamble).map_err(io("write"))?;
-        ledger.push(&Frame::header(header)?)?;
-        ledger.sync()?;
-        std::fs::rename(partial, path).map_err(io("create"))?;
-        // The file's name has to last as well; where a folder cannot be opened, the system sees to that itself.
-        let folder = path.parent().and_then(|folder| File::open(folder).ok());
-        folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io("sync"))?;
-        Ok(ledger)
+        let mut chain = [0; 32];
+        let header = framed(&Frame::header(header)?, FORMAT_VERSION, &mut chain).map_err(|e| e.in_file(path))?;
+        let bytes = [&MAGIC[..], &FORMAT_VERSION.to_le_bytes(), &header].concat();
+        file::write(path, &bytes)?;
+        let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("open", path, e))?;
+        Ok(Self { file: BufWriter::new(file), path: path.to_owned(), version: FORMAT_VERSION, chain })
     }
 
     /// An existing ledger and what it holds. A torn tail is cut off.
@@ -321,17 +314,8 @@ impl Ledger {
     }
 
     fn push(&mut self, frame: &Frame) -> Result<()> {
-        let payload = postcard::to_allocvec(frame).map_err(|e| {
-            Error::new(ErrorKind::Ledger, format!("{}: cannot encode a record: {e}", self.path.display()))
-        })?;
-        self.chain = link(&self.chain, &payload);
-        let end: &[u8] = if self.version > 1 { &[END] } else { &[] };
-        let body = [&self.chain[..], &payload, end].concat();
-        let length = (body.len() as u32).to_le_bytes();
-        let head =
-            [length, crc32fast::hash(&length).to_le_bytes(), crc32fast::hash(&body).to_le_bytes()].concat();
-        let written = self.file.write_all(&head).and_then(|()| self.file.write_all(&body));
-        written.map_err(|e| Error::io("write", &self.path, e))
+        let bytes = framed(frame, self.version, &mut self.chain).map_err(|e| e.in_file(&self.path))?;
+        self.file.write_all(&bytes).map_err(|e| Error::io("write", &self.path, e))
     }
 
     /// Hands everything to the operating system.

@@ -1,9 +1,15 @@
 //! What lies where in a study's folder.
 
-use crate::folder::{self, Folder, LOCK, TEMPORARY};
-use onward::{Error, ErrorKind, Result};
+use crate::folder::{self, LOCK};
+use crate::target;
+use onward::{Error, ErrorKind, Result, file};
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+const STUDY: &str = "study.toml";
+const JOURNAL: &str = "journal.jsonl";
+const RESULT: &str = "result.json";
 
 /// The folder of one study, locked against other processes for as long as this lives.
 pub struct StudyFolder {
@@ -21,8 +27,10 @@ impl StudyFolder {
     /// [`ErrorKind::Io`] if it cannot be made or holds something else, [`ErrorKind::Locked`].
     pub fn open(path: &Path) -> Result<Self> {
         let new = !path.exists();
+        target::outside_runs(path)?;
         std::fs::create_dir_all(path).map_err(|e| Error::io("create folder", path, e))?;
-        let is_study = path.join("study.toml").is_file();
+        folder::regular_only(path, &[LOCK, STUDY, JOURNAL, RESULT])?;
+        let is_study = path.join(STUDY).is_file();
         if !is_study && let Some(other) = foreign(path) {
             let found = format!("one with `{other}` in it and no study.toml");
             return Err(Error::expected(
@@ -32,7 +40,9 @@ impl StudyFolder {
                 found,
             ));
         }
-        Ok(Self { path: path.to_owned(), new, begun: false, _lock: folder::lock(path)? })
+        let lock = folder::lock(path)?;
+        folder::sweep(&[path.to_owned(), path.join("plots")]);
+        Ok(Self { path: path.to_owned(), new, begun: false, _lock: lock })
     }
 
     /// Writes what the study begins with: from here on the folder holds one.
@@ -41,7 +51,7 @@ impl StudyFolder {
     /// [`ErrorKind::Io`].
     pub fn begin(&mut self, settings: &str) -> Result<()> {
         self.begun = true;
-        Self::write(&self.settings(), settings)
+        file::write(&self.settings(), settings.as_bytes())
     }
 
     /// Whether it holds a study.
@@ -69,17 +79,17 @@ impl StudyFolder {
 
     /// What the study was begun with.
     pub fn settings(&self) -> PathBuf {
-        self.path.join("study.toml")
+        self.path.join(STUDY)
     }
 
     /// The losses.
     pub fn journal(&self) -> PathBuf {
-        self.path.join("journal.jsonl")
+        self.path.join(JOURNAL)
     }
 
     /// The result.
     pub fn result(&self) -> PathBuf {
-        self.path.join("result.json")
+        self.path.join(RESULT)
     }
 
     /// Keeps what an evaluation's program wrote to its standard error, if it did.
@@ -93,22 +103,19 @@ impl StudyFolder {
         let folder = self.path.join("stderr");
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create folder", &folder, e))?;
         let path = folder.join(format!("{id}.txt"));
-        std::fs::write(&path, text).map_err(|e| Error::io("write", &path, e))
-    }
-
-    /// Writes a file whole.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`].
-    pub fn write(path: &Path, text: &str) -> Result<()> {
-        Folder::write(path, text.as_bytes())
+        // Read by people alone, so it need not last, but nothing is written through a link of its name.
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("replace", &path, e)),
+            _ => {}
+        }
+        let written = File::create_new(&path).and_then(|mut file| file.write_all(text));
+        written.map_err(|e| Error::io("write", &path, e))
     }
 }
 
 /// A file in a folder that no beginning study leaves there.
 fn foreign(path: &Path) -> Option<String> {
-    let names =
-        std::fs::read_dir(path).ok()?.flatten().map(|file| file.file_name().to_string_lossy().into_owned());
-    let own = |name: &String| name == LOCK || name.ends_with(&format!(".{TEMPORARY}"));
-    names.filter(|name| !own(name)).min()
+    let names = std::fs::read_dir(path).ok()?.flatten().map(|file| file.file_name());
+    let foreign = names.filter(|name| name != LOCK && !file::is_temporary(name)).min();
+    foreign.map(|name| name.to_string_lossy().into_owned())
 }

@@ -1,19 +1,18 @@
 //! What a study has come to: in words, as `result.json`, and as a page with its curve.
 
-use super::folder::StudyFolder;
 use super::search::{Found, Recommended};
 use super::session::Session;
 use super::{settings, show};
 use crate::report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
 use onward::study::Repeated;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Result, file};
 use serde_json::{Value, json};
 
 /// Writes the result and its page, and says it.
 pub fn write(session: &Session, found: &Found) -> Result<()> {
     let result = result(session, found);
     let text = serde_json::to_string_pretty(&result).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
-    StudyFolder::write(&session.folder.result(), &(text + "\n"))?;
+    file::write(&session.folder.result(), (text + "\n").as_bytes())?;
     let headline = headline(session, found);
     write_report(session, found, &headline)?;
     let mut event = json!({"event": "finished", "run": session.folder.path().display().to_string()});
