@@ -113,19 +113,10 @@ fn noise(noise: spec::Noise) -> Family {
     }
 }
 
-/// A number of the spec as the engine computes with it.
-fn single(key: &str, value: f64) -> Result<f32> {
-    let number = value as f32;
-    if number.is_finite() && (number != 0.0) == (value != 0.0) {
-        return Ok(number);
-    }
-    Err(Error::expected(ErrorKind::Spec, key, "a number that single precision holds", value))
-}
-
 fn method(spec: &Spec, layers: usize) -> Result<Method> {
     let m = &spec.method;
     let sigmas = m.sigma.resolve("method.sigma", layers)?;
-    let sigmas = sigmas.iter().map(|s| single("method.sigma", *s)).collect::<Result<Vec<f32>>>()?;
+    let sigmas = sigmas.iter().map(|s| *s as f32).collect::<Vec<f32>>();
     let sigma = || match (&m.sigma, sigmas.as_slice()) {
         (spec::PerLayer::All(_), [sigma, ..]) => Ok(*sigma),
         _ => Err(Error::expected(
@@ -162,7 +153,7 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
                     spec::Order::InTurn => Order::InTurn,
                 },
                 noise: noise(r.noise),
-                focus: single("method.focus", r.focus)?,
+                focus: r.focus as f32,
                 layers,
             })
         }
@@ -207,13 +198,13 @@ fn method(spec: &Spec, layers: usize) -> Result<Method> {
 }
 
 /// The schedule of so many steps, and the optimizer; a search has neither rate nor optimizer.
-fn steps(keys: Option<&spec::Steps>, steps: u64) -> Result<(Schedule, Optimizer)> {
+fn steps(keys: Option<&spec::Steps>, steps: u64) -> (Schedule, Optimizer) {
     let Some(keys) = keys else {
         let constant = Schedule { rate: 1.0, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps };
-        return Ok((constant, Optimizer::default()));
+        return (constant, Optimizer::default());
     };
     let schedule = Schedule {
-        rate: single("method.rate", keys.rate)?,
+        rate: keys.rate as f32,
         anneal: match keys.schedule {
             spec::Schedule::Constant => Anneal::Constant,
             spec::Schedule::Linear => Anneal::Linear,
@@ -227,7 +218,7 @@ fn steps(keys: Option<&spec::Steps>, steps: u64) -> Result<(Schedule, Optimizer)
         spec::Scaling::None => Scaling::None,
         spec::Scaling::Adam => Scaling::Adam,
     };
-    Ok((schedule, Optimizer { momentum: keys.momentum as f32, scaling }))
+    (schedule, Optimizer { momentum: keys.momentum as f32, scaling })
 }
 
 fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Plan> {
@@ -237,7 +228,7 @@ fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Resul
         Some(sweep) => spec.train.budget.steps(sweep.steps() as usize, 1),
         None => spec.train.budget.steps(rows, batch),
     };
-    let (schedule, optimizer) = steps(spec.method.steps.as_ref(), count)?;
+    let (schedule, optimizer) = steps(spec.method.steps.as_ref(), count);
     Ok(Plan {
         seed: spec.seed,
         method,

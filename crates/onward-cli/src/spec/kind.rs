@@ -55,7 +55,15 @@ impl Kind {
             (Self::OneOf(choices), Value::String(name)) => choices.iter().any(|c| c.name == name),
             (Self::Bool, Value::Boolean(_)) | (Self::Table(_), Value::Table(_)) => true,
             (Self::Int(range) | Self::Number(range), Value::Integer(n)) => range.contains(&(*n as f64)),
-            (Self::Number(range), Value::Float(x)) => x.is_finite() && range.contains(x),
+            (Self::Number(range), Value::Float(x)) => {
+                let single = f64::from(*x as f32);
+                let accepted = x.is_finite() && range.contains(x);
+                let held = single.is_finite() && range.contains(&single) && (single == 0.0) == (*x == 0.0);
+                if accepted && !held {
+                    return Some(format!("{x:?}, which single precision rounds to {single:?}"));
+                }
+                accepted
+            }
             (Self::Array { each, len }, Value::Array(entries)) => return each.refuses_entry(*len, entries),
             (Self::Either(one, other), _) => match (one.refuses(value), other.refuses(value)) {
                 (Some(_), Some(found)) => return Some(found),

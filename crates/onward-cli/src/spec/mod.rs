@@ -315,7 +315,7 @@ keys! {
         /// Which layer's weights are visited first.
         order: LayerOrder = Is("last-first");
         /// How many visits share a batch; after the first of them the loss that was accepted is compared with two others.
-        hold: usize = Is("1"), 1.0..;
+        hold: usize = Is("1"), 1.0..=4294967295.0;
     }
 }
 
@@ -344,7 +344,7 @@ keys! {
     pub struct RelativeActivation {
         /// Antithetic pairs of perturbations for each sample and layer: one number, or one per layer; a layer with 0 keeps
         /// its initial weights. Orthogonal draws need no more than the layer's width rounded up to a power of two.
-        directions: PerLayer<usize> = PerMethod, 0.0..;
+        directions: PerLayer<usize> = PerMethod, 0.0..=65536.0;
         /// How the perturbations of a sample are drawn.
         draws: Draws = Is("orthogonal");
         /// Which layers are perturbed in a step.
@@ -363,7 +363,7 @@ keys! {
     /// The keys of population.
     pub struct Population {
         /// How many perturbed nets are evaluated in each step; an antithetic pair counts as two.
-        members: usize = PerMethod, 2.0..;
+        members: usize = PerMethod, 2.0..=1e6;
         /// The rank of each weight matrix's perturbation.
         rank: usize = Is("1"), 1.0..=64.0;
         /// How members share their noise.
@@ -373,7 +373,7 @@ keys! {
         /// The distribution of the noise.
         noise: Noise = Is("sign");
         /// How many samples of the batch each member sees; 0 for all.
-        share: usize = Is("0"), 0.0..;
+        share: usize = Is("0"), 0.0..=4294967295.0;
     }
 }
 
@@ -381,7 +381,7 @@ keys! {
     /// The keys of two-point.
     pub struct TwoPoint {
         /// Pairs of opposite points that are compared in each step.
-        directions: usize = PerMethod, 1.0..;
+        directions: usize = PerMethod, 1.0..=1e6;
         /// The distribution of the noise.
         noise: Noise = Is("sign");
     }

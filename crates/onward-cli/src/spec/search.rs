@@ -66,6 +66,16 @@ fn to_toml(value: &Json) -> Option<Value> {
     })
 }
 
+/// Whether all numbers in it are finite, as those of JSON have to be.
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Float(x) => x.is_finite(),
+        Value::Array(all) => all.iter().all(is_finite),
+        Value::Table(table) => table.values().all(is_finite),
+        _ => true,
+    }
+}
+
 fn to_json(value: &Value) -> Json {
     match value {
         Value::String(text) => text.as_str().into(),
@@ -133,6 +143,9 @@ impl SearchKeys {
                     None => format!("the settings of {name}: {}", known.join(", ")),
                 };
                 return Err(values.error(PATH, expected, format!("{key:?}")));
+            }
+            if !is_finite(value) {
+                return Err(values.error(PATH, "finite numbers", format!("{key} = {}", found(value))));
             }
             all.insert(key.clone(), to_json(value));
         }

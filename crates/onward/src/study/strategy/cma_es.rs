@@ -28,7 +28,7 @@ use super::super::eigen::Eigen;
 use super::history::History;
 use super::ranking::{effective, log_weights, order, usual_members};
 use super::restart::{Restarting, Restarts, Runs};
-use super::{Setup, Stop, Strategy, misfit};
+use super::{Setup, Stop, Strategy, count, misfit};
 use crate::Result;
 use crate::kernel::exp64;
 use serde::{Deserialize, Serialize};
@@ -74,11 +74,7 @@ impl CmaEs {
 
 /// The given number of members, or the usual one.
 pub(super) fn members_or_usual(given: Option<usize>, n: usize) -> Result<usize> {
-    match given {
-        Some(few) if few < 4 => Err(misfit("members", "at least 4", few)),
-        Some(many) => Ok(many),
-        None => Ok(usual_members(n)),
-    }
+    count("members", given.unwrap_or_else(|| usual_members(n)), 4, n)
 }
 
 #[derive(Clone)]

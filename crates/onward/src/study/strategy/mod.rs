@@ -297,6 +297,21 @@ impl Method {
     }
 }
 
+/// The most candidates of a generation.
+const MOST_MEMBERS: usize = 1_000_000;
+/// The most numbers that all candidates of a generation have together: 16 GiB.
+const MOST_NUMBERS: usize = 1 << 31;
+
+/// The number of a generation's candidates (or of their directions, for `key`), if it is at least `least` and their `n`
+/// numbers each can be held.
+fn count(key: &str, given: usize, least: usize, n: usize) -> Result<usize> {
+    let most = MOST_MEMBERS.min(MOST_NUMBERS / n.max(1));
+    if (least..=most).contains(&given) {
+        return Ok(given);
+    }
+    Err(misfit(key, format!("a number from {least} to {most} for {n} coordinates"), given))
+}
+
 /// An error about a setting of a method.
 fn misfit(key: &str, expected: impl fmt::Display, found: impl fmt::Display) -> Error {
     Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)

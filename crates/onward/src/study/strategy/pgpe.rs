@@ -14,7 +14,7 @@
 use super::super::draws::Draws;
 use super::ranking::{centred_rewards, usual_members};
 use super::stp::positive;
-use super::{Setup, Stop, Strategy, misfit};
+use super::{Setup, Stop, Strategy, count, misfit};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +54,7 @@ impl Default for Pgpe {
 pub(super) fn paired_members(given: Option<usize>, n: usize) -> Result<usize> {
     match given {
         Some(odd) if odd < 4 || odd % 2 == 1 => Err(misfit("members", "an even number of at least 4", odd)),
-        Some(even) => Ok(even),
-        None => Ok(2 * usual_members(n)),
+        _ => count("members", given.unwrap_or_else(|| 2 * usual_members(n)), 4, n),
     }
 }
 

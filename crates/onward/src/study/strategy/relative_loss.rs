@@ -40,7 +40,7 @@ mod options;
 use super::super::diagnosis::{Diagnosis, Responses};
 use super::super::draws::Draws;
 use super::stp::positive;
-use super::{Setup, Stop, Strategy, misfit};
+use super::{Setup, Stop, Strategy, count, misfit};
 use crate::Result;
 use crate::kernel::{exp64, ln64};
 use options::Options;
@@ -117,10 +117,10 @@ impl RelativeLoss {
                 return Err(misfit(key, "a number of at least 0 and below 1", value));
             }
         }
-        match self.directions {
-            Some(few) if few < 2 => Err(misfit("directions", "at least 2", few)),
-            _ => Ok(Box::new(Run::new(*self, setup))),
+        if let Some(given) = self.directions {
+            count("directions", given, 2, setup.dimension())?;
         }
+        Ok(Box::new(Run::new(*self, setup)))
     }
 
     fn directions(&self, d: f64) -> usize {
