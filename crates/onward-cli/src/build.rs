@@ -1,6 +1,7 @@
 //! From a spec to the library's objects.
 
 use crate::data::{self, DataOptions, Split};
+use crate::memory;
 use crate::spec::{self, Spec};
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local};
@@ -295,6 +296,25 @@ pub fn evaluator(
     Ok(local.with_precision(precision(spec, begun)?))
 }
 
+/// Refuses a model that there is no memory for, before any of it is asked for.
+fn check_memory(plan: &Plan, model: &dyn Model) -> Result<()> {
+    let numbers = |shape: &[usize]| shape.iter().fold(1u128, |n, side| n.saturating_mul(*side as u128));
+    let params = model.tensors().iter().fold(0u128, |n, t| n.saturating_add(numbers(&t.shape)));
+    // The params, and their file in the three forms that it goes through; what the optimizer keeps; candidates in f64.
+    let kept =
+        u128::from(plan.optimizer.momentum > 0.0) + 2 * u128::from(plan.optimizer.scaling == Scaling::Adam);
+    let candidates = if let Method::Search(search) = &plan.method { generation(search) } else { 0 };
+    let bytes = params.saturating_mul(16 + 4 * kept + 8 * u128::from(candidates));
+    memory::check("model", format!("{params} params"), bytes)
+}
+
+/// The candidates of a generation that a search's settings ask for; 1 where they leave that to the strategy.
+fn generation(search: &Search) -> u64 {
+    let settings = serde_json::to_value(&search.strategy).unwrap_or_default();
+    let named = |key: &str| settings[key].as_u64();
+    named("members").or_else(|| named("directions")).unwrap_or(1)
+}
+
 /// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the header of the ledger that
 /// it is to follow, if there is one.
 ///
@@ -304,5 +324,6 @@ pub fn trainer(spec: &Spec, split: &Split, threads: usize, begun: Option<&Header
     let train = &split.train;
     let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads, begun)?;
     let plan = plan(spec, evaluator.model(), train.shape(), train.rows())?;
+    check_memory(&plan, evaluator.model())?;
     Trainer::new(plan, evaluator, train.clone())
 }

@@ -239,3 +239,199 @@ fn r07_a_fifo_in_place_of_a_runs_file_does_not_block() {
     }
     place.onward("verify runs/p").good();
 }
+
+/// Whether a refusal has left nothing beside what was there before.
+#[track_caller]
+fn refuses_spec(method: &str, sets: &[&str], parts: &[&str]) {
+    let place = Place::new();
+    place.spec("p", method, 3);
+    let mut words = vec!["train", "p.toml"];
+    sets.iter().for_each(|set| words.extend(["--set", set]));
+    Done::of(place.program(&words)).refuses(parts);
+    assert_eq!(place.names("runs"), [""; 0], "no folder is left behind");
+}
+
+#[test]
+fn r06_absurd_counts_are_refused_like_every_other_bad_value() {
+    refuses_spec(
+        "population",
+        &["method.members=4294967294"],
+        &["method.members", "an integer from 2 to 1000000", "found 4294967294"],
+    );
+    refuses_spec("two-point", &["method.directions=4294967295"], &["method.directions", "from 1 to 1000000"]);
+    refuses_spec(
+        "relative-activation",
+        &["method.directions=4000000000"],
+        &["method.directions", "from 0 to 65536"],
+    );
+    refuses_spec("rso", &["method.hold=9223372036854775807"], &["method.hold", "from 1 to 4294967295"]);
+    for name in ["cma-es", "sep-cma-es", "lm-ma-es", "snes", "xnes", "pgpe", "open-ai-es", "relative-loss"] {
+        let key = if name == "relative-loss" { "directions" } else { "members" };
+        let place = Place::new();
+        for count in ["9223372036854775806", "1000000000000", "1000002"] {
+            let set = format!("{key}={count}");
+            let words = [
+                "minimize", "--goal", "min", "--space", "x:0..1", "--budget", "60", "--method", name,
+                "--out", "s", "--set", &set, "--", "echo", "1",
+            ];
+            Done::of(place.program(&words)).refuses(&[
+                key,
+                "expected a number from",
+                "to 1000000 for 1 coordinates",
+                count,
+            ]);
+            assert_eq!(place.names(""), [""; 0], "{name}");
+        }
+        // Nets of this size are beyond the first and the last one's matrices.
+        if !["cma-es", "xnes"].contains(&name) {
+            let name = format!("method={{name={name:?},settings={{{key}=1000000000000}}}}");
+            refuses_spec("snes", &[&name], &[key, "expected a number from", "found 1000000000000"]);
+        }
+    }
+}
+
+#[test]
+fn r06_a_model_that_there_is_no_memory_for_is_refused() {
+    let widths = format!("model.hidden=[{}]", ["65536"; 64].join(","));
+    refuses_spec(
+        "two-point",
+        &[&widths],
+        &["model: expected at most", "of memory, as much as there is", "params"],
+    );
+    refuses_spec("snes", &["model.hidden=[65536,65536]", "method.settings={members=1000}"], &["expected"]);
+}
+
+#[test]
+fn r12_settings_that_are_not_finite_are_refused() {
+    for value in ["nan", "-nan", "inf", "-inf"] {
+        for key in ["members", "sigma_rate"] {
+            let set = format!("method.settings={{{key}={value}}}");
+            refuses_spec(
+                "snes",
+                &[&set],
+                &["method.settings", "expected finite numbers", &format!("found {key} = ")],
+            );
+        }
+        let mirror = format!(
+            "method={{name=\"mirror-descent\",settings={{mirror={{map=\"l1-ball\",radius={value}}}}}}}"
+        );
+        refuses_spec("snes", &[&mirror], &["method.settings", "expected finite numbers"]);
+    }
+}
+
+#[test]
+fn r12_a_number_is_checked_again_in_single_precision() {
+    for (set, rounded) in [
+        ("method.momentum=0.99999999999", "1.0"),
+        ("method.rate=1e-60", "0.0"),
+        ("method.rate=1e60", "inf"),
+        ("method.sigma=1e-60", "0.0"),
+    ] {
+        let (key, value) = set.split_once('=').unwrap();
+        let found = format!("found {value}, which single precision rounds to {rounded}");
+        refuses_spec("two-point", &[set], &[key, "expected a number", &found]);
+    }
+    refuses_spec("rso", &["method.decay=0.99999999999"], &["method.decay", "single precision rounds to 1.0"]);
+}
+
+#[test]
+fn r13_messages_are_short() {
+    let place = Place::new();
+    for set in ["grow=1e-320", "shrink=-1e-320", "step=-1e-320"] {
+        let words = [
+            "minimize", "--goal", "min", "--space", "x:0..1", "--budget", "9", "--method", "stp", "--set",
+            set, "--", "echo", "1",
+        ];
+        let message = Done::of(place.program(&words)).refuses(&["1e-320"]);
+        assert!(message.len() < 200, "{message}");
+    }
+    let shape = "1,".repeat(2000);
+    let header = format!("{{'descr':'<f4','fortran_order':False,'shape':({shape})}}\n");
+    let npy =
+        [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes(), &[0; 4]]
+            .concat();
+    place.write("a.npy", npy);
+    place.spec("p", "two-point", 3);
+    let message = place.onward("train p.toml --set data.path=a.npy").refuses(&[
+        "a.npy",
+        "at most 64 dimensions",
+        "found 2000",
+    ]);
+    assert!(message.len() < 400, "{message}");
+}
+
+#[test]
+fn r13_a_run_under_a_limit_of_its_files_says_so_and_goes_on() {
+    let place = Place::new();
+    place.spec("p", "population", 400);
+    place.onward("train p.toml --quiet --runs whole").good();
+    let mut limited = Command::new("sh");
+    let words = "ulimit -f 60; exec \"$0\" train p.toml --quiet --threads 1";
+    limited.args(["-c", words, env!("CARGO_BIN_EXE_onward")]).current_dir(place.path(""));
+    Done::of(limited).refuses(&["cannot write", "File too large"]);
+    place.onward("resume runs/p --quiet").good();
+    assert!(place.read("runs/p/ledger.bin") == place.read("whole/p/ledger.bin"), "the same ledger");
+}
+
+/// Runs a command with so many kilobytes of address space.
+fn within(place: &Place, kilobytes: u32, args: &str) -> Done {
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        &format!("ulimit -v {kilobytes}; exec \"$0\" {args} --threads 1"),
+        env!("CARGO_BIN_EXE_onward"),
+    ]);
+    Done::of({
+        shell.current_dir(place.path(""));
+        shell
+    })
+}
+
+#[test]
+fn r07_what_arrives_large_is_refused_instead_of_aborting() {
+    let place = Place::new();
+    place.spec("p", "two-point", 3);
+    let run = |data: &str| within(&place, 2_000_000, &format!("train p.toml --set data.path={data}"));
+    within(&place, 2_000_000, "train p.toml --quiet").good();
+    place.write("bomb.csv.gz", gz_of_zeros(800 << 20));
+    run("bomb.csv.gz").refuses(&[
+        "bomb.csv.gz",
+        "unpacked size: expected at most 268435456 bytes",
+        "838860800 declared",
+    ]);
+    // One line that never ends.
+    assert!(Command::new("mkfifo").arg(place.path("line.csv")).status().unwrap().success());
+    let feed = "head -c 1000000000 /dev/zero | tr '\\0' 1 > line.csv";
+    let mut writer = Command::new("sh").args(["-c", feed]).current_dir(place.path("")).spawn().unwrap();
+    run("line.csv").refuses(&["line.csv", "of memory"]);
+    writer.wait().unwrap();
+    std::fs::File::create(place.path("sparse.csv")).unwrap().set_len(30 << 30).unwrap();
+    run("sparse.csv").refuses(&["sparse.csv", "cannot read", "out of memory"]);
+}
+
+/// A gzip file of so many zeros, packed as well as deflate can.
+fn gz_of_zeros(bytes: u64) -> Vec<u8> {
+    let mut child = Command::new("sh")
+        .args(["-c", &format!("head -c {bytes} /dev/zero | gzip -9")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = Vec::new();
+    std::io::Read::read_to_end(child.stdout.as_mut().unwrap(), &mut out).unwrap();
+    child.wait().unwrap();
+    out
+}
+
+#[test]
+fn r06_refused_memory_in_the_middle_ends_with_2() {
+    let place = Place::new();
+    place.spec("p", "population", 3);
+    // Enough for the program, not for the members' losses and noise on a wide net.
+    let done = within(
+        &place,
+        400_000,
+        "train p.toml --quiet --set model.hidden=[2000,2000] --set method.members=64",
+    );
+    assert!([Some(0), Some(2)].contains(&done.code), "{:?}: {}", done.code, done.err);
+    assert!(done.code == Some(0) || done.err.lines().count() == 1, "{}", done.err);
+}

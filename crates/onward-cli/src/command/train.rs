@@ -5,7 +5,7 @@ use crate::folder::{Folder, Interface};
 use crate::progress::{Progress, Voice};
 use crate::report::{self, Baseline, Point, Report};
 use crate::spec::Spec;
-use crate::{build, data};
+use crate::{build, data, memory};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Spent;
 use onward::ledger::{Header, Ledger, Reading, Record, Rounding};
@@ -472,7 +472,7 @@ impl Run {
             "test_loss": final_score.loss, "test_accuracy": final_score.accuracy,
             "baseline": self.spec.baseline.as_ref().map(|b| json!({"name": b.name, "accuracy": b.accuracy})),
             "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
-            "seconds": self.elapsed(), "peak_memory_bytes": peak_memory(), "digest": digest,
+            "seconds": self.elapsed(), "peak_memory_bytes": memory::peak(), "digest": digest,
         });
         let words = format!(
             "{headline}\n{} in {:.1} s · digest {}\n{}",
@@ -516,7 +516,7 @@ impl Run {
             fact("Digest of the params", digest.to_owned()),
             fact("Head of the ledger", hex(&self.ledger.chain())),
         ];
-        if let Some(bytes) = peak_memory() {
+        if let Some(bytes) = memory::peak() {
             facts.insert(8, fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))));
         }
         let class_names = match self.test.targets() {
@@ -552,11 +552,4 @@ fn grouped(n: u64) -> String {
     }
     groups.extend((first..digits.len()).step_by(3).map(|i| &digits[i..i + 3]));
     groups.join("\u{202f}")
-}
-
-/// The most memory that the process has held, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

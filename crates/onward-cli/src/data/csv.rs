@@ -5,6 +5,7 @@ use onward::{Error, ErrorKind, Result};
 
 use super::shorten;
 use super::table::Table;
+use crate::memory;
 
 /// Reads comma-separated numbers. A first row with any text in it is the header.
 ///
@@ -12,6 +13,8 @@ use super::table::Table;
 /// [`ErrorKind::Data`], with line and column (both from 1), if a row has another length than the first, a field is not
 /// a finite number, or there are no rows.
 pub fn read(bytes: &[u8]) -> Result<Table> {
+    // A number takes two characters at least and four bytes; a line without an end is held once more.
+    memory::check("file", "its numbers", 2 * bytes.len() as u128)?;
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
     let mut record = ByteRecord::new();
     let mut table = Table::default();

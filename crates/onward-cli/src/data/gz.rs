@@ -2,20 +2,27 @@
 
 use std::io::Read;
 
+use crate::memory;
 use flate2::bufread::GzDecoder;
 use onward::{Error, ErrorKind, Result};
 
 /// The most bytes that one packed file may unpack to.
-pub(super) const MOST: u64 = 16 << 30;
+pub(super) const MOST: u64 = 4 << 30;
 
 /// Deflate packs at most this many bytes into one.
 const RATIO: u64 = 1032;
 
-/// Refuses a declared size that `packed` bytes of deflate cannot hold, or that is beyond [`MOST`].
+/// Real data of more than [`SMALL`] bytes is not packed better than this: what is was made to fill somebody's memory.
+const USUAL_RATIO: u64 = 200;
+const SMALL: u64 = 256 << 20;
+
+/// Refuses a declared size that `packed` bytes of deflate cannot hold, that no real data has, that is beyond [`MOST`], or
+/// that there is no memory for.
 pub(super) fn check_declared(declared: u64, packed: u64) -> Result<()> {
-    let most = packed.saturating_mul(RATIO).saturating_add(1024).min(MOST);
+    let possible = packed.saturating_mul(RATIO).saturating_add(1024);
+    let most = possible.min(SMALL.max(packed.saturating_mul(USUAL_RATIO))).min(MOST);
     if declared <= most {
-        return Ok(());
+        return memory::check("unpacked size", "what was packed", u128::from(declared));
     }
     let expected = format!("at most {most} bytes from {packed} packed ones");
     Err(Error::expected(ErrorKind::Data, "unpacked size", expected, format!("{declared} declared")))

@@ -7,6 +7,8 @@ use super::table::{Array, Class, Endian, Number};
 
 /// NumPy itself refuses longer headers.
 const LONGEST_HEADER: usize = 10_000;
+/// NumPy itself has no arrays of more.
+const MOST_DIMENSIONS: usize = 64;
 
 /// Reads an npy file of booleans, integers or floats of 32 or 64 bits.
 ///
@@ -98,7 +100,12 @@ impl Header {
                 "shape" => {
                     let (list, after) =
                         value.strip_prefix('(').and_then(|v| v.split_once(')')).ok_or_else(bad)?;
-                    shape = Some(parse_shape(list).ok_or_else(bad)?);
+                    let sides = parse_shape(list).ok_or_else(bad)?;
+                    if sides.len() > MOST_DIMENSIONS {
+                        let expected = format!("at most {MOST_DIMENSIONS} dimensions");
+                        return Err(Error::expected(ErrorKind::Data, "npy header", expected, sides.len()));
+                    }
+                    shape = Some(sides);
                     after
                 }
                 _ => return Err(bad()),

@@ -1,5 +1,6 @@
 //! Numbers as the readers give them: tables with column names, and arrays of any shape.
 
+use crate::memory;
 use onward::{Error, ErrorKind, Result};
 
 /// Rows of numbers under column names, row after row.
@@ -80,7 +81,8 @@ impl Array {
                 (format!("{declared} bytes for shape {shape:?}"), format!("{} bytes", bytes.len()));
             return Err(Error::expected(ErrorKind::Data, "numbers", expected, found));
         }
-        let values = bytes.chunks_exact(number.size).map(|chunk| number.decode(chunk)).collect();
+        let mut values = memory::room("numbers", bytes.len() / number.size)?;
+        values.extend(bytes.chunks_exact(number.size).map(|chunk| number.decode(chunk)));
         Ok(Self { shape, values })
     }
 }

@@ -4,8 +4,7 @@
 use super::header::{FirstHeader, check_strategies};
 use super::{Header, Record, Search};
 use crate::params::Storage;
-use crate::{Error, ErrorKind, Result};
-use crate::{file, study};
+use crate::{Error, ErrorKind, Result, file};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -279,7 +278,8 @@ impl Ledger {
             return Err(Error::io("create", path, std::io::ErrorKind::AlreadyExists.into()));
         }
         let mut chain = [0; 32];
-        let header = framed(&Frame::header(header)?, FORMAT_VERSION, &mut chain).map_err(|e| e.in_file(path))?;
+        let header =
+            framed(&Frame::header(header)?, FORMAT_VERSION, &mut chain).map_err(|e| e.in_file(path))?;
         let bytes = [&MAGIC[..], &FORMAT_VERSION.to_le_bytes(), &header].concat();
         file::write(path, &bytes)?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("open", path, e))?;

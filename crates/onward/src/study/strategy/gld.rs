@@ -101,7 +101,7 @@ fn radius(largest: Option<f64>, effective: Option<f64>, n: usize) -> Result<f64>
     positive("largest", largest)?;
     let directions = effective.unwrap_or(n);
     if !(directions >= 1.0 && directions <= n) {
-        return Err(misfit("effective", format!("a number from 1 to {n}"), directions));
+        return Err(misfit("effective", format!("a number from 1 to {n}"), format!("{directions:?}")));
     }
     Ok(largest * (n / directions).sqrt())
 }
@@ -113,7 +113,11 @@ fn log2(x: f64) -> f64 {
 impl GldSearch {
     pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
         if !(self.smallest > 1e-15 && self.smallest <= 1.0) {
-            return Err(misfit("smallest", "a number above 1e-15 and at most 1", self.smallest));
+            return Err(misfit(
+                "smallest",
+                "a number above 1e-15 and at most 1",
+                format!("{:?}", self.smallest),
+            ));
         }
         let largest = radius(self.largest, self.effective, setup.dimension())?;
         let radii = log2(1.0 / self.smallest).ceil() as usize + 1;
@@ -124,7 +128,7 @@ impl GldSearch {
 impl GldFast {
     pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
         if !(self.condition >= 2.0 && self.condition <= 1e12) {
-            return Err(misfit("condition", "a number from 2 to 1e12", self.condition));
+            return Err(misfit("condition", "a number from 2 to 1e12", format!("{:?}", self.condition)));
         }
         positive("halving", self.halving)?;
         let n = setup.dimension();

@@ -62,10 +62,10 @@ impl Mirror {
         let sum: f64 = setup.start.iter().sum();
         match self {
             Self::Simplex if (sum - 1.0).abs() > 1e-9 || setup.start.iter().any(|x| *x <= 0.0) => {
-                Err(misfit("mirror", "a start of positive numbers with sum 1", format!("sum {sum}")))
+                Err(misfit("mirror", "a start of positive numbers with sum 1", format!("sum {sum:?}")))
             }
             Self::L1Ball { radius } if !(*radius > 0.0 && l1(&setup.start) <= *radius) => {
-                let found = format!("{} in radius {radius}", l1(&setup.start));
+                let found = format!("{:?} in radius {radius:?}", l1(&setup.start));
                 Err(misfit("mirror", "a start inside of the ball", found))
             }
             _ => Ok(()),

@@ -68,7 +68,11 @@ impl NesterovSpokoiny {
         positive("probe", self.probe)?;
         self.smoothness.map_or(Ok(()), |l| positive("smoothness", l))?;
         if !(self.convexity >= 0.0 && self.convexity <= self.smoothness.unwrap_or(f64::MAX)) {
-            return Err(misfit("convexity", "a number from 0 to the smoothness", self.convexity));
+            return Err(misfit(
+                "convexity",
+                "a number from 0 to the smoothness",
+                format!("{:?}", self.convexity),
+            ));
         }
         let x: Vec<f64> = setup.start.iter().zip(&setup.sigma).map(|(x, s)| x / s).collect();
         let mut run = Run {

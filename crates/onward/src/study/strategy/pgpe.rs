@@ -66,7 +66,11 @@ impl Pgpe {
         positive("speed", self.speed)?;
         positive("sigma_rate", self.sigma_rate)?;
         if !(0.0..1.0).contains(&self.momentum) {
-            return Err(misfit("momentum", "a number of at least 0 and below 1", self.momentum));
+            return Err(misfit(
+                "momentum",
+                "a number of at least 0 and below 1",
+                format!("{:?}", self.momentum),
+            ));
         }
         Ok(Box::new(Run {
             settings: *self,

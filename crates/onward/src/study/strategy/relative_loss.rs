@@ -114,7 +114,7 @@ impl RelativeLoss {
         positive("step", self.step)?;
         for (key, value) in [("lean", self.lean), ("keep", self.keep)] {
             if !(0.0..1.0).contains(&value) {
-                return Err(misfit(key, "a number of at least 0 and below 1", value));
+                return Err(misfit(key, "a number of at least 0 and below 1", format!("{value:?}")));
             }
         }
         if let Some(given) = self.directions {

@@ -51,7 +51,11 @@ impl Smtp {
         positive("step", self.step)?;
         check_factors(self.grow, self.shrink)?;
         if !(0.0..1.0).contains(&self.momentum) {
-            return Err(misfit("momentum", "a number of at least 0 and below 1", self.momentum));
+            return Err(misfit(
+                "momentum",
+                "a number of at least 0 and below 1",
+                format!("{:?}", self.momentum),
+            ));
         }
         let x = setup.start.clone();
         Ok(Box::new(Run {

@@ -84,16 +84,20 @@ impl Default for Mistp {
 
 /// Refuses what is no positive number.
 pub(super) fn positive(key: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(misfit(key, "a positive number", value)) }
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(misfit(key, "a positive number", format!("{value:?}")))
+    }
 }
 
 /// Refuses step factors that do not grow after a success or do not shrink after a failure.
 pub(super) fn check_factors(grow: f64, shrink: f64) -> Result<()> {
     if !(grow.is_finite() && grow >= 1.0) {
-        return Err(misfit("grow", "a number of at least 1", grow));
+        return Err(misfit("grow", "a number of at least 1", format!("{grow:?}")));
     }
     if !(shrink > 0.0 && shrink <= 1.0) {
-        return Err(misfit("shrink", "a number above 0 and at most 1", shrink));
+        return Err(misfit("shrink", "a number above 0 and at most 1", format!("{shrink:?}")));
     }
     Ok(())
 }
