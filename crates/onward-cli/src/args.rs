@@ -23,7 +23,15 @@ const EXAMPLES: &str = "Examples:
   onward minimize --goal min --space 'x:-5..5' --budget 100 -- ./simulate --x {x}
                                                      the best arguments of any program
   onward init my.toml                                a commented spec to start from
-  onward explain method.sigma                        what a key means";
+  onward explain method.sigma                        what a key means
+
+Exit codes:
+  0    done
+  1    a theorem of verify-theory does not hold
+  2    bad input, or the system refused (a missing file, a full disk, no memory, output that was lost)
+  3    damage: a run's or study's files are not what it wrote
+  4    diverged: losses are not finite, or far above the first ones for long
+  130  interrupted; what is done is kept and can be gone on with";
 
 /// What stands below the arguments of `minimize`.
 fn minimize_help() -> String {

@@ -66,6 +66,14 @@ impl Voice {
         }
     }
 
+    /// Says to people, beside the output, what cannot wait.
+    pub fn warn(self, words: &str) {
+        if self != Self::Quiet {
+            // Where even that cannot be said, nothing else could be done.
+            let _ = writeln!(std::io::stderr(), "{words}");
+        }
+    }
+
     /// Says one thing: words for people, `event` for programs.
     pub fn say(self, words: &str, event: &impl Serialize) {
         match self {

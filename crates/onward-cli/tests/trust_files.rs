@@ -435,3 +435,47 @@ fn r06_refused_memory_in_the_middle_ends_with_2() {
     assert!([Some(0), Some(2)].contains(&done.code), "{:?}: {}", done.code, done.err);
     assert!(done.code == Some(0) || done.err.lines().count() == 1, "{}", done.err);
 }
+
+#[test]
+fn d05_every_exit_code_is_what_the_help_says() {
+    let place = with_run("two-point");
+    let help = place.onward("--help").good();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    for code in ["0", "1", "2", "3", "4", "130"] {
+        let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{code} ")));
+        assert!(line.is_some() && readme.contains(&format!("| {code} |")), "{code}");
+    }
+    assert_eq!(place.onward("verify runs/p").code, Some(0));
+    for bad in ["verify runs/q", "train p.toml --set train.steps=0", "frobnicate", "verify"] {
+        assert_eq!(place.onward(bad).code, Some(2), "{bad}");
+    }
+    let mut ledger = place.read("runs/p/ledger.bin");
+    let middle = ledger.len() / 2;
+    ledger[middle] ^= 1;
+    place.write("runs/p/ledger.bin", ledger);
+    for command in ["verify runs/p", "resume runs/p", "replay runs/p", "show runs/p --ledger"] {
+        assert_eq!(place.onward(command).code, Some(3), "{command}");
+    }
+    place.spec("wild", "two-point", 2000);
+    let done = place.onward("train wild.toml --quiet --set method.rate=1e30");
+    assert_eq!(done.code, Some(4), "{}", done.err);
+}
+
+#[test]
+fn r13_a_second_request_ends_one_very_long_step() {
+    let place = Place::new();
+    place.spec("p", "two-point", 3);
+    let mut command = place.command("train p.toml --set method.directions=1000000");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    common::wait_until(|| place.path("runs/p/metrics.jsonl").exists());
+    let id = child.id().to_string();
+    let ask = || assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    ask();
+    let mut words = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut words, &mut line).unwrap();
+    assert_eq!(line, "stopping after this step; asked once more, at once\n");
+    ask();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    place.onward("verify runs/p").good();
+}

@@ -276,17 +276,18 @@ impl Run {
     ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
+        let voice = Voice::new(how);
         // The first request finishes the step; a second one ends the process at once.
         let handler = move || {
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);
             }
+            voice.warn("stopping after this step; asked once more, at once");
         };
         ctrlc::set_handler(handler)
             .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
         let rows: Vec<u32> = (0..trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
         let train_rows = trainer.data().select(&rows);
-        let voice = Voice::new(how);
         voice.say_instructions(how);
         Ok(Self {
             folder,
@@ -388,7 +389,7 @@ impl Run {
             return error.in_file(path);
         }
         // The error is told either way.
-        let _ = Folder::write(&self.folder.diverged(), format!("{error}\n").as_bytes());
+        let _ = file::write(&self.folder.diverged(), format!("{error}\n").as_bytes());
         let run = path.display();
         let kept = format!("the params after a step before that: onward replay {run} --to STEP --out FILE");
         Error::new(ErrorKind::Diverged, format!("{run}: {error}; {kept}"))
