@@ -168,13 +168,14 @@ class Bench:
         limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (self.limit, self.limit))
         command = [str(self.binary), *map(str, words)]
         return subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=self.folder, preexec_fn=limit,
-                              timeout=300, stdin=subprocess.DEVNULL)
+                              timeout=300, stdin=subprocess.DEVNULL, env={**os.environ, "RUST_BACKTRACE": "0"})
 
     def refused(self, what, words):
         began = time.monotonic()
         done = self.run(words)
         self.tried += 1
-        lines = done.stderr.splitlines()
+        # Where the allocator speaks, it adds how to get a backtrace.
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
         told = len(lines) == 1 and len(lines[0]) < 2000 and (lines[0].startswith("error: ") or "memory allocation" in lines[0])
         if done.returncode != 2 or not told or (self.folder / "runs").exists():
             self.bad += 1

@@ -308,11 +308,12 @@ fn check_memory(plan: &Plan, model: &dyn Model) -> Result<()> {
     memory::check("model", format!("{params} params"), bytes)
 }
 
-/// The candidates of a generation that a search's settings ask for; 1 where they leave that to the strategy.
+/// The candidates of a generation that a search's settings ask for; 1 where they leave that to the strategy, or ask for
+/// more than it takes, which it says better.
 fn generation(search: &Search) -> u64 {
     let settings = serde_json::to_value(&search.strategy).unwrap_or_default();
     let named = |key: &str| settings[key].as_u64();
-    named("members").or_else(|| named("directions")).unwrap_or(1)
+    named("members").or_else(|| named("directions")).filter(|n| *n <= 1_000_000).unwrap_or(1)
 }
 
 /// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the header of the ledger that

@@ -66,7 +66,7 @@ impl Kind {
             }
             (Self::Array { each, len }, Value::Array(entries)) => return each.refuses_entry(*len, entries),
             (Self::Either(one, other), _) => match (one.refuses(value), other.refuses(value)) {
-                (Some(_), Some(found)) => return Some(found),
+                (Some(one), Some(other)) => return Some(if value.is_array() { other } else { one }),
                 _ => true,
             },
             _ => false,
