@@ -86,7 +86,7 @@ fn a_folder_that_never_became_a_run_is_named_and_used_again() {
     let place = Place::new();
     place.spec("p", "population", 5);
     place.write("runs/p/lock", "");
-    place.write("runs/p/base.safetensors.tmp", "half");
+    place.write("runs/p/.onward-0123456789abcdef.tmp", "half");
     place
         .onward("resume runs/p")
         .refuses(&["runs/p: expected a run's folder with a ledger.bin", "found a folder without one"]);
