@@ -51,8 +51,8 @@ impl Frame {
             (1, Self::First(h)) => Ok(h.with(Storage::F32, None)),
             (1, Self::FirstStored(h, storage)) => Ok(h.with(storage, None)),
             (1, Self::FirstSearch(h, storage, version, settings)) => {
-                check_strategies(version)?;
-                Ok(h.with(storage, Some(search(&settings)?)))
+                let search = check_strategies(version, search(&settings))?;
+                Ok(h.with(storage, Some(search)))
             }
             (2, Self::Header(json)) => serde_json::from_str(&json).map_err(|e| e.to_string()),
             (_, Self::Step(_)) => Err("a step".into()),

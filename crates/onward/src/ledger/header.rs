@@ -106,10 +106,15 @@ impl FirstHeader {
     }
 }
 
-/// What is wrong with strategies of another version, which would search elsewhere with the same settings.
-pub(super) fn check_strategies(version: u32) -> Result<(), String> {
+/// A search under strategies of this version; what is wrong with them if they would search elsewhere today.
+pub(super) fn check_strategies(version: u32, search: Result<Search, String>) -> Result<Search, String> {
     let own = study::Record::VERSION;
-    if version == own { Ok(()) } else { Err(format!("strategies of version {version} instead of {own}")) }
+    let refusal = match &search {
+        Ok(search) => study::Record::refusal(version, &search.strategy),
+        // Another version may have other settings.
+        Err(_) => (version != own).then(|| format!("version {own}")),
+    };
+    refusal.map_or(search, |expected| Err(format!("strategies of version {version} instead of {expected}")))
 }
 
 /// A search, with the version of the strategies.
@@ -131,8 +136,7 @@ mod versioned {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Search>, D::Error> {
         let Some(search) = Option::<Versioned<Search>>::deserialize(from)? else { return Ok(None) };
-        check_strategies(search.version).map_err(D::Error::custom)?;
-        Ok(Some(search.settings))
+        check_strategies(search.version, Ok(search.settings)).map(Some).map_err(D::Error::custom)
     }
 }
 

@@ -47,6 +47,7 @@ impl Search {
             start: tensors.iter().flat_map(|t| t.data.iter().map(|w| f64::from(*w))).collect(),
             sigma: tensors.iter().flat_map(|t| std::iter::repeat_n(sigma(&t.shape), t.data.len())).collect(),
             floor: vec![0.0; params.count()],
+            extent: vec![f64::INFINITY; params.count()],
             options: Vec::new(),
         }
     }

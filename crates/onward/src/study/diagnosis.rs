@@ -23,6 +23,7 @@
 //! the step's size and held against the current one. `E u²` is taken at the upper end of what was seen (two standard errors
 //! above its mean), so that a batch is called too small only on evidence.
 
+use super::unit::Unit;
 use std::f64::consts::PI;
 use std::fmt;
 
@@ -71,6 +72,8 @@ const FEW: u64 = 20;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Responses {
     judged: u64,
+    /// Of differences: what follows is in it, or in its second or fourth power.
+    unit: Unit,
     product: f64,
     /// The mean square of the products.
     spread: f64,
@@ -85,6 +88,12 @@ impl Responses {
             return;
         }
         self.judged += 1;
+        let share = self.unit.see(one.abs().max(other.abs()));
+        let square = share * share;
+        self.product *= square;
+        self.noise *= square;
+        self.spread *= square * square;
+        let (one, other) = (one * self.unit.get(), other * self.unit.get());
         let share = 1.0 / self.judged.min(MEMORY) as f64;
         let product = one * other;
         self.product += share * (product - self.product);
@@ -100,8 +109,9 @@ impl Responses {
         let variance = (self.spread - self.product * self.product).max(0.0);
         let error = (variance / self.judged.min(MEMORY) as f64).sqrt();
         let square = self.product.max(0.0) + 2.0 * error;
-        let decrease = size * (2.0 / PI * square).sqrt();
-        (decrease > 0.0).then(|| Diagnosis { noise: size * self.noise.sqrt(), decrease, judged: self.judged })
+        let decrease = size * ((2.0 / PI * square).sqrt() / self.unit.get());
+        let noise = size * (self.noise.sqrt() / self.unit.get());
+        (decrease > 0.0).then_some(Diagnosis { noise, decrease, judged: self.judged })
     }
 }
 

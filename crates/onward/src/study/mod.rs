@@ -26,6 +26,7 @@ mod record;
 mod repeats;
 mod space;
 mod strategy;
+mod unit;
 
 pub use diagnosis::Diagnosis;
 pub use draws::Draws;
@@ -148,6 +149,10 @@ impl Study {
             stop: None,
         };
         study.open_generation();
+        if study.generation.points.is_empty() {
+            let expected = "settings whose first candidates are finite numbers";
+            return Err(Error::expected(ErrorKind::Spec, "method", expected, "others"));
+        }
         if study.generation.cut {
             let needed = study.generation.points.len() / study.width;
             let expected =
@@ -285,6 +290,11 @@ impl Study {
         g.number += u64::from(started);
         g.points.clear();
         self.strategy.ask(self.draws.at(g.number as u32), &mut g.points);
+        // A strategy whose steps have grown beyond all numbers asks for nothing more.
+        if g.points.iter().any(|x| !x.is_finite()) {
+            g.points.clear();
+            self.stop = Some(Stop::Unbounded);
+        }
         let made = g.points.len() / self.width;
         let count = made.min((self.record.budget - g.first).min(usize::MAX as u64) as usize);
         g.cut = count < made;

@@ -27,18 +27,38 @@ pub struct Record {
 
 impl Record {
     /// Changes with every change that makes a strategy ask for other candidates.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
+
+    /// The first version in which `method` asked for the candidates that it asks for today: records from then on can be
+    /// gone on with.
+    pub const fn since(method: &Method) -> u32 {
+        match method {
+            // Equal losses no longer widen its steps, and bounds limit them.
+            Method::OnePlusOne(_) => 5,
+            _ => 4,
+        }
+    }
+
+    /// Why records of this version cannot be gone on with, as what was expected; `None` if they can.
+    pub(crate) fn refusal(version: u32, method: &Method) -> Option<String> {
+        let (first, last) = (Self::since(method), Self::VERSION);
+        let expected =
+            if first == last { format!("version {last}") } else { format!("version {first} to {last}") };
+        (!(first..=last).contains(&version)).then_some(expected)
+    }
 
     pub(super) fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: Method, why: String) -> Self {
         Self { version: Self::VERSION, space, goal, budget, seed, method, why, told: Vec::new() }
     }
 
     pub(super) fn check_version(&self) -> Result<()> {
-        if self.version == Self::VERSION {
-            return Ok(());
+        match Self::refusal(self.version, &self.method) {
+            None => Ok(()),
+            Some(expected) => {
+                let found = format!("version {}", self.version);
+                Err(Error::expected(ErrorKind::Ledger, "record", expected, found))
+            }
         }
-        let expected = format!("version {}", Self::VERSION);
-        Err(Error::expected(ErrorKind::Ledger, "record", expected, format!("version {}", self.version)))
     }
 
     /// Refuses a record that another study left.

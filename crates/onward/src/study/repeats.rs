@@ -1,5 +1,7 @@
 //! What repeated losses of one candidate say: their mean, and how sure it is.
 
+use super::unit::unit_of;
+
 /// The mean of repeated losses with its 95 % interval (Student, *Biometrika* 1908): `m ± t s/√n`.
 ///
 /// ```
@@ -24,11 +26,16 @@ impl Repeated {
             return None;
         }
         let n = losses.len() as f64;
-        // Around the first, so that equal losses have exactly their mean and no spread.
-        let first = losses[0];
-        let mean = first + losses.iter().map(|l| l - first).sum::<f64>() / n;
-        let squares: f64 = losses.iter().map(|l| (l - mean) * (l - mean)).sum();
-        let half_width = (losses.len() > 1).then(|| quantile(n - 1.0) * (squares / (n - 1.0) / n).sqrt());
+        // Near 1, and around the first, so that equal losses have exactly their mean and no spread.
+        let unit = unit_of(losses.iter().fold(0.0, |m: f64, l| m.max(l.abs())));
+        let first = losses[0] * unit;
+        let mean = first + losses.iter().map(|l| l * unit - first).sum::<f64>() / n;
+        let differences: Vec<f64> = losses.iter().map(|l| l * unit - mean).collect();
+        let finer = unit_of(differences.iter().fold(0.0, |m: f64, d| m.max(d.abs())));
+        let squares: f64 = differences.iter().map(|d| (d * finer) * (d * finer)).sum();
+        let half_width =
+            (losses.len() > 1).then(|| quantile(n - 1.0) * ((squares / (n - 1.0) / n).sqrt() / finer) / unit);
+        let mean = mean / unit;
         Some(Self { mean, half_width, count: losses.len() })
     }
 }
@@ -71,6 +78,19 @@ mod tests {
         }
         // 95 % of 4000, within four standard errors.
         assert!((3745..=3855).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn f21_means_of_any_size_have_their_interval() {
+        let plain = Repeated::of(&[1.0, 2.0, 4.0]).unwrap();
+        for exponent in [-1000, 1020] {
+            let scale = 2f64.powi(exponent);
+            let scaled = Repeated::of(&[scale, 2.0 * scale, 4.0 * scale]).unwrap();
+            assert_eq!(
+                (scaled.mean / scale, scaled.half_width.unwrap() / scale),
+                (plain.mean, plain.half_width.unwrap())
+            );
+        }
     }
 
     #[test]

@@ -308,6 +308,9 @@ impl FromStr for Dimension {
         let mut words = rest.split_whitespace();
         let (low, high) =
             words.next().and_then(|r| r.split_once("..")).ok_or_else(|| wrong("no `LOW..HIGH`"))?;
+        if low.ends_with('.') || high.starts_with('.') {
+            return Err(wrong("three dots in a row, of which one could be a decimal point"));
+        }
         let (mut spacing, mut whole) = (Spacing::Linear, false);
         for word in words {
             match word {
@@ -439,6 +442,11 @@ impl Space {
         self.each(|d| d.grain().map_or(0.0, |g| g * share))
     }
 
+    /// How far apart encoded points can be and still decode to different values: 1 in a box, no end without.
+    pub fn extent(&self) -> Vec<f64> {
+        self.each(|d| if matches!(d.kind, Kind::Real { .. }) { f64::INFINITY } else { 1.0 })
+    }
+
     /// The coordinates that stand for options, for each category.
     pub fn options(&self) -> Vec<Range<usize>> {
         let mut at = 0;
@@ -508,7 +516,9 @@ mod tests {
             assert!(error.to_string().contains(want), "{error}");
             assert_eq!(error.kind(), ErrorKind::Spec);
         }
-        for text in ["x", "x:", "x:1", "x:1..b", "n:1..2.5 int", "x:1..2 cubic", "a:{b,c"] {
+        for text in
+            ["x", "x:", "x:1", "x:1..b", "n:1..2.5 int", "x:1..2 cubic", "a:{b,c", "x:-5...5", "x:0...5"]
+        {
             let error = text.parse::<Dimension>().unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("expected NAME:LOW..HIGH"), "{error}");
         }

@@ -120,7 +120,8 @@ fn foreign_records_are_refused() {
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(error.kind(), ErrorKind::Ledger);
     };
-    refuse(&|r| r.version = 0, "expected version 4, found version 0");
+    refuse(&|r| r.version = 3, "expected version 4 to 5, found version 3");
+    refuse(&|r| r.version = 6, "expected version 4 to 5, found version 6");
     refuse(&|r| r.told.push((50, Some(1.0))), "candidate 50");
     refuse(&|r| r.told.push((7, Some(1.0))), "candidate 7");
     refuse(&|r| r.told.retain(|t| t.0 != 3), "candidate 8");

@@ -3,8 +3,10 @@
 use super::Stop;
 use std::collections::VecDeque;
 
-/// Losses that differ by less are the same.
+/// Losses that differ by less are the same, but never by more than this share of the first generation's spread, since some
+/// losses are small.
 const SMALLEST_DIFFERENCE: f64 = 1e-12;
+const SMALLEST_SHARE: f64 = 1e-6;
 /// A run is beaten if recent losses differ by less than this share of what it lies behind.
 const HOPELESS: f64 = 0.03;
 /// Generations from one look at stagnation to the next: it sorts.
@@ -21,6 +23,8 @@ pub struct History {
     generations: usize,
     most: usize,
     spread: f64,
+    /// Losses that differ by less are the same.
+    least: f64,
 }
 
 impl History {
@@ -35,6 +39,7 @@ impl History {
             generations: 0,
             most: (100.0 + 150.0 * (d + 3.0) * (d + 3.0) / l.sqrt()) as usize,
             spread: f64::INFINITY,
+            least: SMALLEST_DIFFERENCE,
         }
     }
 
@@ -44,6 +49,9 @@ impl History {
         self.best.push_back(losses[order[0]]);
         self.median.push_back(losses[order[order.len() / 2]]);
         self.spread = losses[order[order.len() - 1]] - losses[order[0]];
+        if self.generations == 1 && self.spread > 0.0 {
+            self.least = self.least.min(SMALLEST_SHARE * self.spread);
+        }
         // The last fifth of the run, within bounds.
         let keep = (self.generations / 5 + self.long).min(20_000);
         while self.best.len() > keep {
@@ -71,9 +79,7 @@ impl History {
 
     /// Whether losses have been the same, or no better, for too long.
     pub fn stop(&self) -> Option<Stop> {
-        if self.spread < SMALLEST_DIFFERENCE
-            && self.recent(self.flat).is_some_and(|(_, change)| change < SMALLEST_DIFFERENCE)
-        {
+        if self.spread < self.least && self.recent(self.flat).is_some_and(|(_, change)| change < self.least) {
             return Some(Stop::Flat);
         }
         let looks = self.best.len() >= self.long && self.generations.is_multiple_of(LOOK);

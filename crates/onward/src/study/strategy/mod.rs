@@ -134,6 +134,8 @@ pub struct Setup {
     pub sigma: Vec<f64>,
     /// The least standard deviation: 0 for continuous coordinates, (d).
     pub floor: Vec<f64>,
+    /// How far apart points can be and still differ: infinite where there are no bounds, (d).
+    pub extent: Vec<f64>,
     /// Which coordinates stand for the options of one category, for each category.
     pub options: Vec<Range<usize>>,
 }
@@ -141,7 +143,13 @@ pub struct Setup {
 impl Setup {
     /// The setup of a space.
     pub fn of(space: &Space) -> Self {
-        Self { start: space.start(), sigma: space.sigma(), floor: space.floor(), options: space.options() }
+        Self {
+            start: space.start(),
+            sigma: space.sigma(),
+            floor: space.floor(),
+            extent: space.extent(),
+            options: space.options(),
+        }
     }
 
     /// The number of coordinates.
@@ -158,6 +166,11 @@ impl Setup {
     /// `at + reach · z` for each coordinate, added to `points`.
     fn push(&self, at: &[f64], size: f64, z: &[f64], points: &mut Vec<f64>) {
         points.extend(at.iter().zip(z).enumerate().map(|(i, (x, z))| x + self.reach(i, size) * z));
+    }
+
+    /// The relative size from which on steps in no coordinate say anything new.
+    fn largest(&self) -> f64 {
+        self.extent.iter().zip(&self.sigma).map(|(e, s)| e / s).fold(0.0, f64::max)
     }
 
     /// Whether steps of this size no longer change any continuous coordinate.

@@ -95,6 +95,9 @@ impl NesterovSpokoiny {
     }
 }
 
+/// L, at most: squares of it are never taken, but it is multiplied.
+const STEEPEST: f64 = 1e300;
+
 /// All points are in units of the space's standard deviations.
 #[derive(Clone)]
 struct Run {
@@ -178,7 +181,7 @@ impl Run {
         let slope =
             if losses.iter().all(|l| l.is_finite()) { (losses[1] - losses[2]).abs() / length } else { 0.0 };
         let seen = seen.max(1e-3 * slope);
-        if seen > 0.0 {
+        if seen > 0.0 && seen.is_finite() {
             self.smoothness = seen;
             self.start_again();
         }
@@ -205,7 +208,7 @@ impl Run {
         if losses[0].is_infinite() || (self.learns() && losses[0] > self.bar) {
             // An accident, or a step over a cliff, says nothing about L.
             if losses[0].is_finite() {
-                self.smoothness *= 2.0;
+                self.smoothness = (2.0 * self.smoothness).min(STEEPEST);
             }
             self.start_again();
             return;

@@ -1,7 +1,8 @@
 //! (1+1)-ES with the 1/5 success rule.
 //!
 //! Rechenberg (1973); the rule in the form of Kern et al. (Natural Computing 2004): `y = x + σ z`; `x ← y` if
-//! `f(y) ≤ f(x)`; `σ ← σ exp((1{f(y) ≤ f(x)} − 1/5)/√(n + 1))`. Linear convergence on strongly convex functions with
+//! `f(y) ≤ f(x)`; `σ ← σ exp((1{f(y) < f(x)} − 1/5)/√(n + 1))`, but where `f(y) = f(x)`, which says nothing about σ: on a
+//! plateau it would grow for ever. In bounds it grows to their distance and no further. Linear convergence on strongly convex functions with
 //! Lipschitz gradient and their monotone transforms, without knowing any constant: Morinaga, Fukuchi, Sakuma and Akimoto
 //! (arXiv 2209.12467); convergence to critical points in general: Glasmachers (ECJ 2020, arXiv 1706.02887).
 
@@ -74,13 +75,16 @@ impl Strategy for Run {
             self.loss = Some(losses[0]);
             return;
         };
-        let success = losses[0] <= stay;
-        if success {
+        if losses[0] <= stay {
             self.x.copy_from_slice(&self.y);
             self.loss = Some(losses[0]);
         }
+        if losses[0] == stay {
+            return;
+        }
+        let success = f64::from(u8::from(losses[0] < stay));
         let damping = (self.x.len() as f64 + 1.0).sqrt();
-        self.sigma *= exp64((f64::from(u8::from(success)) - SUCCESS) / damping);
+        self.sigma = (self.sigma * exp64((success - SUCCESS) / damping)).min(self.setup.largest());
     }
 
     fn centre(&self) -> Option<&[f64]> {

@@ -39,6 +39,7 @@ mod options;
 
 use super::super::diagnosis::{Diagnosis, Responses};
 use super::super::draws::Draws;
+use super::super::unit::unit_of;
 use super::stp::positive;
 use super::{Setup, Stop, Strategy, count, misfit};
 use crate::Result;
@@ -403,11 +404,18 @@ fn mean_product(weights: &[f64], z: &[f64], n: usize, i: usize, of: impl Fn(f64)
 
 /// Brings values to a mean square of 1; zeros stay.
 fn unit(mut v: Vec<f64>) -> Vec<f64> {
+    scale(&mut v);
     let root = norm(&v) / (v.len() as f64).sqrt();
     if root > 0.0 {
         v.iter_mut().for_each(|v| *v /= root);
     }
     v
+}
+
+/// Brings values near 1 by a power of two, so that they can be added and squared whatever their size.
+fn scale(v: &mut [f64]) {
+    let unit = unit_of(v.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
+    v.iter_mut().for_each(|v| *v *= unit);
 }
 
 /// Losses less their mean, in standard deviations. One that is not finite counts as the worst.
@@ -417,9 +425,11 @@ fn centred(losses: &[f64]) -> Vec<f64> {
     if worst == f64::NEG_INFINITY {
         return vec![0.0; losses.len()];
     }
-    let bounded = losses.iter().map(|l| if l.is_finite() { *l } else { worst });
-    let mean = bounded.clone().sum::<f64>() / losses.len() as f64;
-    unit(bounded.map(|l| l - mean).collect())
+    let mut bounded: Vec<f64> = losses.iter().map(|l| if l.is_finite() { *l } else { worst }).collect();
+    scale(&mut bounded);
+    let mean = bounded.iter().sum::<f64>() / losses.len() as f64;
+    bounded.iter_mut().for_each(|l| *l -= mean);
+    unit(bounded)
 }
 
 /// Half the differences and the means of pairs, brought to a mean square of 1 (means are centred first). Where one side is not
@@ -427,14 +437,15 @@ fn centred(losses: &[f64]) -> Vec<f64> {
 fn halves(losses: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let pairs = || losses.chunks_exact(2);
     let both = |p: &[f64]| p[0].is_finite() && p[1].is_finite();
-    let largest = pairs().filter(|p| both(p)).map(|p| (0.5 * (p[0] - p[1])).abs()).fold(0.0, f64::max);
+    let half = |p: &[f64]| 0.5 * p[0] - 0.5 * p[1];
+    let largest = pairs().filter(|p| both(p)).map(|p| half(p).abs()).fold(0.0, f64::max);
     let largest = if largest > 0.0 { largest } else { 1.0 };
     let odd = pairs().map(|p| match (p[0].is_finite(), p[1].is_finite()) {
-        (true, true) => 0.5 * (p[0] - p[1]),
+        (true, true) => half(p),
         (true, false) => -largest,
         (false, true) => largest,
         (false, false) => 0.0,
     });
-    let means: Vec<f64> = pairs().map(|p| 0.5 * (p[0] + p[1])).collect();
+    let means: Vec<f64> = pairs().map(|p| 0.5 * p[0] + 0.5 * p[1]).collect();
     (unit(odd.collect()), centred(&means))
 }

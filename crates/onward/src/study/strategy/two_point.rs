@@ -17,6 +17,7 @@
 //! the centre.
 
 use super::super::draws::Draws;
+use super::super::unit::Unit;
 use super::mirror::Mirror;
 use super::stp::positive;
 use super::{Setup, Stop, Strategy};
@@ -97,6 +98,7 @@ impl TwoPoint {
             z: vec![0.0; n],
             reach: vec![0.0; n],
             rounds: 0,
+            unit: Unit::default(),
             squares: 0.0,
             size: 0.0,
             slopes: 0.0,
@@ -122,6 +124,8 @@ struct Run {
     /// The probe's size in each coordinate of θ.
     reach: Vec<f64>,
     rounds: u64,
+    /// Of differences of losses, and so of slopes and gradients: whatever their size, they can be squared.
+    unit: Unit,
     /// Σ ‖g‖².
     squares: f64,
     /// The probe's relative size in this round.
@@ -153,12 +157,16 @@ impl Run {
         points.extend(from.iter().zip(probe).zip(&self.units).map(|((t, p), u)| (t + p) * u));
     }
 
-    /// The difference of two losses over the probe's size; of typical size if one is not finite, `None` if neither is.
+    /// The difference of two losses, in its unit, over the probe's size; of typical size if one is not finite, `None` if neither is.
     fn slope(&mut self, one: f64, other: f64) -> Option<f64> {
         let typical = (self.slopes / self.counted.max(1) as f64).sqrt();
         match (one.is_finite(), other.is_finite()) {
             (true, true) => {
-                let slope = (one - other) / self.size;
+                let half = 0.5 * one - 0.5 * other;
+                let share = self.unit.see(half.abs());
+                self.squares *= share * share;
+                self.slopes *= share * share;
+                let slope = 2.0 * (half * self.unit.get()) / self.size;
                 self.slopes += slope * slope;
                 self.counted += 1;
                 Some(slope)
@@ -174,7 +182,7 @@ impl Run {
         let norm = self.settings.mirror.norm(g);
         self.squares += norm * norm;
         let scale = match self.settings.gradient {
-            Some(bound) => bound * (d as f64 * self.rounds as f64).sqrt(),
+            Some(bound) => bound * self.unit.get() * (d as f64 * self.rounds as f64).sqrt(),
             None => self.squares.sqrt(),
         };
         if scale > 0.0 { self.settings.rate * self.settings.mirror.radius(d) / (2.0 * scale) } else { 0.0 }
