@@ -45,9 +45,9 @@ its environment: ONWARD_<NAME> in capitals for each dimension; ONWARD_ID, counte
 and ONWARD_SEED, the same for all candidates of a generation and different in the next. A program that draws its
 randomness from that seed compares candidates on equal terms (common random numbers), which helps a great deal.
 
-The loss is the key `loss` of a JSON object on the last line (or on all lines together), else the last number printed. A
-program that fails, is killed, takes too long, or prints no number or NaN has the worst loss; it is counted, and the
-reason is kept. All evaluations count towards the budget, those that look for noise or average it out included.
+The loss stands in the last line that is not blank: the key `loss` of a JSON object, else the number after the word
+`loss`, else the last number (docs/studies.md has the grammar). A program that fails, is killed, takes too long, or
+prints no number or NaN has the worst loss; it is counted, and the reason is kept. All evaluations count towards the budget, those that look for noise or average it out included.
 
 Dimensions: x:-5..5 (numbers), lr:1e-5..1e-1 log (by ratio), n:1..64 int (whole numbers, may be log too),
 act:{relu,tanh} (one of some words). Strategies: {methods}.

@@ -5,6 +5,7 @@ pub mod build;
 pub mod command;
 pub mod data;
 pub mod folder;
+pub mod interrupt;
 pub mod memory;
 pub mod output;
 pub mod progress;

@@ -141,7 +141,7 @@ fn a_program_that_goes_missing_stops_the_study_and_nothing_is_lost() {
 }
 
 #[test]
-fn programs_that_only_fail_are_given_up_after_the_first_generation() {
+fn f18_programs_that_only_fail_are_told_with_their_reasons_and_last_words() {
     let place = Place::new();
     for (name, body, reason) in [
         ("crashes", "echo first >&2; echo 'KeyError: x' >&2; exit 1", "exit status: 1: 8"),
@@ -152,16 +152,15 @@ fn programs_that_only_fail_are_given_up_after_the_first_generation() {
         ("nan", "echo nan", "the loss is NaN: 8"),
     ] {
         place.script(name, &format!("#!/bin/sh\n{body}\n"));
-        let options = "--goal min --budget 40 --jobs 8 --timeout 0.1 --method cma-es --set members=8";
+        let options = "--goal min --budget 8 --jobs 8 --timeout 0.1 --method cma-es --set members=8";
         // Only what hangs must not be given time.
         let options = if name == "hangs" { options.to_owned() } else { options.replace("0.1", "20") };
         let program = format!("./{name}");
         let done = place.minimize(&options, &["--space", "x:0..1", "--", &program]);
-        assert_eq!(done.code, Some(2));
+        assert_eq!(done.code, Some(4));
         let parts = [
             &format!("error: runs/{name}: expected at least one finite loss, found 8 failed evaluations"),
             reason,
-            "8 evaluations are kept; go on with: onward minimize --resume --out runs/",
         ];
         assert!(parts.iter().all(|part| done.err.contains(part)), "{}", done.err);
         assert_eq!(
@@ -172,16 +171,30 @@ fn programs_that_only_fail_are_given_up_after_the_first_generation() {
         );
         assert_eq!(place.evaluations(&format!("runs/{name}")).len(), 8);
     }
+}
+
+#[test]
+fn f18_only_what_no_argument_can_mend_ends_a_study_early() {
+    let place = Place::new();
+    place.script("nan", "#!/bin/sh\n[ ${ONWARD_X%.*} = 0 ] && case $ONWARD_X in 0.9*) echo $ONWARD_X; exit;; esac\necho nan\n");
+    let x = |program| ["--space", "x:0..1", "--", program];
+    for method in ["auto", "one-plus-one"] {
+        place
+            .minimize(&format!("--goal min --budget 100 --method {method} --out {method}"), &x("./nan"))
+            .good();
+        assert_eq!(place.evaluations(method).len(), 100);
+        assert!(place.result(method)["failed"]["the loss is NaN"].as_u64() > Some(20));
+    }
+    place.script("lost", "#!/bin/sh\nno-such-command $ONWARD_X\n");
     // A generation of one is no reason to despair yet.
-    let done = place.minimize(
-        "--goal min --budget 40 --method one-plus-one --out few",
-        &["--space", "x:0..1", "--", "./nan"],
-    );
-    assert!(done.err.contains("found 4 failed evaluations"), "{}", done.err);
+    let done = place.minimize("--goal min --budget 40 --method one-plus-one --out few", &x("./lost"));
+    assert_eq!(done.code, Some(4));
+    assert!(done.err.contains("found 4 failed evaluations (exit status: 127: 4)"), "{}", done.err);
+    assert!(done.out.contains("evaluation 0 failed: exit status: 127\n"), "{}", done.out);
     // Mended, it goes on.
-    place.script("nan", "#!/bin/sh\necho $ONWARD_X\n");
+    place.script("lost", "#!/bin/sh\necho $ONWARD_X\n");
     place.minimize("--resume --out few", &[]).good();
-    assert_eq!(place.result("few")["failed"]["the loss is NaN"], 4);
+    assert_eq!(place.result("few")["failed"]["exit status: 127"], 4);
 }
 
 #[test]
@@ -214,6 +227,19 @@ fn a_folder_is_one_studys_and_one_processes() {
 }
 
 #[test]
+fn r13_losses_without_what_they_are_of_are_damage() {
+    let place = Place::with_squares();
+    place.minimize("--goal min --budget 12", &OF_SQUARES).good();
+    std::fs::remove_file(place.path("runs/squares/study.toml")).unwrap();
+    let before = place.read("runs/squares/journal.jsonl");
+    for options in ["--resume --out runs/squares", "--goal min --budget 12 --out runs/squares"] {
+        let parts = ["runs/squares/study.toml: expected what the study was begun with", "found no such file"];
+        place.minimize(options, &OF_SQUARES).finds_damage(&parts);
+    }
+    assert!(place.read("runs/squares/journal.jsonl") == before);
+}
+
+#[test]
 fn another_study_is_refused_by_what_differs() {
     let place = Place::with_squares();
     let options = "--goal min --budget 12 --seed 2 --method cma-es --set members=6";
@@ -243,7 +269,9 @@ fn another_study_is_refused_by_what_differs() {
     // What cannot be told from the arguments is told by the journal.
     let kept = String::from_utf8(place.read("runs/squares/study.toml")).unwrap();
     place.write("runs/squares/study.toml", kept.replace("seed = 2", "seed = 3"));
-    differ("", &[], &["runs/squares/journal.jsonl: line 1: expected check", "study.toml was changed"]);
+    place
+        .minimize("--resume --out runs/squares", &[])
+        .finds_damage(&["runs/squares/journal.jsonl: line 1: expected check", "study.toml was changed"]);
     place.write("runs/squares/study.toml", kept.replace("seed = 2", "sead = 3"));
     differ("", &[], &["runs/squares/study.toml: expected the settings of a study", "sead"]);
     let version = |v: u32| format!("version = {v}");
@@ -279,7 +307,7 @@ fn a_torn_line_is_cut_and_a_changed_one_is_named() {
     for (spoiled, line) in [(flipped, "line 3: "), (moved, "line 2: "), (lost, "line 2: ")] {
         place.write(journal, &spoiled);
         let done = place.minimize("--resume --out runs/squares", &[]);
-        done.refuses(&["runs/squares/journal.jsonl: ", line, "expected", "found"]);
+        done.finds_damage(&["runs/squares/journal.jsonl: ", line, "expected", "found"]);
         assert!(place.read(journal) == spoiled, "left as it was");
     }
 }

@@ -278,14 +278,12 @@ impl Run {
         let flag = stop.clone();
         let voice = Voice::new(how);
         // The first request finishes the step; a second one ends the process at once.
-        let handler = move || {
+        crate::interrupt::listen(move |_| {
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);
             }
             voice.warn("stopping after this step; asked once more, at once");
-        };
-        ctrlc::set_handler(handler)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))?;
+        })?;
         let rows: Vec<u32> = (0..trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
         let train_rows = trainer.data().select(&rows);
         voice.say_instructions(how);

@@ -49,8 +49,8 @@ pub struct Entry {
 pub struct Choice {
     pub method: Method,
     pub why: String,
-    /// Whether losses are noisy, as was said or found.
-    pub noisy: bool,
+    /// Whether losses are noisy, as was said or found; `None` as long as that is unknown.
+    pub noisy: Option<bool>,
     /// Evaluations of the search, and those kept back for its result.
     pub search: u64,
     pub reserve: u64,
@@ -98,7 +98,7 @@ impl Journal {
     /// Opens the journal of a study, or begins it. A torn last line is cut.
     ///
     /// # Errors
-    /// [`ErrorKind::Ledger`] naming the line that was changed; [`ErrorKind::Io`].
+    /// [`ErrorKind::Damage`] naming the line that was changed; [`ErrorKind::Io`].
     pub fn open(folder: &StudyFolder, study: &str) -> Result<(Self, Reading)> {
         let path = folder.journal();
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
@@ -111,7 +111,7 @@ impl Journal {
             let read = read_line(&line[..line.len() - 1], &mut check);
             lines.push(read.map_err(|(expected, found)| {
                 let place = format!("{}: line {}", path.display(), i + 1);
-                Error::expected(ErrorKind::Ledger, place, expected, found)
+                Error::expected(ErrorKind::Damage, place, expected, found)
             })?);
         }
         let torn = (bytes.len() - whole) as u64;
@@ -146,6 +146,33 @@ impl Journal {
         self.failed = false;
         self.check = check;
         if self.synced.elapsed() >= SYNC { self.sync() } else { Ok(()) }
+    }
+
+    /// Refuses to go on where the file is no longer in its folder: what is written would be lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    #[cfg(unix)]
+    pub fn check_place(&self) -> Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let identity = |data: &std::fs::Metadata| (data.dev(), data.ino());
+        let own = self.file.metadata().map_err(|e| Error::io("read", &self.path, e))?;
+        let found = match std::fs::metadata(&self.path) {
+            Ok(data) if identity(&data) == identity(&own) => return Ok(()),
+            Ok(_) => "another",
+            Err(_) if own.nlink() == 0 => "none: the folder was removed, and its losses with it",
+            Err(_) => "none: the folder was moved",
+        };
+        Err(Error::expected(ErrorKind::Io, self.path.display(), "the journal that this study writes", found))
+    }
+
+    /// Where files have no identity, nothing can be told.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(unix))]
+    pub fn check_place(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Waits until all lines are on the disk.

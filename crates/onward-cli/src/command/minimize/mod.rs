@@ -10,15 +10,18 @@ mod jobs;
 mod journal;
 mod loss;
 mod program;
+mod recommend;
 mod result;
 mod search;
 mod session;
 mod settings;
 mod show;
+mod strays;
 mod tail;
 mod template;
 
 use crate::args::Minimize;
+use crate::interrupt::{self, Request};
 use crate::progress::Voice;
 use folder::StudyFolder;
 use journal::{Choice, Journal, Line, Reading};
@@ -28,15 +31,15 @@ use search::Shares;
 use serde_json::json;
 use session::Session;
 use settings::Settings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 
 /// `onward minimize`.
 pub fn minimize(args: &Minimize) -> Result<ExitCode> {
     let path = Settings::folder(args)?;
+    refuse_half(&path)?;
     let begun = if path.join("study.toml").is_file() { None } else { begin(args, &path)? };
     let (settings, shares, folder) = match begun {
         Some(begun) => begun,
@@ -44,6 +47,16 @@ pub fn minimize(args: &Minimize) -> Result<ExitCode> {
     };
     let (session, chosen) = open(args, settings, folder)?;
     finish(session, shares, chosen)
+}
+
+/// Refuses a folder with losses but without what the study was begun with, since they mean nothing then.
+fn refuse_half(path: &Path) -> Result<()> {
+    let (settings, journal) = (path.join("study.toml"), path.join("journal.jsonl"));
+    if settings.exists() || !journal.exists() {
+        return Ok(());
+    }
+    let expected = "what the study was begun with, whose losses are in journal.jsonl beside it";
+    Err(Error::expected(ErrorKind::Damage, settings.display(), expected, "no such file"))
 }
 
 /// A new study; `None` if another process was faster and has made one there.
@@ -87,7 +100,7 @@ fn shares(settings: &Settings) -> Result<Shares> {
 }
 
 /// Opens the journal and says where the study stands.
-fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Session, Option<Choice>)> {
+fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Session, VecDeque<Choice>)> {
     let voice = Voice::of(args.print);
     let file = folder.settings();
     let text = std::fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
@@ -96,34 +109,38 @@ fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Ses
         let words = format!("journal.jsonl: cut {torn} bytes of a torn write after line {}", lines.len());
         voice.say(&words, &json!({"event": "torn", "bytes": torn, "line": lines.len()}));
     }
-    let (mut known, mut chosen) = (BTreeMap::new(), None);
+    let (mut known, mut chosen) = (BTreeMap::new(), VecDeque::new());
     for line in lines {
         match line {
             Line::Evaluation(entry) => {
                 let id = entry.id;
                 if known.insert(id, entry).is_some() {
                     let place = format!("{}: evaluation {id}", folder.journal().display());
-                    return Err(Error::expected(ErrorKind::Ledger, place, "one line of it", "two"));
+                    return Err(Error::expected(ErrorKind::Damage, place, "one line of it", "two"));
                 }
             }
-            Line::Method(choice) => chosen = Some(choice),
+            Line::Method(choice) => chosen.push_back(choice),
         }
     }
     let path = folder.path().display().to_string();
-    let event = json!({"event": "begun", "run": path, "evaluations": known.len(), "budget": settings.budget});
+    let space = settings.space()?;
+    let event = json!({"event": "begun", "run": path, "evaluations": known.len(), "budget": settings.budget,
+        "space": space.dimensions()});
     let from = if known.is_empty() { String::new() } else { format!(", going on after {}", known.len()) };
     let words = format!(
-        "{path}: the {} of {}, {} evaluations{from}",
+        "{path}: the {} of {}, {} evaluations{from}; {}",
         if settings.goal == Goal::Minimize { "least" } else { "greatest" },
         settings::shell(&settings.command),
-        settings.budget
+        settings.budget,
+        show::dimensions(space.dimensions())
     );
     voice.say(&words, &event);
     Ok((Session::new(settings, folder, journal, known, voice, usize::from(args.jobs))?, chosen))
 }
 
-fn finish(mut session: Session, shares: Shares, chosen: Option<Choice>) -> Result<ExitCode> {
-    listen(&session.stop)?;
+fn finish(mut session: Session, shares: Shares, chosen: VecDeque<Choice>) -> Result<ExitCode> {
+    listen(&session)?;
+    strays::adopt();
     let found = search::run(&mut session, shares, chosen);
     session.finish();
     let found = match found {
@@ -131,7 +148,7 @@ fn finish(mut session: Session, shares: Shares, chosen: Option<Choice>) -> Resul
             session.folder.discard();
             return Err(error);
         }
-        Err(error) => return Err(with_way_on(&error, &session)),
+        Err(error) => return Err(with_way_on(error, &session)),
         Ok(found) => found,
     };
     let Some(found) = found else {
@@ -152,20 +169,28 @@ fn way_on(session: &Session) -> String {
     format!("go on with: onward minimize --resume --out {}", session.folder.path().display())
 }
 
-/// What is done can be gone on with, whatever the error was.
-fn with_way_on(error: &Error, session: &Session) -> Error {
+/// What is done can be gone on with, whatever the error was, as long as it is there.
+fn with_way_on(error: Error, session: &Session) -> Error {
+    if !session.folder.has_study() {
+        return error;
+    }
     let told = session.tally.told;
     Error::new(error.kind(), format!("{error}\n{told} evaluations are kept; {}", way_on(session)))
 }
 
-/// The first request starts no further program, the second ends those that run, the third ends this process at once.
-fn listen(stop: &Arc<AtomicU8>) -> Result<()> {
-    let stop = stop.clone();
-    let handler = move || {
-        if stop.fetch_add(1, Ordering::SeqCst) >= 2 {
+/// The first Ctrl-C starts no further program, the second ends those that run, the third ends this process at once. TERM and
+/// HUP come once, so they begin with the second.
+fn listen(session: &Session) -> Result<()> {
+    let (stop, voice) = (session.stop.clone(), session.voice);
+    interrupt::listen(move |request| {
+        let least = if request == Request::CtrlC { 1 } else { 2 };
+        let before = stop.load(Ordering::SeqCst);
+        if before >= 2 {
             std::process::exit(130);
         }
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))
+        stop.store((before + 1).max(least), Ordering::SeqCst);
+        if before == 0 && least == 1 {
+            voice.warn("waiting for the programs that run; a second Ctrl-C ends them");
+        }
+    })
 }

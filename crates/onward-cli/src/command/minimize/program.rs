@@ -1,8 +1,9 @@
 //! One evaluation: the program is started, watched, ended if need be, and its loss read.
 
-use super::tail::Tail;
+use super::loss::Reading;
+use super::tail::{Kept, Tail};
 use super::template::{Evaluation, Template};
-use super::{group, loss};
+use super::{group, loss, strays};
 use std::process::Stdio;
 use std::sync::atomic::AtomicU8;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ pub struct Program {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
     /// With a finite loss.
-    Loss(f64),
+    Loss(Reading),
     /// Without one, for this reason.
     Failed(String),
     /// It was ended by our own end, and counts for nothing.
@@ -66,19 +67,22 @@ impl Program {
         let mut command = self.template.command(evaluation, seed);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
-        let mut child = group::start(&mut command)?;
+        let mut child = strays::started(evaluation.id, || group::start(&mut command))?;
         let tails = (
             child.stdout.take().map(|pipe| Tail::of(pipe, STDOUT)).transpose(),
             child.stderr.take().map(|pipe| Tail::of(pipe, STDERR)).transpose(),
         );
         let end = group::wait(&mut child, self.timeout, stop);
         let seconds = began.elapsed().as_secs_f64();
-        let (stdout, stderr) =
-            (tails.0?.map_or_else(Vec::new, Tail::take), tails.1?.map_or_else(Vec::new, Tail::take));
-        Ok(Outcome { ending: self.judge(end?, &stdout), seconds, stderr })
+        strays::ended(child.id());
+        let (stdout, stderr) = (
+            tails.0?.map_or_else(Kept::default, Tail::take),
+            tails.1?.map_or_else(Kept::default, Tail::take),
+        );
+        Ok(Outcome { ending: self.judge(end?, &stdout), seconds, stderr: stderr.bytes })
     }
 
-    fn judge(&self, end: group::End, stdout: &[u8]) -> Ending {
+    fn judge(&self, end: group::End, stdout: &Kept) -> Ending {
         match end {
             group::End::Exited(status) if status.success() => match loss::read(stdout, &self.key) {
                 Ok(loss) => Ending::Loss(loss),

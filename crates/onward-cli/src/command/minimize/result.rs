@@ -1,6 +1,7 @@
 //! What a study has come to: in words, as `result.json`, and as a page with its curve.
 
-use super::search::{Found, Recommended};
+use super::recommend::Recommended;
+use super::search::Found;
 use super::session::Session;
 use super::{settings, show};
 use crate::report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
@@ -120,7 +121,10 @@ fn write_report(session: &Session, found: &Found, headline: &str) -> Result<()> 
         fact("Goal", settings::word(settings.goal).into()),
         fact("Space", settings.space.iter().take(40).cloned().collect::<Vec<_>>().join("; ")),
         fact("Method", format!("{}: {}", choice.method.name(), choice.why)),
-        fact("Noise", if choice.noisy { "yes" } else { "none known" }.into()),
+        fact(
+            "Noise",
+            choice.noisy.map_or("unknown", |noisy| if noisy { "yes" } else { "none known" }).into(),
+        ),
         fact("Seed", settings.seed.to_string()),
         fact("Evaluations", spent(session)),
         fact("End", ended(session, found)),

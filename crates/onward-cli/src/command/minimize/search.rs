@@ -1,12 +1,13 @@
-//! The phases of a study: is there noise, search, and under noise which point is the best and how good it is.
+//! The phases of a study: is there noise, search, and under noise the recommended point.
 
 use super::jobs::Source;
 use super::journal::{Choice, Entry, Line, Phase};
 use super::program::Outcome;
+use super::recommend::{Recommended, recommend};
 use super::session::{InSession, Session};
 use super::template::Evaluation;
-use onward::study::{Candidate, Method, Repeated, Stop, Study, Value};
-use onward::{Error, ErrorKind, Result};
+use onward::Result;
+use onward::study::{Candidate, Method, Record, Stop, Study};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Evaluations of the start that tell whether there is noise.
@@ -15,12 +16,8 @@ const CHECKS: u64 = 2;
 const WORTH_CHECKING: u64 = 50;
 /// Losses that differ by less than this share of them are the same but for rounding.
 const SAME: f64 = 1e-9;
-/// Failures that are enough to give up, if there was nothing else and the first generation has ended.
+/// Evaluations that are enough to give up, if the first generation has ended and no argument can mend what is wrong.
 const ENOUGH: u64 = 4;
-/// Each of the two points that are compared gets one in so many of the evaluations that are kept back. Where these are
-/// fewer, the best candidate seen is taken: the centre has never been evaluated.
-const COMPARED: u64 = 4;
-
 /// How a budget is shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
@@ -33,27 +30,16 @@ pub struct Shares {
 impl Shares {
     /// The shares of a budget whose search begins with `first` evaluations.
     pub fn new(budget: u64, first: u64, noisy: bool) -> Self {
-        let checked = !noisy && budget >= WORTH_CHECKING.max(first + CHECKS);
+        // The start, and one more if that fails.
+        let checked = !noisy && budget >= WORTH_CHECKING.max(first + CHECKS + 1);
         Self { checks: if checked { CHECKS } else { 0 }, first, budget }
     }
 
     /// What is kept back under noise: a tenth, in small budgets up to a quarter, never what the search cannot do without.
-    fn reserve(&self, noisy: bool) -> u64 {
+    fn reserve(&self) -> u64 {
         let wanted = (self.budget / 10).max((self.budget / 4).min(6)).min(100);
-        if noisy { wanted.min(self.budget.saturating_sub(self.checks + self.first)) } else { 0 }
+        wanted.min(self.budget.saturating_sub(self.checks + self.first))
     }
-}
-
-/// The recommended point and what its fresh evaluations say.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recommended {
-    pub values: Vec<Value>,
-    /// Whether it is the centre of the search and not the best candidate seen.
-    pub is_centre: bool,
-    /// None if there were no evaluations, or no finite loss.
-    pub repeated: Option<Repeated>,
-    pub evaluations: u64,
-    pub failed: u64,
 }
 
 /// What a study has come to.
@@ -64,33 +50,41 @@ pub struct Found {
     pub recommended: Option<Recommended>,
 }
 
-/// Runs all phases; `None` if it was stopped before their end.
-pub fn run(session: &mut Session, shares: Shares, chosen: Option<Choice>) -> Result<Option<Found>> {
+/// Runs all phases; `None` if it was stopped before their end. `chosen` is what the journal says was settled.
+pub fn run(session: &mut Session, shares: Shares, mut chosen: VecDeque<Choice>) -> Result<Option<Found>> {
     let start = session.space.decode(&session.space.start());
     let checks: Vec<Evaluation> =
         (0..shares.checks).map(|i| Evaluation { id: i, generation: i, values: start.clone() }).collect();
     let Some(checks) = listed(session, Phase::Check, checks)? else { return Ok(None) };
     let checks: Vec<Option<f64>> = checks.into_iter().map(|e| e.loss).collect();
-    let choice = match chosen {
+    let choice = match chosen.pop_front() {
         Some(choice) => choice,
-        None => choose(session, &shares, differ(&checks))?,
+        None => choose(session, &shares, &checks)?,
     };
-    session.say_choice(&choice, &checks);
+    session.say_choice(&choice, "the start", &checks);
     let study = study(session, &choice)?;
-    let mut searching =
-        Searching { session, study, waiting: VecDeque::new(), offset: shares.checks, generations: 0 };
+    let look = if choice.noisy.is_none() && shares.checks > 0 { Look::Waits } else { Look::Over };
+    let mut searching = Searching {
+        session,
+        study,
+        look,
+        first: None,
+        offset: shares.checks,
+        waiting: VecDeque::new(),
+        generations: 0,
+        shares,
+        choice,
+        chosen,
+    };
     searching.recall()?;
     Session::run(&mut searching)?;
-    let Searching { study, generations, .. } = searching;
-    if study.stopped().is_none() {
+    let Searching { study, generations, offset, choice, look, .. } = searching;
+    if study.stopped().is_none() || matches!(look, Look::Runs(_)) {
         return Ok(None);
     }
-    let first = Evaluation {
-        id: shares.checks + study.told(),
-        generation: shares.checks + generations,
-        values: Vec::new(),
-    };
-    let recommended = if choice.noisy && session.best.is_some() {
+    let first =
+        Evaluation { id: offset + study.told(), generation: offset + generations, values: Vec::new() };
+    let recommended = if choice.noisy == Some(true) && session.best.is_some() {
         match recommend(session, &study, choice.reserve, first)? {
             Some(recommended) => Some(recommended),
             None => return Ok(None),
@@ -111,14 +105,21 @@ fn differ(checks: &[Option<f64>]) -> bool {
     }
 }
 
+/// What two losses of the start say about noise; `None` if they say nothing.
+fn noise(checks: &[Option<f64>]) -> Option<bool> {
+    checks.iter().any(Option::is_some).then(|| differ(checks))
+}
+
 /// Settles the strategy and the shares, and keeps them in the journal: what is decided stays so.
-fn choose(session: &mut Session, shares: &Shares, found: bool) -> Result<Choice> {
-    let noisy = session.settings.noisy || found;
-    let reserve = shares.reserve(noisy);
-    let search = shares.budget - shares.checks - reserve;
+fn choose(session: &mut Session, shares: &Shares, checks: &[Option<f64>]) -> Result<Choice> {
+    let noisy = if session.settings.noisy { Some(true) } else { noise(checks) };
+    let reserve = if noisy == Some(true) { shares.reserve() } else { 0 };
+    // Where the start has said nothing one evaluation is left for what will.
+    let kept = if noisy.is_none() { shares.checks.min(1) } else { 0 };
+    let search = shares.budget - shares.checks - reserve - kept;
     let method = match session.settings.method.clone() {
         Method::Auto(mut hints) => {
-            hints.noisy |= noisy;
+            hints.noisy |= noisy == Some(true);
             Method::Auto(hints)
         }
         given => given,
@@ -145,7 +146,11 @@ struct Listed<'a> {
 }
 
 /// Runs a list of evaluations; `None` if it was stopped before its end.
-fn listed(session: &mut Session, phase: Phase, list: Vec<Evaluation>) -> Result<Option<Vec<Entry>>> {
+pub(super) fn listed(
+    session: &mut Session,
+    phase: Phase,
+    list: Vec<Evaluation>,
+) -> Result<Option<Vec<Entry>>> {
     let count = list.len();
     let mut source = Listed { session, phase, waiting: VecDeque::new(), entries: BTreeMap::new() };
     for evaluation in list {
@@ -178,121 +183,150 @@ impl InSession for Listed<'_> {
     }
 }
 
+/// Whether a repeated success is still to tell if there is noise.
+enum Look {
+    /// For the first success.
+    Waits,
+    /// For the outcome of the evaluation with this id.
+    Runs(u64),
+    Over,
+}
+
 /// The search.
 struct Searching<'a> {
     session: &'a mut Session,
     study: Study,
-    /// Asked for, but not told when the study was left.
-    waiting: VecDeque<Candidate>,
-    /// The id of its first evaluation, and the number of its first generation.
+    look: Look,
+    /// The first success of all, and of its generation: candidate and loss.
+    first: Option<(Candidate, f64)>,
+    /// What candidates' ids and generations are moved by: the evaluations that looked for noise before them.
     offset: u64,
+    /// Asked for, but not run yet.
+    waiting: VecDeque<(Phase, Evaluation)>,
     /// Generations begun.
     generations: u64,
+    shares: Shares,
+    choice: Choice,
+    /// What the journal says was settled later.
+    chosen: VecDeque<Choice>,
 }
 
 impl Searching<'_> {
-    fn evaluation(&mut self, candidate: Candidate) -> Evaluation {
-        self.generations = self.generations.max(candidate.generation + 1);
+    fn evaluation(&self, candidate: &Candidate) -> Evaluation {
         Evaluation {
             id: self.offset + candidate.id,
             generation: self.offset + candidate.generation,
-            values: candidate.values,
+            values: candidate.values.clone(),
         }
+    }
+
+    /// The next candidate, or the first success again once its generation has ended; `None` if a loss is missing first.
+    fn ask(&mut self) -> Option<(Phase, Evaluation)> {
+        if matches!(self.look, Look::Runs(_)) {
+            return None;
+        }
+        let candidate = self.study.ask();
+        let ended = candidate.is_some() || self.study.stopped().is_some();
+        if matches!(self.look, Look::Waits)
+            && ended
+            && let Some(again) = self.again(candidate.as_ref())
+        {
+            // What was just asked for is asked for again once the shares are settled.
+            self.look = Look::Runs(again.id);
+            return Some((Phase::Check, again));
+        }
+        let candidate = candidate?;
+        self.generations = self.generations.max(candidate.generation + 1);
+        Some((Phase::Search, self.evaluation(&candidate)))
+    }
+
+    /// The first success again, with a seed of its own, if its generation has ended before `next`.
+    fn again(&self, next: Option<&Candidate>) -> Option<Evaluation> {
+        let (first, _) = self.first.as_ref()?;
+        let ended = next.is_none_or(|next| next.generation > first.generation);
+        ended.then(|| Evaluation {
+            id: self.offset + self.study.told(),
+            generation: self.offset + first.generation + 1,
+            values: first.values.clone(),
+        })
+    }
+
+    fn take(&mut self, evaluation: &Evaluation, loss: Option<f64>) -> Result<()> {
+        if matches!(self.look, Look::Runs(id) if id == evaluation.id) {
+            return self.settle(loss);
+        }
+        let id = evaluation.id - self.offset;
+        let generation = evaluation.generation - self.offset;
+        let earlier = |(first, _): &(Candidate, f64)| {
+            generation < first.generation || (generation == first.generation && id < first.id)
+        };
+        if let Some(loss) = loss.filter(|_| self.first.as_ref().is_none_or(earlier)) {
+            self.first = Some((Candidate { id, generation, values: evaluation.values.clone() }, loss));
+        }
+        self.study.tell(id, loss.unwrap_or(f64::NAN))
+    }
+
+    /// The repeated success has told whether there is noise: if so, what is left is shared out anew.
+    fn settle(&mut self, again: Option<f64>) -> Result<()> {
+        let checks = [self.first.as_ref().map(|(_, loss)| *loss), again];
+        self.look = Look::Over;
+        self.offset += 1;
+        let noisy = differ(&checks);
+        let left = self.shares.budget - self.offset - self.study.told();
+        let reserve = if noisy { self.shares.reserve().min(left) } else { 0 };
+        let search = self.shares.budget - self.offset - reserve;
+        self.choice = match self.chosen.pop_front() {
+            Some(choice) => choice,
+            None => {
+                let choice = Choice { noisy: Some(noisy), search, reserve, ..self.choice.clone() };
+                self.session.add(&Line::Method(choice.clone()))?;
+                choice
+            }
+        };
+        let record = Record { budget: self.choice.search, ..self.study.record().clone() };
+        self.study = Study::resume(record)?;
+        self.session.say_choice(&self.choice, "the first success", &checks);
+        Ok(())
     }
 
     /// Tells the study what the journal knows. What was asked for and never told waits to be run again.
     fn recall(&mut self) -> Result<()> {
-        let mut left = self.session.known_of(Phase::Search);
-        while left > 0 {
-            let Some(candidate) = self.study.ask() else { break };
-            let evaluation = self.evaluation(candidate.clone());
-            match self.session.recall(Phase::Search, &evaluation)? {
-                Some(entry) => {
-                    self.study.tell(candidate.id, entry.loss.unwrap_or(f64::NAN))?;
-                    left -= 1;
-                }
-                None => self.waiting.push_back(candidate),
+        while self.session.knows_of_search() {
+            let Some((phase, evaluation)) = self.ask() else { break };
+            match self.session.recall(phase, &evaluation)? {
+                Some(entry) => self.take(&evaluation, entry.loss)?,
+                None => self.waiting.push_back((phase, evaluation)),
             }
         }
-        if left > 0 { self.session.nothing_left_over() } else { Ok(()) }
+        if self.session.knows_of_search() { self.session.nothing_left_over() } else { Ok(()) }
     }
 }
 
 impl Source for Searching<'_> {
     fn next(&mut self) -> Result<Option<Evaluation>> {
-        let Some(candidate) = self.waiting.pop_front().or_else(|| self.study.ask()) else { return Ok(None) };
-        let first_has_ended = candidate.generation > 0;
-        if first_has_ended && self.session.best.is_none() && self.session.tally.here >= ENOUGH {
+        let Some((phase, evaluation)) = self.waiting.pop_front().or_else(|| self.ask()) else {
+            return Ok(None);
+        };
+        let first_has_ended = phase == Phase::Check || evaluation.generation > self.offset;
+        if first_has_ended && self.session.tally.here >= ENOUGH && self.session.tally.never_started() {
             return Err(self.session.hopeless());
         }
-        Ok(Some(self.evaluation(candidate)))
+        Ok(Some(evaluation))
     }
 
     fn done(&mut self, evaluation: &Evaluation, outcome: Outcome) -> Result<()> {
-        if let Some(entry) = self.session.note(Phase::Search, evaluation, outcome)? {
-            self.study.tell(entry.id - self.offset, entry.loss.unwrap_or(f64::NAN))?;
+        let looks = matches!(self.look, Look::Runs(id) if id == evaluation.id);
+        let phase = if looks { Phase::Check } else { Phase::Search };
+        match self.session.note(phase, evaluation, outcome)? {
+            Some(entry) => self.take(evaluation, entry.loss),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
 impl InSession for Searching<'_> {
     fn session(&mut self) -> &mut Session {
         self.session
-    }
-}
-
-/// Compares the best candidate seen with the centre of the search on equal terms, then evaluates the better one anew, so
-/// that what made it look better has no part in its mean. `None` if it was stopped before the end.
-fn recommend(
-    session: &mut Session,
-    study: &Study,
-    reserve: u64,
-    first: Evaluation,
-) -> Result<Option<Recommended>> {
-    let Some(seen) = session.best.as_ref().map(|b| b.values.clone()) else {
-        return Err(Error::new(ErrorKind::NonFinite, "no candidate to recommend"));
-    };
-    let centre = study.centre().filter(|centre| *centre != seen);
-    let each = if centre.is_some() { reserve / COMPARED } else { 0 };
-    let points = [Some(&seen), centre.as_ref()];
-    // By turns, and each pair with a seed of its own.
-    let pairs: Vec<Evaluation> = (0..2 * each)
-        .filter_map(|i| {
-            let values = points[(i % 2) as usize]?.clone();
-            Some(Evaluation { id: first.id + i, generation: first.generation + i / 2, values })
-        })
-        .collect();
-    let Some(entries) = listed(session, Phase::Choice, pairs)? else { return Ok(None) };
-    let losses = |of: usize| entries.iter().skip(of).step_by(2).map(|e| e.loss).collect::<Vec<_>>();
-    let is_centre = each > 0 && prefers(session, &losses(1), &losses(0));
-    let values = if is_centre { centre.unwrap_or(seen) } else { seen };
-    let fresh = |i: u64| Evaluation {
-        id: first.id + 2 * each + i,
-        generation: first.generation + each + i,
-        values: values.clone(),
-    };
-    let Some(entries) = listed(session, Phase::Estimate, (0..reserve - 2 * each).map(fresh).collect())?
-    else {
-        return Ok(None);
-    };
-    let finite: Vec<f64> = entries.iter().filter_map(|e| e.loss).collect();
-    Ok(Some(Recommended {
-        values,
-        is_centre,
-        repeated: Repeated::of(&finite),
-        evaluations: entries.len() as u64,
-        failed: (entries.len() - finite.len()) as u64,
-    }))
-}
-
-/// Whether losses `a` are better than `b`: fewer failures first, then the mean.
-fn prefers(session: &Session, a: &[Option<f64>], b: &[Option<f64>]) -> bool {
-    let failures = |losses: &[Option<f64>]| losses.iter().filter(|l| l.is_none()).count();
-    let mean = |losses: &[Option<f64>]| losses.iter().flatten().sum::<f64>() / losses.len() as f64;
-    match failures(a).cmp(&failures(b)) {
-        std::cmp::Ordering::Equal => session.better(mean(a), mean(b)),
-        order => order.is_lt(),
     }
 }
 
@@ -306,17 +340,17 @@ mod tests {
             for first in [1, 4, 8, budget / 2 + 1, budget].into_iter().filter(|f| *f <= budget) {
                 for noisy in [false, true] {
                     let shares = Shares::new(budget, first, noisy);
-                    let reserve = shares.reserve(true);
+                    let reserve = shares.reserve();
                     assert!(shares.checks + first + reserve <= budget, "{shares:?}");
-                    assert!(reserve <= (budget / 4).max(6) && shares.reserve(false) == 0, "{shares:?}");
+                    assert!(reserve <= (budget / 4).max(6), "{shares:?}");
                     assert!(!(noisy && shares.checks > 0));
                 }
             }
         }
         let shares = Shares::new(500, 8, false);
-        assert_eq!((shares.checks, shares.reserve(true)), (2, 50));
+        assert_eq!((shares.checks, shares.reserve()), (2, 50));
         assert_eq!(Shares::new(49, 8, false).checks, 0);
-        assert_eq!((Shares::new(12, 8, true).reserve(true), Shares::new(8, 8, true).reserve(true)), (3, 0));
+        assert_eq!((Shares::new(12, 8, true).reserve(), Shares::new(8, 8, true).reserve()), (3, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::folder::StudyFolder;
 use super::jobs::{self, Source};
 use super::journal::{Choice, Entry, Journal, Line, Phase};
+use super::loss::Reading;
 use super::program::{Ending, Outcome, Program};
 use super::settings::Settings;
 use super::show;
@@ -37,12 +38,25 @@ pub struct Tally {
     pub here: u64,
     /// Each new best loss, and how many evaluations there had been.
     pub curve: Vec<(u64, f64)>,
+    /// Candidates in a row that had the same loss, and the last of them.
+    same: (u64, Option<Entry>),
 }
+
+/// What shells end with where a program is no program, and where there is none.
+const NOT_STARTED: [&str; 2] = ["exit status: 126", "exit status: 127"];
+/// So many equal losses in a row are worth a word.
+const SAME: u64 = 10;
 
 impl Tally {
     /// Failures.
     pub fn failures(&self) -> u64 {
         self.failed.values().sum()
+    }
+
+    /// Whether all that happened is that a shell, or `env`, found no program or might not run it: what no argument mends.
+    pub fn never_started(&self) -> bool {
+        self.failures() == self.told
+            && self.failed.keys().all(|reason| NOT_STARTED.contains(&reason.as_str()))
     }
 }
 
@@ -109,7 +123,7 @@ impl Session {
     /// The outcome of an evaluation that the journal has already.
     ///
     /// # Errors
-    /// [`ErrorKind::Ledger`] if that was of another candidate.
+    /// [`ErrorKind::Damage`] if that was of another candidate.
     pub fn recall(&mut self, phase: Phase, evaluation: &Evaluation) -> Result<Option<Entry>> {
         let Some(entry) = self.known.remove(&evaluation.id) else { return Ok(None) };
         let found = (entry.phase, entry.generation, &entry.values);
@@ -118,15 +132,15 @@ impl Session {
             let place = format!("{}: evaluation {}", self.folder.journal().display(), entry.id);
             let expected = format!("the candidate that this study asks for ({})", show::json(&named));
             let found = show::json(&entry.values);
-            return Err(Error::expected(ErrorKind::Ledger, place, expected, found));
+            return Err(Error::expected(ErrorKind::Damage, place, expected, found));
         }
         self.count(&entry, &evaluation.values);
         Ok(Some(entry))
     }
 
-    /// Evaluations of a phase that the journal knows and that nobody has asked for yet.
-    pub fn known_of(&self, phase: Phase) -> usize {
-        self.known.values().filter(|entry| entry.phase == phase).count()
+    /// Whether the journal knows evaluations of the search that nobody has asked for yet, checks of noise included.
+    pub fn knows_of_search(&self) -> bool {
+        self.known.values().any(|entry| matches!(entry.phase, Phase::Search | Phase::Check))
     }
 
     /// Refuses a journal with evaluations that no phase has asked for.
@@ -134,7 +148,7 @@ impl Session {
         let Some(id) = self.known.keys().next() else { return Ok(()) };
         let place = format!("{}: evaluation {id}", self.folder.journal().display());
         Err(Error::expected(
-            ErrorKind::Ledger,
+            ErrorKind::Damage,
             place,
             "evaluations that this study asks for",
             "one that it does not",
@@ -143,18 +157,19 @@ impl Session {
 
     /// Takes an outcome: what it complained of, the journal, then all counts. `None` if it counts for nothing.
     pub fn note(&mut self, phase: Phase, evaluation: &Evaluation, outcome: Outcome) -> Result<Option<Entry>> {
-        let (loss, failed) = match outcome.ending {
-            Ending::Loss(loss) => (Some(loss), None),
+        let (reading, failed) = match outcome.ending {
+            Ending::Loss(reading) => (Some(reading), None),
             Ending::Failed(reason) => (None, Some(reason)),
             Ending::Abandoned => return Ok(None),
         };
+        self.journal.check_place()?;
         self.folder.keep_stderr(evaluation.id, &outcome.stderr)?;
         let entry = Entry {
             id: evaluation.id,
             phase,
             generation: evaluation.generation,
             values: self.named(&evaluation.values),
-            loss,
+            loss: reading.as_ref().map(|reading| reading.loss),
             failed,
             seconds: (1e3 * outcome.seconds).round() / 1e3,
         };
@@ -167,7 +182,44 @@ impl Session {
         self.tally.here += 1;
         self.count(entry, &evaluation.values);
         self.show(&line, entry);
+        if self.tally.here == 1 {
+            self.say_first(entry, reading.as_ref());
+        }
+        self.warn_of_equals(entry);
         Ok(Some(entry.clone()))
+    }
+
+    /// Says what this process's first evaluation came to, so that a loss that was not meant is noticed before all others.
+    fn say_first(&self, entry: &Entry, reading: Option<&Reading>) {
+        let words = match (reading, &entry.failed) {
+            (Some(r), _) => format!("loss {} read from {:?}", show::short(r.loss), r.from),
+            (None, Some(reason)) if self.complaint.is_empty() => {
+                format!("evaluation {} failed: {reason}", entry.id)
+            }
+            (None, Some(reason)) => format!("evaluation {} failed: {reason}\n{}", entry.id, self.complaint),
+            (None, None) => return,
+        };
+        let from = reading.map(|r| &r.from);
+        self.voice.say(&words, &json!({"event": "first", "id": entry.id, "loss": entry.loss, "from": from}));
+    }
+
+    /// Says it when the loss stays the same whatever is asked.
+    fn warn_of_equals(&mut self, entry: &Entry) {
+        let (count, last) = &mut self.tally.same;
+        let same = |last: &Entry| last.loss.is_some() && last.loss == entry.loss;
+        match last {
+            _ if entry.phase != Phase::Search => return,
+            Some(last) if same(last) && last.values == entry.values => return,
+            Some(last) if same(last) => *count += 1,
+            _ => *count = 1,
+        }
+        *last = Some(entry.clone());
+        let Some(loss) = entry.loss.filter(|_| *count == SAME) else { return };
+        let words = format!(
+            "warning: {SAME} different candidates in a row had the loss {}: does the program use its arguments?",
+            show::short(loss)
+        );
+        self.voice.say(&words, &json!({"event": "equal", "loss": loss, "evaluations": SAME}));
     }
 
     /// Keeps an event that is no evaluation.
@@ -241,13 +293,16 @@ impl Session {
         outcome.and(synced)
     }
 
-    /// Says which strategy was chosen, and what the start has told about noise.
-    pub fn say_choice(&self, choice: &Choice, checks: &[Option<f64>]) {
+    /// Says which strategy was chosen, and what two losses of `point` have told about noise.
+    pub fn say_choice(&self, choice: &Choice, point: &str, checks: &[Option<f64>]) {
         let loss = |loss: &Option<f64>| loss.map_or_else(|| "no loss".into(), show::short);
         let noise = match (choice.noisy, checks) {
-            (true, [a, b]) => format!("noise: the start gave {}, then {}\n", loss(a), loss(b)),
-            (false, [Some(a), _]) => format!("no noise: the start gave {} twice\n", show::short(*a)),
-            (false, [None, _]) => "the start failed twice, so nothing is known about noise\n".into(),
+            (Some(true), [a, b]) => format!("noise: {point} gave {}, then {}\n", loss(a), loss(b)),
+            (Some(false), [a, _]) => format!("no noise: {point} gave {} twice\n", loss(a)),
+            (None, [_, _]) => {
+                format!("noise is unknown, since {point} failed twice: the first success will be repeated\n")
+            }
+            (None, _) => "noise is unknown: it is looked for from 50 evaluations on\n".into(),
             _ => String::new(),
         };
         let kept = match choice.reserve {

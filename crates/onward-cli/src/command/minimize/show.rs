@@ -1,5 +1,6 @@
 //! Numbers, values and reasons in words.
 
+use onward::study::{Dimension, Kind, Spacing};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -54,6 +55,30 @@ pub fn values<'a>(names: impl Iterator<Item = &'a String>, values: &Map<String, 
     words.join(" ")
 }
 
+/// Dimensions as they were understood.
+pub fn dimensions(all: &[Dimension]) -> String {
+    let mut words: Vec<String> = all.iter().take(VALUES).map(dimension).collect();
+    if all.len() > VALUES {
+        words.push(format!("and {} more", all.len() - VALUES));
+    }
+    words.join(", ")
+}
+
+fn dimension(dimension: &Dimension) -> String {
+    let range = |low: String, high: String, spacing: Spacing, of: &str| {
+        let ratio = if spacing == Spacing::Log { " by ratio" } else { "" };
+        format!("{}: {of}{low} to {high}{ratio}", dimension.name)
+    };
+    match &dimension.kind {
+        Kind::Float { low, high, spacing } => range(short(*low), short(*high), *spacing, ""),
+        Kind::Int { low, high, spacing } => {
+            range(low.to_string(), high.to_string(), *spacing, "whole numbers ")
+        }
+        Kind::Category { options } => format!("{}: one of {}", dimension.name, options.join(" ")),
+        Kind::Real { start, scale } => format!("{}: from {start} in steps of {scale}", dimension.name),
+    }
+}
+
 /// JSON on one line.
 pub fn json(values: &Map<String, Value>) -> String {
     serde_json::to_string(values).unwrap_or_default()
@@ -104,6 +129,17 @@ mod tests {
         for (value, want) in cases {
             assert_eq!(short(value), want);
         }
+    }
+
+    #[test]
+    fn f24_dimensions_are_told_as_understood() {
+        let of = |text: &[&str]| dimensions(&text.iter().map(|t| t.parse().unwrap()).collect::<Vec<_>>());
+        let all = of(&["x:-5..5e1", "lr:1e-5..1e-1 log", "n:1..64 int", "a:{b,c}"]);
+        assert_eq!(all, "x: -5 to 50, lr: 0.00001 to 0.1 by ratio, n: whole numbers 1 to 64, a: one of b c");
+        let many: Vec<String> = (0..14).map(|i| format!("x{i}:0..1")).collect();
+        assert!(
+            of(&many.iter().map(String::as_str).collect::<Vec<_>>()).ends_with("x11: 0 to 1, and 2 more")
+        );
     }
 
     #[test]
