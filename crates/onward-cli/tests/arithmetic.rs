@@ -1,5 +1,7 @@
 //! Runs in bf16 go from one kind of processor to another: what one began, any other goes on with, checks and uses, to the bit.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Place, digits};
