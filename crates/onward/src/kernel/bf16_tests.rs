@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::{at_borders, numbers, with_each_isa};
+use crate::kernel::{Isa, at_borders, numbers, with_each_isa};
 use proptest::prelude::*;
 
 /// Sizes next to those of tiles, panels, blocks and padding, and primes.
@@ -7,8 +7,8 @@ const M: [usize; 14] = [0, 1, 2, 3, 4, 5, 7, 12, 13, 14, 15, 29, 47, 130];
 const N: [usize; 12] = [0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 97, 160];
 const K: [usize; 11] = [0, 1, 2, 3, 31, 32, 33, 67, 255, 256, 521];
 
-/// All kinds.
-const KINDS: [Bf16Arithmetic; 3] = [Bf16Arithmetic::Chain, Bf16Arithmetic::Avx512Bf16, Bf16Arithmetic::Amx];
+/// The kinds that have instructions of their own.
+const KINDS: [Bf16Arithmetic; 2] = [Bf16Arithmetic::Avx512Bf16, Bf16Arithmetic::Amx];
 
 fn product(
     x: &[f32],
@@ -31,7 +31,6 @@ fn bits(c: &[f32]) -> Vec<u32> {
 
 /// The product by the definition of its kind, each operation in f64 and rounded once.
 fn by_definition(x: &[f32], w: &[f32], before: f32, kind: Bf16Arithmetic) -> f32 {
-    let keep = |sum: f64| f64::from(sum as f32);
     let flush = emulated::rounded;
     let number = |v: &f32| f64::from(from_bf16(to_bf16(*v)));
     let mut terms: Vec<[f64; 2]> = x.iter().zip(w).map(|(x, w)| [number(x), number(w)]).collect();
@@ -39,17 +38,16 @@ fn by_definition(x: &[f32], w: &[f32], before: f32, kind: Bf16Arithmetic) -> f32
     terms.resize(terms.len().next_multiple_of(32), [0.0; 2]);
     let flushed = |s: f64, [x, w]: [f64; 2]| flush(flush(x) * flush(w) + s);
     let before = f64::from(before);
-    (match kind {
-        Bf16Arithmetic::Chain => terms.iter().fold(before, |s, [x, w]| keep(x * w + s)),
-        Bf16Arithmetic::Avx512Bf16 => {
-            terms.chunks(2).fold(before, |s, pair| flushed(flushed(flush(s), pair[1]), pair[0]))
-        }
-        Bf16Arithmetic::Amx => terms.chunks(32).fold(before, |s, step| {
+    let sum = if kind == Bf16Arithmetic::Amx {
+        terms.chunks(32).fold(before, |s, step| {
             let chain =
                 |from: usize| step.iter().skip(from).step_by(2).fold(0.0, |s, term| flushed(s, *term));
             flush(flush(s) + flush(chain(0) + chain(1)))
-        }),
-    }) as f32
+        })
+    } else {
+        terms.chunks(2).fold(before, |s, pair| flushed(flushed(flush(s), pair[1]), pair[0]))
+    };
+    sum as f32
 }
 
 /// Every path of every kind, and against f64.
@@ -145,7 +143,7 @@ fn sums_next_to_the_least_normal_number_are_flushed_as_processors_do() {
             // Of each pair the second is added first; both lie at even places.
             let x = [sign * 2f32.powi(-63), 0.0, -sign * half * share, 0.0];
             let w = [2f32.powi(-63), 0.0, half, 0.0];
-            for kind in [Bf16Arithmetic::Avx512Bf16, Bf16Arithmetic::Amx] {
+            for kind in KINDS {
                 let want = if flushes { 0.0 } else { sign * f32::MIN_POSITIVE };
                 with_each_isa(|isa| {
                     let mut c = [f32::NAN];
@@ -191,7 +189,7 @@ fn rows_may_be_strided_and_begin_anywhere() {
     strided.pack(&numbers(400, 9), 100, 4, 100);
     strided.pack(&x[1..], stride, m, k);
     copied.pack(&dense, k, m, k);
-    let panels = Bf16Panels::transposed(&w, n, k, Bf16Arithmetic::fastest());
+    let panels = Bf16Panels::transposed(&w, n, k, KINDS[0]);
     let (mut found, mut want) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
     product_bf16(Window::new(&mut found, n, m, n), &strided, &panels, Start::Zero);
     product_bf16(Window::new(&mut want, n, m, n), &copied, &panels, Start::Zero);
@@ -205,7 +203,7 @@ fn rows_may_be_strided_and_begin_anywhere() {
 fn panels_lie_in_memory_as_documented() {
     let (n, k) = (37, 35);
     let w = numbers(n * k, 3);
-    let panels = Bf16Panels::transposed(&w, n, k, Bf16Arithmetic::Chain);
+    let panels = Bf16Panels::transposed(&w, n, k, KINDS[0]);
     let data = halves(panels.columns.data());
     assert_eq!((data.len(), data.as_ptr().addr() % 64), (2 * 32 * 64, 0));
     for panel in 0..2 {
@@ -265,16 +263,21 @@ fn what_is_not_finite_stays_so() {
 }
 
 #[test]
-fn subnormal_numbers_are_kept_by_chains_and_flushed_by_the_others() {
+fn subnormal_numbers_are_flushed() {
     let (tiny, k) = (f32::from_bits(0x0040_0000), 4);
     for kind in KINDS {
         with_each_isa(|isa| {
             let mut c = [f32::NAN];
             product(&vec![tiny; k], &vec![1.0; k], [1, 1, k], &mut c, 1, Start::Zero, kind);
-            let want = if kind == Bf16Arithmetic::Chain { 4.0 * tiny } else { 0.0 };
-            assert_eq!(c, [want], "{kind:?} on {isa:?}");
+            assert_eq!(c, [0.0], "{kind:?} on {isa:?}");
         });
     }
+}
+
+#[test]
+#[should_panic(expected = "chains are products of f32")]
+fn chains_have_no_panels_of_their_own() {
+    let _ = Bf16Panels::transposed(&[0.0; 4], 1, 4, Bf16Arithmetic::Chain);
 }
 
 #[test]
@@ -284,12 +287,7 @@ fn panels_are_not_split() {
     rows.pack(&[0.0; 4], 4, 1, 4);
     let mut c = [0.0; 40];
     let (left, _) = Window::new(&mut c, 40, 1, 40).split_columns(20);
-    product_bf16(
-        left,
-        &rows,
-        &Bf16Panels::transposed(&[0.0; 160], 40, 4, Bf16Arithmetic::Chain),
-        Start::Zero,
-    );
+    product_bf16(left, &rows, &Bf16Panels::transposed(&[0.0; 160], 40, 4, KINDS[0]), Start::Zero);
 }
 
 #[test]
@@ -297,6 +295,6 @@ fn panels_are_not_split() {
 fn sides_must_agree() {
     let mut rows = Bf16Rows::default();
     rows.pack(&[0.0; 4], 4, 1, 4);
-    let panels = Bf16Panels::transposed(&[0.0; 5], 1, 5, Bf16Arithmetic::Chain);
+    let panels = Bf16Panels::transposed(&[0.0; 5], 1, 5, KINDS[0]);
     product_bf16(Window::new(&mut [0.0], 1, 1, 1), &rows, &panels, Start::Zero);
 }

@@ -101,6 +101,20 @@ impl Isa {
     }
 }
 
+/// Whether Intel made the processor.
+pub(super) fn is_intel() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // CPUID is `unsafe` in older versions of the standard library only.
+        #[allow(unused_unsafe)]
+        // SAFETY: every x86-64 processor has CPUID.
+        let leaf = unsafe { std::arch::x86_64::__cpuid(0) };
+        [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

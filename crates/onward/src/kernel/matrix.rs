@@ -1,8 +1,8 @@
 //! Weights packed for products in any precision.
 
 use super::{
-    Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window, conv3x3, product,
-    product_bf16, product_int8_scaled, quantise, round_to_bf16,
+    Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window,
+    conv3x3, keep_bf16, product, product_bf16, product_int8_scaled, quantise, round_to_bf16,
 };
 
 /// The right side of products `y = x Wᵀ`.
@@ -10,7 +10,9 @@ use super::{
 pub enum Matrix {
     /// In single precision.
     F32(Panels),
-    /// In bf16.
+    /// In bf16 with chains of sums: products of f32 with factors that bf16 holds.
+    Chain(Panels),
+    /// In bf16, by instructions of their own.
     Bf16(Bf16Panels),
     /// In bytes, with a scale for each output.
     Int8(Int8Panels),
@@ -35,6 +37,7 @@ impl Matrix {
     pub fn new(w: &[f32], n: usize, k: usize, precision: Precision) -> Self {
         match precision {
             Precision::F32 => Self::F32(Panels::transposed(w, n, k)),
+            Precision::Bf16(Bf16Arithmetic::Chain) => Self::Chain(Panels::transposed(&kept(w), n, k)),
             Precision::Bf16(kind) => Self::Bf16(Bf16Panels::transposed(w, n, k, kind)),
             Precision::Int8 => Self::Int8(Int8Panels::transposed(w, n, k)),
         }
@@ -43,7 +46,7 @@ impl Matrix {
     /// Numbers that a row of inputs has.
     pub fn k(&self) -> usize {
         match self {
-            Self::F32(b) => b.k(),
+            Self::F32(b) | Self::Chain(b) => b.k(),
             Self::Bf16(b) => b.k(),
             Self::Int8(b) => b.k(),
         }
@@ -52,7 +55,7 @@ impl Matrix {
     /// Numbers that a row of outputs has.
     pub fn n(&self) -> usize {
         match self {
-            Self::F32(b) => b.n(),
+            Self::F32(b) | Self::Chain(b) => b.n(),
             Self::Bf16(b) => b.n(),
             Self::Int8(b) => b.n(),
         }
@@ -68,6 +71,11 @@ impl Matrix {
         assert_eq!((x.len(), y.len()), (m * k, m * n), "rows into and out of a product");
         match self {
             Self::F32(b) => product(y, n, x, k, 1, m, b, Start::Zero),
+            Self::Chain(b) => {
+                scratch.floats.resize(x.len(), 0.0);
+                keep_bf16(&mut scratch.floats, x);
+                product(y, n, &scratch.floats, k, 1, m, b, Start::Zero);
+            }
             Self::Bf16(b) => {
                 scratch.bf16.pack(x, k, m, k);
                 product_bf16(Window::new(y, n, m, n), &scratch.bf16, b, Start::Zero);
@@ -85,6 +93,8 @@ impl Matrix {
 pub enum Filter {
     /// In single precision: a matrix for each row of the kernel, multiplied with windows of the padded image.
     Rows([Panels; 3]),
+    /// In bf16 with chains of sums: as in single precision, with factors that bf16 holds.
+    Chain([Panels; 3]),
     /// In bf16: one matrix, multiplied with patches that are packed on the way.
     Bf16(Bf16Panels),
     /// In bytes: likewise.
@@ -98,22 +108,18 @@ impl Filter {
     /// If `w` has another length.
     pub fn new(w: &[f32], n: usize, channels: usize, precision: Precision) -> Self {
         assert_eq!(w.len(), 9 * n * channels, "weights of {n} × 3 × 3 × {channels}");
-        let run = 3 * channels;
         match precision {
-            Precision::F32 => {}
-            Precision::Bf16(kind) => return Self::Bf16(Bf16Panels::transposed(w, n, 3 * run, kind)),
-            Precision::Int8 => return Self::Int8(Int8Panels::transposed(w, n, 3 * run)),
+            Precision::F32 => Self::Rows(kernel_rows(w, n, channels)),
+            Precision::Bf16(Bf16Arithmetic::Chain) => Self::Chain(kernel_rows(&kept(w), n, channels)),
+            Precision::Bf16(kind) => Self::Bf16(Bf16Panels::transposed(w, n, 9 * channels, kind)),
+            Precision::Int8 => Self::Int8(Int8Panels::transposed(w, n, 9 * channels)),
         }
-        Self::Rows(std::array::from_fn(|dy| {
-            let rows = w.chunks_exact((3 * run).max(1)).flat_map(|o| &o[dy * run..][..run]);
-            Panels::transposed(&rows.copied().collect::<Vec<f32>>(), n, run)
-        }))
     }
 
     /// Channels in.
     pub fn channels(&self) -> usize {
         match self {
-            Self::Rows(panels) => panels[0].k() / 3,
+            Self::Rows(panels) | Self::Chain(panels) => panels[0].k() / 3,
             Self::Bf16(panels) => panels.k() / 9,
             Self::Int8(panels) => panels.k() / 9,
         }
@@ -122,7 +128,7 @@ impl Filter {
     /// Channels out.
     pub fn n(&self) -> usize {
         match self {
-            Self::Rows(panels) => panels[0].n(),
+            Self::Rows(panels) | Self::Chain(panels) => panels[0].n(),
             Self::Bf16(panels) => panels.n(),
             Self::Int8(panels) => panels.n(),
         }
@@ -147,6 +153,12 @@ impl Filter {
                 conv.pad(image, padded);
                 conv3x3(conv, padded, panels, y);
             }
+            Self::Chain(panels) => {
+                let padded = &mut scratch.floats;
+                cleared(padded, conv);
+                conv.each_row(image, |row, at| keep_bf16(&mut padded[at..][..row.len()], row));
+                conv3x3(conv, padded, panels, y);
+            }
             Self::Bf16(b) => {
                 let Scratch { bf16, halves, .. } = scratch;
                 cleared(halves, conv);
@@ -165,6 +177,22 @@ impl Filter {
             }
         }
     }
+}
+
+/// The bf16 nearest to each number.
+fn kept(w: &[f32]) -> Vec<f32> {
+    let mut kept = vec![0.0; w.len()];
+    keep_bf16(&mut kept, w);
+    kept
+}
+
+/// Weights `w (n, 3, 3, channels)` as a matrix for each row of the kernel.
+fn kernel_rows(w: &[f32], n: usize, channels: usize) -> [Panels; 3] {
+    let run = 3 * channels;
+    std::array::from_fn(|dy| {
+        let rows = w.chunks_exact((3 * run).max(1)).flat_map(|o| &o[dy * run..][..run]);
+        Panels::transposed(&rows.copied().collect::<Vec<f32>>(), n, run)
+    })
 }
 
 /// A padded image of zeros.
@@ -246,6 +274,22 @@ mod tests {
             matrix.product(&x, &mut reused, &mut scratch);
             matrix.product(&x, &mut fresh, &mut Scratch::default());
             assert_eq!(reused, fresh, "{precision:?}");
+        }
+    }
+
+    #[test]
+    fn chains_are_sums_in_f32_of_factors_in_bf16() {
+        use crate::kernel::{from_bf16, to_bf16};
+        let (m, n, k) = (5, 33, 70);
+        let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
+        let matrix = Matrix::new(&w, n, k, Precision::Bf16(Bf16Arithmetic::Chain));
+        let mut y = vec![f32::NAN; m * n];
+        matrix.product(&x, &mut y, &mut Scratch::default());
+        for (i, y) in y.iter().enumerate() {
+            let terms = x[i / n * k..][..k].iter().zip(&w[i % n * k..][..k]);
+            let near = |v: &f32| from_bf16(to_bf16(*v));
+            let want = terms.fold(0f32, |s, (x, w)| near(x).mul_add(near(w), s));
+            assert_eq!(y.to_bits(), want.to_bits(), "{i}");
         }
     }
 

@@ -29,7 +29,7 @@ mod roofline;
 mod tile;
 mod window;
 
-pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, product_bf16, round_to_bf16, to_bf16};
+pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_to_bf16, to_bf16};
 pub use columns::{Columns, columns};
 pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_hadamard, conv3x3_single};
 pub use double::{exp64, ln64};

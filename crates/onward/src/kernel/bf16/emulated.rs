@@ -13,16 +13,6 @@ const COLUMNS: usize = 16;
 /// Groups to a step: what a tile has of each row.
 const STEP: usize = 16;
 
-/// `x y + s`, rounded once, for bf16 `x` and `y`.
-#[inline(always)]
-pub(super) fn fused(x: f32, y: f32, s: f32) -> f32 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-        x.mul_add(y, s)
-    } else {
-        (f64::from(x) * f64::from(y) + f64::from(s)) as f32
-    }
-}
-
 /// The f32 nearest to a sum, or zero with its sign if that f32, had it any exponent, would be below the normal ones.
 #[inline(always)]
 pub(crate) fn rounded(sum: f64) -> f64 {
