@@ -20,6 +20,11 @@ const IN_CACHE: usize = 64 << 10;
 const CACHES: f64 = 32e6;
 /// The shortest time that is measured at once.
 const SLICE: Duration = Duration::from_millis(20);
+/// A look at what registers do takes so long, so often.
+const LOOK: Duration = Duration::from_millis(2);
+const LOOKS: usize = 5;
+/// Rounds of multiply-adds in registers between two looks at the clock: a fraction of a millisecond.
+const ROUNDS: u64 = 10_000;
 
 /// What a measured rate counts.
 #[derive(Clone, Copy, Serialize)]
@@ -50,28 +55,41 @@ struct Line {
     /// Units per second, in billions; the median.
     rate: f64,
     unit: Unit,
-    /// The share of what the limits of this machine allow.
+    /// The share of what the limits of this machine allow; none where there is no limit, or where the figure is above it: then
+    /// the machine was in a worse state when the limit was measured.
     share: Option<f64>,
+    /// What the registers did right before and after, as a share of what they do at most: the lower of the two. Processors get
+    /// slower for seconds when they are hot or shared.
+    state: Option<f64>,
 }
 
 /// What the machine can do at most, with a number of threads.
 struct Limits {
-    /// Operations per second of each of [`precisions`], in registers alone.
+    /// Operations per second of each of [`precisions`], in registers alone: the most that was seen.
     peaks: [f64; 3],
     /// Bytes per second: read, and read and written in place.
     memory: [f64; 2],
 }
 
+/// Seconds that something takes, and the state of the machine meanwhile.
+struct Measured {
+    seconds: f64,
+    state: f64,
+}
+
 impl Limits {
     /// Seconds that so many operations, and so many bytes read, and read and written, take at least.
-    fn seconds(&self, precision: Precision, operations: f64, bytes: [f64; 2]) -> f64 {
-        let peak = match precision {
-            Precision::F32 => self.peaks[0],
-            Precision::Bf16(_) => self.peaks[1],
-            Precision::Int8 => self.peaks[2],
-        };
-        let compute = operations / peak;
+    fn seconds(&mut self, precision: Precision, operations: f64, bytes: [f64; 2]) -> f64 {
+        let compute = operations / *self.peak(precision);
         compute.max(bytes[0] / self.memory[0] + bytes[1] / self.memory[1])
+    }
+
+    fn peak(&mut self, precision: Precision) -> &mut f64 {
+        match precision {
+            Precision::F32 => &mut self.peaks[0],
+            Precision::Bf16(_) => &mut self.peaks[1],
+            Precision::Int8 => &mut self.peaks[2],
+        }
     }
 }
 
@@ -92,13 +110,13 @@ pub fn bench(args: &Bench) -> Result<()> {
         let meter = Meter { threads, time: Duration::from_secs_f64(args.seconds), voice };
         let heading = if threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
         voice.say(
-            &format!("\n{heading:<46}{:>13}{:>18}", "median", "of the limit"),
+            &format!("\n{heading:<46}{:>13}{:>18}{:>12}", "median", "of the limit", "state"),
             &json!({"threads": threads}),
         );
-        let limits = limits(&meter);
-        products(&meter, &limits);
-        convolutions(&meter, &limits);
-        noise(&meter, &limits);
+        let mut limits = limits(&meter);
+        products(&meter, &mut limits);
+        convolutions(&meter, &mut limits);
+        noise(&meter, &mut limits);
     }
     Ok(())
 }
@@ -112,10 +130,16 @@ fn processor() -> String {
 
 impl Line {
     fn say(&self, voice: Voice) {
-        let share = self.share.map_or_else(String::new, |s| format!("{:.0} %", 100.0 * s));
+        let [share, state] =
+            [self.share, self.state].map(|s| s.map_or_else(String::new, |s| format!("{:.0} %", 100.0 * s)));
         let precision = if self.rate < 10.0 { 2 } else { 0 };
         voice.say(
-            &format!("{:<46}{:>7.precision$} {:<6}{share:>17}", self.name, self.rate, self.unit.name()),
+            &format!(
+                "{:<46}{:>7.precision$} {:<6}{share:>17}{state:>12}",
+                self.name,
+                self.rate,
+                self.unit.name()
+            ),
             self,
         );
     }
@@ -156,26 +180,72 @@ impl Meter {
         all[all.len() / 2]
     }
 
-    fn say(&self, name: impl Into<String>, rate: f64, unit: Unit, share: Option<f64>) {
-        Line { name: name.into(), threads: self.threads, rate: rate / 1e9, unit, share }.say(self.voice);
+    /// What all threads do in registers now, in operations per second: the median of a few looks.
+    fn in_registers(&self, precision: Precision) -> f64 {
+        let one = || {
+            let (start, mut operations) = (Instant::now(), 0);
+            while start.elapsed() < LOOK {
+                operations += black_box(spin(precision, ROUNDS));
+            }
+            operations as f64 / start.elapsed().as_secs_f64()
+        };
+        let look = |_| {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..self.threads).map(|_| scope.spawn(one)).collect();
+                threads.into_iter().filter_map(|t| t.join().ok()).sum::<f64>()
+            })
+        };
+        let mut looks: Vec<f64> = (0..LOOKS).map(look).collect();
+        looks.sort_by(f64::total_cmp);
+        looks[LOOKS / 2]
+    }
+
+    /// [`Meter::seconds`] with a look at the machine's state on both sides; what is more than all that was seen is the new limit.
+    fn measure<S: Send>(
+        &self,
+        limits: &mut Limits,
+        precision: Precision,
+        state: impl Fn(usize) -> S,
+        work: impl Fn(&mut S) + Sync,
+    ) -> Measured {
+        let before = self.in_registers(precision);
+        let seconds = self.seconds(state, work);
+        let after = self.in_registers(precision);
+        let peak = limits.peak(precision);
+        *peak = peak.max(before).max(after);
+        Measured { seconds, state: before.min(after) / *peak }
+    }
+
+    /// A figure; `share` is that of the limit.
+    fn say(&self, name: impl Into<String>, rate: f64, unit: Unit, share: Option<f64>, state: Option<f64>) {
+        let share = share.filter(|share| *share <= 1.0);
+        Line { name: name.into(), threads: self.threads, rate: rate / 1e9, unit, share, state }
+            .say(self.voice);
     }
 }
 
 fn limits(meter: &Meter) -> Limits {
-    const ROUNDS: u64 = 10_000;
     let peaks = precisions().map(|p| {
-        let operations = spin(p, ROUNDS) as f64 * meter.threads as f64;
-        let rate = operations / meter.seconds(|_| (), |()| _ = black_box(spin(p, ROUNDS)));
-        meter.say(format!("{} multiply-adds in registers", p.name()), rate, Unit::Operations, None);
+        let mut rates = Vec::new();
+        let start = Instant::now();
+        while rates.is_empty() || start.elapsed() < meter.time {
+            rates.push(meter.in_registers(p));
+        }
+        let rate = rates.into_iter().fold(0.0, f64::max);
+        meter.say(format!("{} multiply-adds in registers", p.name()), rate, Unit::Operations, None, None);
         rate
     });
+    let mut limits = Limits { peaks, memory: [f64::INFINITY; 2] };
     let bytes = (4 * IN_MEMORY * meter.threads) as f64;
     let ones = |_| vec![1f32; IN_MEMORY];
-    let read = bytes / meter.seconds(ones, |x| _ = black_box(sum(x)));
-    meter.say("memory, read", read, Unit::Bytes, None);
-    let update = 2.0 * bytes / meter.seconds(ones, |x| halve(x));
-    meter.say("memory, read and written in place", update, Unit::Bytes, None);
-    Limits { peaks, memory: [read, update] }
+    let found = meter.measure(&mut limits, Precision::F32, ones, |x| _ = black_box(sum(x)));
+    let read = bytes / found.seconds;
+    meter.say("memory, read", read, Unit::Bytes, None, Some(found.state));
+    let found = meter.measure(&mut limits, Precision::F32, ones, |x| halve(x));
+    let update = 2.0 * bytes / found.seconds;
+    meter.say("memory, read and written in place", update, Unit::Bytes, None, Some(found.state));
+    limits.memory = [read, update];
+    limits
 }
 
 fn sum(x: &[f32]) -> f32 {
@@ -197,7 +267,7 @@ fn numbers(n: usize, salt: usize) -> Vec<f32> {
 }
 
 /// Products with weights packed before; the outputs are split over the threads.
-fn products(meter: &Meter, limits: &Limits) {
+fn products(meter: &Meter, limits: &mut Limits) {
     for precision in precisions() {
         for [m, n, k] in SHAPES {
             let (own, x) = (n / meter.threads, numbers(m * k, 0));
@@ -205,7 +275,7 @@ fn products(meter: &Meter, limits: &Limits) {
                 let weights = Matrix::new(&numbers(own * k, 1 + thread), own, k, precision);
                 (weights, vec![0f32; m * own], Scratch::default())
             };
-            let seconds = meter.seconds(state, |(weights, y, scratch)| {
+            let found = meter.measure(limits, precision, state, |(weights, y, scratch)| {
                 weights.product(black_box(&x), black_box(y), scratch)
             });
             let operations = 2.0 * (m * own * meter.threads * k) as f64;
@@ -214,13 +284,14 @@ fn products(meter: &Meter, limits: &Limits) {
             let read = if weights > CACHES { weights } else { 0.0 };
             let limit = limits.seconds(precision, operations, [read, 0.0]);
             let name = format!("{} product {m} × {n} × {k}", precision.name());
-            meter.say(name, operations / seconds, Unit::Operations, Some(limit / seconds));
+            let rate = operations / found.seconds;
+            meter.say(name, rate, Unit::Operations, Some(limit / found.seconds), Some(found.state));
         }
     }
 }
 
 /// 3×3 convolutions of 16 channels to 16, each thread its own images.
-fn convolutions(meter: &Meter, limits: &Limits) {
+fn convolutions(meter: &Meter, limits: &mut Limits) {
     const CHANNELS: usize = 16;
     const IMAGES: usize = 16;
     for precision in precisions() {
@@ -230,7 +301,7 @@ fn convolutions(meter: &Meter, limits: &Limits) {
             let weights = Filter::new(&numbers(9 * CHANNELS * CHANNELS, 1), CHANNELS, CHANNELS, precision);
             let images = numbers(IMAGES * size, 0);
             let state = |_| (vec![0f32; IMAGES * size], Scratch::default());
-            let seconds = meter.seconds(state, |(y, scratch)| {
+            let found = meter.measure(limits, precision, state, |(y, scratch)| {
                 for (x, y) in images.chunks_exact(size).zip(y.chunks_exact_mut(size)) {
                     weights.convolve(conv, black_box(x), black_box(y), scratch);
                 }
@@ -239,22 +310,25 @@ fn convolutions(meter: &Meter, limits: &Limits) {
             let limit = limits.seconds(precision, operations, [0.0; 2]);
             let name =
                 format!("{} convolution 3×3, {CHANNELS} to {CHANNELS}, {side}×{side}", precision.name());
-            meter.say(name, operations / seconds, Unit::Operations, Some(limit / seconds));
+            let rate = operations / found.seconds;
+            meter.say(name, rate, Unit::Operations, Some(limit / found.seconds), Some(found.state));
         }
     }
 }
 
 /// Noise added to numbers in place, each thread its own.
-fn noise(meter: &Meter, limits: &Limits) {
+fn noise(meter: &Meter, limits: &mut Limits) {
     let families = [("sign", Family::Sign), ("binomial", Family::Binomial), ("normal", Family::Normal)];
     for (name, family) in families {
         for (place, n) in [("cache", IN_CACHE), ("memory", IN_MEMORY)] {
             let noise = |thread| RunKey::from_seed(1).tensor(Role::Dense, "bench").at(0, thread as u32);
             let state = |thread| (noise(thread), vec![0f32; n]);
-            let seconds = meter.seconds(state, |(noise, x)| noise.add_to(family, 0, 0.5, x));
+            let found =
+                meter.measure(limits, Precision::F32, state, |(noise, x)| noise.add_to(family, 0, 0.5, x));
             let all = (n * meter.threads) as f64;
-            let share = (n == IN_MEMORY).then(|| 8.0 * all / limits.memory[1] / seconds);
-            meter.say(format!("{name} noise added in {place}"), all / seconds, Unit::Numbers, share);
+            let share = (n == IN_MEMORY).then(|| 8.0 * all / limits.memory[1] / found.seconds);
+            let name = format!("{name} noise added in {place}");
+            meter.say(name, all / found.seconds, Unit::Numbers, share, Some(found.state));
         }
     }
 }

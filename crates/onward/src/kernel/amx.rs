@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod product;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod spin;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tile;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -1,6 +1,6 @@
 //! Loops that only multiply and add in registers: what the processor could do if nothing else had to be done.
 
-use super::{Isa, Precision};
+use super::{Bf16Arithmetic, Isa, Precision};
 
 /// Multiply-adds in flight at once: more than latency × units of any known processor.
 const CHAINS: usize = 16;
@@ -8,16 +8,30 @@ const CHAINS: usize = 16;
 /// Runs `rounds` rounds of independent multiply-adds on factors of the given type, with the best instructions that are there
 /// for it, and returns how many operations that was (a multiply-add counts as two).
 pub fn spin(precision: Precision, rounds: u64) -> u64 {
+    // What is emulated has no instructions of its own, and chains of bf16 are f32's.
+    let precision = match precision {
+        Precision::Bf16(kind) if kind == Bf16Arithmetic::Chain || !kind.is_native() => Precision::F32,
+        other => other,
+    };
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if Isa::detect() == Isa::Amx
+        && let Some(tiles) = super::amx::tiles()
+    {
+        match precision {
+            Precision::Bf16(Bf16Arithmetic::Amx) => return tiles.spin_bf16(rounds),
+            Precision::Int8 => return tiles.spin_int8(rounds),
+            _ => {}
+        }
+    }
     #[cfg(target_arch = "x86_64")]
     {
         let loops: unsafe fn(u64) -> u64 = match (precision, Isa::detect()) {
             (_, Isa::Portable) => return portable(precision, rounds),
-            (Precision::F32 | Precision::Bf16(_), Isa::Avx2) => x86::fma_256,
             (Precision::Int8, Isa::Avx2) => x86::int16_256,
-            // The tile unit's own peak is not measured: no machine with one was at hand.
-            (Precision::Bf16(_), Isa::Avx512Bf16 | Isa::Amx) => x86::bf16_512,
+            (_, Isa::Avx2) => x86::fma_256,
+            (Precision::F32, _) => x86::fma_512,
+            (Precision::Bf16(_), _) => x86::bf16_512,
             // What has no instructions of its own is computed as the next wider type.
-            (Precision::F32 | Precision::Bf16(_), _) => x86::fma_512,
             (Precision::Int8, Isa::Avx512) => x86::int16_512,
             (Precision::Int8, _) => x86::int8_512,
         };
