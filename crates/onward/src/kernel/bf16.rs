@@ -8,7 +8,7 @@ use super::packed::{Columns, Rows, halves, halves_mut};
 use super::tile::Job;
 #[cfg(target_arch = "x86_64")]
 use super::tile::{Dot, run};
-use super::{Bf16Arithmetic, Start, Window};
+use super::{Bf16Arithmetic, Start, Window, dispatch};
 
 pub(super) mod emulated;
 
@@ -149,18 +149,11 @@ pub fn product_bf16(c: Window<f32>, a: &Bf16Rows, b: &Bf16Panels, start: Start) 
 
 /// [`Bf16Arithmetic::Avx512Bf16`].
 fn run_pairs(job: &Job<f32>) {
-    #[cfg(target_arch = "x86_64")]
-    if Bf16Arithmetic::Avx512Bf16.is_native() {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-        fn avx512bf16(job: &Job<f32>) {
-            // SAFETY: called only after detection; `Job::new` checked the sizes.
-            unsafe { run::<x86::Bf16, 14, 2>(job) }
-        }
-        // SAFETY: the features were just detected.
-        return unsafe { avx512bf16(job) };
-    }
-    // SAFETY: `Job::new` checked the sizes.
-    unsafe { emulated::run(job, Bf16Arithmetic::Avx512Bf16) }
+    // SAFETY: `dispatch!` detects what they need; `Job::new` checked the sizes.
+    dispatch!((job: &Job<f32>) {
+        Avx512Bf16 => unsafe { run::<x86::Bf16, 14, 2>(job) },
+        _ => unsafe { emulated::run(job, Bf16Arithmetic::Avx512Bf16) },
+    });
 }
 
 /// [`Bf16Arithmetic::Amx`].

@@ -5,7 +5,7 @@
 
 use super::packed::{Columns, Rows, bytes, bytes_mut};
 use super::tile::{Dot, Job, run};
-use super::{Isa, Start, Window};
+use super::{Isa, Start, Window, dispatch};
 
 /// Numbers of `k` to a group.
 const FOUR: usize = 4;
@@ -307,36 +307,13 @@ fn run_best(job: &Job<i32>) {
         unsafe { tiles.run_int8(&job.for_tiles()) };
         return;
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-        fn avx512vnni(job: &Job<i32>) {
-            // SAFETY: called only after detection; `Job::new` checked the sizes.
-            unsafe { run::<x86::Vnni, 14, 2>(job) }
-        }
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512(job: &Job<i32>) {
-            // SAFETY: as above.
-            unsafe { run::<x86::Avx512, 12, 2>(job) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(job: &Job<i32>) {
-            // SAFETY: as above.
-            unsafe { run::<x86::Avx2, 4, 2>(job) }
-        }
-        match Isa::detect() {
-            // Tiles were used above, wherever they may be.
-            Isa::Portable | Isa::Amx => {}
-            // SAFETY: the features were just detected.
-            Isa::Avx2 => return unsafe { avx2(job) },
-            // SAFETY: as above.
-            Isa::Avx512 => return unsafe { avx512(job) },
-            // SAFETY: as above.
-            Isa::Avx512Vnni | Isa::Avx512Bf16 => return unsafe { avx512vnni(job) },
-        }
-    }
-    // SAFETY: the portable vectors need no feature; `Job::new` checked the sizes.
-    unsafe { run::<Portable, 2, 4>(job) }
+    // SAFETY: `dispatch!` detects what each of them needs; `Job::new` checked the sizes.
+    dispatch!((job: &Job<i32>) {
+        Avx512Vnni => unsafe { run::<x86::Vnni, 14, 2>(job) },
+        Avx512 => unsafe { run::<x86::Avx512, 12, 2>(job) },
+        Avx2 => unsafe { run::<x86::Avx2, 4, 2>(job) },
+        _ => unsafe { run::<Portable, 2, 4>(job) },
+    });
 }
 
 struct Portable;

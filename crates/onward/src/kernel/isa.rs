@@ -151,6 +151,48 @@ pub(crate) fn with_isa(isa: Isa, mut f: impl FnMut(Isa)) {
     FORCED.set(None);
 }
 
+/// Compiles a function with the features of an instruction set, named as in [`Isa`].
+macro_rules! compiled_for {
+    (Avx2 $($function:tt)*) => { #[target_feature(enable = "avx2,fma")] $($function)* };
+    (Avx512 $($function:tt)*) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")] $($function)*
+    };
+    (Avx512Vnni $($function:tt)*) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")] $($function)*
+    };
+    (Avx512Bf16 $($function:tt)*) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")] $($function)*
+    };
+}
+pub(crate) use compiled_for;
+
+/// The value of the first of some expressions whose instruction set [`Isa::detect`] allows, each compiled with that set's features;
+/// the last, for any processor, is compiled as it stands. All that they name of what is around them stands before them, with
+/// its type, and then the type of the value if it has one: `dispatch!((x: &[f32]; f32) { Avx2 => …, _ => … })`.
+macro_rules! dispatch {
+    ($around:tt { $($isa:ident => $run:expr,)* _ => $portable:expr $(,)? }) => {
+        'found: {
+            #[cfg(target_arch = "x86_64")]
+            {
+                let isa = $crate::kernel::Isa::detect();
+                $(if isa >= $crate::kernel::Isa::$isa {
+                    break 'found $crate::kernel::dispatch!(@$isa $run, $around);
+                })*
+            }
+            $portable
+        }
+    };
+    (@$isa:ident $run:expr, ($($arg:ident: $ty:ty),* $(; $ret:ty)?)) => {{
+        $crate::kernel::compiled_for! { $isa
+            #[allow(clippy::too_many_arguments)]
+            fn compiled($($arg: $ty),*) $(-> $ret)? { $run }
+        }
+        // SAFETY: the features were just detected on this processor.
+        unsafe { compiled($($arg),*) }
+    }};
+}
+pub(crate) use dispatch;
+
 /// Compiles a function of slices and numbers once per instruction set and dispatches on [`Isa::detect`].
 macro_rules! multiversion {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
@@ -160,23 +202,11 @@ macro_rules! multiversion {
             #[allow(clippy::too_many_arguments)]
             #[inline(always)]
             fn portable($($arg: $ty),*) $(-> $ret)? $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[allow(clippy::too_many_arguments)]
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512($($arg: $ty),*) $(-> $ret)? { portable($($arg),*) }
-                #[allow(clippy::too_many_arguments)]
-                #[target_feature(enable = "avx2,fma")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? { portable($($arg),*) }
-                match $crate::kernel::Isa::detect() {
-                    $crate::kernel::Isa::Portable => {}
-                    // SAFETY: the features were just detected on this processor.
-                    $crate::kernel::Isa::Avx2 => return unsafe { avx2($($arg),*) },
-                    // SAFETY: as above; every other one has AVX-512.
-                    _ => return unsafe { avx512($($arg),*) },
-                }
-            }
-            portable($($arg),*)
+            $crate::kernel::dispatch!(($($arg: $ty),* $(; $ret)?) {
+                Avx512 => portable($($arg),*),
+                Avx2 => portable($($arg),*),
+                _ => portable($($arg),*),
+            })
         }
     };
 }

@@ -2,7 +2,7 @@
 //! [`SAMPLES`]. Maps of one channel then lie together, whatever their size fills whole vectors, and work on one channel
 //! alone costs its share and no more.
 
-use super::Isa;
+use super::dispatch;
 use super::product::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::product::x86;
@@ -80,28 +80,12 @@ pub fn chains(
 }
 
 fn run_best(job: &Job<'_>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512(job: &Job<'_>) {
-            // SAFETY: called only after detection; `chains` checked the sizes.
-            unsafe { run::<x86::Avx512, 4, 5>(job) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(job: &Job<'_>) {
-            // SAFETY: as above.
-            unsafe { run::<x86::Avx2, 3, 4>(job) }
-        }
-        match Isa::detect() {
-            Isa::Portable => {}
-            // SAFETY: the features were just detected.
-            Isa::Avx2 => return unsafe { avx2(job) },
-            // SAFETY: as above; every other one has AVX-512.
-            _ => return unsafe { avx512(job) },
-        }
-    }
-    // SAFETY: the portable vectors need no feature; `chains` checked the sizes.
-    unsafe { run::<Portable, 2, 4>(job) }
+    // SAFETY: `dispatch!` detects what each of them needs; `chains` checked the sizes.
+    dispatch!((job: &Job<'_>) {
+        Avx512 => unsafe { run::<x86::Avx512, 4, 5>(job) },
+        Avx2 => unsafe { run::<x86::Avx2, 3, 4>(job) },
+        _ => unsafe { run::<Portable, 2, 4>(job) },
+    });
 }
 
 /// All maps, `O` of them and up to `P` pixels of a row at a time, all pieces of a row of about the same length; a piece of the

@@ -36,9 +36,9 @@ pub use double::{exp64, ln64};
 pub use hadamard::{hadamard_products, hadamard_sign, plus_and_minus, walsh_hadamard};
 pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_scaled, quantise};
 pub use isa::Isa;
-pub(crate) use isa::multiversion;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;
+pub(crate) use isa::{compiled_for, dispatch, multiversion};
 pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, last_tap, side_by_side};
 pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};

@@ -4,7 +4,7 @@
 //! set wants it. What is in the high half never matters: the multiplication does not look at it. So a round needs no
 //! shuffle: two products, whose high halves are shifted down, and two three-way exclusive ors.
 
-use super::Isa;
+use super::dispatch;
 
 /// The four words of one counter.
 pub type Block = [u32; 4];
@@ -252,28 +252,12 @@ unsafe fn run<S: Lanes>(of: Philox, first: u64, out: &mut [Block]) {
 
 /// Blocks `first .. first + out.len()` (mod 2⁶⁴), the block's number being the first two numbers of the counter.
 pub fn philox(of: Philox, first: u64, out: &mut [Block]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512(of: Philox, first: u64, out: &mut [Block]) {
-            // SAFETY: called only after detection.
-            unsafe { run::<x86::Avx512>(of, first, out) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(of: Philox, first: u64, out: &mut [Block]) {
-            // SAFETY: as above.
-            unsafe { run::<x86::Avx2>(of, first, out) }
-        }
-        match Isa::detect() {
-            Isa::Portable => {}
-            // SAFETY: the features were just detected.
-            Isa::Avx2 => return unsafe { avx2(of, first, out) },
-            // SAFETY: as above; every other one has AVX-512.
-            _ => return unsafe { avx512(of, first, out) },
-        }
-    }
-    // SAFETY: the portable lanes need no feature.
-    unsafe { run::<Portable>(of, first, out) }
+    // SAFETY: `dispatch!` detects what each of them needs.
+    dispatch!((of: Philox, first: u64, out: &mut [Block]) {
+        Avx512 => unsafe { run::<x86::Avx512>(of, first, out) },
+        Avx2 => unsafe { run::<x86::Avx2>(of, first, out) },
+        _ => unsafe { run::<Portable>(of, first, out) },
+    });
 }
 
 #[cfg(test)]

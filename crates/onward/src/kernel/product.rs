@@ -1,6 +1,6 @@
 //! `c = a · b` for a strided `a` and a packed `b`: one register tile of rows × 16 or 32 columns at a time.
 
-use super::Isa;
+use super::dispatch;
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
 
@@ -241,28 +241,12 @@ pub enum Start {
 }
 
 fn run_best(job: &Job<f32>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512(job: &Job<f32>) {
-            // SAFETY: called only after detection; `product` checked the sizes.
-            unsafe { run::<x86::Avx512, 12, 2>(job) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(job: &Job<f32>) {
-            // SAFETY: as above.
-            unsafe { run::<x86::Avx2, 6, 2>(job) }
-        }
-        match Isa::detect() {
-            Isa::Portable => {}
-            // SAFETY: the features were just detected.
-            Isa::Avx2 => return unsafe { avx2(job) },
-            // SAFETY: as above; every other one has AVX-512.
-            _ => return unsafe { avx512(job) },
-        }
-    }
-    // SAFETY: the portable vectors need no feature; `product` checked the sizes.
-    unsafe { run::<Portable, 2, 4>(job) }
+    // SAFETY: `dispatch!` detects what each of them needs; `product` checked the sizes.
+    dispatch!((job: &Job<f32>) {
+        Avx512 => unsafe { run::<x86::Avx512, 12, 2>(job) },
+        Avx2 => unsafe { run::<x86::Avx2, 6, 2>(job) },
+        _ => unsafe { run::<Portable, 2, 4>(job) },
+    });
 }
 
 /// `c (m, n) += aᵀ · b` for `a (k, m)` and `b (k, n)`, all row after row: a sum of outer products.
