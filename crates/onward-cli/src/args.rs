@@ -103,7 +103,7 @@ pub enum Command {
     },
     /// Prints what this machine can do at most, and how near to it the kernels come
     #[command(
-        after_help = "Speeds are medians; run it on an idle machine. ONWARD_ISA=portable, avx2, avx512, avx512-vnni or\navx512-bf16 limits the instructions that are used.\n\nExamples:\n  onward bench\n  ONWARD_ISA=avx2 onward bench --threads 1"
+        after_help = "Speeds are medians; run it on an idle machine: `state` is what its registers did beside each figure, as a share of\nthe most that they did. Where a figure is above the supposed limit, no share stands. ONWARD_ISA=portable, avx2, avx512, avx512-vnni or\navx512-bf16 limits the instructions that are used.\n\nExamples:\n  onward bench\n  ONWARD_ISA=avx2 onward bench --threads 1"
     )]
     Bench(Bench),
     /// Runs the theorems behind the methods: what each bounds, what was measured, and the room between

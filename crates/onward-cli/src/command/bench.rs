@@ -56,7 +56,7 @@ struct Line {
     rate: f64,
     unit: Unit,
     /// The share of what the limits of this machine allow; none where there is no limit, or where the figure is above it: then
-    /// the machine was in a worse state when the limit was measured.
+    /// weights stayed in a larger cache than was supposed, or the machine was in a worse state when the limit was measured.
     share: Option<f64>,
     /// What the registers did right before and after, as a share of what they do at most: the lower of the two. Processors get
     /// slower for seconds when they are hot or shared.

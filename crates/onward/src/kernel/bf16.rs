@@ -149,9 +149,10 @@ pub fn product_bf16(c: Window<f32>, a: &Bf16Rows, b: &Bf16Panels, start: Start) 
 
 /// [`Bf16Arithmetic::Avx512Bf16`].
 fn run_pairs(job: &Job<f32>) {
-    // SAFETY: `dispatch!` detects what they need; `Job::new` checked the sizes.
     dispatch!((job: &Job<f32>) {
+        // SAFETY: `dispatch!` detected what it needs; `Job::new` checked the sizes.
         Avx512Bf16 => unsafe { run::<x86::Bf16, 14, 2>(job) },
+        // SAFETY: as above.
         _ => unsafe { emulated::run(job, Bf16Arithmetic::Avx512Bf16) },
     });
 }

@@ -307,11 +307,14 @@ fn run_best(job: &Job<i32>) {
         unsafe { tiles.run_int8(&job.for_tiles()) };
         return;
     }
-    // SAFETY: `dispatch!` detects what each of them needs; `Job::new` checked the sizes.
     dispatch!((job: &Job<i32>) {
+        // SAFETY: `dispatch!` detected what it needs; `Job::new` checked the sizes.
         Avx512Vnni => unsafe { run::<x86::Vnni, 14, 2>(job) },
+        // SAFETY: as above.
         Avx512 => unsafe { run::<x86::Avx512, 12, 2>(job) },
+        // SAFETY: as above.
         Avx2 => unsafe { run::<x86::Avx2, 4, 2>(job) },
+        // SAFETY: as above.
         _ => unsafe { run::<Portable, 2, 4>(job) },
     });
 }

@@ -80,10 +80,12 @@ pub fn chains(
 }
 
 fn run_best(job: &Job<'_>) {
-    // SAFETY: `dispatch!` detects what each of them needs; `chains` checked the sizes.
     dispatch!((job: &Job<'_>) {
+        // SAFETY: `dispatch!` detected what it needs; `chains` checked the sizes.
         Avx512 => unsafe { run::<x86::Avx512, 4, 5>(job) },
+        // SAFETY: as above.
         Avx2 => unsafe { run::<x86::Avx2, 3, 4>(job) },
+        // SAFETY: as above.
         _ => unsafe { run::<Portable, 2, 4>(job) },
     });
 }

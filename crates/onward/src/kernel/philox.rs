@@ -252,10 +252,12 @@ unsafe fn run<S: Lanes>(of: Philox, first: u64, out: &mut [Block]) {
 
 /// Blocks `first .. first + out.len()` (mod 2⁶⁴), the block's number being the first two numbers of the counter.
 pub fn philox(of: Philox, first: u64, out: &mut [Block]) {
-    // SAFETY: `dispatch!` detects what each of them needs.
     dispatch!((of: Philox, first: u64, out: &mut [Block]) {
+        // SAFETY: `dispatch!` detected what it needs.
         Avx512 => unsafe { run::<x86::Avx512>(of, first, out) },
+        // SAFETY: as above.
         Avx2 => unsafe { run::<x86::Avx2>(of, first, out) },
+        // SAFETY: as above.
         _ => unsafe { run::<Portable>(of, first, out) },
     });
 }

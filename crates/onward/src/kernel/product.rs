@@ -241,10 +241,12 @@ pub enum Start {
 }
 
 fn run_best(job: &Job<f32>) {
-    // SAFETY: `dispatch!` detects what each of them needs; `product` checked the sizes.
     dispatch!((job: &Job<f32>) {
+        // SAFETY: `dispatch!` detected what it needs; `product` checked the sizes.
         Avx512 => unsafe { run::<x86::Avx512, 12, 2>(job) },
+        // SAFETY: as above.
         Avx2 => unsafe { run::<x86::Avx2, 6, 2>(job) },
+        // SAFETY: as above.
         _ => unsafe { run::<Portable, 2, 4>(job) },
     });
 }
