@@ -4,7 +4,8 @@ use crate::build;
 use crate::data::{Preparation, Split};
 use crate::report::Point;
 use onward::{Error, ErrorKind, Result, file};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ pub struct Interface {
     /// Numbers that it answers with.
     pub outputs: usize,
     /// How its input is prepared.
+    #[serde(deserialize_with = "with_a_shape")]
     pub preparation: Preparation,
 }
 
@@ -36,6 +38,16 @@ impl Interface {
     pub fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))
     }
+}
+
+/// A preparation whose shape is one that specs can have, so that its product is a number.
+fn with_a_shape<'a, D: Deserializer<'a>>(from: D) -> Result<Preparation, D::Error> {
+    let preparation = Preparation::deserialize(from)?;
+    if preparation.shape[..2].iter().all(|side| (1..=65536).contains(side)) && preparation.shape[2] < 1 << 28
+    {
+        return Ok(preparation);
+    }
+    Err(D::Error::custom(format!("no input has the shape {:?}", preparation.shape)))
 }
 
 /// Snapshots that are kept.

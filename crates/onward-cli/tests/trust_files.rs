@@ -479,3 +479,22 @@ fn r13_a_second_request_ends_one_very_long_step() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     place.onward("verify runs/p").good();
 }
+
+#[test]
+fn r06_absurd_shapes_in_a_runs_files_are_refused() {
+    let place = with_run("relative-activation");
+    let text = String::from_utf8(place.read("runs/p/interface.json")).unwrap();
+    let data = digits();
+    for shape in
+        ["4294967296,4294967296,64", "18446744073709551615,2,2", "0,1,64", "1,1,18446744073709551615"]
+    {
+        let changed = text.replace("[1,1,64]", &format!("[{shape}]"));
+        assert_ne!(changed, text);
+        place.write("runs/p/interface.json", changed);
+        for command in ["predict", "eval"] {
+            let done = place.onward(&format!("{command} runs/p {}", data.display()));
+            assert!([Some(2), Some(3)].contains(&done.code), "{shape}: {:?} {}", done.code, done.err);
+            assert!(done.err.starts_with("error: runs/p/interface.json: "), "{}", done.err);
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod train;
 
 use crate::args::{Args, Command};
 use crate::target::Target;
-use crate::{memory, output, spec};
+use crate::{output, spec};
 use clap::{CommandFactory, Parser};
 use onward::kernel::Isa;
 use onward::{Error, ErrorKind, Result};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// One sentence that names the file, the place, what was expected and what was found.
 pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     #[cfg(unix)]
-    outlive_size_limit().and_then(|()| memory::refusals_are_errors())?;
+    outlive_size_limit().and_then(|()| crate::memory::refusals_are_errors())?;
     let code = match Args::try_parse_from(words) {
         Ok(args) => obey(args)?,
         Err(told) => tell(&told)?,

@@ -37,7 +37,12 @@ pub fn verify_theory(args: &VerifyTheory) -> Result<ExitCode> {
         &json!({"event": "done", "held": held, "of": all.len(), "seed": args.seed, "quick": args.quick,
             "seconds": seconds, "page": page}),
     );
-    Ok(if held == all.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code(held, all.len()))
+}
+
+/// What `held` theorems of so many end the process with.
+fn code(held: usize, all: usize) -> ExitCode {
+    if held == all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The theorem with its tightest margin, then each of its numbers.
@@ -75,4 +80,14 @@ fn verdict(holds: bool) -> &'static str {
 
 fn share(margin: f64) -> String {
     format!("{:.0} %", 100.0 * margin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d05_a_theorem_that_does_not_hold_is_exit_code_1() {
+        assert_eq!((code(17, 17), code(16, 17)), (ExitCode::SUCCESS, ExitCode::from(1)));
+    }
 }
