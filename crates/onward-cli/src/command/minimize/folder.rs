@@ -66,6 +66,7 @@ impl StudyFolder {
             for file in [self.settings(), self.journal(), self.path.join(LOCK)] {
                 let _ = std::fs::remove_file(file);
             }
+            let _ = std::fs::remove_dir_all(self.path.join("stderr"));
         }
         if self.new {
             let _ = std::fs::remove_dir(&self.path);
