@@ -114,7 +114,7 @@ impl Case {
 }
 
 fn pieces(x: &Act, rows: usize) -> Vec<Act> {
-    (0..x.rows).step_by(rows).map(|first| x.slice(first, (first + rows).min(x.rows))).collect()
+    (0..x.rows()).step_by(rows).map(|first| x.slice(first, (first + rows).min(x.rows()))).collect()
 }
 
 fn plan(members: u32, together: u32, share: usize, space: WeightSpace) -> WeightPlan {

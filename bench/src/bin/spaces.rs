@@ -30,19 +30,19 @@ struct Bench {
 }
 
 impl Bench {
-    fn loss(&self, params: &Params) -> f64 {
-        let outputs = self.evaluator.outputs(params, self.batch.x.clone(), Norms::Batch);
-        f64::from(self.evaluator.loss(&outputs, &self.batch.targets))
+    fn loss(&self, params: &Params) -> Result<f64> {
+        let outputs = self.evaluator.outputs(params, self.batch.x.clone(), Norms::Batch)?;
+        Ok(f64::from(self.evaluator.loss(&outputs, &self.batch.targets)?))
     }
 
-    fn truth(&self, tensor: usize, picks: &[usize]) -> Vec<f64> {
+    fn truth(&self, tensor: usize, picks: &[usize]) -> Result<Vec<f64>> {
         const STEP: f32 = 0.02;
         let at = |pick: usize, by: f32| {
             let mut tensors = self.params.tensors().to_vec();
             tensors[tensor].data[pick] += by;
             self.loss(&Params::from_tensors(tensors))
         };
-        picks.iter().map(|p| (at(*p, STEP) - at(*p, -STEP)) / (2.0 * f64::from(STEP))).collect()
+        picks.iter().map(|p| Ok((at(*p, STEP)? - at(*p, -STEP)?) / (2.0 * f64::from(STEP)))).collect()
     }
 
     /// The estimate by one tensor's weights from probes of one stage, and its floating-point operations per sample.
@@ -108,7 +108,10 @@ fn main() -> Result<()> {
         params: trainer.state().params().clone(),
         batch,
     };
-    println!("after {STEPS} steps of {path}: loss {:.3} on the batch of {ROWS}\n", bench.loss(&bench.params));
+    println!(
+        "after {STEPS} steps of {path}: loss {:.3} on the batch of {ROWS}\n",
+        bench.loss(&bench.params)?
+    );
     let mut rows = Vec::new();
     let weights: Vec<usize> =
         (0..bench.params.tensors().len()).filter(|i| bench.params.tensors()[*i].matrix().is_some()).collect();
@@ -116,7 +119,7 @@ fn main() -> Result<()> {
         let t = &bench.params.tensors()[tensor];
         let picks: Vec<usize> =
             (0..WEIGHTS.min(t.data.len())).map(|i| (i * 7919 + 13) % t.data.len()).collect();
-        let truth = bench.truth(tensor, &picks);
+        let truth = bench.truth(tensor, &picks)?;
         let mut row = |space: &str, pairs: u32, of: &dyn Fn(u32) -> Result<(Vec<f32>, f64)>| -> Result<()> {
             let (mut sum, mut flops) = (0.0, 0.0);
             for repeat in 0..REPEATS {

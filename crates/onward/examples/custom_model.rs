@@ -24,7 +24,7 @@ impl Model for Gated {
     fn stage(&self, _: usize, cx: &mut Context<'_>, x: Act) -> Act {
         let [gate, left, right] = ["gate", "left", "right"].map(|name| cx.linear(name, &x));
         let choose = |row| if gate.row(row)[0] > gate.row(row)[1] { left.row(row) } else { right.row(row) };
-        Act::new(gate.rows, [1, 1, 2], (0..gate.rows).flat_map(choose).copied().collect())
+        Act::new(gate.rows(), [1, 1, 2], (0..gate.rows()).flat_map(choose).copied().collect())
     }
     fn width(&self, _: usize) -> usize {
         2
@@ -53,7 +53,7 @@ fn main() -> onward::Result<()> {
     let evaluator = Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), 2)?;
     let mut trainer = Trainer::new(plan, evaluator, data(0)?)?;
     (0..300).try_for_each(|_| trainer.step().map(drop))?;
-    let accuracy = trainer.score(&data(1)?).accuracy.unwrap_or(0.0);
+    let accuracy = trainer.score(&data(1)?)?.accuracy.unwrap_or(0.0);
     println!("{:.1} % of unseen points right; one linear map gets about half", 100.0 * accuracy);
     assert!(accuracy > 0.95, "the gate has learnt nothing");
     Ok(())

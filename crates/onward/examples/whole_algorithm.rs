@@ -200,7 +200,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ours.sync().and(theirs.sync())?;
     assert_eq!(std::fs::read(&files[0])?, std::fs::read(&files[1])?);
     assert_eq!(params.digest(), engine.state().params().digest());
-    let score = engine.score(&data);
+    let score = engine.score(&data)?;
     println!("loss {} -> {}; digest {}", records[0].loss, score.loss, hex(&params.digest()));
     assert!(score.loss < records[0].loss / 2.0, "the net has learnt nothing");
     Ok(())

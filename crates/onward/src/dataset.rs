@@ -22,6 +22,14 @@ pub enum Targets {
 }
 
 impl Targets {
+    /// How many rows they are for.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Classes { labels, .. } => labels.len(),
+            Self::Values { values, width } => values.len() / (*width).max(1),
+        }
+    }
+
     /// Those of the rows that `indices` name.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
@@ -64,10 +72,10 @@ impl Dataset {
         let bad = |place: &str, expected: String, found: String| {
             Err(Error::expected(ErrorKind::Data, place, expected, found))
         };
-        let width = shape.iter().product::<usize>();
-        let rows = match &targets {
-            Targets::Classes { labels, .. } => labels.len(),
-            Targets::Values { values, width } => values.len() / (*width).max(1),
+        let rows = targets.rows();
+        let width = shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis));
+        let Some(width) = width.filter(|width| width.checked_mul(rows).is_some()) else {
+            return bad("data", "numbers that can be counted".into(), format!("{rows} rows of {shape:?}"));
         };
         if rows == 0 || width == 0 {
             return bad(
@@ -101,7 +109,7 @@ impl Dataset {
                 }
             }
             Targets::Values { values, width } => {
-                if values.len() != rows * width {
+                if *width == 0 || values.len() != rows * width {
                     return bad(
                         "targets",
                         format!("{rows} rows × {width} values"),

@@ -1,14 +1,18 @@
 //! Evaluators: who runs the probes. Here, this process's threads; fleets and GPUs are other implementations of the trait.
 
+mod check;
 mod coordinate;
 mod members;
 mod points;
 
+pub(crate) use check::{MOST_MEMBERS, MOST_RANK, check_sigma};
 pub use coordinate::{CoordinateCache, STATISTICS_ROWS};
 
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Context, Member, Model, Norms, Statistics, TensorKeys, WeightSpace, Weights};
+use crate::model::{
+    Act, Context, Member, Model, Norms, Outline, Statistics, TensorKeys, Trace, WeightSpace, Weights,
+};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
@@ -17,8 +21,9 @@ use crate::space::{
 };
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
 use crate::{Error, ErrorKind, Result};
-use std::sync::Arc;
+use check::row_of;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// The samples of one step.
 pub struct Batch {
@@ -134,7 +139,8 @@ pub trait Evaluator: Sync {
     /// The loss of every member.
     ///
     /// # Errors
-    /// [`ErrorKind::NonFinite`] if no member has a finite loss.
+    /// [`ErrorKind::NonFinite`] if no member has a finite loss; [`ErrorKind::Spec`], [`ErrorKind::Model`] or
+    /// [`ErrorKind::Data`] if plan, model, params and batch do not fit together, here as below.
     fn losses(&self, key: &RunKey, params: &Params, batch: &Batch, plan: &WeightPlan)
     -> Result<MemberLosses>;
 
@@ -172,6 +178,9 @@ pub trait Evaluator: Sync {
     ) -> Result<Choices>;
 }
 
+/// What a dry run found, and with which shape of input.
+type Known = Option<([usize; 3], Arc<Outline>)>;
+
 /// Runs probes on the threads of a pool that the caller owns. The results are the same for any number of threads.
 #[derive(Clone)]
 pub struct Local {
@@ -179,15 +188,22 @@ pub struct Local {
     objective: Objective,
     precision: Precision,
     pool: Arc<rayon::ThreadPool>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Local {
     /// An evaluator of `model` and `objective` on `threads` threads, in single precision.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the threads cannot be started.
+    /// [`ErrorKind::Spec`] if there are to be no threads or more than 4096, [`ErrorKind::Io`] if they cannot be started.
     pub fn new(model: Arc<dyn Model>, objective: Objective, threads: usize) -> Result<Self> {
-        Ok(Self { model, objective, precision: Precision::F32, pool: Arc::new(pool(threads)?) })
+        Ok(Self {
+            model,
+            objective,
+            precision: Precision::F32,
+            pool: Arc::new(pool(threads)?),
+            known: Arc::default(),
+        })
     }
 
     /// The same evaluator with forward passes of another precision.
@@ -204,7 +220,7 @@ impl Local {
     /// Runs `f` on `threads` threads, for work that needs no model.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the threads cannot be started.
+    /// As for [`Local::new`].
     pub fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
         Ok(pool(threads)?.install(f))
     }
@@ -215,41 +231,59 @@ impl Local {
     }
 
     /// The model's outputs on `x`, with normalisations as told.
-    pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Act {
-        self.run(|| {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if model, params, input and statistics do not fit together.
+    pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Result<Act> {
+        self.fitting(params, &x)?.check_norms(norms)?;
+        Ok(self.run(|| {
             let weights = Weights::new(params, self.precision);
             self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
-        })
+        }))
     }
 
     /// Statistics of all normalisations over the rows `x`.
-    pub fn statistics(&self, params: &Params, x: Act) -> Vec<Statistics> {
-        self.run(|| {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if model, params and input do not fit together.
+    pub fn statistics(&self, params: &Params, x: Act) -> Result<Vec<Statistics>> {
+        self.fitting(params, &x)?;
+        Ok(self.run(|| {
             let weights = Weights::new(params, self.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
             cx.start_trace();
             let _ = self.model.forward_from(0, &mut cx, x);
             cx.take_trace().statistics
-        })
+        }))
     }
 
     /// The mean loss of answering zero to the first rows of `data`; 0 if the objective has no per-sample losses.
     pub(crate) fn loss_of_zero(&self, data: &Dataset) -> f32 {
         let Objective::PerSample(objective) = &self.objective else { return 0.0 };
         let rows = data.rows().min(STATISTICS_ROWS);
-        let width = self.model.stages().checked_sub(1).map_or(0, |last| self.model.width(last));
+        let width = self.model.width(self.model.stages() - 1);
         let (outputs, mut losses) = (Act::new(rows, [1, 1, width], vec![0.0; rows * width]), vec![0.0; rows]);
         objective.losses(&outputs, Answers { targets: data.targets(), first: 0, count: rows }, &mut losses);
         mean(&losses)
     }
 
     /// The mean loss of outputs that answer `targets` row by row.
-    pub fn loss(&self, outputs: &Act, targets: &Targets) -> f32 {
-        self.mean_loss(outputs.clone(), targets, 0)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if these are for other rows or cannot be answered by so many outputs.
+    pub fn loss(&self, outputs: &Act, targets: &Targets) -> Result<f32> {
+        self.check_targets(outputs.rows, outputs.width(), targets)?;
+        Ok(self.mean_loss(outputs.clone(), targets, 0))
     }
 }
 
+/// Threads of a pool at most.
+const MOST_THREADS: usize = 4096;
+
 fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    if !(1..=MOST_THREADS).contains(&threads) {
+        return Err(Error::expected(ErrorKind::Spec, "threads", format!("1 to {MOST_THREADS}"), threads));
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}")))
 }
@@ -275,16 +309,25 @@ impl Evaluator for Local {
         batch: &Batch,
         plan: &WeightPlan,
     ) -> Result<MemberLosses> {
-        if plan.share > batch.x.rows {
-            let expected = format!("at most the batch of {}", batch.x.rows);
-            return Err(Error::expected(ErrorKind::Spec, "method.share", expected, plan.share));
-        }
+        plan.check(batch.x.rows)?;
+        self.meets(params, batch)?;
         let mut losses = self.run(|| self.losses_here(key, params, batch, plan));
         let non_finite = worst_for_non_finite(&mut losses, plan.step)?;
         Ok(MemberLosses { losses, non_finite })
     }
 
     fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64], step: u32) -> Result<MemberLosses> {
+        self.meets(params, batch)?;
+        let count = params.count();
+        if points.is_empty() || !points.len().is_multiple_of(count) {
+            let expected = format!("whole sets of {count} params");
+            return Err(Error::expected(
+                ErrorKind::Spec,
+                "points",
+                expected,
+                format!("{} numbers", points.len()),
+            ));
+        }
         let losses = self.losses_at_points(params, batch, points);
         let non_finite = losses.iter().filter(|l| l.is_infinite()).count() as u64;
         if step == 0 && non_finite == losses.len() as u64 {
@@ -309,6 +352,8 @@ impl Evaluator for Local {
                 found,
             ));
         };
+        plan.check(&*self.model, batch.x.rows)?;
+        self.meets(params, batch)?;
         self.run(|| self.derivative_here(key, params, batch, plan, &**objective))
     }
 
@@ -320,6 +365,8 @@ impl Evaluator for Local {
         plan: &CoordinatePlan,
         cache: &mut CoordinateCache,
     ) -> Result<Choices> {
+        let outline = self.fitting(params, &row_of(data))?;
+        plan.check(&outline)?;
         self.run(|| self.choices_here(key, params, data, plan, cache))
     }
 }
@@ -338,7 +385,7 @@ impl Local {
         let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
         for stage in 0..self.model.stages() {
             cx.start_trace();
-            flows.push(self.model.stage(stage, &mut cx, flows[stage].clone()));
+            flows.push(self.model.stage(stage, &mut cx, flows[stage].clone().entering()));
             let mut trace = cx.take_trace();
             trace.silence_overflow();
             traces.push(trace);
@@ -365,16 +412,7 @@ impl Local {
         // The last stage comes first: what it answers with tells which samples the others are probed with.
         for layer in plan.layers.iter().rev() {
             let (trace, z) = (&traces[layer.stage], &flows[layer.stage + 1]);
-            if z.links.is_empty() {
-                let expected =
-                    "an output that a linear map gave (begin the next stage with the non-linearity)";
-                return Err(Error::expected(
-                    ErrorKind::Model,
-                    format!("stage {}", layer.stage),
-                    expected,
-                    "something else",
-                ));
-            }
+            check_linear(layer, trace, z, params)?;
             let widest = flows[layer.stage + 1..].iter().map(Act::width).max().unwrap_or(1);
             match layer.space {
                 LayerSpace::Activation => {
@@ -404,6 +442,22 @@ impl Local {
         }
         Ok(Response { loss: mean(&losses), derivative, non_finite: non_finite.load(Ordering::Relaxed) })
     }
+}
+
+/// That a stage's output is a linear function of all that its params touch: else their derivatives are not what is credited.
+fn check_linear(layer: &LayerPlan, trace: &Trace, z: &Act, params: &Params) -> Result<()> {
+    let hidden = (0..trace.links.len()).find(|link| !z.links.contains(link));
+    let found = match hidden {
+        _ if z.links.is_empty() => "something else".to_owned(),
+        // Noise on weights needs no linear map.
+        Some(link) if layer.space == LayerSpace::Activation => {
+            let name = &params.tensors()[trace.links[link].weight].name;
+            format!("one that {name} reaches through something else")
+        }
+        _ => return Ok(()),
+    };
+    let expected = "an output that linear maps alone gave (begin the next stage with the non-linearity)";
+    Err(Error::expected(ErrorKind::Model, format!("stage {}", layer.stage), expected, found))
 }
 
 /// The samples that a step's earlier stages are probed with.

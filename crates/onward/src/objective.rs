@@ -3,6 +3,7 @@
 use crate::dataset::Targets;
 use crate::kernel::{exp, ln, multiversion};
 use crate::model::Act;
+use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 /// Rows of an evaluation lie over the samples of a batch again and again: row `r` answers sample `first + r % count`.
@@ -24,12 +25,30 @@ impl Answers<'_> {
 
 /// A loss that every sample has alone: what activation-space methods need.
 pub trait PerSample: Send + Sync {
+    /// That rows of `outputs` numbers can answer `targets`: asked where data and model meet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming what cannot be answered.
+    fn check(&self, outputs: usize, targets: &Targets) -> Result<()> {
+        let _ = (outputs, targets);
+        Ok(())
+    }
+
     /// Writes the loss of each row of `outputs` to `losses`.
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]);
 }
 
 /// A metric that only a whole batch has (a rank correlation, an F1, a simulator's score).
 pub trait WholeBatch: Send + Sync {
+    /// As [`PerSample::check`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming what cannot be answered.
+    fn check(&self, outputs: usize, targets: &Targets) -> Result<()> {
+        let _ = (outputs, targets);
+        Ok(())
+    }
+
     /// The loss of one batch.
     fn loss(&self, outputs: &Act, answers: Answers<'_>) -> f32;
 }
@@ -41,6 +60,19 @@ pub enum Objective {
     PerSample(Arc<dyn PerSample>),
     /// One loss per batch.
     WholeBatch(Arc<dyn WholeBatch>),
+}
+
+impl Objective {
+    /// That rows of `outputs` numbers can answer `targets`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming what cannot be answered.
+    pub fn check(&self, outputs: usize, targets: &Targets) -> Result<()> {
+        match self {
+            Self::PerSample(objective) => objective.check(outputs, targets),
+            Self::WholeBatch(objective) => objective.check(outputs, targets),
+        }
+    }
 }
 
 /// The objectives that specs can name.
@@ -57,6 +89,22 @@ pub enum Loss {
 }
 
 impl PerSample for Loss {
+    fn check(&self, outputs: usize, targets: &Targets) -> Result<()> {
+        match targets {
+            Targets::Classes { labels, .. } => {
+                let Some(row) = labels.iter().position(|l| *l as usize >= outputs) else { return Ok(()) };
+                let expected = format!("a class that one of the model's {outputs} outputs stands for");
+                let place = format!("label of row {row}");
+                Err(Error::expected(ErrorKind::Data, place, expected, labels[row]))
+            }
+            Targets::Values { width, .. } if *width != outputs => {
+                let expected = format!("{outputs} values a row, as many as the model's outputs");
+                Err(Error::expected(ErrorKind::Data, "targets", expected, width))
+            }
+            Targets::Values { .. } => Ok(()),
+        }
+    }
+
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) {
         let width = outputs.width();
         match (self, answers.targets) {

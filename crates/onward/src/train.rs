@@ -76,6 +76,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if the plan cannot work: a budget of 0, a batch of 0, a method that does not fit the model.
+    /// [`ErrorKind::Model`] or [`ErrorKind::Data`] if the model does not do what it declares, or cannot take the rows or answer
+    /// the targets.
     pub fn new(plan: Plan, evaluator: Local, data: Dataset) -> Result<Self> {
         if plan.schedule.steps == 0 || plan.schedule.steps > u64::from(u32::MAX) {
             return Err(Error::expected(
@@ -88,6 +90,8 @@ impl Trainer {
         if plan.batch == 0 {
             return Err(Error::expected(ErrorKind::Spec, "train.batch", "at least 1 sample", 0));
         }
+        plan.check_rates()?;
+        evaluator.check_data(&data)?;
         let key = RunKey::from_seed(plan.seed);
         let batch = plan.batch.min(data.rows());
         plan.method.check(evaluator.model(), batch)?;
@@ -299,42 +303,89 @@ impl Trainer {
     }
 
     /// Statistics of the model's normalisations over the first training rows: what evaluation uses.
-    pub fn statistics(&self) -> Vec<Statistics> {
+    ///
+    /// # Errors
+    /// None that [`Trainer::new`] has not told of.
+    pub fn statistics(&self) -> Result<Vec<Statistics>> {
         let rows = self.data.rows().min(STATISTICS_ROWS);
         let x = Act::new(rows, self.data.shape(), self.data.features()[..rows * self.data.width()].to_vec());
         self.evaluator.statistics(self.state.params(), x)
     }
 
     /// How well the present params do on `data`.
-    pub fn score(&self, data: &Dataset) -> Score {
-        score(&self.evaluator, self.state.params(), &self.statistics(), data)
+    ///
+    /// # Errors
+    /// As for [`score`].
+    pub fn score(&self, data: &Dataset) -> Result<Score> {
+        score(&self.evaluator, self.state.params(), &self.statistics()?, data)
+    }
+}
+
+impl Plan {
+    fn check_rates(&self) -> Result<()> {
+        let bad = |key: &str, expected: &str, found: f32| {
+            Err(Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found))
+        };
+        let Schedule { rate, final_share, .. } = self.schedule;
+        if !rate.is_finite() {
+            return bad("rate", "a number", rate);
+        }
+        if !(0.0..=1.0).contains(&final_share) {
+            return bad("final_rate", "a share in 0..=1", final_share);
+        }
+        if !(0.0..1.0).contains(&self.optimizer.momentum) {
+            return bad("momentum", "a number from 0 to below 1", self.optimizer.momentum);
+        }
+        Ok(())
     }
 }
 
 /// The model's outputs on rows of features, `rows × outputs`.
+///
+/// # Errors
+/// [`ErrorKind::Data`] if `features` are no whole rows; [`ErrorKind::Model`] if model, params, rows and statistics do not fit
+/// together.
 pub fn predict(
     evaluator: &Local,
     params: &Params,
     statistics: &[Statistics],
     features: &[f32],
     shape: [usize; 3],
-) -> Vec<f32> {
-    let width = shape.iter().product::<usize>();
-    let part = |rows: &[f32]| {
+) -> Result<Vec<f32>> {
+    let width =
+        shape.iter().try_fold(EVALUATION_ROWS, |n, axis| n.checked_mul(*axis)).unwrap_or(0) / EVALUATION_ROWS;
+    if width == 0 || !features.len().is_multiple_of(width) {
+        let expected = format!("whole rows of {shape:?}");
+        return Err(Error::expected(
+            ErrorKind::Data,
+            "features",
+            expected,
+            format!("{} numbers", features.len()),
+        ));
+    }
+    let mut outputs = Vec::new();
+    for rows in features.chunks(width * EVALUATION_ROWS) {
         let x = Act::new(rows.len() / width, shape, rows.to_vec());
-        evaluator.outputs(params, x, Norms::Fixed(statistics)).data.to_vec()
-    };
-    features.chunks(width * EVALUATION_ROWS).flat_map(part).collect()
+        outputs.extend_from_slice(&evaluator.outputs(params, x, Norms::Fixed(statistics))?.data);
+    }
+    Ok(outputs)
 }
 
-/// How well `params` do on `data`.
-pub fn score(evaluator: &Local, params: &Params, statistics: &[Statistics], data: &Dataset) -> Score {
-    let outputs = predict(evaluator, params, statistics, data.features(), data.shape());
+/// How well `params` do on `data`. There is an accuracy where every class has an output of its own.
+///
+/// # Errors
+/// As for [`predict`], and [`ErrorKind::Data`] if the outputs cannot answer the targets.
+pub fn score(evaluator: &Local, params: &Params, statistics: &[Statistics], data: &Dataset) -> Result<Score> {
+    evaluator.check_data(data)?;
+    let outputs = predict(evaluator, params, statistics, data.features(), data.shape())?;
     let width = outputs.len() / data.rows();
-    let loss = evaluator.loss(&Act::new(data.rows(), [1, 1, width], outputs.clone()), data.targets());
+    let loss = evaluator.loss(&Act::new(data.rows(), [1, 1, width], outputs.clone()), data.targets())?;
     let Targets::Classes { labels, classes } = data.targets() else {
-        return Score { loss, accuracy: None, confusion: None };
+        return Ok(Score { loss, accuracy: None, confusion: None });
     };
+    if labels.iter().any(|l| *l as usize >= width) {
+        return Ok(Score { loss, accuracy: None, confusion: None });
+    }
     let classes = (*classes).max(width);
     let mut confusion = vec![vec![0; classes]; classes];
     let mut right = 0usize;
@@ -343,7 +394,7 @@ pub fn score(evaluator: &Local, params: &Params, statistics: &[Statistics], data
         right += usize::from(argmax(row) == Some(*label as usize));
         confusion[*label as usize][answer] += 1;
     }
-    Score { loss, accuracy: Some(right as f32 / data.rows() as f32), confusion: Some(confusion) }
+    Ok(Score { loss, accuracy: Some(right as f32 / data.rows() as f32), confusion: Some(confusion) })
 }
 
 /// Lower-case hexadecimal.

@@ -51,7 +51,7 @@ fn dense_by_hand(net: &dyn Model, x: Act) {
         let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &members, space, sigma, step };
         let weights = Weights::new(&params, Precision::F32);
         let found =
-            net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows), x.clone());
+            net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows()), x.clone());
         for (i, member) in members.iter().enumerate() {
             let moved = |t: &Tensor| {
                 let z = materialise(space, &TensorKeys::new(&key, &t.name), &t.shape, step, member.index);
@@ -64,9 +64,9 @@ fn dense_by_hand(net: &dyn Model, x: Act) {
             let own = Params::from_tensors(params.tensors().iter().map(moved).collect());
             let weights = Weights::new(&own, Precision::F32);
             let want = net.forward_from(0, &mut Context::clean(&weights, Norms::Batch), x.clone());
-            let part = found.slice(i * x.rows, (i + 1) * x.rows);
+            let part = found.slice(i * x.rows(), (i + 1) * x.rows());
             assert!(
-                part.data.iter().zip(want.data.iter()).all(|(a, b)| a.to_bits() == b.to_bits()),
+                part.data().iter().zip(want.data().iter()).all(|(a, b)| a.to_bits() == b.to_bits()),
                 "{noise:?} {i}"
             );
         }

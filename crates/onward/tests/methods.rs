@@ -73,12 +73,12 @@ fn registry() -> Vec<Plan> {
 
 /// The loss before and after.
 fn progress(mut trainer: Trainer, data: &Dataset) -> (f32, f32) {
-    let before = trainer.score(data).loss;
+    let before = trainer.score(data).unwrap().loss;
     while !trainer.finished() {
         let step = trainer.step().unwrap();
         assert!(step.record.loss.is_finite() && step.record.non_finite == 0);
     }
-    (before, trainer.score(data).loss)
+    (before, trainer.score(data).unwrap().loss)
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn what_was_spent_is_counted_exactly() {
         }
         fn stage(&self, stage: usize, cx: &mut onward::model::Context<'_>, x: Act) -> Act {
             let y = self.0.stage(stage, cx, x);
-            self.1[stage].fetch_add(y.rows as u64, Ordering::Relaxed);
+            self.1[stage].fetch_add(y.rows() as u64, Ordering::Relaxed);
             y
         }
         fn width(&self, stage: usize) -> usize {

@@ -41,11 +41,11 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// The loss on all rows before and after so many evaluations.
 fn progress(mut trainer: Trainer, evaluations: u64) -> (f32, f32) {
-    let before = trainer.score(&data()).loss;
+    let before = trainer.score(&data()).unwrap().loss;
     while trainer.spent().passes < evaluations {
         trainer.step().unwrap();
     }
-    (before, trainer.score(&data()).loss)
+    (before, trainer.score(&data()).unwrap().loss)
 }
 
 #[test]
@@ -69,11 +69,11 @@ fn every_strategy_makes_progress() {
 fn a_convolutional_net_is_searched_like_any_other() {
     let data = blobs(96, [6, 6, 2], 4, 2);
     let mut trainer = trainer(with("snes", 150), common::small_conv(), &data, 2);
-    let before = trainer.score(&data).loss;
+    let before = trainer.score(&data).unwrap().loss;
     while !trainer.finished() {
         trainer.step().unwrap();
     }
-    let after = trainer.score(&data).loss;
+    let after = trainer.score(&data).unwrap().loss;
     assert!(after < 0.7 * before, "{before} -> {after}");
 }
 
@@ -157,8 +157,8 @@ fn a_candidate_has_the_loss_of_a_clean_forward_pass_and_the_params_go_to_the_bes
             points.chunks_exact(state.params().count()).map(|p| at(state.params(), p)).collect();
         let found = evaluator.losses_at(state.params(), &batch, points, 0).unwrap().losses;
         for (candidate, loss) in candidates.iter().zip(&found) {
-            let outputs = evaluator.outputs(candidate, batch.x.clone(), Norms::Batch);
-            assert_eq!(evaluator.loss(&outputs, &batch.targets).to_bits(), loss.to_bits());
+            let outputs = evaluator.outputs(candidate, batch.x.clone(), Norms::Batch).unwrap();
+            assert_eq!(evaluator.loss(&outputs, &batch.targets).unwrap().to_bits(), loss.to_bits());
         }
         let best = (0..3).min_by(|a, b| found[*a].total_cmp(&found[*b])).unwrap();
         trainer.step().unwrap();
@@ -172,7 +172,7 @@ struct Fails(f32);
 impl PerSample for Fails {
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) {
         Loss::CrossEntropy.losses(outputs, answers, losses);
-        if outputs.data[0] > self.0 {
+        if outputs.data()[0] > self.0 {
             losses.fill([f32::NAN, f32::INFINITY, f32::NEG_INFINITY][answers.count % 3]);
         }
     }
@@ -237,13 +237,13 @@ fn params_in_bf16_are_searched_in_full_precision() {
     let mut plan = with("snes", 200);
     plan.storage = Storage::Bf16;
     let mut trainer = trainer(plan, net(), &data(), 1);
-    let before = trainer.score(&data()).loss;
+    let before = trainer.score(&data()).unwrap().loss;
     while !trainer.finished() {
         assert!(trainer.step().unwrap().rounding.is_some());
     }
     let halves =
         trainer.state().params().tensors().iter().all(|t| t.data.iter().all(|w| w.to_bits() << 16 == 0));
-    assert!(halves && trainer.score(&data()).loss < 0.5 * before);
+    assert!(halves && trainer.score(&data()).unwrap().loss < 0.5 * before);
 }
 
 #[test]

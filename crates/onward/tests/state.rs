@@ -157,7 +157,7 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
     struct Above(f32);
     impl WholeBatch for Above {
         fn loss(&self, outputs: &Act, answers: Answers<'_>) -> f32 {
-            let mut losses = vec![0.0; outputs.rows];
+            let mut losses = vec![0.0; outputs.rows()];
             Sometimes(|_, _| false).losses(outputs, answers, &mut losses);
             let mean = (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len() as f64) as f32;
             if mean > self.0 { f32::NAN } else { mean }
@@ -272,7 +272,7 @@ fn activation_space_needs_losses_per_sample() {
     struct Metric;
     impl WholeBatch for Metric {
         fn loss(&self, outputs: &Act, _: Answers<'_>) -> f32 {
-            outputs.data.iter().sum()
+            outputs.data().iter().sum()
         }
     }
     let data = blobs(8, [1, 1, 6], 3, 2);

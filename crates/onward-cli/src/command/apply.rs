@@ -36,7 +36,7 @@ fn load(args: &OnData) -> Result<Trained> {
     Voice::new(&args.how).say_emulation(evaluator.precision());
     let (params, rest) = Params::read(&folder.model(), &evaluator.model().tensors())?;
     let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
-    let wanted = evaluator.statistics(&params, zero);
+    let wanted = evaluator.statistics(&params, zero)?;
     let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
     let options = build::data_options(&spec);
     let (features, rows, targets) =
@@ -74,7 +74,7 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
 /// `onward predict`.
 pub fn predict(args: &OnData) -> Result<()> {
     let t = load(args)?;
-    let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.shape);
+    let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.shape)?;
     let rows = t.features.len() / t.shape.iter().product::<usize>();
     let voice = Voice::new(&args.how);
     for (row, out) in outputs.chunks_exact(outputs.len() / rows).enumerate() {
@@ -102,7 +102,8 @@ pub fn eval(args: &OnData) -> Result<()> {
         ));
     };
     let data = Dataset::new(t.features, t.shape, targets).map_err(|e| e.in_file(&args.data))?;
-    let score = train::score(&t.evaluator, &t.params, &t.statistics, &data);
+    let score =
+        train::score(&t.evaluator, &t.params, &t.statistics, &data).map_err(|e| e.in_file(&args.data))?;
     let accuracy = score.accuracy.map_or_else(String::new, |a| format!("accuracy {:.2} %, ", 100.0 * a));
     let words = format!("{accuracy}loss {:.5} on {} rows", score.loss, data.rows());
     let event = json!({"rows": data.rows(), "loss": score.loss, "accuracy": score.accuracy, "confusion": score.confusion});

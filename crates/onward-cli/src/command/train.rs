@@ -324,7 +324,7 @@ impl Run {
             && due
             && last < at as usize
         {
-            write(self.point(std::mem::take(&mut window), evaluate, record.rate))?;
+            write(self.point(std::mem::take(&mut window), evaluate, record.rate)?)?;
         }
         let progress = Progress::new(self.voice, "step", at, self.trainer.steps());
         let outcome = self.steps_until_end(&progress, &mut window, write);
@@ -361,7 +361,7 @@ impl Run {
             let at = self.trainer.state().step();
             let (due, evaluate) = self.due(at);
             if due {
-                let point = self.point(std::mem::take(window), evaluate, step.record.rate);
+                let point = self.point(std::mem::take(window), evaluate, step.record.rate)?;
                 accuracy = point.test_accuracy.or(accuracy);
                 progress.point(&point);
                 write(point)?;
@@ -410,15 +410,17 @@ impl Run {
         self.folder.write_snapshot(self.trainer.state().step(), &self.trainer.state().to_snapshot()?)
     }
 
-    fn point(&self, window: Window, evaluate: bool, rate: f32) -> Point {
+    fn point(&self, window: Window, evaluate: bool, rate: f32) -> Result<Point> {
         let Spent { passes, samples, non_finite, .. } = self.trainer.spent();
         // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
-        let scores = evaluate.then(|| {
-            let statistics = self.trainer.statistics();
+        let scores = if evaluate {
+            let statistics = self.trainer.statistics()?;
             let on = |data| score(self.trainer.evaluator(), self.trainer.state().params(), &statistics, data);
-            (on(&self.test), on(&self.train_rows))
-        });
-        Point {
+            Some((on(&self.test)?, on(&self.train_rows)?))
+        } else {
+            None
+        };
+        Ok(Point {
             step: self.trainer.state().step(),
             passes,
             samples,
@@ -432,14 +434,14 @@ impl Run {
             moved: window.rounding.map(|r| r.moved_share() as f32),
             step_cosine: window.rounding.map(|r| r.cosine() as f32).filter(|c| c.is_finite()),
             non_finite,
-        }
+        })
     }
 
     /// Writes model and report, and says the result.
     fn close(&mut self, points: &[Point]) -> Result<()> {
-        let statistics = self.trainer.statistics();
+        let statistics = self.trainer.statistics()?;
         let params = self.trainer.state().params();
-        let final_score = score(self.trainer.evaluator(), params, &statistics, &self.test);
+        let final_score = score(self.trainer.evaluator(), params, &statistics, &self.test)?;
         let named = |part: &str, layer: &str, data: &[f32]| Tensor {
             name: format!("{layer}.{part}"),
             shape: vec![data.len()],

@@ -4,15 +4,16 @@ use super::{Numbers, Spread};
 use crate::kernel::{Pool, pool_lines};
 use rayon::prelude::*;
 
-/// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
+/// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other. What it is a linear
+/// function of is kept with it, so its numbers can only be changed where that is known ([`Act::map`], [`Act::data_mut`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Act {
     /// Rows.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// `[height, width, channels]`; `[1, 1, n]` for plain vectors.
-    pub shape: [usize; 3],
+    pub(crate) shape: [usize; 3],
     /// `rows × height × width × channels` numbers.
-    pub data: Numbers,
+    pub(crate) data: Numbers,
     /// A tensor that travels along until a later stage adds it (a residual connection).
     pub carried: Option<Box<Act>>,
     /// The trace's links that this activation is a linear function of.
@@ -23,6 +24,11 @@ pub struct Act {
 
 /// Numbers per piece of element-wise work; pieces are the same for any number of threads.
 const PIECE: usize = 1 << 15;
+
+/// Whether this thread belongs to a pool that somebody sized. Elsewhere work stays where it is, so that no other pool begins.
+fn in_pool() -> bool {
+    rayon::current_thread_index().is_some()
+}
 
 impl Act {
     /// Rows of the given shape.
@@ -40,6 +46,43 @@ impl Act {
     pub fn of(rows: usize, shape: [usize; 3], data: Numbers) -> Self {
         assert_eq!(data.len(), rows * shape.iter().product::<usize>(), "{rows} rows of {shape:?}");
         Self { rows, shape, data, carried: None, links: Vec::new(), spread: None }
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// `[height, width, channels]` of a row; `[1, 1, n]` for plain vectors.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// All numbers, row after row.
+    ///
+    /// # Panics
+    /// In a stage that says that it works by operations alone ([`crate::model::Model::by_operations`]): a bug in the model.
+    pub fn data(&self) -> &[f32] {
+        assert!(self.spread.is_none(), "a stage that works by operations alone looks at numbers");
+        &self.data
+    }
+
+    /// All numbers, to be changed: like [`Act::map`] this ends no linear map.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        if self.spread.is_some() {
+            *self = std::mem::take(self).whole();
+        }
+        self.links.clear();
+        &mut self.data
+    }
+
+    /// The same as the input of a stage: what an earlier stage did is none of its linear maps.
+    pub(crate) fn entering(mut self) -> Self {
+        self.links.clear();
+        if let Some(carried) = &mut self.carried {
+            carried.links.clear();
+        }
+        self
     }
 
     /// Numbers per row.
@@ -111,7 +154,11 @@ impl Act {
             spread.map(&mut self.data, f);
             return self;
         }
-        self.data.par_chunks_mut(PIECE).for_each(&f);
+        if in_pool() {
+            self.data.par_chunks_mut(PIECE).for_each(&f);
+        } else {
+            self.data.chunks_mut(PIECE).for_each(&f);
+        }
         self
     }
 
@@ -147,10 +194,12 @@ impl Act {
         };
         if !data.is_empty() {
             let (out_width, in_width) = (shape.iter().product::<usize>(), h * w * c);
-            data.par_chunks_mut(out_width)
-                .zip(self.data.par_chunks(in_width))
-                .with_min_len(16)
-                .for_each(work);
+            if in_pool() {
+                let images = data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width));
+                images.with_min_len(16).for_each(work);
+            } else {
+                data.chunks_mut(out_width).zip(self.data.chunks(in_width)).for_each(work);
+            }
         }
         Self { rows: self.rows, shape, data, carried: self.carried.clone(), ..Self::default() }
     }

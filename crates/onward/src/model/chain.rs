@@ -1,5 +1,6 @@
 //! The models that specs can name: multilayer perceptrons and chains of 3×3 convolutions.
 
+use super::outline::count_of;
 use super::{Act, Context, Model, Operation};
 use crate::kernel::{gelu, relu, tanh};
 use crate::params::{Init, TensorSpec};
@@ -48,7 +49,8 @@ impl Activation {
 }
 
 fn weight(layer: &str, shape: Vec<usize>) -> TensorSpec {
-    let fan_in = shape[1..].iter().product();
+    // What is too large for a count is refused where the model is made.
+    let fan_in = shape[1..].iter().fold(1usize, |n, axis| n.saturating_mul(*axis));
     TensorSpec { name: format!("{layer}.weight"), shape, init: Init::He { fan_in } }
 }
 
@@ -69,7 +71,7 @@ impl Mlp {
     /// Widths from the input to the output.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if a width is zero or there are fewer than two.
+    /// [`ErrorKind::Spec`] if a width is zero, there are fewer than two, or more weights than there can be.
     pub fn new(widths: &[usize], activation: Activation) -> Result<Self> {
         if widths.len() < 2 || widths.contains(&0) {
             return Err(Error::expected(
@@ -80,7 +82,9 @@ impl Mlp {
             ));
         }
         let names = (1..widths.len()).map(|i| format!("fc{i}")).collect();
-        Ok(Self { widths: widths.to_vec(), names, activation })
+        let net = Self { widths: widths.to_vec(), names, activation };
+        count_of(&net.tensors())?;
+        Ok(net)
     }
 }
 
@@ -178,6 +182,14 @@ impl Conv {
                 format!("{:?}", self.channels),
             );
         }
+        if self.input[2] == 0 || self.outputs == 0 {
+            let found = format!("{} and {}", self.input[2], self.outputs);
+            return bad("model", "at least one channel in and one number out".into(), found);
+        }
+        let twice = |list: &[usize]| (1..list.len()).any(|i| list[..i].contains(&list[i]));
+        if twice(&self.average_pool_after) || twice(&self.max_pool_after) {
+            return bad("model.pool_after", "each layer at most once".into(), "one of them twice".into());
+        }
         if let Some(i) = self.average_pool_after.iter().chain(&self.max_pool_after).find(|i| **i >= layers) {
             return bad("model.pool_after", format!("layers in 0..{layers}"), i.to_string());
         }
@@ -196,12 +208,15 @@ impl Conv {
         for (layer, source) in self.residual.iter().enumerate() {
             let Some(source) = *source else { continue };
             let overlaps = open.is_some_and(|end| source < end);
-            if source >= layer || overlaps || self.shape_after(source)[..2] != self.shape_after(layer)[..2] {
+            let fits =
+                source < layer && !overlaps && self.shape_out(source)[..2] == self.shape_out(layer)[..2];
+            if !fits {
                 let expected = "an earlier convolution of the same size, not inside another residual";
                 return bad("model.residual", format!("for layer {layer} {expected}"), source.to_string());
             }
             open = Some(layer);
         }
+        count_of(&self.tensors())?;
         Ok(self)
     }
 
@@ -209,7 +224,15 @@ impl Conv {
     fn shape_after(&self, layer: usize) -> [usize; 3] {
         let pools = |list: &[usize]| list.iter().filter(|i| **i <= layer).count();
         let shift = pools(&self.average_pool_after) + pools(&self.max_pool_after);
-        [self.input[0] >> shift, self.input[1] >> shift, self.channels[layer]]
+        let halved = |n: usize| n.checked_shr(shift as u32).unwrap_or(0);
+        [halved(self.input[0]), halved(self.input[1]), self.channels[layer]]
+    }
+
+    /// The shape of what convolution `layer`'s stage hands over: a max pool belongs to the next one, after the activation.
+    fn shape_out(&self, layer: usize) -> [usize; 3] {
+        let [h, w, _] = self.shape_into(layer);
+        let halvings = usize::from(self.average_pool_after.contains(&layer));
+        [h >> halvings, w >> halvings, self.channels[layer]]
     }
 
     fn shape_into(&self, layer: usize) -> [usize; 3] {
@@ -222,7 +245,7 @@ impl Conv {
 
     fn fc_inputs(&self) -> usize {
         let [h, w, c] = self.shape_after(self.channels.len() - 1);
-        if self.global_pool == GlobalPool::None { h * w * c } else { c }
+        if self.global_pool == GlobalPool::None { h.saturating_mul(w).saturating_mul(c) } else { c }
     }
 
     fn needs_shortcut(&self, layer: usize) -> bool {
@@ -335,10 +358,7 @@ impl Model for Conv {
         if stage == self.channels.len() {
             return self.outputs;
         }
-        // A max pool belongs to the next stage: it follows the activation.
-        let [h, w, c] = self.shape_after(stage);
-        let later = usize::from(self.max_pool_after.contains(&stage));
-        (h << later) * (w << later) * c
+        self.shape_out(stage).iter().product()
     }
 
     fn flops(&self, stage: usize) -> u64 {

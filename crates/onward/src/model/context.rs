@@ -1,6 +1,7 @@
 //! The one door for noise: a model asks the context for its products, and the context adds the perturbation of each
 //! row's member, or nothing. No model knows that noise exists.
 
+use super::outline::Dry;
 use super::{Act, After, Home, Link, LinkKind, Neighbours, Norms, Probe, Trace, Weights};
 use crate::kernel::add_bias;
 use rayon::prelude::*;
@@ -22,6 +23,8 @@ pub struct Context<'a> {
     pub(super) rows_per_member: usize,
     pub(super) norms: Norms<'a>,
     pub(super) trace: Option<Trace>,
+    /// On a dry run: what was asked for.
+    pub(super) dry: Option<Dry>,
     pub(super) home: Home,
     pub(super) neighbours: Option<&'a Neighbours<'a>>,
     /// Whether noise was added already: until then all members' rows are the same.
@@ -38,6 +41,7 @@ impl<'a> Context<'a> {
             rows_per_member: usize::MAX,
             norms,
             trace: None,
+            dry: None,
             home,
             neighbours,
             noisy: false,
@@ -104,6 +108,9 @@ impl<'a> Context<'a> {
 
     /// A product with weights and the probe's noise on them.
     fn mapped(&mut self, kind: LinkKind, layer: &str, x: &Act) -> Act {
+        if let Some(y) = self.dry_map(kind, layer, x) {
+            return y;
+        }
         if let Some(spread) = &x.spread {
             if self.probe.is_some() || self.trace.is_some() {
                 return self.mapped(kind, layer, &x.clone().whole());

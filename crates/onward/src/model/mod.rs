@@ -12,6 +12,7 @@ mod low_rank;
 mod norm;
 mod numbers;
 mod operation;
+mod outline;
 mod probe;
 mod spread;
 mod trace;
@@ -24,6 +25,7 @@ pub(crate) use low_rank::{Crowd, Neighbours};
 pub(crate) use norm::NORM_EPSILON;
 pub use numbers::{Home, Numbers};
 pub use operation::Operation;
+pub(crate) use outline::{Map, Outline};
 pub use probe::{Member, Probe, TensorKeys, WeightSpace};
 pub(crate) use spread::{Pairs, Spread};
 pub use trace::{After, Link, LinkKind, Norms, Statistics, Trace};
@@ -32,8 +34,12 @@ pub use weights::Weights;
 use crate::params::TensorSpec;
 
 /// A model as a chain of stages.
+///
+/// What is declared and what the stages do are compared when a trainer or evaluator first meets an input's shape: one row of
+/// zeros is sent through all stages. An error then names the stage and the tensor where names, shapes, widths or counts
+/// differ. So a stage asks for all its tensors whatever its input is, and chooses afterwards.
 pub trait Model: Send + Sync {
-    /// The tensors that the stages ask the context for.
+    /// The tensors that the stages ask the context for, each by at least one stage.
     fn tensors(&self) -> Vec<TensorSpec>;
     /// How many stages there are.
     fn stages(&self) -> usize;
@@ -41,7 +47,7 @@ pub trait Model: Send + Sync {
     fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act;
     /// Numbers in one row of a stage's output.
     fn width(&self, stage: usize) -> usize;
-    /// Floating-point operations of one row through one stage (a multiply-add counts as two).
+    /// Floating-point operations of one row through one stage (a multiply-add counts as two): those of its products at least.
     fn flops(&self, stage: usize) -> u64;
     /// The value below which the rest of the model sees no difference between two numbers of a stage's output (0 where a
     /// ReLU comes next); `None` where there is none.
@@ -50,7 +56,7 @@ pub trait Model: Send + Sync {
     }
 
     /// Whether the stage works on its input through the operations of [`Act`] and [`Context`] alone and never looks at its
-    /// `data` or `rows` itself. Then the context may hand it few rows that stand for many, which is many times faster.
+    /// numbers or rows itself. Then the context may hand it few rows that stand for many, which is many times faster.
     fn by_operations(&self, stage: usize) -> bool {
         let _ = stage;
         false

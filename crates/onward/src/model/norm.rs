@@ -17,9 +17,13 @@ impl Context<'_> {
     /// `γ x̂ + β` with `{layer}.weight` and `{layer}.bias` (Ioffe and Szegedy 2015, arXiv 1502.03167).
     ///
     /// # Panics
-    /// If the model did not declare the tensors: a bug in the model.
+    /// If the model did not declare the tensors, or fixed statistics lack the layer or have another number of channels: bugs
+    /// in the model and the caller.
     #[must_use]
     pub fn batch_norm(&mut self, layer: &str, x: Act) -> Act {
+        if let Some(y) = self.dry_norm(layer, &x) {
+            return y;
+        }
         let (weight, bias) = (self.tensor(layer, "weight"), self.tensor(layer, "bias"));
         let mut x = self.each_with_own_rows(x.whole());
         let channels = x.channels();
@@ -27,11 +31,10 @@ impl Context<'_> {
         let links = std::mem::take(&mut x.links);
         let mut traced = Vec::new();
         for (member, block) in x.data.chunks_mut(block.max(1)).enumerate() {
-            let fixed = match self.norms {
-                Norms::Fixed(all) => all.iter().find(|s| s.layer == layer).cloned(),
-                Norms::Batch => None,
+            let statistics = match self.norms {
+                Norms::Fixed(all) => fixed(all, layer, channels),
+                Norms::Batch => statistics_of(layer, block, channels),
             };
-            let statistics = fixed.unwrap_or_else(|| statistics_of(layer, block, channels));
             let inverse = inverse_deviation(&statistics);
             let (gamma, beta) = (self.vector(weight, member), self.vector(bias, member));
             let pieces = block.par_chunks_mut(channels * PIXELS);
@@ -75,6 +78,13 @@ impl Context<'_> {
         }
         self.weights.params().tensors()[tensor].data.clone()
     }
+}
+
+/// The statistics that were fixed for a layer; evaluators have looked whether they are all there.
+fn fixed(all: &[Statistics], layer: &str, channels: usize) -> Statistics {
+    let fits = |s: &&Statistics| s.layer == layer && [s.mean.len(), s.variance.len()] == [channels; 2];
+    let found = all.iter().find(fits);
+    found.unwrap_or_else(|| panic!("no fixed statistics of {channels} channels for {layer}")).clone()
 }
 
 /// Mean and variance of each channel. Partial sums run over pieces whose size does not depend on the threads.

@@ -216,12 +216,6 @@ fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Dis
     Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)
 }
 
-/// Refuses perturbations that no difference can be divided by.
-fn check_sigma(all: &[f32]) -> Result<()> {
-    let bad = all.iter().find(|s| !(s.is_finite() && **s > 0.0));
-    bad.map_or(Ok(()), |s| Err(misfit("sigma", "a positive number", s)))
-}
-
 multiversion! {
 /// `Σ x·y`, `Σ x²` and `Σ y²`, each as eight sums side by side: one would wait for every addition.
 fn second_moments(x: &[f32], y: &[f32]) -> [f64; 3] {

@@ -4,9 +4,9 @@
 //! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
 //! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
 
-use super::{At, Outcome, centred_ranks, check_sigma, misfit, step_along, z_scores};
+use super::{At, Outcome, centred_ranks, misfit, step_along, z_scores};
 use crate::Result;
-use crate::evaluate::{Batch, Evaluator, WeightPlan};
+use crate::evaluate::{Batch, Evaluator, MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma};
 use crate::model::{Member, WeightSpace};
 use crate::noise::Family;
 use crate::params::Params;
@@ -59,8 +59,10 @@ impl Population {
     }
 
     pub(super) fn check(&self, rows: usize) -> Result<()> {
-        if self.members < 2 || (self.pairing == Pairing::Antithetic && self.members % 2 == 1) {
-            return Err(misfit("members", "an even number of at least 2", self.members));
+        let odd = self.pairing == Pairing::Antithetic && self.members % 2 == 1;
+        if !(2..=MOST_MEMBERS).contains(&self.members) || odd {
+            let expected = format!("an even number of at least 2 (and at most {MOST_MEMBERS})");
+            return Err(misfit("members", expected, self.members));
         }
         if self.share > 0 && self.shaping == Shaping::CentredRank {
             return Err(misfit(
@@ -72,8 +74,8 @@ impl Population {
         if self.share as usize > rows {
             return Err(misfit("share", format!("at most the batch of {rows}"), self.share));
         }
-        if self.rank == 0 {
-            return Err(misfit("rank", "at least 1", 0));
+        if !(1..=MOST_RANK).contains(&self.rank) {
+            return Err(misfit("rank", format!("at least 1 (and at most {MOST_RANK})"), self.rank));
         }
         check_sigma(&[self.sigma])
     }

@@ -4,9 +4,9 @@
 //! activations, and the response credits the noise (see [`crate::space`]); the step on a weight is `Σ ĝ xᵀ`. A layer whose
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
-use super::{At, Outcome, check_sigma, misfit, signal_to_noise};
+use super::{At, Outcome, misfit, signal_to_noise};
 use crate::Result;
-use crate::evaluate::{Batch, Evaluator};
+use crate::evaluate::{Batch, Evaluator, check_sigma};
 use crate::ledger::Update;
 use crate::model::Model;
 use crate::noise::Family;
@@ -79,6 +79,10 @@ impl RelativeActivation {
             let expected = "1, unless all layers are probed together in activation space, the last with at least 1 direction";
             return Err(misfit("focus", expected, self.focus));
         }
+        // Each sample's noise has a number of its own, where orthogonal directions are not all there are.
+        if let Some(d) = self.directions.iter().find(|d| rows as u64 * u64::from(**d) > u64::from(u32::MAX)) {
+            return Err(misfit("directions", format!("below 2^32 with all {rows} samples of a batch"), d));
+        }
         if rows < 2 {
             return Err(misfit("batch", "at least 2 samples", rows));
         }
@@ -98,7 +102,7 @@ impl RelativeActivation {
             // There are no more orthogonal directions than these; all of them give the exact derivative.
             let all = match (space, self.draws) {
                 (LayerSpace::Activation, Directions::Orthogonal | Directions::Blocks) => {
-                    model.width(stage).next_power_of_two() as u32
+                    u32::try_from(model.width(stage).next_power_of_two()).unwrap_or(u32::MAX)
                 }
                 _ => u32::MAX,
             };

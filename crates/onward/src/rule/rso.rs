@@ -29,11 +29,11 @@
 //! # Ok::<(), onward::Error>(())
 //! ```
 
-use super::{At, Outcome, check_sigma, misfit};
+use super::{At, Outcome, misfit};
 use crate::dataset::Dataset;
-use crate::evaluate::{Batch, CoordinateCache, Evaluator, STATISTICS_ROWS, Spent};
+use crate::evaluate::{Batch, CoordinateCache, Evaluator, STATISTICS_ROWS, Spent, check_sigma};
 use crate::ledger::{Update, Visited};
-use crate::model::{Act, Context, Link, LinkKind, Model, Norms, Weights};
+use crate::model::{LinkKind, Map, Model, Outline};
 use crate::noise::RunKey;
 use crate::params::{Init, Params, TensorSpec};
 use crate::space::{CoordinatePlan, Recompute};
@@ -138,11 +138,12 @@ impl Sweep {
     /// The steps that `rso` takes on `model`, whose input has the given shape.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if the method does not fit the model, [`ErrorKind::Model`] if no stage has anything to visit.
+    /// [`ErrorKind::Spec`] if the method does not fit the model, [`ErrorKind::Model`] if no stage has anything to visit, a tensor
+    /// is used in two places, or the model does not do what it declares.
     pub fn new(rso: &Rso, model: &dyn Model, shape: [usize; 3]) -> Result<Self> {
         rso.check(model)?;
         let mut stages: Vec<(usize, Vec<(usize, f32)>)> =
-            tensors_of_stages(model, shape).into_iter().enumerate().collect();
+            tensors_of_stages(model, shape)?.into_iter().enumerate().collect();
         if rso.order == LayerOrder::LastFirst {
             stages.reverse();
         }
@@ -204,7 +205,7 @@ impl Sweep {
         let mut spent =
             Spent { passes, samples, flops: samples * flops(turn.stage..model.stages()), non_finite: 0 };
         if turn.before == 0 && turn.stage > 0 {
-            let (all, some) = ((rows / batch * batch) as u64, rows.min(STATISTICS_ROWS) as u64);
+            let (all, some) = ((rows / batch.max(1) * batch) as u64, rows.min(STATISTICS_ROWS) as u64);
             let flops = all * flops(0..turn.stage) + some * flops(0..model.stages());
             spent += Spent { passes: 2, samples: all + some, flops, non_finite: 0 };
         }
@@ -221,28 +222,30 @@ fn rows(spec: &TensorSpec) -> Vec<Range<usize>> {
 
 /// The tensors of each stage in the order of visits, each with the standard deviation of its changes: a product's weight,
 /// its bias, then the shift and the scale of the normalisation after it.
-fn tensors_of_stages(model: &dyn Model, shape: [usize; 3]) -> Vec<Vec<(usize, f32)>> {
-    let specs = model.tensors();
-    let key = RunKey::from_seed(0);
-    let params = Params::init(&specs, &key);
-    let weights = Weights::new(&params, crate::kernel::Precision::F32);
-    let mut cx = Context::clean(&weights, Norms::Batch);
-    let mut x = Act::new(1, shape, vec![0.0; shape.iter().product()]);
-    let of = |link: &Link| -> Vec<(usize, f32)> {
-        let sigma = match specs[link.weight].init {
+fn tensors_of_stages(model: &dyn Model, shape: [usize; 3]) -> Result<Vec<Vec<(usize, f32)>>> {
+    let Outline { specs, maps, .. } = Outline::of(model, shape)?;
+    let of = |map: &Map| -> Vec<(usize, f32)> {
+        let sigma = match specs[map.weight].init {
             Init::He { fan_in } => (2.0 / fan_in.max(1) as f32).sqrt(),
             Init::Constant(_) => NORM_SIGMA,
         };
-        let bias = link.bias.map(|bias| (bias, sigma));
-        let weight = Some((link.weight, sigma));
-        let both = if link.kind == LinkKind::Norm { [bias, weight] } else { [weight, bias] };
+        let bias = map.bias.map(|bias| (bias, sigma));
+        let weight = Some((map.weight, sigma));
+        let both = if map.kind == LinkKind::Norm { [bias, weight] } else { [weight, bias] };
         both.into_iter().flatten().collect()
     };
-    (0..model.stages())
-        .map(|stage| {
-            cx.start_trace();
-            x = model.stage(stage, &mut cx, std::mem::take(&mut x));
-            cx.take_trace().links.iter().flat_map(of).collect()
-        })
-        .collect()
+    let all: Vec<Vec<(usize, f32)>> = maps.iter().map(|stage| stage.iter().flat_map(of).collect()).collect();
+    let mut seen = vec![false; specs.len()];
+    for (tensor, _) in all.iter().flatten() {
+        if std::mem::replace(&mut seen[*tensor], true) {
+            let place = format!("tensor {}", specs[*tensor].name);
+            return Err(Error::expected(
+                ErrorKind::Model,
+                place,
+                "one use: what enters a stage is kept",
+                "two",
+            ));
+        }
+    }
+    Ok(all)
 }

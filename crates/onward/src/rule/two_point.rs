@@ -4,9 +4,9 @@
 //! `ĝ = (1/K) Σ (L(w + σz) − L(w − σz))/(2σ) · z`. The symmetric difference is the robust default at kinks (Shamir 2017, arXiv
 //! 1507.08752). Perturbed weights are formed layer by layer in scratch; the params are never touched.
 
-use super::{At, Outcome, check_sigma, misfit, step_along};
+use super::{At, Outcome, misfit, step_along};
 use crate::Result;
-use crate::evaluate::{Batch, Evaluator, WeightPlan};
+use crate::evaluate::{Batch, Evaluator, MOST_MEMBERS, WeightPlan, check_sigma};
 use crate::model::{Member, WeightSpace};
 use crate::noise::Family;
 use crate::params::Params;
@@ -28,8 +28,9 @@ impl TwoPoint {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.directions == 0 {
-            return Err(misfit("directions", "at least 1", 0));
+        let most = MOST_MEMBERS / 2;
+        if !(1..=most).contains(&self.directions) {
+            return Err(misfit("directions", format!("at least 1 (and at most {most})"), self.directions));
         }
         check_sigma(&[self.sigma])
     }

@@ -5,6 +5,7 @@
 //! With the `2^⌈log₂ d⌉` orthogonal directions `aₖ = hₖ ∘ s` (rows of a Hadamard matrix, random signs per sample)
 //! `Σ aₖaₖᵀ = n·I`, so `ĝ` is the exact derivative up to `O(σ²)`.
 
+use super::credit::add;
 use super::directions::{Draws, Source};
 use super::{Derivative, Directions, Probes};
 use crate::dataset::Targets;
@@ -15,6 +16,7 @@ use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Answers, PerSample};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -273,7 +275,10 @@ pub(crate) fn derivative_by_sample_weights_of(
     let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
     let responses = p.responses_to_own_weights(plan, layer, x, widest);
     let half = x.rows / 2 * layer.pairs as usize;
-    for tensor in trace.links.iter().flat_map(|l| std::iter::once(l.weight).chain(l.bias)) {
+    // A tensor that the stage uses twice was perturbed in both places.
+    let tensors: BTreeSet<usize> =
+        trace.links.iter().flat_map(|l| std::iter::once(l.weight).chain(l.bias)).collect();
+    for tensor in tensors {
         let t = &p.weights.params().tensors()[tensor];
         let keys = p.keys[tensor];
         let scale = space.scale(t.matrix().is_some());
@@ -284,7 +289,7 @@ pub(crate) fn derivative_by_sample_weights_of(
             Probes { keys, matrix: t.matrix(), space, step, first, coefficients: &scaled }.add_to(&mut sum);
             sum
         });
-        into[tensor] = Some(halves);
+        add(&mut into[tensor], halves);
     }
 }
 

@@ -24,21 +24,32 @@ pub fn credit(params: &Params, trace: &Trace, output: &Act, g: &[f32], into: &mu
         for step in link.after.iter().rev() {
             match step {
                 After::Norm(norm, factors) => through_norm(&mut own, &trace.links[*norm].input, factors),
-                After::Pool(shape) => own = unpool(&own, output.rows, *shape, output.channels()),
+                After::Pool(shape) => {
+                    own = unpool(&own, output.rows, *shape, params.tensors()[link.weight].shape[0])
+                }
             }
         }
         own.iter_mut().for_each(|v| *v *= scale);
         let (points, outputs) = (output.rows * link.input.points(), params.tensors()[link.weight].shape[0]);
         debug_assert_eq!(own.len(), points * outputs);
         let half = output.rows / 2 * link.input.points();
-        into[link.weight] =
-            Some([weight(link, &own, outputs, 0, half), weight(link, &own, outputs, half, points)]);
+        let halves = [weight(link, &own, outputs, 0, half), weight(link, &own, outputs, half, points)];
+        add(&mut into[link.weight], halves);
         if let Some(bias) = link.bias {
-            into[bias] = Some([
-                column_sums(&own[..half * outputs], outputs),
-                column_sums(&own[half * outputs..], outputs),
-            ]);
+            let (first, second) = own.split_at(half * outputs);
+            add(&mut into[bias], [column_sums(first, outputs), column_sums(second, outputs)]);
         }
+    }
+}
+
+/// Adds a derivative to those that other uses of the same tensor gave.
+pub(super) fn add(into: &mut Option<[Vec<f32>; 2]>, halves: [Vec<f32>; 2]) {
+    let Some(sums) = into else {
+        *into = Some(halves);
+        return;
+    };
+    for (sum, half) in sums.iter_mut().zip(halves) {
+        sum.iter_mut().zip(half).for_each(|(s, h)| *s += h);
     }
 }
 

@@ -65,7 +65,7 @@ impl Local {
         plan: &CoordinatePlan,
         cache: &mut CoordinateCache,
     ) -> Result<Choices> {
-        self.hold(key, params, data, plan, cache);
+        self.hold(key, params, data, plan, cache)?;
         let tensor = &params.tensors()[plan.tensor];
         let changes = changes(key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
         let mut step = Step { local: self, plan, working: params.clone(), terms: None, non_finite: 0 };
@@ -110,11 +110,12 @@ impl Local {
         data: &Dataset,
         plan: &CoordinatePlan,
         cache: &mut CoordinateCache,
-    ) {
+    ) -> Result<()> {
         let follows = |h: &Held| (h.stage, h.cycle, h.visits) == (plan.stage, plan.cycle, plan.before);
         if cache.held.as_ref().is_some_and(follows) {
-            return;
+            return Ok(());
         }
+        self.check_data(data)?;
         cache.held = None;
         if cache.chain.is_none() && self.precision == Precision::F32 {
             let layers = layers(&*self.model, params, data.shape());
@@ -123,7 +124,7 @@ impl Local {
                 Chain { layers, workers, buffers: Buffers::default() }
             });
         }
-        let statistics = self.statistics_before(params, data, plan.stage);
+        let statistics = self.statistics_before(params, data, plan.stage)?;
         let order = shuffled(key, data.rows(), plan);
         let size = plan.batch.min(data.rows());
         let batches = order.chunks_exact(size);
@@ -135,12 +136,13 @@ impl Local {
             Batches::General(General::new(self, params, norms, data, batches, plan.stage))
         };
         cache.held = Some(Held { stage: plan.stage, cycle: plan.cycle, visits: plan.before, batches });
+        Ok(())
     }
 
     /// Statistics of the normalisations over the first rows; of those before `stage`, nothing else is asked for.
-    fn statistics_before(&self, params: &Params, data: &Dataset, stage: usize) -> Vec<Statistics> {
+    fn statistics_before(&self, params: &Params, data: &Dataset, stage: usize) -> Result<Vec<Statistics>> {
         if stage == 0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let rows = data.rows().min(STATISTICS_ROWS);
         self.statistics(params, Act::new(rows, data.shape(), data.features()[..rows * data.width()].to_vec()))

@@ -94,13 +94,15 @@ impl Slice {
 
     /// Brings what the stage hands over up to date, but for channel `except`.
     pub fn refresh(&mut self, layer: &Layer, workers: &Workers, params: &Params, except: Option<usize>) {
+        let (rows, map, size) = (self.rows, layer.out_map(), layer.input_size());
+        let numbers = self.blocks() * map * layer.outputs;
+        // The maps of a layer of one channel have a place even where nothing is stale.
+        self.outputs.at_least(numbers);
         let stale: Vec<usize> =
             (0..layer.outputs).filter(|c| !self.fresh[*c] && Some(*c) != except).collect();
         if stale.is_empty() {
             return;
         }
-        let (rows, map, size) = (self.rows, layer.out_map(), layer.input_size());
-        let numbers = self.blocks() * map * layer.outputs;
         let few = stale.len() * 4 <= layer.outputs;
         let terms = if few { Vec::new() } else { vec![layer.terms(params, 0..layer.input[2])] };
         let single: Vec<_> = stale.iter().filter(|_| few).map(|c| layer.terms_to(params, *c, None)).collect();

@@ -1,0 +1,466 @@
+//! What the library must not accept: each of these once gave a wrong answer, or a panic, without a word.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{blobs, local, params_of, per_sample, plan, population, relative, small_conv, two_point, whole};
+use onward::ErrorKind;
+use onward::dataset::{Dataset, Targets};
+use onward::evaluate::{Batch, CoordinateCache, Evaluator, Local, WeightPlan};
+use onward::model::{Act, Activation, Context, Member, Mlp, Model, Norms, Statistics, WeightSpace};
+use onward::noise::{Family, RunKey};
+use onward::objective::Loss;
+use onward::params::{Init, TensorSpec};
+use onward::rule::{
+    LayerOrder, Method, Order, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint,
+};
+use onward::space::{ActivationPlan, CoordinatePlan, Directions, LayerPlan, LayerSpace, Recompute};
+use onward::train::{Plan, Trainer, score};
+use std::sync::Arc;
+
+fn key() -> RunKey {
+    RunKey::from_seed(1)
+}
+
+fn net() -> Mlp {
+    Mlp::new(&[6, 5, 3], Activation::Relu).unwrap()
+}
+
+fn rso() -> Rso {
+    Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
+}
+
+fn weight_plan() -> WeightPlan {
+    let members = [1.0, -1.0].map(|sign| Member { index: 0, sign }).to_vec();
+    let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
+    WeightPlan { step: 0, space, sigma: 0.1, members, together: 2, share: 0 }
+}
+
+fn activation_plan() -> ActivationPlan {
+    let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 2, sigma: 0.1 };
+    ActivationPlan {
+        step: 0,
+        layers: vec![layer],
+        directions: Directions::Orthogonal,
+        noise: Family::Sign,
+        focus: 1.0,
+    }
+}
+
+fn coordinate_plan() -> CoordinatePlan {
+    Sweep::new(&rso(), &net(), [1, 1, 6]).unwrap().plan(0, 1.0, 4)
+}
+
+/// One evaluator in two runs of different keys: each run has its own noise, whatever ran before it.
+#[test]
+fn an_evaluator_has_no_key_of_its_own() {
+    let (data, evaluator) = (blobs(30, [1, 1, 6], 3, 1), local(net(), Loss::CrossEntropy, 1));
+    let digest = |evaluator: Local, seed| {
+        let plan = Plan { seed, ..plan(Method::TwoPoint(two_point(4)), 0.01, 5, 30) };
+        let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
+        (0..5).for_each(|_| drop(trainer.step().unwrap()));
+        trainer.state().params().digest()
+    };
+    let shared = [1, 2, 1].map(|seed| digest(evaluator.clone(), seed));
+    let apart = [1, 2, 1].map(|seed| digest(local(net(), Loss::CrossEntropy, 1), seed));
+    assert_eq!(shared, apart);
+    assert_ne!(shared[0], shared[1]);
+}
+
+/// All ways by which rows and targets reach a model of three outputs.
+fn refusals(evaluator: &Local, data: &Dataset) -> Vec<onward::Error> {
+    let params = params_of(evaluator.model(), 1);
+    let (batch, cache) = (whole(data), &mut CoordinateCache::default());
+    let points: Vec<f64> = vec![0.0; params.count()];
+    let outputs = Act::new(data.rows(), [1, 1, 3], vec![0.0; 3 * data.rows()]);
+    let trainer =
+        Trainer::new(plan(Method::Population(population(4)), 0.1, 3, 8), evaluator.clone(), data.clone());
+    vec![
+        trainer.err().unwrap(),
+        score(evaluator, &params, &[], data).unwrap_err(),
+        evaluator.loss(&outputs, data.targets()).unwrap_err(),
+        evaluator.losses(&key(), &params, &batch, &weight_plan()).unwrap_err(),
+        evaluator.losses_at(&params, &batch, &points, 1).unwrap_err(),
+        evaluator.derivative(&key(), &params, &batch, &activation_plan()).err().unwrap(),
+        evaluator.choices(&key(), &params, data, &coordinate_plan(), cache).unwrap_err(),
+    ]
+}
+
+#[test]
+fn labels_beyond_the_outputs_are_refused_wherever_they_enter() {
+    let targets =
+        Targets::Classes { labels: (0..12).map(|i| if i == 7 { 5 } else { i % 3 }).collect(), classes: 6 };
+    let data = Dataset::new(blobs(12, [1, 1, 6], 3, 1).features().to_vec(), [1, 1, 6], targets).unwrap();
+    for loss in [Loss::CrossEntropy, Loss::ZeroOne, Loss::SquaredError] {
+        for (i, error) in refusals(&local(net(), loss, 1), &data).into_iter().enumerate() {
+            assert_eq!(error.kind(), ErrorKind::Data, "{i}: {error}");
+            let words =
+                "label of row 7: expected a class that one of the model's 3 outputs stands for, found 5";
+            assert_eq!(error.to_string(), words, "{i}");
+        }
+    }
+}
+
+#[test]
+fn values_of_another_width_are_refused_wherever_they_enter() {
+    let features = blobs(12, [1, 1, 6], 3, 1).features().to_vec();
+    for width in [1, 2, 4] {
+        let targets = Targets::Values { values: vec![0.5; 12 * width], width };
+        let data = Dataset::new(features.clone(), [1, 1, 6], targets).unwrap();
+        for error in refusals(&local(net(), Loss::SquaredError, 1), &data) {
+            assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+            assert!(error.to_string().starts_with("targets: expected 3 values a row"), "{error}");
+        }
+    }
+    let none = Targets::Values { values: vec![], width: 0 };
+    assert!(Dataset::new(vec![1.0], [1, 1, 1], none).is_err());
+    assert!(
+        Dataset::new(vec![], [usize::MAX, 2, 2], Targets::Classes { labels: vec![0], classes: 1 }).is_err()
+    );
+}
+
+#[test]
+fn targets_for_other_rows_are_refused() {
+    let data = blobs(12, [1, 1, 6], 3, 1);
+    let (evaluator, params) = (local(net(), Loss::CrossEntropy, 1), params_of(&net(), 1));
+    let x = whole(&data).x;
+    for labels in [vec![], vec![0; 11], vec![0; 13]] {
+        let batch = Batch { x: x.clone(), targets: Targets::Classes { labels, classes: 3 } };
+        let found = [
+            evaluator.losses(&key(), &params, &batch, &weight_plan()).err(),
+            evaluator.losses_at(&params, &batch, &vec![0.0; params.count()], 0).err(),
+            evaluator.derivative(&key(), &params, &batch, &activation_plan()).err(),
+        ];
+        assert!(found.iter().all(|e| e.as_ref().is_some_and(|e| e.kind() == ErrorKind::Data)), "{found:?}");
+    }
+    let batch = Batch { x: Act::new(0, [1, 1, 6], vec![]), targets: data.targets().clone() };
+    assert!(evaluator.losses(&key(), &params, &batch, &weight_plan()).is_err());
+    assert!(evaluator.outputs(&params, batch.x, Norms::Batch).is_err());
+}
+
+/// An objective of one's own decides itself what it can answer; an accuracy is told where there is one.
+#[test]
+fn one_output_may_answer_two_classes_but_has_no_accuracy() {
+    struct Logistic;
+    impl onward::objective::PerSample for Logistic {
+        fn losses(&self, outputs: &Act, answers: onward::objective::Answers<'_>, losses: &mut [f32]) {
+            let Targets::Classes { labels, .. } = answers.targets else { return };
+            for (row, loss) in losses.iter_mut().enumerate() {
+                let sign = if labels[answers.first + row % answers.count] == 1 { 1.0 } else { -1.0 };
+                *loss = (1.0 - sign * outputs.row(row)[0]).max(0.0);
+            }
+        }
+    }
+    let data = blobs(20, [1, 1, 6], 2, 1);
+    let net = Mlp::new(&[6, 4, 1], Activation::Tanh).unwrap();
+    let evaluator = Local::new(Arc::new(net), per_sample(Logistic), 1).unwrap();
+    let mut trainer =
+        Trainer::new(plan(Method::RelativeActivation(relative(2, 2)), 0.1, 4, 20), evaluator, data.clone())
+            .unwrap();
+    (0..4).for_each(|_| drop(trainer.step().unwrap()));
+    assert_eq!(trainer.score(&data).unwrap().accuracy, None);
+}
+
+/// A net whose first stage does something to the output of its linear map.
+#[derive(Clone, Copy)]
+struct Ends(fn(&mut Context<'_>, Act) -> Act, usize);
+
+impl Model for Ends {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        let names = ["a.weight", "b.weight", "c.weight"];
+        let he = |(name, shape): (&str, [usize; 2])| TensorSpec {
+            name: name.into(),
+            shape: shape.to_vec(),
+            init: Init::He { fan_in: shape[1] },
+        };
+        let all = names.into_iter().zip([[5, 6], [3, 5], [5, 5]]).map(he);
+        all.take(self.1).collect()
+    }
+    fn stages(&self) -> usize {
+        2
+    }
+    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
+        if stage == 0 {
+            let y = cx.linear("a", &x);
+            return (self.0)(cx, y);
+        }
+        cx.linear("b", &Activation::Relu.apply(x))
+    }
+    fn width(&self, stage: usize) -> usize {
+        [5, 3][stage]
+    }
+    fn flops(&self, stage: usize) -> u64 {
+        [110, 30][stage]
+    }
+}
+
+#[test]
+fn a_stage_rectified_in_place_is_refused() {
+    let rectified = |_: &mut Context<'_>, mut y: Act| {
+        y.data_mut().iter_mut().for_each(|v| *v = v.max(0.0));
+        y
+    };
+    let data = blobs(20, [1, 1, 6], 3, 1);
+    let refused = |model: Ends| {
+        let evaluator = local(model, Loss::CrossEntropy, 1);
+        let params = params_of(&model, 1);
+        let error = evaluator.derivative(&key(), &params, &whole(&data), &activation_plan()).err();
+        error.map(|e| (e.kind(), e.to_string()))
+    };
+    let (kind, words) = refused(Ends(rectified, 2)).unwrap();
+    assert_eq!(kind, ErrorKind::Model);
+    assert!(words.starts_with("stage 0: expected an output that linear maps alone gave"), "{words}");
+    assert!(refused(Ends(|_, y| y.map(|v| v.max(0.0)), 2)).is_some());
+    assert_eq!(refused(Ends(|_, y| y, 2)), None, "nothing is wrong with this one");
+    // A weight that reaches the output through something else would silently never be trained.
+    let hidden = |cx: &mut Context<'_>, y: Act| cx.linear("c", &Activation::Relu.apply(y));
+    let (_, words) = refused(Ends(hidden, 3)).unwrap();
+    assert!(words.contains("a.weight reaches through something else"), "{words}");
+    let beside = |cx: &mut Context<'_>, y: Act| {
+        let bent = Activation::Relu.apply(cx.linear("c", &y));
+        y.plus(&bent)
+    };
+    let (_, words) = refused(Ends(beside, 3)).unwrap();
+    assert!(words.contains("c.weight reaches through something else"), "{words}");
+}
+
+#[test]
+fn fixed_statistics_that_do_not_fit_are_refused() {
+    let (net, data) = (small_conv(), blobs(20, [6, 6, 2], 4, 1));
+    let (evaluator, params) = (local(net, Loss::CrossEntropy, 1), params_of(&small_conv(), 1));
+    let x = whole(&data).x;
+    let good = evaluator.statistics(&params, x.clone()).unwrap();
+    let outputs = |s: &[Statistics]| evaluator.outputs(&params, x.clone(), Norms::Fixed(s));
+    assert!(outputs(&good).is_ok());
+    let changed = |change: fn(&mut Vec<Statistics>)| {
+        let mut all = good.clone();
+        change(&mut all);
+        all
+    };
+    let bad = [
+        changed(|s| s.clear()),
+        changed(|s| _ = s.pop()),
+        changed(|s| s[1].layer.push('x')),
+        changed(|s| _ = s[1].mean.pop()),
+        changed(|s| s[1].variance.push(1.0)),
+        changed(|s| s[0].variance[0] = -1.0),
+        changed(|s| s[2].mean[0] = f32::NAN),
+    ];
+    for statistics in &bad {
+        let error = outputs(statistics).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Model);
+        assert!(error.to_string().starts_with("normalisation norm"), "{error}");
+        assert!(score(&evaluator, &params, statistics, &data).is_err());
+    }
+}
+
+#[test]
+fn counts_of_nothing_and_of_too_much_are_errors() {
+    let data = blobs(20, [1, 1, 6], 3, 1);
+    let (evaluator, params, batch) =
+        (local(net(), Loss::CrossEntropy, 1), params_of(&net(), 1), whole(&data));
+    let space = |rank| WeightSpace::LowRank { rank, noise: Family::Binomial };
+    let weights = [
+        WeightPlan { together: 0, ..weight_plan() },
+        WeightPlan { together: usize::MAX, ..weight_plan() },
+        WeightPlan { members: vec![], ..weight_plan() },
+        WeightPlan { share: 21, ..weight_plan() },
+        WeightPlan { share: usize::MAX, ..weight_plan() },
+        WeightPlan { space: space(0), ..weight_plan() },
+        WeightPlan { space: space(u32::MAX), ..weight_plan() },
+        WeightPlan { space: WeightSpace::Coordinate, ..weight_plan() },
+        WeightPlan { sigma: 0.0, ..weight_plan() },
+        WeightPlan { sigma: f32::NAN, ..weight_plan() },
+    ];
+    for plan in weights {
+        let found = evaluator.losses(&key(), &params, &batch, &plan).map_err(|e| e.kind());
+        assert_eq!(found, Err(ErrorKind::Spec), "{plan:?}");
+    }
+    let layer = activation_plan().layers[0];
+    let activations = [
+        ActivationPlan { layers: vec![LayerPlan { stage: 2, ..layer }], ..activation_plan() },
+        ActivationPlan { layers: vec![LayerPlan { pairs: 0, ..layer }], ..activation_plan() },
+        ActivationPlan { layers: vec![LayerPlan { pairs: u32::MAX, ..layer }], ..activation_plan() },
+        ActivationPlan { layers: vec![LayerPlan { sigma: 0.0, ..layer }], ..activation_plan() },
+        ActivationPlan { focus: 0.0, ..activation_plan() },
+        ActivationPlan { focus: f32::NAN, ..activation_plan() },
+    ];
+    for plan in activations {
+        let found = evaluator.derivative(&key(), &params, &batch, &plan).map(|_| ()).map_err(|e| e.kind());
+        assert_eq!(found, Err(ErrorKind::Spec), "{plan:?}");
+    }
+    let good = coordinate_plan();
+    let coordinates = [
+        CoordinatePlan { stage: 2, ..good.clone() },
+        CoordinatePlan { tensor: 0, ..good.clone() },
+        CoordinatePlan { tensor: 99, ..good.clone() },
+        CoordinatePlan { elements: 0..0, ..good.clone() },
+        CoordinatePlan { elements: 0..16, ..good.clone() },
+        CoordinatePlan { hold: 0, ..good.clone() },
+        CoordinatePlan { batch: 0, ..good.clone() },
+        CoordinatePlan { sigma: f32::INFINITY, ..good.clone() },
+        CoordinatePlan { keep: f32::NAN, ..good.clone() },
+    ];
+    for recompute in [Recompute::Changed, Recompute::Dense] {
+        for plan in &coordinates {
+            let plan = CoordinatePlan { recompute, ..plan.clone() };
+            let cache = &mut CoordinateCache::default();
+            let found =
+                evaluator.choices(&key(), &params, &data, &plan, cache).map(|_| ()).map_err(|e| e.kind());
+            assert_eq!(found, Err(ErrorKind::Spec), "{plan:?}");
+        }
+    }
+    for points in [vec![], vec![0.0; params.count() - 1], vec![0.0; params.count() + 1]] {
+        assert!(evaluator.losses_at(&params, &batch, &points, 0).is_err(), "{} numbers", points.len());
+    }
+    for threads in [0, usize::MAX] {
+        let made = Local::new(Arc::new(net()), per_sample(Loss::CrossEntropy), threads);
+        assert_eq!(made.map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec));
+        assert!(Local::on_threads(threads, || ()).is_err());
+    }
+}
+
+#[test]
+fn plans_of_nothing_and_of_too_much_are_errors() {
+    let data = blobs(20, [1, 1, 6], 3, 1);
+    let people = |p: Population| Method::Population(p);
+    let relative = |r: RelativeActivation| Method::RelativeActivation(r);
+    let r = || common::relative(2, 4);
+    let methods = [
+        people(Population { members: 0, ..population(4) }),
+        people(Population { members: 3, ..population(4) }),
+        people(Population { members: u32::MAX - 1, ..population(4) }),
+        people(Population { rank: 0, ..population(4) }),
+        people(Population { rank: u32::MAX, ..population(4) }),
+        people(Population { share: u32::MAX, ..population(4) }),
+        people(Population { sigma: -1.0, ..population(4) }),
+        Method::TwoPoint(TwoPoint { directions: 0, ..two_point(4) }),
+        Method::TwoPoint(TwoPoint { directions: u32::MAX, ..two_point(4) }),
+        relative(RelativeActivation { directions: vec![0], ..r() }),
+        relative(RelativeActivation { directions: vec![u32::MAX], ..r() }),
+        relative(RelativeActivation { directions: vec![], ..r() }),
+        relative(RelativeActivation { sigma: vec![], ..r() }),
+        relative(RelativeActivation { spaces: vec![], ..r() }),
+        relative(RelativeActivation { layers: 0, order: Order::InTurn, ..r() }),
+        relative(RelativeActivation { focus: f32::NAN, ..r() }),
+        Method::Rso(Rso { hold: 0, ..rso() }),
+        Method::Rso(Rso { sigma: vec![], ..rso() }),
+        Method::Rso(Rso { decay: 1.0, ..rso() }),
+    ];
+    let sound = || plan(Method::Population(population(4)), 0.1, 3, 8);
+    let with = |schedule: Schedule| Plan { schedule, ..sound() };
+    let mut plans: Vec<Plan> = methods.into_iter().map(|method| plan(method, 0.1, 3, 8)).collect();
+    plans.extend([
+        Plan { batch: 0, ..sound() },
+        with(Schedule { steps: 0, ..sound().schedule }),
+        with(Schedule { steps: u64::MAX, ..sound().schedule }),
+        with(Schedule { rate: f32::NAN, ..sound().schedule }),
+        with(Schedule { final_share: f32::INFINITY, ..sound().schedule }),
+    ]);
+    for momentum in [-0.5, 1.0, f32::NAN] {
+        let mut plan = sound();
+        plan.optimizer.momentum = momentum;
+        plans.push(plan);
+    }
+    for plan in plans {
+        let what = format!("{plan:?}");
+        let found = Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data.clone());
+        assert_eq!(found.map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec), "{what}");
+    }
+    let sound = Plan { batch: usize::MAX, digest_every: 0, ..sound() };
+    Trainer::new(sound, local(net(), Loss::CrossEntropy, 1), data).unwrap().step().unwrap();
+}
+
+#[test]
+fn models_of_nothing_and_of_too_much_are_errors() {
+    for widths in [&[][..], &[3], &[3, 0, 2], &[usize::MAX, 2], &[1 << 40, 1 << 40], &[1 << 30, 1 << 30]] {
+        assert!(Mlp::new(widths, Activation::Relu).is_err(), "{widths:?}");
+    }
+    let conv = small_conv();
+    let bad = [
+        onward::model::Conv { channels: vec![], ..conv.clone() },
+        onward::model::Conv { channels: vec![5, 0, 7], ..conv.clone() },
+        onward::model::Conv { channels: vec![usize::MAX, 5, 7], ..conv.clone() },
+        onward::model::Conv { input: [6, 6, 0], ..conv.clone() },
+        onward::model::Conv { input: [0, 6, 2], ..conv.clone() },
+        onward::model::Conv { outputs: 0, ..conv.clone() },
+        onward::model::Conv { average_pool_after: vec![3], ..conv.clone() },
+        onward::model::Conv { average_pool_after: vec![1; 100], ..conv.clone() },
+        onward::model::Conv { max_pool_after: vec![0, 0], ..conv.clone() },
+        onward::model::Conv { residual: vec![None], ..conv.clone() },
+        // The residual's source is pooled in the next stage: the two have not the same size.
+        onward::model::Conv {
+            residual: vec![None, Some(0), None],
+            average_pool_after: vec![],
+            ..conv.clone()
+        },
+    ];
+    for net in bad {
+        let what = format!("{net:?}");
+        assert_eq!(net.checked().map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec), "{what}");
+    }
+    assert!(Sweep::new(&rso(), &net(), [1, 1, 7]).is_err());
+    assert!(Sweep::new(&rso(), &net(), [0, 1, 6]).is_err());
+}
+
+/// A residual connection around a stage that a max pool follows: sizes are those before the pool.
+#[test]
+fn a_residual_may_end_before_a_max_pool() {
+    let net = onward::model::Conv {
+        residual: vec![None, Some(0), None],
+        max_pool_after: vec![1],
+        average_pool_after: vec![],
+        ..small_conv()
+    };
+    let data = blobs(20, [6, 6, 2], 4, 1);
+    for method in [Method::RelativeActivation(relative(4, 4)), Method::Population(population(4))] {
+        let mut trainer = common::trainer(plan(method, 0.1, 3, 20), net.clone().checked().unwrap(), &data, 1);
+        (0..3).for_each(|_| drop(trainer.step().unwrap()));
+    }
+}
+
+/// A tensor that two stages use has the derivative of both uses; in coordinate space it is refused.
+#[test]
+fn a_tensor_in_two_places_is_credited_for_both() {
+    struct Tied;
+    impl Model for Tied {
+        fn tensors(&self) -> Vec<TensorSpec> {
+            vec![TensorSpec { name: "w.weight".into(), shape: vec![6, 6], init: Init::He { fan_in: 6 } }]
+        }
+        fn stages(&self) -> usize {
+            2
+        }
+        fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
+            cx.linear("w", &if stage == 0 { x } else { Activation::Tanh.apply(x) })
+        }
+        fn width(&self, _: usize) -> usize {
+            6
+        }
+        fn flops(&self, _: usize) -> u64 {
+            72
+        }
+    }
+    let data = blobs(12, [1, 1, 6], 6, 1);
+    let (evaluator, params, batch) = (local(Tied, Loss::CrossEntropy, 1), params_of(&Tied, 1), whole(&data));
+    let layers = |stages: &[usize]| {
+        let layer = |s: &usize| LayerPlan { stage: *s, space: LayerSpace::Activation, pairs: 8, sigma: 0.01 };
+        ActivationPlan { layers: stages.iter().map(layer).collect(), ..activation_plan() }
+    };
+    let sum = |stages: &[usize]| -> Vec<f32> {
+        let mut found = evaluator.derivative(&key(), &params, &batch, &layers(stages)).unwrap().derivative;
+        let [a, b] = found[0].take().unwrap();
+        a.iter().zip(&b).map(|(a, b)| a + b).collect()
+    };
+    let (first, second, both) = (sum(&[0]), sum(&[1]), sum(&[0, 1]));
+    for i in 0..36 {
+        assert!(
+            (first[i] + second[i] - both[i]).abs() < 1e-5,
+            "{i}: {} + {} and {}",
+            first[i],
+            second[i],
+            both[i]
+        );
+    }
+    assert_eq!(Sweep::new(&rso(), &Tied, [1, 1, 6]).map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Model));
+}
