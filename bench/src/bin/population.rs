@@ -236,7 +236,7 @@ fn dense_steps(threads: usize, rounds: usize) {
     for rows in [64, 1024] {
         let batch = case.batch(rows);
         let forward = || {
-            black_box(case.evaluator.outputs(&case.params, batch.x.clone(), Norms::Batch));
+            let _ = black_box(case.evaluator.outputs(&case.params, batch.x.clone(), Norms::Batch));
         };
         let weights = Weights::new(&case.params, Precision::F32);
         let packed = || {

@@ -29,8 +29,8 @@ impl WeightPlan {
         if self.members.is_empty() || self.members.len() > MOST_MEMBERS as usize {
             return Err(misfit("members", format!("1 to {MOST_MEMBERS}"), self.members.len()));
         }
-        if !(1..=self.members.len()).contains(&self.together) {
-            return Err(misfit("together", "1 to as many as there are members", self.together));
+        if !(1..=MOST_MEMBERS as usize).contains(&self.together) {
+            return Err(misfit("together", format!("1 to {MOST_MEMBERS}"), self.together));
         }
         if self.share > rows {
             return Err(misfit("share", format!("at most the batch of {rows}"), self.share));
