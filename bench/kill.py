@@ -71,7 +71,7 @@ class Method:
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         for row in rows:
             # A resumed run measures time anew, and signals only in the steps that it takes itself.
-            del row["elapsed"], row["signal_to_noise"]
+            del row["elapsed"], row["signal_to_noise"], row["check"]
         folders = sorted(path.name for path in runs.iterdir())
         return (run / "ledger.bin").read_bytes(), json.loads(verified.stdout)["digest"], rows, folders
 

@@ -72,12 +72,17 @@ pub enum Command {
     /// Goes on with an interrupted run, to the same bits as if it had never stopped
     #[command(after_help = "Example:\n  onward resume runs/digits")]
     Resume(Resume),
+    /// Cuts off the damaged end of a run's ledger and keeps it beside; never touches a sound one
+    #[command(
+        after_help = "A write that was torn off needs no repair: resume cuts it off itself.\n\nExample:\n  onward repair runs/digits"
+    )]
+    Repair(Repair),
     /// Rebuilds params from the ledger and prints their digest
     #[command(
         after_help = "Weight-space runs are rebuilt from base params and ledger alone; activation-space runs are run\nagain from the nearest snapshot, with their data.\n\nExample:\n  onward replay runs/digits --to 100 --out at100.safetensors"
     )]
     Replay(Replay),
-    /// Checks a run: chain, checksums, and that the ledger leads to the saved model
+    /// Checks every file of a run, and that the ledger leads to the saved model
     #[command(after_help = "Example:\n  onward verify runs/digits --from-start")]
     Verify(Verify),
     /// Prints ledger and metrics, as a table or as JSON lines
@@ -202,11 +207,35 @@ fn timeout(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a number of seconds, 0.001 to 1e9".into())
 }
 
+/// Where a run's data are now, if they have moved since it began: their digests must still be the same.
+#[derive(Debug, Default, Group)]
+pub struct Moved {
+    /// Where the data are now, if they have moved since the run began
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// The same of the test rows, where they have a file of their own
+    #[arg(long, value_name = "PATH")]
+    pub test_data: Option<PathBuf>,
+}
+
+/// Arguments of `repair`.
+#[derive(Debug, Group)]
+pub struct Repair {
+    /// The run folder
+    pub run: PathBuf,
+    /// What to print
+    #[command(flatten)]
+    pub print: Print,
+}
+
 /// Arguments of `resume`.
 #[derive(Debug, Group)]
 pub struct Resume {
     /// The run folder
     pub run: PathBuf,
+    /// Where the data are now
+    #[command(flatten)]
+    pub moved: Moved,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
@@ -288,6 +317,9 @@ pub struct Replay {
     /// Writes the params to a safetensors file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Where the data are now
+    #[command(flatten)]
+    pub moved: Moved,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
@@ -301,6 +333,9 @@ pub struct Verify {
     /// Runs activation-space steps again from the base params instead of from the last snapshot
     #[arg(long)]
     pub from_start: bool,
+    /// Where the data are now
+    #[command(flatten)]
+    pub moved: Moved,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,

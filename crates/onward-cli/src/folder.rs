@@ -2,11 +2,13 @@
 
 use crate::build;
 use crate::data::{Preparation, Split};
-use crate::report::Point;
+use crate::sealed::hash_of;
+use crate::spec::Spec;
+use onward::ledger::{self, Header, Reading};
 use onward::{Error, ErrorKind, Result, file};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 /// The folder of one run, locked against other processes for as long as this lives.
@@ -58,12 +60,16 @@ const DIVERGED: &str = "diverged.txt";
 const SPEC: &str = "spec.toml";
 const BASE: &str = "base.safetensors";
 const INTERFACE: &str = "interface.json";
+/// The file of the trained model.
+pub const MODEL: &str = "model.safetensors";
+const METRICS: &str = "metrics.jsonl";
+const REPORT: &str = "report.html";
+const MANIFEST: &str = "manifest.json";
+const PLOTS_IN: &str = "plots";
 /// The file in a folder that is locked.
 pub const LOCK: &str = "lock";
 const SNAPSHOTS_IN: &str = "snapshots";
-const MODEL: &str = "model.safetensors";
-const METRICS: &str = "metrics.jsonl";
-const FILES: [&str; 7] = [LEDGER, SPEC, BASE, INTERFACE, LOCK, MODEL, METRICS];
+const FILES: [&str; 8] = [LEDGER, SPEC, BASE, INTERFACE, LOCK, MODEL, METRICS, MANIFEST];
 
 /// One state of a run, whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,21 +94,16 @@ impl Snapshot {
     /// Its content.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Model`] if it is not what was written.
+    /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Damage`] if it is not what was written.
     pub fn read(&self) -> Result<Vec<u8>> {
         let bytes = std::fs::read(&self.path).map_err(|e| Error::io("read", &self.path, e))?;
         let found = hash_of(&bytes);
         if found != self.hash {
-            let expected =
-                format!("content with hash {} (without this file, an older snapshot is used)", self.hash);
-            return Err(Error::expected(ErrorKind::Model, self.path.display(), expected, found));
+            let expected = format!("content with hash {}", self.hash);
+            return Err(Error::expected(ErrorKind::Damage, self.path.display(), expected, found));
         }
         Ok(bytes)
     }
-}
-
-fn hash_of(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..16].to_owned()
 }
 
 /// Locks a folder against other processes for as long as the file lives.
@@ -113,15 +114,8 @@ pub fn lock(folder: &Path) -> Result<File> {
     let at = folder.join(LOCK);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&at);
     let file = file.map_err(|e| Error::io("open", &at, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let (expected, found) =
-                ("a run that no other process works on", "one that is locked by another process");
-            Err(Error::expected(ErrorKind::Locked, folder.display(), expected, found))
-        }
-        Err(TryLockError::Error(e)) => Err(Error::io("lock", &at, e)),
-    }
+    ledger::lock(&file, folder)?;
+    Ok(file)
 }
 
 /// Removes what a process that died in the middle of [`file::write`] left in folders that this process has locked.
@@ -176,6 +170,7 @@ impl Folder {
                         // Unless the process was alive after all and has just finished.
                         if !folder.ledger().exists() {
                             folder.sweep();
+                            folder.clear()?;
                             return Ok(folder);
                         }
                     }
@@ -205,6 +200,17 @@ impl Folder {
             let _ = std::fs::remove_file(self.path.join(name));
         }
         let _ = std::fs::remove_dir(&self.path);
+    }
+
+    /// Removes what an earlier run left in a folder without ledger: none of it belongs to the run that is to begin.
+    fn clear(&self) -> Result<()> {
+        let more = [MANIFEST, DIVERGED].map(str::to_owned);
+        let names = self.bound_files().into_iter().chain(more);
+        let files = names.map(|name| self.path.join(name)).filter(|path| path.exists());
+        for left in files.chain(self.snapshots().into_iter().map(|s| s.path)) {
+            std::fs::remove_file(&left).map_err(|e| Error::io("remove", &left, e))?;
+        }
+        Ok(())
     }
 
     fn sweep(&self) {
@@ -246,6 +252,77 @@ impl Folder {
         self.path.join(LEDGER)
     }
 
+    /// The manifest of a finished run.
+    pub fn manifest(&self) -> PathBuf {
+        self.path.join(MANIFEST)
+    }
+
+    /// The names of all files here that a manifest tells of: neither the ledger, which it names by its chain, nor snapshots,
+    /// which have their hashes in their names.
+    pub fn bound_files(&self) -> Vec<String> {
+        let plots = std::fs::read_dir(self.path.join(PLOTS_IN)).into_iter().flatten().flatten();
+        let plots = plots.filter_map(|file| file.file_name().into_string().ok());
+        let plots = plots.filter(|name| name.ends_with(".svg") || name.ends_with(".png"));
+        let names = [SPEC, BASE, INTERFACE, MODEL, METRICS, REPORT].map(str::to_owned);
+        let mut all: Vec<String> =
+            names.into_iter().chain(plots.map(|name| format!("{PLOTS_IN}/{name}"))).collect();
+        all.retain(|name| self.path.join(name).exists());
+        all.sort();
+        all
+    }
+
+    /// The ledger, whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], or as for [`ledger::read`], with the way out.
+    pub fn reading(&self) -> Result<Reading> {
+        let (reading, damage) = self.salvage()?;
+        let Some(damage) = damage else { return Ok(reading) };
+        let (steps, path) = (reading.records.len(), self.path.display());
+        let way = format!("{damage} (`onward repair {path}` keeps the {steps} steps before it)");
+        Err(Error::new(damage.kind(), way).in_file(&self.ledger()))
+    }
+
+    /// The sound records that the ledger begins with, and what is wrong with the next one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], or as for [`ledger::salvage`].
+    pub fn salvage(&self) -> Result<(Reading, Option<Error>)> {
+        let path = self.ledger();
+        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        ledger::salvage(&bytes).map_err(|e| e.in_file(&path))
+    }
+
+    /// Whether the spec is the one that the ledger's header tells of. A later version may write the same spec in other words,
+    /// so its bytes count.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], or [`ErrorKind::Damage`] if it is another.
+    pub fn check_spec(&self, header: &Header) -> Result<()> {
+        self.begun_with(&self.spec(), "a spec", &header.spec).map(|_| ())
+    }
+
+    /// The spec as run.
+    ///
+    /// # Errors
+    /// As for [`Folder::check_spec`] and [`Spec::load`].
+    pub fn spec_of(&self, header: &Header) -> Result<Spec> {
+        self.check_spec(header)?;
+        Spec::load(&self.spec(), &[], None)
+    }
+
+    /// The bytes of a file that the run began with, if they are those of its header.
+    fn begun_with(&self, path: &Path, what: &str, digest: &[u8; 32]) -> Result<Vec<u8>> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let (began, now) = (blake3::Hash::from_bytes(*digest), blake3::hash(&bytes));
+        if began == now {
+            return Ok(bytes);
+        }
+        let expected = format!("{what} with digest {}", &began.to_hex()[..16]);
+        let found = format!("{} (changed since the run began)", &now.to_hex()[..16]);
+        Err(Error::expected(ErrorKind::Damage, path.display(), expected, found))
+    }
+
     /// The spec as run.
     pub fn spec(&self) -> PathBuf {
         self.path.join(SPEC)
@@ -276,28 +353,49 @@ impl Folder {
         self.path.join(INTERFACE)
     }
 
-    /// What the model expects and answers.
+    /// What the model expects and answers, if it is what the ledger's header tells of (not known of runs that were begun under
+    /// the ledger's format version 1).
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] or [`ErrorKind::Data`] naming the file.
-    pub fn interface(&self) -> Result<Interface> {
+    /// [`ErrorKind::Io`], or [`ErrorKind::Damage`] naming the file.
+    pub fn interface(&self, header: &Header) -> Result<Interface> {
         let path = self.interface_file();
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let bytes = match &header.interface {
+            Some(digest) => self.begun_with(&path, "an interface", digest)?,
+            None => std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?,
+        };
         serde_json::from_slice(&bytes)
-            .map_err(|e| Error::expected(ErrorKind::Data, "interface", "its JSON", e).in_file(&path))
+            .map_err(|e| Error::expected(ErrorKind::Damage, "interface", "its JSON", e).in_file(&path))
     }
 
-    /// Writes a snapshot and removes all but the newest ones.
+    /// Keeps bytes beside a file that they are taken out of; the name has their hash, so nothing is written over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn aside(&self, name: &str, ending: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.path.join(format!("{name}-{}.{ending}", hash_of(bytes)));
+        file::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    /// Writes a snapshot and removes all but the newest ones up to this step: there can be no later one of the same ledger.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
     pub fn write_snapshot(&self, step: u64, bytes: &[u8]) -> Result<()> {
         let folder = self.path.join(SNAPSHOTS_IN);
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create folder", &folder, e))?;
+        // Not its parents: a run whose folder has vanished makes none anew.
+        match std::fs::create_dir(&folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("create folder", &folder, e));
+            }
+            _ => {}
+        }
         file::write(&folder.join(format!("step-{step:012}-{}.safetensors", hash_of(bytes))), bytes)?;
-        let all = self.snapshots();
-        for old in &all[..all.len().saturating_sub(SNAPSHOTS)] {
-            std::fs::remove_file(&old.path).map_err(|e| Error::io("remove", &old.path, e))?;
+        let (later, mut old): (Vec<_>, Vec<_>) = self.snapshots().into_iter().partition(|s| s.step > step);
+        old.truncate(old.len().saturating_sub(SNAPSHOTS));
+        for snapshot in old.into_iter().chain(later) {
+            std::fs::remove_file(&snapshot.path).map_err(|e| Error::io("remove", &snapshot.path, e))?;
         }
         Ok(())
     }
@@ -308,42 +406,5 @@ impl Folder {
         let mut all: Vec<Snapshot> = files.flatten().filter_map(|f| Snapshot::of(f.path())).collect();
         all.sort();
         all
-    }
-
-    /// The metrics written so far; a last line that was cut off is left out.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Data`] naming the line that cannot be read.
-    pub fn points(&self) -> Result<Vec<Point>> {
-        let (points, damage) = self.points_before_damage()?;
-        damage.map_or(Ok(points), Err)
-    }
-
-    /// The metrics up to the first line that cannot be read, and the complaint about it. Metrics tell of a run but do not
-    /// determine it, so damage to them does not keep a run from going on.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`] if the file is there but cannot be read.
-    pub fn points_before_damage(&self) -> Result<(Vec<Point>, Option<Error>)> {
-        let path = self.metrics();
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(Error::io("read", &path, e)),
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let mut points = Vec::new();
-        for (i, line) in whole.lines().enumerate() {
-            match serde_json::from_str(line) {
-                Ok(point) => points.push(point),
-                Err(e) => {
-                    let place = format!("line {}", i + 1);
-                    let damage = Error::expected(ErrorKind::Data, place, "metrics as JSON", e).in_file(&path);
-                    return Ok((points, Some(damage)));
-                }
-            }
-        }
-        Ok((points, None))
     }
 }

@@ -226,6 +226,15 @@ impl Params {
         Ok(tensors)
     }
 
+    /// The metadata of a safetensors file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if the bytes do not begin with the header of one.
+    pub fn metadata_from_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
+        Ok(header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect())
+    }
+
     /// Takes the params that `specs` name out of `tensors`; what is left over is returned beside them.
     ///
     /// # Errors

@@ -216,7 +216,7 @@ impl Trainer {
     /// Takes the step that `record` tells of: applied where the record is complete, run again where it is not.
     ///
     /// # Errors
-    /// [`ErrorKind::Ledger`] if the step does not lead to the digest (or loss) that the record names.
+    /// [`ErrorKind::Damage`] if the step does not lead to the digest (or loss) that the record names.
     pub fn retake(&mut self, record: &Record) -> Result<()> {
         if let Some(entry) = record.entry() {
             return self.apply(&entry).map(|_| ());
@@ -225,24 +225,25 @@ impl Trainer {
         let place = || format!("step {}", record.step);
         if step.record.loss.to_bits() != record.loss.to_bits() {
             let expected = format!("loss {}", record.loss);
-            return Err(Error::expected(ErrorKind::Ledger, place(), expected, step.record.loss));
+            return Err(Error::expected(ErrorKind::Damage, place(), expected, step.record.loss));
         }
         if let UpdateRecord::Rerun { digest: Some(want) } = &record.update {
             let found = self.state.params().digest();
             if found != *want {
                 let expected = format!("params with digest {}", hex(want));
-                return Err(Error::expected(ErrorKind::Ledger, place(), expected, hex(&found)));
+                return Err(Error::expected(ErrorKind::Damage, place(), expected, hex(&found)));
             }
         }
         Ok(())
     }
 
-    /// Goes to a snapshot's state, having spent what its steps cost (`non_finite` is told by the ledger).
+    /// Goes to a snapshot's state, having spent what its steps cost (`non_finite` is told by the ledger's `records`; for
+    /// `chains` see [`State::restore`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] as for [`State::restore`].
-    pub fn restore(&mut self, snapshot: &[u8], records: &[Record]) -> Result<()> {
-        self.state.restore(snapshot)?;
+    /// As for [`State::restore`].
+    pub fn restore(&mut self, snapshot: &[u8], records: &[Record], chains: &[[u8; 32]]) -> Result<()> {
+        self.state.restore(snapshot, chains)?;
         (self.spent, self.watch) = (Spent::default(), self.watch.anew());
         for record in records.iter().take(self.state.step() as usize) {
             let losses =

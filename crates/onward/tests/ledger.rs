@@ -5,7 +5,9 @@ mod common;
 
 use common::{blobs, plan, population, relative, trainer, two_point};
 use onward::evaluate::Spent;
-use onward::ledger::{Header, Ledger, Reading, Record, Search, State, UpdateRecord, read, salvage};
+use onward::ledger::{
+    Header, Ledger, Reading, Record, Search, State, UpdateRecord, read, recognised, salvage,
+};
 use onward::model::{Activation, Mlp, Model};
 use onward::noise::RunKey;
 use onward::params::{Params, Storage, Tensor};
@@ -440,6 +442,26 @@ fn r03_a_zero_filled_tail_is_cut_and_no_sound_record_is_lost() {
 }
 
 #[test]
+fn r13_a_ledger_that_is_no_longer_at_its_place_is_not_synced() {
+    let (folder, path, _, _, records, _) = written(Method::Population(population(4)), 3);
+    let (mut ledger, _) = Ledger::open(&path).unwrap();
+    let other = folder.path().join("other");
+    std::fs::rename(&path, &other).unwrap();
+    let moved = ledger.sync().unwrap_err();
+    assert_eq!(moved.kind(), ErrorKind::Io);
+    assert!(moved.to_string().ends_with("found none: it was moved or removed"), "{moved}");
+    std::fs::write(&path, "another file").unwrap();
+    assert!(ledger.sync().is_err());
+    std::fs::rename(&other, &path).unwrap();
+    ledger.sync().unwrap();
+    // Nor does a second one append to it.
+    assert_eq!(Ledger::open(&path).map(|_| ()).unwrap_err().kind(), ErrorKind::Locked);
+    drop(ledger);
+    let (_, reading) = Ledger::open(&path).unwrap();
+    assert_eq!(reading.records, records);
+}
+
+#[test]
 fn r03_what_stands_before_damage_is_salvaged() {
     let (_folder, _, bytes, _, records, _) = written(Method::Population(population(4)), 4);
     let frames = frames(&bytes);
@@ -450,6 +472,8 @@ fn r03_what_stands_before_damage_is_salvaged() {
         let whole = frames.iter().rposition(|f| *f <= at).unwrap() - 1;
         assert_eq!((&reading.records[..], damage.is_some()), (&records[..whole], true), "byte {at}");
         assert_eq!((reading.sound + reading.torn) as usize, bytes.len());
+        let lost = recognised(&flipped[reading.sound as usize..]) as usize;
+        assert!(lost == 4 - whole || lost == 3 - whole, "byte {at}: {lost}");
     }
     assert!(salvage(&bytes).unwrap().1.is_none());
     assert_eq!(salvage(&bytes[..30]).map(|_| ()).unwrap_err().kind(), ErrorKind::Damage);

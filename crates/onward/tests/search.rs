@@ -269,7 +269,7 @@ fn entries_that_do_not_fit_change_nothing() {
         assert_eq!(state, before);
     }
     let mut state = search();
-    let error = state.restore(&search().to_snapshot().unwrap()).unwrap_err();
+    let error = state.restore(&search().to_snapshot(&[0; 32]).unwrap(), &[[0; 32]]).unwrap_err();
     assert_eq!((error.kind(), &state), (ErrorKind::Model, &search()));
 }
 

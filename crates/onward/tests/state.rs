@@ -45,9 +45,10 @@ fn a_run_goes_on_from_a_snapshot_with_the_same_bits() {
     for (method, optimizer) in methods().iter().flat_map(|m| optimizers().map(|o| (m, o))) {
         let mut whole = training(method, optimizer);
         let mut records: Vec<_> = (0..7).map(|_| whole.step().unwrap().record).collect();
-        let snapshot = whole.state().to_snapshot().unwrap();
+        let chains: Vec<[u8; 32]> = (0..8).map(|step| [step; 32]).collect();
+        let snapshot = whole.state().to_snapshot(&chains[7]).unwrap();
         let mut resumed = training(method, optimizer);
-        resumed.restore(&snapshot, &records).unwrap();
+        resumed.restore(&snapshot, &records, &chains).unwrap();
         assert_eq!((resumed.state(), resumed.spent()), (whole.state(), whole.spent()));
         while !whole.finished() {
             records.push(whole.step().unwrap().record);
@@ -66,7 +67,7 @@ fn foreign_snapshots_are_refused_and_change_nothing() {
     let method = &methods()[0];
     let taken = |model: &dyn Model, optimizer| {
         let recipe = Recipe { space: None, optimizer, storage: Storage::F32 };
-        State::new(params_of(model, 5), recipe, RunKey::from_seed(5)).to_snapshot().unwrap()
+        State::new(params_of(model, 5), recipe, RunKey::from_seed(5)).to_snapshot(&[0; 32]).unwrap()
     };
     let other = Mlp::new(&[6, 8, 3], Activation::Relu).unwrap();
     let deeper = Mlp::new(&[6, 9, 3, 3], Activation::Relu).unwrap();
@@ -85,10 +86,34 @@ fn foreign_snapshots_are_refused_and_change_nothing() {
         let mut trainer = training(method, momentum);
         trainer.step().unwrap();
         let before = trainer.state().clone();
-        assert_eq!(trainer.restore(&bytes, &[]).map_err(|e| e.kind()), Err(ErrorKind::Model), "{what}");
+        let error = trainer.restore(&bytes, &[], &[[0; 32]]).map_err(|e| e.kind());
+        assert_eq!(error, Err(ErrorKind::Model), "{what}");
         assert_eq!(*trainer.state(), before, "{what}");
     }
-    assert!(training(method, momentum).restore(&own, &[]).is_ok());
+    assert!(training(method, momentum).restore(&own, &[], &[[0; 32]]).is_ok());
+}
+
+#[test]
+fn r04_a_snapshot_of_another_ledger_is_refused_and_changes_nothing() {
+    for method in &methods() {
+        let mut whole = training(method, optimizers()[1]);
+        let records: Vec<_> = (0..2).map(|_| whole.step().unwrap().record).collect();
+        let own = [[0; 32], [1; 32], [2; 32]];
+        let snapshot = whole.state().to_snapshot(&own[2]).unwrap();
+        let bare = whole.state().params().to_safetensors(&[], &[]).unwrap();
+        assert!(Params::metadata_from_safetensors(&bare).unwrap().is_empty());
+        for (what, chains) in [
+            ("another run", vec![[0; 32], [1; 32], [3; 32]]),
+            ("another step", vec![[0; 32], [2; 32], [1; 32]]),
+            ("a ledger that ends before", own[..2].to_vec()),
+            ("no ledger", Vec::new()),
+        ] {
+            let mut trainer = training(method, optimizers()[1]);
+            let before = trainer.state().clone();
+            let error = trainer.restore(&snapshot, &records, &chains).map_err(|e| e.kind());
+            assert_eq!((error, trainer.state()), (Err(ErrorKind::Damage), &before), "{what}");
+        }
+    }
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! `predict` and `eval`.
 
-use super::replay::ledger;
 use crate::args::OnData;
-use crate::folder::Folder;
+use crate::folder::{Folder, MODEL};
+use crate::manifest::Manifest;
 use crate::progress::Voice;
-use crate::spec::Spec;
 use crate::{build, data};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Evaluator, Local};
+use onward::ledger::Reading;
 use onward::model::{Act, Statistics};
 use onward::objective::argmax;
-use onward::params::{Params, Tensor};
-use onward::train;
+use onward::params::{Params, Tensor, TensorSpec};
+use onward::train::{self, hex};
 use onward::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -27,14 +27,16 @@ struct Trained {
 
 fn load(args: &OnData) -> Result<Trained> {
     let folder = Folder::read_only(&args.run)?;
-    let spec = Spec::load(&folder.spec(), &[], None)?;
-    let interface = folder.interface()?;
+    // Only what the run began with: damage further on changes nothing here.
+    let (reading, _) = folder.salvage()?;
+    let spec = folder.spec_of(&reading.header)?;
+    let interface = folder.interface(&reading.header)?;
     let shape = interface.preparation.shape;
-    let header = ledger(&folder)?.header;
-    let evaluator = build::evaluator(&spec, shape, interface.outputs, args.how.threads(), Some(&header))
-        .map_err(|e| e.in_file(&folder.spec()))?;
+    let evaluator =
+        build::evaluator(&spec, shape, interface.outputs, args.how.threads(), Some(&reading.header))
+            .map_err(|e| e.in_file(&folder.spec()))?;
     Voice::new(&args.how).say_emulation(evaluator.precision());
-    let (params, rest) = Params::read(&folder.model(), &evaluator.model().tensors())?;
+    let (params, rest) = model(&folder, &reading, &evaluator.model().tensors())?;
     let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
     let wanted = evaluator.statistics(&params, zero)?;
     let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
@@ -46,6 +48,31 @@ fn load(args: &OnData) -> Result<Trained> {
     }
     let classes = spec.data.target == crate::spec::Target::Class;
     Ok(Trained { evaluator, params, statistics, shape, features, targets, classes })
+}
+
+/// The params of the model and what else is in its file, if it is the file that the run left.
+fn model(folder: &Folder, reading: &Reading, wanted: &[TensorSpec]) -> Result<(Params, Vec<Tensor>)> {
+    let path = folder.model();
+    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+    match Manifest::read(folder, &reading.chains[0])? {
+        Some(manifest) => manifest.check(folder, MODEL, &bytes)?,
+        None if reading.version > 1 => {
+            let expected = "the manifest that a finished run leaves";
+            let found = format!("none (`onward resume {}` writes it)", folder.path().display());
+            return Err(Error::expected(ErrorKind::Damage, folder.manifest().display(), expected, found));
+        }
+        None => {}
+    }
+    let damage = |e: Error| Error::new(ErrorKind::Damage, e.to_string()).in_file(&path);
+    let tensors = Params::tensors_from_safetensors(&bytes).map_err(damage)?;
+    let (params, rest) = Params::take(wanted, tensors).map_err(damage)?;
+    let (written, found) =
+        (Params::metadata_from_safetensors(&bytes)?.remove("onward.digest"), hex(&params.digest()));
+    if written.as_ref() != Some(&found) {
+        let expected = format!("params with digest {}", written.unwrap_or_else(|| "in the metadata".into()));
+        return Err(Error::expected(ErrorKind::Damage, path.display(), expected, found));
+    }
+    Ok((params, rest))
 }
 
 /// The statistics of the `wanted` normalisations among the model file's further tensors. Without them, answers would

@@ -3,10 +3,13 @@
 mod apply;
 mod bench;
 mod minimize;
+mod repair;
 mod replay;
+mod resume;
 mod show;
 mod theory;
 mod train;
+mod verify;
 
 use crate::args::{Args, Command};
 use crate::target::Target;
@@ -59,9 +62,10 @@ fn obey(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Train(args) => return train::train(&args),
         Command::Minimize(args) => return minimize::minimize(&args),
-        Command::Resume(args) => return train::resume(&args),
+        Command::Resume(args) => return resume::resume(&args),
         Command::Replay(args) => replay::replay(&args)?,
-        Command::Verify(args) => replay::verify(&args)?,
+        Command::Repair(args) => repair::repair(&args)?,
+        Command::Verify(args) => verify::verify(&args)?,
         Command::Show(args) => show::show(&args)?,
         Command::Predict(args) => apply::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,

@@ -1,21 +1,19 @@
-//! `replay` and `verify`.
+//! `replay`, and what it shares with `verify`.
 
-use super::train::follow;
-use crate::args::{How, Replay, Verify};
-use crate::folder::Folder;
+use super::resume::{Each, Start, base, follow};
+use crate::args::{How, Moved, Replay};
+use crate::folder::{Folder, Snapshot};
 use crate::progress::Voice;
-use crate::spec::Spec;
 use crate::target::Target;
-use crate::{build, data};
 use onward::evaluate::Local;
-use onward::ledger::{Header, Reading, State, read};
+use onward::ledger::{Header, Reading, State};
 use onward::params::{Init, Params, TensorSpec};
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
 use serde_json::json;
 
 /// What a replay started from.
-enum From {
+pub(super) enum From {
     Base,
     Snapshot(u64),
 }
@@ -24,7 +22,7 @@ enum From {
 pub fn replay(args: &Replay) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
     let out = args.out.as_deref().map(Target::of).transpose()?;
-    let mut reading = ledger(&folder)?;
+    let mut reading = folder.reading()?;
     let steps = reading.records.len() as u64;
     let to = args.to.unwrap_or(steps);
     if to > steps {
@@ -32,7 +30,13 @@ pub fn replay(args: &Replay) -> Result<()> {
         return Err(Error::expected(ErrorKind::Ledger, "--to", expected, to));
     }
     reading.records.truncate(to as usize);
-    let (params, from) = rebuild(&folder, &reading, Start::Snapshot, &args.how)?;
+    let voice = Voice::new(&args.how);
+    let stepped_over = |_: &Snapshot, why: &Error| {
+        voice.warn(&format!("{why}; stepped over"));
+        Ok(())
+    };
+    let start = Start::Snapshot(&stepped_over);
+    let (params, from) = rebuild(&folder, &reading, start, &args.moved, &args.how, &mut |_| Ok(()))?;
     if let Some(out) = &out {
         out.write(
             &params.to_safetensors(&[], &[("format", "pt".into()), ("onward.steps", to.to_string())])?,
@@ -44,60 +48,19 @@ pub fn replay(args: &Replay) -> Result<()> {
     }
     let (found, start) = (hex(&params.digest()), describe(&from));
     let event = json!({"event": "replayed", "steps": to, "from": start, "digest": found});
-    Voice::new(&args.how).say(&format!("{found}  after {to} steps, {start}"), &event);
+    voice.say(&format!("{found}  after {to} steps, {start}"), &event);
     Ok(())
 }
 
-/// `onward verify`.
-pub fn verify(args: &Verify) -> Result<()> {
-    let folder = Folder::read_only(&args.run)?;
-    let reading = ledger(&folder)?;
-    base(&folder, &reading.header)?;
-    let start = if args.from_start { Start::Base } else { Start::Snapshot };
-    let (params, from) = rebuild(&folder, &reading, start, &args.how)?;
-    let steps = reading.records.len();
-    let found = hex(&params.digest());
-    let mut sound = format!("ledger.bin: {} records, chain and checksums sound", steps + 1);
-    if reading.torn > 0 {
-        sound += &format!("; {} bytes of a torn write at the end", reading.torn);
-    }
-    let model = if folder.model().is_file() {
-        let (saved, _) = Params::read(&folder.model(), &specs(&reading.header))?;
-        let saved = hex(&saved.digest());
-        if saved != found {
-            return Err(Error::expected(
-                ErrorKind::Model,
-                folder.model().display(),
-                format!("digest {found} (replayed)"),
-                saved,
-            ));
-        }
-        "model.safetensors: its digest is the replay's"
-    } else {
-        "no model.safetensors yet: the run is not finished"
-    };
-    let words = format!("{sound}\nreplay: {steps} steps, {}: {found}\n{model}", describe(&from));
-    let event = json!({"event": "verified", "steps": steps, "torn": reading.torn, "from": describe(&from), "digest": found,
-        "model": folder.model().is_file()});
-    Voice::new(&args.how).say(&words, &event);
-    Ok(())
-}
-
-fn describe(from: &From) -> String {
+pub(super) fn describe(from: &From) -> String {
     match from {
         From::Base => "from the base params".into(),
         From::Snapshot(step) => format!("from the snapshot at step {step}"),
     }
 }
 
-pub(super) fn ledger(folder: &Folder) -> Result<Reading> {
-    let path = folder.ledger();
-    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-    read(&bytes).map_err(|e| e.in_file(&path))
-}
-
 /// Names and shapes of the header's tensors; how they begin is in the base params.
-fn specs(header: &Header) -> Vec<TensorSpec> {
+pub(super) fn specs(header: &Header) -> Vec<TensorSpec> {
     let shape = |s: &[u64]| s.iter().map(|n| *n as usize).collect();
     let tensors = header.tensors.iter();
     tensors
@@ -105,54 +68,46 @@ fn specs(header: &Header) -> Vec<TensorSpec> {
         .collect()
 }
 
-/// Where activation-space runs are run again from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Start {
-    Base,
-    Snapshot,
-}
-
-/// The params that the ledger's records lead to.
-fn rebuild(folder: &Folder, reading: &Reading, start: Start, how: &How) -> Result<(Params, From)> {
-    if reading.header.is_complete() {
-        return Ok((from_ledger_alone(folder, reading, how)?, From::Base));
+/// The params that the ledger's records lead to; `each` sees the states on the way, as far as they are worked out.
+pub(super) fn rebuild(
+    folder: &Folder,
+    reading: &Reading,
+    start: Start<'_>,
+    moved: &Moved,
+    how: &How,
+    each: &mut Each<'_>,
+) -> Result<(Params, From)> {
+    let header = &reading.header;
+    let base = base(folder, header, Params::read(&folder.base(), &specs(header)))?;
+    if header.is_complete() {
+        return Ok((from_ledger_alone(folder, reading, base, how, each)?, From::Base));
     }
-    let spec = Spec::load(&folder.spec(), &[], None)?;
-    let split = data::load(&build::data_options(&spec))?;
-    let (trainer, from) = follow(folder, &spec, &split, reading, start == Start::Base, how)?;
+    let spec = folder.spec_of(header)?;
+    let (trainer, _, from) = follow(folder, &spec, reading, start, moved, how, each)?;
     Ok((trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
 }
 
-/// The base params, as the header has them.
-fn base(folder: &Folder, header: &Header) -> Result<Params> {
-    let (base, _) = Params::read(&folder.base(), &specs(header))?;
-    if base.digest() != header.base {
-        let expected = format!("digest {}", hex(&header.base));
-        return Err(Error::expected(
-            ErrorKind::Model,
-            folder.base().display(),
-            expected,
-            hex(&base.digest()),
-        ));
-    }
-    Ok(base)
-}
-
 /// Weight space and searches: base params and ledger are all that is needed.
-fn from_ledger_alone(folder: &Folder, reading: &Reading, how: &How) -> Result<Params> {
-    let base = base(folder, &reading.header)?;
+fn from_ledger_alone(
+    folder: &Folder,
+    reading: &Reading,
+    base: Params,
+    how: &How,
+    each: &mut Each<'_>,
+) -> Result<Params> {
     let mut state = State::of(&reading.header, base)?;
     Local::on_threads(how.threads(), || {
         for record in &reading.records {
             let entry = record.entry().ok_or_else(|| {
                 Error::expected(
-                    ErrorKind::Ledger,
+                    ErrorKind::Damage,
                     format!("step {}", record.step),
                     "a complete entry",
                     "one to run again",
                 )
             });
             entry.and_then(|e| state.apply(&e)).map_err(|e| e.in_file(&folder.ledger()))?;
+            each(&state)?;
         }
         Ok(())
     })??;

@@ -1,8 +1,8 @@
 //! `show`.
 
-use super::replay::ledger;
 use crate::args::Show;
 use crate::folder::Folder;
+use crate::metrics;
 use crate::output;
 use onward::ledger::{Record, UpdateRecord};
 use onward::train::hex;
@@ -12,7 +12,7 @@ use serde_json::json;
 /// `onward show`.
 pub fn show(args: &Show) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
-    let mut lines = if args.ledger { steps(&folder, args)? } else { metrics(&folder, args)? };
+    let mut lines = if args.ledger { steps(&folder, args)? } else { table(&folder, args)? };
     if let Ok(why) = std::fs::read_to_string(folder.diverged()) {
         let why = why.trim_end();
         let line = || json!({"event": "diverged", "why": why}).to_string();
@@ -22,8 +22,12 @@ pub fn show(args: &Show) -> Result<()> {
     Ok(())
 }
 
-fn metrics(folder: &Folder, args: &Show) -> Result<Vec<String>> {
-    let points = folder.points()?;
+fn table(folder: &Folder, args: &Show) -> Result<Vec<String>> {
+    let found = metrics::read(&folder.metrics())?;
+    if let Some(damage) = found.damage.into_iter().next() {
+        return Err(damage);
+    }
+    let points = found.points;
     if args.json {
         let line = |p| serde_json::to_string(p).map_err(|e| Error::new(ErrorKind::Io, e.to_string()));
         return points.iter().map(line).collect();
@@ -50,7 +54,7 @@ fn metrics(folder: &Folder, args: &Show) -> Result<Vec<String>> {
 }
 
 fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
-    let reading = ledger(folder)?;
+    let reading = folder.reading()?;
     let h = &reading.header;
     if args.json {
         let mut head = json!(h);

@@ -1,20 +1,21 @@
-//! `train` and `resume`.
+//! `train`, and taking the steps of a run.
 
-use crate::args::{How, Resume, Train};
+use super::resume::same_or_refuse;
+use crate::args::{How, Train};
 use crate::folder::{Folder, Interface};
+use crate::manifest::Manifest;
 use crate::progress::{Progress, Voice};
 use crate::report::{self, Baseline, Point, Report};
 use crate::spec::Spec;
-use crate::{build, data, memory};
+use crate::{build, data, memory, metrics};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Spent;
-use onward::ledger::{Header, Ledger, Reading, Record, Rounding};
+use onward::ledger::{Header, Ledger, Record, Rounding};
 use onward::params::Tensor;
 use onward::train::{Score, Trainer, hex, score};
 use onward::{Error, ErrorKind, Result, file};
 use serde_json::json;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,17 +33,17 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     let spec = Spec::load(&args.spec, &args.sets, args.seed)?;
     let existing = args.runs.join(&spec.name);
     if args.resume && existing.join("ledger.bin").is_file() {
-        let folder = Folder::open(&existing)?;
-        let kept = Spec::load(&folder.spec(), &[], None)?;
-        same_spec(&kept.to_toml(), &spec.to_toml(), &folder.spec()).map_err(|e| e.in_file(&args.spec))?;
-        return go_on(folder, &spec, &args.how);
+        return same_or_refuse(&existing, &spec, &args.spec, &args.how);
     }
     let split = data::load(&build::data_options(&spec))?;
     let trainer =
         build::trainer(&spec, &split, args.how.threads(), None).map_err(|e| e.in_file(&args.spec))?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
     match begin(&folder, &spec, &trainer, &split) {
-        Ok(ledger) => Run::new(folder, spec, trainer, split.test, ledger, &args.how)?.finish(Vec::new(), &[]),
+        Ok(ledger) => {
+            let begun = ledger.chain();
+            Run::new(folder, spec, trainer, split.test, ledger, begun, &args.how)?.finish(Vec::new(), &[])
+        }
         Err(error) => {
             folder.discard();
             Err(error)
@@ -56,174 +57,13 @@ fn begin(folder: &Folder, spec: &Spec, trainer: &Trainer, split: &data::Split) -
     file::write(&folder.interface_file(), &interface)?;
     file::write(&folder.spec(), spec.as_bytes())?;
     file::write(&folder.base(), &trainer.state().params().to_safetensors(&[], &[])?)?;
-    let spec = *blake3::hash(spec.as_bytes()).as_bytes();
-    Ledger::create(&folder.ledger(), &header(trainer, spec, split, &interface))
+    let [spec, interface] = [spec.as_bytes(), &interface].map(|bytes| *blake3::hash(bytes).as_bytes());
+    let (test, interface) = (Some(split.test.digest()), Some(interface));
+    Ledger::create(&folder.ledger(), &Header { test, interface, ..trainer.header(spec) })
 }
 
-/// The header of a run with this spec, these data and this interface.
-fn header(trainer: &Trainer, spec: [u8; 32], split: &data::Split, interface: &[u8]) -> Header {
-    let (test, interface) = (split.test.digest(), *blake3::hash(interface).as_bytes());
-    Header { test: Some(test), interface: Some(interface), ..trainer.header(spec) }
-}
-
-/// `onward resume`.
-pub fn resume(args: &Resume) -> Result<ExitCode> {
-    let folder = Folder::open(&args.run)?;
-    let spec = Spec::load(&folder.spec(), &[], None)?;
-    go_on(folder, &spec, &args.how)
-}
-
-/// BLAKE3 of a run's spec as its file has it: a later version may write the same spec in other words.
-fn spec_digest(folder: &Folder) -> Result<[u8; 32]> {
-    let bytes = std::fs::read(folder.spec()).map_err(|e| Error::io("read", &folder.spec(), e))?;
-    Ok(*blake3::hash(&bytes).as_bytes())
-}
-
-/// An error naming the first line in which the spec as run, kept in `file`, and the present one differ.
-fn same_spec(kept: &str, now: &str, file: &Path) -> Result<()> {
-    let (mut kept, mut now) = (kept.lines(), now.lines());
-    for number in 1u32.. {
-        let (expected, found) = (kept.next(), now.next());
-        if expected != found {
-            let place = format!("changed since the run began, line {number} of {}", file.display());
-            let line =
-                |line: Option<&str>| line.map_or_else(|| "no such line".into(), |line| format!("`{line}`"));
-            return Err(Error::expected(ErrorKind::Spec, place, line(expected), line(found)));
-        }
-        if expected.is_none() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Checks that a ledger belongs to this spec and these data.
-fn same_run(header: &Header, expected: &Header, folder: &Folder, spec: &Spec) -> Result<()> {
-    let bad = |place: &Path, what: &str, a: &[u8; 32], b: &[u8; 32]| {
-        let (a, b) = (
-            format!("{what} with digest {}", &hex(a)[..16]),
-            format!("{} (changed since the run began)", &hex(b)[..16]),
-        );
-        Err(Error::expected(ErrorKind::Ledger, place.display(), a, b))
-    };
-    if header.spec != expected.spec {
-        return bad(&folder.spec(), "a spec", &header.spec, &expected.spec);
-    }
-    if header.data != expected.data {
-        return bad(&spec.data.path, "training data", &header.data, &expected.data);
-    }
-    if let (Some(began), Some(now)) = (&header.test, &expected.test)
-        && began != now
-    {
-        let path = spec.data.test_path.as_ref().unwrap_or(&spec.data.path);
-        return bad(path, "test data", began, now);
-    }
-    if header.base != expected.base {
-        return bad(folder.path(), "base params", &header.base, &expected.base);
-    }
-    if *header != expected.as_far_as(header) {
-        return Err(Error::expected(
-            ErrorKind::Ledger,
-            folder.path().display(),
-            "the header that the spec leads to",
-            "another one",
-        ));
-    }
-    Ok(())
-}
-
-/// Brings `trainer` to the end of `records`, from the newest snapshot among them unless `from_start`.
-fn catch_up(
-    folder: &Folder,
-    trainer: &mut Trainer,
-    records: &[Record],
-    from_start: bool,
-) -> Result<Option<u64>> {
-    let snapshots = if from_start { Vec::new() } else { folder.snapshots() };
-    let usable = snapshots.into_iter().rev().find(|s| s.step <= records.len() as u64);
-    let mut from = None;
-    if let Some(snapshot) = usable {
-        trainer.restore(&snapshot.read()?, records).map_err(|e| e.in_file(&snapshot.path))?;
-        let (step, found) = (snapshot.step, trainer.state().step());
-        if found != step {
-            let expected = format!("the state after step {step}");
-            return Err(Error::expected(
-                ErrorKind::Model,
-                snapshot.path.display(),
-                expected,
-                format!("after step {found}"),
-            ));
-        }
-        from = Some(step);
-    }
-    for record in &records[trainer.state().step() as usize..] {
-        trainer.retake(record).map_err(|e| e.in_file(&folder.ledger()))?;
-    }
-    Ok(from)
-}
-
-/// The run that `reading` tells of, at its end, and the snapshot that it was brought there from, if from any.
-pub(super) fn follow(
-    folder: &Folder,
-    spec: &Spec,
-    split: &data::Split,
-    reading: &Reading,
-    from_start: bool,
-    how: &How,
-) -> Result<(Trainer, Option<u64>)> {
-    let interface = Interface::of(split).to_json()?;
-    let possible = build::possible(spec, &reading.header);
-    let mut first = None;
-    for begun in &possible {
-        let mut trainer =
-            build::trainer(spec, split, how.threads(), Some(begun)).map_err(|e| e.in_file(&folder.spec()))?;
-        same_run(&reading.header, &header(&trainer, spec_digest(folder)?, split, &interface), folder, spec)?;
-        Voice::new(how).say_emulation(trainer.evaluator().precision());
-        match catch_up(folder, &mut trainer, &reading.records, from_start) {
-            Ok(from) => return Ok((trainer, from)),
-            Err(error) => _ = first.get_or_insert(error),
-        }
-    }
-    let error = first.unwrap_or_else(|| Error::new(ErrorKind::Ledger, "no arithmetic is possible"));
-    if possible.len() == 1 {
-        return Err(error);
-    }
-    let words =
-        format!("{error} (nor do the steps fit to any other kind of bf16 products; the ledger tells none)");
-    Err(Error::new(error.kind(), words))
-}
-
-fn go_on(folder: Folder, spec: &Spec, how: &How) -> Result<ExitCode> {
-    let split = data::load(&build::data_options(spec))?;
-    let (ledger, reading) = Ledger::open(&folder.ledger())?;
-    let voice = Voice::new(how);
-    if reading.torn > 0 {
-        let words = format!(
-            "ledger.bin: cut {} bytes of a torn write after step {}",
-            reading.torn,
-            reading.records.len()
-        );
-        voice.say(&words, &json!({"event": "torn", "bytes": reading.torn, "step": reading.records.len()}));
-    }
-    let (trainer, from) = follow(&folder, spec, &split, &reading, false, how)?;
-    let words = format!("{}: going on after step {}", folder.path().display(), trainer.state().step());
-    voice.say(&words, &json!({"event": "resumed", "step": trainer.state().step(), "snapshot": from}));
-    let (mut points, damage) = folder.points_before_damage()?;
-    if let Some(damage) = damage {
-        voice
-            .say(&format!("{damage}; left out"), &json!({"event": "metrics cut", "why": damage.to_string()}));
-    }
-    points.retain(|p| p.step <= trainer.state().step());
-    let lines: Vec<u8> = points.iter().flat_map(|p| line(p).into_bytes()).collect();
-    file::write(&folder.metrics(), &lines)?;
-    Run::new(folder, spec.clone(), trainer, split.test, ledger, how)?.finish(points, &reading.records)
-}
-
-fn line(point: &Point) -> String {
-    serde_json::to_string(point).map(|l| l + "\n").unwrap_or_default()
-}
-
-struct Run {
+/// A run that takes its steps.
+pub(super) struct Run {
     folder: Folder,
     spec: Spec,
     trainer: Trainer,
@@ -231,6 +71,8 @@ struct Run {
     /// The training rows that training accuracy is measured on.
     train_rows: Dataset,
     ledger: Ledger,
+    /// The hash of the ledger's chain after its header.
+    begun: [u8; 32],
     voice: Voice,
     began: Instant,
     /// Seconds that the run had taken before this process went on with it.
@@ -266,12 +108,13 @@ impl Window {
 }
 
 impl Run {
-    fn new(
+    pub(super) fn new(
         folder: Folder,
         spec: Spec,
         trainer: Trainer,
         test: Dataset,
         ledger: Ledger,
+        begun: [u8; 32],
         how: &How,
     ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -294,6 +137,7 @@ impl Run {
             test,
             train_rows,
             ledger,
+            begun,
             voice,
             began: Instant::now(),
             before: 0.0,
@@ -305,7 +149,7 @@ impl Run {
         self.before + self.began.elapsed().as_secs_f64()
     }
 
-    fn finish(mut self, mut points: Vec<Point>, done: &[Record]) -> Result<ExitCode> {
+    pub(super) fn finish(mut self, mut points: Vec<Point>, done: &[Record]) -> Result<ExitCode> {
         self.before = points.last().map_or(0.0, |p| p.elapsed);
         let mut window = Window::default();
         let last = points.last().map_or(0, |p| p.step as usize);
@@ -315,7 +159,7 @@ impl Run {
         let mut file = file.map_err(|e| Error::io("open", &metrics, e))?;
         let mut write = |point: Point| {
             points.push(point.clone());
-            file.write_all(line(&point).as_bytes()).map_err(|e| Error::io("write", &metrics, e))
+            file.write_all(metrics::line(&point)?.as_bytes()).map_err(|e| Error::io("write", &metrics, e))
         };
         // A process that was killed may have kept a step in the ledger without having measured after it.
         let at = self.trainer.state().step();
@@ -407,7 +251,10 @@ impl Run {
             // A search goes on from its ledger, where all that its strategy knows stands in few bytes.
             return Ok(());
         }
-        self.folder.write_snapshot(self.trainer.state().step(), &self.trainer.state().to_snapshot()?)
+        self.folder.write_snapshot(
+            self.trainer.state().step(),
+            &self.trainer.state().to_snapshot(&self.ledger.chain())?,
+        )
     }
 
     fn point(&self, window: Window, evaluate: bool, rate: f32) -> Result<Point> {
@@ -437,7 +284,7 @@ impl Run {
         })
     }
 
-    /// Writes model and report, and says the result.
+    /// Writes model, report and manifest, and says the result.
     fn close(&mut self, points: &[Point]) -> Result<()> {
         let statistics = self.trainer.statistics()?;
         let params = self.trainer.state().params();
@@ -467,6 +314,8 @@ impl Run {
         )?;
         let headline = self.headline(&final_score);
         self.write_report(points, &final_score, &headline, &digest)?;
+        let steps = self.trainer.state().step();
+        Manifest::write(&self.folder, &self.begun, &self.ledger.chain(), steps)?;
         let spent = self.trainer.spent();
         let event = json!({
             "event": "finished", "run": self.folder.path().display().to_string(), "steps": self.trainer.state().step(),

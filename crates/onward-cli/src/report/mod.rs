@@ -27,6 +27,7 @@ pub use theory::{Checked, write_theory};
 
 /// What was measured at one step. Counters count from the beginning of the run.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Point {
     /// Steps taken.
     pub step: u64,

@@ -167,13 +167,15 @@ impl Place {
         names
     }
 
-    /// Each row of metrics without what a resumed run measures anew: the clock, and signals before the interruption.
+    /// Each row of metrics without what a resumed run measures anew: the clock, and signals before the interruption; and so
+    /// without the checksum.
     pub fn metrics(&self, run: &str) -> Vec<String> {
         let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
         let row = |line: &str| {
             let mut row: Value = serde_json::from_str(line).unwrap();
             row["elapsed"].take();
             row["signal_to_noise"].take();
+            row["check"].take();
             row.to_string()
         };
         text.lines().map(row).collect()

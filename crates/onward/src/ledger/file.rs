@@ -5,7 +5,7 @@ use super::header::{FirstHeader, check_strategies};
 use super::{Header, Record, Search};
 use crate::params::Storage;
 use crate::{Error, ErrorKind, Result, file};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -125,6 +125,21 @@ pub fn salvage(bytes: &[u8]) -> Result<(Reading, Option<Error>)> {
     };
     let (sound, torn) = (cursor.at as u64, (bytes.len() - cursor.at) as u64);
     Ok((Reading { version: cursor.version, header, records, chains, sound, torn }, damage))
+}
+
+/// How many records, sound or not, can be recognised by their heads among `bytes` of a ledger: what is lost with them.
+pub fn recognised(bytes: &[u8]) -> u64 {
+    let (mut at, mut found) = (0, 0);
+    while let Some(head) = bytes.get(at..at + 8) {
+        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let confirmed = crc32fast::hash(&head[..4]).to_le_bytes() == head[4..];
+        if confirmed && (CHAIN as u32..=LONGEST).contains(&length) {
+            (at, found) = (at + HEAD + length as usize, found + 1);
+        } else {
+            at += 1;
+        }
+    }
+    found
 }
 
 /// A place in a ledger's bytes: the beginning of a record.
@@ -258,7 +273,36 @@ fn framed(frame: &Frame, version: u16, chain: &mut [u8; 32]) -> Result<Vec<u8>> 
     Ok([&length[..], &checks[0], &checks[1], &body].concat())
 }
 
-/// A ledger open for appending. Whatever was appended is in the file after [`Ledger::flush`], on the disk after
+/// Locks a file of a run against other processes for as long as `file` is open; `name` is what to call the run.
+///
+/// # Errors
+/// [`ErrorKind::Locked`] if another process holds it, [`ErrorKind::Io`].
+pub fn lock(file: &File, name: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let (expected, found) =
+                ("a run that no other process works on", "one that is locked by another process");
+            Err(Error::expected(ErrorKind::Locked, name.display(), expected, found))
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io("lock", name, e)),
+    }
+}
+
+/// Whether `path` still names the open `file`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let names = |a: std::fs::Metadata, b: std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    file.metadata().is_ok_and(|open| std::fs::metadata(path).is_ok_and(|there| names(open, there)))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// A ledger open for appending, and locked. Whatever was appended is in the file after [`Ledger::flush`], on the disk after
 /// [`Ledger::sync`].
 pub struct Ledger {
     file: BufWriter<File>,
@@ -272,7 +316,7 @@ impl Ledger {
     /// without one.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file exists or cannot be made.
+    /// [`ErrorKind::Io`] if the file exists or cannot be made, [`ErrorKind::Locked`] if another process is making it.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
         if path.symlink_metadata().is_ok() {
             return Err(Error::io("create", path, std::io::ErrorKind::AlreadyExists.into()));
@@ -283,16 +327,18 @@ impl Ledger {
         let bytes = [&MAGIC[..], &FORMAT_VERSION.to_le_bytes(), &header].concat();
         file::write(path, &bytes)?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("open", path, e))?;
+        lock(&file, path)?;
         Ok(Self { file: BufWriter::new(file), path: path.to_owned(), version: FORMAT_VERSION, chain })
     }
 
     /// An existing ledger and what it holds. A torn tail is cut off.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`], or as for [`read`]; the file is then unchanged.
+    /// [`ErrorKind::Io`], [`ErrorKind::Locked`] if another process has it open, or as for [`read`]; the file is then unchanged.
     pub fn open(path: &Path) -> Result<(Self, Reading)> {
         let io = |doing: &'static str| move |e| Error::io(doing, path, e);
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io("open"))?;
+        lock(&file, path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
         let reading = read(&bytes).map_err(|e| e.in_file(path))?;
@@ -329,8 +375,17 @@ impl Ledger {
     /// Waits until everything is on the disk.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`].
+    /// [`ErrorKind::Io`], also if the file is no longer where it was: moved or removed, with its folder or alone.
     pub fn sync(&mut self) -> Result<()> {
+        self.persist()?;
+        if is_at(self.file.get_ref(), &self.path) {
+            return Ok(());
+        }
+        let (expected, found) = ("the ledger that this run appends to", "none: it was moved or removed");
+        Err(Error::expected(ErrorKind::Io, self.path.display(), expected, found))
+    }
+
+    fn persist(&mut self) -> Result<()> {
         self.flush()?;
         self.file.get_ref().sync_data().map_err(|e| Error::io("sync", &self.path, e))
     }

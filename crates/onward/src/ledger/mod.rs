@@ -8,7 +8,7 @@ mod state;
 mod step;
 
 pub use entry::{Entry, Record, Update, UpdateRecord, Visited};
-pub use file::{FORMAT_VERSION, Ledger, Reading, read, salvage};
+pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage};
 pub use header::{Header, TensorHeader};
 pub use search::{Incumbent, Search};
 pub use state::{Optimizer, Recipe, Rounding, Scaling, State};

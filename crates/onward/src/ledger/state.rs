@@ -322,11 +322,12 @@ impl State {
         }
     }
 
-    /// The bytes of a snapshot: params, the optimizer's memory and the step, as a safetensors file.
+    /// The bytes of a snapshot: params, the optimizer's memory and the step, as a safetensors file. `chain` is the hash of the
+    /// ledger's chain after the step, which names the run that this is a state of.
     ///
     /// # Errors
     /// As for [`Params::to_safetensors`].
-    pub fn to_snapshot(&self) -> Result<Vec<u8>> {
+    pub fn to_snapshot(&self, chain: &[u8; 32]) -> Result<Vec<u8>> {
         let memory = |prefix: &str, all: &[Vec<f32>]| -> Vec<Tensor> {
             let named = self.params.tensors().iter().zip(all);
             named
@@ -340,15 +341,16 @@ impl State {
         let mut extra = memory("momentum", &self.momentum);
         extra.extend(memory("squares", &self.squares));
         extra.push(Tensor { name: "step".into(), shape: vec![2], data: split(self.step) });
-        self.params.to_safetensors(&extra, &[])
+        self.params.to_safetensors(&extra, &[(SNAPSHOT_CHAIN, hex(chain))])
     }
 
-    /// Goes to the state that a snapshot holds.
+    /// Goes to the state that a snapshot holds. `chains` are the hashes of the ledger's chain after its header and after each
+    /// of its steps.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if the bytes are no snapshot of a run with these params, or for a search, which goes on from its
-    /// ledger alone; the state is then unchanged.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+    /// ledger alone; [`ErrorKind::Damage`] if they are one of another run or ledger; the state is then unchanged.
+    pub fn restore(&mut self, bytes: &[u8], chains: &[[u8; 32]]) -> Result<()> {
         if self.search.is_some() {
             let expected = "the records of a search from its first on";
             return Err(Error::expected(ErrorKind::Model, "snapshot", expected, "params alone"));
@@ -373,6 +375,11 @@ impl State {
             }
         }
         next.step = join(&take("step", &[2])?);
+        let chain = Params::metadata_from_safetensors(bytes)?.remove(SNAPSHOT_CHAIN);
+        if chain.is_none() || chain != chains.get(next.step as usize).map(hex) {
+            let expected = format!("a state of this run's ledger after step {}", next.step);
+            return Err(Error::expected(ErrorKind::Damage, "snapshot", expected, "one of another ledger"));
+        }
         if let Some(left) = tensors.first() {
             let found = format!("also one named {}", left.name);
             return Err(Error::expected(
@@ -385,6 +392,13 @@ impl State {
         *self = next;
         Ok(())
     }
+}
+
+/// Where a snapshot has the hash of its ledger's chain.
+const SNAPSHOT_CHAIN: &str = "onward.chain";
+
+fn hex(hash: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*hash).to_hex().to_string()
 }
 
 /// A step as two numbers that f32 holds exactly (below 2⁴⁴).

@@ -1,0 +1,124 @@
+//! The manifest of a finished run: which ledger led to its files, and the hash of each of them.
+
+use crate::folder::Folder;
+use crate::sealed::{seal, unseal};
+use onward::train::hex;
+use onward::{Error, ErrorKind, Result, file};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What `manifest.json` holds, sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The hash of the ledger's chain after its header, which names the run.
+    begun: String,
+    /// The hash of the whole chain.
+    ended: String,
+    /// The steps of the ledger.
+    pub steps: u64,
+    /// BLAKE3 of each file, by its name in the folder.
+    files: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Writes the manifest of the files that are in the folder now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn write(folder: &Folder, begun: &[u8; 32], ended: &[u8; 32], steps: u64) -> Result<()> {
+        let mut files = BTreeMap::new();
+        for name in folder.bound_files() {
+            let path = folder.path().join(&name);
+            let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+            files.insert(name, hash(&bytes));
+        }
+        let manifest = Self { begun: hex(begun), ended: hex(ended), steps, files };
+        let json = serde_json::to_string(&manifest).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
+        file::write(&folder.manifest(), (seal(&json) + "\n").as_bytes())
+    }
+
+    /// The manifest of the run that began with this hash of the chain; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`]; [`ErrorKind::Damage`] if it is damaged or another run's.
+    pub fn read(folder: &Folder, begun: &[u8; 32]) -> Result<Option<Self>> {
+        let path = folder.manifest();
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("read", &path, e)),
+        };
+        let bad = |found: String| {
+            let expected = "the manifest of this run, as it was written";
+            Error::expected(ErrorKind::Damage, path.display(), expected, found)
+        };
+        let line = bytes.strip_suffix(b"\n").ok_or_else(|| bad("another end".into()))?;
+        let json = unseal(line).map_err(&bad)?;
+        let manifest: Self = serde_json::from_str(&json).map_err(|e| bad(e.to_string()))?;
+        if manifest.begun != hex(begun) {
+            return Err(bad("that of another".into()));
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Whether the ledger is the one that led to the files.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] if it is not.
+    pub fn check_ledger(&self, folder: &Folder, steps: u64, chain: &[u8; 32]) -> Result<()> {
+        if (self.steps, &self.ended) == (steps, &hex(chain)) {
+            return Ok(());
+        }
+        let expected = format!("the {} steps that manifest.json tells of", self.steps);
+        let found = format!(
+            "{steps} steps with another end (`onward resume {}` takes missing ones again)",
+            folder.path().display()
+        );
+        Err(Error::expected(ErrorKind::Damage, folder.ledger().display(), expected, found))
+    }
+
+    /// Whether each file is as the run left it; says how many there are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] naming the first that is not, or that is missing.
+    pub fn check_files(&self, folder: &Folder) -> Result<usize> {
+        for name in self.files.keys() {
+            let path = folder.path().join(name);
+            let bytes = match std::fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(self.changed(folder, &path, "none"));
+                }
+                Err(e) => return Err(Error::io("read", &path, e)),
+            };
+            self.check(folder, name, &bytes)?;
+        }
+        Ok(self.files.len())
+    }
+
+    /// Whether these are the bytes of the file of this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] if they are not.
+    pub fn check(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
+        if self.files.get(name).is_some_and(|expected| *expected == hash(bytes)) {
+            return Ok(());
+        }
+        Err(self.changed(folder, &folder.path().join(name), "another"))
+    }
+
+    fn changed(&self, folder: &Folder, path: &Path, found: &str) -> Error {
+        let expected = "the file whose hash manifest.json has";
+        let found = format!(
+            "{found} (what follows from ledger, spec and data, `onward resume {}` writes again)",
+            folder.path().display()
+        );
+        Error::expected(ErrorKind::Damage, path.display(), expected, found)
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
