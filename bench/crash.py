@@ -97,7 +97,7 @@ class Subject:
         rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         for row in rows:
             # A resumed run measures time anew, and signals only in the steps that it takes itself.
-            del row["elapsed"], row["signal_to_noise"]
+            del row["elapsed"], row["signal_to_noise"], row["check"]
         others = [path.name for path in self.place.iterdir()]
         pages = (folder / "report.html").stat().st_size > 0 and len(list((folder / "plots").iterdir()))
         return (folder / "ledger.bin").read_bytes(), (folder / "model.safetensors").read_bytes(), rows, others, pages

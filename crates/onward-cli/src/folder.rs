@@ -266,7 +266,7 @@ impl Folder {
         let names = [SPEC, BASE, INTERFACE, MODEL, METRICS, REPORT].map(str::to_owned);
         let mut all: Vec<String> =
             names.into_iter().chain(plots.map(|name| format!("{PLOTS_IN}/{name}"))).collect();
-        all.retain(|name| self.path.join(name).exists());
+        all.retain(|name| self.path.join(name).is_file());
         all.sort();
         all
     }

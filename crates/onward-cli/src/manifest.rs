@@ -86,13 +86,10 @@ impl Manifest {
     pub fn check_files(&self, folder: &Folder) -> Result<usize> {
         for name in self.files.keys() {
             let path = folder.path().join(name);
-            let bytes = match std::fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(self.changed(folder, &path, "none"));
-                }
-                Err(e) => return Err(Error::io("read", &path, e)),
-            };
+            if !path.is_file() {
+                return Err(self.changed(folder, &path, "none"));
+            }
+            let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
             self.check(folder, name, &bytes)?;
         }
         Ok(self.files.len())
