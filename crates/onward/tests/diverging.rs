@@ -27,7 +27,7 @@ fn begun(plan: Plan) -> Trainer {
 fn a_run_is_judged_by_its_losses_however_it_came_to_them() {
     let (mut trainer, mut records, mut snapshots) = (begun(wild()), Vec::<Record>::new(), Vec::new());
     let error = loop {
-        snapshots.push(trainer.state().to_snapshot().unwrap());
+        snapshots.push(trainer.state().to_snapshot(&[0; 32]).unwrap());
         match trainer.step() {
             Ok(step) => records.push(step.record),
             Err(error) => break error,
@@ -44,7 +44,7 @@ fn a_run_is_judged_by_its_losses_however_it_came_to_them() {
     assert_eq!(again.sound().unwrap_err().to_string(), error.to_string());
     assert_eq!(again.state(), trainer.state());
     let half = records.len() / 2;
-    again.restore(&snapshots[half], &records).unwrap();
+    again.restore(&snapshots[half], &records, &vec![[0; 32]; records.len() + 1]).unwrap();
     assert!(again.sound().is_ok(), "not yet");
     records[half..].iter().for_each(|r| again.retake(r).unwrap());
     assert_eq!(again.step().err().unwrap().to_string(), error.to_string());
