@@ -46,14 +46,16 @@ fn a_lying_model_file_is_named() {
         println!("{what}");
         let eval = format!("eval runs/p {}", digits.display());
         for command in ["verify runs/p", &eval, &eval.replace("eval", "predict")] {
-            place.onward(command).refuses(&["runs/p/model.safetensors", "expected", "found"]);
+            place.onward(command).finds_damage(&["runs/p/model.safetensors", "expected", "found"]);
         }
         assert_eq!(place.read("runs/p/model.safetensors"), bytes, "the file is as it was");
     }
     let mut changed = good;
     *changed.last_mut().unwrap() ^= 1;
     place.write("runs/p/model.safetensors", changed);
-    place.onward("verify runs/p").refuses(&["runs/p/model.safetensors: expected digest", "found"]);
+    place
+        .onward("verify runs/p")
+        .finds_damage(&["runs/p/model.safetensors: expected the file whose hash manifest.json has", "found"]);
 }
 
 #[test]
@@ -66,16 +68,16 @@ fn lying_base_params_are_named() {
         for (what, bytes) in liars(&good) {
             place.write("runs/p/base.safetensors", &bytes);
             println!("{what}");
-            place.onward("verify runs/p").refuses(&["runs/p/base.safetensors", "expected", "found"]);
+            place.onward("verify runs/p").finds_damage(&["runs/p/base.safetensors", "expected", "found"]);
             if method == "population" {
                 let replay = place.onward("replay runs/p --out out.safetensors");
-                replay.refuses(&["runs/p/base.safetensors", "expected", "found"]);
+                replay.finds_damage(&["runs/p/base.safetensors", "expected", "found"]);
             }
         }
         let mut changed = good;
         *changed.last_mut().unwrap() ^= 1;
         place.write("runs/p/base.safetensors", changed);
-        place.onward("verify runs/p").refuses(&["runs/p/base.safetensors: expected digest", "found"]);
+        place.onward("verify runs/p").finds_damage(&["runs/p/base.safetensors: expected digest", "found"]);
         assert!(!place.path("out.safetensors").exists());
     }
 }
