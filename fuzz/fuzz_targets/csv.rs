@@ -2,12 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onward_cli::data::csv;
+use onward_cli::data::csv::{self, Header};
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(table) = csv::read(bytes) {
-        assert_eq!(table.values.len(), table.rows() * table.columns);
+    if let Ok(table) = csv::read(bytes, Header::Auto) {
+        assert_eq!(table.values.count(), table.rows() * table.columns);
         assert!(table.values.iter().all(|value| value.is_finite()));
+        assert!(table.index.iter().all(|&column| column < table.columns));
         assert!(table.names.is_empty() || table.names.len() == table.columns);
     }
 });

@@ -6,6 +6,6 @@ use onward_cli::data::idx;
 
 fuzz_target!(|bytes: &[u8]| {
     for array in [idx::read(bytes), idx::read_gz(bytes)].into_iter().flatten() {
-        assert_eq!(array.values.len(), array.shape.iter().product::<usize>());
+        assert_eq!(array.values.count(), array.shape.iter().product::<usize>());
     }
 });

@@ -6,6 +6,6 @@ use onward_cli::data::npy;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(array) = npy::read(bytes) {
-        assert_eq!(array.values.len(), array.shape.iter().product::<usize>());
+        assert_eq!(array.values.count(), array.shape.iter().product::<usize>());
     }
 });

@@ -6,6 +6,6 @@ use onward_cli::data::npz;
 
 fuzz_target!(|bytes: &[u8]| {
     for (_, array) in npz::read(bytes).into_iter().flatten() {
-        assert_eq!(array.values.len(), array.shape.iter().product::<usize>());
+        assert_eq!(array.values.count(), array.shape.iter().product::<usize>());
     }
 });

@@ -9,7 +9,7 @@ use onward_cli::data::parquet;
 
 fuzz_target!(init: std::panic::set_hook(Box::new(|_| {})), |bytes: &[u8]| {
     if let Ok(table) = parquet::read(bytes) {
-        assert_eq!(table.values.len(), table.rows() * table.columns);
+        assert_eq!(table.values.count(), table.rows() * table.columns);
         assert_eq!(table.names.len(), table.columns);
     }
 });

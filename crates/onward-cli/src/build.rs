@@ -34,13 +34,18 @@ pub fn data_options(spec: &Spec) -> DataOptions {
             spec::Format::Npz => Some(data::Format::Npz),
             spec::Format::Parquet => Some(data::Format::Parquet),
         },
+        header: match d.header {
+            spec::Header::Auto => None,
+            spec::Header::Said(said) => Some(said),
+        },
         label: d.label.as_ref().map(|l| match l {
-            spec::Column::Name(name) => name.clone(),
-            spec::Column::Index(index) => index.to_string(),
+            spec::Column::Name(name) => data::Label::Name(name.clone()),
+            spec::Column::Index(index) => data::Label::Position(*index),
         }),
         shape: d.shape,
-        scale: d.scale as f32,
+        scale: d.scale,
         center: match d.center {
+            spec::Center::Auto => data::Center::Auto,
             spec::Center::None => data::Center::None,
             spec::Center::Mean => data::Center::Mean,
             spec::Center::Standardize => data::Center::Standardize,
@@ -323,6 +328,10 @@ fn generation(search: &Search) -> u64 {
 /// [`ErrorKind::Spec`] if something does not fit together, [`ErrorKind::Ledger`] as for [`evaluator`].
 pub fn trainer(spec: &Spec, split: &Split, threads: usize, begun: Option<&Header>) -> Result<Trainer> {
     let train = &split.train;
+    if train.rows() < 2 {
+        let expected = "at least 2 rows to train on (data.test says how many are held out, data.limit how many are used)";
+        return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
+    }
     let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads, begun)?;
     let plan = plan(spec, evaluator.model(), train.shape(), train.rows())?;
     check_memory(&plan, evaluator.model())?;

@@ -110,7 +110,7 @@ impl Progress {
     }
 
     /// Moves the bar.
-    pub fn step(&self, step: u64, loss: f32, accuracy: Option<f32>, passes_per_second: f64) {
+    pub fn step(&self, step: u64, loss: f64, accuracy: Option<f32>, passes_per_second: f64) {
         let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {:.2} %", 100.0 * a));
         let speed = rounded(passes_per_second);
         self.show(step, || format!("loss {}{accuracy}  {speed} passes/s", short(loss)));
@@ -129,15 +129,18 @@ impl Progress {
         match self.voice {
             Voice::Json => self.voice.say("", point),
             Voice::Lines if point.test_loss.is_some() => {
-                let number = |name: &str, value: Option<f32>, scale: f32, unit: &str| {
-                    value.map_or_else(String::new, |v| format!("  {name} {:.4}{unit}", v * scale))
+                let loss = |name: &str, value: Option<f64>| {
+                    value.map_or_else(String::new, |v| format!("  {name} {}", loss_words(v, 4)))
                 };
+                let accuracy = point
+                    .test_accuracy
+                    .map_or_else(String::new, |v| format!("  accuracy {:.4} %", v * 100.0));
                 output::line(&format!(
                     "step {}{}{}{}  {:.1} s",
                     point.step,
-                    number("loss", point.train_loss, 1.0, ""),
-                    number("test loss", point.test_loss, 1.0, ""),
-                    number("accuracy", point.test_accuracy, 100.0, " %"),
+                    loss("loss", point.train_loss),
+                    loss("test loss", point.test_loss),
+                    accuracy,
                     point.elapsed,
                 ));
             }
@@ -153,9 +156,18 @@ impl Progress {
     }
 }
 
-/// A loss in at most seven characters, mostly six.
-fn short(loss: f32) -> String {
+/// A loss with so many decimals, or so many digits more than one where it is very large or small.
+pub fn loss_words(loss: f64, decimals: usize) -> String {
     match loss.abs() {
+        a if a > 0.0 && !(1e-4..1e7).contains(&a) => format!("{loss:.decimals$e}"),
+        _ => format!("{loss:.decimals$}"),
+    }
+}
+
+/// A loss in at most seven characters, mostly six.
+fn short(loss: f64) -> String {
+    match loss.abs() {
+        a if a > 0.0 && a < 5e-5 => format!("{loss:.0e}"),
         a if a < 10.0 => format!("{loss:.4}"),
         a if a < 1000.0 => format!("{loss:.2}"),
         a if a < 1e6 => format!("{loss:.0}"),
@@ -178,7 +190,20 @@ mod tests {
 
     #[test]
     fn numbers_keep_to_their_columns() {
-        let losses = [0.0, 0.12345, -0.5, 9.99999, 325.473, 999.999, 1766.2, 999_999.9, 1e30, f32::INFINITY];
+        let losses = [
+            0.0,
+            1e-9,
+            -2.5e-12,
+            0.12345,
+            -0.5,
+            9.99999,
+            325.473,
+            999.999,
+            1766.2,
+            999_999.9,
+            1e30,
+            f64::INFINITY,
+        ];
         for loss in losses {
             assert!(short(loss).len() <= 7, "{}", short(loss));
         }

@@ -397,7 +397,7 @@ fn r07_what_arrives_large_is_refused_instead_of_aborting() {
     run("bomb.csv.gz").refuses(&[
         "bomb.csv.gz",
         "unpacked size: expected at most 268435456 bytes",
-        "838860800 declared",
+        "found more",
     ]);
     // One line that never ends.
     assert!(Command::new("mkfifo").arg(place.path("line.csv")).status().unwrap().success());

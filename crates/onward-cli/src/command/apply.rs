@@ -1,9 +1,11 @@
 //! `predict` and `eval`.
 
+use super::unit_words;
 use crate::args::OnData;
+use crate::data::Preparation;
 use crate::folder::{Folder, MODEL};
 use crate::manifest::Manifest;
-use crate::progress::Voice;
+use crate::progress::{Voice, loss_words};
 use crate::{build, data};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Evaluator, Local};
@@ -19,7 +21,7 @@ struct Trained {
     evaluator: Local,
     params: Params,
     statistics: Vec<Statistics>,
-    shape: [usize; 3],
+    preparation: Preparation,
     features: Vec<f32>,
     targets: Option<Targets>,
     classes: bool,
@@ -41,13 +43,15 @@ fn load(args: &OnData) -> Result<Trained> {
     let wanted = evaluator.statistics(&params, zero)?;
     let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
     let options = build::data_options(&spec);
+    let path = data::expand_home(&args.data);
     let (features, rows, targets) =
-        data::load_more(&args.data, &options, &interface.preparation, interface.outputs)?;
+        data::load_more(&path, &options, &interface.preparation, interface.outputs)?;
     if rows == 0 {
         return Err(Error::expected(ErrorKind::Data, args.data.display(), "at least one row", "none"));
     }
     let classes = spec.data.target == crate::spec::Target::Class;
-    Ok(Trained { evaluator, params, statistics, shape, features, targets, classes })
+    let preparation = interface.preparation;
+    Ok(Trained { evaluator, params, statistics, preparation, features, targets, classes })
 }
 
 /// The params of the model and what else is in its file, if it is the file that the run left.
@@ -101,8 +105,8 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
 /// `onward predict`.
 pub fn predict(args: &OnData) -> Result<()> {
     let t = load(args)?;
-    let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.shape)?;
-    let rows = t.features.len() / t.shape.iter().product::<usize>();
+    let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.preparation.shape)?;
+    let rows = t.features.len() / t.preparation.width();
     let voice = Voice::new(&args.how);
     for (row, out) in outputs.chunks_exact(outputs.len() / rows).enumerate() {
         if t.classes {
@@ -110,7 +114,8 @@ pub fn predict(args: &OnData) -> Result<()> {
             let words = class.map_or_else(|| "-".into(), |c| c.to_string());
             voice.say(&words, &json!({"row": row, "class": class, "outputs": out}));
         } else {
-            let words: Vec<String> = out.iter().map(f32::to_string).collect();
+            let out = t.preparation.answers(out);
+            let words: Vec<String> = out.iter().map(f64::to_string).collect();
             voice.say(&words.join(","), &json!({"row": row, "outputs": out}));
         }
     }
@@ -128,12 +133,19 @@ pub fn eval(args: &OnData) -> Result<()> {
             "features alone",
         ));
     };
-    let data = Dataset::new(t.features, t.shape, targets).map_err(|e| e.in_file(&args.data))?;
+    let data = Dataset::new(t.features, t.preparation.shape, targets).map_err(|e| e.in_file(&args.data))?;
     let score =
         train::score(&t.evaluator, &t.params, &t.statistics, &data).map_err(|e| e.in_file(&args.data))?;
     let accuracy = score.accuracy.map_or_else(String::new, |a| format!("accuracy {:.2} %, ", 100.0 * a));
-    let words = format!("{accuracy}loss {:.5} on {} rows", score.loss, data.rows());
-    let event = json!({"rows": data.rows(), "loss": score.loss, "accuracy": score.accuracy, "confusion": score.confusion});
+    let loss = t.preparation.loss(score.loss);
+    let words = format!(
+        "{accuracy}loss {} on {} rows{}",
+        loss_words(loss, 5),
+        data.rows(),
+        unit_words(data.targets())
+    );
+    let event =
+        json!({"rows": data.rows(), "loss": loss, "accuracy": score.accuracy, "confusion": score.confusion});
     Voice::new(&args.how).say(&words, &event);
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::args::{Args, Command};
 use crate::target::Target;
 use crate::{output, spec};
 use clap::{CommandFactory, Parser};
+use onward::dataset::Targets;
 use onward::kernel::Isa;
 use onward::{Error, ErrorKind, Result};
 use std::ffi::OsString;
@@ -100,6 +101,14 @@ fn check_limit() -> Result<()> {
     }
     let expected = format!("one of {}", Isa::ALL.map(Isa::name).join(", "));
     Err(Error::expected(ErrorKind::Spec, Isa::LIMIT, expected, name.to_string_lossy()))
+}
+
+/// What a loss is of, where that is not plain.
+fn unit_words(targets: &Targets) -> &'static str {
+    match targets {
+        Targets::Classes { .. } => "",
+        Targets::Values { .. } => " (half the squared error, in the target's own units)",
+    }
 }
 
 fn init(path: &Path) -> Result<()> {

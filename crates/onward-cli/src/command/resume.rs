@@ -220,7 +220,7 @@ fn go_on(
     voice.say(&words, &json!({"event": "resumed", "step": steps, "snapshot": from}));
     let points = sound_points(&folder, steps as u64, voice)?;
     let begun = reading.chains[0];
-    Run::new(folder, spec, trainer, split.test, ledger, begun, how)?.finish(points, &reading.records)
+    Run::new(folder, spec, trainer, split, ledger, begun, how)?.finish(points, &reading.records)
 }
 
 /// Removes a snapshot that cannot be used: ledger and base, or an older snapshot, lead to the same state.

@@ -4,6 +4,7 @@ use crate::args::Show;
 use crate::folder::Folder;
 use crate::metrics;
 use crate::output;
+use crate::progress::loss_words;
 use onward::ledger::{Record, UpdateRecord};
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
@@ -33,6 +34,7 @@ fn table(folder: &Folder, args: &Show) -> Result<Vec<String>> {
         return points.iter().map(line).collect();
     }
     let number = |v: Option<f32>| v.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
+    let loss = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| loss_words(v, 4));
     let head = format!(
         "{:>9} {:>10} {:>13} {:>9} {:>10} {:>10} {:>10} {:>8}",
         "step", "passes", "samples", "seconds", "train loss", "test loss", "accuracy", "signal"
@@ -44,8 +46,8 @@ fn table(folder: &Folder, args: &Show) -> Result<Vec<String>> {
             p.passes,
             p.samples,
             p.elapsed,
-            number(p.train_loss),
-            number(p.test_loss),
+            loss(p.train_loss),
+            loss(p.test_loss),
             number(p.test_accuracy),
             number(p.signal_to_noise)
         )

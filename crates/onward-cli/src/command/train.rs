@@ -1,10 +1,11 @@
 //! `train`, and taking the steps of a run.
 
 use super::resume::same_or_refuse;
+use super::unit_words;
 use crate::args::{How, Train};
 use crate::folder::{Folder, Interface};
 use crate::manifest::Manifest;
-use crate::progress::{Progress, Voice};
+use crate::progress::{Progress, Voice, loss_words};
 use crate::report::{self, Baseline, Point, Report};
 use crate::spec::Spec;
 use crate::{build, data, memory, metrics};
@@ -36,13 +37,17 @@ pub fn train(args: &Train) -> Result<ExitCode> {
         return same_or_refuse(&existing, &spec, &args.spec, &args.how);
     }
     let split = data::load(&build::data_options(&spec))?;
+    let voice = Voice::new(&args.how);
+    for note in &split.notes {
+        voice.say(note, &json!({"event": "note", "text": note}));
+    }
     let trainer =
         build::trainer(&spec, &split, args.how.threads(), None).map_err(|e| e.in_file(&args.spec))?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
     match begin(&folder, &spec, &trainer, &split) {
         Ok(ledger) => {
             let begun = ledger.chain();
-            Run::new(folder, spec, trainer, split.test, ledger, begun, &args.how)?.finish(Vec::new(), &[])
+            Run::new(folder, spec, trainer, split, ledger, begun, &args.how)?.finish(Vec::new(), &[])
         }
         Err(error) => {
             folder.discard();
@@ -68,6 +73,8 @@ pub(super) struct Run {
     spec: Spec,
     trainer: Trainer,
     test: Dataset,
+    /// How features and targets were prepared.
+    preparation: data::Preparation,
     /// The training rows that training accuracy is measured on.
     train_rows: Dataset,
     ledger: Ledger,
@@ -112,7 +119,7 @@ impl Run {
         folder: Folder,
         spec: Spec,
         trainer: Trainer,
-        test: Dataset,
+        split: data::Split,
         ledger: Ledger,
         begun: [u8; 32],
         how: &How,
@@ -134,7 +141,8 @@ impl Run {
             folder,
             spec,
             trainer,
-            test,
+            test: split.test,
+            preparation: split.preparation,
             train_rows,
             ledger,
             begun,
@@ -213,7 +221,7 @@ impl Run {
             if shown.elapsed() >= Duration::from_millis(100) || at == 1 {
                 let passes =
                     (self.trainer.spent().passes - first_passes) as f64 / self.began.elapsed().as_secs_f64();
-                progress.step(at, step.record.loss, accuracy, passes);
+                progress.step(at, self.preparation.loss(step.record.loss), accuracy, passes);
                 shown = Instant::now();
             }
             if at.is_multiple_of(self.spec.train.snapshot_every) && !self.trainer.finished() {
@@ -272,8 +280,9 @@ impl Run {
             passes,
             samples,
             elapsed: self.elapsed(),
-            train_loss: (window.steps > 0).then(|| (window.loss / f64::from(window.steps)) as f32),
-            test_loss: scores.as_ref().map(|s| s.0.loss),
+            train_loss: (window.steps > 0)
+                .then(|| self.preparation.loss((window.loss / f64::from(window.steps)) as f32)),
+            test_loss: scores.as_ref().map(|s| self.preparation.loss(s.0.loss)),
             test_accuracy: scores.as_ref().and_then(|s| s.0.accuracy),
             train_accuracy: scores.as_ref().and_then(|s| s.1.accuracy),
             signal_to_noise: (window.signals > 0).then(|| (window.signal / f64::from(window.signals)) as f32),
@@ -319,7 +328,7 @@ impl Run {
         let spent = self.trainer.spent();
         let event = json!({
             "event": "finished", "run": self.folder.path().display().to_string(), "steps": self.trainer.state().step(),
-            "test_loss": final_score.loss, "test_accuracy": final_score.accuracy,
+            "test_loss": self.preparation.loss(final_score.loss), "test_accuracy": final_score.accuracy,
             "baseline": self.spec.baseline.as_ref().map(|b| json!({"name": b.name, "accuracy": b.accuracy})),
             "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
             "seconds": self.elapsed(), "peak_memory_bytes": memory::peak(), "digest": digest,
@@ -336,7 +345,10 @@ impl Run {
     }
 
     fn headline(&self, score: &Score) -> String {
-        let Some(accuracy) = score.accuracy else { return format!("test loss {:.5}", score.loss) };
+        let Some(accuracy) = score.accuracy else {
+            let loss = self.preparation.loss(score.loss);
+            return format!("test loss {}{}", loss_words(loss, 5), unit_words(self.test.targets()));
+        };
         let baseline = self.spec.baseline.as_ref();
         let beside =
             baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::memory;
-use flate2::bufread::GzDecoder;
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use onward::{Error, ErrorKind, Result};
 
 /// The most bytes that one packed file may unpack to.
@@ -16,11 +16,16 @@ const RATIO: u64 = 1032;
 const USUAL_RATIO: u64 = 200;
 const SMALL: u64 = 256 << 20;
 
+/// The most bytes that `packed` bytes of deflate are believed to unpack to.
+fn most_from(packed: u64) -> u64 {
+    let possible = packed.saturating_mul(RATIO).saturating_add(1024);
+    possible.min(SMALL.max(packed.saturating_mul(USUAL_RATIO))).min(MOST)
+}
+
 /// Refuses a declared size that `packed` bytes of deflate cannot hold, that no real data has, that is beyond [`MOST`], or
 /// that there is no memory for.
 pub(super) fn check_declared(declared: u64, packed: u64) -> Result<()> {
-    let possible = packed.saturating_mul(RATIO).saturating_add(1024);
-    let most = possible.min(SMALL.max(packed.saturating_mul(USUAL_RATIO))).min(MOST);
+    let most = most_from(packed);
     if declared <= most {
         return memory::check("unpacked size", "what was packed", u128::from(declared));
     }
@@ -35,9 +40,19 @@ pub(super) fn start(bytes: &[u8], most: u64) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The size that a gzip file declares in its last four bytes.
-pub(super) fn declared(bytes: &[u8]) -> u64 {
-    bytes.last_chunk().map_or(0, |last: &[u8; 4]| u64::from(u32::from_le_bytes(*last)))
+/// Unpacks all members of a gzip file, one after the other (as `cat a.gz b.gz` and bgzip leave them).
+pub(super) fn inflate_all(bytes: &[u8]) -> Result<Vec<u8>> {
+    let most = most_from(bytes.len() as u64);
+    let unpack = || MultiGzDecoder::new(bytes).take(most + 1);
+    // No declared size can be trusted where members follow each other, so they are counted first.
+    let count = std::io::copy(&mut unpack(), &mut std::io::sink()).map_err(damaged)?;
+    if count > most {
+        let expected = format!("at most {most} bytes from {} packed ones", bytes.len());
+        return Err(Error::expected(ErrorKind::Data, "unpacked size", expected, "more"));
+    }
+    let mut out = memory::room("unpacked size", count as usize)?;
+    unpack().read_to_end(&mut out).map_err(damaged)?;
+    Ok(out)
 }
 
 /// Unpacks a gzip file of one member that holds exactly `declared` bytes.
@@ -86,9 +101,19 @@ mod tests {
     #[test]
     fn unpacks_what_was_declared() {
         let packed = pack(b"forward");
-        assert_eq!(declared(&packed), 7);
         assert_eq!(inflate(&packed, 7).unwrap(), b"forward");
         assert_eq!(start(&packed, 3).unwrap(), b"for");
+    }
+
+    #[test]
+    fn f09_all_members_are_unpacked() {
+        let members = [pack(b"forward "), pack(b""), pack(b"passes"), pack(b"")].concat();
+        assert_eq!(inflate_all(&members).unwrap(), b"forward passes");
+        let whole = |end: usize| inflate_all(&members[..end]).map(|out| out.len());
+        let lengths: Vec<usize> = (1..members.len()).filter_map(|end| whole(end).ok()).collect();
+        assert_eq!(lengths, [8, 8, 14], "only between members");
+        let trailed = [&members[..], b"more"].concat();
+        assert!(inflate_all(&trailed).unwrap_err().to_string().starts_with("gzip file: "));
     }
 
     #[test]

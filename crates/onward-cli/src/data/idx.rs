@@ -73,6 +73,7 @@ impl Header {
 mod tests {
     use std::io::Write;
 
+    use super::super::table::Numbers;
     use super::*;
 
     fn error(result: Result<Array>) -> String {
@@ -88,14 +89,15 @@ mod tests {
     #[test]
     fn reads_bytes_and_floats() {
         let bytes = [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 255];
-        let array = Array { shape: vec![2, 3], values: vec![1.0, 2.0, 3.0, 4.0, 5.0, 255.0] };
+        let array =
+            Array { shape: vec![2, 3], values: Numbers::Single(vec![1.0, 2.0, 3.0, 4.0, 5.0, 255.0]) };
         assert_eq!(read(&bytes).unwrap(), array);
         assert_eq!(read_gz(&pack(&bytes)).unwrap(), array);
         let floats =
             [&[0, 0, 13, 1, 0, 0, 0, 2][..], &1.5_f32.to_be_bytes(), &(-2.0_f32).to_be_bytes()].concat();
-        assert_eq!(read(&floats).unwrap().values, [1.5, -2.0]);
+        assert_eq!(read(&floats).unwrap().values, Numbers::Single(vec![1.5, -2.0]));
         let shorts = [0, 0, 11, 1, 0, 0, 0, 1, 0xff, 0xfe];
-        assert_eq!(read(&shorts).unwrap().values, [-2.0]);
+        assert_eq!(read(&shorts).unwrap().values, Numbers::Single(vec![-2.0]));
     }
 
     #[test]

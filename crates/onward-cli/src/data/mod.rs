@@ -1,6 +1,9 @@
 //! Data files: reading them, holding rows out for testing, preparing features.
 
 pub mod csv;
+#[cfg(test)]
+mod field_tests;
+mod first_row;
 mod gz;
 pub mod idx;
 pub mod npy;
@@ -19,9 +22,11 @@ use std::path::{Path, PathBuf};
 use onward::dataset::{Dataset, Targets};
 use onward::{Error, ErrorKind, Result};
 
-pub use prepare::{Center, Preparation};
+pub use prepare::{Center, Preparation, TargetScale};
+pub use source::expand_home;
 use source::{Part, bad};
-use targets::Rows;
+pub use table::Label;
+use targets::{Rows, check_varied};
 
 /// How to read data: paths already resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,12 +37,14 @@ pub struct DataOptions {
     pub test_path: Option<PathBuf>,
     /// The format; without it the path's ending tells.
     pub format: Option<Format>,
-    /// The label column of a table: its name or its index from 0. Without it the one named "label", else the last.
-    pub label: Option<String>,
+    /// Whether the first row of a CSV file has the columns' names; without it, as it looks.
+    pub header: Option<bool>,
+    /// The label column of a table. Without it the one named "label", else the last.
+    pub label: Option<Label>,
     /// `[height, width, channels]` of a row; without it what the file says.
     pub shape: Option<[usize; 3]>,
     /// Every feature is multiplied by it.
-    pub scale: f32,
+    pub scale: f64,
     /// What is subtracted then.
     pub center: Center,
     /// How many rows are held out when the data bring no test rows.
@@ -51,16 +58,17 @@ pub struct DataOptions {
 }
 
 impl DataOptions {
-    /// The defaults: features as they are, class labels, a fifth of the rows held out.
+    /// The defaults: tables standardised, class labels, a fifth of the rows held out.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
             test_path: None,
             format: None,
+            header: None,
             label: None,
             shape: None,
             scale: 1.0,
-            center: Center::None,
+            center: Center::Auto,
             test: Holdout::Fraction(0.2),
             split_key: 0,
             target: Target::Class,
@@ -112,6 +120,8 @@ pub struct Split {
     pub test: Dataset,
     /// How new rows have to be prepared.
     pub preparation: Preparation,
+    /// What was taken for something that it may not be, or left out, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Reads data, holds rows out for testing where the data bring none, and prepares the features.
@@ -126,22 +136,30 @@ pub fn load(options: &DataOptions) -> Result<Split> {
     if let Some(test) = &test {
         check_names(&train.names, test)?;
     }
-    let (path, names) = (train.path.clone(), train.names.clone());
+    check_varied(&train)?;
+    let path = train.path.clone();
     let train = Rows::from_part(train, options.target)?;
-    let (mut train, mut test) = match test {
-        Some(test) => (train, Rows::from_part(test, options.target)?),
+    let test = test.map(|test| Rows::from_part(test, options.target)).transpose()?;
+    let (mut rows, test_rows) = match &test {
+        Some(test) => (train.all(), test.all()),
         None => train.hold_out(options.test, options.split_key).map_err(|e| e.in_file(&path))?,
     };
+    let test = test.as_ref().unwrap_or(&train);
     let classes = train.classes().max(test.classes());
-    train.truncate(options.limit.unwrap_or(usize::MAX));
-    let preparation = Preparation::fit(options.center, options.scale, &train.features, shape, names);
-    let finish = |rows: &mut Rows| {
-        preparation.apply(&mut rows.features)?;
-        Dataset::new(std::mem::take(&mut rows.features), shape, rows.take_targets(classes))
+    rows.truncate(options.limit.unwrap_or(usize::MAX));
+    let mut preparation = Preparation::fit(options.center, options.scale, train.part(), &rows, shape);
+    if options.center != Center::None {
+        preparation.targets = train.fit(&rows).map_err(|e| e.in_file(&path))?;
+    }
+    let dataset = |from: &Rows, rows: &[usize]| {
+        let features = preparation.features(from.part(), rows)?;
+        let targets = from.targets(rows, classes, preparation.targets.as_ref());
+        let data = targets.and_then(|targets| Dataset::new(features, shape, targets));
+        data.map_err(|e| e.in_file(&from.part().path))
     };
-    let train = finish(&mut train).map_err(|e| e.in_file(&path))?;
-    let test = finish(&mut test).map_err(|e| e.in_file(options.test_path.as_ref().unwrap_or(&path)))?;
-    Ok(Split { train, test, preparation })
+    let (training, testing) = (dataset(&train, &rows)?, dataset(test, &test_rows)?);
+    let notes = train.part().notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
+    Ok(Split { train: training, test: testing, preparation, notes })
 }
 
 /// One more file of features, with or without answers, prepared like the training data: the features row after row,
@@ -155,18 +173,19 @@ pub fn load_more(
     preparation: &Preparation,
     classes: usize,
 ) -> Result<(Vec<f32>, usize, Option<Targets>)> {
-    let mut part = source::read_more(path, options, preparation.width())?;
+    let part = source::read_more(path, options, preparation.width(), &preparation.names)?;
     check_names(&preparation.names, &part)?;
-    let rows = part.rows();
-    if part.answers.is_some() {
-        let mut rows_of = Rows::from_part(part, options.target)?;
-        preparation.apply(&mut rows_of.features).map_err(|e| e.in_file(path))?;
-        rows_of.check_classes(classes).map_err(|e| e.in_file(path))?;
-        let targets = rows_of.take_targets(classes);
-        return Ok((rows_of.features, rows, Some(targets)));
+    let rows: Vec<usize> = (0..part.rows()).collect();
+    let features = preparation.features(&part, &rows)?;
+    if part.answers.is_none() {
+        return Ok((features, rows.len(), None));
     }
-    preparation.apply(&mut part.features).map_err(|e| e.in_file(path))?;
-    Ok((part.features, rows, None))
+    let answered = Rows::from_part(part, options.target)?;
+    let targets = answered
+        .check_classes(classes)
+        .and_then(|()| answered.targets(&rows, classes, preparation.targets.as_ref()))
+        .map_err(|e| e.in_file(path))?;
+    Ok((features, rows.len(), Some(targets)))
 }
 
 fn check_options(options: &DataOptions) -> Result<()> {

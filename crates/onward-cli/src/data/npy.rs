@@ -48,7 +48,7 @@ fn split_header(bytes: &[u8]) -> Result<(&str, &[u8])> {
 /// Reorders numbers whose first dimension runs fastest.
 fn rows_first(array: &Array) -> Array {
     let mut index = vec![0; array.shape.len()];
-    let next = |_| {
+    let from = |_| {
         let at = index.iter().zip(&array.shape).rev().fold(0, |at, (&i, &n)| at * n + i);
         for (i, &n) in index.iter_mut().zip(&array.shape).rev() {
             *i += 1;
@@ -57,9 +57,9 @@ fn rows_first(array: &Array) -> Array {
             }
             *i = 0;
         }
-        array.values[at]
+        at
     };
-    Array { shape: array.shape.clone(), values: (0..array.values.len()).map(next).collect() }
+    Array { shape: array.shape.clone(), values: array.values.reordered(from) }
 }
 
 struct Header {
@@ -165,6 +165,7 @@ fn unsupported(descr: &str) -> Error {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::table::Numbers;
     use super::*;
 
     /// An npy file of version 1.
@@ -182,7 +183,8 @@ pub(super) mod tests {
     #[test]
     fn reads_every_kind_of_number() {
         let check = |descr, numbers: &[u8], value| {
-            assert_eq!(read(&npy(descr, "False", "(1,)", numbers)).unwrap().values, [value], "{descr}");
+            let values = read(&npy(descr, "False", "(1,)", numbers)).unwrap().values;
+            assert_eq!(values.iter().collect::<Vec<_>>(), [value], "{descr}");
         };
         check("|b1", &[1], 1.0);
         check("|u1", &[200], 200.0);
@@ -192,7 +194,8 @@ pub(super) mod tests {
         check("<i4", &(-7_i32).to_le_bytes(), -7.0);
         check(">u4", &7_u32.to_be_bytes(), 7.0);
         check("<i8", &(-9_i64).to_le_bytes(), -9.0);
-        check("<u8", &u64::MAX.to_le_bytes(), u64::MAX as f32);
+        check("<u8", &u64::MAX.to_le_bytes(), u64::MAX as f64);
+        check("<i4", &16_777_217_i32.to_le_bytes(), 16_777_217.0);
         check("<f4", &0.5_f32.to_le_bytes(), 0.5);
         check(">f8", &(-0.25_f64).to_be_bytes(), -0.25);
     }
@@ -210,7 +213,7 @@ pub(super) mod tests {
     fn reads_version_2() {
         let text = br#"{"shape": (2L,), "fortran_order": False, "descr": "|u1"}"#;
         let bytes = [&b"\x93NUMPY\x02\x00"[..], &(text.len() as u32).to_le_bytes(), text, &[3, 4]].concat();
-        assert_eq!(read(&bytes).unwrap().values, [3.0, 4.0]);
+        assert_eq!(read(&bytes).unwrap().values, Numbers::Single(vec![3.0, 4.0]));
     }
 
     #[test]

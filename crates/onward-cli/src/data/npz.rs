@@ -61,6 +61,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::data::npy::tests::npy;
+    use crate::data::table::Numbers;
 
     /// An npz file of these arrays.
     pub(in super::super) fn npz(arrays: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
@@ -89,8 +90,11 @@ pub(super) mod tests {
     fn reads_stored_and_deflated_arrays() {
         for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
             let arrays = read(&two_arrays(method)).unwrap();
-            let x = Array { shape: vec![2, 1], values: vec![5.0, 6.0] };
-            assert_eq!(arrays, [("x", x), ("y", Array { shape: vec![2], values: vec![0.0, 1.0] })]);
+            let array = |shape: &[usize], values: [f32; 2]| Array {
+                shape: shape.to_vec(),
+                values: Numbers::Single(values.to_vec()),
+            };
+            assert_eq!(arrays, [("x", array(&[2, 1], [5.0, 6.0])), ("y", array(&[2], [0.0, 1.0]))]);
         }
     }
 

@@ -7,14 +7,16 @@ use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnDescriptor;
+use serde_json::Value;
 
 use super::gz::MOST;
 use super::pages::{CheckedPages, Source};
 use super::shorten;
-use super::table::Table;
+use super::table::{Numbers, Table};
 
 /// Runs and dictionaries pack equal numbers without limit; more than this many per byte of file are refused.
 const NUMBERS_PER_BYTE: u64 = 1 << 16;
@@ -38,21 +40,39 @@ fn read_groups(bytes: &[u8]) -> Result<Table> {
     let schema = meta.schema_descr().columns();
     schema.iter().try_for_each(|column| check_column(column))?;
     let names: Vec<_> = schema.iter().map(|column| column.name().to_string()).collect();
-    let mut table = Table { columns: names.len(), names, values: Vec::new() };
-    check_size(meta.num_rows(), table.columns, bytes.len())?;
+    check_size(meta.num_rows(), names.len(), bytes.len())?;
+    let mut values = Vec::new();
+    let rows_of = |values: &[f64]| (values.len() / names.len().max(1)) as i64;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(damaged)?;
-        let left = meta.num_rows() - table.rows() as i64;
+        let left = meta.num_rows() - rows_of(&values);
         match group.metadata().num_rows() {
-            rows if (0..=left).contains(&rows) => read_group(&mut table, &*group)?,
+            rows if (0..=left).contains(&rows) => read_group(&mut values, &names, &*group)?,
             rows => return Err(damaged(format!("a group of {rows} rows where at most {left} are left"))),
         }
     }
-    match table.rows() as i64 {
+    match rows_of(&values) {
         0 => Err(damaged("no rows")),
-        rows if rows == meta.num_rows() => Ok(table),
+        rows if rows == meta.num_rows() => {
+            let index = index_columns(&names, meta);
+            let columns = names.len();
+            Ok(Table { names, columns, values: Numbers::Double(values), index, notes: Vec::new() })
+        }
         rows => Err(damaged(format!("{rows} rows instead of {}", meta.num_rows()))),
     }
+}
+
+/// The columns that pandas wrote its index into: those that its note in the file names, and those with the names that it
+/// gives to an index without one.
+fn index_columns(names: &[String], meta: &FileMetaData) -> Vec<usize> {
+    let note = meta.key_value_metadata().into_iter().flatten().find(|pair| pair.key == "pandas");
+    let note: Value =
+        note.and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok()).unwrap_or_default();
+    let listed = |name: &str| {
+        note["index_columns"].as_array().is_some_and(|index| index.iter().any(|column| column == name))
+    };
+    let is_index = |name: &str| name.starts_with("__index_level_") || listed(name);
+    (0..names.len()).filter(|&column| is_index(&names[column])).collect()
 }
 
 fn damaged(found: impl std::fmt::Display) -> Error {
@@ -60,7 +80,7 @@ fn damaged(found: impl std::fmt::Display) -> Error {
 }
 
 fn check_size(rows: i64, columns: usize, file_len: usize) -> Result<()> {
-    let most = (MOST / 4).min(NUMBERS_PER_BYTE.saturating_mul(file_len as u64));
+    let most = (MOST / 8).min(NUMBERS_PER_BYTE.saturating_mul(file_len as u64));
     match u64::try_from(rows).ok().and_then(|rows| rows.checked_mul(columns as u64)) {
         Some(numbers) if numbers <= most => Ok(()),
         _ => Err(damaged(format!("{rows} rows declared, in {columns} columns and {file_len} bytes"))),
@@ -100,27 +120,27 @@ fn check_column(column: &ColumnDescriptor) -> Result<()> {
 }
 
 /// Appends a row group: its columns are decoded one after the other and laid down as rows.
-fn read_group(table: &mut Table, group: &dyn RowGroupReader) -> Result<()> {
-    let first_row = table.rows();
+fn read_group(table: &mut Vec<f64>, names: &[String], group: &dyn RowGroupReader) -> Result<()> {
+    let columns = names.len();
+    let first_row = table.len() / columns.max(1);
     let rows = usize::try_from(group.metadata().num_rows()).map_err(damaged)?;
-    if group.num_columns() != table.columns {
+    if group.num_columns() != columns {
         return Err(damaged(format!("a row group of {} columns", group.num_columns())));
     }
-    let start = table.values.len();
-    for column in 0..table.columns {
-        let in_column = |flaw: Flaw| flaw.at(&table.names[column], first_row);
-        let values = read_column(group, column, rows).map_err(in_column)?;
+    let start = table.len();
+    for (column, name) in names.iter().enumerate() {
+        let values = read_column(group, column, rows).map_err(|flaw| flaw.at(name, first_row))?;
         if column == 0 {
-            table.values.resize(start + rows * table.columns, 0.0);
+            table.resize(start + rows * columns, 0.0);
         }
-        for (row, value) in table.values[start..].chunks_exact_mut(table.columns).zip(values) {
+        for (row, value) in table[start..].chunks_exact_mut(columns).zip(values) {
             row[column] = value;
         }
     }
     Ok(())
 }
 
-fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result<Vec<f32>, Flaw> {
+fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result<Vec<f64>, Flaw> {
     let chunk = group.metadata().column(column);
     if chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()) < 0 || chunk.compressed_size() < 0 {
         return Err(Flaw::Damage("a negative offset or size".into()));
@@ -132,13 +152,13 @@ fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result
     };
     let pages = CheckedPages::new(group.get_column_page_reader(column)?, &descriptor);
     match get_column_reader(descriptor, Box::new(pages)) {
-        ColumnReader::BoolColumnReader(r) => decode(r, rows, |v| f32::from(u8::from(v))),
-        ColumnReader::Int32ColumnReader(r) if unsigned => decode(r, rows, |v| v as u32 as f32),
-        ColumnReader::Int32ColumnReader(r) => decode(r, rows, |v| v as f32),
-        ColumnReader::Int64ColumnReader(r) if unsigned => decode(r, rows, |v| v as u64 as f32),
-        ColumnReader::Int64ColumnReader(r) => decode(r, rows, |v| v as f32),
-        ColumnReader::FloatColumnReader(r) => decode(r, rows, |v| v),
-        ColumnReader::DoubleColumnReader(r) => decode(r, rows, |v| v as f32),
+        ColumnReader::BoolColumnReader(r) => decode(r, rows, |v| f64::from(u8::from(v))),
+        ColumnReader::Int32ColumnReader(r) if unsigned => decode(r, rows, |v| f64::from(v as u32)),
+        ColumnReader::Int32ColumnReader(r) => decode(r, rows, f64::from),
+        ColumnReader::Int64ColumnReader(r) if unsigned => decode(r, rows, |v| v as u64 as f64),
+        ColumnReader::Int64ColumnReader(r) => decode(r, rows, |v| v as f64),
+        ColumnReader::FloatColumnReader(r) => decode(r, rows, f64::from),
+        ColumnReader::DoubleColumnReader(r) => decode(r, rows, |v| v),
         _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
     }
 }
@@ -147,8 +167,8 @@ fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result
 fn decode<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
     rows: usize,
-    to_f32: impl Fn(T::T) -> f32,
-) -> Result<Vec<f32>, Flaw> {
+    to_f64: impl Fn(T::T) -> f64,
+) -> Result<Vec<f64>, Flaw> {
     let (mut out, mut values, mut levels) = (Vec::new(), Vec::new(), Vec::new());
     while out.len() < rows {
         values.clear();
@@ -161,7 +181,7 @@ fn decode<T: DataType>(
         if records == 0 || values.len() != records {
             return Err(Flaw::Damage(format!("{} values instead of {rows}", out.len() + values.len())));
         }
-        out.extend(values.drain(..).map(&to_f32));
+        out.extend(values.drain(..).map(&to_f64));
     }
     Ok(out)
 }
@@ -247,8 +267,9 @@ pub(super) mod tests {
             let table = read(&parquet(packing, 5, Some(1.0))).unwrap();
             assert_eq!(table.names, ["a", "b", "c", "label"]);
             assert_eq!(table.rows(), 10);
-            assert_eq!(table.values[12..20], [1.5, 3.0, 200.0, 1.0, 2.0, 4.0, 201.0, 0.0]);
-            assert_eq!(table.values[..20], table.values[20..]);
+            let values: Vec<f64> = table.values.iter().collect();
+            assert_eq!(values[12..20], [1.5, 3.0, 200.0, 1.0, 2.0, 4.0, 201.0, 0.0]);
+            assert_eq!(values[..20], values[20..]);
         }
     }
 
@@ -257,7 +278,7 @@ pub(super) mod tests {
         let rows = 2 * BATCH + 7;
         let table = read(&parquet(Compression::SNAPPY, rows as i32, Some(1.0))).unwrap();
         assert_eq!(table.rows(), 2 * rows);
-        assert!((0..2 * rows).all(|row| table.values[4 * row + 1] == (row % rows) as f32));
+        assert!((0..2 * rows).all(|row| table.values.at(4 * row + 1) == (row % rows) as f64));
     }
 
     #[test]

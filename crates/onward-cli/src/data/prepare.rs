@@ -1,13 +1,19 @@
-//! Scaling and centring: fitted on the training rows, applied to every row that the model ever sees.
+//! Scaling and centring: fitted on the training rows, applied to every row that the model ever sees. All of it is computed
+//! in double precision from the file's own numbers; what is left is rounded to single precision at the end.
 
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use super::source::Part;
+
 /// What is subtracted from the features after scaling, and what they are divided by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Center {
-    /// Nothing.
+    /// As [`Center::Standardize`] where a row is a plain vector (a table), as [`Center::None`] where it is an image; but
+    /// targets that are values are always centred and scaled.
     #[default]
+    Auto,
+    /// Nothing, and targets stay as they are.
     None,
     /// Subtract one number, the mean of all training features.
     Mean,
@@ -15,7 +21,7 @@ pub enum Center {
     Standardize,
 }
 
-/// How features were prepared for training, and how new ones have to be.
+/// How features and targets were prepared for training, and how new ones have to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preparation {
     /// `[height, width, channels]` of a row.
@@ -23,11 +29,14 @@ pub struct Preparation {
     /// The names of the feature columns; none if the file had none.
     pub names: Vec<String>,
     /// Every feature is multiplied by it first.
-    pub scale: f32,
+    pub scale: f64,
     /// Subtracted next: nothing, one number for all columns, or one per column.
-    pub offsets: Vec<f32>,
+    pub offsets: Vec<f64>,
     /// Divided by last: nothing, or one number per column.
-    pub divisors: Vec<f32>,
+    pub divisors: Vec<f64>,
+    /// How targets were centred and scaled; nothing for class labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<TargetScale>,
 }
 
 impl Preparation {
@@ -36,67 +45,144 @@ impl Preparation {
         self.shape.iter().product()
     }
 
-    /// Fits offsets and divisors to training `features`, rows of `shape`.
-    pub(super) fn fit(
-        center: Center,
-        scale: f32,
-        features: &[f32],
-        shape: [usize; 3],
-        names: Vec<String>,
-    ) -> Self {
-        let width = shape.iter().product::<usize>().max(1);
-        let mut fitted = Self { shape, names, scale, offsets: Vec::new(), divisors: Vec::new() };
+    /// Fits offsets and divisors of the features to the training `rows` of `part`, whose rows have `shape`.
+    pub(super) fn fit(center: Center, scale: f64, part: &Part, rows: &[usize], shape: [usize; 3]) -> Self {
+        let names = part.names.clone();
+        let mut fitted =
+            Self { shape, names, scale, offsets: Vec::new(), divisors: Vec::new(), targets: None };
+        let column = |feature: usize| rows.iter().map(move |&row| part.feature(row, feature) * scale);
         match center {
-            Center::None => {}
-            Center::Mean => fitted.offsets.push(mean(features.iter().map(|v| v * scale)) as f32),
+            Center::Auto if shape[0] * shape[1] == 1 => {
+                return Self::fit(Center::Standardize, scale, part, rows, shape);
+            }
+            Center::Auto | Center::None => {}
+            Center::Mean => fitted.offsets.push(mean((0..part.width()).flat_map(column))),
             Center::Standardize => {
-                for column in 0..width {
-                    let (offset, divisor) =
-                        moments(features.iter().skip(column).step_by(width).map(|v| v * scale));
+                for (offset, deviation) in (0..part.width()).map(|feature| moments(column(feature))) {
                     fitted.offsets.push(offset);
-                    fitted.divisors.push(divisor);
+                    fitted.divisors.push(if deviation > 0.0 { deviation } else { 1.0 });
                 }
             }
         }
         fitted
     }
 
-    /// Prepares rows in place.
+    /// The features of `rows` as the model sees them, row after row.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] if a feature is not finite afterwards.
-    pub(super) fn apply(&self, features: &mut [f32]) -> Result<()> {
-        for (row, values) in features.chunks_exact_mut(self.width().max(1)).enumerate() {
-            for (column, value) in values.iter_mut().enumerate() {
-                let raw = *value;
+    /// [`ErrorKind::Data`] if a feature is not finite then.
+    pub(super) fn features(&self, part: &Part, rows: &[usize]) -> Result<Vec<f32>> {
+        let mut features = Vec::with_capacity(rows.len() * self.width());
+        for &row in rows {
+            for column in 0..self.width() {
+                let raw = part.feature(row, column);
                 let one_for_all = || self.offsets.first().filter(|_| self.offsets.len() == 1);
                 let offset = self.offsets.get(column).or_else(one_for_all).copied().unwrap_or(0.0);
-                *value = (raw * self.scale - offset) / self.divisors.get(column).copied().unwrap_or(1.0);
+                let divisor = self.divisors.get(column).copied().unwrap_or(1.0);
+                let value = ((raw * self.scale - offset) / divisor) as f32;
                 if !value.is_finite() {
-                    let place = format!("row {row}, column {column} (from 0)");
-                    let expected = "a number that stays finite when scaled and centred";
-                    return Err(Error::expected(ErrorKind::Data, place, expected, raw));
+                    let expected = "a number that stays finite in single precision when scaled and centred";
+                    let error =
+                        Error::expected(ErrorKind::Data, part.place(row, column), expected, number(raw));
+                    return Err(error.in_file(&part.path));
                 }
+                features.push(value);
             }
         }
-        Ok(())
+        Ok(features)
+    }
+
+    /// A loss that was computed on prepared targets, in the targets' own units (their square, for a squared error).
+    pub fn loss(&self, loss: f32) -> f64 {
+        match &self.targets {
+            None => decimal(&loss.to_string()),
+            Some(targets) => decimal(&format!("{:.8e}", f64::from(loss) * targets.deviation.powi(2))),
+        }
+    }
+
+    /// What the model answered to a row, in the targets' own units; class scores as they are.
+    pub fn answers(&self, outputs: &[f32]) -> Vec<f64> {
+        match &self.targets {
+            None => outputs.iter().map(|output| decimal(&output.to_string())).collect(),
+            Some(targets) => {
+                outputs.iter().enumerate().map(|(column, output)| targets.restore(column, *output)).collect()
+            }
+        }
     }
 }
 
-fn mean(values: impl Iterator<Item = f32>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), v| (sum + f64::from(v), count + 1));
-    sum / count.max(1) as f64
+/// How targets that are values were centred and scaled. The scale is one for all numbers of a row, so that what a squared
+/// error weighs against what does not change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetScale {
+    /// Subtracted first: the training rows' mean of each column.
+    pub offsets: Vec<f64>,
+    /// Divided by then: the root of the columns' mean variance over the training rows; 1 if that is 0.
+    pub deviation: f64,
 }
 
-/// Mean and standard deviation; of equal values that value itself and 1.
-fn moments(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
+impl TargetScale {
+    /// Fits to `rows` of `width` targets each.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if no number holds the square of the targets' deviation.
+    pub(super) fn fit(width: usize, target: impl Fn(usize, usize) -> f64, rows: &[usize]) -> Result<Self> {
+        let column = |column: usize| moments(rows.iter().map(|&row| target(row, column)));
+        let columns: Vec<(f64, f64)> = (0..width).map(column).collect();
+        let largest = columns.iter().fold(0.0_f64, |largest, (_, deviation)| largest.max(*deviation));
+        let shares = columns.iter().map(|(_, deviation)| (deviation / largest).powi(2)).sum::<f64>();
+        let deviation = if largest > 0.0 { largest * (shares / width as f64).sqrt() } else { 1.0 };
+        if !deviation.powi(2).is_normal() {
+            let expected = "a standard deviation whose square double precision holds";
+            return Err(Error::expected(ErrorKind::Data, "targets", expected, number(deviation)));
+        }
+        Ok(Self { offsets: columns.into_iter().map(|(mean, _)| mean).collect(), deviation })
+    }
+
+    pub(super) fn prepare(&self, column: usize, target: f64) -> f64 {
+        (target - self.offsets.get(column).unwrap_or(&0.0)) / self.deviation
+    }
+
+    /// From what the model answers to the target's units, without the decimals that single precision cannot know.
+    fn restore(&self, column: usize, output: f32) -> f64 {
+        let value = f64::from(output) * self.deviation + self.offsets.get(column).unwrap_or(&0.0);
+        let decimals = 7 - self.deviation.log10().floor() as i32;
+        match usize::try_from(decimals) {
+            Ok(decimals) if decimals <= 300 => decimal(&format!("{value:.decimals$}")),
+            _ => value,
+        }
+    }
+}
+
+/// The number that a text of digits means.
+fn decimal(text: &str) -> f64 {
+    text.parse().unwrap_or(f64::NAN)
+}
+
+/// A number for a message: not hundreds of digits long.
+fn number(value: f64) -> String {
+    if value != 0.0 && !(1e-6..1e15).contains(&value.abs()) {
+        format!("{value:e}")
+    } else {
+        value.to_string()
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let first = values.clone().next().unwrap_or(0.0);
-    if values.clone().all(|v| v == first) {
-        return (first, 1.0);
-    }
+    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), v| (sum + (v - first), count + 1));
+    first + sum / count.max(1) as f64
+}
+
+/// Mean and standard deviation; of equal values that value itself and 0.
+fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let mean = mean(values.clone());
+    // Squares of what is very large or small would be infinite or 0.
+    let largest = values.clone().fold(0.0_f64, |largest, v| largest.max((v - mean).abs()));
+    if largest == 0.0 {
+        return (mean, 0.0);
+    }
     let (sum, count) =
-        values.fold((0.0, 0_u64), |(sum, count), v| (sum + (f64::from(v) - mean).powi(2), count + 1));
-    let deviation = (sum / count.max(1) as f64).sqrt() as f32;
-    (mean as f32, if deviation > 0.0 { deviation } else { 1.0 })
+        values.fold((0.0, 0_u64), |(sum, count), v| (sum + ((v - mean) / largest).powi(2), count + 1));
+    (mean, largest * (sum / count.max(1) as f64).sqrt())
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use onward::{Error, ErrorKind, Result};
 
-use super::table::{Array, Table};
-use super::{DataOptions, Format, csv, gz, idx, npy, npz, parquet};
+use super::csv::Header;
+use super::table::{Array, Numbers, Table};
+use super::{DataOptions, Format, csv, gz, idx, npy, npz, parquet, shorten};
 
 /// Where the MNIST files can be had.
 const MNIST: &str = "the MNIST files are published at yann.lecun.com/exdb/mnist and mirrored by many, \
@@ -15,35 +16,89 @@ const MNIST: &str = "the MNIST files are published at yann.lecun.com/exdb/mnist 
 /// Features and, where there are any, what they should be answered with; as read.
 pub(super) struct Part {
     pub(super) path: PathBuf,
-    pub(super) features: Vec<f32>,
+    /// All that the file has, `stride` numbers per row.
+    numbers: Numbers,
+    stride: usize,
+    /// Which of a row's numbers are features.
+    columns: Vec<usize>,
     pub(super) shape: [usize; 3],
+    /// The names of the features; none if the file has none.
     pub(super) names: Vec<String>,
+    pub(super) answers: Option<Answers>,
+    /// What the user may want otherwise, one sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+/// What rows should be answered with, as read.
+pub(super) struct Answers {
     /// Rows × values per row.
-    pub(super) answers: Option<Array>,
+    pub(super) values: Vec<f64>,
+    /// How many there should be rows for.
+    pub(super) rows: usize,
+    /// Where in the file they stand.
+    pub(super) place: String,
 }
 
 impl Part {
     pub(super) fn width(&self) -> usize {
-        self.shape.iter().product()
+        self.columns.len()
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.features.len() / self.width().max(1)
+        self.numbers.count() / self.stride.max(1)
+    }
+
+    /// One feature of one row, both counted from 0.
+    pub(super) fn feature(&self, row: usize, feature: usize) -> f64 {
+        self.numbers.at(row * self.stride + self.columns[feature])
+    }
+
+    /// Where in the file that is, in words.
+    pub(super) fn place(&self, row: usize, feature: usize) -> String {
+        match self.names.get(feature) {
+            Some(name) => format!("row {row} (from 0), column {}", shorten(name.as_bytes())),
+            None => format!("row {row}, column {} (from 0)", self.columns[feature]),
+        }
     }
 
     /// Splits a table into features and the label column, if it has one.
-    fn from_table(path: &Path, mut table: Table, label: Option<usize>) -> Result<Self> {
-        let answers =
-            label.map(|column| table.take_column(column)).map(|v| Array { shape: vec![v.len()], values: v });
-        if table.columns == 0 {
+    fn from_table(path: &Path, table: Table, label: Option<usize>) -> Result<Self> {
+        let left_out = |column: &usize| table.index.contains(column) && Some(*column) != label;
+        let name = |column: usize| match table.names.get(column) {
+            Some(name) => shorten(name.as_bytes()),
+            None => format!("{column} (from 0)"),
+        };
+        let mut notes = table.notes.clone();
+        notes.extend(
+            (0..table.columns)
+                .filter(left_out)
+                .map(|column| format!("column {} only says which row it is, and is left out", name(column))),
+        );
+        let columns: Vec<usize> =
+            (0..table.columns).filter(|column| Some(*column) != label && !left_out(column)).collect();
+        if columns.is_empty() {
             return Err(bad("columns", "at least one besides the label", "none").in_file(path));
         }
-        let shape = [1, 1, table.columns];
-        Ok(Self { path: path.into(), features: table.values, shape, names: table.names, answers })
+        let answers = label.map(|column| Answers {
+            values: table.values.iter().skip(column).step_by(table.columns).collect(),
+            rows: table.rows(),
+            place: format!("column {}", name(column)),
+        });
+        let names = columns.iter().filter_map(|&column| table.names.get(column)).cloned().collect();
+        Ok(Self {
+            path: path.into(),
+            shape: [1, 1, columns.len()],
+            stride: table.columns,
+            columns,
+            names,
+            answers,
+            notes,
+            numbers: table.values,
+        })
     }
 
-    /// Rows of vectors, of images, or of images with channels (last).
-    fn from_arrays(path: &Path, features: Array, answers: Option<Array>) -> Result<Self> {
+    /// Rows of vectors, of images, or of images with channels (last); `place` is where the answers stand.
+    fn from_arrays(path: &Path, features: Array, answers: Option<Array>, place: &str) -> Result<Self> {
         let shape = match features.shape[..] {
             [_] => [1, 1, 1],
             [_, n] => [1, 1, n],
@@ -58,20 +113,45 @@ impl Part {
                 .in_file(path));
             }
         };
-        let part = Self { path: path.into(), features: features.values, shape, names: Vec::new(), answers };
-        part.check_rows()?;
-        Ok(part)
+        let stride = shape.iter().product();
+        let rows = features.shape[0];
+        if let Some(answers) = answers.as_ref().filter(|answers| answers.shape.first() != Some(&rows)) {
+            let found = format!("shape {:?}", answers.shape);
+            return Err(bad("labels", format!("one for each of the {rows} rows"), found).in_file(path));
+        }
+        let answers =
+            answers.map(|a| Answers { values: a.values.iter().collect(), rows, place: place.into() });
+        Ok(Self {
+            path: path.into(),
+            numbers: features.values,
+            stride,
+            columns: (0..stride).collect(),
+            shape,
+            names: Vec::new(),
+            answers,
+            notes: Vec::new(),
+        })
     }
 
-    fn check_rows(&self) -> Result<()> {
-        match &self.answers {
-            Some(answers) if answers.shape.first() != Some(&self.rows()) => {
-                let found = format!("shape {:?}", answers.shape);
-                Err(bad("labels", format!("one for each of the {} rows", self.rows()), found)
-                    .in_file(&self.path))
+    /// Refuses features that are no numbers.
+    fn check_finite(self) -> Result<Self> {
+        let width = self.width();
+        let at = (0..self.rows() * width).find(|at| !self.feature(at / width, at % width).is_finite());
+        match at.map(|at| (at / width, at % width)) {
+            None => Ok(self),
+            Some((row, feature)) => {
+                let found = self.feature(row, feature);
+                Err(bad(self.place(row, feature), "a finite number", found).in_file(&self.path))
             }
-            _ => Ok(()),
         }
+    }
+}
+
+/// `~/` at the beginning of a path is the user's own folder, where the system says which that is.
+pub fn expand_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) if !home.as_os_str().is_empty() => home.join(rest),
+        _ => path.into(),
     }
 }
 
@@ -116,11 +196,17 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         }
         Format::Npz => read_npz_pair(&options.path)?,
         Format::Csv | Format::Npy | Format::Parquet => {
-            let table = read_table(&options.path, format)?;
-            let label = table.label_column(options.label.as_deref()).map_err(|e| e.in_file(&options.path))?;
+            let header = match options.header {
+                None => Header::Auto,
+                Some(true) => Header::Yes,
+                Some(false) => Header::No,
+            };
+            let table = read_table(&options.path, format, header)?;
+            let label = table.label_column(options.label.as_ref()).map_err(|e| e.in_file(&options.path))?;
             (Part::from_table(&options.path, table, Some(label))?, None)
         }
     };
+    let (train, own_test) = (train.check_finite()?, own_test.map(Part::check_finite).transpose()?);
     let Some(path) = &options.test_path else { return Ok((train, own_test)) };
     if own_test.is_some() {
         return Err(bad(
@@ -130,12 +216,12 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         )
         .in_file(path));
     }
-    let test = read_more(path, options, train.width())?;
+    let test = read_more(path, options, train.width(), &train.names)?;
     Ok((train, Some(test)))
 }
 
-/// One more file, of `width` features; with or without answers.
-pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize) -> Result<Part> {
+/// One more file, of `width` features that the training data name so; with or without answers.
+pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize, names: &[String]) -> Result<Part> {
     let part = match Format::of(path).or_else(|error| options.format.ok_or(error))? {
         Format::Idx if path.is_dir() => read_folder(path, "t10k")?,
         Format::Idx => read_images(path)?,
@@ -146,20 +232,22 @@ pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize) -> Res
                 .find(|p| arrays.iter().any(|(name, _)| *name == format!("x{p}")));
             npz_part(path, &mut arrays, prefix.unwrap_or(""))?
         }
-        format => read_more_table(path, options, format, width)?,
+        format => {
+            let table = read_table(path, format, Header::Like(names))?;
+            read_more_table(path, options, table, width)?
+        }
     };
     if part.width() != width {
         return Err(bad("features", format!("{width} per row"), part.width()).in_file(path));
     }
-    Ok(part)
+    part.check_finite()
 }
 
-fn read_more_table(path: &Path, options: &DataOptions, format: Format, width: usize) -> Result<Part> {
-    let table = read_table(path, format)?;
-    let label = match table.columns {
+fn read_more_table(path: &Path, options: &DataOptions, table: Table, width: usize) -> Result<Part> {
+    let label = match table.columns - table.index.len() {
         columns if columns == width => None,
         columns if columns == width + 1 => {
-            Some(table.label_column(options.label.as_deref()).map_err(|e| e.in_file(path))?)
+            Some(table.label_column(options.label.as_ref()).map_err(|e| e.in_file(path))?)
         }
         columns => {
             let expected = format!("{width} features, with or without a label");
@@ -169,16 +257,14 @@ fn read_more_table(path: &Path, options: &DataOptions, format: Format, width: us
     Part::from_table(path, table, label)
 }
 
-fn read_table(path: &Path, format: Format) -> Result<Table> {
+fn read_table(path: &Path, format: Format, header: Header<'_>) -> Result<Table> {
     let bytes = read_file(path)?;
     let table = match format {
-        Format::Csv if is_gz(path) => {
-            gz::inflate(&bytes, gz::declared(&bytes)).and_then(|bytes| csv::read(&bytes))
-        }
-        Format::Csv => csv::read(&bytes),
+        Format::Csv if is_gz(path) => gz::inflate_all(&bytes).and_then(|bytes| csv::read(&bytes, header)),
+        Format::Csv => csv::read(&bytes, header),
         Format::Parquet => parquet::read(&bytes),
         _ => npy::read(&bytes).and_then(|array| match array.shape[..] {
-            [_, columns] => Ok(Table { names: Vec::new(), columns, values: array.values }),
+            [_, columns] => Ok(Table { columns, values: array.values, ..Table::default() }),
             _ => Err(bad("array", "rows × columns", format!("shape {:?}", array.shape))),
         }),
     };
@@ -216,7 +302,8 @@ fn find_idx(folder: &Path, stem: &str) -> Result<PathBuf> {
 fn read_folder(folder: &Path, part: &str) -> Result<Part> {
     let images = find_idx(folder, &format!("{part}-images-idx3-ubyte"))?;
     let labels = find_idx(folder, &format!("{part}-labels-idx1-ubyte"))?;
-    Part::from_arrays(&images, read_idx(&images)?, Some(read_idx(&labels)?))
+    let place = format!("file {}", labels.display());
+    Part::from_arrays(&images, read_idx(&images)?, Some(read_idx(&labels)?), &place)
 }
 
 /// An idx file of images, with the labels from the file beside it if there is one.
@@ -225,7 +312,7 @@ fn read_images(path: &Path) -> Result<Part> {
     let stem = name.strip_suffix(".gz").unwrap_or(&name).replace("images-idx3", "labels-idx1");
     let folder = path.parent().unwrap_or(Path::new("."));
     let labels = if name.contains("images-idx3") { find_idx(folder, &stem).ok() } else { None };
-    Part::from_arrays(path, read_idx(path)?, labels.map(|labels| read_idx(&labels)).transpose()?)
+    Part::from_arrays(path, read_idx(path)?, labels.map(|labels| read_idx(&labels)).transpose()?, "labels")
 }
 
 type Arrays = Vec<(&'static str, Array)>;
@@ -254,5 +341,5 @@ fn npz_part(path: &Path, arrays: &mut Arrays, suffix: &str) -> Result<Part> {
         let found: Vec<_> = arrays.iter().map(|(name, _)| *name).collect();
         return Err(bad("arrays", format!("x{suffix}"), found.join(", ")).in_file(path));
     };
-    Part::from_arrays(path, features, take("y"))
+    Part::from_arrays(path, features, take("y"), &format!("array y{suffix}"))
 }

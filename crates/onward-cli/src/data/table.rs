@@ -3,6 +3,52 @@
 use crate::memory;
 use onward::{Error, ErrorKind, Result};
 
+/// Numbers as a file has them, none rounded: in single precision where that holds every number of the file's type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Numbers {
+    /// Floats of 32 bits, integers of at most 16.
+    Single(Vec<f32>),
+    /// All others.
+    Double(Vec<f64>),
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::Double(Vec::new())
+    }
+}
+
+impl Numbers {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Single(values) => values.len(),
+            Self::Double(values) => values.len(),
+        }
+    }
+
+    /// The number at an index below [`Numbers::count`].
+    pub fn at(&self, index: usize) -> f64 {
+        match self {
+            Self::Single(values) => f64::from(values[index]),
+            Self::Double(values) => values[index],
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.count()).map(|index| self.at(index))
+    }
+
+    /// The same numbers in another order: the one at `index` comes from `from(index)`.
+    pub(super) fn reordered(&self, mut from: impl FnMut(usize) -> usize) -> Self {
+        match self {
+            Self::Single(values) => Self::Single((0..values.len()).map(|i| values[from(i)]).collect()),
+            Self::Double(values) => Self::Double((0..values.len()).map(|i| values[from(i)]).collect()),
+        }
+    }
+}
+
 /// Rows of numbers under column names, row after row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
@@ -11,56 +57,62 @@ pub struct Table {
     /// Numbers per row.
     pub columns: usize,
     /// `rows × columns` numbers.
-    pub values: Vec<f32>,
+    pub values: Numbers,
+    /// The columns that only say which row it is, in ascending order: no features.
+    pub index: Vec<usize>,
+    /// What was taken for something that it may not be, one sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Table {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.values.len() / self.columns.max(1)
+        self.values.count() / self.columns.max(1)
     }
 
-    /// The column that `wanted` names (a name, or else an index from 0); without it the one named "label", else the
-    /// last.
+    /// The column that `wanted` says; without it the one named "label", else the last that is no index column.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if there is no such column, or if the name stands twice.
-    pub fn label_column(&self, wanted: Option<&str>) -> Result<usize> {
-        let mut named = (0..self.names.len()).filter(|&i| self.names[i] == wanted.unwrap_or("label"));
-        let found = match (named.next(), named.next(), wanted) {
-            (Some(_), Some(_), _) => "two columns of that name".to_string(),
-            (Some(column), None, _) => return Ok(column),
-            (None, _, None) => return Ok(self.columns.saturating_sub(1)),
-            (None, _, Some(wanted)) => match wanted.parse() {
-                Ok(column) if column < self.columns => return Ok(column),
-                _ => format!("{} columns and none such", self.columns),
-            },
+    pub fn label_column(&self, wanted: Option<&Label>) -> Result<usize> {
+        let name = match wanted {
+            Some(Label::Position(column)) if *column < self.columns => return Ok(*column),
+            Some(Label::Position(column)) => {
+                let expected = format!("a column at position {column} (from 0)");
+                return Err(bad_label(expected, format!("{} columns", self.columns)));
+            }
+            Some(Label::Name(name)) => name,
+            None => "label",
         };
-        let wanted = wanted.unwrap_or("label");
-        Err(Error::expected(
-            ErrorKind::Data,
-            "label column",
-            format!("one column {wanted:?} (a name or an index from 0)"),
-            found,
-        ))
-    }
-
-    /// Takes `column` out and returns its numbers.
-    pub fn take_column(&mut self, column: usize) -> Vec<f32> {
-        let columns = self.columns;
-        let taken = self.values.iter().skip(column).step_by(columns.max(1)).copied().collect();
-        let mut at = 0;
-        self.values.retain(|_| {
-            let keep = at != column;
-            at = (at + 1) % columns;
-            keep
-        });
-        if column < self.names.len() {
-            self.names.remove(column);
+        let free = |column: &usize| wanted.is_some() || !self.index.contains(column);
+        let mut named = (0..self.names.len()).filter(|&i| self.names[i] == name).filter(free);
+        match (named.next(), named.next(), wanted) {
+            (Some(column), None, _) => Ok(column),
+            (None, _, None) => Ok((0..self.columns).rev().find(free).unwrap_or(0)),
+            (first, ..) => {
+                let found = if first.is_some() { "two columns of that name" } else { "none" };
+                let hint = if name.parse::<usize>().is_ok() {
+                    " (a position is written without quotes)"
+                } else {
+                    ""
+                };
+                Err(bad_label(format!("one column named {name:?}{hint}"), found))
+            }
         }
-        self.columns -= 1;
-        taken
     }
+}
+
+fn bad_label(expected: String, found: impl std::fmt::Display) -> Error {
+    Error::expected(ErrorKind::Data, "label column", expected, found)
+}
+
+/// How the label column is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// By its name.
+    Name(String),
+    /// By its position among all columns of the file, from 0.
+    Position(usize),
 }
 
 /// Numbers of any shape, the last dimension running fastest.
@@ -69,7 +121,7 @@ pub struct Array {
     /// The dimensions; their product is the number of values, and none is 0.
     pub shape: Vec<usize>,
     /// The numbers.
-    pub values: Vec<f32>,
+    pub values: Numbers,
 }
 
 impl Array {
@@ -81,8 +133,17 @@ impl Array {
                 (format!("{declared} bytes for shape {shape:?}"), format!("{} bytes", bytes.len()));
             return Err(Error::expected(ErrorKind::Data, "numbers", expected, found));
         }
-        let mut values = memory::room("numbers", bytes.len() / number.size)?;
-        values.extend(bytes.chunks_exact(number.size).map(|chunk| number.decode(chunk)));
+        let values = bytes.chunks_exact(number.size).map(|chunk| number.decode(chunk));
+        let count = bytes.len() / number.size;
+        let values = if number.fits_single() {
+            let mut room = memory::room("numbers", count)?;
+            room.extend(values.map(|v| v as f32));
+            Numbers::Single(room)
+        } else {
+            let mut room = memory::room("numbers", count)?;
+            room.extend(values);
+            Numbers::Double(room)
+        };
         Ok(Self { shape, values })
     }
 }
@@ -127,20 +188,25 @@ pub(super) struct Number {
 }
 
 impl Number {
-    fn decode(self, bytes: &[u8]) -> f32 {
+    /// Whether single precision holds every number of this kind.
+    fn fits_single(self) -> bool {
+        self.size <= if self.class == Class::Float { 4 } else { 2 }
+    }
+
+    fn decode(self, bytes: &[u8]) -> f64 {
         let join = |raw: u64, byte: &u8| raw << 8 | u64::from(*byte);
         let raw = match self.endian {
             Endian::Little => bytes.iter().rev().fold(0, join),
             Endian::Big => bytes.iter().fold(0, join),
         };
         match (self.class, self.size) {
-            (Class::Unsigned, _) => raw as f32,
-            (Class::Signed, 1) => f32::from(raw as i8),
-            (Class::Signed, 2) => f32::from(raw as i16),
-            (Class::Signed, 4) => raw as i32 as f32,
-            (Class::Signed, _) => raw as i64 as f32,
-            (Class::Float, 4) => f32::from_bits(raw as u32),
-            (Class::Float, _) => f64::from_bits(raw) as f32,
+            (Class::Unsigned, _) => raw as f64,
+            (Class::Signed, 1) => f64::from(raw as i8),
+            (Class::Signed, 2) => f64::from(raw as i16),
+            (Class::Signed, 4) => f64::from(raw as i32),
+            (Class::Signed, _) => raw as i64 as f64,
+            (Class::Float, 4) => f64::from(f32::from_bits(raw as u32)),
+            (Class::Float, _) => f64::from_bits(raw),
         }
     }
 }

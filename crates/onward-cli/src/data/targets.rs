@@ -3,39 +3,39 @@
 use onward::dataset::Targets;
 use onward::{Error, ErrorKind, Result};
 
+use super::prepare::TargetScale;
 use super::source::{Part, bad};
 use super::{Holdout, Target};
 
 /// The highest class label that is believed.
-const HIGHEST_LABEL: f32 = 65535.0;
+const HIGHEST_LABEL: f64 = 65535.0;
 
-/// Features with their answers, before preparation.
+/// A file's rows with their answers, all checked.
 pub(super) struct Rows {
-    pub(super) features: Vec<f32>,
-    width: usize,
+    part: Part,
     answers: Answers,
 }
 
 enum Answers {
     Labels(Vec<u32>),
-    Values { values: Vec<f32>, width: usize },
+    Values { values: Vec<f64>, width: usize },
 }
 
 impl Rows {
     /// Checks a part's answers and turns them into labels or values.
-    pub(super) fn from_part(part: Part, target: Target) -> Result<Self> {
-        let (rows, width) = (part.rows(), part.width());
-        let Some(answers) = part.answers else {
+    pub(super) fn from_part(mut part: Part, target: Target) -> Result<Self> {
+        let Some(read) = part.answers.take() else {
             return Err(bad("labels", "one for every row", "none").in_file(&part.path));
         };
-        let columns = answers.values.len() / rows.max(1);
+        let width = read.values.len() / read.rows.max(1);
         let answers = match target {
-            Target::Value => check_values(&answers.values, columns)
-                .map(|()| Answers::Values { values: answers.values, width: columns }),
-            Target::Class if columns != 1 => {
-                Err(bad("labels", "one number per row", format!("{columns} numbers per row")))
+            Target::Value => {
+                check_values(&read.values, width).map(|()| Answers::Values { values: read.values, width })
             }
-            Target::Class => answers
+            Target::Class if width != 1 => {
+                Err(bad("labels", "one number per row", format!("{width} numbers per row")))
+            }
+            Target::Class => read
                 .values
                 .iter()
                 .enumerate()
@@ -43,11 +43,12 @@ impl Rows {
                 .collect::<Result<_>>()
                 .map(Answers::Labels),
         };
-        Ok(Self { features: part.features, width, answers: answers.map_err(|e| e.in_file(&part.path))? })
+        let answers = answers.map_err(|e| e.in_file(&part.path))?;
+        Ok(Self { part, answers })
     }
 
-    fn rows(&self) -> usize {
-        self.features.len() / self.width.max(1)
+    pub(super) fn part(&self) -> &Part {
+        &self.part
     }
 
     /// One more than the highest label.
@@ -71,30 +72,48 @@ impl Rows {
         }
     }
 
-    /// Takes the answers out, as labels of so many classes or as values.
-    pub(super) fn take_targets(&mut self, classes: usize) -> Targets {
-        match &mut self.answers {
-            Answers::Labels(labels) => Targets::Classes { labels: std::mem::take(labels), classes },
+    /// Centre and scale of the answers in `rows`; none of class labels.
+    pub(super) fn fit(&self, rows: &[usize]) -> Result<Option<TargetScale>> {
+        let Answers::Values { values, width } = &self.answers else { return Ok(None) };
+        TargetScale::fit(*width, |row, column| values[row * width + column], rows).map(Some)
+    }
+
+    /// The answers to `rows`, as labels of so many classes or as values, centred and scaled if so prepared.
+    pub(super) fn targets(
+        &self,
+        rows: &[usize],
+        classes: usize,
+        scale: Option<&TargetScale>,
+    ) -> Result<Targets> {
+        match &self.answers {
+            Answers::Labels(labels) => {
+                Ok(Targets::Classes { labels: rows.iter().map(|&row| labels[row]).collect(), classes })
+            }
             Answers::Values { values, width } => {
-                Targets::Values { values: std::mem::take(values), width: *width }
+                let prepared = |row: usize, column: usize| {
+                    let raw = values[row * width + column];
+                    let value = scale.map_or(raw, |scale| scale.prepare(column, raw)) as f32;
+                    match value.is_finite() {
+                        true => Ok(value),
+                        false => Err(bad(target_of(row), "a number that single precision holds", raw)),
+                    }
+                };
+                let all = rows.iter().flat_map(|&row| (0..*width).map(move |column| (row, column)));
+                let values = all.map(|(row, column)| prepared(row, column)).collect::<Result<_>>()?;
+                Ok(Targets::Values { values, width: *width })
             }
         }
     }
 
-    /// Keeps at most the first `rows` rows.
-    pub(super) fn truncate(&mut self, rows: usize) {
-        let rows = rows.min(self.rows());
-        self.features.truncate(rows * self.width);
-        match &mut self.answers {
-            Answers::Labels(labels) => labels.truncate(rows),
-            Answers::Values { values, width } => values.truncate(rows * *width),
-        }
+    /// All rows.
+    pub(super) fn all(&self) -> Vec<usize> {
+        (0..self.part.rows()).collect()
     }
 
-    /// Splits into training rows and test rows. Each row's turn is a hash of the key and its index, so it depends on
-    /// nothing else; within each part the rows keep their order.
-    pub(super) fn hold_out(self, holdout: Holdout, split_key: u64) -> Result<(Self, Self)> {
-        let rows = self.rows();
+    /// Which rows are to be trained on and which to be tested with. Each row's turn is a hash of the key and its index,
+    /// so it depends on nothing else; within each part the rows keep their order.
+    pub(super) fn hold_out(&self, holdout: Holdout, split_key: u64) -> Result<(Vec<usize>, Vec<usize>)> {
+        let rows = self.part.rows();
         let held = match holdout {
             Holdout::Fraction(part) => ((rows as f64 * part).round() as usize).max(1),
             Holdout::Rows(held) => held,
@@ -107,24 +126,24 @@ impl Rows {
         order.sort_unstable();
         let mut in_test = vec![false; rows];
         order[..held].iter().for_each(|&(_, row)| in_test[row] = true);
-        Ok((self.select(|row| !in_test[row]), self.select(|row| in_test[row])))
-    }
-
-    fn select(&self, keep: impl Fn(usize) -> bool) -> Self {
-        let rows = || (0..self.rows()).filter(|&row| keep(row));
-        let pick =
-            |values: &[f32], width| rows().flat_map(|row| &values[row * width..][..width]).copied().collect();
-        let answers = match &self.answers {
-            Answers::Labels(labels) => Answers::Labels(rows().map(|row| labels[row]).collect()),
-            Answers::Values { values, width } => {
-                Answers::Values { values: pick(values, *width), width: *width }
-            }
-        };
-        Self { features: pick(&self.features, self.width), width: self.width, answers }
+        Ok(self.all().into_iter().partition(|&row| !in_test[row]))
     }
 }
 
-fn label(row: usize, value: f32) -> Result<u32> {
+/// Refuses answers that are all the same: nothing can be learned from them, and every score is perfect.
+pub(super) fn check_varied(part: &Part) -> Result<()> {
+    let Some(answers) = &part.answers else { return Ok(()) };
+    let mut rows = answers.values.chunks_exact((answers.values.len() / answers.rows.max(1)).max(1));
+    let first = rows.next();
+    if answers.rows < 2 || rows.any(|row| Some(row) != first) {
+        return Ok(());
+    }
+    let found = format!("one value in all rows, {}", first.and_then(|row| row.first()).unwrap_or(&0.0));
+    let expected = "at least two different values to be told apart";
+    Err(bad(&answers.place, expected, found).in_file(&part.path))
+}
+
+fn label(row: usize, value: f64) -> Result<u32> {
     if value.fract() == 0.0 && (0.0..=HIGHEST_LABEL).contains(&value) {
         return Ok(value as u32);
     }
@@ -132,13 +151,15 @@ fn label(row: usize, value: f32) -> Result<u32> {
     Err(bad(format!("label of row {row} (from 0)"), expected, value))
 }
 
-fn check_values(values: &[f32], width: usize) -> Result<()> {
+fn check_values(values: &[f64], width: usize) -> Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(at) => {
-            Err(bad(format!("target of row {} (from 0)", at / width.max(1)), "a finite number", values[at]))
-        }
+        Some(at) => Err(bad(target_of(at / width.max(1)), "a finite number", values[at])),
     }
+}
+
+fn target_of(row: usize) -> String {
+    format!("target of row {row} (from 0)")
 }
 
 /// When a row's turn to be held out comes.

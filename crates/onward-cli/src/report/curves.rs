@@ -5,7 +5,7 @@ use super::confusion::confusion_plot;
 use super::line::{LinePlot, line_plot};
 use super::{Plot, Point, Report, Scene};
 
-type Value = fn(&Point) -> Option<f32>;
+type Value = fn(&Point) -> Option<f64>;
 
 /// The plots of `report`, without those that nothing was measured for.
 pub fn plots(report: &Report<'_>) -> Vec<Plot> {
@@ -13,7 +13,7 @@ pub fn plots(report: &Report<'_>) -> Vec<Plot> {
     let scenes = [
         ("loss", loss(report)),
         ("accuracy", accuracy(report)),
-        ("signal-to-noise", lone(report, "Signal to noise", |p| p.signal_to_noise)),
+        ("signal-to-noise", lone(report, "Signal to noise", |p| p.signal_to_noise.map(f64::from))),
         ("rate", rate(report)),
         ("confusion", confusion),
     ];
@@ -26,7 +26,7 @@ pub fn plots(report: &Report<'_>) -> Vec<Plot> {
 /// The values that can be drawn, over forward passes; over steps where passes were not counted.
 fn values(report: &Report<'_>, value: Value) -> Vec<(f64, f64)> {
     let x: fn(&Point) -> u64 = if counts_passes(report) { |p| p.passes } else { |p| p.step };
-    let point = |p: &Point| Some((x(p) as f64, f64::from(value(p).filter(|v| v.is_finite())?)));
+    let point = |p: &Point| Some((x(p) as f64, value(p).filter(|v| v.is_finite())?));
     report.points.iter().filter_map(point).collect()
 }
 
@@ -62,7 +62,7 @@ fn accuracy(report: &Report<'_>) -> Option<Scene> {
     let reference = report.baseline.as_ref().filter(|b| b.accuracy.is_finite());
     let reference = reference.map(|b| (b.name.clone(), f64::from(b.accuracy)));
     let plot = LinePlot { unit: Unit::Percent, reference, ..frame(report, "Accuracy") };
-    pair(report, plot, |p| p.test_accuracy, |p| p.train_accuracy)
+    pair(report, plot, |p| p.test_accuracy.map(f64::from), |p| p.train_accuracy.map(f64::from))
 }
 
 fn lone(report: &Report<'_>, title: &str, value: Value) -> Option<Scene> {
@@ -74,7 +74,7 @@ fn lone(report: &Report<'_>, title: &str, value: Value) -> Option<Scene> {
 
 /// A rate that never changes is a fact, not a curve.
 fn rate(report: &Report<'_>) -> Option<Scene> {
-    let points = values(report, |p| p.rate);
+    let points = values(report, |p| p.rate.map(f64::from));
     let changes = points.windows(2).any(|w| w[0].1 != w[1].1);
-    if changes { lone(report, "Learning rate", |p| p.rate) } else { None }
+    if changes { lone(report, "Learning rate", |p| p.rate.map(f64::from)) } else { None }
 }

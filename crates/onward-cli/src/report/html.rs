@@ -214,8 +214,8 @@ fn thinned(points: &[Point]) -> Vec<&Point> {
     from_the_end.into_iter().rev().collect()
 }
 
-fn number(value: Option<f32>, unit: Unit) -> Option<String> {
-    value.filter(|v| v.is_finite()).map(|v| short(f64::from(v), unit))
+fn number(value: Option<impl Into<f64>>, unit: Unit) -> Option<String> {
+    value.map(Into::into).filter(|v| v.is_finite()).map(|v| short(v, unit))
 }
 
 /// `12345` as `12 345`, with narrow spaces that do not break.

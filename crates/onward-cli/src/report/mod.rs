@@ -37,10 +37,10 @@ pub struct Point {
     pub samples: u64,
     /// Seconds since the run began.
     pub elapsed: f64,
-    /// Mean loss on training samples.
-    pub train_loss: Option<f32>,
-    /// Mean loss on the test samples.
-    pub test_loss: Option<f32>,
+    /// Mean loss on training samples; of values in the square of their own units.
+    pub train_loss: Option<f64>,
+    /// Mean loss on the test samples, likewise.
+    pub test_loss: Option<f64>,
     /// Share of the test samples answered correctly.
     pub test_accuracy: Option<f32>,
     /// Share of the training samples answered correctly.

@@ -11,8 +11,8 @@ fn points(count: u64) -> Vec<Point> {
             passes: (i + 1) * 64,
             samples: (i + 1) * 4096,
             elapsed: i as f64 * 0.037,
-            train_loss: Some(2.3 * (-4.5 * t).exp() * (1.0 + 0.5 * noise(1)) + 0.02),
-            test_loss: tested.then_some(2.3 * (-4.0 * t).exp() + 0.06),
+            train_loss: Some(f64::from(2.3 * (-4.5 * t).exp() * (1.0 + 0.5 * noise(1)) + 0.02)),
+            test_loss: tested.then_some(f64::from(2.3 * (-4.0 * t).exp() + 0.06)),
             test_accuracy: tested.then_some(0.97 - 0.87 * (-6.0 * t).exp()),
             train_accuracy: tested.then_some(0.99 - 0.89 * (-6.5 * t).exp()),
             signal_to_noise: Some(0.9 * (-2.0 * t).exp() + 0.25 * noise(2) + 0.2),
@@ -97,14 +97,14 @@ fn values_that_are_not_finite_are_skipped_and_counted() {
     for (i, bad) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().enumerate() {
         let p = &mut points[i + 17];
         p.test_accuracy = Some(bad);
-        (p.train_loss, p.test_loss, p.train_accuracy) = (Some(bad), Some(bad), Some(bad));
+        (p.train_loss, p.test_loss, p.train_accuracy) = (Some(bad.into()), Some(bad.into()), Some(bad));
         (p.signal_to_noise, p.rate, p.elapsed, p.non_finite) = (Some(bad), Some(bad), f64::from(bad), 3);
     }
     let report = report(&points, None);
     let text = all_text(&report);
     assert!(!text.contains("NaN") && !text.contains(">inf") && !text.contains("inf%"));
     assert!(text.contains("3 losses were not finite"));
-    let hopeless = [Point { train_loss: Some(f32::NAN), ..Point::default() }];
+    let hopeless = [Point { train_loss: Some(f64::NAN), ..Point::default() }];
     assert!(plots(&Report { points: &hopeless, ..report }).is_empty());
 }
 

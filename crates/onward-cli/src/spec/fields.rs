@@ -6,7 +6,7 @@ use onward::{Error, ErrorKind, Result};
 use toml::Value;
 
 use super::BudgetKeys;
-use super::kind::{Kind, Range, range};
+use super::kind::{Choice, Kind, Range, range};
 use super::parse::Values;
 use super::table::{Field, Key, Only, Part, Setting};
 
@@ -32,6 +32,33 @@ impl Field for Column {
         match self {
             Self::Name(name) => name.value(),
             Self::Index(index) => index.value(),
+        }
+    }
+}
+
+/// Whether the first row has the names of the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// As it looks.
+    Auto,
+    /// It has, or it has not.
+    Said(bool),
+}
+
+impl Field for Header {
+    fn kind(range: Range) -> Kind {
+        let auto = Choice { name: "auto", doc: "As it looks." };
+        Kind::Either(Box::new(Kind::OneOf(vec![auto])), Box::new(bool::kind(range)))
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        bool::read(value).map(Self::Said).or_else(|| value?.as_str().is_some().then_some(Self::Auto))
+    }
+
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::Auto => Some(Value::String("auto".into())),
+            Self::Said(said) => said.value(),
         }
     }
 }

@@ -22,7 +22,7 @@ use onward::Result;
 use toml::Value;
 
 pub use explain::explain;
-pub use fields::{Budget, Column, PerLayer, Skip, TestSize};
+pub use fields::{Budget, Column, Header, PerLayer, Skip, TestSize};
 pub use init::starter;
 use kind::{ANY, Choice, Kind, Range, above, range};
 use parse::Values;
@@ -69,7 +69,13 @@ keys! {
         test_path: Option<PathBuf> = Unset;
         /// The format of the data files.
         format: Format = Is("auto");
-        /// The column that holds the target: its name, or its number counted from 0.
+        /// Does the first row of a CSV file have the names of the columns? As it looks, by default: words are names, and so
+        /// are 0, 1, … and 1, 2, … over at least four columns; what may be names or data is refused. Files to test or
+        /// predict with have a header if it is this file's or looks like one.
+        header: Header = Is("auto");
+        /// The column that holds the target: a string is its name, a whole number its position among all columns of the
+        /// file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
+        /// (pandas' index, an unnamed first column) are left out and named.
         label: Option<Column> = Unset, 0.0..;
         /// What the target is.
         target: Target = Is("class");
@@ -77,8 +83,9 @@ keys! {
         shape: Option<[usize; 3]> = Unset, 1.0..=65536.0;
         /// Every feature is multiplied by this first.
         scale: f64 = Is("1.0");
-        /// How features are centred, with the numbers of the training rows alone.
-        center: Center = Is("none");
+        /// How features are centred, with the numbers of the training rows alone. Targets that are values are centred and
+        /// scaled too, unless it is "none"; losses and answers are told in the targets' own units all the same.
+        center: Center = Is("auto");
         /// The rows held out for testing where there is no `test_path`: a fraction of all, or how many.
         test: TestSize = Is("0.2");
         /// The key of the random split into training and test rows; independent of the seed, so that runs with different
@@ -120,7 +127,9 @@ modes! {
 modes! {
     /// How features are centred.
     pub enum Center {
-        /// Not at all.
+        /// As "standardize" where a row is a plain vector (a table), not at all where it is an image.
+        Auto = "auto",
+        /// Not at all, nor are targets.
         None = "none",
         /// The one mean of all features of the training rows is subtracted.
         Mean = "mean",

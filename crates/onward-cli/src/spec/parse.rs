@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::kind::{Kind, found, quoted};
 use super::table::{Field, Key, Part, Preset, join};
 use super::{Spec, all_keys, check, defaults};
+use crate::data::expand_home;
 
 /// A spec is small; whatever is larger is something else.
 const MOST_BYTES: u64 = 1 << 20;
@@ -238,7 +239,7 @@ impl Values {
             Origin::File { .. } => self.file.parent().unwrap_or(Path::new("")),
             _ => Path::new(""),
         };
-        let joined = folder.join(text);
+        let joined = folder.join(expand_home(Path::new(text)));
         let absolute = std::path::absolute(&joined).map_err(|e| Error::io("find", &joined, e))?;
         let Some(text) = absolute.to_str() else {
             return Err(self.error(path, "a path in UTF-8", absolute.display()));

@@ -369,9 +369,10 @@ seed = 7
 [data]
 path = "/d.csv"
 format = "auto"
+header = "auto"
 target = "class"
 scale = 1.0
-center = "none"
+center = "auto"
 test = 0.2
 split = 0
 

@@ -122,10 +122,6 @@ fn foreign_records_are_refused() {
     };
     refuse(&|r| r.version = 3, "expected version 4 to 5, found version 3");
     refuse(&|r| r.version = 6, "expected version 4 to 5, found version 6");
-    // The version before asked for the same candidates, but for one strategy.
-    assert!(Study::resume(Record { version: 4, ..good.clone() }).is_ok());
-    let one = Record { version: 4, method: Method::named("one-plus-one").unwrap(), ..good.clone() };
-    assert!(Study::resume(one).err().unwrap().to_string().contains("expected version 5, found version 4"));
     refuse(&|r| r.told.push((50, Some(1.0))), "candidate 50");
     refuse(&|r| r.told.push((7, Some(1.0))), "candidate 7");
     refuse(&|r| r.told.retain(|t| t.0 != 3), "candidate 8");
@@ -180,7 +176,7 @@ fn impossible_settings_are_refused_by_name() {
         assert!(error.to_string().contains(words), "{json}: {error}");
         assert_eq!(error.kind(), ErrorKind::Spec);
     };
-    refuse(r#"{"name": "cma-es", "members": 3}"#, "method.members: expected a number from 4 to 1000000");
+    refuse(r#"{"name": "cma-es", "members": 3}"#, "method.members: expected at least 4, found 3");
     refuse(r#"{"name": "pgpe", "members": 7}"#, "method.members: expected an even number");
     refuse(r#"{"name": "stp", "step": 0.0}"#, "method.step: expected a positive number, found 0");
     refuse(r#"{"name": "stp", "shrink": 1.5}"#, "method.shrink: expected a number above 0");
@@ -202,7 +198,7 @@ fn impossible_settings_are_refused_by_name() {
     );
     refuse(
         r#"{"name": "relative-loss", "directions": 0}"#,
-        "method.directions: expected a number from 2 to 1000000",
+        "method.directions: expected at least 2, found 0",
     );
     refuse(r#"{"name": "nesterov-spokoiny", "smoothness": -1.0}"#, "method.smoothness: expected a positive");
     assert!(

@@ -1,0 +1,113 @@
+//! Data as people have them: what once gave a wrong answer.
+
+use zip::CompressionMethod::Deflated;
+
+use super::npy::tests::npy;
+use super::npz::tests::npz;
+use super::tests::{Folder, csv_options, error, values};
+use super::*;
+
+#[test]
+fn f02_targets_are_centred_and_scaled_by_the_training_rows() {
+    let folder = Folder::new();
+    let test_path = folder.put("test.csv", "9,1000000008\n");
+    let options = DataOptions {
+        target: Target::Value,
+        center: Center::Auto,
+        test_path: Some(test_path.clone()),
+        ..csv_options(&folder, "2,1000000002\n6,1000000006\n")
+    };
+    let split = load(&options).unwrap();
+    assert_eq!((values(&split.train).0, values(&split.test).0), (&[-1.0, 1.0][..], &[2.0][..]));
+    let scale = TargetScale { offsets: vec![1_000_000_004.0], deviation: 2.0 };
+    assert_eq!(split.preparation.targets, Some(scale));
+    assert_eq!(split.preparation.answers(&[1.5]), [1_000_000_007.0]);
+    assert_eq!(split.preparation.loss(0.5), 2.0);
+    let (_, _, targets) = load_more(&test_path, &options, &split.preparation, 1).unwrap();
+    assert_eq!(targets.as_ref(), Some(split.test.targets()));
+    let none = load(&DataOptions { center: Center::None, ..options }).unwrap();
+    assert_eq!(none.preparation.targets, None);
+    assert_eq!(values(&none.train).0, [1_000_000_000.0, 1_000_000_000.0]);
+}
+
+#[test]
+fn f02_one_scale_for_all_targets_of_a_row() {
+    let folder = Folder::new();
+    let x = npy("|u1", "False", "(3, 2)", &[1, 2, 3, 4, 5, 6]);
+    let y = npy("|u1", "False", "(3, 2)", &[0, 30, 6, 30, 0, 30]);
+    let arrays = [("x_train", x.clone()), ("y_train", y.clone()), ("x_test", x), ("y_test", y)];
+    let options = DataOptions::new(folder.put("two.npz", npz(&arrays, Deflated)));
+    let split = load(&DataOptions { target: Target::Value, ..options }).unwrap();
+    // The variances are 8 and 0: the scale is the root of 4.
+    assert_eq!(values(&split.train), (&[-1.0, 0.0, 2.0, 0.0, -1.0, 0.0][..], 2));
+    assert_eq!(split.preparation.answers(&[2.0, 0.25]), [6.0, 30.5]);
+}
+
+#[test]
+fn f07_answers_that_are_all_the_same_are_refused() {
+    let folder = Folder::new();
+    let of = |text: &str, target| error(&DataOptions { target, ..csv_options(&folder, text) });
+    for target in [Target::Class, Target::Value] {
+        let message = of("a,kind\n1,3\n2,3\n3,3\n", target);
+        assert!(message.ends_with("found one value in all rows, 3"), "{message}");
+        assert!(message.contains("t.csv: column \"kind\": expected at least two different"), "{message}");
+    }
+    assert!(of("5,1\n6,1\n", Target::Class).contains("column 1 (from 0): expected at least two different"));
+}
+
+#[test]
+fn f08_rows_are_counted_as_in_the_file() {
+    let folder = Folder::new();
+    let mut numbers: Vec<f32> = (0..400).map(|i| (i % 7) as f32).collect();
+    numbers[100 * 2] = f32::NAN;
+    let bytes = numbers.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+    let message = error(&DataOptions::new(folder.put("n.npy", npy("<f4", "False", "(200, 2)", &bytes))));
+    assert!(
+        message.ends_with("row 100, column 0 (from 0): expected a finite number, found NaN"),
+        "{message}"
+    );
+    let row = |i: usize| format!("{},{}\n", if i == 100 { "1e60" } else { "5" }, i % 2);
+    let message = error(&csv_options(&folder, &(0..200).map(row).collect::<String>()));
+    assert!(message.contains("row 100, column 0 (from 0): expected a number that stays finite"), "{message}");
+}
+
+#[test]
+fn f10_features_are_centred_before_they_are_rounded() {
+    let folder = Folder::new();
+    let text: String = (0..60).map(|i| format!("{},{}\n", 1_700_000_000 + i, i % 2)).collect();
+    let options =
+        DataOptions { center: Center::Standardize, test: Holdout::Rows(1), ..csv_options(&folder, &text) };
+    let split = load(&options).unwrap();
+    let mut features = split.train.features().to_vec();
+    features.dedup();
+    assert_eq!(features.len(), 59, "rounded first, all of them are one number");
+    let json = serde_json::to_string(&split.preparation).unwrap();
+    let kept: Preparation = serde_json::from_str(&json).unwrap();
+    assert_eq!(kept, split.preparation, "to the last bit");
+    let (again, ..) = load_more(&options.path, &options, &kept, 2).unwrap();
+    assert!(split.train.features().iter().all(|v| again.contains(v)));
+}
+
+#[test]
+fn what_earlier_versions_kept_of_the_preparation_is_read() {
+    let text = r#"{"shape":[1,1,2],"names":[],"scale":0.0625,"offsets":[1.5,0.1],"divisors":[2.0,1.0]}"#;
+    let kept: Preparation = serde_json::from_str(text).unwrap();
+    assert_eq!((kept.scale, kept.offsets, kept.targets), (0.0625, vec![1.5, 0.1], None));
+}
+
+#[test]
+fn extreme_features_are_standardised_without_overflow() {
+    let folder = Folder::new();
+    for scale in ["e300", "e-300"] {
+        let text = format!("3{scale},5,0\n7{scale},5,1\n3{scale},5,1\n7{scale},5,0\n");
+        let options = DataOptions { center: Center::Auto, ..csv_options(&folder, &text) };
+        let split = load(&DataOptions { test: Holdout::Rows(2), ..options }).unwrap();
+        for features in [split.train.features(), split.test.features()] {
+            assert!(
+                features.iter().skip(1).step_by(2).all(|v| *v == 0.0),
+                "a constant column is only centred"
+            );
+            assert!(features.iter().all(|v| v.is_finite()), "{features:?}");
+        }
+    }
+}
