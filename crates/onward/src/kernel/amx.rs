@@ -17,6 +17,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod out;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod product;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod spin;
@@ -24,7 +26,7 @@ mod spin;
 mod tile;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub use product::{Job, Tiles};
+pub use product::{Job, Sums, Tiles};
 
 /// The tile unit for a product that [`super::Isa::detect`] sends there; in tests the emulated one where there is none.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -4,6 +4,8 @@
 //! output's weights, and stands for `q · scale` with `scale = max|x| / 127`.
 
 use super::packed::{Columns, Rows, bytes, bytes_mut};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::amx::Sums;
 use super::tile::{Dot, Job, run};
 use super::{Isa, Start, Window, dispatch};
 
@@ -194,6 +196,15 @@ impl Int8Panels {
 /// If `k` is above [`LONGEST_INT8`], the window is not inside the product or begins or ends inside a panel, or the two `k`
 /// differ: a bug in the caller.
 pub fn product_int8(c: Window<i32>, a: &Int8Rows, b: &Int8Panels, start: Start) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if let Some(tiles) = tiles() {
+        short_enough(b);
+        if let Some(job) = Job::new(&c, c.corner(), &a.rows, &b.columns, start) {
+            // SAFETY: `Job::new` checked the sizes.
+            unsafe { tiles.run_int8(&job.for_tiles()) }
+        }
+        return;
+    }
     each_block(&c, a, b, |block| store(block, start));
 }
 
@@ -265,9 +276,23 @@ fn store_scaled(block: Block<f32>, rows: &[f32], columns: &[f32], start: Start) 
 /// Sums that are finished together: they stay in the nearest cache.
 const BLOCK: usize = 4096;
 
+fn short_enough(b: &Int8Panels) {
+    assert!(b.k() <= LONGEST_INT8, "sums of {} products of bytes overflow", b.k());
+}
+
+/// The tile unit, where it is the best there is.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn tiles() -> Option<super::amx::Tiles> {
+    if Isa::detect() == Isa::Amx { super::amx::tiles() } else { None }
+}
+
 /// Calls `finish` for blocks that make up all of `c`.
 fn each_block<T>(c: &Window<T>, a: &Int8Rows, b: &Int8Panels, finish: impl Fn(Block<T>)) {
-    assert!(b.k() <= LONGEST_INT8, "sums of {} products of bytes overflow", b.k());
+    short_enough(b);
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if let Some(tiles) = tiles() {
+        return each_block_of_tiles(tiles, c, a, b, finish);
+    }
     let mut sums = [0i32; BLOCK];
     let Some(whole) = Job::new(c, sums.as_mut_ptr(), &a.rows, &b.columns, Start::Zero) else { return };
     let (rows, columns, width) = (c.rows(), c.columns(), b.width());
@@ -290,6 +315,28 @@ fn each_block<T>(c: &Window<T>, a: &Int8Rows, b: &Int8Panels, finish: impl Fn(Bl
     }
 }
 
+/// The same with tiles, whose sums pass by in a scratch of their own.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn each_block_of_tiles<T>(
+    tiles: super::amx::Tiles,
+    c: &Window<T>,
+    a: &Int8Rows,
+    b: &Int8Panels,
+    finish: impl Fn(Block<T>),
+) {
+    let Some(job) = Job::new(c, std::ptr::null_mut::<i32>(), &a.rows, &b.columns, Start::Zero) else { return };
+    let (first_row, first_column) = (c.rows().start, c.columns().start);
+    let mut part = |Sums { numbers, wide, rows, columns }: Sums<'_>| {
+        let at = c.corner().wrapping_add(rows.start * c.stride() + columns.start);
+        let (row, column) = (first_row + rows.start, first_column + columns.start);
+        let (m, n) = (rows.len(), columns.len());
+        let excess = &a.sums[row..row + m];
+        finish(Block { sums: numbers, wide, excess, times: 0, row, column, m, n, c: at, c_stride: c.stride() });
+    };
+    // SAFETY: `Job::new` checked the sizes; nothing is written to its `c`.
+    unsafe { tiles.each_int8(&job.for_tiles(), &mut part) }
+}
+
 /// What [`run_best`] adds to every byte of the right side: each sum is too large by that times the sum of its row.
 fn added() -> i32 {
     match Isa::detect() {
@@ -299,14 +346,6 @@ fn added() -> i32 {
 }
 
 fn run_best(job: &Job<i32>) {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if Isa::detect() == Isa::Amx
-        && let Some(tiles) = super::amx::tiles()
-    {
-        // SAFETY: `Job::new` checked the sizes.
-        unsafe { tiles.run_int8(&job.for_tiles()) };
-        return;
-    }
     dispatch!((job: &Job<i32>) {
         // SAFETY: `dispatch!` detected what it needs; `Job::new` checked the sizes.
         Avx512Vnni => unsafe { run::<x86::Vnni, 14, 2>(job) },

@@ -1,9 +1,9 @@
-//! Memory for maps.
+//! Memory for maps, panels and activations.
 
 use std::ops::{Deref, DerefMut};
 
 /// What a vector register holds at most; loads and stores that lie in one line of the caches are the fast ones.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([f32; Line::NUMBERS]);
 
@@ -12,7 +12,7 @@ impl Line {
 }
 
 /// Numbers that begin at a line of the caches.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lines {
     lines: Vec<Line>,
     len: usize,

@@ -8,6 +8,7 @@
 
 pub mod amx;
 mod bf16;
+mod cache;
 mod columns;
 mod conv;
 mod double;

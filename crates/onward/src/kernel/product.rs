@@ -1,6 +1,6 @@
 //! `c = a · b` for a strided `a` and a packed `b`: one register tile of rows × 16 or 32 columns at a time.
 
-use super::dispatch;
+use super::{Lines, dispatch};
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
 
@@ -10,7 +10,7 @@ const COLUMNS: usize = 16;
 /// The right-hand side of a product, `k × n`, packed into panels of columns (`[panel][k][width]`), padded with zeros.
 #[derive(Clone, Debug, Default)]
 pub struct Panels {
-    data: Vec<f32>,
+    data: Lines,
     k: usize,
     n: usize,
     width: usize,
@@ -50,17 +50,19 @@ impl Panels {
 
     /// Rows `from`, `from + step`, … of the packed matrix.
     pub fn every(&self, step: usize, from: usize) -> Self {
-        let rows = |panel: &[f32]| {
-            let lines = panel.chunks_exact(self.width).skip(from).step_by(step);
-            lines.flatten().copied().collect::<Vec<f32>>()
-        };
-        let data = self.data.chunks_exact((self.k * self.width).max(1)).flat_map(rows).collect();
-        Self { data, k: self.k.saturating_sub(from).div_ceil(step), n: self.n, width: self.width }
+        let mut part = Self::zeros(self.k.saturating_sub(from).div_ceil(step), self.n);
+        let width = self.width;
+        let panels = part.data.chunks_exact_mut((part.k * width).max(1));
+        for (out, panel) in panels.zip(self.data.chunks_exact((self.k * width).max(1))) {
+            let lines = panel.chunks_exact(width).skip(from).step_by(step);
+            out.chunks_exact_mut(width).zip(lines).for_each(|(out, line)| out.copy_from_slice(line));
+        }
+        part
     }
 
     fn zeros(k: usize, n: usize) -> Self {
         let width = if n <= NARROW { NARROW } else { WIDE };
-        Self { data: vec![0.0; n.div_ceil(width) * k * width], k, n, width }
+        Self { data: Lines::zeros(n.div_ceil(width) * k * width), k, n, width }
     }
 
     /// Rows of the packed matrix: the length of each sum.

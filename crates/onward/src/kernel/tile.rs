@@ -1,6 +1,7 @@
 //! The loops of a product, for any kind of number: register tiles of rows × one panel (or several panels, where there are
 //! few rows), in blocks that stay in the nearest caches. Each sum is taken in ascending `k`, whatever the blocks.
 
+use super::cache::second_level;
 use super::packed::{Columns, LINE, Rows, WIDE};
 use super::{Start, Window};
 use std::mem::MaybeUninit;
@@ -109,13 +110,42 @@ impl<N> Job<N> {
 
 /// Rows of the highest tile.
 const HIGHEST: usize = 14;
-/// Groups of a panel that stay in the second-level cache while all row tiles pass: 128 KB. Shorter blocks load and store sums more
-/// often, and were no faster.
-const BLOCK: usize = 1024;
 /// How far ahead of its use the right side is asked for: 16 KB. From memory it comes through once, so nothing else would.
 const AHEAD: usize = 4096;
-/// Groups of rows that stay near while all panels pass: 2 MB. Fewer would have weights come from memory once more.
-const ROWS: usize = 512 * 1024;
+/// How a product is cut; this decides which chain runs when, never what it gives.
+struct Cut {
+    /// Groups of rows that stay near while all panels pass.
+    rows: usize,
+    /// Tiles that a block of rows has at least: each block has weights come from memory once more.
+    tiles: usize,
+    /// So many blocks of rows are rather one, for the same reason.
+    spare: usize,
+    /// Groups of a panel that stay in the second-level cache while all row tiles pass. Shorter blocks load and store sums more
+    /// often, and were no faster.
+    block: usize,
+}
+
+impl Cut {
+    /// A large second-level cache (2 MB) holds 384 KB of rows and what passes of the panels, `k` not cut. Elsewhere 2 MB of rows
+    /// stay in the third level, which is near on such processors, and 128 KB of a panel in the second.
+    fn for_caches() -> Self {
+        match second_level() {
+            large @ LARGE.. => {
+                Self { rows: large * 3 / 16 / size_of::<u32>(), tiles: 4, spare: 2, block: usize::MAX }
+            }
+            _ => Self { rows: 512 * 1024, tiles: 1, spare: 1, block: 1024 },
+        }
+    }
+
+    /// Blocks that `m` rows are cut into.
+    fn blocks(&self, m: usize, row_stride: usize, tile: usize) -> usize {
+        let most = (self.rows / row_stride.max(1)).max(self.tiles * tile);
+        if m <= self.spare * most { 1 } else { m.div_ceil(most) }
+    }
+}
+
+/// A second-level cache that rows and passing panels fit into together.
+const LARGE: usize = 2 << 20;
 
 /// The odd multiples of a stride up to row `R`, in bytes and hidden from the compiler: with [`row_offset`] every row is one
 /// address of base and scaled offset. Left to itself the compiler walks from row to row with an addition each, and that
@@ -242,7 +272,7 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
 ) {
     let panel = job.groups * job.width;
     let tiles = job.m.div_ceil(R);
-    let block = if tiles == 1 { job.groups.max(1) } else { BLOCK };
+    let block = if tiles == 1 { usize::MAX } else { Cut::for_caches().block };
     let mut done = 0;
     // A product over nothing still has to set what it starts from: one block of no groups.
     while done < job.groups || done == 0 {
@@ -266,7 +296,7 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
             }
             row += m;
         }
-        done += block;
+        done = done.saturating_add(block);
     }
 }
 
@@ -276,8 +306,7 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
 /// The instruction set of `S` was detected; the job's pointers cover its sizes.
 #[inline(always)]
 pub(super) unsafe fn run<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>) {
-    let most = (ROWS / job.row_stride.max(1)).max(R);
-    let blocks = job.m.div_ceil(most);
+    let blocks = Cut::for_caches().blocks(job.m, job.row_stride, R);
     let mut row = 0;
     for block in 0..blocks {
         let m = (job.m - row) / (blocks - block);

@@ -1,6 +1,7 @@
 //! The numbers of activations: a view of a buffer that holders share until one writes to it, and that goes back to where
 //! it came from, to be used again, when the last holder lets go.
 
+use crate::kernel::Lines;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,19 +15,49 @@ pub struct Numbers {
 
 #[derive(Default)]
 struct Buffer {
-    numbers: Vec<f32>,
+    numbers: Memory,
     home: Home,
+}
+
+/// Numbers that came from outside, or lines that a [`Home`] lends.
+enum Memory {
+    Given(Vec<f32>),
+    Lent(Lines),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Given(Vec::new())
+    }
+}
+
+impl Memory {
+    fn all(&self) -> &[f32] {
+        match self {
+            Self::Given(numbers) => numbers,
+            Self::Lent(lines) => lines,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [f32] {
+        match self {
+            Self::Given(numbers) => numbers,
+            Self::Lent(lines) => lines,
+        }
+    }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.home.put(std::mem::take(&mut self.numbers));
+        if let Memory::Lent(lines) = std::mem::take(&mut self.numbers) {
+            self.home.put(lines);
+        }
     }
 }
 
 /// Where buffers wait to be used again; `Home::default()` keeps none.
 #[derive(Clone, Default)]
-pub struct Home(Option<Arc<Mutex<Vec<Vec<f32>>>>>);
+pub struct Home(Option<Arc<Mutex<Vec<Lines>>>>);
 
 /// Buffers that wait at most: those of a few layers.
 const WAITING: usize = 8;
@@ -44,11 +75,11 @@ impl Home {
             // The last one that fits is the one most likely to be in a cache.
             all.iter().rposition(|v| (len..=4 * len).contains(&v.len())).map(|i| all.remove(i))
         });
-        let numbers = waiting.unwrap_or_else(|| vec![0.0; len]);
+        let numbers = Memory::Lent(waiting.unwrap_or_else(|| Lines::zeros(len)));
         Numbers { buffer: Arc::new(Buffer { numbers, home: self.clone() }), start: 0, len }
     }
 
-    fn put(&self, numbers: Vec<f32>) {
+    fn put(&self, numbers: Lines) {
         if let Some(all) = &self.0 {
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() == WAITING {
@@ -79,6 +110,7 @@ impl Numbers {
 impl From<Vec<f32>> for Numbers {
     fn from(numbers: Vec<f32>) -> Self {
         let len = numbers.len();
+        let numbers = Memory::Given(numbers);
         Self { buffer: Arc::new(Buffer { numbers, home: Home::default() }), start: 0, len }
     }
 }
@@ -86,7 +118,7 @@ impl From<Vec<f32>> for Numbers {
 impl Deref for Numbers {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.buffer.numbers[self.start..self.start + self.len]
+        &self.buffer.numbers.all()[self.start..self.start + self.len]
     }
 }
 
@@ -94,13 +126,13 @@ impl DerefMut for Numbers {
     fn deref_mut(&mut self) -> &mut [f32] {
         if Arc::get_mut(&mut self.buffer).is_none() {
             let mut own = self.another(self.len);
-            let only = Arc::get_mut(&mut own.buffer).map(|b| b.numbers[..self.len].copy_from_slice(self));
+            let only = Arc::get_mut(&mut own.buffer).map(|b| b.numbers.all_mut()[..self.len].copy_from_slice(self));
             debug_assert!(only.is_some(), "a new buffer has one holder");
             *self = own;
         }
         let (start, len) = (self.start, self.len);
         // There is one holder now, so the other arm is never taken.
-        Arc::get_mut(&mut self.buffer).map_or(&mut [], |b| &mut b.numbers[start..start + len])
+        Arc::get_mut(&mut self.buffer).map_or(&mut [], |b| &mut b.numbers.all_mut()[start..start + len])
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::Start;
+use super::super::{Start, cache::second_level};
+use super::out::Out;
 use super::tile::{Bf16, Block, COLUMNS, Configured, Int8, Kernel, ROW, ROWS, Shape};
 use super::{Availability, availability};
 
@@ -34,19 +35,52 @@ pub struct Job {
     pub start: Start,
 }
 
-/// Sizes of the blocks that a product is cut into. They change its speed, never its bits.
+/// How much of the right side is multiplied with all rows before the next part of it is touched. It changes a product's speed,
+/// never its bits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocks {
-    /// Steps of `k`: a panel's share (2 KB a step) and the share of 32 rows of `a` lie in the first-level cache together.
-    pub steps: usize,
-    /// Rows, a multiple of 32, and panels: their shares of `a`, `b` and `c` lie in the second-level cache together.
-    pub rows: usize,
+    /// Bytes of panels, at least two whole panels.
     pub panels: usize,
+    /// Steps of `k` that a panel is cut into where all of the product lies in the second-level cache: then a cut panel stays in the
+    /// first, and sums come back to tiles from the second. Otherwise `k` is not cut.
+    pub steps: Option<usize>,
 }
 
+/// Steps of a panel that stay in the first-level cache: 16 KB.
+const STEPS: usize = 8;
+
 impl Blocks {
-    pub(super) const FOR_CACHES: Self = Self { steps: 8, rows: 256, panels: 8 };
+    /// Half of the second-level cache: the panels stay there while the rows come by. If the rows fit into the other half they
+    /// stay too, and a quarter is enough for the panels: more would push the rows out.
+    pub(super) fn of(job: &Job) -> Self {
+        let (cache, rows, sums) = (second_level(), job.m * job.a_stride, 4 * job.m * job.n);
+        let right = job.n * job.steps * ROW;
+        Self {
+            panels: if rows <= cache / 2 { cache / 4 } else { cache / 2 },
+            steps: (job.m > 4 * ROWS && job.steps > 2 * STEPS && rows + right + sums <= cache * 3 / 4).then_some(STEPS),
+        }
+    }
 }
+
+/// Sums of some rows and columns of a product on their way out: those of row `i` begin at `numbers[i · wide]`.
+pub struct Sums<'a> {
+    /// The sums, and between the rows whatever.
+    pub numbers: &'a [i32; SUMS],
+    /// Numbers from one row to the next.
+    pub wide: usize,
+    /// Rows of the product.
+    pub rows: Range<usize>,
+    /// Columns of the product.
+    pub columns: Range<usize>,
+}
+
+/// Sums that four tiles hold.
+const SUMS: usize = 4 * ROWS * COLUMNS;
+
+/// Where tiles of sums are stored before they go out, row by row: tiles stored to rows that lie far apart in memory are several
+/// times slower.
+#[repr(C, align(64))]
+struct Scratch([i32; SUMS]);
 
 /// Shows that this process may use tiles: its products exist only through it.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +108,7 @@ impl Tiles {
     /// `n` numbers, which nothing else reads or writes meanwhile.
     pub unsafe fn run_bf16(self, job: &Job) {
         // SAFETY: handed on from the caller; `self` shows the permission.
-        unsafe { run::<Bf16>(job, Blocks::FOR_CACHES) }
+        unsafe { run::<Bf16>(job, Blocks::of(job), None) }
     }
 
     /// int8 × int8 summed in i32, exact modulo 2³²: no sum overflows while `k` ≤ 131 071.
@@ -83,7 +117,16 @@ impl Tiles {
     /// As for [`Tiles::run_bf16`].
     pub unsafe fn run_int8(self, job: &Job) {
         // SAFETY: as above.
-        unsafe { run::<Int8>(job, Blocks::FOR_CACHES) }
+        unsafe { run::<Int8>(job, Blocks::of(job), None) }
+    }
+
+    /// The sums of [`Tiles::run_int8`] given to `finish` in parts that make up the product; `c` is not touched.
+    ///
+    /// # Safety
+    /// As for [`Tiles::run_bf16`], but for `c`.
+    pub(in super::super) unsafe fn each_int8(self, job: &Job, finish: &mut dyn FnMut(Sums<'_>)) {
+        // SAFETY: as above; `c` is read and written only where there is no `finish`.
+        unsafe { run::<Int8>(job, Blocks::of(job), Some(finish)) }
     }
 
     /// [`Tiles::run_bf16`] on slices: `a` is `(m, a_stride)` with `k` of each row used, `b` panels of `(k, n)`, both as bf16
@@ -175,102 +218,112 @@ fn runs(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>
     range.clone().step_by(length).map(move |from| from..range.end.min(from + length))
 }
 
+/// What is done with sums instead of storing them to `c`.
+pub(super) type Finish<'a> = &'a mut dyn FnMut(Sums<'_>);
+
+/// Panels that stay in the second-level cache outside, rows inside, and of both all steps of `k`: each sum leaves the tiles once. (A
+/// small product may be cut along `k` too.)
+///
 /// # Safety
-/// The process may use tiles, and all that `job` describes is there.
-pub(super) unsafe fn run<K: Kernel>(job: &Job, blocks: Blocks) {
-    if job.steps == 0 {
-        // SAFETY: handed on from the caller.
-        return unsafe { without_terms(job) };
-    }
-    // Where rows fit into one block nothing is read again, and cutting `k` would only move sums back and forth.
-    let steps_at_once = if job.m <= 2 * ROWS { job.steps } else { blocks.steps };
+/// The process may use tiles, and all that `job` describes is there (of `c` nothing if there is a `finish`).
+pub(super) unsafe fn run<K: Kernel>(job: &Job, blocks: Blocks, finish: Option<Finish<'_>>) {
+    let panel = (job.steps * ROWS * 4 * job.width).max(1);
+    // An even number: strips take two at once.
+    let at_once = (blocks.panels / panel).max(2) & !1;
     // SAFETY: handed on from the caller.
-    let mut tiles = unsafe { Configured::none() };
-    for panels in runs(0..job.n.div_ceil(job.width), blocks.panels) {
-        for rows in runs(0..job.m, blocks.rows) {
-            for steps in runs(0..job.steps, steps_at_once) {
-                let part = Part { rows: rows.clone(), steps };
+    let tiles = unsafe { Configured::none() };
+    let mut work = Work { job, tiles, scratch: Scratch([0; SUMS]), out: Out::of(job), finish };
+    let (at_once, cut) = match blocks.steps {
+        Some(steps) if work.finish.is_none() => (1, steps),
+        _ => (at_once, job.steps.max(1)),
+    };
+    for panels in runs(0..job.n.div_ceil(job.width), at_once) {
+        for steps in runs(0..job.steps.max(1), cut) {
+            for rows in runs(0..job.m, 2 * ROWS) {
                 // SAFETY: handed on from the caller; the ranges are parts of the job's.
-                unsafe { part.run::<K>(job, &mut tiles, panels.clone()) }
+                unsafe { work.row::<K>(rows, panels.clone(), steps.clone()) }
             }
         }
     }
+    work.out.done();
 }
 
-/// Sums of no terms.
-///
-/// # Safety
-/// The job's `c` is there.
-unsafe fn without_terms(job: &Job) {
-    if job.start == Start::Zero {
-        for row in 0..job.m {
-            // SAFETY: each row holds `n` sums of four bytes.
-            unsafe { job.c.add(row * job.c_stride).write_bytes(0, 4 * job.n) }
-        }
-    }
+/// A product under way.
+struct Work<'a, 'f> {
+    job: &'a Job,
+    tiles: Configured,
+    scratch: Scratch,
+    out: Out,
+    finish: Option<Finish<'f>>,
 }
 
-/// Some rows, over some steps of `k`.
-struct Part {
-    rows: Range<usize>,
-    steps: Range<usize>,
-}
-
-impl Part {
-    /// The part against some panels. A panel's share of `k` is read once for each 32 rows, so panels are the outer loop.
+impl Work<'_, '_> {
+    /// Up to 32 rows against some panels.
     ///
     /// # Safety
     /// The process may use tiles; ranges lie inside of the job, whose matrices are there.
-    unsafe fn run<K: Kernel>(&self, job: &Job, tiles: &mut Configured, panels: Range<usize>) {
-        let columns = |panel: usize| (job.n - panel * job.width).min(job.width);
-        let skinny = self.rows.len() <= ROWS && job.width == 2 * COLUMNS;
+    unsafe fn row<K: Kernel>(&mut self, rows: Range<usize>, panels: Range<usize>, steps: Range<usize>) {
+        let (width, n) = (self.job.width, self.job.n);
+        let columns = |panel: usize| panel * width..n.min((panel + 1) * width);
+        let skinny = rows.len() <= ROWS && width == 2 * COLUMNS;
         let mut panel = panels.start;
         while panel < panels.end {
-            // SAFETY: handed on from the caller; shapes have the rows and columns that are left.
-            unsafe {
-                if skinny && panel + 1 < panels.end && columns(panel + 1) == job.width {
-                    let shape = Shape::Strip { rows: self.rows.len() };
-                    self.block::<K>(job, tiles, shape, panel, self.rows.start);
-                    panel += 2;
-                    continue;
-                }
-                let columns = halves(columns(panel), COLUMNS);
-                for rows in runs(self.rows.clone(), 2 * ROWS) {
-                    let shape = Shape::Square { rows: halves(rows.len(), ROWS), columns };
-                    self.block::<K>(job, tiles, shape, panel, rows.start);
-                }
-                panel += 1;
-            }
+            let strip = skinny && panel + 1 < panels.end && columns(panel + 1).len() == width;
+            let (shape, columns) = if strip {
+                (Shape::Strip { rows: rows.len() }, panel * width..(panel + 2) * width)
+            } else {
+                let columns = columns(panel);
+                let parts = [halves(rows.len(), ROWS), halves(columns.len(), COLUMNS)];
+                (Shape::Square { rows: parts[0], columns: parts[1] }, columns)
+            };
+            // SAFETY: handed on from the caller; the shape has the rows and columns that are left.
+            unsafe { self.block::<K>(shape, rows.clone(), columns, steps.clone()) }
+            panel += 1 + usize::from(strip);
         }
     }
 
     /// # Safety
-    /// As for [`Part::run`]; the shape's rows and columns exist from `row` and `panel` on.
+    /// As for [`Work::row`]; the rows and columns are the shape's.
     unsafe fn block<K: Kernel>(
-        &self,
-        job: &Job,
-        tiles: &mut Configured,
+        &mut self,
         shape: Shape,
-        panel: usize,
-        row: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        steps: Range<usize>,
     ) {
-        let group = 4 * job.width;
+        let Self { job, tiles, scratch, out, finish } = self;
+        let (group, panel) = (4 * job.width, columns.start / job.width);
         let b_panel = job.steps * ROWS * group;
+        let add = steps.start > 0 || job.start == Start::Add && finish.is_none();
+        // What comes back to the tiles, now or later, has no way through the scratch.
+        let direct = add || steps.len() < job.steps;
+        let wide = if matches!(shape, Shape::Strip { .. }) { 4 * COLUMNS } else { 2 * COLUMNS };
         tiles.set(shape);
-        // SAFETY: row, panel and step lie inside of the job; the shape was just configured.
+        // SAFETY: rows, columns and panel lie inside of the job; the shape was just configured; the scratch holds all sums of
+        // four tiles, each row `wide` of them.
         unsafe {
+            let c = job.c.wrapping_add(rows.start * job.c_stride + 4 * columns.start);
             let block = Block {
-                a: job.a.add(row * job.a_stride + self.steps.start * ROW),
+                a: job.a.add(rows.start * job.a_stride + steps.start * ROW),
                 a_stride: job.a_stride,
-                b: job.b.add(panel * b_panel + self.steps.start * ROWS * group),
+                b: job.b.add(panel * b_panel + steps.start * ROWS * group),
                 b_stride: group,
                 b_panel,
-                steps: self.steps.len(),
-                c: job.c.add(row * job.c_stride + panel * group),
-                c_stride: job.c_stride,
-                add: job.start == Start::Add || self.steps.start > 0,
+                steps: steps.len(),
+                c: if direct { c } else { (&raw mut scratch.0).cast() },
+                c_stride: if direct { job.c_stride } else { 4 * wide },
+                add,
+                far: rows.start == 0,
             };
-            K::block(shape, &block);
+            // Over no steps at all the sums are the zeros that the scratch holds from the start.
+            if job.steps > 0 {
+                K::block(shape, &block);
+            }
+            match finish {
+                _ if direct => {}
+                Some(finish) => finish(Sums { numbers: &scratch.0, wide, rows, columns }),
+                None => out.copy(&scratch.0, wide, [rows.len(), columns.len()], c, job.c_stride),
+            }
         }
     }
 }

@@ -230,13 +230,14 @@ fn check<T: Format>(m: usize, n: usize, k: usize, gap: usize, blocks: Blocks) {
     for start in [Start::Zero, Start::Add] {
         let mut c = case.sums();
         // SAFETY: the case has what its job says.
-        unsafe { run::<T::Kernel>(&case.job(&mut c, start), blocks) };
+        unsafe { run::<T::Kernel>(&case.job(&mut c, start), blocks, None) };
         case.check(&c, start);
     }
     assert!(!emulator::configured(), "tiles are released");
 }
 
-const SMALL: Blocks = Blocks { steps: 1, rows: 32, panels: 2 };
+const SMALL: Blocks = Blocks { panels: 0, steps: Some(1) };
+const LARGE: Blocks = Blocks { panels: 1 << 20, steps: None };
 
 #[test]
 fn products_at_the_edges_of_tiles() {
@@ -261,12 +262,12 @@ fn products_at_the_edges_of_steps() {
 #[test]
 fn products_at_the_edges_of_blocks() {
     for (m, n) in [(0, 7), (7, 0), (0, 0)] {
-        check::<u16>(m, n, 32, 0, Blocks::FOR_CACHES);
-        check::<i8>(m, n, 64, 0, Blocks::FOR_CACHES);
+        check::<u16>(m, n, 32, 0, LARGE);
+        check::<i8>(m, n, 64, 0, LARGE);
     }
-    let steps = Blocks::FOR_CACHES.steps;
-    check::<u16>(257, 289, 32 * steps + 1, 5, Blocks::FOR_CACHES);
-    check::<i8>(289, 257, 64 * steps + 1, 5, Blocks::FOR_CACHES);
+    let steps = 8; // more than one cut
+    check::<u16>(257, 289, 32 * steps + 1, 5, LARGE);
+    check::<i8>(289, 257, 64 * steps + 1, 5, LARGE);
     for m in [32, 33, 63, 64, 65, 97] {
         check::<u16>(m, 127, 129, 0, SMALL);
         check::<i8>(m, 127, 257, 0, SMALL);
@@ -276,8 +277,8 @@ fn products_at_the_edges_of_blocks() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn products_of_any_size(m in 0usize..70, n in 0usize..140, k in 0usize..200, gap in 0usize..40, steps in 1usize..4) {
-        let blocks = Blocks { steps, rows: 32, panels: 3 };
+    fn products_of_any_size(m in 0usize..70, n in 0usize..140, k in 0usize..200, gap in 0usize..40, panels in 0usize..6, steps in 0usize..4) {
+        let blocks = Blocks { panels: panels << 12, steps: (steps > 0).then_some(steps) };
         check::<u16>(m, n, k, gap, blocks);
         check::<i8>(m, n, k, gap, blocks);
     }
@@ -347,7 +348,7 @@ fn bits_do_not_depend_on_blocks_rows_or_threads() {
     // SAFETY: the case has what its jobs say.
     unsafe {
         tiles.run_bf16(&case.job(&mut whole, Start::Add));
-        run::<Bf16>(&case.job(&mut blocks, Start::Add), SMALL);
+        run::<Bf16>(&case.job(&mut blocks, Start::Add), SMALL, None);
     }
     assert_eq!(bits(&whole), bits(&blocks));
     let mut parts = case.sums();
@@ -371,7 +372,7 @@ fn no_more_tile_instructions_than_needed() {
     // One configuration and one release; for each block of 2 × 2 or 1 × 4 tiles four stores, and so many loads and
     // products a step.
     for (m, n, blocks, a_step) in [(32, 32, 1, 8), (32, 96, 3, 8), (7, 128, 2, 9), (16, 64, 1, 9)] {
-        let steps = 2 * Blocks::FOR_CACHES.steps + 3; // so few rows are not cut along k
+        let steps = 19; // so few rows are not cut along k
         let case = Case::<i8>::new(m, n, 64 * steps, 0);
         let mut c = case.sums();
         let before = emulator::carried_out();

@@ -162,6 +162,8 @@ pub(super) struct Block {
     pub c_stride: usize,
     /// Whether to start from what `c` holds.
     pub add: bool,
+    /// Whether the panels come from far away: then they are asked for ahead of their use.
+    pub far: bool,
 }
 
 /// The blocks of one number format. Each needs the shape that is named like it to be configured.
@@ -171,24 +173,34 @@ pub(super) trait Kernel {
     unsafe fn block(shape: Shape, block: &Block);
 }
 
-/// The life of one block. `$sum at $place`: the tiles of sums; `$step`: the instructions of one step.
+/// The life of one block. `$sum at $place`: the tiles of sums; `$far`: pointers whose panels are asked for 8 KB ahead (nearer is
+/// too late; what never enters the second level would have to come from memory again for the next rows); `$step`: the
+/// instructions of one step.
 ///
 /// Pointers: `a0` and `a1` walk along the upper and lower tile's first row, `b0` and `b1` along the first and second half
 /// of the columns, `c0` and `c1` stand at the upper and lower (in a strip: left and right) half of the sums.
 macro_rules! life {
-    ($block:ident, $b1:expr, $c1:expr, sums: [$($sum:literal at $place:literal),*], step: [$($step:expr),* $(,)?]) => {
+    (@ask $b:literal, $($line:literal)*) => { concat!($("prefetcht0 [{", $b, "} + 8192 + 64*", $line, "]\n"),*) };
+    (@ask $b:literal) => {
+        life!(@ask $b, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31)
+    };
+    ($block:ident, $b1:expr, $c1:expr, sums: [$($sum:literal at $place:literal),*], ask: [$($far:literal),*], step: [$($step:expr),* $(,)?]) => {
         // SAFETY: the caller vouches for shape and addresses. Tiles are used by no compiled code, only in here.
         unsafe {
             asm!(
                 // Not every shape uses all of them.
                 "/* {a1} {b1} {c1} */",
-                "test {add}, {add}",
+                "test {flags:e}, 1",
                 "jnz 2f",
                 $(concat!("tilezero ", $sum),)*
                 "jmp 3f",
                 "2:",
                 $(concat!("tileloadd ", $sum, ", [", $place, "]"),)*
                 "3:",
+                "test {flags:e}, 2",
+                "jz 4f",
+                $(life!(@ask $far),)*
+                "4:",
                 $($step,)*
                 "add {a0}, 64",
                 "add {a1}, 64",
@@ -208,7 +220,7 @@ macro_rules! life {
                 c1 = in(reg) $block.c.wrapping_add($c1),
                 c_stride = in(reg) $block.c_stride,
                 steps = inout(reg) $block.steps => _,
-                add = in(reg) usize::from($block.add),
+                flags = in(reg) usize::from($block.add) | usize::from($block.far) << 1,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),
@@ -229,6 +241,7 @@ macro_rules! kernel {
                 match shape {
                     Shape::Square { rows: [_, 0], columns: [_, 0] } => life!(block, right, lower,
                         sums: ["tmm0" at "{c0} + {c_stride}*1"],
+                        ask: [],
                         step: [
                             "tileloadd tmm4, [{a0} + {a_stride}*1]",
                             "tileloadd tmm6, [{b0} + {b_stride}*1]",
@@ -236,6 +249,7 @@ macro_rules! kernel {
                         ]),
                     Shape::Square { rows: [_, 0], .. } => life!(block, right, lower,
                         sums: ["tmm0" at "{c0} + {c_stride}*1", "tmm1" at "{c0} + {c_stride}*1 + 64"],
+                        ask: ["b0"],
                         step: [
                             "tileloadd tmm4, [{a0} + {a_stride}*1]",
                             "tileloadd tmm6, [{b0} + {b_stride}*1]",
@@ -245,6 +259,7 @@ macro_rules! kernel {
                         ]),
                     Shape::Square { columns: [_, 0], .. } => life!(block, right, lower,
                         sums: ["tmm0" at "{c0} + {c_stride}*1", "tmm2" at "{c1} + {c_stride}*1"],
+                        ask: [],
                         step: [
                             "tileloadd tmm4, [{a0} + {a_stride}*1]",
                             "tileloadd tmm6, [{b0} + {b_stride}*1]",
@@ -257,6 +272,7 @@ macro_rules! kernel {
                             "tmm0" at "{c0} + {c_stride}*1", "tmm1" at "{c0} + {c_stride}*1 + 64",
                             "tmm2" at "{c1} + {c_stride}*1", "tmm3" at "{c1} + {c_stride}*1 + 64"
                         ],
+                        ask: ["b0"],
                         step: [
                             "tileloadd tmm4, [{a0} + {a_stride}*1]",
                             "tileloadd tmm6, [{b0} + {b_stride}*1]",
@@ -272,6 +288,7 @@ macro_rules! kernel {
                             "tmm0" at "{c0} + {c_stride}*1", "tmm1" at "{c0} + {c_stride}*1 + 64",
                             "tmm2" at "{c1} + {c_stride}*1", "tmm3" at "{c1} + {c_stride}*1 + 64"
                         ],
+                        ask: ["b0", "b1"],
                         step: [
                             "tileloadd tmm4, [{a0} + {a_stride}*1]",
                             "tileloadd tmm5, [{b0} + {b_stride}*1]",
