@@ -8,6 +8,9 @@ use onward::noise::{Family, Role, RunKey};
 use onward::rule::quantise;
 use onward_bench::numbers;
 
+#[global_allocator]
+static ALLOCATOR: onward_cli::allocator::Allocator = onward_cli::allocator::Allocator;
+
 fn main() {
     divan::main();
 }

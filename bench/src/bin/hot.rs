@@ -14,6 +14,9 @@ use onward_bench::numbers;
 use std::hint::black_box;
 use std::path::Path;
 
+#[global_allocator]
+static ALLOCATOR: onward_cli::allocator::Allocator = onward_cli::allocator::Allocator;
+
 /// What one repetition does, and how many units of what that is.
 const PATHS: [(&str, &str, usize); 6] = [
     ("quantise", "coefficient", 1024),

@@ -20,6 +20,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[global_allocator]
+static ALLOCATOR: onward_cli::allocator::Allocator = onward_cli::allocator::Allocator;
+
 /// Rows that plain inference works on at once: the fastest of 64, 128, 256, 512 and 1 024 for these widths.
 const INFERENCE_ROWS: usize = 256;
 

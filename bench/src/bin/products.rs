@@ -9,6 +9,9 @@ use onward::kernel::{Conv3, Panels, Start, conv3x3, product};
 use onward_bench::{Times, alternately, numbers, print_table};
 use std::hint::black_box;
 
+#[global_allocator]
+static ALLOCATOR: onward_cli::allocator::Allocator = onward_cli::allocator::Allocator;
+
 const CHANNELS: usize = 16;
 const IMAGES: usize = 32;
 

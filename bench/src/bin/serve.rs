@@ -24,6 +24,9 @@ use std::hint::black_box;
 use std::io::BufRead;
 use std::sync::Arc;
 
+#[global_allocator]
+static ALLOCATOR: onward_cli::allocator::Allocator = onward_cli::allocator::Allocator;
+
 /// A case is repeated for about this many seconds; the runner comes back as often as it likes.
 const SECONDS: f64 = 0.3;
 /// Fewer rows than this are split over threads by columns.
@@ -161,17 +164,23 @@ fn products(sizes: Sizes) -> Result<Work> {
     if dtype == Precision::Int8 {
         let bytes = |x: &[f32]| x.iter().map(|v| (v * 127.0) as i8).collect::<Vec<i8>>();
         let pack = |w: &[i8], n: usize| Int8Panels::transposed_bytes(w, n, k);
-        return split(sizes, threads, bytes(&x), &bytes(&w), pack, move |panels, x, y: &mut [i32]| {
-            let (n, mut rows) = (panels.n(), Int8Rows::default());
+        return split(sizes, threads, bytes(&x), &bytes(&w), pack, move |panels, x, y: &mut [i32], own| {
+            let (n, rows) = (panels.n(), &mut own.1);
             rows.pack_bytes(x, k, x.len() / k, k);
-            product_int8(Window::new(y, n, x.len() / k, n), &rows, panels, Start::Zero);
+            product_int8(Window::new(y, n, x.len() / k, n), rows, panels, Start::Zero);
         });
     }
     let pack = |w: &[f32], n: usize| Matrix::new(w, n, k, dtype);
-    split(sizes, threads, x, &w, pack, |matrix, x, y: &mut [f32]| {
-        matrix.product(x, y, &mut Scratch::default())
+    split(sizes, threads, x, &w, pack, |matrix, x, y: &mut [f32], own: &mut Own| {
+        matrix.product(x, y, &mut own.0)
     })
 }
+
+/// What a thread keeps from one product to the next.
+type Own = (Scratch, Int8Rows);
+
+/// Parts of rows that a thread has at least, so that uneven processors share them.
+const PARTS: usize = 4;
 
 /// Weights are packed here, rows as they come: in parts of rows or, where these are few, of columns.
 fn split<X, Y, P>(
@@ -180,7 +189,7 @@ fn split<X, Y, P>(
     x: Vec<X>,
     w: &[X],
     pack: impl Fn(&[X], usize) -> P,
-    run: impl Fn(&P, &[X], &mut [Y]) + Sync + Send + 'static,
+    run: impl Fn(&P, &[X], &mut [Y], &mut Own) + Sync + Send + 'static,
 ) -> Result<Work>
 where
     X: Sync + Send + 'static,
@@ -189,30 +198,31 @@ where
 {
     let mut y = vec![Y::default(); m * n];
     if threads == 1 {
-        let packed = pack(w, n);
+        let (packed, mut own) = (pack(w, n), Own::default());
         return Ok(Box::new(move || {
-            run(&packed, &x, black_box(&mut y));
+            run(&packed, &x, black_box(&mut y), &mut own);
             Ok(())
         }));
     }
     let bad = |e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(bad)?;
     if m >= FEW_ROWS {
-        let (packed, rows) = (pack(w, n), m.div_ceil(threads));
+        let (packed, rows) = (pack(w, n), m.div_ceil(PARTS * threads).next_multiple_of(32));
+        let mut own: Vec<Own> = (0..m.div_ceil(rows)).map(|_| Own::default()).collect();
         return Ok(Box::new(move || {
             pool.install(|| {
                 let parts = black_box(&mut y).par_chunks_mut(rows * n).zip(x.par_chunks(rows * k));
-                parts.for_each(|(y, x)| run(&packed, x, y));
+                parts.zip(&mut own).for_each(|((y, x), own)| run(&packed, x, y, own));
             });
             Ok(())
         }));
     }
     let columns = n.div_ceil(threads);
-    let own = |w: &[X]| (pack(w, w.len() / k), vec![Y::default(); m * w.len() / k]);
-    let mut parts: Vec<(P, Vec<Y>)> = w.chunks(columns * k).map(own).collect();
+    let own = |w: &[X]| (pack(w, w.len() / k), vec![Y::default(); m * w.len() / k], Own::default());
+    let mut parts: Vec<(P, Vec<Y>, Own)> = w.chunks(columns * k).map(own).collect();
     Ok(Box::new(move || {
-        pool.install(|| parts.par_iter_mut().for_each(|(packed, y)| run(packed, &x, y)));
-        for (i, (_, part)) in parts.iter().enumerate() {
+        pool.install(|| parts.par_iter_mut().for_each(|(packed, y, own)| run(packed, &x, y, own)));
+        for (i, (_, part, _)) in parts.iter().enumerate() {
             for (y, part) in black_box(&mut y).chunks_exact_mut(n).zip(part.chunks_exact(part.len() / m)) {
                 y[i * columns..][..part.len()].copy_from_slice(part);
             }

@@ -1,5 +1,6 @@
 //! The command line of Onward: arguments, specs and data files on one side, the library on the other.
 
+pub mod allocator;
 pub mod args;
 pub mod build;
 pub mod command;

@@ -4,6 +4,9 @@ use onward_cli::command;
 use std::io::Write;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: onward_cli::allocator::Allocator = onward_cli::allocator::Allocator;
+
 fn main() -> ExitCode {
     match command::run(std::env::args_os()) {
         Ok(code) => code,

@@ -3,9 +3,9 @@
 //! Quantisation is symmetric: `q = round(x · (127 / max|x|))`, ties to even, for each row of activations and each
 //! output's weights, and stands for `q · scale` with `scale = max|x| / 127`.
 
-use super::packed::{Columns, Rows, bytes, bytes_mut};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::amx::Sums;
+use super::packed::{Columns, Rows, bytes, bytes_mut};
 use super::tile::{Dot, Job, run};
 use super::{Isa, Start, Window, dispatch};
 
@@ -324,14 +324,27 @@ fn each_block_of_tiles<T>(
     b: &Int8Panels,
     finish: impl Fn(Block<T>),
 ) {
-    let Some(job) = Job::new(c, std::ptr::null_mut::<i32>(), &a.rows, &b.columns, Start::Zero) else { return };
+    let Some(job) = Job::new(c, std::ptr::null_mut::<i32>(), &a.rows, &b.columns, Start::Zero) else {
+        return;
+    };
     let (first_row, first_column) = (c.rows().start, c.columns().start);
     let mut part = |Sums { numbers, wide, rows, columns }: Sums<'_>| {
         let at = c.corner().wrapping_add(rows.start * c.stride() + columns.start);
         let (row, column) = (first_row + rows.start, first_column + columns.start);
         let (m, n) = (rows.len(), columns.len());
         let excess = &a.sums[row..row + m];
-        finish(Block { sums: numbers, wide, excess, times: 0, row, column, m, n, c: at, c_stride: c.stride() });
+        finish(Block {
+            sums: numbers,
+            wide,
+            excess,
+            times: 0,
+            row,
+            column,
+            m,
+            n,
+            c: at,
+            c_stride: c.stride(),
+        });
     };
     // SAFETY: `Job::new` checked the sizes; nothing is written to its `c`.
     unsafe { tiles.each_int8(&job.for_tiles(), &mut part) }

@@ -1,8 +1,8 @@
 //! `c = a · b` for a strided `a` and a packed `b`: one register tile of rows × 16 or 32 columns at a time.
 
-use super::{Lines, dispatch};
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
+use super::{Lines, dispatch};
 
 /// Columns of weights that are packed together: a cache line.
 const COLUMNS: usize = 16;

@@ -117,7 +117,8 @@ impl<'a> Context<'a> {
             }
             let even = Act { spread: None, ..x.clone() };
             let base = self.mapped(kind, layer, &even);
-            return spread.through(self.weights.packed(self.tensor(layer, "weight")), x.shape, &base);
+            let packed = self.weights.packed(self.tensor(layer, "weight"));
+            return spread.through(packed, self.weights.idle(), x.shape, &base);
         }
         let weight = self.tensor(layer, "weight");
         let bias = self.weights.params().find(layer, "bias");
@@ -154,7 +155,7 @@ impl<'a> Context<'a> {
         }
         let (size_in, size_out) = ((rows * x.width()).max(1), (rows * y.width()).max(1));
         y.data.par_chunks_mut(size_out).zip(x.data.par_chunks(size_in)).for_each(|(y, x)| {
-            packed.product([shape[0], shape[1]], x, y);
+            packed.product([shape[0], shape[1]], x, y, self.weights.idle());
             add_bias(y, bias);
         });
         y

@@ -69,7 +69,7 @@ impl Context<'_> {
             let mut y = self.home.take(ROWS * count);
             for (block, input) in input.chunks(ROWS * k).enumerate() {
                 let rows = input.len() / k;
-                packed.product([1, 1], input, &mut y[..rows * count]);
+                packed.product([1, 1], input, &mut y[..rows * count], self.weights.idle());
                 for (j, y) in y.chunks_exact_mut(count).take(rows).enumerate() {
                     add_bias(y, bias.get(first..first + count).unwrap_or(&[]));
                     out.row(i * positions + block * ROWS + j).copy_from_slice(y);
@@ -92,7 +92,7 @@ impl Context<'_> {
             let input = slice_of_rows(x, rows, i);
             let blocks = y.par_chunks_mut(block * width_out).zip(input.par_chunks(block * width_in));
             blocks.for_each(|(y, input)| {
-                packed.product([x.shape[0], x.shape[1]], input, y);
+                packed.product([x.shape[0], x.shape[1]], input, y, self.weights.idle());
                 add_bias(y, bias);
             });
         });

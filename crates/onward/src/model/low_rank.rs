@@ -160,7 +160,7 @@ impl Layer<'_> {
         let (positions, maps) = (x.rows * x.points(), [self.shape[0], self.shape[1]]);
         let product = || {
             let mut y = self.home.take(positions * self.matrix.0);
-            self.packed().product(maps, &x.data, &mut y);
+            self.packed().product(maps, &x.data, &mut y, self.weights.idle());
             y
         };
         let along = |directions: &[u32]| {
@@ -221,7 +221,8 @@ impl Layer<'_> {
     fn product(&self, before: &Before, from: usize, y: &mut [f32]) {
         if let Before::Rows(x) = before {
             let len = y.len() / self.matrix.0 * self.shape[2];
-            self.packed().product([self.shape[0], self.shape[1]], &x[from..from + len], y);
+            let maps = [self.shape[0], self.shape[1]];
+            self.packed().product(maps, &x[from..from + len], y, self.weights.idle());
         }
     }
 

@@ -126,7 +126,8 @@ impl DerefMut for Numbers {
     fn deref_mut(&mut self) -> &mut [f32] {
         if Arc::get_mut(&mut self.buffer).is_none() {
             let mut own = self.another(self.len);
-            let only = Arc::get_mut(&mut own.buffer).map(|b| b.numbers.all_mut()[..self.len].copy_from_slice(self));
+            let only =
+                Arc::get_mut(&mut own.buffer).map(|b| b.numbers.all_mut()[..self.len].copy_from_slice(self));
             debug_assert!(only.is_some(), "a new buffer has one holder");
             *self = own;
         }

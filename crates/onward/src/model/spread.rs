@@ -6,7 +6,7 @@
 //! for each pair, not two; and one for all pairs together where the directions are rows of a Hadamard matrix.
 
 use super::Act;
-use super::weights::Packed;
+use super::weights::{Idle, Packed};
 use crate::kernel::{
     Conv3, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
     hadamard_sign, plus_and_minus, walsh_hadamard,
@@ -119,7 +119,7 @@ impl Spread {
     }
 
     /// The rows that a linear map gives, `base` being those of the even part of rows with shape `shape`.
-    pub(super) fn through(&self, packed: &Packed, shape: [usize; 3], base: &Act) -> Act {
+    pub(super) fn through(&self, packed: &Packed, idle: &Idle, shape: [usize; 3], base: &Act) -> Act {
         let count = self.directions.count();
         let mut rows = Act::new(2 * count * base.rows, base.shape, vec![0.0; 2 * count * base.data.len()]);
         rows.carried.clone_from(&base.carried);
@@ -162,20 +162,20 @@ impl Spread {
                     }
                 }
             }
-            _ => self.one_by_one(packed, shape, base, &mut rows.data),
+            _ => self.one_by_one(packed, idle, shape, base, &mut rows.data),
         }
         rows
     }
 
     /// A product for each pair.
-    fn one_by_one(&self, packed: &Packed, shape: [usize; 3], base: &Act, out: &mut [f32]) {
+    fn one_by_one(&self, packed: &Packed, idle: &Idle, shape: [usize; 3], base: &Act, out: &mut [f32]) {
         let (count, size) = (self.directions.count(), base.data.len());
         let mut x = vec![0.0; count * self.odd.len()];
         for (k, x) in x.chunks_exact_mut(self.odd.len()).enumerate() {
             self.directions.scaled(k, shape.iter().product(), &self.odd, x);
         }
         let mut change = vec![0.0; count * size];
-        packed.product([shape[0], shape[1]], &x, &mut change);
+        packed.product([shape[0], shape[1]], &x, &mut change, idle);
         for (pair, change) in out.chunks_exact_mut(2 * size).zip(change.chunks_exact(size)) {
             let (plus, minus) = pair.split_at_mut(size);
             plus_and_minus(&base.data, change, plus, minus);

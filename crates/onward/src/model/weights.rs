@@ -3,28 +3,61 @@
 use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
 use crate::params::{Params, Tensor};
 use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
-/// Rows of a product that one task works on; the same for any number of threads.
+/// Rows of a product that one task works on at most, and what their number is a multiple of: the rows of a block of tiles. How
+/// rows are cut does not change any number.
 const ROWS: usize = 256;
+const BLOCK: usize = 32;
+
+/// Rows of a task: a share for every thread.
+fn rows_of_a_task(m: usize) -> usize {
+    m.div_ceil(rayon::current_num_threads()).next_multiple_of(BLOCK).clamp(BLOCK, ROWS)
+}
+
+/// Scratch that no thread is using.
+#[derive(Default)]
+pub(super) struct Idle(Mutex<Vec<Scratch>>);
+
+/// Scratch on loan from [`Idle`].
+struct Lent<'a> {
+    scratch: Scratch,
+    from: &'a Idle,
+}
+
+impl Idle {
+    fn lend(&self) -> Lent<'_> {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Lent { scratch: waiting.unwrap_or_default(), from: self }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let scratch = std::mem::take(&mut self.scratch);
+        self.from.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+}
 
 /// Params packed for products, once per step.
 pub struct Weights<'a> {
     params: &'a Params,
     packed: Vec<Packed>,
     precision: Precision,
+    idle: Idle,
 }
 
 impl<'a> Weights<'a> {
     /// Packs `params` for products of the given precision.
     pub fn new(params: &'a Params, precision: Precision) -> Self {
         let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data, precision)).collect();
-        Self { params, packed, precision }
+        Self { params, packed, precision, idle: Idle::default() }
     }
 
     /// `params` for dense probes alone, which read them as they are: nothing is packed.
     pub(crate) fn unpacked(params: &'a Params, precision: Precision) -> Self {
         let packed = params.tensors().iter().map(|_| Packed::Vector).collect();
-        Self { params, packed, precision }
+        Self { params, packed, precision, idle: Idle::default() }
     }
 
     /// The params that were packed.
@@ -35,6 +68,10 @@ impl<'a> Weights<'a> {
     /// The arithmetic of products.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    pub(super) fn idle(&self) -> &Idle {
+        &self.idle
     }
 
     pub(super) fn packed(&self, tensor: usize) -> &Packed {
@@ -72,12 +109,13 @@ impl Packed {
     }
 
     /// `y = x Wᵀ` at every position of the rows `x`, whose maps are `[height, width]`: a linear map or a convolution.
-    pub(super) fn product(&self, [height, width]: [usize; 2], x: &[f32], y: &mut [f32]) {
+    pub(super) fn product(&self, [height, width]: [usize; 2], x: &[f32], y: &mut [f32], idle: &Idle) {
         match self {
             Self::Vector => {}
             Self::Matrix(matrix) => {
-                let blocks = y.par_chunks_mut(ROWS * matrix.n()).zip(x.par_chunks(ROWS * matrix.k()));
-                blocks.for_each_init(Scratch::default, |scratch, (y, x)| matrix.product(x, y, scratch));
+                let rows = rows_of_a_task(x.len() / matrix.k().max(1));
+                let blocks = y.par_chunks_mut(rows * matrix.n()).zip(x.par_chunks(rows * matrix.k()));
+                blocks.for_each_init(|| idle.lend(), |own, (y, x)| matrix.product(x, y, &mut own.scratch));
             }
             Self::Filter(filter) => {
                 let conv = Conv3 { height, width, channels: filter.channels() };
@@ -85,8 +123,10 @@ impl Packed {
                     .par_chunks_mut(height * width * filter.n())
                     .zip(x.par_chunks(height * width * conv.channels))
                     .with_min_len(8);
-                images
-                    .for_each_init(Scratch::default, |scratch, (y, x)| filter.convolve(conv, x, y, scratch));
+                images.for_each_init(
+                    || idle.lend(),
+                    |own, (y, x)| filter.convolve(conv, x, y, &mut own.scratch),
+                );
             }
         }
     }

@@ -34,7 +34,14 @@ impl Out {
     /// # Safety
     /// The rows and columns are there in both. Where this is `Past`, rows of `c` begin at whole lines.
     #[inline]
-    pub unsafe fn copy(self, sums: &[i32], wide: usize, [rows, columns]: [usize; 2], c: *mut u8, c_stride: usize) {
+    pub unsafe fn copy(
+        self,
+        sums: &[i32],
+        wide: usize,
+        [rows, columns]: [usize; 2],
+        c: *mut u8,
+        c_stride: usize,
+    ) {
         assert!(rows > 0 && (rows - 1) * wide + columns <= sums.len(), "{rows} rows of sums");
         for row in 0..rows {
             // SAFETY: handed on from the caller; vectors are used only where they were detected.

@@ -57,7 +57,8 @@ impl Blocks {
         let right = job.n * job.steps * ROW;
         Self {
             panels: if rows <= cache / 2 { cache / 4 } else { cache / 2 },
-            steps: (job.m > 4 * ROWS && job.steps > 2 * STEPS && rows + right + sums <= cache * 3 / 4).then_some(STEPS),
+            steps: (job.m > 4 * ROWS && job.steps > 2 * STEPS && rows + right + sums <= cache * 3 / 4)
+                .then_some(STEPS),
         }
     }
 }
