@@ -17,6 +17,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod conv;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod out;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod product;
@@ -25,6 +27,8 @@ mod spin;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tile;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use conv::{Convolution, Step};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use product::{Job, Sums, Tiles};
 

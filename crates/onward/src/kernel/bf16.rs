@@ -94,7 +94,7 @@ impl Bf16Rows {
 /// The right-hand side of a product, `k × n` in bf16, packed into panels `[panel][k / 2][column][2]`.
 #[derive(Clone, Debug)]
 pub struct Bf16Panels {
-    columns: Columns,
+    pub(super) columns: Columns,
     arithmetic: Bf16Arithmetic,
 }
 

@@ -39,6 +39,10 @@ impl Conv3 {
 /// One image through a convolution: `out (height·width, outputs)`, weights as three panels (one for each kernel row) of
 /// `(3·channels) × outputs`.
 pub fn conv3x3(shape: Conv3, padded: &[f32], weights: &[Panels; 3], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if super::conv_rows::convolve(shape, padded, weights, out) {
+        return;
+    }
     let n = weights[0].n();
     for y in 0..shape.height {
         let row = &mut out[y * shape.width * n..][..shape.width * n];

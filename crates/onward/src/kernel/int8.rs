@@ -125,7 +125,7 @@ impl Int8Rows {
 /// column.
 #[derive(Clone, Debug, Default)]
 pub struct Int8Panels {
-    columns: Columns,
+    pub(super) columns: Columns,
     scales: Vec<f32>,
 }
 

@@ -1,5 +1,7 @@
 //! Weights packed for products in any precision.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::conv_tiles;
 use super::{
     Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window,
     conv3x3, keep_bf16, product, product_bf16, product_int8_scaled, quantise, round_to_bf16,
@@ -24,6 +26,8 @@ pub struct Scratch {
     bf16: Bf16Rows,
     int8: Int8Rows,
     halves: Vec<u16>,
+    /// Pixels of bf16 that stand together in a sum and not in the image.
+    seams: Vec<[[u16; 16]; 2]>,
     bytes: Vec<i8>,
     floats: Vec<f32>,
     image: Vec<i8>,
@@ -160,9 +164,13 @@ impl Filter {
                 conv3x3(conv, padded, panels, y);
             }
             Self::Bf16(b) => {
-                let Scratch { bf16, halves, .. } = scratch;
+                let Scratch { bf16, halves, seams, .. } = scratch;
                 cleared(halves, conv);
                 conv.each_row(image, |row, at| round_to_bf16(&mut halves[at..][..row.len()], row));
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if conv_tiles::bf16(conv, halves, b, y, seams) {
+                    return;
+                }
                 bf16.from_rows(m, k, |i, row| conv.patch(halves, i, row));
                 product_bf16(Window::new(y, n, m, n), bf16, b, Start::Zero);
             }
@@ -172,6 +180,10 @@ impl Filter {
                 let scale = quantise(whole, image);
                 cleared(bytes, conv);
                 conv.each_row(&whole[..], |row, at| bytes[at..][..row.len()].copy_from_slice(row));
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if conv_tiles::int8(conv, bytes, scale, b, y) {
+                    return;
+                }
                 int8.from_rows(m, k, scale, |i, row| conv.patch(bytes, i, row));
                 product_int8_scaled(Window::new(y, n, m, n), int8, b, Start::Zero);
             }
@@ -224,7 +236,7 @@ impl Conv3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::numbers;
+    use crate::kernel::{numbers, with_each_isa};
 
     #[test]
     fn convolutions_agree_with_the_definition_in_every_precision() {
@@ -258,6 +270,39 @@ mod tests {
                         assert!(off <= bound * size, "{precision:?} {conv:?}: off by {off} of {size}");
                     }
                 }
+            }
+        }
+    }
+
+    /// Rows that are longer or shorter than tiles and registers, with channels that suit the tile unit and such that do not.
+    #[test]
+    fn convolutions_have_the_same_bits_on_every_instruction_set() {
+        for (height, width, channels, n) in [
+            (1, 1, 16, 1),
+            (5, 4, 16, 3),
+            (7, 7, 16, 16),
+            (3, 28, 16, 16),
+            (2, 35, 16, 33),
+            (4, 9, 32, 20),
+            (3, 5, 64, 7),
+            (3, 6, 4, 5),
+            (2, 30, 8, 16),
+            (3, 14, 1, 16),
+            (2, 50, 2, 17),
+            (3, 10, 3, 40),
+        ] {
+            let conv = Conv3 { height, width, channels };
+            let (image, w) = (numbers(height * width * channels, 3), numbers(n * 9 * channels, 4));
+            for precision in Precision::ALL {
+                let filter = Filter::new(&w, n, channels, precision);
+                let (mut first, mut scratch) = (None, Scratch::default());
+                with_each_isa(|isa| {
+                    let mut y = vec![f32::NAN; height * width * n];
+                    filter.convolve(conv, &image, &mut y, &mut scratch);
+                    let bits: Vec<u32> = y.iter().map(|v| v.to_bits()).collect();
+                    let same = *first.get_or_insert_with(|| bits.clone()) == bits;
+                    assert!(same, "{precision:?}, {conv:?} to {n} on {isa:?}");
+                });
             }
         }
     }

@@ -11,6 +11,10 @@ mod bf16;
 mod cache;
 mod columns;
 mod conv;
+#[cfg(target_arch = "x86_64")]
+mod conv_rows;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod conv_tiles;
 mod double;
 mod hadamard;
 mod int8;

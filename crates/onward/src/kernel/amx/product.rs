@@ -215,7 +215,7 @@ fn checked<C, T>(
 }
 
 /// `range` in runs of at most `length`.
-fn runs(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn runs(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
     range.clone().step_by(length).map(move |from| from..range.end.min(from + length))
 }
 

@@ -1,5 +1,6 @@
 //! The instructions: permission, configuration, and one block of tiles from its first load to its last store.
 
+use super::conv::Step;
 use std::arch::asm;
 
 /// Bytes of one row of a tile: what one step takes of each row of the left side.
@@ -55,6 +56,13 @@ pub(super) enum Shape {
         /// Columns of the left and the right tiles.
         columns: [usize; 2],
     },
+    /// Up to two tiles of rows by one of sixteen columns: sums in registers 0 and 1, left tiles in 4 and 5, the right tile in 6.
+    Pixels {
+        /// Rows of the upper and the lower tiles.
+        rows: [usize; 2],
+        /// Bytes of `k` in a step.
+        bytes: usize,
+    },
     /// One tile of rows by four of columns: sums in registers 0–3, the left tile in 4, right tiles in 5–7.
     Strip {
         /// Rows of the tiles.
@@ -86,6 +94,13 @@ impl Configuration {
                 for (j, columns) in columns.into_iter().enumerate() {
                     it.set(6 + j, ROWS, 4 * columns);
                 }
+            }
+            Shape::Pixels { rows, bytes } => {
+                for (i, rows) in rows.into_iter().enumerate() {
+                    it.set(i, rows, 4 * COLUMNS);
+                    it.set(4 + i, rows, bytes);
+                }
+                it.set(6, bytes / 4, 4 * COLUMNS);
             }
             Shape::Strip { rows } => {
                 for register in 0..=4 {
@@ -171,6 +186,13 @@ pub(super) trait Kernel {
     /// # Safety
     /// The shape that fits is configured in this thread, and all its rows and columns lie in the block's matrices.
     unsafe fn block(shape: Shape, block: &Block);
+
+    /// Sums from zero of all steps, at least one, of up to sixteen pixels or, with `two`, up to 32: sixteen columns of each,
+    /// stored one pixel after the other. `b_strides`: bytes from one group of the right side to the next, and from one step.
+    ///
+    /// # Safety
+    /// A shape [`Shape::Pixels`] is configured in this thread; windows, right side and sums are there for it.
+    unsafe fn pixels(two: bool, steps: &[Step], b: *const u8, b_strides: [usize; 2], sums: *mut u8);
 }
 
 /// The life of one block. `$sum at $place`: the tiles of sums; `$far`: pointers whose panels are asked for 8 KB ahead (nearer is
@@ -229,6 +251,45 @@ macro_rules! life {
     };
 }
 
+/// The life of one run of pixels; `$second…`: what its second tile of rows adds.
+macro_rules! run_of_pixels {
+    ($dot:literal, $steps:ident, $b:ident, $b_strides:ident, $sums:ident,
+     $second_zero:literal, [$($second:expr),*], $second_store:literal) => {
+        // SAFETY: the caller vouches for shape and addresses. Tiles are used by no compiled code, only in here.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                $second_zero,
+                "2:",
+                "mov {a}, [{list}]",
+                "mov {stride}, [{list} + 8]",
+                "tileloadd tmm6, [{b} + {b_stride}*1]",
+                "tileloadd tmm4, [{a} + {stride}*1]",
+                concat!($dot, " tmm0, tmm4, tmm6"),
+                $($second,)*
+                "add {b}, {b_step}",
+                "add {list}, 16",
+                "dec {count}",
+                "jnz 2b",
+                "tilestored [{c} + {c_stride}*1], tmm0",
+                $second_store,
+                a = out(reg) _,
+                stride = out(reg) _,
+                list = inout(reg) $steps.as_ptr() => _,
+                count = inout(reg) $steps.len() => _,
+                b = inout(reg) $b => _,
+                b_stride = in(reg) $b_strides[0],
+                b_step = in(reg) $b_strides[1],
+                c = in(reg) $sums,
+                c_stride = in(reg) 4 * COLUMNS,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    };
+}
+
 macro_rules! kernel {
     ($(#[$meta:meta])* $name:ident, $dot:literal) => {
         $(#[$meta])*
@@ -236,9 +297,26 @@ macro_rules! kernel {
 
         impl Kernel for $name {
             #[inline]
+            unsafe fn pixels(two: bool, steps: &[Step], b: *const u8, b_strides: [usize; 2], sums: *mut u8) {
+                if two {
+                    run_of_pixels!($dot, steps, b, b_strides, sums, "tilezero tmm1", [
+                        // Sixteen windows further on.
+                        "shl {stride}, 4",
+                        "add {a}, {stride}",
+                        "shr {stride}, 4",
+                        "tileloadd tmm5, [{a} + {stride}*1]",
+                        concat!($dot, " tmm1, tmm5, tmm6")
+                    ], "tilestored [{c} + {c_stride}*1 + 1024], tmm1");
+                } else {
+                    run_of_pixels!($dot, steps, b, b_strides, sums, "", [], "");
+                }
+            }
+
+            #[inline]
             unsafe fn block(shape: Shape, block: &Block) {
                 let (right, lower) = (4 * COLUMNS, ROWS * block.c_stride);
                 match shape {
+                    Shape::Pixels { .. } => unreachable!("pixels are no block"),
                     Shape::Square { rows: [_, 0], columns: [_, 0] } => life!(block, right, lower,
                         sums: ["tmm0" at "{c0} + {c_stride}*1"],
                         ask: [],
