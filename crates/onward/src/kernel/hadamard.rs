@@ -1,7 +1,7 @@
 //! Walsh–Hadamard transforms: sums along all rows of a Hadamard matrix at once, `n log n` additions instead of `n²`.
 
 use super::multiversion;
-use super::product::Panels;
+use super::product::{Panels, Start, product};
 
 /// Entry `(k, j)` of the Hadamard matrices: `(-1)` to the number of ones that `k` and `j` share.
 pub fn hadamard_sign(k: usize, j: usize) -> f32 {
@@ -59,6 +59,27 @@ pub fn hadamard_products(
     }
 }
 
+/// The same for many `rows` of `k` numbers, all of which move: row `s` of `base` and of each block of `out`, whose blocks are
+/// `base.len()` numbers. With the bits of [`hadamard_products`]; a product over all rows for each remainder, so the weights come
+/// by once.
+pub fn hadamard_products_of_rows(weights: &Panels, odd: &[f32], base: &[f32], count: usize, out: &mut [f32]) {
+    let (k, n, parts) = (weights.k(), weights.n(), count.next_power_of_two());
+    let (rows, size) = (odd.len() / k, parts * n);
+    let mut sums = vec![0.0; rows * size];
+    for m in 0..parts.min(k) {
+        let part = weights.every(parts, m);
+        product(&mut sums[m * n..], size, &odd[m..], k, parts, rows, &part, Start::Zero);
+    }
+    for (s, (sums, base)) in sums.chunks_exact_mut(size).zip(base.chunks_exact(n)).enumerate() {
+        walsh_hadamard(sums, n);
+        for (pair, sum) in out.chunks_exact_mut(2 * rows * n).zip(sums.chunks_exact(n)).take(count) {
+            let (plus, minus) = pair.split_at_mut(rows * n);
+            let at = s * n..(s + 1) * n;
+            plus_and_minus(base, sum, &mut plus[at.clone()], &mut minus[at]);
+        }
+    }
+}
+
 multiversion! {
 /// `plus = base + change`, `minus = base − change`.
 pub fn plus_and_minus(base: &[f32], change: &[f32], plus: &mut [f32], minus: &mut [f32]) {
@@ -100,7 +121,7 @@ fn sums_of<const W: usize>(panel: &[f32], moved: &[(u32, f32)], sums: &mut [f32]
 
 #[cfg(test)]
 mod tests {
-    use super::super::{product::Start, product::product, with_each_isa};
+    use super::super::with_each_isa;
     use super::*;
 
     fn number(i: usize) -> f32 {
@@ -157,6 +178,29 @@ mod tests {
                 }
                 let bits: Vec<u32> = out.iter().map(|v| v.to_bits()).collect();
                 assert_eq!(*first.get_or_insert_with(|| bits.clone()), bits, "{isa:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn many_rows_together_have_the_bits_of_each_alone() {
+        for (rows, n, k, count) in
+            [(1, 1, 1, 1), (5, 33, 20, 3), (40, 16, 64, 64), (9, 70, 257, 16), (3, 5, 7, 12)]
+        {
+            let w: Vec<f32> = (0..n * k).map(number).collect();
+            let odd: Vec<f32> = (0..rows * k).map(|i| number(i + 5)).collect();
+            let base: Vec<f32> = (0..rows * n).map(|i| number(i + 11)).collect();
+            let panels = Panels::transposed(&w, n, k);
+            with_each_isa(|isa| {
+                let [mut each, mut all] = [(); 2].map(|()| vec![f32::NAN; 2 * count * rows * n]);
+                for s in 0..rows {
+                    let moved: Vec<(u32, f32)> = (0..k).map(|j| (j as u32, odd[s * k + j])).collect();
+                    let own = &base[s * n..][..n];
+                    hadamard_products(&panels, &moved, own, count, &mut each[s * n..], rows * n);
+                }
+                hadamard_products_of_rows(&panels, &odd, &base, count, &mut all);
+                let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&each), bits(&all), "{rows} × {n} × {k}, {count} on {isa:?}");
             });
         }
     }

@@ -38,7 +38,9 @@ pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_t
 pub use columns::{Columns, columns};
 pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_hadamard, conv3x3_single};
 pub use double::{exp64, ln64};
-pub use hadamard::{hadamard_products, hadamard_sign, plus_and_minus, walsh_hadamard};
+pub use hadamard::{
+    hadamard_products, hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
+};
 pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_scaled, quantise};
 pub use isa::Isa;
 #[cfg(test)]

@@ -9,9 +9,12 @@ use super::Act;
 use super::weights::{Idle, Packed};
 use crate::kernel::{
     Conv3, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
-    hadamard_sign, plus_and_minus, walsh_hadamard,
+    hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
 };
 use std::sync::Arc;
+
+/// Rows from which on they are multiplied together, remainder by remainder; fewer are taken row by row, with the same bits.
+const MANY: usize = 16;
 
 /// What is added to and subtracted from rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +133,10 @@ impl Spread {
             {
                 let odd: Vec<f32> = self.odd.iter().zip(signs).map(|(o, s)| o * s).collect();
                 let (width, stride) = (base.width(), base.data.len());
+                if columns.is_none() && base.rows >= MANY {
+                    hadamard_products_of_rows(weights, &odd, &base.data, count, &mut rows.data);
+                    return rows;
+                }
                 let rows_in = odd.chunks_exact(shape[2]).zip(signs.chunks_exact(shape[2]));
                 let mut moved = Vec::new();
                 for (s, ((odd, signs), base)) in rows_in.zip(base.data.chunks_exact(width)).enumerate() {
