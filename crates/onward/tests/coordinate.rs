@@ -176,7 +176,7 @@ fn operations_have_the_bits_of_the_stage() {
             let want = net.stage(stage, &mut cx, x.clone());
             let listed = net.operations(stage).unwrap();
             let found = listed.iter().fold(x, |x, operation| operation.run(&mut cx, x));
-            assert_eq!((found.shape(), &found.data()[..]), (want.shape(), &want.data()[..]), "stage {stage}");
+            assert_eq!((found.shape(), found.data()), (want.shape(), want.data()), "stage {stage}");
             x = want;
         }
     }

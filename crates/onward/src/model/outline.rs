@@ -3,7 +3,7 @@
 //! A model's parts are said twice, by what it declares and by what its stages do. Here the two are compared, before anything is
 //! trained that nobody meant.
 
-use super::{Act, Context, LinkKind, Model, Norms, Weights};
+use super::{Act, Context, LinkKind, Model, Norms, Operation, Weights};
 use crate::kernel::Precision;
 use crate::params::{Params, Tensor, TensorSpec};
 use crate::{Error, ErrorKind, Result};
@@ -79,8 +79,7 @@ impl Outline {
         for stage in 0..model.stages() {
             let (found, y) = dry(model, &mut cx, stage, x.clone(), None)?;
             if let Some(list) = model.operations(stage) {
-                let run = |cx: &mut Context<'_>, x: Act| list.iter().fold(x, |x, o| o.run(cx, x));
-                let (listed, same) = dry(model, &mut cx, stage, x, Some(&run))?;
+                let (listed, same) = dry(model, &mut cx, stage, x, Some(&list))?;
                 if listed.maps != found.maps || same.shape != y.shape {
                     let expected = "operations that do what the stage does";
                     return Err(misfit(stage, expected, format!("{list:?}")));
@@ -210,12 +209,12 @@ fn dry(
     cx: &mut Context<'_>,
     stage: usize,
     x: Act,
-    instead: Option<&dyn Fn(&mut Context<'_>, Act) -> Act>,
+    instead: Option<&[Operation]>,
 ) -> Result<(Dry, Act)> {
     let width = model.width(stage);
     cx.dry = Some(Dry { width, ..Dry::default() });
     let y = match instead {
-        Some(run) => run(cx, x),
+        Some(list) => list.iter().fold(x, |x, operation| operation.run(cx, x)),
         None => model.stage(stage, cx, x),
     };
     let found = cx.dry.take().unwrap_or_default();
