@@ -16,7 +16,7 @@ use onward::noise::Family;
 use onward::objective::Loss;
 use onward::params::{Params, Storage};
 use onward::rule::Method;
-use onward::train::{Plan, Trainer, score};
+use onward::train::{Plan, Trainer, hex, score};
 use proptest::prelude::*;
 
 const LOW: [Precision; 4] = [Precision::ALL[1], Precision::ALL[2], Precision::ALL[3], Precision::ALL[4]];
@@ -122,6 +122,28 @@ fn every_number_of_threads_gives_the_same_bits() {
             assert_eq!(digest(1), digest(3), "{precision:?}, {}", method.name());
         }
     }
+}
+
+/// Found on a processor that has AMX; elsewhere emulation has to lead there.
+#[test]
+fn each_arithmetic_leads_to_its_own_params_on_every_machine() {
+    let data = blobs(60, [6, 6, 2], 4, 2);
+    let method = Method::RelativeActivation(relative(4, 3));
+    let found = Precision::ALL.map(|precision| {
+        let evaluator = local(small_conv(), Loss::CrossEntropy, 2).with_precision(precision);
+        let digest = train(&method, &evaluator, &data, 20).state().params().digest();
+        format!("{} {}", precision.arithmetic(), &hex(&digest)[..16])
+    });
+    assert_eq!(
+        found,
+        [
+            "f32 c09f1a507644c7dc",
+            "bf16-chain d2a79a7a1a863956",
+            "bf16-avx512 c4db20145c3e8a10",
+            "bf16-amx 527bf6b959ec54e6",
+            "int8 3b1f3e4f90f958e9",
+        ]
+    );
 }
 
 #[test]

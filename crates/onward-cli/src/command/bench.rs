@@ -20,9 +20,11 @@ const IN_CACHE: usize = 64 << 10;
 const CACHES: f64 = 32e6;
 /// The shortest time that is measured at once.
 const SLICE: Duration = Duration::from_millis(20);
-/// A look at what registers do takes so long, so often.
+/// So short a look at what registers do shows what they can do, even if other processes want the machine. A look at its state
+/// takes as long as a measurement.
 const LOOK: Duration = Duration::from_millis(2);
-const LOOKS: usize = 5;
+/// Looks of which the median is taken.
+const LOOKS: usize = 3;
 /// Rounds of multiply-adds in registers between two looks at the clock: a fraction of a millisecond.
 const ROUNDS: u64 = 10_000;
 
@@ -181,10 +183,10 @@ impl Meter {
     }
 
     /// What all threads do in registers now, in operations per second: the median of a few looks.
-    fn in_registers(&self, precision: Precision) -> f64 {
+    fn in_registers(&self, precision: Precision, time: Duration) -> f64 {
         let one = || {
             let (start, mut operations) = (Instant::now(), 0);
-            while start.elapsed() < LOOK {
+            while start.elapsed() < time {
                 operations += black_box(spin(precision, ROUNDS));
             }
             operations as f64 / start.elapsed().as_secs_f64()
@@ -208,9 +210,9 @@ impl Meter {
         state: impl Fn(usize) -> S,
         work: impl Fn(&mut S) + Sync,
     ) -> Measured {
-        let before = self.in_registers(precision);
+        let before = self.in_registers(precision, SLICE);
         let seconds = self.seconds(state, work);
-        let after = self.in_registers(precision);
+        let after = self.in_registers(precision, SLICE);
         let peak = limits.peak(precision);
         *peak = peak.max(before).max(after);
         Measured { seconds, state: before.min(after) / *peak }
@@ -229,7 +231,7 @@ fn limits(meter: &Meter) -> Limits {
         let mut rates = Vec::new();
         let start = Instant::now();
         while rates.is_empty() || start.elapsed() < meter.time {
-            rates.push(meter.in_registers(p));
+            rates.push(meter.in_registers(p, LOOK));
         }
         let rate = rates.into_iter().fold(0.0, f64::max);
         meter.say(format!("{} multiply-adds in registers", p.name()), rate, Unit::Operations, None, None);
