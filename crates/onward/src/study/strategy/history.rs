@@ -50,7 +50,9 @@ impl History {
         self.median.push_back(losses[order[order.len() / 2]]);
         self.spread = losses[order[order.len() - 1]] - losses[order[0]];
         if self.generations == 1 && self.spread > 0.0 {
-            self.least = self.least.min(SMALLEST_SHARE * self.spread);
+            // What is small next to the losses themselves may be rounding.
+            let rounding = SMALLEST_DIFFERENCE * losses[order[0]].abs();
+            self.least = self.least.min(rounding.max(SMALLEST_SHARE * self.spread));
         }
         // The last fifth of the run, within bounds.
         let keep = (self.generations / 5 + self.long).min(20_000);
@@ -131,6 +133,7 @@ mod tests {
     #[test]
     fn a_run_is_flat_once_all_losses_of_many_generations_are_alike() {
         assert_eq!(history(std::iter::repeat_n(1.0, 40), 1e-13).stop(), Some(Stop::Flat));
+        assert_eq!(history(std::iter::repeat_n(1e-170, 40), 1e-171).stop(), None);
         assert_eq!(history(std::iter::repeat_n(1.0, 40), 1e-11).stop(), None);
         assert_eq!(history((0..40).map(|g| 1.0 - f64::from(g) * 1e-11), 0.0).stop(), None);
         assert_eq!(history(std::iter::repeat_n(1.0, 20), 0.0).stop(), None);
