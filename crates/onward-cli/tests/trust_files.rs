@@ -292,7 +292,7 @@ fn r06_absurd_counts_are_refused_like_every_other_bad_value() {
 
 #[test]
 fn r06_a_model_that_there_is_no_memory_for_is_refused() {
-    let widths = format!("model.hidden=[{}]", ["65536"; 64].join(","));
+    let widths = format!("model.hidden=[{}]", ["65536"; 16].join(","));
     refuses_spec(
         "two-point",
         &[&widths],

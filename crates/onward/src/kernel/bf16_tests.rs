@@ -1,6 +1,7 @@
 use super::*;
 use crate::kernel::{Isa, at_borders, numbers, with_each_isa};
 use proptest::prelude::*;
+use std::io::Write;
 
 /// Sizes next to those of tiles, panels, blocks and padding, and primes.
 const M: [usize; 14] = [0, 1, 2, 3, 4, 5, 7, 12, 13, 14, 15, 29, 47, 130];
@@ -121,7 +122,9 @@ fn any_numbers(n: usize, salt: u32, centre: u32) -> Vec<f32> {
 #[test]
 fn instructions_and_their_emulation_agree_on_any_numbers() {
     if Isa::available() < Isa::Amx {
-        eprintln!("no AMX here: its products of tiles are compared with their definition in emulation alone");
+        let words =
+            "no AMX here: its products of tiles are compared with their definition in emulation alone";
+        writeln!(std::io::stderr(), "{words}").unwrap();
     }
     // Exponents at which products are near one, near the least normal number, below it, and near the largest.
     for (round, centre) in [124, 60, 62, 50, 0, 188].into_iter().cycle().take(60).enumerate() {
