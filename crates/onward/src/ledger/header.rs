@@ -170,3 +170,22 @@ mod digest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_of_earlier_strategies_are_gone_on_with_unless_they_would_search_elsewhere() {
+        let of = |version, name| check_strategies(version, Search::named(name).map_err(|e| e.to_string()));
+        assert!(of(4, "snes").is_ok() && of(5, "snes").is_ok() && of(5, "one-plus-one").is_ok());
+        for (version, name, found) in [
+            (4, "one-plus-one", "strategies of version 4 instead of version 5"),
+            (3, "snes", "strategies of version 3 instead of version 4 to 5"),
+            (6, "snes", "strategies of version 6 instead of version 4 to 5"),
+            (3, "none", "strategies of version 3 instead of version 5"),
+        ] {
+            assert_eq!(of(version, name).err().as_deref(), Some(found));
+        }
+    }
+}

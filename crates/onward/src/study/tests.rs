@@ -122,6 +122,10 @@ fn foreign_records_are_refused() {
     };
     refuse(&|r| r.version = 3, "expected version 4 to 5, found version 3");
     refuse(&|r| r.version = 6, "expected version 4 to 5, found version 6");
+    // The version before asked for the same candidates, but for one strategy.
+    assert!(Study::resume(Record { version: 4, ..good.clone() }).is_ok());
+    let one = Record { version: 4, method: Method::named("one-plus-one").unwrap(), ..good.clone() };
+    assert!(Study::resume(one).err().unwrap().to_string().contains("expected version 5, found version 4"));
     refuse(&|r| r.told.push((50, Some(1.0))), "candidate 50");
     refuse(&|r| r.told.push((7, Some(1.0))), "candidate 7");
     refuse(&|r| r.told.retain(|t| t.0 != 3), "candidate 8");
