@@ -67,7 +67,7 @@ fn what_must_be_said_and_what_cannot_be_is_named() {
     set("members=many", &["--set of cma-es", "invalid type", "many"]);
     set("members", &["--set: expected a setting as key=value, found `members`"]);
     set("name=snes", &["--set: expected a setting as key=value, found `name=snes`"]);
-    set("members=3", &["method.members: expected at least 4, found 3"]);
+    set("members=3", &["method.members: expected a number from 4 to 1000000 for 1 coordinates, found 3"]);
     set("members=21", &["budget: expected at least 21, the first generation of cma-es, found 20"]);
     place.minimize("--goal min --budget 0", &x).refuses(&["budget: expected at least 1", "found 0"]);
     let mixed = ["--space", "a:{b,c}", "--", "./squares"];

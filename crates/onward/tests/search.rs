@@ -291,7 +291,7 @@ fn searches_that_cannot_work_are_refused_with_what_to_use_instead() {
         (begin(Search::named("xnes").unwrap(), large(), &wide), "method.name: expected `snes`, "),
         (
             begin(named("snes", r#"{"name": "snes", "members": 3}"#), net(), &small),
-            "method.settings.members: expected at least 4, found 3",
+            "method.settings.members: expected a number from 4 to 1000000",
         ),
         (
             begin(named("stp", r#"{"name": "stp", "shrink": 1.5}"#), net(), &small),

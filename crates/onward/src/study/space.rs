@@ -163,7 +163,8 @@ impl Dimension {
 
     fn check_range(&self, low: f64, high: f64, spacing: Spacing) -> Result<()> {
         // Without the zeros that the smallest and largest numbers would have.
-        let short = |x: f64| if (1e-5..1e16).contains(&x.abs()) { format!("{x}") } else { format!("{x:?}") };
+        let plain = |x: f64| x == 0.0 || (1e-5..1e16).contains(&x.abs());
+        let short = |x: f64| if plain(x) { format!("{x}") } else { format!("{x:?}") };
         let found = format!("{}..{}", short(low), short(high));
         if !(low.is_finite() && high.is_finite()) {
             return Err(self.complain("finite bounds", found));
