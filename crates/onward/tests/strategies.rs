@@ -184,8 +184,11 @@ fn rank_based_strategies_are_blind_to_increasing_transforms() {
     }
 }
 
+/// A name, and the loss of a candidate.
+type Extreme = (&'static str, fn(&Candidate) -> f64);
+
 /// What losses can be at their worst.
-fn extremes() -> Vec<(&'static str, fn(&Candidate) -> f64)> {
+fn extremes() -> Vec<Extreme> {
     vec![
         ("the same", |_| 7.0),
         ("huge", |c| 1e300 * sphere(c).min(1e6)),
