@@ -189,10 +189,10 @@ proptest! {
         let evaluator = local(Mlp::new(&[k, n], Activation::Relu).unwrap(), Loss::SquaredError, 1);
         let params = params_of(evaluator.model(), seed);
         let x = rows_of(&blobs(rows, [1, 1, k], 2, seed));
-        let outputs = |p| wide(&evaluator.with_precision(p).outputs(&params, x.clone(), Norms::Batch).unwrap().data());
+        let outputs = |p| wide(evaluator.with_precision(p).outputs(&params, x.clone(), Norms::Batch).unwrap().data());
         let exact = outputs(Precision::F32);
         // Relative to the size of inputs and weights, not of the sum, which may cancel.
-        let size: f64 = wide(&x.data()).iter().map(|v| v * v).sum::<f64>().sqrt() * (n as f64).sqrt() * 2.0;
+        let size: f64 = wide(x.data()).iter().map(|v| v * v).sum::<f64>().sqrt() * (n as f64).sqrt() * 2.0;
         for precision in LOW {
             let off = outputs(precision).iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             prop_assert!(off <= tolerance(precision) * size, "{precision:?}: {off} of {size}");
