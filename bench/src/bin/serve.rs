@@ -181,6 +181,8 @@ type Own = (Scratch, Int8Rows);
 
 /// Parts of rows that a thread has at least, so that uneven processors share them.
 const PARTS: usize = 4;
+/// Rows that such a part has at least, if there are so many: each part reads all weights.
+const ROWS: usize = 128;
 
 /// Weights are packed here, rows as they come: in parts of rows or, where these are few, of columns.
 fn split<X, Y, P>(
@@ -207,7 +209,8 @@ where
     let bad = |e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(bad)?;
     if m >= FEW_ROWS {
-        let (packed, rows) = (pack(w, n), m.div_ceil(PARTS * threads).next_multiple_of(32));
+        let (packed, rows) =
+            (pack(w, n), m.div_ceil(PARTS * threads).max(ROWS.min(m.div_ceil(threads))).next_multiple_of(32));
         let mut own: Vec<Own> = (0..m.div_ceil(rows)).map(|_| Own::default()).collect();
         return Ok(Box::new(move || {
             pool.install(|| {
