@@ -27,7 +27,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder_of(path)
 }
 
-/// Whether a file's name is one that [`write`] gives to a file that is not whole yet.
+/// Whether a file's name is one that [`write()`] gives to a file that is not whole yet.
 pub fn is_temporary(name: &OsStr) -> bool {
     let digits = name.to_str().and_then(|n| n.strip_prefix(TEMPORARY.0)?.strip_suffix(TEMPORARY.1));
     digits

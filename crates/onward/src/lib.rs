@@ -2,7 +2,7 @@
 //!
 //! # Modules
 //!
-//! In reading order, each using only those before it: [`error`], [`file`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
+//! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`params`], [`dataset`], [`model`],
 //! [`objective`], [`space`], [`evaluate`], [`study`], [`ledger`], [`rule`], [`train`], [`theory`].
 
 pub mod dataset;
