@@ -1,7 +1,7 @@
 //! Objectives: a forward pass becomes losses; lower is better, always.
 
 use crate::dataset::Targets;
-use crate::kernel::{exp, ln, multiversion};
+use crate::kernel::{ENTROPY_ROWS, cross_entropy};
 use crate::model::Act;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -110,10 +110,10 @@ impl PerSample for Loss {
         match (self, answers.targets) {
             (Self::CrossEntropy, Targets::Classes { labels, .. }) => {
                 let label = |row| labels[answers.sample(row)] as usize;
-                for (block, losses) in losses.chunks_mut(LANES).enumerate() {
-                    let first = block * LANES;
+                for (block, losses) in losses.chunks_mut(ENTROPY_ROWS).enumerate() {
+                    let first = block * ENTROPY_ROWS;
                     let rows = &outputs.data[first * width..(first + losses.len()) * width];
-                    let mut own = [0f32; LANES];
+                    let mut own = [0f32; ENTROPY_ROWS];
                     for (i, o) in own.iter_mut().enumerate().take(losses.len()) {
                         *o = rows[i * width + label(first + i)];
                     }
@@ -158,40 +158,6 @@ pub fn argmax(row: &[f32]) -> Option<usize> {
         }
     }
     Some(best)
-}
-
-/// Rows whose cross-entropy is found side by side.
-const LANES: usize = 16;
-
-multiversion! {
-/// Up to 16 rows at once; `own` holds each row's output at its label.
-fn cross_entropy(rows: &[f32], width: usize, own: &[f32; LANES], losses: &mut [f32]) {
-    let count = losses.len();
-    let mut largest = [f32::NEG_INFINITY; LANES];
-    for (row, largest) in rows.chunks_exact(width).zip(&mut largest) {
-        for v in row {
-            *largest = largest.max(*v);
-        }
-    }
-    let mut sums = [0f32; LANES];
-    let mut column = [0f32; LANES];
-    for j in 0..width {
-        for i in 0..count {
-            column[i] = rows[i * width + j];
-        }
-        for i in 0..LANES {
-            sums[i] += exp(column[i] - largest[i]);
-        }
-    }
-    let mut out = [0f32; LANES];
-    for i in 0..LANES {
-        out[i] = ln(sums[i].max(f32::MIN_POSITIVE)) + (largest[i] - own[i]);
-    }
-    for i in 0..count {
-        // A sum that is not a number must not be hidden by the maximum above.
-        losses[i] = if sums[i].is_nan() { f32::NAN } else { out[i] };
-    }
-}
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ mod file;
 mod header;
 mod search;
 mod state;
-mod step;
 
 pub use entry::{Entry, Record, Update, UpdateRecord, Visited};
 pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage};

@@ -1,8 +1,8 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
 use super::search::Searching;
-use super::step::{self, SQUARES_DECAY};
 use super::{Entry, Header, Search, Update, Visited};
+use crate::kernel::step::{self, SQUARES_DECAY};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
 use crate::params::{Params, Storage, Tensor};

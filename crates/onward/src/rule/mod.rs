@@ -17,7 +17,7 @@ pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
 use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
-use crate::kernel::multiversion;
+use crate::kernel::second_moments;
 use crate::ledger::{Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::RunKey;
@@ -214,27 +214,6 @@ fn step_along(found: &MemberLosses, values: &[f64], space: WeightSpace) -> Outco
 /// An error about a key of `[method]`.
 fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
     Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)
-}
-
-multiversion! {
-/// `Σ x·y`, `Σ x²` and `Σ y²`, each as eight sums side by side: one would wait for every addition.
-fn second_moments(x: &[f32], y: &[f32]) -> [f64; 3] {
-    let mut sums = [[0f64; 8]; 3];
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
-    let mut add = |i: usize, x: f32, y: f32| {
-        let (x, y) = (f64::from(x), f64::from(y));
-        sums[0][i] += x * y;
-        sums[1][i] += x * x;
-        sums[2][i] += y * y;
-    };
-    for (x, y) in x.iter().zip(y) {
-        for i in 0..8 {
-            add(i, x[i], y[i]);
-        }
-    }
-    x_rest.iter().zip(y_rest).enumerate().for_each(|(i, (x, y))| add(i, *x, *y));
-    sums.map(|lanes| lanes.iter().sum())
-}
 }
 
 /// `c / (1 − c)` for the cosine `c` between two estimates; 0 where they disagree.

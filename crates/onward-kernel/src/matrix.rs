@@ -1,0 +1,369 @@
+//! Weights packed for products in any precision.
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::conv_tiles;
+use super::{
+    Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window,
+    conv3x3, keep_bf16, product, product_bf16, product_int8_scaled, quantise, round_to_bf16,
+};
+
+/// The right side of products `y = x Wᵀ`.
+#[derive(Clone, Debug)]
+pub enum Matrix {
+    /// In single precision.
+    F32(Panels),
+    /// In bf16 with chains of sums: products of f32 with factors that bf16 holds.
+    Chain(Panels),
+    /// In bf16, by instructions of their own.
+    Bf16(Bf16Panels),
+    /// In bytes, with a scale for each output.
+    Int8(Int8Panels),
+}
+
+/// Where rows are packed on the way into a product.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    bf16: Bf16Rows,
+    int8: Int8Rows,
+    halves: Vec<u16>,
+    /// Pixels of bf16 that stand together in a sum and not in the image.
+    seams: Vec<[[u16; 16]; 2]>,
+    bytes: Vec<i8>,
+    floats: Vec<f32>,
+    image: Vec<i8>,
+}
+
+impl Matrix {
+    /// Packs `w`, which is `(n, k)` row after row: the weights of a layer with `n` outputs.
+    ///
+    /// # Panics
+    /// If `w` has another length.
+    pub fn new(w: &[f32], n: usize, k: usize, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(Panels::transposed(w, n, k)),
+            Precision::Bf16(Bf16Arithmetic::Chain) => Self::Chain(Panels::transposed(&kept(w), n, k)),
+            Precision::Bf16(kind) => Self::Bf16(Bf16Panels::transposed(w, n, k, kind)),
+            Precision::Int8 => Self::Int8(Int8Panels::transposed(w, n, k)),
+        }
+    }
+
+    /// Numbers that a row of inputs has.
+    pub fn k(&self) -> usize {
+        match self {
+            Self::F32(b) | Self::Chain(b) => b.k(),
+            Self::Bf16(b) => b.k(),
+            Self::Int8(b) => b.k(),
+        }
+    }
+
+    /// Numbers that a row of outputs has.
+    pub fn n(&self) -> usize {
+        match self {
+            Self::F32(b) | Self::Chain(b) => b.n(),
+            Self::Bf16(b) => b.n(),
+            Self::Int8(b) => b.n(),
+        }
+    }
+
+    /// `y = x Wᵀ` for rows `x (m, k)` and `y (m, n)`. In int8 each row of `x` is quantised by itself.
+    ///
+    /// # Panics
+    /// If `x` and `y` hold different numbers of rows: a bug in the caller.
+    pub fn product(&self, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+        let (k, n) = (self.k(), self.n());
+        let m = y.len() / n.max(1);
+        assert_eq!((x.len(), y.len()), (m * k, m * n), "rows into and out of a product");
+        match self {
+            Self::F32(b) => product(y, n, x, k, 1, m, b, Start::Zero),
+            Self::Chain(b) => {
+                scratch.floats.resize(x.len(), 0.0);
+                keep_bf16(&mut scratch.floats, x);
+                product(y, n, &scratch.floats, k, 1, m, b, Start::Zero);
+            }
+            Self::Bf16(b) => {
+                scratch.bf16.pack(x, k, m, k);
+                product_bf16(Window::new(y, n, m, n), &scratch.bf16, b, Start::Zero);
+            }
+            Self::Int8(b) => {
+                scratch.int8.pack(x, k, m, k);
+                product_int8_scaled(Window::new(y, n, m, n), &scratch.int8, b, Start::Zero);
+            }
+        }
+    }
+}
+
+/// The weights of a 3×3 convolution.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// In single precision: a matrix for each row of the kernel, multiplied with windows of the padded image.
+    Rows([Panels; 3]),
+    /// In bf16 with chains of sums: as in single precision, with factors that bf16 holds.
+    Chain([Panels; 3]),
+    /// In bf16: one matrix, multiplied with patches that are packed on the way.
+    Bf16(Bf16Panels),
+    /// In bytes: likewise.
+    Int8(Int8Panels),
+}
+
+impl Filter {
+    /// Packs `w (n, 3, 3, channels)`.
+    ///
+    /// # Panics
+    /// If `w` has another length.
+    pub fn new(w: &[f32], n: usize, channels: usize, precision: Precision) -> Self {
+        assert_eq!(w.len(), 9 * n * channels, "weights of {n} × 3 × 3 × {channels}");
+        match precision {
+            Precision::F32 => Self::Rows(kernel_rows(w, n, channels)),
+            Precision::Bf16(Bf16Arithmetic::Chain) => Self::Chain(kernel_rows(&kept(w), n, channels)),
+            Precision::Bf16(kind) => Self::Bf16(Bf16Panels::transposed(w, n, 9 * channels, kind)),
+            Precision::Int8 => Self::Int8(Int8Panels::transposed(w, n, 9 * channels)),
+        }
+    }
+
+    /// Channels in.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::Rows(panels) | Self::Chain(panels) => panels[0].k() / 3,
+            Self::Bf16(panels) => panels.k() / 9,
+            Self::Int8(panels) => panels.k() / 9,
+        }
+    }
+
+    /// Channels out.
+    pub fn n(&self) -> usize {
+        match self {
+            Self::Rows(panels) | Self::Chain(panels) => panels[0].n(),
+            Self::Bf16(panels) => panels.n(),
+            Self::Int8(panels) => panels.n(),
+        }
+    }
+
+    /// One image through the convolution, with zero padding: `y` is `(height · width, n)`. In int8 the image is quantised
+    /// as a whole.
+    ///
+    /// # Panics
+    /// If the sizes do not fit: a bug in the caller.
+    pub fn convolve(&self, conv: Conv3, image: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+        let (m, k, n) = (conv.height * conv.width, 9 * conv.channels, self.n());
+        assert_eq!(
+            (image.len(), y.len(), self.channels()),
+            (m * conv.channels, m * n, conv.channels),
+            "sizes"
+        );
+        match self {
+            Self::Rows(panels) => {
+                let padded = &mut scratch.floats;
+                cleared(padded, conv);
+                conv.pad(image, padded);
+                conv3x3(conv, padded, panels, y);
+            }
+            Self::Chain(panels) => {
+                let padded = &mut scratch.floats;
+                cleared(padded, conv);
+                conv.each_row(image, |row, at| keep_bf16(&mut padded[at..][..row.len()], row));
+                conv3x3(conv, padded, panels, y);
+            }
+            Self::Bf16(b) => {
+                let Scratch { bf16, halves, seams, .. } = scratch;
+                cleared(halves, conv);
+                conv.each_row(image, |row, at| round_to_bf16(&mut halves[at..][..row.len()], row));
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if conv_tiles::bf16(conv, halves, b, y, seams) {
+                    return;
+                }
+                bf16.from_rows(m, k, |i, row| conv.patch(halves, i, row));
+                product_bf16(Window::new(y, n, m, n), bf16, b, Start::Zero);
+            }
+            Self::Int8(b) => {
+                let Scratch { int8, bytes, image: whole, .. } = scratch;
+                whole.resize(image.len(), 0);
+                let scale = quantise(whole, image);
+                cleared(bytes, conv);
+                conv.each_row(&whole[..], |row, at| bytes[at..][..row.len()].copy_from_slice(row));
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if conv_tiles::int8(conv, bytes, scale, b, y) {
+                    return;
+                }
+                int8.from_rows(m, k, scale, |i, row| conv.patch(bytes, i, row));
+                product_int8_scaled(Window::new(y, n, m, n), int8, b, Start::Zero);
+            }
+        }
+    }
+}
+
+/// The bf16 nearest to each number.
+fn kept(w: &[f32]) -> Vec<f32> {
+    let mut kept = vec![0.0; w.len()];
+    keep_bf16(&mut kept, w);
+    kept
+}
+
+/// Weights `w (n, 3, 3, channels)` as a matrix for each row of the kernel.
+fn kernel_rows(w: &[f32], n: usize, channels: usize) -> [Panels; 3] {
+    let run = 3 * channels;
+    std::array::from_fn(|dy| {
+        let rows = w.chunks_exact((3 * run).max(1)).flat_map(|o| &o[dy * run..][..run]);
+        Panels::transposed(&rows.copied().collect::<Vec<f32>>(), n, run)
+    })
+}
+
+/// A padded image of zeros.
+fn cleared<T: Copy + Default>(padded: &mut Vec<T>, conv: Conv3) {
+    padded.clear();
+    padded.resize(conv.padded(), T::default());
+}
+
+impl Conv3 {
+    /// Calls `f` with each row of pixels and where it begins in the padded image.
+    fn each_row<T>(self, image: &[T], mut f: impl FnMut(&[T], usize)) {
+        let row = self.width * self.channels;
+        let stride = row + 2 * self.channels;
+        for (y, line) in image.chunks_exact(row.max(1)).enumerate() {
+            f(line, (y + 1) * stride + self.channels);
+        }
+    }
+
+    /// Copies the 3×3 neighbourhood of pixel `i` out of a padded image.
+    fn patch<T: Copy>(self, padded: &[T], i: usize, patch: &mut [T]) {
+        let (run, stride) = (3 * self.channels, (self.width + 2) * self.channels);
+        let from = i / self.width * stride + i % self.width * self.channels;
+        for (dy, part) in patch.chunks_exact_mut(run).enumerate() {
+            part.copy_from_slice(&padded[from + dy * stride..][..run]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{numbers, with_each_isa};
+
+    #[test]
+    fn convolutions_agree_with_the_definition_in_every_precision() {
+        for (height, width, channels, n) in [(5, 4, 3, 2), (1, 1, 1, 1), (7, 7, 16, 16), (3, 9, 5, 33)] {
+            let conv = Conv3 { height, width, channels };
+            let (image, w) = (numbers(height * width * channels, 1), numbers(n * 9 * channels, 2));
+            let pixel = |y: isize, x: isize, c: usize| {
+                let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
+                if inside { f64::from(image[(y as usize * width + x as usize) * channels + c]) } else { 0.0 }
+            };
+            for precision in Precision::ALL {
+                let bound = match precision {
+                    Precision::F32 => 1e-6,
+                    Precision::Bf16(_) => 0.005,
+                    Precision::Int8 => 0.008,
+                };
+                let filter = Filter::new(&w, n, channels, precision);
+                let mut y = vec![f32::NAN; height * width * n];
+                filter.convolve(conv, &image, &mut y, &mut Scratch::default());
+                for (i, row) in y.chunks_exact(n).enumerate() {
+                    for (o, found) in row.iter().enumerate() {
+                        let (mut want, mut size) = (0f64, 0f64);
+                        for tap in 0..9 * channels {
+                            let (dy, dx, c) = (tap / channels / 3, tap / channels % 3, tap % channels);
+                            let v = pixel((i / width + dy) as isize - 1, (i % width + dx) as isize - 1, c);
+                            let term = v * f64::from(w[o * 9 * channels + tap]);
+                            want += term;
+                            size += v.abs().max(0.5);
+                        }
+                        let off = (f64::from(*found) - want).abs();
+                        assert!(off <= bound * size, "{precision:?} {conv:?}: off by {off} of {size}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rows that are longer or shorter than tiles and registers, with channels that suit the tile unit and such that do not.
+    #[test]
+    fn convolutions_have_the_same_bits_on_every_instruction_set() {
+        for (height, width, channels, n) in [
+            (1, 1, 16, 1),
+            (5, 4, 16, 3),
+            (7, 7, 16, 16),
+            (3, 28, 16, 16),
+            (2, 35, 16, 33),
+            (4, 9, 32, 20),
+            (3, 5, 64, 7),
+            (3, 6, 4, 5),
+            (2, 30, 8, 16),
+            (3, 14, 1, 16),
+            (2, 50, 2, 17),
+            (3, 10, 3, 40),
+        ] {
+            let conv = Conv3 { height, width, channels };
+            let (image, w) = (numbers(height * width * channels, 3), numbers(n * 9 * channels, 4));
+            for precision in Precision::ALL {
+                let filter = Filter::new(&w, n, channels, precision);
+                let (mut first, mut scratch) = (None, Scratch::default());
+                with_each_isa(|isa| {
+                    let mut y = vec![f32::NAN; height * width * n];
+                    filter.convolve(conv, &image, &mut y, &mut scratch);
+                    let bits: Vec<u32> = y.iter().map(|v| v.to_bits()).collect();
+                    let same = *first.get_or_insert_with(|| bits.clone()) == bits;
+                    assert!(same, "{precision:?}, {conv:?} to {n} on {isa:?}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn scratch_of_a_larger_product_does_not_show_in_a_smaller_one() {
+        let mut scratch = Scratch::default();
+        for precision in Precision::ALL {
+            let (large, small) = (numbers(40 * 70, 3), numbers(3 * 7, 4));
+            let big = Matrix::new(&large, 40, 70, precision);
+            big.product(&numbers(9 * 70, 5), &mut [0.0; 9 * 40], &mut scratch);
+            let matrix = Matrix::new(&small, 3, 7, precision);
+            let (x, mut reused, mut fresh) = (numbers(5 * 7, 6), [0.0; 15], [0.0; 15]);
+            matrix.product(&x, &mut reused, &mut scratch);
+            matrix.product(&x, &mut fresh, &mut Scratch::default());
+            assert_eq!(reused, fresh, "{precision:?}");
+        }
+    }
+
+    #[test]
+    fn chains_are_sums_in_f32_of_factors_in_bf16() {
+        use crate::{from_bf16, to_bf16};
+        let (m, n, k) = (5, 33, 70);
+        let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
+        let matrix = Matrix::new(&w, n, k, Precision::Bf16(Bf16Arithmetic::Chain));
+        let mut y = vec![f32::NAN; m * n];
+        matrix.product(&x, &mut y, &mut Scratch::default());
+        for (i, y) in y.iter().enumerate() {
+            let terms = x[i / n * k..][..k].iter().zip(&w[i % n * k..][..k]);
+            let near = |v: &f32| from_bf16(to_bf16(*v));
+            let want = terms.fold(0f32, |s, (x, w)| near(x).mul_add(near(w), s));
+            assert_eq!(y.to_bits(), want.to_bits(), "{i}");
+        }
+    }
+
+    /// Where there is no tile unit, with the emulated one that the tests have.
+    #[test]
+    fn products_and_convolutions_have_the_same_bits_on_every_instruction_set() {
+        let bits = |y: &[f32]| y.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        for precision in Precision::ALL {
+            for (m, n, k) in [(1, 1, 1), (5, 33, 65), (16, 16, 32), (33, 70, 100), (40, 31, 129)] {
+                let matrix = Matrix::new(&numbers(n * k, 2), n, k, precision);
+                let (x, mut first) = (numbers(m * k, 1), None);
+                crate::with_each_isa(|isa| {
+                    let mut y = vec![f32::NAN; m * n];
+                    matrix.product(&x, &mut y, &mut Scratch::default());
+                    let want = first.get_or_insert_with(|| bits(&y));
+                    assert_eq!(&bits(&y), want, "{precision:?}, {m} × {n} × {k} on {isa:?}");
+                });
+            }
+            for (height, width, channels, n) in [(5, 4, 3, 2), (1, 1, 1, 1), (7, 7, 16, 16), (3, 29, 5, 33)] {
+                let conv = Conv3 { height, width, channels };
+                let filter = Filter::new(&numbers(n * 9 * channels, 2), n, channels, precision);
+                let (image, mut first) = (numbers(height * width * channels, 1), None);
+                crate::with_each_isa(|isa| {
+                    let mut y = vec![f32::NAN; height * width * n];
+                    filter.convolve(conv, &image, &mut y, &mut Scratch::default());
+                    let want = first.get_or_insert_with(|| bits(&y));
+                    assert_eq!(&bits(&y), want, "{precision:?}, {conv:?} to {n} on {isa:?}");
+                });
+            }
+        }
+    }
+}
