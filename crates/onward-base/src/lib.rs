@@ -4,4 +4,4 @@ pub mod error;
 pub mod file;
 pub mod noise;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Hint, Place, Result, Segment};

@@ -1,7 +1,7 @@
 //! How much memory there is, asked before much of it is needed: what would be refused in the middle is refused at once, in
 //! a sentence.
 
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Place, Result};
 use std::fmt::Display;
 
 /// What less than this needs is not asked about.
@@ -11,7 +11,7 @@ const LITTLE: u128 = 64 << 20;
 ///
 /// # Errors
 /// [`ErrorKind::Io`], since it is the system that has no more.
-pub fn check(place: impl Display, what: impl Display, bytes: u128) -> Result<()> {
+pub fn check(place: impl Into<Place>, what: impl Display, bytes: u128) -> Result<()> {
     match available() {
         Some(most) if bytes > LITTLE && bytes > u128::from(most) => {
             let expected = format!("at most {} of memory, as much as there is", amount(u128::from(most)));
@@ -25,9 +25,9 @@ pub fn check(place: impl Display, what: impl Display, bytes: u128) -> Result<()>
 ///
 /// # Errors
 /// As for [`check`].
-pub fn room<T>(place: impl Display, count: usize) -> Result<Vec<T>> {
+pub fn room<T>(place: impl Into<Place> + Clone, count: usize) -> Result<Vec<T>> {
     let bytes = count as u128 * size_of::<T>() as u128;
-    check(&place, format!("{count} numbers"), bytes)?;
+    check(place.clone(), format!("{count} numbers"), bytes)?;
     let mut room = Vec::new();
     let refused = |_| {
         Error::expected(ErrorKind::Io, place, "memory for its numbers", format!("none for {}", amount(bytes)))

@@ -31,7 +31,7 @@ mod unit;
 pub use diagnosis::Diagnosis;
 pub use draws::Draws;
 pub use eigen::Eigen;
-pub use onward_base::{Error, ErrorKind, Result};
+pub use onward_base::{Error, ErrorKind, Place, Result};
 pub use record::Record;
 pub use repeats::Repeated;
 pub use space::{Dimension, Kind, Space, Spacing, Value};

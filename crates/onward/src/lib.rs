@@ -16,6 +16,6 @@ pub mod space;
 pub mod theory;
 pub mod train;
 
-pub use onward_base::{Error, ErrorKind, Result, error, file, noise};
+pub use onward_base::{Error, ErrorKind, Hint, Place, Result, Segment, error, file, noise};
 pub use onward_kernel as kernel;
 pub use onward_study as study;

@@ -2,7 +2,7 @@
 
 use crate::kernel::{from_bf16, to_bf16};
 use crate::noise::{Family, Role, RunKey};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -214,7 +214,7 @@ impl Params {
                     let found = format!("{other:?}");
                     return Err(Error::expected(
                         ErrorKind::Model,
-                        format!("tensor {name}"),
+                        Place::tensor(name),
                         "type F32 or BF16",
                         found,
                     ));
@@ -254,7 +254,7 @@ impl Params {
             let tensor = tensors.swap_remove(at);
             if tensor.shape != spec.shape {
                 let (want, found) = (format!("shape {:?}", spec.shape), format!("{:?}", tensor.shape));
-                return Err(Error::expected(ErrorKind::Model, format!("tensor {}", spec.name), want, found));
+                return Err(Error::expected(ErrorKind::Model, Place::tensor(&spec.name), want, found));
             }
             taken.push(tensor);
         }

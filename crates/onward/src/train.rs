@@ -10,7 +10,7 @@ use crate::noise::{Role, RunKey};
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
 use crate::rule::{Method, Schedule, Sweep, visit};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Hint, Place, Result};
 use divergence::Watch;
 
 /// What a run is, beyond model, objective and data.
@@ -260,7 +260,7 @@ impl Trainer {
         let begun = self.state.step() > 0;
         self.look().map_err(|e| match e.kind() {
             ErrorKind::NonFinite if begun => {
-                Error::new(ErrorKind::Diverged, format!("diverged: {e}; {advice}"))
+                e.as_kind(ErrorKind::Diverged).within("diverged").hint(Hint::Then(advice.into()))
             }
             _ => e,
         })
@@ -325,7 +325,7 @@ impl Trainer {
 impl Plan {
     fn check_rates(&self) -> Result<()> {
         let bad = |key: &str, expected: &str, found: f32| {
-            Err(Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found))
+            Err(Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found))
         };
         let Schedule { rate, final_share, .. } = self.schedule;
         if !rate.is_finite() {

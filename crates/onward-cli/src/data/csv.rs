@@ -1,7 +1,7 @@
 //! Comma-separated numbers, with or without a header.
 
 use csv::{ByteRecord, ReaderBuilder};
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Result, Segment};
 
 use super::table::{Numbers, Table};
 use super::{first_row, shorten};
@@ -150,9 +150,8 @@ impl Flaw {
     }
 
     fn at(self, line: usize, names: &[String]) -> Error {
-        let name =
-            names.get(self.column).map(|name| format!(" ({})", shorten(name.as_bytes()))).unwrap_or_default();
-        let place = format!("line {line}, column {}{name}", self.column + 1);
+        let name = names.get(self.column).map(|name| shorten(name.as_bytes()));
+        let place = Segment::Cell { line, column: self.column + 1, name };
         Error::expected(ErrorKind::Data, place, self.expected, self.found)
     }
 }

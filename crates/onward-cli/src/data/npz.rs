@@ -20,7 +20,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<(&'static str, Array)>> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
     let mut arrays = Vec::new();
     for name in NAMES {
-        let in_array = |error: Error| Error::new(ErrorKind::Data, format!("array {name}: {error}"));
+        let in_array = |error: Error| error.as_kind(ErrorKind::Data).within(format!("array {name}"));
         if let Some(index) = archive.index_for_name(&format!("{name}.npy")) {
             arrays.push((
                 name,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Place, Result};
 
 use super::csv::Header;
 use super::table::{Array, Numbers, Table};
@@ -156,7 +156,7 @@ pub fn expand_home(path: &Path) -> PathBuf {
 }
 
 pub(super) fn bad(
-    place: impl std::fmt::Display,
+    place: impl Into<Place>,
     expected: impl std::fmt::Display,
     found: impl std::fmt::Display,
 ) -> Error {

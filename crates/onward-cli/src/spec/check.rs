@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Hint, Result};
 
 use super::kind::{found, quoted};
 use super::parse::{Values, is_section};
@@ -23,7 +23,8 @@ pub fn no_unknown(values: &Values, keys: &[Key]) -> Result<()> {
     }
     let what =
         if matches!(value, Some(toml::Value::Table(_))) && !path.contains('.') { "table" } else { "key" };
-    Err(Error::new(ErrorKind::Spec, format!("{place}: unknown {what}; {}", suggestion(path, keys))))
+    let error = Error::new(ErrorKind::Spec, format!("unknown {what}")).within(place);
+    Err(error.hint(Hint::Then(suggestion(path, keys))))
 }
 
 /// `did you mean …?`, or the keys that there are.
@@ -85,14 +86,13 @@ pub fn no_foreign(values: &Values, keys: &[Key]) -> Result<()> {
         let choices = owners.iter().filter_map(|key| key.only).flat_map(|only| only.choices);
         let choices: Vec<_> = choices.map(|choice| format!("{choice:?}")).collect();
         let message = format!(
-            "{}: belongs to {}.{} = {}, not to {:?}",
-            values.place_of_key(path),
+            "belongs to {}.{} = {}, not to {:?}",
             selector.0,
             selector.1,
             choices.join(" or "),
             values.text(selector.0, selector.1)
         );
-        return Err(Error::new(ErrorKind::Spec, message));
+        return Err(Error::new(ErrorKind::Spec, message).within(values.place_of_key(path)));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What `onward explain` says, all of it from the table of keys.
 
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Hint, Result};
 
 use super::kind::{Choice, quoted};
 use super::parse::{from_words, is_section};
@@ -24,8 +24,8 @@ pub fn explain(key: Option<&str>) -> Result<String> {
     let matching =
         if exact.is_empty() { keys.iter().filter(|key| key.name == wanted).collect() } else { exact };
     if matching.is_empty() {
-        let message = format!("{}: unknown key; {}", quoted(wanted), check::suggestion(wanted, &keys));
-        return Err(Error::new(ErrorKind::Spec, message));
+        let error = Error::new(ErrorKind::Spec, "unknown key").within(quoted(wanted));
+        return Err(error.hint(Hint::Then(check::suggestion(wanted, &keys))));
     }
     Ok(matching.into_iter().map(describe).collect::<Vec<_>>().join("\n"))
 }

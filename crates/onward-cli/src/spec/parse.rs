@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Hint, Place, Result, Segment};
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
@@ -93,7 +93,7 @@ impl Values {
         let mut values = Self { file: file.into(), text: text.into(), entries: BTreeMap::new() };
         let document = DeTable::parse(text).map_err(|e| {
             let place = values.at(e.span().map_or(0, |span| span.start));
-            Error::new(ErrorKind::Spec, format!("{place}: not valid TOML: {}", e.message()))
+            Error::new(ErrorKind::Spec, format!("not valid TOML: {}", e.message())).within(place)
         })?;
         values.add_table("", document.get_ref(), keys)?;
         Ok(values)
@@ -109,7 +109,7 @@ impl Values {
                     let path = join(section, &unambiguous(name.get_ref()));
                     let origin = Origin::File { key: name.span().start, value: value.span().start };
                     let value = to_value(leaf).map_err(|found| {
-                        let place = format!("{}: {path}", self.at(value.span().start));
+                        let place = Place::key("", &path).within(self.at(value.span().start));
                         Error::expected(ErrorKind::Spec, place, "an integer from -2^63 to 2^63 - 1", found)
                     })?;
                     self.entries.insert(path, Entry { value, origin });
@@ -119,10 +119,10 @@ impl Values {
         Ok(())
     }
 
-    fn set(&mut self, argument: &str, keys: &[Key]) -> Result<()> {
-        let Some((path, text)) = argument.split_once('=') else {
-            let found = quoted(argument);
-            return Err(Error::expected(ErrorKind::Spec, "--set", "key=value", found));
+    fn set(&mut self, given: &str, keys: &[Key]) -> Result<()> {
+        let Some((path, text)) = given.split_once('=') else {
+            let found = quoted(given);
+            return Err(Error::expected(ErrorKind::Spec, argument("--set"), "key=value", found));
         };
         let path = path.trim();
         match from_words(text.trim()) {
@@ -162,7 +162,7 @@ impl Values {
 
     fn set_seed(&mut self, seed: u64) -> Result<()> {
         let value = seed.value().ok_or_else(|| {
-            Error::expected(ErrorKind::Spec, "--seed", "an integer from 0 to 2^63 - 1", seed)
+            Error::expected(ErrorKind::Spec, argument("--seed"), "an integer from 0 to 2^63 - 1", seed)
         })?;
         self.entries.insert("seed".into(), Entry { value, origin: Origin::Seed });
         Ok(())
@@ -196,7 +196,7 @@ impl Values {
         }
         let Some(entry) = self.entries.get(&path) else { return Ok(()) };
         if let Some(found) = key.kind.refuses(&entry.value) {
-            return Err(self.error(&path, format!("{}{}", key.kind, hint(&path)), found));
+            return Err(hinted(self.error(&path, &key.kind, found), &path));
         }
         if key.kind == Kind::Path {
             self.make_absolute(&path)?;
@@ -297,45 +297,51 @@ impl Values {
 
     /// The error about a key that has to be there.
     pub fn missing(&self, path: &str, kind: &Kind) -> Error {
-        self.error(path, format!("{kind}{}", hint(path)), "no such key")
+        hinted(self.error(path, kind, "no such key"), path)
     }
 
     /// Where the value of `path` stands, and `path`.
-    fn place(&self, path: &str) -> String {
+    fn place(&self, path: &str) -> Place {
+        let key = Place::key("", path);
         match self.entries.get(path).map(|entry| entry.origin) {
-            Some(Origin::File { value, .. }) => format!("{}: {path}", self.at(value)),
-            Some(Origin::Set) => format!("--set {path}"),
-            Some(Origin::Seed) => "--seed".into(),
-            Some(Origin::Default) | None => format!("{}: {path}", self.file.display()),
+            Some(Origin::File { value, .. }) => key.within(self.at(value)),
+            Some(Origin::Set) => key.within(argument("--set")),
+            Some(Origin::Seed) => argument("--seed").into(),
+            Some(Origin::Default) | None => key.within(self.file.as_path()),
         }
     }
 
     /// Where the key `path` itself stands, and `path`.
-    pub fn place_of_key(&self, path: &str) -> String {
+    pub fn place_of_key(&self, path: &str) -> Place {
         let plain = (1..=60).contains(&path.len()) && path.chars().all(|c| c.is_ascii_graphic());
-        let shown = if plain { path.into() } else { quoted(path) };
-        match self.entries.get(path).map(|entry| entry.origin) {
-            Some(Origin::File { key, .. }) => format!("{}: {shown}", self.at(key)),
-            _ => format!("--set {shown}"),
-        }
+        let shown = Segment::Key(if plain { path.into() } else { quoted(path) });
+        Place::from(shown).within(match self.entries.get(path).map(|entry| entry.origin) {
+            Some(Origin::File { key, .. }) => self.at(key),
+            _ => argument("--set").into(),
+        })
     }
 
     /// `file:line:column` of a byte offset.
-    fn at(&self, offset: usize) -> String {
+    fn at(&self, offset: usize) -> Place {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        format!("{}:{line}:{column}", self.file.display())
+        [Segment::File(self.file.clone()), Segment::Position { line, column }].into()
     }
 }
 
-/// What helps with a mistake in `path`, beyond its kind.
-fn hint(path: &str) -> &'static str {
-    match path {
-        "seed" => " (in the spec or by --seed)",
-        "train.steps" | "train.epochs" => " (the budget must be at least 1 step)",
-        _ => "",
-    }
+fn argument(name: &str) -> Segment {
+    Segment::Argument(name.into())
+}
+
+/// Adds what helps with a mistake in `path`, beyond its kind.
+fn hinted(error: Error, path: &str) -> Error {
+    let hint = match path {
+        "seed" => "in the spec or by --seed",
+        "train.steps" | "train.epochs" => "the budget must be at least 1 step",
+        _ => return error,
+    };
+    error.hint(Hint::Expecting(hint.into()))
 }
 
 /// A key's name as a part of a path: a name with a dot in it is no path.

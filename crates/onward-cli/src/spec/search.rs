@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use onward::Result;
 use onward::ledger::Search;
 use onward::study;
+use onward::{Hint, Result};
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
@@ -137,12 +137,13 @@ impl SearchKeys {
         for (key, value) in given {
             if !all.contains_key(key) {
                 let known: Vec<&str> = all.keys().map(String::as_str).collect();
-                let expected = match nearest_of(key, &known) {
-                    Some(nearest) => format!("the settings of {name} (did you mean {nearest}?)"),
-                    None if known.is_empty() => format!("nothing, as {name} has no settings"),
-                    None => format!("the settings of {name}: {}", known.join(", ")),
-                };
-                return Err(values.error(PATH, expected, format!("{key:?}")));
+                let error = |expected: &str| values.error(PATH, expected, format!("{key:?}"));
+                return Err(match nearest_of(key, &known) {
+                    Some(nearest) => error(&format!("the settings of {name}"))
+                        .hint(Hint::Expecting(format!("did you mean {nearest}?"))),
+                    None if known.is_empty() => error(&format!("nothing, as {name} has no settings")),
+                    None => error(&format!("the settings of {name}: {}", known.join(", "))),
+                });
             }
             if !is_finite(value) {
                 return Err(values.error(PATH, "finite numbers", format!("{key} = {}", found(value))));

@@ -245,6 +245,18 @@ fn the_budget_is_given_once_and_at_least_one_step() {
 }
 
 #[test]
+fn errors_can_be_read_part_by_part() {
+    let error = parse(&mlp_with("method", "sigma = -1")).unwrap_err();
+    assert_eq!((error.file(), error.position()), (Some(Path::new("specs/a.toml")), Some((12, 9))));
+    assert_eq!((error.key(), error.found()), (Some("method.sigma"), Some("-1")));
+    assert_eq!(error.expectation(), Some("a number > 0, or an array, each entry a number > 0"));
+    let error = parse_with(MLP, &["train.bach=1"], None).unwrap_err();
+    assert_eq!((error.file(), error.key()), (None, Some("train.bach")));
+    assert_eq!(error.place().segments()[0], onward::Segment::Argument("--set".into()));
+    assert_eq!(error.hints()[0].text(), "did you mean train.batch?");
+}
+
+#[test]
 fn arguments_override_the_file() {
     let sets =
         ["method.sigma = 0.5", "data.label=species", "data.path=x.csv", "name=\"b-2\"", "model.hidden=[]"];

@@ -44,7 +44,7 @@ pub use xnes::Xnes;
 use super::diagnosis::Diagnosis;
 use super::draws::Draws;
 use super::space::Space;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
@@ -327,5 +327,5 @@ fn count(key: &str, given: usize, least: usize, n: usize) -> Result<usize> {
 
 /// An error about a setting of a method.
 fn misfit(key: &str, expected: impl fmt::Display, found: impl fmt::Display) -> Error {
-    Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)
+    Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found)
 }

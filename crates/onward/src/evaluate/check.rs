@@ -5,7 +5,7 @@ use crate::dataset::{Dataset, Targets};
 use crate::model::{Act, Map, Model, Outline, WeightSpace};
 use crate::params::Params;
 use crate::space::{ActivationPlan, CoordinatePlan};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 use std::fmt::Display;
 use std::sync::{Arc, PoisonError};
 
@@ -15,7 +15,7 @@ pub(crate) const MOST_MEMBERS: u32 = 1 << 22;
 pub(crate) const MOST_RANK: u32 = 1 << 16;
 
 fn misfit(key: &str, expected: impl Display, found: impl Display) -> Error {
-    Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)
+    Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found)
 }
 
 /// Refuses perturbations that no difference can be divided by.

@@ -4,7 +4,7 @@
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::study::{Draws, Method, Setup, Strategy};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
 
 /// What a strategy that keeps a best point compares the next generation with.
@@ -58,17 +58,19 @@ impl Search {
     /// [`ErrorKind::Spec`] if a setting cannot work or there are too many params for the strategy.
     fn begin(&self, params: &Params) -> Result<Box<dyn Strategy>> {
         if !(self.sigma.is_finite() && self.sigma > 0.0) {
-            return Err(Error::expected(ErrorKind::Spec, "method.sigma", "a positive number", self.sigma));
+            return Err(Error::expected(
+                ErrorKind::Spec,
+                Place::key("method", "sigma"),
+                "a positive number",
+                self.sigma,
+            ));
         }
-        self.strategy.begin(&self.setup(params)).map_err(|e| {
-            // In a spec a strategy's settings have a table of their own; its name has not.
-            let message = e.to_string();
-            let message = match message.strip_prefix("method.") {
-                Some(key) if !key.starts_with("name:") => format!("method.settings.{key}"),
-                _ => message,
-            };
-            Error::new(e.kind(), message)
-        })
+        // In a spec a strategy's settings have a table of their own; its name has not.
+        let in_spec = |key: &str| match key.strip_prefix("method.") {
+            Some(setting) if setting != "name" => format!("method.settings.{setting}"),
+            _ => key.to_owned(),
+        };
+        self.strategy.begin(&self.setup(params)).map_err(|e| e.at_key(in_spec))
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{Act, Context, LinkKind, Model, Norms, Operation, Weights};
 use crate::kernel::Precision;
 use crate::params::{Params, Tensor, TensorSpec};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 
 /// One linear map of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Outline {
         let names: Vec<&str> =
             (0..self.specs.len()).filter(|i| used(*i)).map(|i| self.specs[i].name.as_str()).collect();
         let found = format!("none (stages ask for {})", names.join(", "));
-        let place = format!("tensor {}", self.specs[unused].name);
+        let place = Place::tensor(&self.specs[unused].name);
         Err(Error::expected(ErrorKind::Model, place, "a stage that asks for it", found))
     }
 
@@ -167,7 +167,7 @@ impl Outline {
 /// Names that are unique, shapes without a zero, and not more numbers than there can be.
 fn check_tensors(specs: &[TensorSpec]) -> Result<()> {
     for (i, spec) in specs.iter().enumerate() {
-        let place = || format!("tensor {}", spec.name);
+        let place = || Place::tensor(&spec.name);
         if specs[..i].iter().any(|s| s.name == spec.name) {
             return Err(Error::expected(
                 ErrorKind::Model,

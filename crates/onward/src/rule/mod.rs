@@ -22,7 +22,7 @@ use crate::ledger::{Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::{Params, Storage};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 
 /// What one step of a method gave.
 pub struct Outcome {
@@ -213,7 +213,7 @@ fn step_along(found: &MemberLosses, values: &[f64], space: WeightSpace) -> Outco
 
 /// An error about a key of `[method]`.
 fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
-    Error::expected(ErrorKind::Spec, format!("method.{key}"), expected, found)
+    Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found)
 }
 
 /// `c / (1 − c)` for the cosine `c` between two estimates; 0 where they disagree.

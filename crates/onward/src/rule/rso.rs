@@ -37,7 +37,7 @@ use crate::model::{LinkKind, Map, Model, Outline};
 use crate::noise::RunKey;
 use crate::params::{Init, Params, TensorSpec};
 use crate::space::{CoordinatePlan, Recompute};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 use std::ops::Range;
 
 /// The standard deviation of changes to numbers that begin as constants and belong to no product.
@@ -238,7 +238,7 @@ fn tensors_of_stages(model: &dyn Model, shape: [usize; 3]) -> Result<Vec<Vec<(us
     let mut seen = vec![false; specs.len()];
     for (tensor, _) in all.iter().flatten() {
         if std::mem::replace(&mut seen[*tensor], true) {
-            let place = format!("tensor {}", specs[*tensor].name);
+            let place = Place::tensor(&specs[*tensor].name);
             return Err(Error::expected(
                 ErrorKind::Model,
                 place,
