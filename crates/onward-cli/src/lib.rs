@@ -5,14 +5,14 @@ pub mod args;
 pub mod build;
 pub mod command;
 pub mod data;
-pub mod folder;
+pub mod interface;
 pub mod interrupt;
-pub mod manifest;
 pub mod memory;
-pub mod metrics;
 pub mod output;
 pub mod progress;
 pub mod report;
-pub mod sealed;
 pub mod spec;
 pub mod target;
+
+// What a run's folder holds is the library's; commands name it as if it were their own.
+pub use onward_run::{folder, manifest, metrics, sealed};

@@ -1,9 +1,11 @@
 //! `predict` and `eval`.
 
+use super::source::spec_of;
 use super::unit_words;
 use crate::args::OnData;
 use crate::data::Preparation;
 use crate::folder::{Folder, MODEL};
+use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::progress::{Voice, loss_words};
 use crate::{build, data};
@@ -31,8 +33,8 @@ fn load(args: &OnData) -> Result<Trained> {
     let folder = Folder::read_only(&args.run)?;
     // Only what the run began with: damage further on changes nothing here.
     let (reading, _) = folder.salvage()?;
-    let spec = folder.spec_of(&reading.header)?;
-    let interface = folder.interface(&reading.header)?;
+    let spec = spec_of(&folder, &reading.header)?;
+    let interface = Interface::read(&folder, &reading.header)?;
     let shape = interface.preparation.shape;
     let evaluator =
         build::evaluator(&spec, shape, interface.outputs, args.how.threads(), Some(&reading.header))

@@ -7,6 +7,7 @@ mod repair;
 mod replay;
 mod resume;
 mod show;
+mod source;
 mod theory;
 mod train;
 mod verify;

@@ -1,33 +1,36 @@
 //! `resume`, and `train --resume`: going on with a run that is there.
 
+use super::source::{FromSpec, spec_of};
 use super::train::Run;
 use crate::args::{How, Moved, Resume};
-use crate::data::{self, DataOptions, Split};
-use crate::folder::{Folder, Interface, Snapshot};
+use crate::data::Split;
+use crate::folder::{Folder, Snapshot};
+use crate::interface::Interface;
+use crate::metrics;
 use crate::progress::Voice;
 use crate::report::Point;
 use crate::spec::Spec;
-use crate::{build, metrics};
 use onward::evaluate::Evaluator;
-use onward::ledger::{Header, Ledger, Reading, State};
+use onward::ledger::{Header, Ledger};
 use onward::noise::RunKey;
-use onward::params::{Params, Tensor};
-use onward::train::{Trainer, hex};
+use onward::params::Params;
+use onward::train::Trainer;
 use onward::{Error, ErrorKind, Result, file};
+use onward_run::follow::{Start, base, follow};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// `onward resume`.
 pub fn resume(args: &Resume) -> Result<ExitCode> {
     let folder = Folder::open(&args.run)?;
-    let spec = |folder: &Folder, header: &Header, _| folder.spec_of(header);
+    let spec = |folder: &Folder, header: &Header, _| spec_of(folder, header);
     go_on(folder, spec, &args.moved, &args.how)
 }
 
 /// Goes on with the run in `existing` if it is that of `spec`, which `file` has.
 pub(super) fn same_or_refuse(existing: &Path, spec: &Spec, file: &Path, how: &How) -> Result<ExitCode> {
-    let same = |folder: &Folder, header: &Header, voice: Voice| match folder.spec_of(header) {
+    let same = |folder: &Folder, header: &Header, voice: Voice| match spec_of(folder, header) {
         Ok(kept) => {
             same_spec(&kept.to_toml(), &spec.to_toml(), &folder.spec()).map_err(|e| e.in_file(file))?;
             Ok(kept)
@@ -65,133 +68,6 @@ fn same_spec(kept: &str, now: &str, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The spec's data options with the paths where the data are now.
-fn options(spec: &Spec, moved: &Moved) -> Result<DataOptions> {
-    let mut options = build::data_options(spec);
-    options.path = moved.data.clone().unwrap_or(options.path);
-    match (&moved.test_data, &mut options.test_path) {
-        (Some(now), Some(path)) => path.clone_from(now),
-        (Some(_), None) => {
-            let expected = "a spec with data.test_path";
-            return Err(Error::expected(ErrorKind::Spec, "--test-data", expected, "none"));
-        }
-        (None, _) => {}
-    }
-    Ok(options)
-}
-
-fn load(options: &DataOptions) -> Result<Split> {
-    data::load(options).map_err(|e| match e.kind() {
-        ErrorKind::Io => {
-            Error::new(e.kind(), format!("{e} (if data have moved: --data PATH, --test-data PATH)"))
-        }
-        _ => e,
-    })
-}
-
-/// Checks that a ledger belongs to these data, the training and the test rows of which came from `paths`.
-fn same_run(header: &Header, expected: &Header, folder: &Folder, paths: [&PathBuf; 2]) -> Result<()> {
-    let same = |place: &Path, what: &str, began: &[u8; 32], now: &[u8; 32]| {
-        if began == now {
-            return Ok(());
-        }
-        let began = format!("{what} with digest {}", &hex(began)[..16]);
-        // Earlier versions, whose headers know no test rows, centred and scaled in single precision.
-        let otherwise =
-            if header.test.is_none() { ", or centred otherwise by the version that began it" } else { "" };
-        let now = format!("{} (changed since the run began{otherwise})", &hex(now)[..16]);
-        Err(Error::expected(ErrorKind::Ledger, place.display(), began, now))
-    };
-    same(paths[0], "training data", &header.data, &expected.data)?;
-    if let (Some(began), Some(now)) = (&header.test, &expected.test) {
-        same(paths[1], "test data", began, now)?;
-    }
-    same(folder.path(), "base params", &header.base, &expected.base)?;
-    if *header != expected.as_far_as(header) {
-        let expected = "the header that the spec leads to";
-        return Err(Error::expected(ErrorKind::Ledger, folder.path().display(), expected, "another one"));
-    }
-    Ok(())
-}
-
-/// Where steps are taken again from that need the data.
-#[derive(Clone, Copy)]
-pub(super) enum Start<'a> {
-    Base,
-    /// The newest snapshot that is sound and one of the ledger's states; and what to do with those that are neither.
-    Snapshot(&'a dyn Fn(&Snapshot, &Error) -> Result<()>),
-}
-
-/// What sees the states on the way, as far as they are worked out.
-pub(super) type Each<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
-
-/// Brings `trainer` to the end of the ledger; says from which snapshot, if from any.
-fn catch_up(
-    folder: &Folder,
-    trainer: &mut Trainer,
-    reading: &Reading,
-    start: Start<'_>,
-    each: &mut Each<'_>,
-) -> Result<Option<u64>> {
-    let Reading { records, chains, .. } = reading;
-    let mut from = None;
-    if let Start::Snapshot(unusable) = start {
-        for snapshot in folder.snapshots().iter().rev().filter(|s| s.step <= records.len() as u64) {
-            let restored = snapshot.read().and_then(|bytes| {
-                trainer.restore(&bytes, records, chains).map_err(|e| e.in_file(&snapshot.path))
-            });
-            match restored {
-                Ok(()) => {
-                    from = Some(trainer.state().step());
-                    break;
-                }
-                Err(e) => unusable(snapshot, &e)?,
-            }
-        }
-    }
-    for record in &records[trainer.state().step() as usize..] {
-        trainer.retake(record).map_err(|e| e.in_file(&folder.ledger()))?;
-        each(trainer.state())?;
-    }
-    Ok(from)
-}
-
-/// The run that `reading` tells of, at its end, with its data, and the snapshot that it was brought there from, if from any.
-pub(super) fn follow(
-    folder: &Folder,
-    spec: &Spec,
-    reading: &Reading,
-    start: Start<'_>,
-    moved: &Moved,
-    how: &How,
-    each: &mut Each<'_>,
-) -> Result<(Trainer, Split, Option<u64>)> {
-    let (options, header) = (options(spec, moved)?, &reading.header);
-    let split = load(&options)?;
-    let paths = [&options.path, options.test_path.as_ref().unwrap_or(&options.path)];
-    let possible = build::possible(spec, header);
-    let mut first = None;
-    for begun in &possible {
-        let mut trainer = build::trainer(spec, &split, how.threads(), Some(begun))
-            .map_err(|e| e.in_file(&folder.spec()))?;
-        let (test, interface) = (Some(split.test.digest()), header.interface);
-        let expected = Header { test, interface, ..trainer.header(header.spec) };
-        same_run(header, &expected, folder, paths)?;
-        Voice::new(how).say_emulation(trainer.evaluator().precision());
-        match catch_up(folder, &mut trainer, reading, start, each) {
-            Ok(from) => return Ok((trainer, split, from)),
-            Err(error) => _ = first.get_or_insert(error),
-        }
-    }
-    let error = first.unwrap_or_else(|| Error::new(ErrorKind::Ledger, "no arithmetic is possible"));
-    if possible.len() == 1 {
-        return Err(error);
-    }
-    let words =
-        format!("{error} (nor do the steps fit to any other kind of bf16 products; the ledger tells none)");
-    Err(Error::new(error.kind(), words))
-}
-
 fn go_on(
     folder: Folder,
     spec: impl FnOnce(&Folder, &Header, Voice) -> Result<Spec>,
@@ -210,7 +86,10 @@ fn go_on(
     let spec = spec(&folder, &reading.header, voice)?;
     let unusable = |snapshot: &Snapshot, why: &Error| remove(snapshot, why, voice);
     let start = Start::Snapshot(&unusable);
-    let (trainer, split, from) = follow(&folder, &spec, &reading, start, moved, how, &mut |_| Ok(()))?;
+    let mut source = FromSpec::new(&folder, moved, how);
+    source.spec = Some(spec.clone());
+    let (trainer, from) = follow(&folder, &reading, start, &mut source, &mut |_| Ok(()))?;
+    let Some(split) = source.split else { return Err(Error::new(ErrorKind::Data, "no data")) };
     write_again(&folder, &reading.header, &trainer, &split, voice)?;
     for other in folder.snapshots() {
         let mut state = trainer.state().clone();
@@ -241,7 +120,7 @@ fn write_again(
     split: &Split,
     voice: Voice,
 ) -> Result<()> {
-    if let Err(damage) = folder.interface(header) {
+    if let Err(damage) = Interface::read(folder, header) {
         let interface = Interface::of(split).to_json()?;
         if header.interface.is_some_and(|digest| digest != *blake3::hash(&interface).as_bytes()) {
             return Err(damage);
@@ -250,29 +129,12 @@ fn write_again(
         say_written(voice, &damage);
     }
     let model = trainer.evaluator().model().tensors();
-    if let Err(damage) = base(folder, header, Params::read(&folder.base(), &model)) {
+    if let Err(damage) = base(folder, header) {
         let base = Params::init(&model, &RunKey::from_seed(header.seed)).stored_as(header.recipe.storage);
         file::write(&folder.base(), &base.to_safetensors(&[], &[])?)?;
         say_written(voice, &damage);
     }
     Ok(())
-}
-
-/// The base params as they were read, if they are those of the header.
-pub(super) fn base(folder: &Folder, header: &Header, read: Result<(Params, Vec<Tensor>)>) -> Result<Params> {
-    let place = folder.base();
-    let (base, rest) = read.map_err(|e| Error::new(ErrorKind::Damage, e.to_string()))?;
-    let (expected, found) = (hex(&header.base), hex(&base.digest()));
-    if expected != found {
-        return Err(Error::expected(ErrorKind::Damage, place.display(), format!("digest {expected}"), found));
-    }
-    match rest.first() {
-        None => Ok(base),
-        Some(more) => {
-            let found = format!("also a tensor {}", more.name);
-            Err(Error::expected(ErrorKind::Damage, place.display(), "the base params alone", found))
-        }
-    }
 }
 
 /// The measurements up to `step`, with what is damaged left out of the file; the old file is kept beside it then. From here on

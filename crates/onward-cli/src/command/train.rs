@@ -3,7 +3,8 @@
 use super::resume::same_or_refuse;
 use super::unit_words;
 use crate::args::{How, Train};
-use crate::folder::{Folder, Interface};
+use crate::folder::Folder;
+use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::progress::{Progress, Voice, loss_words};
 use crate::report::{self, Baseline, Point, Report};

@@ -1,10 +1,43 @@
 //! A run's metrics: one sealed JSON object per line. They tell of a run and do not determine it, so damage to a line costs
 //! that line alone.
 
-use crate::report::Point;
 use crate::sealed::{seal, unseal};
 use onward::{Error, ErrorKind, Result};
 use std::path::Path;
+
+/// What was measured at one step. Counters count from the beginning of the run.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Steps taken.
+    pub step: u64,
+    /// Forward passes made.
+    pub passes: u64,
+    /// Samples that went through a forward pass.
+    pub samples: u64,
+    /// Seconds since the run began.
+    pub elapsed: f64,
+    /// Mean loss on training samples; of values in the square of their own units.
+    pub train_loss: Option<f64>,
+    /// Mean loss on the test samples, likewise.
+    pub test_loss: Option<f64>,
+    /// Share of the test samples answered correctly.
+    pub test_accuracy: Option<f32>,
+    /// Share of the training samples answered correctly.
+    pub train_accuracy: Option<f32>,
+    /// How far the step's signal stands out of its noise.
+    pub signal_to_noise: Option<f32>,
+    /// The learning rate.
+    pub rate: Option<f32>,
+    /// Share of the weights that a step changed, where params are stored in less than single precision.
+    #[serde(default)]
+    pub moved: Option<f32>,
+    /// Cosine between the steps that were taken and those that were meant, likewise.
+    #[serde(default)]
+    pub step_cosine: Option<f32>,
+    /// Losses that were not finite and counted as the worst.
+    pub non_finite: u64,
+}
 
 /// What a file of metrics holds.
 #[derive(Default)]

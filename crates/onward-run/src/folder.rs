@@ -1,13 +1,8 @@
 //! A run's folder: what lies where, and how it is written so that nothing is ever half there.
 
-use crate::build;
-use crate::data::{Preparation, Split};
 use crate::sealed::hash_of;
-use crate::spec::Spec;
 use onward::ledger::{self, Header, Reading};
 use onward::{Error, ErrorKind, Result, file};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
@@ -15,41 +10,6 @@ use std::path::{Path, PathBuf};
 pub struct Folder {
     path: PathBuf,
     _lock: Option<File>,
-}
-
-/// What the model expects and answers, beyond its params.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Interface {
-    /// Numbers that it answers with.
-    pub outputs: usize,
-    /// How its input is prepared.
-    #[serde(deserialize_with = "with_a_shape")]
-    pub preparation: Preparation,
-}
-
-impl Interface {
-    /// Of a model that is trained on these data.
-    pub fn of(split: &Split) -> Self {
-        Self { outputs: build::outputs(split.train.targets()), preparation: split.preparation.clone() }
-    }
-
-    /// The bytes of its file.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`].
-    pub fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))
-    }
-}
-
-/// A preparation whose shape is one that specs can have, so that its product is a number.
-fn with_a_shape<'a, D: Deserializer<'a>>(from: D) -> Result<Preparation, D::Error> {
-    let preparation = Preparation::deserialize(from)?;
-    if preparation.shape[..2].iter().all(|side| (1..=65536).contains(side)) && preparation.shape[2] < 1 << 28
-    {
-        return Ok(preparation);
-    }
-    Err(D::Error::custom(format!("no input has the shape {:?}", preparation.shape)))
 }
 
 /// Snapshots that are kept.
@@ -302,15 +262,6 @@ impl Folder {
         self.begun_with(&self.spec(), "a spec", &header.spec).map(|_| ())
     }
 
-    /// The spec as run.
-    ///
-    /// # Errors
-    /// As for [`Folder::check_spec`] and [`Spec::load`].
-    pub fn spec_of(&self, header: &Header) -> Result<Spec> {
-        self.check_spec(header)?;
-        Spec::load(&self.spec(), &[], None)
-    }
-
     /// The bytes of a file that the run began with, if they are those of its header.
     fn begun_with(&self, path: &Path, what: &str, digest: &[u8; 32]) -> Result<Vec<u8>> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
@@ -353,19 +304,17 @@ impl Folder {
         self.path.join(INTERFACE)
     }
 
-    /// What the model expects and answers, if it is what the ledger's header tells of (not known of runs that were begun under
-    /// the ledger's format version 1).
+    /// The bytes of what the model expects and answers, if they are what the ledger's header tells of (not known of runs that
+    /// were begun under the ledger's format version 1).
     ///
     /// # Errors
     /// [`ErrorKind::Io`], or [`ErrorKind::Damage`] naming the file.
-    pub fn interface(&self, header: &Header) -> Result<Interface> {
+    pub fn interface(&self, header: &Header) -> Result<Vec<u8>> {
         let path = self.interface_file();
-        let bytes = match &header.interface {
-            Some(digest) => self.begun_with(&path, "an interface", digest)?,
-            None => std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?,
-        };
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Error::expected(ErrorKind::Damage, "interface", "its JSON", e).in_file(&path))
+        match &header.interface {
+            Some(digest) => self.begun_with(&path, "an interface", digest),
+            None => std::fs::read(&path).map_err(|e| Error::io("read", &path, e)),
+        }
     }
 
     /// Keeps bytes beside a file that they are taken out of; the name has their hash, so nothing is written over.

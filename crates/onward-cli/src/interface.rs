@@ -1,0 +1,55 @@
+//! What a run's model expects and answers, as `interface.json` keeps it.
+
+use crate::build;
+use crate::data::{Preparation, Split};
+use onward::ledger::Header;
+use onward::{Error, ErrorKind, Result};
+use onward_run::folder::Folder;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// What the model expects and answers, beyond its params.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Interface {
+    /// Numbers that it answers with.
+    pub outputs: usize,
+    /// How its input is prepared.
+    #[serde(deserialize_with = "with_a_shape")]
+    pub preparation: Preparation,
+}
+
+impl Interface {
+    /// Of a model that is trained on these data.
+    pub fn of(split: &Split) -> Self {
+        Self { outputs: build::outputs(split.train.targets()), preparation: split.preparation.clone() }
+    }
+
+    /// That of a run with this header.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], or [`ErrorKind::Damage`] if it is not what the run began with.
+    pub fn read(folder: &Folder, header: &Header) -> Result<Self> {
+        let bytes = folder.interface(header)?;
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::expected(ErrorKind::Damage, "interface", "its JSON", e).in_file(&folder.interface_file())
+        })
+    }
+
+    /// The bytes of its file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))
+    }
+}
+
+/// A preparation whose shape is one that specs can have, so that its product is a number.
+fn with_a_shape<'a, D: Deserializer<'a>>(from: D) -> Result<Preparation, D::Error> {
+    let preparation = Preparation::deserialize(from)?;
+    if preparation.shape[..2].iter().all(|side| (1..=65536).contains(side)) && preparation.shape[2] < 1 << 28
+    {
+        return Ok(preparation);
+    }
+    Err(D::Error::custom(format!("no input has the shape {:?}", preparation.shape)))
+}

@@ -1,0 +1,170 @@
+//! Bringing a trainer to where a run's ledger ends.
+
+use crate::folder::{Folder, Snapshot};
+use onward::ledger::{Header, Reading, State};
+use onward::params::{Init, Params, Tensor, TensorSpec};
+use onward::train::{Trainer, hex};
+use onward::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+/// What a run is made of, built from what its folder and its data say.
+pub struct Parts {
+    /// The run at its beginning.
+    pub trainer: Trainer,
+    /// Digest of the rows that it is tested on.
+    pub test: [u8; 32],
+    /// Where training and test rows came from: places in errors.
+    pub places: [PathBuf; 2],
+}
+
+/// Builds what a run that was begun before is followed with. It is asked only where ledger and base params do not lead to the
+/// params alone, so that a replay of weight space needs no data.
+pub trait Source {
+    /// The header of a run that was begun, once for each arithmetic that its steps may have been taken in (one, where the
+    /// ledger tells which); the likeliest first. Asked once, before anything is built.
+    ///
+    /// # Errors
+    /// What cannot be read, such as the spec.
+    fn possible(&mut self, begun: &Header) -> Result<Vec<Header>>;
+
+    /// The run's parts under one of these headers.
+    ///
+    /// # Errors
+    /// What cannot be read or does not fit together.
+    fn build(&mut self, begun: &Header) -> Result<Parts>;
+}
+
+/// Where steps are taken again from that need the data.
+#[derive(Clone, Copy)]
+pub enum Start<'a> {
+    /// The base params.
+    Base,
+    /// The newest snapshot that is sound and one of the ledger's states; and what to do with those that are neither.
+    Snapshot(&'a dyn Fn(&Snapshot, &Error) -> Result<()>),
+}
+
+/// What sees the states on the way, as far as they are worked out.
+pub type Each<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
+
+/// The run that `reading` tells of, at its end, and the step of the snapshot that it was brought there from, if from any.
+///
+/// # Errors
+/// Those of `source`; [`ErrorKind::Ledger`] naming data or params that are not those of the header; [`ErrorKind::Damage`] if a
+/// step taken again does not lead where its record says.
+pub fn follow(
+    folder: &Folder,
+    reading: &Reading,
+    start: Start<'_>,
+    source: &mut dyn Source,
+    each: &mut Each<'_>,
+) -> Result<(Trainer, Option<u64>)> {
+    let possible = source.possible(&reading.header)?;
+    let mut first = None;
+    for begun in &possible {
+        let mut parts = source.build(begun)?;
+        same_run(&reading.header, &parts, folder)?;
+        match catch_up(folder, &mut parts.trainer, reading, start, each) {
+            Ok(from) => return Ok((parts.trainer, from)),
+            Err(error) => _ = first.get_or_insert(error),
+        }
+    }
+    let error = first.unwrap_or_else(|| Error::new(ErrorKind::Ledger, "no arithmetic is possible"));
+    if possible.len() == 1 {
+        return Err(error);
+    }
+    let words =
+        format!("{error} (nor do the steps fit to any other kind of bf16 products; the ledger tells none)");
+    Err(Error::new(error.kind(), words))
+}
+
+/// Checks that a ledger with this header belongs to the parts.
+fn same_run(header: &Header, parts: &Parts, folder: &Folder) -> Result<()> {
+    let same = |place: &Path, what: &str, began: &[u8; 32], now: &[u8; 32]| {
+        if began == now {
+            return Ok(());
+        }
+        let began = format!("{what} with digest {}", &hex(began)[..16]);
+        // Earlier versions, whose headers know no test rows, centred and scaled in single precision.
+        let otherwise =
+            if header.test.is_none() { ", or centred otherwise by the version that began it" } else { "" };
+        let now = format!("{} (changed since the run began{otherwise})", &hex(now)[..16]);
+        Err(Error::expected(ErrorKind::Ledger, place.display(), began, now))
+    };
+    let (test, interface) = (Some(parts.test), header.interface);
+    let expected = Header { test, interface, ..parts.trainer.header(header.spec) };
+    same(&parts.places[0], "training data", &header.data, &expected.data)?;
+    if let Some(began) = &header.test {
+        same(&parts.places[1], "test data", began, &parts.test)?;
+    }
+    same(folder.path(), "base params", &header.base, &expected.base)?;
+    if *header != expected.as_far_as(header) {
+        let expected = "the header that the spec leads to";
+        return Err(Error::expected(ErrorKind::Ledger, folder.path().display(), expected, "another one"));
+    }
+    Ok(())
+}
+
+/// Brings `trainer` to the end of the ledger; says from which snapshot, if from any.
+fn catch_up(
+    folder: &Folder,
+    trainer: &mut Trainer,
+    reading: &Reading,
+    start: Start<'_>,
+    each: &mut Each<'_>,
+) -> Result<Option<u64>> {
+    let Reading { records, chains, .. } = reading;
+    let mut from = None;
+    if let Start::Snapshot(unusable) = start {
+        for snapshot in folder.snapshots().iter().rev().filter(|s| s.step <= records.len() as u64) {
+            let restored = snapshot.read().and_then(|bytes| {
+                trainer.restore(&bytes, records, chains).map_err(|e| e.in_file(&snapshot.path))
+            });
+            match restored {
+                Ok(()) => {
+                    from = Some(trainer.state().step());
+                    break;
+                }
+                Err(e) => unusable(snapshot, &e)?,
+            }
+        }
+    }
+    for record in &records[trainer.state().step() as usize..] {
+        trainer.retake(record).map_err(|e| e.in_file(&folder.ledger()))?;
+        each(trainer.state())?;
+    }
+    Ok(from)
+}
+
+/// Names and shapes of the header's tensors; how they begin is in the base params.
+pub(crate) fn specs(header: &Header) -> Vec<TensorSpec> {
+    let shape = |s: &[u64]| s.iter().map(|n| *n as usize).collect();
+    let tensors = header.tensors.iter();
+    tensors
+        .map(|t| TensorSpec { name: t.name.clone(), shape: shape(&t.shape), init: Init::Constant(0.0) })
+        .collect()
+}
+
+/// The base params, if they are those of the header.
+///
+/// # Errors
+/// [`ErrorKind::Damage`] if they cannot be read or are others.
+pub fn base(folder: &Folder, header: &Header) -> Result<Params> {
+    checked_base(folder, header, Params::read(&folder.base(), &specs(header)))
+}
+
+/// The base params as they were read, if they are those of the header.
+fn checked_base(folder: &Folder, header: &Header, read: Result<(Params, Vec<Tensor>)>) -> Result<Params> {
+    let place = folder.base();
+    let (base, rest) = read.map_err(|e| Error::new(ErrorKind::Damage, e.to_string()))?;
+    let (expected, found) = (hex(&header.base), hex(&base.digest()));
+    if expected != found {
+        return Err(Error::expected(ErrorKind::Damage, place.display(), format!("digest {expected}"), found));
+    }
+    match rest.first() {
+        None => Ok(base),
+        Some(more) => {
+            let found = format!("also a tensor {}", more.name);
+            Err(Error::expected(ErrorKind::Damage, place.display(), "the base params alone", found))
+        }
+    }
+}

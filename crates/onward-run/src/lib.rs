@@ -1,0 +1,18 @@
+//! Runs: training that lies in a folder, goes on after any interruption to the same bits, and can be verified and replayed.
+//!
+//! The binary `onward` parses arguments, subscribes and prints; everything that a run needs to be safe is here. Nothing here
+//! prints, and time is what the caller's clock says.
+//!
+//! # Modules
+//!
+//! In reading order, each using only those before it: [`sealed`], [`folder`], [`metrics`], [`manifest`], [`repair`], [`follow`],
+//! [`replay`], [`verify`].
+
+pub mod folder;
+pub mod follow;
+pub mod manifest;
+pub mod metrics;
+pub mod repair;
+pub mod replay;
+pub mod sealed;
+pub mod verify;

@@ -1,0 +1,75 @@
+//! The params that a ledger leads to.
+
+use crate::folder::Folder;
+use crate::follow::{Each, Source, Start, base, follow};
+use onward::evaluate::Local;
+use onward::ledger::{Reading, State};
+use onward::params::Params;
+use onward::{Error, ErrorKind, Result};
+use std::fmt;
+
+/// What a replay started from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The base params.
+    Base,
+    /// The snapshot after so many steps.
+    Snapshot(u64),
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base => f.write_str("from the base params"),
+            Self::Snapshot(step) => write!(f, "from the snapshot at step {step}"),
+        }
+    }
+}
+
+/// The params that the ledger's records lead to, worked out on so many threads where they follow from base params and ledger
+/// alone, with the parts of `source` elsewhere; `each` sees the states on the way, as far as they are worked out.
+///
+/// # Errors
+/// [`ErrorKind::Damage`] if base params or records are not what the run wrote, and as for [`follow`].
+pub fn replay(
+    folder: &Folder,
+    reading: &Reading,
+    start: Start<'_>,
+    threads: usize,
+    source: &mut dyn Source,
+    each: &mut Each<'_>,
+) -> Result<(Params, From)> {
+    let base = base(folder, &reading.header)?;
+    if reading.header.is_complete() {
+        return Ok((from_ledger_alone(folder, reading, base, threads, each)?, From::Base));
+    }
+    let (trainer, from) = follow(folder, reading, start, source, each)?;
+    Ok((trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
+}
+
+/// Weight space and searches: base params and ledger are all that is needed.
+fn from_ledger_alone(
+    folder: &Folder,
+    reading: &Reading,
+    base: Params,
+    threads: usize,
+    each: &mut Each<'_>,
+) -> Result<Params> {
+    let mut state = State::of(&reading.header, base)?;
+    Local::on_threads(threads, || {
+        for record in &reading.records {
+            let entry = record.entry().ok_or_else(|| {
+                Error::expected(
+                    ErrorKind::Damage,
+                    format!("step {}", record.step),
+                    "a complete entry",
+                    "one to run again",
+                )
+            });
+            entry.and_then(|e| state.apply(&e)).map_err(|e| e.in_file(&folder.ledger()))?;
+            each(&state)?;
+        }
+        Ok(())
+    })??;
+    Ok(state.params().clone())
+}
