@@ -18,6 +18,7 @@ mod conv_tiles;
 mod double;
 mod elements;
 mod entropy;
+mod gather;
 mod hadamard;
 mod int8;
 mod isa;
@@ -44,6 +45,7 @@ pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_had
 pub use double::{exp64, ln64};
 pub use elements::{add_binomial, add_normal, add_signs, normal_pair, round_by};
 pub use entropy::{ENTROPY_ROWS, cross_entropy};
+pub use gather::{all_finite, all_zero, gather_rows};
 pub use hadamard::{
     hadamard_products, hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
 };

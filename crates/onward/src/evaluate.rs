@@ -36,9 +36,8 @@ pub struct Batch {
 impl Batch {
     /// The rows of `data` that `indices` name.
     pub fn select(data: &Dataset, indices: &[u32]) -> Self {
-        let part = data.select(indices);
-        let x = Act::new(part.rows(), part.shape(), part.features().to_vec());
-        Self { x, targets: part.targets().clone() }
+        let x = Act::new(indices.len(), data.shape(), data.features_of(indices));
+        Self { x, targets: data.targets().select(indices) }
     }
 }
 

@@ -185,7 +185,9 @@ impl Trainer {
     /// the method. The state is then unchanged.
     pub fn step(&mut self) -> Result<Step> {
         self.sound()?;
-        self.take()
+        // The evaluator's threads are called once for all of a step: to wake one takes as long as some of its parts.
+        let evaluator = self.evaluator.clone();
+        evaluator.run(|| self.take())
     }
 
     /// That the run has not diverged: its losses have not been far above the first one's for long.

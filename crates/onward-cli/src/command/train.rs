@@ -180,7 +180,9 @@ impl Run {
             write(self.point(std::mem::take(&mut window), evaluate, record.rate)?)?;
         }
         let progress = Progress::new(self.voice, "step", at, self.trainer.steps());
-        let outcome = self.steps_until_end(&progress, &mut window, write);
+        // On one of the evaluator's own threads, which then finds the others awake.
+        let evaluator = self.trainer.evaluator().clone();
+        let outcome = evaluator.run(|| self.steps_until_end(&progress, &mut window, write));
         progress.finish();
         self.ledger.sync()?;
         outcome?;

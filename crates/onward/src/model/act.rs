@@ -1,7 +1,7 @@
 //! Activations: rows of numbers on their way through a model.
 
 use super::{Numbers, Spread};
-use crate::kernel::{Pool, pool_lines};
+use crate::kernel::{Pool, gather_rows, pool_lines};
 use rayon::prelude::*;
 
 /// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other. What it is a linear
@@ -117,7 +117,7 @@ impl Act {
     /// The rows that `indices` name, with what they carry, copied.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
-        let data = indices.iter().flat_map(|i| self.row(*i as usize)).copied().collect();
+        let data = gather_rows(&self.data, self.width(), indices);
         let mut part = Self::new(indices.len(), self.shape, data);
         part.carried = self.carried.as_ref().map(|c| Box::new(c.select(indices)));
         part

@@ -1,6 +1,7 @@
 //! What a clean pass leaves behind: the linear maps in a stage's output, and the statistics of normalisations.
 
 use super::Act;
+use crate::kernel::all_finite;
 use rayon::prelude::*;
 
 /// Mean and variance of each channel at one normalisation.
@@ -23,6 +24,9 @@ pub enum Norms<'a> {
     Fixed(&'a [Statistics]),
 }
 
+/// Numbers that one task looks at.
+const PIECE: usize = 1 << 15;
+
 /// What a clean pass through a stage leaves behind for crediting its output's derivative to its params.
 #[derive(Default)]
 pub struct Trace {
@@ -35,8 +39,10 @@ pub struct Trace {
 impl Trace {
     /// Puts 0 where an input is not finite: a sample that overflowed earns no credit, and 0 · ∞ must not spoil the others'.
     pub(crate) fn silence_overflow(&mut self) {
-        for link in &mut self.links {
-            link.input.data.par_chunks_mut(1 << 15).for_each(|piece| {
+        // Numbers that others look at are copied when they are written to: that is for the rare ones that have to be.
+        let spoilt = |link: &&mut Link| !link.input.data.par_chunks(PIECE).all(all_finite);
+        for link in self.links.iter_mut().filter(spoilt) {
+            link.input.data.par_chunks_mut(PIECE).for_each(|piece| {
                 piece.iter_mut().for_each(|v| *v = if v.is_finite() { *v } else { 0.0 });
             });
         }

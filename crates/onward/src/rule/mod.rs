@@ -23,6 +23,7 @@ use crate::model::{Model, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::{Params, Storage};
 use crate::{Error, ErrorKind, Place, Result};
+use rayon::prelude::*;
 
 /// What one step of a method gave.
 pub struct Outcome {
@@ -216,12 +217,18 @@ fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Dis
     Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found)
 }
 
+/// Numbers that one task adds up; the same for any number of threads.
+const PIECE: usize = 1 << 14;
+
 /// `c / (1 − c)` for the cosine `c` between two estimates; 0 where they disagree.
 pub(crate) fn signal_to_noise<'a>(halves: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Option<f32> {
     let (mut dot, mut a, mut b) = (0f64, 0f64, 0f64);
     for (x, y) in halves {
-        let [xy, xx, yy] = second_moments(x, y);
-        (dot, a, b) = (dot + xy, a + xx, b + yy);
+        let pieces = x.par_chunks(PIECE).zip(y.par_chunks(PIECE));
+        let moments: Vec<[f64; 3]> = pieces.map(|(x, y)| second_moments(x, y)).collect();
+        for [xy, xx, yy] in moments {
+            (dot, a, b) = (dot + xy, a + xx, b + yy);
+        }
     }
     let cosine = dot / (a * b).sqrt();
     cosine.is_finite().then(|| (cosine.max(0.0) / (1.0 - cosine).max(1e-6)) as f32)

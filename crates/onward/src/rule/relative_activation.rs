@@ -4,7 +4,7 @@
 //! activations, and the response credits the noise (see [`crate::space`]); the step on a weight is `Σ ĝ xᵀ`. A layer whose
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
-use super::{At, Outcome, misfit, signal_to_noise};
+use super::{At, Outcome, PIECE, misfit, signal_to_noise};
 use crate::Result;
 use crate::evaluate::{Batch, Evaluator, check_sigma};
 use crate::ledger::Update;
@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::noise::Family;
 use crate::params::Params;
 use crate::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Which layers a step estimates.
@@ -131,7 +132,8 @@ impl RelativeActivation {
         let factor = at.factor();
         let direction = |halves: [Vec<f32>; 2]| {
             let [mut a, b] = halves;
-            a.iter_mut().zip(&b).for_each(|(a, b)| *a = -factor * (*a + b));
+            let pieces = a.par_chunks_mut(PIECE).zip(b.par_chunks(PIECE));
+            pieces.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a = -factor * (*a + b)));
             a
         };
         let update = Update::Direction(response.derivative.into_iter().map(|t| t.map(direction)).collect());

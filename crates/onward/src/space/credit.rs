@@ -1,10 +1,13 @@
 //! From the derivative at a stage's output to the derivatives of its params: each param of a stage meets the output through
 //! one linear map, whose input was cached, so `∂/∂W = Σ ĝ xᵀ` is a product and nothing is chained.
 
-use crate::kernel::{Conv3, Panels, accumulate_conv_credit, add_products, transposed_product};
+use crate::kernel::{
+    Conv3, Panels, accumulate_conv_credit, add_products, all_zero, gather_rows, transposed_product,
+};
 use crate::model::{Act, After, Link, LinkKind, Trace};
 use crate::params::Params;
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Images whose shares of a convolution's derivative are added up in one piece.
 const IMAGES: usize = 32;
@@ -33,8 +36,11 @@ pub fn credit(params: &Params, trace: &Trace, output: &Act, g: &[f32], into: &mu
         let (points, outputs) = (output.rows * link.input.points(), params.tensors()[link.weight].shape[0]);
         debug_assert_eq!(own.len(), points * outputs);
         let half = output.rows / 2 * link.input.points();
-        let halves = [weight(link, &own, outputs, 0, half), weight(link, &own, outputs, half, points)];
-        add(&mut into[link.weight], halves);
+        let (first, second) = rayon::join(
+            || weight(link, &own, outputs, 0, half),
+            || weight(link, &own, outputs, half, points),
+        );
+        add(&mut into[link.weight], [first, second]);
         if let Some(bias) = link.bias {
             let (first, second) = own.split_at(half * outputs);
             add(&mut into[bias], [column_sums(first, outputs), column_sums(second, outputs)]);
@@ -98,17 +104,7 @@ fn weight(link: &Link, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec
     let g = &g[from * outputs..to * outputs];
     match link.kind {
         LinkKind::Linear => {
-            let k = x.channels();
-            let panels = Panels::rows(&x.data[from * k..to * k], to - from, k);
-            let mut out = vec![0.0; outputs * k];
-            out.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(chunk, out)| {
-                let rows = out.len() / k;
-                let mut columns = Vec::with_capacity((to - from) * rows);
-                g.chunks_exact(outputs)
-                    .for_each(|g| columns.extend_from_slice(&g[chunk * OUTPUTS..][..rows]));
-                transposed_product(out, &columns, rows, &panels);
-            });
-            out
+            linear_weight(&x.data[from * x.channels()..to * x.channels()], x.channels(), g, outputs)
         }
         LinkKind::Conv => conv_weight(x, g, outputs, from / x.points(), to / x.points()),
         LinkKind::Norm => {
@@ -117,6 +113,28 @@ fn weight(link: &Link, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec
             out
         }
     }
+}
+
+/// `gᵀ x` for positions `x (positions, k)` and `g (positions, outputs)`. Those that earn nothing are left out: where few samples
+/// of a batch were probed that is most of the work, and a sum to which zeros are added stays what it is.
+fn linear_weight(x: &[f32], k: usize, g: &[f32], outputs: usize) -> Vec<f32> {
+    let positions = g.len() / outputs;
+    let earns = |p: &u32| !all_zero(&g[*p as usize * outputs..][..outputs]);
+    let earning: Vec<u32> = (0..positions as u32).filter(earns).collect();
+    let (x, g) = if earning.len() == positions {
+        (Cow::Borrowed(x), Cow::Borrowed(g))
+    } else {
+        (gather_rows(x, k, &earning).into(), gather_rows(g, outputs, &earning).into())
+    };
+    let panels = Panels::rows(&x, earning.len(), k);
+    let mut out = vec![0.0; outputs * k];
+    out.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(chunk, out)| {
+        let rows = out.len() / k;
+        let mut columns = Vec::with_capacity(earning.len() * rows);
+        g.chunks_exact(outputs).for_each(|g| columns.extend_from_slice(&g[chunk * OUTPUTS..][..rows]));
+        transposed_product(out, &columns, rows, &panels);
+    });
+    out
 }
 
 fn conv_weight(x: &Act, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec<f32> {
