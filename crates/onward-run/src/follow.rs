@@ -63,6 +63,7 @@ pub fn follow(
     for begun in &possible {
         let mut parts = source.build(begun)?;
         same_run(&reading.header, &parts, folder)?;
+        reading.stretches.iter().try_for_each(|stretch| parts.trainer.prolong(stretch))?;
         match catch_up(folder, &mut parts.trainer, reading, start, each) {
             Ok(from) => return Ok((parts.trainer, from)),
             Err(error) => _ = first.get_or_insert(error),

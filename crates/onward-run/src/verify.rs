@@ -103,7 +103,7 @@ fn outcome(folder: &Folder, reading: &Reading, digest: &str) -> Result<Outcome> 
     }
     let files = manifest.map(|manifest| manifest.check_files(folder)).transpose()?;
     if !folder.model().is_file() {
-        let finished = steps >= reading.header.steps;
+        let finished = steps >= reading.budget();
         return Ok(if finished { Outcome::WithoutModel } else { Outcome::Unfinished });
     }
     let read = Params::read(&folder.model(), &specs(&reading.header));

@@ -4,7 +4,9 @@ mod divergence;
 
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Batch, CoordinateCache, Evaluator, Local, STATISTICS_ROWS, Spent, whole_passes};
-use crate::ledger::{Entry, Header, Optimizer, Record, Rounding, State, TensorHeader, Update, UpdateRecord};
+use crate::ledger::{
+    Entry, Header, Optimizer, Record, Rounding, State, Stretch, TensorHeader, Update, UpdateRecord,
+};
 use crate::model::{Act, Norms, Statistics};
 use crate::noise::{Role, RunKey};
 use crate::objective::argmax;
@@ -45,6 +47,8 @@ pub struct Trainer {
     cache: CoordinateCache,
     spent: Spent,
     watch: Watch,
+    /// What prolonged the run, in order.
+    stretches: Vec<Stretch>,
 }
 
 /// What one step gave.
@@ -102,7 +106,19 @@ impl Trainer {
         let sweep = plan.method.sweep(evaluator.model(), data.shape())?;
         let (plan, spent, cache) = (Plan { batch, ..plan }, Spent::default(), CoordinateCache::default());
         let watch = Watch::new(plan.schedule.steps, evaluator.loss_of_zero(&data));
-        Ok(Self { plan, evaluator, data, key, state, order, sweep, cache, spent, watch })
+        Ok(Self {
+            plan,
+            evaluator,
+            data,
+            key,
+            state,
+            order,
+            sweep,
+            cache,
+            spent,
+            watch,
+            stretches: Vec::new(),
+        })
     }
 
     /// The state.
@@ -127,7 +143,7 @@ impl Trainer {
 
     /// Whether the budget is used up.
     pub fn finished(&self) -> bool {
-        self.state.step() >= self.plan.schedule.steps
+        self.state.step() >= self.steps()
     }
 
     /// How steps are found.
@@ -140,9 +156,31 @@ impl Trainer {
         self.plan.batch
     }
 
-    /// The budget in steps.
+    /// The budget in steps, that of stretches included.
     pub fn steps(&self) -> u64 {
-        self.plan.schedule.steps
+        self.stretches.last().map_or(self.plan.schedule.steps, |stretch| stretch.steps)
+    }
+
+    /// Gives the run more steps, in which the schedule of its plan begins anew.
+    ///
+    /// # Errors
+    /// As for [`Stretch::follows`] on the present budget.
+    pub fn prolong(&mut self, stretch: &Stretch) -> Result<()> {
+        stretch.follows(self.steps())?;
+        self.stretches.push(stretch.clone());
+        self.watch.set_steps(stretch.steps);
+        Ok(())
+    }
+
+    /// The learning rate of a step. A method that goes round keeps it over a cycle, as far as that lies in one stretch.
+    fn rate(&self, step: u64) -> f32 {
+        let at = self.sweep.as_ref().map_or(step, |s| s.cycle_start(step));
+        match self.stretches.iter().rev().find(|stretch| stretch.from <= step) {
+            Some(Stretch { from, steps, .. }) => {
+                Schedule { steps: steps - from, ..self.plan.schedule }.at(at.max(*from) - from)
+            }
+            None => self.plan.schedule.at(at),
+        }
     }
 
     /// Steps in which all training rows (or, with a method that goes round, all weights) are seen about once.
@@ -271,7 +309,7 @@ impl Trainer {
     fn look(&mut self) -> Result<(Entry, Option<f32>)> {
         let step = self.state.step();
         let (method, state, evaluator) = (&self.plan.method, &self.state, &self.evaluator);
-        let rate = self.plan.schedule.at(self.sweep.as_ref().map_or(step, |s| s.cycle_start(step)));
+        let rate = self.rate(step);
         let outcome = if let Some(sweep) = &self.sweep {
             let plan = sweep.plan(step, rate, self.plan.batch);
             visit(evaluator, state.key(), state.params(), &self.data, &plan, &mut self.cache)?

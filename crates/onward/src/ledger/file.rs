@@ -2,7 +2,7 @@
 //! `docs/ledger.md`.
 
 use super::header::{FirstHeader, check_strategies};
-use super::{Header, Record, Search};
+use super::{Header, Record, Search, Stretch};
 use crate::params::Storage;
 use crate::{Error, ErrorKind, Result, file};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -35,13 +35,19 @@ enum Frame {
     FirstSearch(FirstHeader, Storage, u32, String),
     /// A header: JSON.
     Header(String),
+    /// More steps for a run that has taken all of its own: JSON.
+    Stretch(String),
+}
+
+/// What follows on a header.
+enum Entered {
+    Step(Record),
+    Stretch(Stretch),
 }
 
 impl Frame {
     fn header(header: &Header) -> Result<Self> {
-        let json = serde_json::to_string(header);
-        json.map(Self::Header)
-            .map_err(|e| Error::new(ErrorKind::Ledger, format!("cannot encode a header: {e}")))
+        json(header, "a header").map(Self::Header)
     }
 
     /// The header in a ledger of this version, or what is there instead.
@@ -61,6 +67,11 @@ impl Frame {
     }
 }
 
+fn json(value: &impl serde::Serialize, what: &str) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|e| Error::new(ErrorKind::Ledger, format!("cannot encode {what}: {e}")))
+}
+
 /// What a ledger holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -70,7 +81,10 @@ pub struct Reading {
     pub header: Header,
     /// The steps, in order.
     pub records: Vec<Record>,
-    /// The hash of the chain after the header and after each step: one more than there are steps.
+    /// What prolonged the run, in order.
+    pub stretches: Vec<Stretch>,
+    /// The hash of the chain after the header and after each step (and the stretches that follow on it): one more than there
+    /// are steps.
     pub chains: Vec<[u8; 32]>,
     /// Bytes of sound records; the file is longer if a write was torn.
     pub sound: u64,
@@ -82,6 +96,11 @@ impl Reading {
     /// The hash of the whole chain, which names the run as far as it has come.
     pub fn chain(&self) -> [u8; 32] {
         self.chains[self.records.len()]
+    }
+
+    /// All steps that the run is to take: the header's budget, or that of the last stretch.
+    pub fn budget(&self) -> u64 {
+        self.stretches.last().map_or(self.header.steps, |stretch| stretch.steps)
     }
 }
 
@@ -111,20 +130,28 @@ pub fn salvage(bytes: &[u8]) -> Result<(Reading, Option<Error>)> {
         return Err(cursor.bad("a finite momentum", header.recipe.optimizer.momentum));
     }
     cursor.go_on(next);
-    let (mut records, mut chains) = (Vec::new(), vec![cursor.chain]);
+    let (version, chains) = (cursor.version, vec![cursor.chain]);
+    let mut reading =
+        Reading { version, header, records: Vec::new(), stretches: Vec::new(), chains, sound: 0, torn: 0 };
     let damage = loop {
-        match cursor.step(records.len() as u64) {
-            Ok(Some((record, next))) => {
+        match cursor.entered(&reading) {
+            Ok(Some((entered, next))) => {
                 cursor.go_on(next);
-                records.push(record);
-                chains.push(cursor.chain);
+                match entered {
+                    Entered::Step(record) => reading.records.push(record),
+                    Entered::Stretch(stretch) => {
+                        reading.stretches.push(stretch);
+                        reading.chains.pop();
+                    }
+                }
+                reading.chains.push(cursor.chain);
             }
             Ok(None) => break None,
             Err(damage) => break Some(damage),
         }
     };
-    let (sound, torn) = (cursor.at as u64, (bytes.len() - cursor.at) as u64);
-    Ok((Reading { version: cursor.version, header, records, chains, sound, torn }, damage))
+    (reading.sound, reading.torn) = (cursor.at as u64, (bytes.len() - cursor.at) as u64);
+    Ok((reading, damage))
 }
 
 /// How many records, sound or not, can be recognised by their heads among `bytes` of a ledger: what is lost with them.
@@ -210,13 +237,26 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The record here, which has to be that of `step`.
-    fn step(&self, step: u64) -> Result<Option<(Record, Next)>> {
+    /// The record here, which has to follow on what was read.
+    fn entered(&self, before: &Reading) -> Result<Option<(Entered, Next)>> {
+        let step = before.records.len() as u64;
         match self.frame()? {
             None => Ok(None),
-            Some((Frame::Step(record), next)) if record.step == step => Ok(Some((record, next))),
+            Some((Frame::Step(record), next)) if record.step == step => {
+                Ok(Some((Entered::Step(record), next)))
+            }
             Some((Frame::Step(record), _)) => {
                 Err(self.bad(format!("step {step}"), format!("step {}", record.step)))
+            }
+            Some((Frame::Stretch(json), next)) => {
+                let stretch: Stretch =
+                    serde_json::from_str(&json).map_err(|e| self.bad("a stretch of this version", e))?;
+                let fits = stretch.follows(before.budget()).map(|()| stretch.from == step);
+                match fits {
+                    Ok(true) => Ok(Some((Entered::Stretch(stretch), next))),
+                    Ok(false) => Err(self.bad("a step", "a stretch before its first step")),
+                    Err(e) => Err(self.bad("a stretch that follows", e)),
+                }
             }
             Some(_) => Err(self.bad("a step", "a second header")),
         }
@@ -357,6 +397,14 @@ impl Ledger {
     /// [`ErrorKind::Io`], for example if the disk is full.
     pub fn append(&mut self, record: &Record) -> Result<()> {
         self.push(&Frame::Step(record.clone()))
+    }
+
+    /// Appends a stretch: the steps that follow belong to it.
+    ///
+    /// # Errors
+    /// As for [`Ledger::append`].
+    pub fn prolong(&mut self, stretch: &Stretch) -> Result<()> {
+        self.push(&Frame::Stretch(json(stretch, "a stretch")?))
     }
 
     fn push(&mut self, frame: &Frame) -> Result<()> {

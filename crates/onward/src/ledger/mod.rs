@@ -5,9 +5,11 @@ mod file;
 mod header;
 mod search;
 mod state;
+mod stretch;
 
 pub use entry::{Entry, Record, Update, UpdateRecord, Visited};
 pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage};
 pub use header::{Header, TensorHeader};
 pub use search::{Incumbent, Search};
 pub use state::{Optimizer, Recipe, Rounding, Scaling, State};
+pub use stretch::{Rates, Stretch};

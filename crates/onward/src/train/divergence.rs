@@ -34,8 +34,13 @@ impl Watch {
     /// Of a run of `steps` in which answering zero has the loss `zero`, before its first step.
     pub fn new(steps: u64, zero: f32) -> Self {
         let zero = if zero.is_finite() { f64::from(zero) } else { 0.0 };
-        let (long, lowest) = ((steps / 10).clamp(2, 30), (0, f64::INFINITY));
-        Self { zero, long, first: None, lowest, far: 0, last: (0, 0.0) }
+        let lowest = (0, f64::INFINITY);
+        Self { zero, long: long(steps), first: None, lowest, far: 0, last: (0, 0.0) }
+    }
+
+    /// Takes it that the run has so many steps in all.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.long = long(steps);
     }
 
     /// The same before the run's first step.
@@ -83,6 +88,11 @@ impl Watch {
             ),
         ))
     }
+}
+
+/// How many losses in a row are long, of a run of so many steps.
+fn long(steps: u64) -> u64 {
+    (steps / 10).clamp(2, 30)
 }
 
 #[cfg(test)]
