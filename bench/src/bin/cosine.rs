@@ -15,6 +15,7 @@ use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{At, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
+use onward::threads::Threads;
 use onward_bench::print_table;
 use onward_cli::data::{Center, DataOptions, load};
 use onward_cli::report::{AxisKind, LinePlot, line_plot, png};
@@ -222,7 +223,7 @@ fn estimate(
     seed: u64,
 ) -> onward::Result<Vec<f64>> {
     let (key, indices) = (RunKey::from_seed(seed), (0..ROWS as u32).collect::<Vec<_>>());
-    let evaluator = Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), 1)?;
+    let evaluator = Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), &Threads::new(1)?);
     let at = At { key, step: 0, rate: 1.0, scaling: Scaling::None };
     let outcome = evaluator.run(|| method.step(&evaluator, params, &Batch::select(data, &indices), at))?;
     let directions: Vec<Vec<f32>> = match outcome.update {

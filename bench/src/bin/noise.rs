@@ -6,6 +6,7 @@ use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
 use onward::model::WeightSpace;
 use onward::noise::{Family, Role, RunKey};
 use onward::params::{Params, Storage, Tensor};
+use onward::threads::Threads;
 use onward_bench::{Times, alternately, numbers, print_table};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -28,8 +29,8 @@ const REPLAYS: [(WeightSpace, usize, [usize; 2], f32, usize); 6] = [
 
 fn main() {
     // One thread, which is the one that is timed.
-    match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
-        Ok(pool) => pool.install(all),
+    match Threads::new(1) {
+        Ok(thread) => thread.run(all),
         Err(e) => println!("no thread: {e}"),
     }
 }

@@ -14,6 +14,7 @@ use onward::model::{
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::Params;
+use onward::threads::Threads;
 use onward_bench::{Times, numbers, print_table};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
@@ -75,10 +76,8 @@ impl Case {
         let (model, key): (Arc<dyn Model>, _) = (Arc::new(model), RunKey::from_seed(1));
         let params = Params::init(&model.tensors(), &key);
         let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-        let evaluator = match Local::new(model.clone(), objective, threads) {
-            Ok(evaluator) => evaluator,
-            Err(error) => panic!("{error}"),
-        };
+        let threads = Threads::new(threads).unwrap_or_else(|error| panic!("{error}"));
+        let evaluator = Local::new(model.clone(), objective, &threads);
         Self { model, params, evaluator, shape, classes }
     }
 

@@ -9,6 +9,7 @@ use onward::objective::{Loss, Objective};
 use onward::params::Params;
 use onward::rule::{LayerOrder, Rso, Sweep};
 use onward::space::{CoordinatePlan, Recompute};
+use onward::threads::Threads;
 use onward_bench::{numbers, print_table};
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ fn main() -> onward::Result<()> {
     let sweep = Sweep::new(&rso, &*net, data.shape())?;
     let params = Params::init(&net.tensors(), &key);
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-    let local = Local::new(net.clone(), objective, threads)?;
+    let local = Local::new(net.clone(), objective, &Threads::new(threads)?);
     let (mut table, mut total, mut all_visits, mut filling) = (Vec::new(), [0.0; 3], 0, 0.0);
     let mut from_images = None;
     for stage in 0..net.stages() {

@@ -13,6 +13,7 @@ use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage};
 use onward::rule::{At, Method, Pairing, Population, Shaping, TwoPoint};
+use onward::threads::Threads;
 use onward::{Error, ErrorKind, Result, dataset::Targets};
 use onward_bench::{Times, numbers};
 use rayon::prelude::*;
@@ -155,7 +156,7 @@ fn prepare(case: &Case) -> Result<Work> {
 
 fn evaluator(model: Arc<dyn Model>, precision: Precision, threads: usize) -> Result<Local> {
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-    Ok(Local::new(model, objective, threads)?.with_precision(precision))
+    Ok(Local::new(model, objective, &Threads::new(threads)?).with_precision(precision))
 }
 
 fn products(sizes: Sizes) -> Result<Work> {

@@ -16,6 +16,7 @@ use onward::rule::{
     TwoPoint,
 };
 use onward::space::{Directions, LayerSpace};
+use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -297,7 +298,7 @@ pub fn evaluator(
         spec::Loss::SquaredError => Loss::SquaredError,
     };
     let objective = Objective::PerSample(Arc::new(loss));
-    let local = Local::new(model(spec, input, outputs)?, objective, threads)?;
+    let local = Local::new(model(spec, input, outputs)?, objective, &Threads::new(threads)?);
     Ok(local.with_precision(precision(spec, begun)?))
 }
 

@@ -2,9 +2,9 @@
 
 use crate::folder::Folder;
 use crate::follow::{Each, Source, Start, base, follow};
-use onward::evaluate::Local;
 use onward::ledger::{Reading, State};
 use onward::params::Params;
+use onward::threads::Threads;
 use onward::{Error, ErrorKind, Result};
 use std::fmt;
 
@@ -56,7 +56,7 @@ fn from_ledger_alone(
     each: &mut Each<'_>,
 ) -> Result<Params> {
     let mut state = State::of(&reading.header, base)?;
-    Local::on_threads(threads, || {
+    Threads::new(threads)?.run(|| {
         for record in &reading.records {
             let entry = record.entry().ok_or_else(|| {
                 Error::expected(
@@ -70,6 +70,6 @@ fn from_ledger_alone(
             each(&state)?;
         }
         Ok(())
-    })??;
+    })?;
     Ok(state.params().clone())
 }

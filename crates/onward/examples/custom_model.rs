@@ -8,6 +8,7 @@ use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::{Init, Storage, TensorSpec};
 use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
+use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ fn main() -> onward::Result<()> {
     let method = Method::Population(method);
     let plan =
         Plan { seed: 1, method, schedule, optimizer, storage: Storage::F32, batch: 100, digest_every: 1 };
-    let evaluator = Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), 2)?;
+    let evaluator =
+        Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), &Threads::new(2)?);
     let mut trainer = Trainer::new(plan, evaluator, data(0)?)?;
     (0..300).try_for_each(|_| trainer.step().map(drop))?;
     let accuracy = trainer.score(&data(1)?)?.accuracy.unwrap_or(0.0);

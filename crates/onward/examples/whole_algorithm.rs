@@ -12,6 +12,7 @@ use onward::noise::{Family, Noise, Role, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
+use onward::threads::Threads;
 use onward::train::{Plan, Trainer, hex};
 use std::sync::Arc;
 
@@ -180,7 +181,7 @@ fn engine(data: Dataset) -> onward::Result<Trainer> {
     };
     let objective = Objective::PerSample(Arc::new(Loss::SquaredError));
     let model = Arc::new(Mlp::new(&WIDTHS, Activation::Relu)?);
-    Trainer::new(plan, Local::new(model, objective, 2)?, data)
+    Trainer::new(plan, Local::new(model, objective, &Threads::new(2)?), data)
 }
 
 #[cfg_attr(test, test)]

@@ -20,6 +20,7 @@ use crate::space::{
     ActivationPlan, Choices, CoordinatePlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit,
 };
 use crate::space::{derivative_by_output, derivative_by_sample_weights_of};
+use crate::threads::Threads;
 use crate::{Error, ErrorKind, Result};
 use check::row_of;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -180,29 +181,21 @@ pub trait Evaluator: Sync {
 /// What a dry run found, and with which shape of input.
 type Known = Option<([usize; 3], Arc<Outline>)>;
 
-/// Runs probes on the threads of a pool that the caller owns. The results are the same for any number of threads.
+/// Runs probes on threads that the caller started. The results are the same for any number of threads.
 #[derive(Clone)]
 pub struct Local {
     model: Arc<dyn Model>,
     objective: Objective,
     precision: Precision,
-    pool: Arc<rayon::ThreadPool>,
+    threads: Threads,
     known: Arc<Mutex<Known>>,
 }
 
 impl Local {
-    /// An evaluator of `model` and `objective` on `threads` threads, in single precision.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Spec`] if there are to be no threads or more than 4096, [`ErrorKind::Io`] if they cannot be started.
-    pub fn new(model: Arc<dyn Model>, objective: Objective, threads: usize) -> Result<Self> {
-        Ok(Self {
-            model,
-            objective,
-            precision: Precision::F32,
-            pool: Arc::new(pool(threads)?),
-            known: Arc::default(),
-        })
+    /// An evaluator of `model` and `objective` on `threads`, in single precision.
+    pub fn new(model: Arc<dyn Model>, objective: Objective, threads: &Threads) -> Self {
+        let threads = threads.clone();
+        Self { model, objective, precision: Precision::F32, threads, known: Arc::default() }
     }
 
     /// The same evaluator with forward passes of another precision.
@@ -216,17 +209,14 @@ impl Local {
         self.precision
     }
 
-    /// Runs `f` on `threads` threads, for work that needs no model.
-    ///
-    /// # Errors
-    /// As for [`Local::new`].
-    pub fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> Result<T> {
-        Ok(pool(threads)?.install(f))
+    /// The threads that it runs on.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     /// Runs `f` with this evaluator's threads.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
-        self.pool.install(f)
+        self.threads.run(f)
     }
 
     /// The model's outputs on `x`, with normalisations as told.
@@ -274,17 +264,6 @@ impl Local {
         self.check_targets(outputs.rows, outputs.width(), targets)?;
         Ok(self.mean_loss(outputs.clone(), targets, 0))
     }
-}
-
-/// Threads of a pool at most.
-const MOST_THREADS: usize = 4096;
-
-fn pool(threads: usize) -> Result<rayon::ThreadPool> {
-    if !(1..=MOST_THREADS).contains(&threads) {
-        return Err(Error::expected(ErrorKind::Spec, "threads", format!("1 to {MOST_THREADS}"), threads));
-    }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}")))
 }
 
 /// The mean, summed in f64 in the order given.

@@ -3,7 +3,7 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`study`] (crates of their own,
-//! shown here as modules), [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`evaluate`], [`ledger`], [`rule`], [`train`], [`theory`].
+//! shown here as modules), [`threads`], [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`evaluate`], [`ledger`], [`rule`], [`train`], [`theory`].
 
 pub mod dataset;
 pub mod evaluate;
@@ -14,6 +14,7 @@ pub mod params;
 pub mod rule;
 pub mod space;
 pub mod theory;
+pub mod threads;
 pub mod train;
 
 pub use onward_base::{Error, ErrorKind, Hint, Place, Result, Segment, error, file, noise};

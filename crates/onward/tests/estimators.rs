@@ -4,7 +4,9 @@
 mod common;
 
 use common::reference::{Map, Named, Statistics64, conv, cross_entropy, derivative, mlp, named};
-use common::{blobs, cosine, distance, local, naive_sum, params_of, population, two_point, whole, wide};
+use common::{
+    blobs, cosine, distance, local, naive_sum, params_of, population, threads, two_point, whole, wide,
+};
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local};
 use onward::kernel::Precision;
@@ -389,7 +391,7 @@ fn layers_of_one_shape_do_not_share_noise() {
         "the two derivatives are too alike for this test: {}",
         cosine(&tied, first)
     );
-    let evaluator = Local::new(Arc::new(TwoLinear), common::per_sample(Loss::CrossEntropy), 2).unwrap();
+    let evaluator = Local::new(Arc::new(TwoLinear), common::per_sample(Loss::CrossEntropy), &threads(2));
     let methods = [
         Method::TwoPoint(two_point(2000)),
         Method::Population(Population { shaping: Shaping::ZScore, ..population(4000) }),

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{blobs, local, params_of, per_sample, plan, population, relative, small_conv, two_point, whole};
+use common::{
+    blobs, local, params_of, per_sample, plan, population, relative, small_conv, threads, two_point, whole,
+};
 use onward::ErrorKind;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, CoordinateCache, Evaluator, Local, WeightPlan};
@@ -16,6 +18,7 @@ use onward::rule::{
     LayerOrder, Method, Order, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint,
 };
 use onward::space::{ActivationPlan, CoordinatePlan, Directions, LayerPlan, LayerSpace, Recompute};
+use onward::threads::Threads;
 use onward::train::{Plan, Trainer, score};
 use std::sync::Arc;
 
@@ -154,7 +157,7 @@ fn one_output_may_answer_two_classes_but_has_no_accuracy() {
     }
     let data = blobs(20, [1, 1, 6], 2, 1);
     let net = Mlp::new(&[6, 4, 1], Activation::Tanh).unwrap();
-    let evaluator = Local::new(Arc::new(net), per_sample(Logistic), 1).unwrap();
+    let evaluator = Local::new(Arc::new(net), per_sample(Logistic), &threads(1));
     let mut trainer =
         Trainer::new(plan(Method::RelativeActivation(relative(2, 2)), 0.1, 4, 20), evaluator, data.clone())
             .unwrap();
@@ -314,10 +317,8 @@ fn counts_of_nothing_and_of_too_much_are_errors() {
     for points in [vec![], vec![0.0; params.count() - 1], vec![0.0; params.count() + 1]] {
         assert!(evaluator.losses_at(&params, &batch, &points, 0).is_err(), "{} numbers", points.len());
     }
-    for threads in [0, usize::MAX] {
-        let made = Local::new(Arc::new(net()), per_sample(Loss::CrossEntropy), threads);
-        assert_eq!(made.map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec));
-        assert!(Local::on_threads(threads, || ()).is_err());
+    for count in [0, usize::MAX] {
+        assert_eq!(Threads::new(count).map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec));
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{blobs, cosine, local, params_of, plan, population, relative, trainer, two_point, whole, wide};
+use common::{
+    blobs, cosine, local, params_of, plan, population, relative, threads, trainer, two_point, whole, wide,
+};
 use onward::ErrorKind;
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
@@ -166,7 +168,7 @@ fn a_constant_added_to_all_losses_changes_nothing() {
     let params = params_of(&net(), 4);
     for plan in registry() {
         let update = |constant| {
-            let evaluator = Local::new(Arc::new(net()), common::per_sample(Raised(constant)), 1).unwrap();
+            let evaluator = Local::new(Arc::new(net()), common::per_sample(Raised(constant)), &threads(1));
             let at = At { key: RunKey::from_seed(4), step: 3, rate: 0.1, scaling: Scaling::None };
             flat(plan.method.step(&evaluator, &params, &whole(&data), at).unwrap().update)
         };
@@ -195,7 +197,7 @@ fn equal_losses_move_nothing() {
         }
     }
     let data = blobs(32, [1, 1, 8], 4, 5);
-    let evaluator = Local::new(Arc::new(net()), common::per_sample(Flat), 1).unwrap();
+    let evaluator = Local::new(Arc::new(net()), common::per_sample(Flat), &threads(1));
     for plan in registry() {
         let at = At { key: RunKey::from_seed(5), step: 0, rate: 0.1, scaling: Scaling::None };
         let outcome = plan.method.step(&evaluator, &params_of(&net(), 5), &whole(&data), at).unwrap();
@@ -233,9 +235,12 @@ fn what_was_spent_is_counted_exactly() {
         let what = format!("{:?}", plan.method);
         plan.schedule.steps = 3;
         let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-        let evaluator =
-            Local::new(Arc::new(Counted(net(), seen.clone())), common::per_sample(Loss::CrossEntropy), 2);
-        let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
+        let evaluator = Local::new(
+            Arc::new(Counted(net(), seen.clone())),
+            common::per_sample(Loss::CrossEntropy),
+            &threads(2),
+        );
+        let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
         // A run that has not begun may have looked at the model with a row of zeros.
         seen.iter().for_each(|rows| rows.store(0, Ordering::Relaxed));
         while !trainer.finished() {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{blobs, local, per_sample, plan, trainer, whole};
+use common::{blobs, local, per_sample, plan, threads, trainer, whole};
 use onward::ErrorKind;
 use onward::dataset::Dataset;
 use onward::evaluate::{Evaluator, Local};
@@ -179,7 +179,7 @@ impl PerSample for Fails {
 }
 
 fn failing(name: &str, above: f32) -> Trainer {
-    let evaluator = Local::new(Arc::new(net()), per_sample(Fails(above)), 2).unwrap();
+    let evaluator = Local::new(Arc::new(net()), per_sample(Fails(above)), &threads(2));
     Trainer::new(with(name, 100_000), evaluator, data()).unwrap()
 }
 

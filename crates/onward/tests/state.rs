@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{blobs, local, params_of, plan, population, relative, trainer, two_point, whole};
+use common::{blobs, local, params_of, plan, population, relative, threads, trainer, two_point, whole};
 use onward::ErrorKind;
 use onward::dataset::Targets;
 use onward::evaluate::{Evaluator, Local, WeightPlan};
@@ -159,7 +159,7 @@ impl<F: Fn(usize, f32) -> bool + Send + Sync> PerSample for Sometimes<F> {
 }
 
 fn with_objective(objective: Objective) -> Local {
-    Local::new(Arc::new(net()), objective, 2).unwrap()
+    Local::new(Arc::new(net()), objective, &threads(2))
 }
 
 fn all_finite(params: &Params) -> bool {
@@ -283,8 +283,8 @@ fn no_finite_loss_at_all_is_an_error() {
             "{error}"
         );
         let plan = plan(method, 0.1, 3, 16);
-        let evaluator = Local::new(Arc::new(net()), common::per_sample(Sometimes(|_, _| true)), 1);
-        let mut trainer = Trainer::new(plan, evaluator.unwrap(), data.clone()).unwrap();
+        let evaluator = Local::new(Arc::new(net()), common::per_sample(Sometimes(|_, _| true)), &threads(1));
+        let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
         let before = trainer.state().clone();
         assert!(trainer.step().is_err());
         assert_eq!(*trainer.state(), before);

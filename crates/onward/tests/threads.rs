@@ -6,12 +6,39 @@
 mod common;
 
 use common::{blobs, plan, population, relative, small_conv, two_point};
-use onward::ledger::Search;
+use onward::dataset::Dataset;
+use onward::kernel::Precision;
+use onward::ledger::{Entry, Optimizer, Scaling, Search, Update};
+use onward::model::{Act, Context, Model, Norms, Weights};
+use onward::noise::RunKey;
+use onward::params::{Params, Storage};
 use onward::rule::{LayerOrder, Method, Rso, Sweep};
+use onward::theory::{Effort, Lab, checks};
 use onward::train::Trainer;
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// What works in parallel, called on a thread of no handle.
+fn on_this_thread(data: &Dataset) {
+    let (net, key) = (small_conv(), RunKey::from_seed(1));
+    let params = Params::init(&net.tensors(), &key);
+    let weights = Weights::new(&params, Precision::F32);
+    let mut cx = Context::clean(&weights, Norms::Batch);
+    cx.start_trace();
+    let x = Act::new(data.rows(), data.shape(), data.features().to_vec());
+    net.forward_from(0, &mut cx, x);
+    for (method, optimizer) in [
+        (Method::Population(population(4)), Optimizer { momentum: 0.9, scaling: Scaling::Adam }),
+        (Method::TwoPoint(two_point(2)), Optimizer::default()),
+    ] {
+        let mut state = method.begin(params.clone(), optimizer, Storage::Bf16, key).unwrap();
+        let update = Update::Probes { exponent: -9, coefficients: vec![3, -1] };
+        state.apply(&Entry { step: 0, loss: 1.0, rate: 0.1, non_finite: 0, update }).unwrap();
+    }
+    let lab = Lab { seed: 1, effort: Effort::Quick };
+    checks().iter().find(|c| c.name == "smoothing bias").unwrap().run(&lab).unwrap();
 }
 
 #[test]
@@ -41,4 +68,8 @@ fn nothing_runs_on_a_pool_that_nobody_sized() {
         kept.push(trainer);
         assert_eq!(threads(), before + kept.len(), "{name}");
     }
+    on_this_thread(&data);
+    assert_eq!(threads(), before + kept.len(), "what is called outside of a handle's threads");
+    // The process-wide pool can be begun only once: nothing has done so by now.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
 }

@@ -8,8 +8,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules: each may use those before it. What is before all of them is a crate of its own.
-const ORDER: [&str; 10] =
-    ["params", "dataset", "model", "objective", "space", "evaluate", "ledger", "rule", "train", "theory"];
+const ORDER: [&str; 11] = [
+    "threads",
+    "params",
+    "dataset",
+    "model",
+    "objective",
+    "space",
+    "evaluate",
+    "ledger",
+    "rule",
+    "train",
+    "theory",
+];
 
 /// Clocks, the system's randomness, network, processes, global state, output.
 const IMPURE: [&str; 21] = [
@@ -104,6 +115,16 @@ fn the_library_is_a_function_of_its_arguments() {
             let words = IMPURE.iter().filter(|w| has_word(&line, w) && !allowed(&path, w));
             findings.extend(words.map(|w| said(&path, number, &format!("the library may not use {w}"))));
         }
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn work_is_shared_out_in_one_place() {
+    let mut findings = Vec::new();
+    for path in rust_files(&root().join("crates/onward/src")).iter().filter(|p| !p.ends_with("threads.rs")) {
+        let lines = code(path).into_iter().filter(|(_, line)| has_word(line, "rayon"));
+        findings.extend(lines.map(|(n, _)| said(path, n, "only `threads` knows rayon's pools")));
     }
     assert_none(&findings);
 }

@@ -4,8 +4,8 @@ use crate::args::VerifyTheory;
 use crate::progress::Voice;
 use crate::report::{Checked, write_theory};
 use crate::target;
-use onward::evaluate::Local;
 use onward::theory::{Check, Effort, Finding, Lab, checks};
+use onward::threads::Threads;
 use onward::{Error, Result};
 use serde_json::json;
 use std::process::ExitCode;
@@ -20,11 +20,12 @@ pub fn verify_theory(args: &VerifyTheory) -> Result<ExitCode> {
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, e))?;
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     let lab = Lab { seed: args.seed, effort };
+    let threads = Threads::new(args.how.threads())?;
     let began = Instant::now();
     let mut all = Vec::new();
     for check in checks() {
         let began = Instant::now();
-        let outcome = Local::on_threads(args.how.threads(), || check.run(&lab))??;
+        let outcome = threads.run(|| check.run(&lab))?;
         let checked = Checked { check, outcome, seconds: began.elapsed().as_secs_f64() };
         say(voice, &checked);
         all.push(checked);

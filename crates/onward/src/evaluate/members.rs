@@ -6,7 +6,7 @@ use crate::model::{Act, Context, Crowd, Home, Neighbours, Norms, Probe, TensorKe
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
 /// Numbers that a layer's input and output may have for all members that run together: half of a second-level cache.

@@ -3,7 +3,7 @@
 use super::{Batch, Local};
 use crate::model::{Context, Norms, Weights};
 use crate::params::Params;
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 impl Local {
     /// The mean loss at every one of `points`, each all params in order; infinite where there is none.

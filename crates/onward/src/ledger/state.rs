@@ -7,8 +7,8 @@ use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
 use crate::params::{Params, Storage, Tensor};
 use crate::space::{Probes, Sum, changes, moved};
+use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Result};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Whether directions are rescaled per weight.

@@ -2,7 +2,7 @@
 
 use super::{Numbers, Spread};
 use crate::kernel::{Pool, gather_rows, pool_lines};
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 /// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other. What it is a linear
 /// function of is kept with it, so its numbers can only be changed where that is known ([`Act::map`], [`Act::data_mut`]).
@@ -24,11 +24,6 @@ pub struct Act {
 
 /// Numbers per piece of element-wise work; pieces are the same for any number of threads.
 const PIECE: usize = 1 << 15;
-
-/// Whether this thread belongs to a pool that somebody sized. Elsewhere work stays where it is, so that no other pool begins.
-fn in_pool() -> bool {
-    rayon::current_thread_index().is_some()
-}
 
 impl Act {
     /// Rows of the given shape.
@@ -154,11 +149,7 @@ impl Act {
             spread.map(&mut self.data, f);
             return self;
         }
-        if in_pool() {
-            self.data.par_chunks_mut(PIECE).for_each(&f);
-        } else {
-            self.data.chunks_mut(PIECE).for_each(&f);
-        }
+        self.data.par_chunks_mut(PIECE).for_each(&f);
         self
     }
 
@@ -194,12 +185,8 @@ impl Act {
         };
         if !data.is_empty() {
             let (out_width, in_width) = (shape.iter().product::<usize>(), h * w * c);
-            if in_pool() {
-                let images = data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width));
-                images.with_min_len(16).for_each(work);
-            } else {
-                data.chunks_mut(out_width).zip(self.data.chunks(in_width)).for_each(work);
-            }
+            let images = data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width));
+            images.with_min_len(16).for_each(work);
         }
         Self { rows: self.rows, shape, data, carried: self.carried.clone(), ..Self::default() }
     }

@@ -4,7 +4,7 @@
 use super::outline::Dry;
 use super::{Act, After, Home, Link, LinkKind, Neighbours, Norms, Probe, Trace, Weights};
 use crate::kernel::add_bias;
-use rayon::prelude::*;
+use crate::threads::{self, prelude::*};
 
 /// Positions that a product works on at once, its bias and corrections following while they are hot; the same for any
 /// number of threads.
@@ -149,9 +149,9 @@ impl<'a> Context<'a> {
         let bias = bias.map_or(&[][..], |bias| &self.weights.params().tensors()[bias].data);
         let mut rows = member_rows(x.points(), kind);
         let all = x.rows * x.points() * self.weights.params().tensors()[weight].data.len();
-        if all > LARGE && x.rows < rows * rayon::current_num_threads() {
+        if all > LARGE && x.rows < rows * threads::here() {
             // Few rows of a large layer: every thread its share. How rows are cut does not change any number.
-            rows = x.rows.div_ceil(rayon::current_num_threads()).max(FEW);
+            rows = x.rows.div_ceil(threads::here()).max(FEW);
         }
         let (size_in, size_out) = ((rows * x.width()).max(1), (rows * y.width()).max(1));
         y.data.par_chunks_mut(size_out).zip(x.data.par_chunks(size_in)).for_each(|(y, x)| {

@@ -7,7 +7,7 @@ use super::weights::Packed;
 use super::{Act, Context, LinkKind, Member, WeightSpace};
 use crate::kernel::{Columns, add_bias, columns, shifted};
 use crate::params::Tensor;
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 /// Outputs whose weights are perturbed at once, and rows that they are multiplied with at once: scratch that stays in a
 /// second-level cache.

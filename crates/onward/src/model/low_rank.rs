@@ -4,7 +4,7 @@ use super::context::member_rows;
 use super::weights::Packed;
 use super::{Act, Context, Home, LinkKind, Member, Numbers, Probe, WeightSpace, Weights};
 use crate::kernel::{Conv3, Correction, conv3x3_single, correct, dots};
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
 /// What all members of a step, and some of them, have in common when they see the same rows: found once, by whoever

@@ -3,7 +3,7 @@
 use super::low_rank::member_tensor;
 use super::{Act, After, Context, Link, LinkKind, Norms, Statistics};
 use crate::kernel::{add_moments, normalise, normalise_and_scale, scale_and_shift};
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 /// Added to variances before the square root.
 pub(crate) const NORM_EPSILON: f32 = 1e-5;

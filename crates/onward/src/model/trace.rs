@@ -2,7 +2,7 @@
 
 use super::Act;
 use crate::kernel::all_finite;
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 /// Mean and variance of each channel at one normalisation.
 #[derive(Clone, Debug, PartialEq)]

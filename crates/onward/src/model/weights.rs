@@ -2,7 +2,7 @@
 
 use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
 use crate::params::{Params, Tensor};
-use rayon::prelude::*;
+use crate::threads::{self, prelude::*};
 use std::sync::{Mutex, PoisonError};
 
 /// Rows of a product that one task works on at most, and what their number is a multiple of: the rows of a block of tiles. How
@@ -12,7 +12,7 @@ const BLOCK: usize = 32;
 
 /// Rows of a task: a share for every thread.
 fn rows_of_a_task(m: usize) -> usize {
-    m.div_ceil(rayon::current_num_threads()).next_multiple_of(BLOCK).clamp(BLOCK, ROWS)
+    m.div_ceil(threads::here()).next_multiple_of(BLOCK).clamp(BLOCK, ROWS)
 }
 
 /// Scratch that no thread is using.

@@ -22,8 +22,8 @@ use crate::ledger::{Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::{Params, Storage};
+use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Place, Result};
-use rayon::prelude::*;
 
 /// What one step of a method gave.
 pub struct Outcome {

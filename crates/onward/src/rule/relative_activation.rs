@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::noise::Family;
 use crate::params::Params;
 use crate::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Which layers a step estimates.

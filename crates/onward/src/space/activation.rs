@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Answers, PerSample};
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::kernel::{
 };
 use crate::model::{Act, After, Link, LinkKind, Trace};
 use crate::params::Params;
-use rayon::prelude::*;
+use crate::threads::{self, prelude::*};
 use std::borrow::Cow;
 
 /// Images whose shares of a convolution's derivative are added up in one piece.
@@ -36,7 +36,7 @@ pub fn credit(params: &Params, trace: &Trace, output: &Act, g: &[f32], into: &mu
         let (points, outputs) = (output.rows * link.input.points(), params.tensors()[link.weight].shape[0]);
         debug_assert_eq!(own.len(), points * outputs);
         let half = output.rows / 2 * link.input.points();
-        let (first, second) = rayon::join(
+        let (first, second) = threads::join(
             || weight(link, &own, outputs, 0, half),
             || weight(link, &own, outputs, half, points),
         );

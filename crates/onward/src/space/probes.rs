@@ -2,7 +2,7 @@
 
 use crate::kernel::{Panels, Start, product};
 use crate::model::{TensorKeys, WeightSpace};
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use std::borrow::Cow;
 
 /// Members whose factors are made at once.
@@ -142,9 +142,9 @@ mod tests {
     }
 
     fn in_threads(threads: usize, probes: Probes<'_>, start: &[f32]) -> Vec<f32> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let threads = crate::threads::Threads::new(threads).unwrap();
         let mut sum = start.to_vec();
-        pool.install(|| probes.add_to(&mut sum));
+        threads.run(|| probes.add_to(&mut sum));
         sum
     }
 

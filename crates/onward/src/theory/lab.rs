@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::study::{Candidate, Goal, Method, Space, Study};
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Measures. In parallel on the threads of the rayon pool that it is called in.
+    /// Measures. In parallel where it is called in [`crate::threads::Threads::run`].
     ///
     /// # Errors
     /// Those of the parts that are run; a bound that does not hold is no error but an [`Outcome`].

@@ -11,6 +11,7 @@ use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Loss, Objective};
 use crate::params::{Params, Storage, Tensor};
 use crate::rule::{At, Method, TwoPoint};
+use crate::threads::Threads;
 use std::sync::Arc;
 
 /// `½ Σ h_i x_i²` with h evenly spaced from `low` to `high`: strongly convex with `low`, smooth with `high`, least at 0.
@@ -193,7 +194,7 @@ impl LinearNet {
         let data = Dataset::new(x, [1, 1, inputs], Targets::Values { values: y, width: outputs })?;
         let objective = Objective::PerSample(Arc::new(Loss::SquaredError));
         Ok(Self {
-            evaluator: Local::new(Arc::new(net), objective, 1)?,
+            evaluator: Local::new(Arc::new(net), objective, &Threads::new(1)?),
             params,
             batch: Batch::select(&data, &(0..BATCH as u32).collect::<Vec<_>>()),
             gradient,

@@ -12,6 +12,7 @@ use onward::objective::{Loss, Objective, PerSample};
 use onward::params::{Params, Storage, Tensor, TensorSpec};
 use onward::rule::{Anneal, Method, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
 use onward::space::{Directions, LayerSpace};
+use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -58,12 +59,16 @@ pub fn per_sample(loss: impl PerSample + 'static) -> Objective {
     Objective::PerSample(Arc::new(loss))
 }
 
+pub fn threads(count: usize) -> Threads {
+    Threads::new(count).unwrap()
+}
+
 pub fn local(model: impl Model + 'static, loss: Loss, threads: usize) -> Local {
     shared(Arc::new(model), loss, threads)
 }
 
 pub fn shared(model: Arc<dyn Model>, loss: Loss, threads: usize) -> Local {
-    Local::new(model, per_sample(loss), threads).unwrap()
+    Local::new(model, per_sample(loss), &self::threads(threads))
 }
 
 /// A model that says only what its stages do: no operations to take apart, no rows that stand for many.

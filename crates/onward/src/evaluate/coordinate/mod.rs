@@ -19,6 +19,7 @@ use crate::noise::{Role, RunKey};
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use crate::space::{Choices, CoordinatePlan, changes, moved};
+use crate::threads;
 use crate::{Error, ErrorKind, Result};
 use general::General;
 use layer::{Layer, layers};
@@ -120,7 +121,7 @@ impl Local {
         if cache.chain.is_none() && self.precision == Precision::F32 {
             let layers = layers(&*self.model, params, data.shape());
             cache.chain = layers.map(|layers| {
-                let workers = Workers::new(&layers, rayon::current_num_threads());
+                let workers = Workers::new(&layers, threads::here());
                 Chain { layers, workers, buffers: Buffers::default() }
             });
         }

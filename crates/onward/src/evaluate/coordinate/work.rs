@@ -2,7 +2,7 @@
 
 use super::layer::Layer;
 use crate::kernel::Lines;
-use rayon::prelude::*;
+use crate::threads::{self, prelude::*};
 use std::sync::{Mutex, PoisonError};
 
 /// Sums and sums of squares, one pair for each map.
@@ -44,7 +44,7 @@ impl Workers {
         f: impl Fn(usize, &mut Scratch, &mut [f32], &mut Sums) + Sync,
     ) -> Sums {
         let one = |(block, part): (usize, &mut [f32])| {
-            let worker = rayon::current_thread_index().unwrap_or(0) % self.0.len();
+            let worker = threads::index().unwrap_or(0) % self.0.len();
             // Buffers hold nothing that a panic could have left half done and that is read again.
             let mut scratch = self.0[worker].lock().unwrap_or_else(PoisonError::into_inner);
             let mut sums = Sums::new();
