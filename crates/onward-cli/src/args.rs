@@ -70,7 +70,9 @@ pub enum Command {
     #[command(after_help = minimize_help())]
     Minimize(Minimize),
     /// Goes on with an interrupted run, to the same bits as if it had never stopped
-    #[command(after_help = "Example:\n  onward resume runs/digits")]
+    #[command(
+        after_help = "--steps and --epochs prolong a run that has taken all its steps. The schedule of the spec begins anew over the\nsteps that are added (warm-up, full rate, its fall); batches, noise and the optimizer's memory go on. The same\ncommand goes on with it after an interruption.\n\nExamples:\n  onward resume runs/digits\n  onward resume runs/digits --steps 2000"
+    )]
     Resume(Resume),
     /// Cuts off the damaged end of a run's ledger and keeps it beside; never touches a sound one
     #[command(
@@ -233,6 +235,12 @@ pub struct Repair {
 pub struct Resume {
     /// The run folder
     pub run: PathBuf,
+    /// Prolongs a finished run: its steps in all, those taken included
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    pub steps: Option<u64>,
+    /// The same in epochs, where the spec has train.epochs
+    #[arg(long, value_name = "N", value_parser = epochs)]
+    pub epochs: Option<f64>,
     /// Where the data are now
     #[command(flatten)]
     pub moved: Moved,
@@ -299,6 +307,11 @@ pub struct VerifyTheory {
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
+}
+
+fn epochs(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|n| *n > 0.0 && *n <= 1e9);
+    number.ok_or_else(|| "expected a number above 0, up to 1e9".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -29,10 +29,16 @@ impl Interface {
     /// # Errors
     /// [`ErrorKind::Io`], or [`ErrorKind::Damage`] if it is not what the run began with.
     pub fn read(folder: &Folder, header: &Header) -> Result<Self> {
-        let bytes = folder.interface(header)?;
-        serde_json::from_slice(&bytes).map_err(|e| {
-            Error::expected(ErrorKind::Damage, "interface", "its JSON", e).in_file(&folder.interface_file())
-        })
+        Self::from_json(&folder.interface(header)?).map_err(|e| e.in_file(&folder.interface_file()))
+    }
+
+    /// What the bytes of its file say.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes)
+            .map_err(|e| Error::expected(ErrorKind::Damage, "interface", "its JSON", e))
     }
 
     /// The bytes of its file.

@@ -1,6 +1,7 @@
 //! Bringing a trainer to where a run's ledger ends.
 
 use crate::folder::{Folder, Snapshot};
+use onward::dataset::Dataset;
 use onward::ledger::{Header, Reading, State};
 use onward::params::{Init, Params, Tensor, TensorSpec};
 use onward::train::{Trainer, hex};
@@ -9,12 +10,32 @@ use std::path::{Path, PathBuf};
 
 /// What a run is made of, built from what its folder and its data say.
 pub struct Parts {
+    /// What the run is called.
+    pub name: String,
     /// The run at its beginning.
     pub trainer: Trainer,
-    /// Digest of the rows that it is tested on.
-    pub test: [u8; 32],
+    /// The rows that it is tested on.
+    pub test: Dataset,
     /// Where training and test rows came from: places in errors.
     pub places: [PathBuf; 2],
+    /// The bytes of `interface.json`: what the model expects and answers.
+    pub interface: Vec<u8>,
+    /// Losses as the trainer has them in the units that they are told in.
+    pub units: Units,
+    /// How often to measure and to keep a snapshot.
+    pub rhythm: Rhythm,
+}
+
+/// Losses as the trainer has them in the units that they are told in.
+pub type Units = Box<dyn Fn(f32) -> f64 + Send + Sync>;
+
+/// How often to measure and to keep a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// Steps between two evaluations on the test rows; 0 for about once per epoch.
+    pub eval_every: u64,
+    /// Steps between two snapshots; at least 1.
+    pub snapshot_every: u64,
 }
 
 /// Builds what a run that was begun before is followed with. It is asked only where ledger and base params do not lead to the
@@ -32,6 +53,22 @@ pub trait Source {
     /// # Errors
     /// What cannot be read or does not fit together.
     fn build(&mut self, begun: &Header) -> Result<Parts>;
+
+    /// All steps that the run is to have, those taken included; more than its ledger says prolongs it. `None` leaves it at that.
+    /// Asked by [`crate::Run::resume`] alone, once `trainer` is where the ledger ends.
+    ///
+    /// # Errors
+    /// What is wrong with the wish.
+    fn budget(&self, trainer: &Trainer) -> Result<Option<u64>> {
+        let _ = trainer;
+        Ok(None)
+    }
+
+    /// Whether `interface.json` with these bytes can be read. Asked where the header has no digest of it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check_interface(&self, bytes: &[u8]) -> Result<()>;
 }
 
 /// Where steps are taken again from that need the data.
@@ -46,7 +83,7 @@ pub enum Start<'a> {
 /// What sees the states on the way, as far as they are worked out.
 pub type Each<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
 
-/// The run that `reading` tells of, at its end, and the step of the snapshot that it was brought there from, if from any.
+/// The parts of the run that `reading` tells of, its trainer at the end, and the step of the snapshot that it was brought there from, if from any.
 ///
 /// # Errors
 /// Those of `source`; [`ErrorKind::Ledger`] naming data or params that are not those of the header; [`ErrorKind::Damage`] if a
@@ -57,7 +94,7 @@ pub fn follow(
     start: Start<'_>,
     source: &mut dyn Source,
     each: &mut Each<'_>,
-) -> Result<(Trainer, Option<u64>)> {
+) -> Result<(Parts, Option<u64>)> {
     let possible = source.possible(&reading.header)?;
     let mut first = None;
     for begun in &possible {
@@ -65,7 +102,7 @@ pub fn follow(
         same_run(&reading.header, &parts, folder)?;
         reading.stretches.iter().try_for_each(|stretch| parts.trainer.prolong(stretch))?;
         match catch_up(folder, &mut parts.trainer, reading, start, each) {
-            Ok(from) => return Ok((parts.trainer, from)),
+            Ok(from) => return Ok((parts, from)),
             Err(error) => _ = first.get_or_insert(error),
         }
     }
@@ -91,11 +128,11 @@ fn same_run(header: &Header, parts: &Parts, folder: &Folder) -> Result<()> {
         let now = format!("{} (changed since the run began{otherwise})", &hex(now)[..16]);
         Err(Error::expected(ErrorKind::Ledger, place.display(), began, now))
     };
-    let (test, interface) = (Some(parts.test), header.interface);
-    let expected = Header { test, interface, ..parts.trainer.header(header.spec) };
+    let (test, interface) = (parts.test.digest(), header.interface);
+    let expected = Header { test: Some(test), interface, ..parts.trainer.header(header.spec) };
     same(&parts.places[0], "training data", &header.data, &expected.data)?;
     if let Some(began) = &header.test {
-        same(&parts.places[1], "test data", began, &parts.test)?;
+        same(&parts.places[1], "test data", began, &test)?;
     }
     same(folder.path(), "base params", &header.base, &expected.base)?;
     if *header != expected.as_far_as(header) {

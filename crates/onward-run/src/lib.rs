@@ -6,13 +6,18 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`sealed`], [`folder`], [`metrics`], [`manifest`], [`repair`], [`follow`],
-//! [`replay`], [`verify`].
+//! [`replay`], [`verify`], [`event`], [`run`].
 
+pub mod event;
 pub mod folder;
 pub mod follow;
 pub mod manifest;
 pub mod metrics;
 pub mod repair;
 pub mod replay;
+pub mod run;
 pub mod sealed;
 pub mod verify;
+
+pub use event::{Event, Observer, Observers};
+pub use run::{Clock, Ended, Run};

@@ -43,8 +43,8 @@ pub fn replay(
     if reading.header.is_complete() {
         return Ok((from_ledger_alone(folder, reading, base, threads, each)?, From::Base));
     }
-    let (trainer, from) = follow(folder, reading, start, source, each)?;
-    Ok((trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
+    let (parts, from) = follow(folder, reading, start, source, each)?;
+    Ok((parts.trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
 }
 
 /// Weight space and searches: base params and ledger are all that is needed.

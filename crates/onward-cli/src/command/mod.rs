@@ -6,6 +6,7 @@ mod minimize;
 mod repair;
 mod replay;
 mod resume;
+mod session;
 mod show;
 mod source;
 mod theory;

@@ -29,7 +29,7 @@ pub fn replay(args: &Replay) -> Result<()> {
         Ok(())
     };
     let start = Start::Snapshot(&stepped_over);
-    let mut source = FromSpec::new(&folder, &args.moved, &args.how);
+    let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
     let (params, from) =
         again::replay(&folder, &reading, start, args.how.threads(), &mut source, &mut |_| Ok(()))?;
     if let Some(out) = &out {

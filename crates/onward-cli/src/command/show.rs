@@ -61,6 +61,9 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     if args.json {
         let mut head = json!(h);
         head["chain"] = json!(hex(&reading.chain()));
+        if !reading.stretches.is_empty() {
+            head["stretches"] = json!(reading.stretches);
+        }
         let rows = reading.records.iter().map(|r| step_json(r).to_string());
         return Ok(std::iter::once(head.to_string()).chain(rows).collect());
     }
@@ -70,7 +73,7 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
             h.method,
             h.seed,
             reading.records.len(),
-            h.steps,
+            reading.budget(),
             h.goal
         ),
         format!("base {} · chain {} · {} bytes", hex(&h.base), hex(&reading.chain()), reading.sound),

@@ -2,12 +2,16 @@
 
 use crate::args::{How, Moved};
 use crate::data::{self, DataOptions, Split};
+use crate::interface::Interface;
 use crate::progress::Voice;
-use crate::spec::Spec;
+use crate::spec::{Budget, Spec};
 use crate::{build, folder::Folder};
 use onward::ledger::Header;
+use onward::rule::Method;
+use onward::train::Trainer;
 use onward::{Error, ErrorKind, Result};
-use onward_run::follow::{Parts, Source};
+use onward_run::follow::{Parts, Rhythm, Source};
+use std::path::Path;
 
 /// The spec as run, if it is the one that the header tells of.
 ///
@@ -22,23 +26,33 @@ pub(super) fn spec_of(folder: &Folder, header: &Header) -> Result<Spec> {
 /// neither.
 pub(super) struct FromSpec<'a> {
     /// The spec, once it is known.
-    pub spec: Option<Spec>,
-    /// The data, once they are read.
-    pub split: Option<Split>,
-    folder: &'a Folder,
+    pub(super) spec: Option<Spec>,
+    /// How long the run is to be, if longer than its ledger says.
+    pub(super) until: Option<Budget>,
+    split: Option<Split>,
+    folder: &'a Path,
     moved: &'a Moved,
     how: &'a How,
 }
 
 impl<'a> FromSpec<'a> {
-    pub(super) fn new(folder: &'a Folder, moved: &'a Moved, how: &'a How) -> Self {
-        Self { spec: None, split: None, folder, moved, how }
+    /// Of the run in this folder.
+    pub(super) fn new(folder: &'a Path, moved: &'a Moved, how: &'a How) -> Self {
+        Self { spec: None, until: None, split: None, folder, moved, how }
+    }
+
+    /// The spec of a run that was followed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if none was read.
+    pub(super) fn known(&self) -> Result<&Spec> {
+        self.spec.as_ref().ok_or_else(|| Error::new(ErrorKind::Spec, "the spec was not read"))
     }
 
     fn spec(&mut self, begun: &Header) -> Result<Spec> {
         match &self.spec {
             Some(spec) => Ok(spec.clone()),
-            None => Ok(self.spec.insert(spec_of(self.folder, begun)?).clone()),
+            None => Ok(self.spec.insert(spec_of(&Folder::read_only(self.folder)?, begun)?).clone()),
         }
     }
 }
@@ -56,12 +70,47 @@ impl Source for FromSpec<'_> {
             None => load(&options)?,
         };
         let split = self.split.insert(split);
-        let trainer = build::trainer(&spec, split, self.how.threads(), Some(begun))
-            .map_err(|e| e.in_file(&self.folder.spec()))?;
+        let at = Folder::read_only(self.folder)?.spec();
+        let trainer =
+            build::trainer(&spec, split, self.how.threads(), Some(begun)).map_err(|e| e.in_file(&at))?;
         Voice::new(self.how).say_emulation(trainer.evaluator().precision());
-        let test_place = options.test_path.unwrap_or_else(|| options.path.clone());
-        Ok(Parts { trainer, test: split.test.digest(), places: [options.path, test_place] })
+        parts(&spec, split, options, trainer)
     }
+
+    fn budget(&self, trainer: &Trainer) -> Result<Option<u64>> {
+        let Some(until) = self.until else { return Ok(None) };
+        if let (Budget::Epochs(_), Budget::Steps(steps)) = (until, self.known()?.train.budget) {
+            let (expected, found) = ("a spec with train.epochs", format!("train.steps = {steps}"));
+            return Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
+        }
+        // As for the spec's own budget: methods that go round count their rounds.
+        Ok(Some(match trainer.method() {
+            Method::Rso(_) => until.steps(trainer.steps_per_epoch() as usize, 1),
+            _ => until.steps(trainer.data().rows(), trainer.batch()),
+        }))
+    }
+
+    fn check_interface(&self, bytes: &[u8]) -> Result<()> {
+        Interface::from_json(bytes).map(|_| ())
+    }
+}
+
+/// The parts of the run that the spec describes, on data that were read with these options.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if the interface cannot be put into words.
+pub(super) fn parts(spec: &Spec, split: &Split, options: DataOptions, trainer: Trainer) -> Result<Parts> {
+    let test_place = options.test_path.unwrap_or_else(|| options.path.clone());
+    let preparation = split.preparation.clone();
+    Ok(Parts {
+        name: spec.name.clone(),
+        trainer,
+        test: split.test.clone(),
+        places: [options.path, test_place],
+        interface: Interface::of(split).to_json()?,
+        units: Box::new(move |loss| preparation.loss(loss)),
+        rhythm: Rhythm { eval_every: spec.train.eval_every, snapshot_every: spec.train.snapshot_every },
+    })
 }
 
 /// The spec's data options with the paths where the data are now.

@@ -11,7 +11,7 @@ use serde_json::json;
 /// `onward verify`.
 pub fn verify(args: &Verify) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
-    let mut source = FromSpec::new(&folder, &args.moved, &args.how);
+    let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
     let found = check::verify(&folder, args.from_start, args.how.threads(), &mut source)?;
     let (steps, from, digest) = (found.steps, found.from.to_string(), &found.digest);
     let mut sound = format!("ledger.bin: {} records, chain and checksums sound", steps + 1);

@@ -1,0 +1,221 @@
+//! What `train` and `resume` share: watching a run, stopping it when asked, its report, and words for its end.
+
+use super::unit_words;
+use crate::args::How;
+use crate::memory;
+use crate::progress::{Progress, Voice, loss_words};
+use crate::report::{self, Baseline, Report};
+use crate::spec::Spec;
+use onward::dataset::Targets;
+use onward::evaluate::Spent;
+use onward::{Error, Result};
+use onward_run::{Clock, Ended, Event, Observer, Run};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// At least this long is a number on the bar to be read.
+const SHOWN: Duration = Duration::from_millis(100);
+
+/// The clock of this machine, from now on.
+pub(super) fn clock() -> Clock {
+    let began = Instant::now();
+    Box::new(move || began.elapsed())
+}
+
+/// Prints what a run tells, in the voice that was asked for.
+pub(super) struct Teller {
+    voice: Voice,
+    run: PathBuf,
+    bar: Option<Progress>,
+    shown: Instant,
+    accuracy: Option<f32>,
+}
+
+impl Teller {
+    /// Of the run in this folder.
+    pub(super) fn new(voice: Voice, run: &Path) -> Self {
+        Self { voice, run: run.to_owned(), bar: None, shown: Instant::now(), accuracy: None }
+    }
+
+    /// Moves the bar, but not more often than anybody could read.
+    fn step(&mut self, step: u64, loss: f64, passes_per_second: f64) {
+        let due = self.shown.elapsed() >= SHOWN || step == 1;
+        if let Some(bar) = self.bar.as_ref().filter(|_| due) {
+            bar.step(step, loss, self.accuracy, passes_per_second);
+            self.shown = Instant::now();
+        }
+    }
+}
+
+impl Observer for Teller {
+    fn see(&mut self, event: &Event<'_>) {
+        let (voice, run) = (self.voice, self.run.display());
+        match event {
+            Event::Torn { bytes, step } => voice.say(
+                &format!("ledger.bin: cut {bytes} bytes of a torn write after step {step}"),
+                &json!({"event": "torn", "bytes": bytes, "step": step}),
+            ),
+            Event::WrittenAgain(damage) => say_written(voice, damage),
+            Event::SnapshotRemoved(why) => voice.say(
+                &format!("{why}; stepped over and removed"),
+                &json!({"event": "snapshot removed", "why": why.to_string()}),
+            ),
+            Event::MetricsLeftOut { why, old } => voice.say(
+                &format!("{why}; left out (the old file is {})", old.display()),
+                &json!({"event": "metrics left out", "why": why.to_string(), "old": old}),
+            ),
+            Event::Resumed { step, snapshot } => voice.say(
+                &format!("{run}: going on after step {step}"),
+                &json!({"event": "resumed", "step": step, "snapshot": snapshot}),
+            ),
+            Event::Prolonged { from, steps } => voice.say(
+                &format!("{run}: prolonged from {from} to {steps} steps; the schedule begins anew"),
+                &json!({"event": "prolonged", "from": from, "steps": steps}),
+            ),
+            Event::Going { step, steps } => {
+                self.bar = Some(Progress::new(voice, "step", *step, *steps));
+            }
+            Event::Step { step, loss, passes_per_second } => self.step(*step, *loss, *passes_per_second),
+            Event::Measured(point) => {
+                self.accuracy = point.test_accuracy.or(self.accuracy);
+                if let Some(bar) = &self.bar {
+                    bar.point(point);
+                }
+            }
+            Event::Rested => {
+                if let Some(bar) = &self.bar {
+                    bar.finish();
+                }
+            }
+            Event::Stopped { step } => voice.say(
+                &format!("stopped after step {step}; go on with: onward resume {run}"),
+                &json!({"event": "stopped", "step": step, "run": run.to_string()}),
+            ),
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn say_written(voice: Voice, damage: &Error) {
+    let why = damage.to_string();
+    voice.say(&format!("{why}; written again"), &json!({"event": "written again", "why": why}));
+}
+
+/// Takes a run's steps until its end or until somebody asks to stop; at the end, draws its report and says the result.
+pub(super) fn finish(mut run: Run, spec: &Spec, how: &How) -> Result<ExitCode> {
+    let voice = Voice::new(how);
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    // The first request finishes the step; a second one ends the process at once.
+    crate::interrupt::listen(move |_| {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        voice.warn("stopping after this step; asked once more, at once");
+    })?;
+    voice.say_instructions(how);
+    if !run.go_on(|| stop.load(Ordering::SeqCst))? {
+        return Ok(ExitCode::from(130));
+    }
+    let ended = run.close(|run, ended| write_report(run, ended, spec))?;
+    say_end(&run, &ended, spec, voice);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
+    let (spent, path) = (ended.spent, run.folder().path());
+    let event = json!({
+        "event": "finished", "run": path.display().to_string(), "steps": ended.steps,
+        "test_loss": ended.loss, "test_accuracy": ended.score.accuracy,
+        "baseline": spec.baseline.as_ref().map(|b| json!({"name": b.name, "accuracy": b.accuracy})),
+        "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
+        "seconds": run.elapsed(), "peak_memory_bytes": memory::peak(), "digest": ended.digest,
+    });
+    let words = format!(
+        "{}\n{} in {:.1} s · digest {}\n{} · {}",
+        headline(run.test().targets(), ended.score.accuracy, ended.loss, spec),
+        cost(spent),
+        run.elapsed(),
+        &ended.digest[..16],
+        path.join("report.html").display(),
+        path.join("model.safetensors").display()
+    );
+    voice.say(&words, &event);
+}
+
+/// A result in one sentence.
+fn headline(targets: &Targets, accuracy: Option<f32>, loss: f64, spec: &Spec) -> String {
+    let Some(accuracy) = accuracy else {
+        return format!("test loss {}{}", loss_words(loss, 5), unit_words(targets));
+    };
+    let baseline = spec.baseline.as_ref();
+    let beside = baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
+    format!("test accuracy {:.2} %{beside}", 100.0 * accuracy)
+}
+
+fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
+    let targets = run.test().targets();
+    let class_names = match targets {
+        Targets::Classes { classes, .. } => (0..*classes).map(|c| c.to_string()).collect(),
+        Targets::Values { .. } => Vec::new(),
+    };
+    let baseline = spec.baseline.as_ref();
+    let mut facts = facts(run, ended, spec);
+    if let Some(bytes) = memory::peak() {
+        facts.insert(8, fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))));
+    }
+    let report = Report {
+        name: &spec.name,
+        points: run.points(),
+        confusion: ended.score.confusion.as_deref(),
+        class_names,
+        baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
+        facts,
+        headline: headline(targets, ended.score.accuracy, ended.loss, spec),
+        spec_text: &spec.to_toml(),
+    };
+    report::write(&report, run.folder().path())
+}
+
+fn fact(label: &str, value: String) -> (String, String) {
+    (label.to_owned(), value)
+}
+
+fn facts(run: &Run, ended: &Ended, spec: &Spec) -> Vec<(String, String)> {
+    let (spent, trainer) = (ended.spent, run.trainer());
+    vec![
+        fact("Method", trainer.method().name().to_owned()),
+        fact("Seed", spec.seed.to_string()),
+        fact("Steps", ended.steps.to_string()),
+        fact("Forward passes", grouped(spent.passes)),
+        fact("Samples through them", grouped(spent.samples)),
+        fact("Floating-point operations", format!("{:.3e}", spent.flops as f64)),
+        fact("Losses not finite", grouped(spent.non_finite)),
+        fact("Wall-clock", format!("{:.1} s", run.elapsed())),
+        fact("Params", grouped(trainer.state().params().count() as u64)),
+        fact("Training rows", grouped(trainer.data().rows() as u64)),
+        fact("Test rows", grouped(run.test().rows() as u64)),
+        fact("Digest of the params", ended.digest.clone()),
+        fact("Head of the ledger", ended.chain.clone()),
+    ]
+}
+
+fn cost(spent: Spent) -> String {
+    format!("{} forward passes, {} samples", grouped(spent.passes), grouped(spent.samples))
+}
+
+/// Digits in groups of three.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let first = digits.len() % 3;
+    let mut groups: Vec<&str> = Vec::new();
+    if first > 0 {
+        groups.push(&digits[..first]);
+    }
+    groups.extend((first..digits.len()).step_by(3).map(|i| &digits[i..i + 3]));
+    groups.join("\u{202f}")
+}

@@ -1,0 +1,107 @@
+//! What a run tells those who watch it.
+
+use crate::metrics::Point;
+use onward::Error;
+use std::path::Path;
+
+/// What has happened to a run. A step is told once its record is appended to the ledger, never before.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Bytes of a torn write were cut off the ledger after so many steps.
+    Torn {
+        /// How many bytes.
+        bytes: u64,
+        /// Steps that are left.
+        step: u64,
+    },
+    /// A file that the run began with was missing or damaged, and could be written again.
+    WrittenAgain(&'a Error),
+    /// A snapshot that cannot be used was removed: base and ledger, or an older one, lead to the same state.
+    SnapshotRemoved(&'a Error),
+    /// A damaged line of metrics was left out.
+    MetricsLeftOut {
+        /// What is wrong with it.
+        why: &'a Error,
+        /// Where the old file is kept.
+        old: &'a Path,
+    },
+    /// The run was brought to the end of its ledger and goes on.
+    Resumed {
+        /// Steps taken.
+        step: u64,
+        /// The step of the snapshot that it was brought there from, if from any.
+        snapshot: Option<u64>,
+    },
+    /// A finished run got more steps.
+    Prolonged {
+        /// Steps taken.
+        from: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// Steps are about to be taken.
+    Going {
+        /// Steps taken.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// A step was taken.
+    Step {
+        /// Steps taken, this one included.
+        step: u64,
+        /// Its loss, in the units that losses are told in.
+        loss: f64,
+        /// Forward passes per second since the run was opened.
+        passes_per_second: f64,
+    },
+    /// A row of metrics was written.
+    Measured(&'a Point),
+    /// No further steps are taken for now: all are, or a stop was asked for, or one failed.
+    Rested,
+    /// The run was stopped before its end; all that is needed to go on is on the disk.
+    Stopped {
+        /// Steps taken.
+        step: u64,
+    },
+}
+
+/// Who watches a run. It cannot hold the run up but by taking time: what it does with events is its own business.
+pub trait Observer: Send {
+    /// Called with each event, in order, on the thread that the run is stepped from.
+    fn see(&mut self, event: &Event<'_>);
+}
+
+impl<F: FnMut(&Event<'_>) + Send> Observer for F {
+    fn see(&mut self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// All who watch a run.
+#[derive(Default)]
+pub struct Observers(Vec<Box<dyn Observer>>);
+
+impl Observers {
+    /// Nobody.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// One observer.
+    pub fn one(observer: impl Observer + 'static) -> Self {
+        let mut all = Self::default();
+        all.subscribe(observer);
+        all
+    }
+
+    /// Adds one: it sees all events from now on, after those who came before it.
+    pub fn subscribe(&mut self, observer: impl Observer + 'static) {
+        self.0.push(Box::new(observer));
+    }
+
+    pub(crate) fn tell(&mut self, event: &Event<'_>) {
+        self.0.iter_mut().for_each(|observer| observer.see(event));
+    }
+}

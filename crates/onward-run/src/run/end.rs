@@ -1,0 +1,69 @@
+//! What a run leaves when all its steps are taken.
+
+use super::Run;
+use crate::manifest::Manifest;
+use onward::Result;
+use onward::evaluate::Spent;
+use onward::file;
+use onward::model::Statistics;
+use onward::params::Tensor;
+use onward::train::{Score, hex, score};
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How well the model does on the test rows.
+    pub score: Score,
+    /// Its loss there, in the units that losses are told in.
+    pub loss: f64,
+    /// Steps taken.
+    pub steps: u64,
+    /// What they cost.
+    pub spent: Spent,
+    /// Digest of the params.
+    pub digest: String,
+    /// The hash of the ledger's whole chain.
+    pub chain: String,
+}
+
+impl Run {
+    /// Writes the model, what `draw` adds to the folder (a report), and last the manifest, which binds them all.
+    ///
+    /// # Errors
+    /// [`onward::ErrorKind::Io`], and those of `draw`; the run can be resumed, which does it again.
+    pub fn close(&mut self, draw: impl FnOnce(&Self, &Ended) -> Result<()>) -> Result<Ended> {
+        let trainer = &self.parts.trainer;
+        let statistics = trainer.statistics()?;
+        let params = trainer.state().params();
+        let score = score(trainer.evaluator(), params, &statistics, &self.parts.test)?;
+        let (steps, digest) = (trainer.state().step(), hex(&params.digest()));
+        let metadata = [
+            ("format", "pt".to_owned()),
+            ("onward.run", self.parts.name.clone()),
+            ("onward.seed", self.seed.to_string()),
+            ("onward.steps", steps.to_string()),
+            ("onward.digest", digest.clone()),
+        ];
+        let storage = trainer.state().recipe().storage;
+        let model = params.to_safetensors_as(storage, &tensors(&statistics), &metadata)?;
+        file::write(&self.folder.model(), &model)?;
+        let (loss, chain) = ((self.parts.units)(score.loss), self.ledger.chain());
+        let ended = Ended { score, loss, steps, spent: trainer.spent(), digest, chain: hex(&chain) };
+        draw(self, &ended)?;
+        Manifest::write(&self.folder, &self.begun, &chain, steps)?;
+        Ok(ended)
+    }
+}
+
+/// Statistics as tensors, under the names that other frameworks give them.
+fn tensors(statistics: &[Statistics]) -> Vec<Tensor> {
+    let named = |part: &str, layer: &str, data: &[f32]| Tensor {
+        name: format!("{layer}.{part}"),
+        shape: vec![data.len()],
+        data: data.to_vec(),
+    };
+    let both = |s: &Statistics| {
+        [named("running_mean", &s.layer, &s.mean), named("running_var", &s.layer, &s.variance)]
+    };
+    statistics.iter().flat_map(both).collect()
+}

@@ -1,0 +1,314 @@
+//! A run that takes its steps: append, then observe, in one place.
+//!
+//! A step is taken in memory, its record is appended to the ledger, and only then does anything else see it: metrics,
+//! snapshots (after the ledger is on the disk), observers. So whatever lies in the folder is of steps that the ledger has,
+//! and a process that dies anywhere leaves a run that [`Run::resume`] brings to the same bits.
+
+mod end;
+mod resume;
+mod window;
+
+pub use end::Ended;
+
+use crate::event::{Event, Observers};
+use crate::folder::Folder;
+use crate::follow::Parts;
+use crate::metrics::{self, Point};
+use onward::dataset::Dataset;
+use onward::evaluate::Spent;
+use onward::ledger::{Header, Ledger};
+use onward::train::{Trainer, score};
+use onward::{Error, ErrorKind, Result, file};
+use std::fs::File;
+use std::io::Write;
+use std::time::Duration;
+use window::Window;
+
+/// At most this long are steps not yet on the disk.
+const SYNC: Duration = Duration::from_secs(1);
+/// Rows of metrics that a run leaves, about.
+const POINTS: u64 = 400;
+/// Rows of the training data that training accuracy is measured on.
+const TRAIN_ROWS: usize = 2000;
+
+/// The time since some moment that never changes: a run has no clock of its own.
+pub type Clock = Box<dyn Fn() -> Duration + Send>;
+
+/// A run whose folder is locked, at some step.
+pub struct Run {
+    folder: Folder,
+    parts: Parts,
+    /// The training rows that training accuracy is measured on.
+    train_rows: Dataset,
+    ledger: Ledger,
+    seed: u64,
+    /// The hash of the ledger's chain after its header.
+    begun: [u8; 32],
+    observers: Observers,
+    clock: Clock,
+    opened: Duration,
+    synced: Duration,
+    /// Seconds that the run had taken before it was opened.
+    before: f64,
+    /// Forward passes that it had made before it was opened.
+    first_passes: u64,
+    metrics: File,
+    points: Vec<Point>,
+    window: Window,
+    /// Whether a step failed: what is in memory may not be what lies in the folder.
+    failed: bool,
+}
+
+impl Run {
+    /// Begins a run in a folder that was made for it ([`Folder::create`]) and writes what it begins with; `spec` is the text of
+    /// the spec as run. The ledger comes last, since a folder with a ledger is a run. On an error the folder is removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn create(
+        folder: Folder,
+        spec: &str,
+        parts: Parts,
+        clock: Clock,
+        observers: Observers,
+    ) -> Result<Self> {
+        match begin(&folder, spec, &parts) {
+            Ok(ledger) => {
+                let begun = ledger.chain();
+                Self::new(folder, parts, (ledger, begun), clock, observers)
+            }
+            Err(error) => {
+                folder.discard();
+                Err(error)
+            }
+        }
+    }
+
+    fn new(
+        folder: Folder,
+        parts: Parts,
+        (ledger, begun): (Ledger, [u8; 32]),
+        clock: Clock,
+        observers: Observers,
+    ) -> Result<Self> {
+        let trainer = &parts.trainer;
+        let rows: Vec<u32> = (0..trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
+        let train_rows = trainer.data().select(&rows);
+        let path = folder.metrics();
+        let metrics = File::options().append(true).create(true).open(&path);
+        let metrics = metrics.map_err(|e| Error::io("open", &path, e))?;
+        let (opened, first_passes) = (clock(), trainer.spent().passes);
+        let seed = trainer.header([0; 32]).seed;
+        Ok(Self {
+            folder,
+            parts,
+            train_rows,
+            ledger,
+            seed,
+            begun,
+            observers,
+            clock,
+            opened,
+            synced: opened,
+            before: 0.0,
+            first_passes,
+            metrics,
+            points: Vec::new(),
+            window: Window::default(),
+            failed: false,
+        })
+    }
+
+    /// Adds an observer, who sees all events from now on.
+    pub fn subscribe(&mut self, observer: impl crate::event::Observer + 'static) {
+        self.observers.subscribe(observer);
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The trainer, at the run's step.
+    pub fn trainer(&self) -> &Trainer {
+        &self.parts.trainer
+    }
+
+    /// The rows that the run is tested on.
+    pub fn test(&self) -> &Dataset {
+        &self.parts.test
+    }
+
+    /// What was measured so far, in order.
+    pub fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    /// Whether all steps are taken.
+    pub fn finished(&self) -> bool {
+        self.parts.trainer.finished()
+    }
+
+    /// Seconds that the run has taken, in all processes.
+    pub fn elapsed(&self) -> f64 {
+        self.before + ((self.clock)() - self.opened).as_secs_f64()
+    }
+
+    /// Takes steps until all are taken or `stop`, asked before each, says so. A run that is stopped leaves a snapshot. Says
+    /// whether the run is finished and can be closed.
+    ///
+    /// # Errors
+    /// As for [`Run::step`]; what was appended is on the disk then, if the disk takes it.
+    pub fn go_on(&mut self, stop: impl Fn() -> bool) -> Result<bool> {
+        let (step, steps) = (self.trainer().state().step(), self.trainer().steps());
+        self.observers.tell(&Event::Going { step, steps });
+        let outcome = self.steps_until(stop);
+        self.observers.tell(&Event::Rested);
+        self.ledger.sync()?;
+        outcome?;
+        if self.finished() {
+            return Ok(true);
+        }
+        self.write_snapshot()?;
+        self.observers.tell(&Event::Stopped { step: self.parts.trainer.state().step() });
+        Ok(false)
+    }
+
+    fn steps_until(&mut self, stop: impl Fn() -> bool) -> Result<()> {
+        while !self.finished() && !stop() {
+            self.step()?;
+        }
+        self.trainer().sound().map_err(|e| self.diverged_or(e))
+    }
+
+    /// Takes one step: appended to the ledger first, then measured where a row of metrics is due, kept in a snapshot where
+    /// one is due, and told to all who watch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if all steps are taken or an earlier one failed; [`ErrorKind::Diverged`], which is noted in the
+    /// folder; [`ErrorKind::Io`], for example if the disk is full. The run has to be opened again then.
+    pub fn step(&mut self) -> Result<()> {
+        let refusal = match (self.failed, self.finished()) {
+            (true, _) => Some("a failed one, to be opened again"),
+            (_, true) => Some("a finished one"),
+            _ => None,
+        };
+        if let Some(found) = refusal {
+            let (place, expected) = (self.folder.path().display(), "a run with steps to take");
+            return Err(Error::expected(ErrorKind::Spec, place, expected, found));
+        }
+        self.failed = true;
+        self.append_and_observe()?;
+        self.failed = false;
+        Ok(())
+    }
+
+    fn append_and_observe(&mut self) -> Result<()> {
+        let step = self.parts.trainer.step().map_err(|e| self.diverged_or(e))?;
+        self.ledger.append(&step.record)?;
+        let now = (self.clock)();
+        if now - self.synced >= SYNC {
+            self.ledger.sync()?;
+            self.synced = now;
+        }
+        self.window.add(step.record.loss, step.signal_to_noise, step.rounding);
+        let at = self.trainer().state().step();
+        let (due, evaluate) = self.due(at);
+        if due {
+            let point = self.measure(evaluate, step.record.rate)?;
+            self.observers.tell(&Event::Measured(&point));
+        }
+        let passes = (self.trainer().spent().passes - self.first_passes) as f64;
+        let passes_per_second = passes / (now - self.opened).as_secs_f64().max(1e-9);
+        let loss = (self.parts.units)(step.record.loss);
+        self.observers.tell(&Event::Step { step: at, loss, passes_per_second });
+        if at.is_multiple_of(self.parts.rhythm.snapshot_every) && !self.finished() {
+            self.ledger.sync()?;
+            self.write_snapshot()?;
+        }
+        Ok(())
+    }
+
+    /// An error of the run. Divergence is also noted in its folder, with what is still good.
+    fn diverged_or(&self, error: Error) -> Error {
+        let path = self.folder.path();
+        if error.kind() != ErrorKind::Diverged {
+            return error.in_file(path);
+        }
+        // The error is told either way.
+        let _ = file::write(&self.folder.diverged(), format!("{error}\n").as_bytes());
+        let run = path.display();
+        let kept = format!("the params after a step before that: onward replay {run} --to STEP --out FILE");
+        Error::new(ErrorKind::Diverged, format!("{run}: {error}; {kept}"))
+    }
+
+    /// Whether a row of metrics is due after so many steps, and whether it is to tell of an evaluation.
+    fn due(&self, at: u64) -> (bool, bool) {
+        let trainer = self.trainer();
+        let eval_every = match self.parts.rhythm.eval_every {
+            0 => trainer.steps_per_epoch(),
+            every => every,
+        };
+        let log_every = (trainer.steps() / POINTS).max(1);
+        let evaluate = at.is_multiple_of(eval_every) || at == trainer.steps();
+        (evaluate || at.is_multiple_of(log_every), evaluate)
+    }
+
+    fn write_snapshot(&self) -> Result<()> {
+        let state = self.trainer().state();
+        if state.candidates().is_some() {
+            // A search goes on from its ledger, where all that its strategy knows stands in few bytes.
+            return Ok(());
+        }
+        self.folder.write_snapshot(state.step(), &state.to_snapshot(&self.ledger.chain())?)
+    }
+
+    /// Measures, and writes a row of metrics.
+    fn measure(&mut self, evaluate: bool, rate: f32) -> Result<Point> {
+        let window = std::mem::take(&mut self.window);
+        let point = self.point(&window, evaluate, rate)?;
+        let line = metrics::line(&point)?;
+        let path = self.folder.metrics();
+        self.metrics.write_all(line.as_bytes()).map_err(|e| Error::io("write", &path, e))?;
+        self.points.push(point.clone());
+        Ok(point)
+    }
+
+    fn point(&self, window: &Window, evaluate: bool, rate: f32) -> Result<Point> {
+        let trainer = self.trainer();
+        let Spent { passes, samples, non_finite, .. } = trainer.spent();
+        // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
+        let scores = if evaluate {
+            let statistics = trainer.statistics()?;
+            let on = |data| score(trainer.evaluator(), trainer.state().params(), &statistics, data);
+            Some((on(self.test())?, on(&self.train_rows)?))
+        } else {
+            None
+        };
+        Ok(Point {
+            step: trainer.state().step(),
+            passes,
+            samples,
+            elapsed: self.elapsed(),
+            train_loss: window.loss().map(&*self.parts.units),
+            test_loss: scores.as_ref().map(|s| (self.parts.units)(s.0.loss)),
+            test_accuracy: scores.as_ref().and_then(|s| s.0.accuracy),
+            train_accuracy: scores.as_ref().and_then(|s| s.1.accuracy),
+            signal_to_noise: window.signal(),
+            rate: Some(rate),
+            moved: window.moved(),
+            step_cosine: window.cosine(),
+            non_finite,
+        })
+    }
+}
+
+/// Writes what a run begins with.
+fn begin(folder: &Folder, spec: &str, parts: &Parts) -> Result<Ledger> {
+    file::write(&folder.interface_file(), &parts.interface)?;
+    file::write(&folder.spec(), spec.as_bytes())?;
+    file::write(&folder.base(), &parts.trainer.state().params().to_safetensors(&[], &[])?)?;
+    let [spec, interface] = [spec.as_bytes(), &parts.interface].map(|bytes| *blake3::hash(bytes).as_bytes());
+    let (test, interface) = (Some(parts.test.digest()), Some(interface));
+    Ledger::create(&folder.ledger(), &Header { test, interface, ..parts.trainer.header(spec) })
+}

@@ -1,0 +1,185 @@
+//! Going on with a run that is there.
+
+use super::{Clock, Run};
+use crate::event::{Event, Observers};
+use crate::folder::{Folder, Snapshot};
+use crate::follow::{Parts, Source, Start, base, follow};
+use crate::metrics::{self, Point};
+use onward::evaluate::Evaluator;
+use onward::ledger::{Header, Ledger, Rates, Reading, Record, Stretch};
+use onward::noise::RunKey;
+use onward::params::Params;
+use onward::train::Trainer;
+use onward::{Error, ErrorKind, Result, file};
+use std::sync::{Mutex, PoisonError};
+
+impl Run {
+    /// Goes on with the run in a folder ([`Folder::open`]): cuts a torn tail, writes again what can be computed, removes what
+    /// cannot be used, and brings the trainer to where the ledger ends. A finished run is prolonged if `source` wants more
+    /// steps of it.
+    ///
+    /// # Errors
+    /// [`onward::ErrorKind::Locked`] if another process works on the run; [`onward::ErrorKind::Damage`] naming what is not as the
+    /// run wrote it, with the way out; otherwise as for [`follow`].
+    pub fn resume(
+        folder: Folder,
+        source: &mut dyn Source,
+        clock: Clock,
+        mut observers: Observers,
+    ) -> Result<Self> {
+        let opened = Ledger::open(&folder.ledger());
+        // With the way out, if it is damaged.
+        let (ledger, reading) = opened.map_err(|e| folder.reading().err().unwrap_or(e))?;
+        let step = reading.records.len() as u64;
+        if reading.torn > 0 {
+            observers.tell(&Event::Torn { bytes: reading.torn, step });
+        }
+        let (parts, from) = caught_up(&folder, &reading, source, &mut observers)?;
+        let stretch = stretch(&folder, &parts.trainer, source.budget(&parts.trainer)?)?;
+        write_again(&folder, &reading.header, &parts, source, &mut observers)?;
+        remove_unsound(&folder, &reading, &parts, &mut observers)?;
+        observers.tell(&Event::Resumed { step, snapshot: from });
+        let points = sound_points(&folder, step, &mut observers)?;
+        let begun = reading.chains[0];
+        let mut run = Self::new(folder, parts, (ledger, begun), clock, observers)?;
+        run.take_up(points, &reading.records)?;
+        if let Some(stretch) = stretch {
+            run.prolong(&stretch)?;
+        }
+        Ok(run)
+    }
+
+    /// Gives the run more steps. What it has ended with so far is no longer its end: the manifest is gone already, and the model
+    /// goes before the ledger says that there are more steps.
+    fn prolong(&mut self, stretch: &Stretch) -> Result<()> {
+        let model = self.folder.model();
+        if model.exists() {
+            std::fs::remove_file(&model).map_err(|e| Error::io("remove", &model, e))?;
+        }
+        self.parts.trainer.prolong(stretch)?;
+        self.ledger.prolong(stretch)?;
+        self.ledger.sync()?;
+        self.observers.tell(&Event::Prolonged { from: stretch.from, steps: stretch.steps });
+        Ok(())
+    }
+
+    /// Takes up the measurements at the last of them. A process that was killed may have kept a step in the ledger without
+    /// having measured after it: that is made good.
+    fn take_up(&mut self, points: Vec<Point>, done: &[Record]) -> Result<()> {
+        self.before = points.last().map_or(0.0, |p| p.elapsed);
+        let last = points.last().map_or(0, |p| p.step as usize);
+        self.points = points;
+        done[last.min(done.len())..].iter().for_each(|r| self.window.add(r.loss, None, None));
+        let (due, evaluate) = self.due(done.len() as u64);
+        if let Some(record) = done.last()
+            && due
+            && last < done.len()
+        {
+            self.measure(evaluate, record.rate)?;
+        }
+        Ok(())
+    }
+}
+
+/// The stretch that gives a run `wanted` steps in all, if it has fewer.
+fn stretch(folder: &Folder, trainer: &Trainer, wanted: Option<u64>) -> Result<Option<Stretch>> {
+    let (step, budget, path) = (trainer.state().step(), trainer.steps(), folder.path().display());
+    let Some(steps) = wanted.filter(|wanted| *wanted != budget) else { return Ok(None) };
+    if steps < budget {
+        let expected = format!("at least the {budget} steps that the run has, in all");
+        return Err(Error::expected(ErrorKind::Spec, path, expected, steps));
+    }
+    if !trainer.finished() {
+        let expected = format!(
+            "a run that has taken all its {budget} steps, to prolong it (`onward resume {path}` takes them)"
+        );
+        return Err(Error::expected(ErrorKind::Spec, path, expected, format!("one at step {step}")));
+    }
+    let stretch = Stretch { from: budget, steps, schedule: Rates::Anew };
+    stretch.follows(budget).map_err(|e| e.in_file(folder.path()))?;
+    Ok(Some(stretch))
+}
+
+/// The parts at the end of the ledger, and the step of the snapshot that they were brought there from.
+fn caught_up(
+    folder: &Folder,
+    reading: &Reading,
+    source: &mut dyn Source,
+    observers: &mut Observers,
+) -> Result<(Parts, Option<u64>)> {
+    let watched = Mutex::new(observers);
+    let unusable = |snapshot: &Snapshot, why: &Error| {
+        remove(snapshot, why, &mut watched.lock().unwrap_or_else(PoisonError::into_inner))
+    };
+    follow(folder, reading, Start::Snapshot(&unusable), source, &mut |_| Ok(()))
+}
+
+fn remove(snapshot: &Snapshot, why: &Error, observers: &mut Observers) -> Result<()> {
+    observers.tell(&Event::SnapshotRemoved(why));
+    std::fs::remove_file(&snapshot.path).map_err(|e| Error::io("remove", &snapshot.path, e))
+}
+
+/// Removes the snapshots that are not states of this ledger.
+fn remove_unsound(
+    folder: &Folder,
+    reading: &Reading,
+    parts: &Parts,
+    observers: &mut Observers,
+) -> Result<()> {
+    for other in folder.snapshots() {
+        let mut state = parts.trainer.state().clone();
+        let sound = other
+            .read()
+            .and_then(|bytes| state.restore(&bytes, &reading.chains).map_err(|e| e.in_file(&other.path)));
+        sound.or_else(|why| remove(&other, &why, observers))?;
+    }
+    Ok(())
+}
+
+/// Writes what the run began with and can be computed again, where it is missing or damaged.
+fn write_again(
+    folder: &Folder,
+    header: &Header,
+    parts: &Parts,
+    source: &dyn Source,
+    observers: &mut Observers,
+) -> Result<()> {
+    let kept = folder.interface(header);
+    let kept = kept
+        .and_then(|bytes| source.check_interface(&bytes).map_err(|e| e.in_file(&folder.interface_file())));
+    if let Err(damage) = kept {
+        if header.interface.is_some_and(|digest| digest != *blake3::hash(&parts.interface).as_bytes()) {
+            return Err(damage);
+        }
+        file::write(&folder.interface_file(), &parts.interface)?;
+        observers.tell(&Event::WrittenAgain(&damage));
+    }
+    if let Err(damage) = base(folder, header) {
+        let model = parts.trainer.evaluator().model().tensors();
+        let base = Params::init(&model, &RunKey::from_seed(header.seed)).stored_as(header.recipe.storage);
+        file::write(&folder.base(), &base.to_safetensors(&[], &[])?)?;
+        observers.tell(&Event::WrittenAgain(&damage));
+    }
+    Ok(())
+}
+
+/// The measurements up to `step`, with what is damaged left out of the file; the old file is kept beside it then. From here on
+/// the files of the run change, so there is no manifest of them.
+fn sound_points(folder: &Folder, step: u64, observers: &mut Observers) -> Result<Vec<Point>> {
+    if folder.manifest().exists() {
+        std::fs::remove_file(folder.manifest()).map_err(|e| Error::io("remove", &folder.manifest(), e))?;
+    }
+    let mut found = metrics::read(&folder.metrics())?;
+    if !found.damage.is_empty() {
+        let old = folder.aside("metrics-damaged", "jsonl", &found.bytes)?;
+        for why in &found.damage {
+            observers.tell(&Event::MetricsLeftOut { why, old: &old });
+        }
+    }
+    found.points.retain(|p| p.step <= step);
+    let lines = found.points.iter().map(metrics::line).collect::<Result<String>>()?;
+    if lines.as_bytes() != found.bytes {
+        file::write(&folder.metrics(), lines.as_bytes())?;
+    }
+    Ok(found.points)
+}
