@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs};
 
-use onward::ledger::{Header, Ledger, Optimizer, Recipe, Record, Scaling, Search, TensorHeader, UpdateRecord};
+use onward::ledger::{Header, Ledger, Optimizer, Recipe, Entry, Scaling, Search, TensorHeader, Update};
 use onward::model::WeightSpace;
 use onward::noise::{Family, RunKey};
 use onward::params::{Init, Params, Storage, TensorSpec};
@@ -138,11 +138,11 @@ fn ledger(kind: &str) -> Outcome<Vec<u8>> {
     let mut file = Ledger::create(&path, &header)?;
     for step in 0..3 {
         let update = match kind {
-            "probes" => UpdateRecord::Probes { exponent: -9, coefficients: vec![3, -200, step as i16] },
-            "losses" => UpdateRecord::Losses(vec![0.5, f32::INFINITY, 2.0]),
-            _ => UpdateRecord::Rerun { digest: (step == 1).then_some([7; 32]) },
+            "probes" => Update::Probes { exponent: -9, coefficients: vec![3, -200, step as i16] },
+            "losses" => Update::Losses(vec![0.5, f32::INFINITY, 2.0]),
+            _ => Update::Rerun { digest: (step == 1).then_some([7; 32]) },
         };
-        file.append(&Record { step, loss: 2.5, rate: 0.1, non_finite: step, update })?;
+        file.append(&Entry { step, loss: 2.5, rate: 0.1, non_finite: step, update })?;
     }
     file.sync()?;
     let bytes = fs::read(&path)?;

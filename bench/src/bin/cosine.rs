@@ -8,12 +8,12 @@
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::kernel::Precision;
-use onward::ledger::{Entry, Optimizer, Scaling, State, Update};
+use onward::ledger::{Direction, Optimizer, Scaling, State, Update};
 use onward::model::{Act, Activation, Context, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage, Tensor};
-use onward::rule::{At, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
+use onward::rule::{Clock, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 use onward::threads::Threads;
 use onward_bench::print_table;
@@ -129,7 +129,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 found[0] += cosine(&estimate, &truth) / SEEDS as f64;
                 found[1] += cosine(&estimate[..first], &truth[..first]) / SEEDS as f64;
             }
-            let passes = method.cost(&*model, 0, ROWS).unwrap_or_default().samples / ROWS as u64;
+            let rule = method.rule(&*model, data.shape(), ROWS)?;
+            let cost = rule.cost(&*model, &Clock::alone(0, 1.0, ROWS), &Update::Rerun { digest: None });
+            let passes = cost.samples / ROWS as u64;
             curve.push((passes as f64, found[0]));
             let law = (case.law)(draws).map_or_else(|| "–".into(), |l| format!("{l:.3}"));
             let numbers = found.map(|c| format!("{c:.3}"));
@@ -178,8 +180,14 @@ fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> 
     let truth: Vec<Vec<f64>> = (0..ROWS).map(|row| true_derivative_at_output(&net, data, row)).collect();
     let found = |directions, pairs| {
         let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs, sigma: SIGMA };
-        let plan =
-            ActivationPlan { step: 0, layers: vec![layer], directions, noise: Family::Binomial, focus: 1.0 };
+        let plan = ActivationPlan {
+            step: 0,
+            layers: vec![layer],
+            directions,
+            noise: Family::Binomial,
+            focus: None,
+            norms: false,
+        };
         let loss = Loss::CrossEntropy;
         let g = derivative_at_output(model, &weights, &loss, data.targets(), &key, &plan, &layer, &z);
         let cosines = g.chunks_exact(WIDTHS[1]).zip(&truth).map(|(g, t)| cosine(&wide(g), t));
@@ -224,20 +232,18 @@ fn estimate(
 ) -> onward::Result<Vec<f64>> {
     let (key, indices) = (RunKey::from_seed(seed), (0..ROWS as u32).collect::<Vec<_>>());
     let evaluator = Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), &Threads::new(1)?);
-    let at = At { key, step: 0, rate: 1.0, scaling: Scaling::None };
-    let outcome = evaluator.run(|| method.step(&evaluator, params, &Batch::select(data, &indices), at))?;
-    let directions: Vec<Vec<f32>> = match outcome.update {
-        Update::Direction(all) => all.into_iter().map(Option::unwrap_or_default).collect(),
-        update => {
+    let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
+    let state = State::new(params.clone(), recipe, key);
+    let batch = Batch::select(data, &indices);
+    let outcome = evaluator.step(method, &state, &batch, &Clock::alone(0, 1.0, ROWS))?;
+    let directions: Vec<Vec<f32>> = match outcome.direction {
+        Some(Direction(all)) => all.into_iter().map(Option::unwrap_or_default).collect(),
+        None => {
             // Applied to params of zero, an entry leaves nothing but its direction.
             let zeros =
                 params.tensors().iter().map(|t| Tensor { data: vec![0.0; t.data.len()], ..t.clone() });
-            let mut state = State::new(
-                Params::from_tensors(zeros.collect()),
-                method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32),
-                key,
-            );
-            state.apply(&Entry { step: 0, loss: outcome.loss, rate: 1.0, non_finite: 0, update })?;
+            let mut state = State::new(Params::from_tensors(zeros.collect()), recipe, key);
+            state.apply(&outcome.entry, None)?;
             state.params().tensors().iter().map(|t| t.data.clone()).collect()
         }
     };

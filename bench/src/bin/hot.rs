@@ -4,7 +4,7 @@
 //!     cargo run --release -p onward-bench --bin hot quantise 10
 
 use onward::dataset::Targets;
-use onward::ledger::{Header, Ledger, Optimizer, Recipe, Record, UpdateRecord, read};
+use onward::ledger::{Entry, Header, Ledger, Optimizer, Recipe, Update, read};
 use onward::model::{Act, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Answers, Loss, PerSample};
@@ -85,8 +85,8 @@ fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
     let mut ledger = Ledger::create(&path, &header)?;
     for step in 0..records {
         let coefficients = (0..64).map(|i| i * 37 - 1000).collect();
-        let update = UpdateRecord::Probes { exponent: -20, coefficients };
-        ledger.append(&Record { step, loss: 0.5, rate: 0.1, non_finite: 0, update })?;
+        let update = Update::Probes { exponent: -20, coefficients };
+        ledger.append(&Entry { step, loss: 0.5, rate: 0.1, non_finite: 0, update })?;
     }
     ledger.flush()?;
     count(&path, records)

@@ -103,7 +103,7 @@ fn replay(
     let mut apply = || {
         let update = Update::Probes { exponent: -20, coefficients: coefficients.clone() };
         let entry = Entry { step: state.step(), loss: 0.0, rate: 1.0, non_finite: 0, update };
-        if let Err(e) = state.apply(&entry) {
+        if let Err(e) = state.apply(&entry, None) {
             println!("not applied: {e}");
         }
     };

@@ -5,8 +5,9 @@
 //! Times are processor time of the whole process (all threads), rounds alternate. "Own rows" gives every member samples
 //! of its own, so nothing is shared between members but the weights; "shared rows" is the usual case.
 
+use onward::ask::WeightPlan;
 use onward::dataset::Targets;
-use onward::evaluate::{Batch, Evaluator, Local, WeightPlan};
+use onward::evaluate::{Batch, Local};
 use onward::kernel::Precision;
 use onward::model::{
     Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, WeightSpace, Weights,

@@ -2,7 +2,7 @@
 //! on worked out again. Both keep what enters the layer. Processor seconds of all threads.
 
 use onward::dataset::{Dataset, Targets};
-use onward::evaluate::{CoordinateCache, Evaluator, Local};
+use onward::evaluate::{CoordinateCache, Local};
 use onward::model::{Activation, Conv, GlobalPool, Model};
 use onward::noise::RunKey;
 use onward::objective::{Loss, Objective};

@@ -5,14 +5,14 @@
 //!     cargo run --release -p onward-bench --bin serve
 //! ```
 
-use onward::evaluate::{Batch, Evaluator, Local};
+use onward::evaluate::{Batch, Local};
 use onward::kernel::{Int8Panels, Int8Rows, Matrix, Precision, Scratch, Start, Window, product_int8};
-use onward::ledger::{Entry, Optimizer, Scaling, State};
+use onward::ledger::{Optimizer, Scaling, State};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage};
-use onward::rule::{At, Method, Pairing, Population, Shaping, TwoPoint};
+use onward::rule::{Clock, Method, Pairing, Population, Shaping, TwoPoint};
 use onward::threads::Threads;
 use onward::{Error, ErrorKind, Result, dataset::Targets};
 use onward_bench::{Times, numbers};
@@ -241,11 +241,9 @@ fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
     let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
     let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key);
     Ok(Box::new(move || {
-        let at = At { key, step: state.step() as u32, rate: 1e-3, scaling: Scaling::None };
-        let found = method.step(&evaluator, state.params(), &batch, at)?;
-        let (step, non_finite) = (state.step(), found.non_finite);
-        let entry = Entry { step, loss: found.loss, rate: at.rate, non_finite, update: found.update };
-        evaluator.run(|| state.apply(&entry)).map(|_| ())
+        let clock = Clock::alone(state.step(), 1e-3, batch.x.rows());
+        let found = evaluator.step(&method, &state, &batch, &clock)?;
+        evaluator.run(|| state.apply(&found.entry, found.direction.as_ref())).map(|_| ())
     }))
 }
 

@@ -4,12 +4,12 @@
 //! `spaces SPEC [key=value …]` trains for a while as the spec says, then estimates on one batch. The true derivative comes
 //! from central differences of the whole net (batch statistics included) by some of each layer's weights.
 
-use onward::evaluate::{Batch, Evaluator, Local};
-use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State};
+use onward::evaluate::{Batch, Local};
+use onward::ledger::{Optimizer, Recipe, Scaling, State};
 use onward::model::Norms;
 use onward::noise::{Family, RunKey};
 use onward::params::{Params, Storage};
-use onward::rule::{At, Method, Pairing, Population, Shaping};
+use onward::rule::{Clock, Method, Pairing, Population, Shaping};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use onward::{Error, ErrorKind, Result};
 use onward_bench::print_table;
@@ -53,10 +53,19 @@ impl Bench {
         layer: LayerPlan,
         directions: Directions,
     ) -> Result<(Vec<f32>, f64)> {
-        let plan = ActivationPlan { step, layers: vec![layer], directions, noise: Family::Sign, focus: 1.0 };
+        let plan = ActivationPlan {
+            step,
+            layers: vec![layer],
+            directions,
+            noise: Family::Sign,
+            focus: None,
+            norms: false,
+        };
         let mut found = self.evaluator.derivative(&self.key, &self.params, &self.batch, &plan)?.derivative;
         let [a, b] = found[tensor].take().unwrap_or_default();
-        let flops = plan.cost(self.evaluator.model(), 1).flops as f64;
+        let model = self.evaluator.model();
+        let clean: u64 = (0..model.stages()).map(|stage| model.flops(stage)).sum();
+        let flops = (clean + plan.cost(model, 1).flops) as f64;
         Ok((a.iter().zip(&b).map(|(a, b)| a + b).collect(), flops))
     }
 
@@ -74,12 +83,13 @@ impl Bench {
         let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
         // Another key is as good as another step, and a state begins at step 0.
         let key = RunKey::from_seed(u64::from(step));
-        let at = At { key, step: 0, rate: 1.0, scaling: Scaling::None };
-        let found = self.evaluator.run(|| method.step(&self.evaluator, &self.params, &self.batch, at))?;
-        let mut state = State::new(self.params.clone(), recipe, key);
-        state.apply(&Entry { step: 0, loss: 0.0, rate: 1.0, non_finite: 0, update: found.update })?;
+        let (mut state, model) = (State::new(self.params.clone(), recipe, key), self.evaluator.model());
+        let found =
+            self.evaluator.step(&method, &state, &self.batch, &Clock::alone(0, 1.0, ROWS as usize))?;
+        state.apply(&found.entry, found.direction.as_ref())?;
         let moved = state.params().tensors()[tensor].data.iter().zip(&self.params.tensors()[tensor].data);
-        let flops = method.cost(self.evaluator.model(), 0, 1).unwrap_or_default().flops as f64;
+        let rule = method.rule(model, self.batch.x.shape(), ROWS as usize)?;
+        let flops = rule.cost(model, &Clock::alone(0, 1.0, 1), &found.entry.update).flops as f64;
         Ok((moved.map(|(after, before)| before - after).collect(), flops))
     }
 }
@@ -103,7 +113,7 @@ fn main() -> Result<()> {
     }
     let batch = Batch::select(&split.train, &(0..ROWS).collect::<Vec<_>>());
     let bench = Bench {
-        evaluator: trainer.evaluator().clone(),
+        evaluator: trainer.local().clone(),
         key: *trainer.state().key(),
         params: trainer.state().params().clone(),
         batch,

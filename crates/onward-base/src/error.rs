@@ -47,6 +47,8 @@ pub enum ErrorKind {
     NonFinite,
     /// A file of a run is not what the run wrote: torn, flipped, forged, or of another run.
     Damage,
+    /// An evaluator answered something else than it was asked, or not enough.
+    Evaluator,
     /// Training has left the region where losses mean something: not finite, or far above the first ones for long.
     Diverged,
 }

@@ -4,7 +4,7 @@ use crate::data::{self, DataOptions, Split};
 use crate::memory;
 use crate::spec::{self, Spec};
 use onward::dataset::Targets;
-use onward::evaluate::{Evaluator, Local};
+use onward::evaluate::Local;
 use onward::kernel::Precision;
 use onward::ledger::{Header, Incumbent, Optimizer, Scaling, Search};
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
@@ -231,8 +231,8 @@ fn steps(keys: Option<&spec::Steps>, steps: u64) -> (Schedule, Optimizer) {
 fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Plan> {
     let batch = spec.train.batch.min(rows);
     let method = method(spec, model.stages())?;
-    let count = match method.sweep(model, shape)? {
-        Some(sweep) => spec.train.budget.steps(sweep.steps() as usize, 1),
+    let count = match method.rule(model, shape, batch)?.round() {
+        Some(steps) => spec.train.budget.steps(steps as usize, 1),
         None => spec.train.budget.steps(rows, batch),
     };
     let (schedule, optimizer) = steps(spec.method.steps.as_ref(), count);

@@ -58,15 +58,13 @@ fn from_ledger_alone(
     let mut state = State::of(&reading.header, base)?;
     Threads::new(threads)?.run(|| {
         for record in &reading.records {
-            let entry = record.entry().ok_or_else(|| {
-                Error::expected(
-                    ErrorKind::Damage,
-                    format!("step {}", record.step),
-                    "a complete entry",
-                    "one to run again",
-                )
-            });
-            entry.and_then(|e| state.apply(&e)).map_err(|e| e.in_file(&folder.ledger()))?;
+            if !record.update.is_complete() {
+                let (expected, found) = ("a complete entry", "one to run again");
+                let error =
+                    Error::expected(ErrorKind::Damage, format!("step {}", record.step), expected, found);
+                return Err(error.in_file(&folder.ledger()));
+            }
+            state.apply(record, None).map_err(|e| e.in_file(&folder.ledger()))?;
             each(&state)?;
         }
         Ok(())

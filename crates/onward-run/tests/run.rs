@@ -110,7 +110,7 @@ fn a_run_opened_twice_is_refused() {
 #[test]
 fn a_prolonged_run_has_the_same_bits_however_it_was_interrupted() {
     for method in methods() {
-        let (name, small) = (method.name(), Small::new(method, 10));
+        let (name, small) = (method.name().to_owned(), Small::new(method, 10));
         let longer = Small { budget: Some(24), ..small.clone() };
         let runs = tempfile::tempdir().unwrap();
         let mut run = small.create(&runs.path().join("whole"));

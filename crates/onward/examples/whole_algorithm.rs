@@ -6,7 +6,7 @@
 
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
-use onward::ledger::{Ledger, Optimizer, Record, Scaling, UpdateRecord};
+use onward::ledger::{Entry, Ledger, Optimizer, Scaling, Update};
 use onward::model::{Activation, Mlp};
 use onward::noise::{Family, Noise, Role, RunKey};
 use onward::objective::{Loss, Objective};
@@ -134,7 +134,7 @@ fn sum_of_probes(key: &RunKey, tensor: &Tensor, step: u32, coefficients: &[i16])
 }
 
 /// The whole algorithm: from the base params and the data to the trained params and the records of all steps.
-fn train(base: &Params, data: &Dataset) -> (Params, Vec<Record>) {
+fn train(base: &Params, data: &Dataset) -> (Params, Vec<Entry>) {
     let key = RunKey::from_seed(SEED);
     let mut net = base.tensors().to_vec();
     let mut momentum: Vec<Vec<f32>> = net.iter().map(|t| vec![0.0; t.data.len()]).collect();
@@ -156,8 +156,8 @@ fn train(base: &Params, data: &Dataset) -> (Params, Vec<Record>) {
             }
         }
         let loss = (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / f64::from(MEMBERS)) as f32;
-        let update = UpdateRecord::Probes { exponent, coefficients };
-        records.push(Record { step, loss, rate, non_finite: 0, update });
+        let update = Update::Probes { exponent, coefficients };
+        records.push(Entry { step, loss, rate, non_finite: 0, update });
     }
     (Params::from_tensors(net), records)
 }
@@ -193,7 +193,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let header = engine.header([0; 32]);
     let (mut ours, mut theirs) = (Ledger::create(&files[0], &header)?, Ledger::create(&files[1], &header)?);
     for record in &records {
-        let step = engine.step()?.record;
+        let step = engine.step()?.entry;
         assert_eq!(*record, step);
         ours.append(record)?;
         theirs.append(&step)?;

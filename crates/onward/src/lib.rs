@@ -3,8 +3,9 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`study`] (crates of their own,
-//! shown here as modules), [`threads`], [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`evaluate`], [`ledger`], [`rule`], [`train`], [`theory`].
+//! shown here as modules), [`threads`], [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`train`], [`theory`].
 
+pub mod ask;
 pub mod dataset;
 pub mod evaluate;
 pub mod ledger;

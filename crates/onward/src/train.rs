@@ -2,18 +2,19 @@
 
 mod divergence;
 
+use crate::ask::{Ask, AskId, Spent};
 use crate::dataset::{Dataset, Targets};
-use crate::evaluate::{Batch, CoordinateCache, Evaluator, Local, STATISTICS_ROWS, Spent, whole_passes};
-use crate::ledger::{
-    Entry, Header, Optimizer, Record, Rounding, State, Stretch, TensorHeader, Update, UpdateRecord,
-};
+use crate::evaluate::{Evaluator, Local, Numerics, Quorum, Worker};
+use crate::ledger::{Entry, Header, Optimizer, Rounding, State, Stretch, TensorHeader, Update};
 use crate::model::{Act, Norms, Statistics};
-use crate::noise::{Role, RunKey};
+use crate::noise::RunKey;
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
-use crate::rule::{Method, Schedule, Sweep, visit};
+use crate::rule::{Clock, Method, Next, Outcome, Rule, Schedule};
+use crate::space::STATISTICS_ROWS;
 use crate::{Error, ErrorKind, Hint, Place, Result};
 use divergence::Watch;
+use std::sync::Arc;
 
 /// What a run is, beyond model, objective and data.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,14 +38,17 @@ pub struct Plan {
 /// A run in memory: params, data and what is needed to take the next step.
 pub struct Trainer {
     plan: Plan,
-    evaluator: Local,
-    data: Dataset,
-    key: RunKey,
+    rule: Arc<dyn Rule>,
+    evaluator: Box<dyn Evaluator>,
+    quorum: Quorum,
+    numerics: Numerics,
+    /// For scores, statistics and work on params.
+    local: Local,
+    data: Arc<Dataset>,
     state: State,
-    order: Order,
-    /// The cycle of a method that visits all weights in turn.
-    sweep: Option<Sweep>,
-    cache: CoordinateCache,
+    /// All but what only the caller knows.
+    header: Header,
+    run: [u8; 32],
     spent: Spent,
     watch: Watch,
     /// What prolonged the run, in order.
@@ -54,11 +58,13 @@ pub struct Trainer {
 /// What one step gave.
 pub struct Step {
     /// What the ledger should keep.
-    pub record: Record,
+    pub entry: Entry,
     /// Signal to noise of the estimate, where the method can tell.
     pub signal_to_noise: Option<f32>,
     /// What rounding made of the step, where params are stored in less than f32.
     pub rounding: Option<Rounding>,
+    /// Losses that were asked for and never came.
+    pub missing: u64,
 }
 
 /// How well params do on data.
@@ -82,42 +88,49 @@ impl Trainer {
     /// [`ErrorKind::Spec`] if the plan cannot work: a budget of 0, a batch of 0, a method that does not fit the model.
     /// [`ErrorKind::Model`] or [`ErrorKind::Data`] if the model does not do what it declares, or cannot take the rows or answer
     /// the targets.
-    pub fn new(plan: Plan, evaluator: Local, data: Dataset) -> Result<Self> {
-        if plan.schedule.steps == 0 || plan.schedule.steps > u64::from(u32::MAX) {
-            return Err(Error::expected(
-                ErrorKind::Spec,
-                "train.steps",
-                "a budget of 1 to 2^32 − 1 steps",
-                plan.schedule.steps,
-            ));
-        }
-        if plan.batch == 0 {
-            return Err(Error::expected(ErrorKind::Spec, "train.batch", "at least 1 sample", 0));
-        }
-        plan.check_rates()?;
-        evaluator.check_data(&data)?;
+    pub fn new(plan: Plan, local: Local, data: Dataset) -> Result<Self> {
+        let data = Arc::new(data);
+        let worker = Worker::new(local.clone(), Arc::clone(&data));
+        Self::with(plan, local, data, Box::new(worker), Quorum::All)
+    }
+
+    /// A run at its beginning whose losses come from `evaluator`: of each question, `quorum` must be answered. `local` and `data` are
+    /// for what is no probe: scores and statistics.
+    ///
+    /// # Errors
+    /// As for [`Trainer::new`], and those of [`Evaluator::open`].
+    pub fn with(
+        plan: Plan,
+        local: Local,
+        data: Arc<Dataset>,
+        mut evaluator: Box<dyn Evaluator>,
+        quorum: Quorum,
+    ) -> Result<Self> {
+        plan.check()?;
+        local.check_data(&data)?;
         let key = RunKey::from_seed(plan.seed);
-        let batch = plan.batch.min(data.rows());
-        plan.method.check(evaluator.model(), batch)?;
+        let plan = Plan { batch: plan.batch.min(data.rows()), ..plan };
+        let rule = plan.method.rule(local.model(), data.shape(), plan.batch)?;
         plan.method.check_optimizer(plan.optimizer)?;
-        let params = Params::init(&evaluator.model().tensors(), &key);
-        let state = plan.method.begin(params, plan.optimizer, plan.storage, key)?;
-        let order = Order { key, rows: data.rows(), epoch: u64::MAX, permutation: Vec::new() };
-        let sweep = plan.method.sweep(evaluator.model(), data.shape())?;
-        let (plan, spent, cache) = (Plan { batch, ..plan }, Spent::default(), CoordinateCache::default());
-        let watch = Watch::new(plan.schedule.steps, evaluator.loss_of_zero(&data));
+        let base = Params::init(&local.model().tensors(), &key);
+        let state = plan.method.begin(base, plan.optimizer, plan.storage, key)?;
+        let header = plan.header(&state, &data);
+        let numerics = evaluator.open(&header, &state)?;
+        let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&data));
         Ok(Self {
-            plan,
+            rule,
             evaluator,
+            quorum,
+            numerics,
+            local,
             data,
-            key,
             state,
-            order,
-            sweep,
-            cache,
-            spent,
+            run: header.run(),
+            header,
+            spent: Spent::default(),
             watch,
             stretches: Vec::new(),
+            plan,
         })
     }
 
@@ -131,9 +144,9 @@ impl Trainer {
         self.spent
     }
 
-    /// The evaluator.
-    pub fn evaluator(&self) -> &Local {
-        &self.evaluator
+    /// What runs the model for scores and statistics, and has the run's threads.
+    pub fn local(&self) -> &Local {
+        &self.local
     }
 
     /// The training data.
@@ -172,48 +185,16 @@ impl Trainer {
         Ok(())
     }
 
-    /// The learning rate of a step. A method that goes round keeps it over a cycle, as far as that lies in one stretch.
-    fn rate(&self, step: u64) -> f32 {
-        let at = self.sweep.as_ref().map_or(step, |s| s.cycle_start(step));
-        match self.stretches.iter().rev().find(|stretch| stretch.from <= step) {
-            Some(Stretch { from, steps, .. }) => {
-                Schedule { steps: steps - from, ..self.plan.schedule }.at(at.max(*from) - from)
-            }
-            None => self.plan.schedule.at(at),
-        }
-    }
-
     /// Steps in which all training rows (or, with a method that goes round, all weights) are seen about once.
     pub fn steps_per_epoch(&self) -> u64 {
         let batches = (self.data.rows() / self.plan.batch).max(1) as u64;
-        self.sweep.as_ref().map_or(batches, Sweep::steps)
+        self.rule.round().unwrap_or(batches)
     }
 
     /// The ledger's header for this run; `spec` is the digest of the spec as run. What only the caller knows (interface, test
     /// data) is left out.
     pub fn header(&self, spec: [u8; 32]) -> Header {
-        let params = Params::init(&self.evaluator.model().tensors(), &self.key);
-        let params = params.stored_as(self.plan.storage);
-        let shape = |s: &[usize]| s.iter().map(|n| *n as u64).collect();
-        Header {
-            seed: self.plan.seed,
-            steps: self.plan.schedule.steps,
-            goal: "minimize".into(),
-            method: self.plan.method.name().into(),
-            recipe: *self.state.recipe(),
-            search: if let Method::Search(search) = &self.plan.method { Some(search.clone()) } else { None },
-            arithmetic: Some(self.evaluator.precision().arithmetic().into()),
-            spec,
-            interface: None,
-            data: self.data.digest(),
-            test: None,
-            base: params.digest(),
-            tensors: params
-                .tensors()
-                .iter()
-                .map(|t| TensorHeader { name: t.name.clone(), shape: shape(&t.shape) })
-                .collect(),
-        }
+        Header { spec, arithmetic: Some(self.numerics.name()), ..self.header.clone() }
     }
 
     /// Takes one step.
@@ -223,9 +204,9 @@ impl Trainer {
     /// the method. The state is then unchanged.
     pub fn step(&mut self) -> Result<Step> {
         self.sound()?;
-        // The evaluator's threads are called once for all of a step: to wake one takes as long as some of its parts.
-        let evaluator = self.evaluator.clone();
-        evaluator.run(|| self.take())
+        // The threads are called once for all of a step: to wake one takes as long as some of its parts.
+        let local = self.local.clone();
+        local.run(|| self.take())
     }
 
     /// That the run has not diverged: its losses have not been far above the first one's for long.
@@ -245,29 +226,36 @@ impl Trainer {
     }
 
     fn take(&mut self) -> Result<Step> {
-        let (entry, signal_to_noise) = self.evaluate()?;
-        let rounding = self.apply(&entry)?;
-        let due = matches!(entry.update, Update::Direction(_))
-            && self.state.step().is_multiple_of(self.plan.digest_every.max(1));
-        let digest = due.then(|| self.state.params().digest());
-        Ok(Step { record: entry.record(digest), signal_to_noise, rounding })
+        let Outcome { mut entry, direction, signal_to_noise, missing } = self.find()?;
+        let rounding = self.local.run(|| self.state.apply(&entry, direction.as_ref()))?;
+        self.evaluator.follow(&entry, direction.as_ref())?;
+        self.count(&entry);
+        if let Update::Rerun { digest } = &mut entry.update
+            && self.state.step().is_multiple_of(self.plan.digest_every.max(1))
+        {
+            *digest = Some(self.state.params().digest());
+        }
+        Ok(Step { entry, signal_to_noise, rounding, missing })
     }
 
-    /// Takes the step that `record` tells of: applied where the record is complete, run again where it is not.
+    /// Takes the step that `entry` tells of: applied where it is complete, run again where it is not.
     ///
     /// # Errors
-    /// [`ErrorKind::Damage`] if the step does not lead to the digest (or loss) that the record names.
-    pub fn retake(&mut self, record: &Record) -> Result<()> {
-        if let Some(entry) = record.entry() {
-            return self.apply(&entry).map(|_| ());
-        }
+    /// [`ErrorKind::Damage`] if the step does not lead to the digest (or loss) that the entry names.
+    pub fn retake(&mut self, entry: &Entry) -> Result<()> {
+        let Update::Rerun { digest } = &entry.update else {
+            self.local.run(|| self.state.apply(entry, None))?;
+            self.evaluator.follow(entry, None)?;
+            self.count(entry);
+            return Ok(());
+        };
         let step = self.take()?;
-        let place = || format!("step {}", record.step);
-        if step.record.loss.to_bits() != record.loss.to_bits() {
-            let expected = format!("loss {}", record.loss);
-            return Err(Error::expected(ErrorKind::Damage, place(), expected, step.record.loss));
+        let place = || format!("step {}", entry.step);
+        if step.entry.loss.to_bits() != entry.loss.to_bits() {
+            let expected = format!("loss {}", entry.loss);
+            return Err(Error::expected(ErrorKind::Damage, place(), expected, step.entry.loss));
         }
-        if let UpdateRecord::Rerun { digest: Some(want) } = &record.update {
+        if let Some(want) = digest {
             let found = self.state.params().digest();
             if found != *want {
                 let expected = format!("params with digest {}", hex(want));
@@ -277,28 +265,34 @@ impl Trainer {
         Ok(())
     }
 
-    /// Goes to a snapshot's state, having spent what its steps cost (`non_finite` is told by the ledger's `records`; for
-    /// `chains` see [`State::restore`]).
+    /// Goes to a snapshot's state, having spent what the steps before it cost; `entries` are the ledger's (for `chains` see
+    /// [`State::restore`]).
     ///
     /// # Errors
-    /// As for [`State::restore`].
-    pub fn restore(&mut self, snapshot: &[u8], records: &[Record], chains: &[[u8; 32]]) -> Result<()> {
+    /// As for [`State::restore`] and [`Evaluator::open`].
+    pub fn restore(&mut self, snapshot: &[u8], entries: &[Entry], chains: &[[u8; 32]]) -> Result<()> {
         self.state.restore(snapshot, chains)?;
+        self.evaluator.open(&self.header, &self.state)?;
         (self.spent, self.watch) = (Spent::default(), self.watch.anew());
-        for record in records.iter().take(self.state.step() as usize) {
-            let losses =
-                if let UpdateRecord::Losses(losses) = &record.update { Some(&losses[..]) } else { None };
-            self.count(record.step, losses, record.non_finite);
-            self.watch.add(record.step, record.loss, losses);
+        for entry in entries.iter().take(self.state.step() as usize) {
+            self.count(entry);
         }
         Ok(())
     }
 
-    /// The present step's entry. Where the run began with finite losses, having none any more is divergence.
-    fn evaluate(&mut self) -> Result<(Entry, Option<f32>)> {
-        let advice = self.advice();
-        let begun = self.state.step() > 0;
-        self.look().map_err(|e| match e.kind() {
+    fn clock(&self, step: u64) -> Clock {
+        let Plan { schedule, batch, .. } = self.plan;
+        let (begin, steps) = match self.stretches.iter().rev().find(|stretch| stretch.from <= step) {
+            Some(Stretch { from, steps, .. }) => (*from, steps - from),
+            None => (0, schedule.steps),
+        };
+        Clock { step, begin, schedule: Schedule { steps, ..schedule }, batch, rows: self.data.rows() }
+    }
+
+    /// The present step. Where the run began with finite losses, having none any more is divergence.
+    fn find(&mut self) -> Result<Outcome> {
+        let (advice, begun) = (self.advice(), self.state.step() > 0);
+        self.asked_and_told().map_err(|e| match e.kind() {
             ErrorKind::NonFinite if begun => {
                 e.as_kind(ErrorKind::Diverged).within("diverged").hint(Hint::Then(advice.into()))
             }
@@ -306,41 +300,31 @@ impl Trainer {
         })
     }
 
-    fn look(&mut self) -> Result<(Entry, Option<f32>)> {
-        let step = self.state.step();
-        let (method, state, evaluator) = (&self.plan.method, &self.state, &self.evaluator);
-        let rate = self.rate(step);
-        let outcome = if let Some(sweep) = &self.sweep {
-            let plan = sweep.plan(step, rate, self.plan.batch);
-            visit(evaluator, state.key(), state.params(), &self.data, &plan, &mut self.cache)?
-        } else {
-            let indices = self.order.batch(step, self.plan.batch);
-            let batch = Batch::select(&self.data, &indices);
-            evaluator.run(|| method.step_of(evaluator, state, &batch, rate))?
-        };
-        let entry =
-            Entry { step, loss: outcome.loss, rate, non_finite: outcome.non_finite, update: outcome.update };
-        Ok((entry, outcome.signal_to_noise))
+    fn asked_and_told(&mut self) -> Result<Outcome> {
+        let clock = self.clock(self.state.step());
+        let Self { rule, evaluator, state, quorum, .. } = self;
+        let candidates = state.candidate_count();
+        let mut probes = rule.ask(state, &clock)?;
+        let (mut told, mut part) = (Vec::new(), 0);
+        loop {
+            let id = AskId { run: self.run, step: clock.step, part };
+            let ask = Ask { id, batch: clock.batch as u64, probes };
+            let ticket = evaluator.submit(&ask, state)?;
+            let answer = evaluator.collect(ticket, *quorum, state)?;
+            told.push(ask.accept(answer, candidates)?);
+            match self.local.run(|| rule.tell(state, &clock, told))? {
+                Next::Step(outcome) => return Ok(outcome),
+                Next::Ask(next, kept) => (probes, told, part) = (next, kept, part + 1),
+            }
+        }
     }
 
-    fn apply(&mut self, entry: &Entry) -> Result<Option<Rounding>> {
-        let (evaluator, state) = (&self.evaluator, &mut self.state);
-        let rounding = evaluator.run(|| state.apply(entry))?;
+    /// Counts a step that was taken.
+    fn count(&mut self, entry: &Entry) {
+        let cost = self.rule.cost(self.local.model(), &self.clock(entry.step), &entry.update);
+        self.spent += Spent { non_finite: entry.non_finite, ..cost };
         let losses = if let Update::Losses(losses) = &entry.update { Some(&losses[..]) } else { None };
-        self.count(entry.step, losses, entry.non_finite);
         self.watch.add(entry.step, entry.loss, losses);
-        Ok(rounding)
-    }
-
-    /// Counts what a step cost; `losses` are those of a search's generation.
-    fn count(&mut self, step: u64, losses: Option<&[f32]>, non_finite: u64) {
-        let (model, batch) = (self.evaluator.model(), self.plan.batch);
-        let cost = match (&self.sweep, losses) {
-            (Some(sweep), _) => sweep.cost(model, step, batch, self.data.rows()),
-            (None, Some(losses)) => whole_passes(model, losses.len() as u64, batch as u64),
-            (None, None) => self.plan.method.cost(model, step as u32, batch).unwrap_or_default(),
-        };
-        self.spent += Spent { non_finite, ..cost };
     }
 
     /// Statistics of the model's normalisations over the first training rows: what evaluation uses.
@@ -350,7 +334,7 @@ impl Trainer {
     pub fn statistics(&self) -> Result<Vec<Statistics>> {
         let rows = self.data.rows().min(STATISTICS_ROWS);
         let x = Act::new(rows, self.data.shape(), self.data.features()[..rows * self.data.width()].to_vec());
-        self.evaluator.statistics(self.state.params(), x)
+        self.local.statistics(self.state.params(), x)
     }
 
     /// How well the present params do on `data`.
@@ -358,11 +342,51 @@ impl Trainer {
     /// # Errors
     /// As for [`score`].
     pub fn score(&self, data: &Dataset) -> Result<Score> {
-        score(&self.evaluator, self.state.params(), &self.statistics()?, data)
+        score(&self.local, self.state.params(), &self.statistics()?, data)
     }
 }
 
 impl Plan {
+    fn check(&self) -> Result<()> {
+        if self.schedule.steps == 0 || self.schedule.steps > u64::from(u32::MAX) {
+            return Err(Error::expected(
+                ErrorKind::Spec,
+                "train.steps",
+                "a budget of 1 to 2^32 − 1 steps",
+                self.schedule.steps,
+            ));
+        }
+        if self.batch == 0 {
+            return Err(Error::expected(ErrorKind::Spec, "train.batch", "at least 1 sample", 0));
+        }
+        self.check_rates()
+    }
+
+    /// The header of this run on `data`, whose first state is `state`, without what only others know.
+    fn header(&self, state: &State, data: &Dataset) -> Header {
+        let shape = |s: &[usize]| s.iter().map(|n| *n as u64).collect();
+        let params = state.params();
+        Header {
+            seed: self.seed,
+            steps: self.schedule.steps,
+            goal: "minimize".into(),
+            method: self.method.name().into(),
+            recipe: *state.recipe(),
+            search: if let Method::Search(search) = &self.method { Some(search.clone()) } else { None },
+            arithmetic: None,
+            spec: [0; 32],
+            interface: None,
+            data: data.digest(),
+            test: None,
+            base: params.digest(),
+            tensors: params
+                .tensors()
+                .iter()
+                .map(|t| TensorHeader { name: t.name.clone(), shape: shape(&t.shape) })
+                .collect(),
+        }
+    }
+
     fn check_rates(&self) -> Result<()> {
         let bad = |key: &str, expected: &str, found: f32| {
             Err(Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found))
@@ -441,30 +465,4 @@ pub fn score(evaluator: &Local, params: &Params, statistics: &[Statistics], data
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Which samples a step sees: every epoch is a permutation of its own, a pure function of key and epoch.
-struct Order {
-    key: RunKey,
-    rows: usize,
-    epoch: u64,
-    permutation: Vec<u32>,
-}
-
-impl Order {
-    fn batch(&mut self, step: u64, batch: usize) -> Vec<u32> {
-        let first = step * batch as u64;
-        (first..first + batch as u64)
-            .map(|i| self.at(i / self.rows as u64, (i % self.rows as u64) as usize))
-            .collect()
-    }
-
-    fn at(&mut self, epoch: u64, place: usize) -> u32 {
-        if self.epoch != epoch {
-            let noise = self.key.tensor(Role::Shuffle, "samples").at(epoch as u32, (epoch >> 32) as u32);
-            self.permutation = noise.permutation(self.rows);
-            self.epoch = epoch;
-        }
-        self.permutation[place]
-    }
 }

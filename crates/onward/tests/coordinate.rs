@@ -5,7 +5,7 @@ mod common;
 
 use common::{StagesOnly, blobs, params_of, shared, small_conv};
 use onward::dataset::Dataset;
-use onward::evaluate::{CoordinateCache, Evaluator};
+use onward::evaluate::CoordinateCache;
 use onward::ledger::{Entry, Optimizer, State, Update, Visited};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
 use onward::noise::RunKey;
@@ -41,7 +41,9 @@ fn run(
         let plan = sweep.plan(step, 1.0, 37);
         let choices = evaluator.choices(state.key(), state.params(), data, &plan, &mut cache).unwrap();
         let update = Update::Choices(Visited::new(&plan, choices.choices.clone()));
-        state.apply(&Entry { step: i as u64, loss: choices.loss, rate: 1.0, non_finite: 0, update }).unwrap();
+        state
+            .apply(&Entry { step: i as u64, loss: choices.loss, rate: 1.0, non_finite: 0, update }, None)
+            .unwrap();
         found.push(choices);
     }
     (found, state.params().clone())
@@ -159,7 +161,7 @@ fn going_on_with_an_empty_cache_changes_nothing() {
         let found = evaluator.choices(state.key(), state.params(), &data, &plan, &mut cache).unwrap();
         assert_eq!(found, whole[step as usize], "step {step}");
         let update = Update::Choices(Visited::new(&plan, found.choices));
-        state.apply(&Entry { step, loss: found.loss, rate: 1.0, non_finite: 0, update }).unwrap();
+        state.apply(&Entry { step, loss: found.loss, rate: 1.0, non_finite: 0, update }, None).unwrap();
     }
     assert_eq!(state.params().digest(), params.digest());
 }

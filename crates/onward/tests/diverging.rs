@@ -6,7 +6,7 @@ mod common;
 
 use common::{blobs, plan, relative, two_point};
 use onward::ErrorKind;
-use onward::ledger::Record;
+use onward::ledger::Entry;
 use onward::model::{Activation, Mlp};
 use onward::rule::Method;
 use onward::train::{Plan, Trainer};
@@ -25,11 +25,11 @@ fn begun(plan: Plan) -> Trainer {
 
 #[test]
 fn a_run_is_judged_by_its_losses_however_it_came_to_them() {
-    let (mut trainer, mut records, mut snapshots) = (begun(wild()), Vec::<Record>::new(), Vec::new());
+    let (mut trainer, mut records, mut snapshots) = (begun(wild()), Vec::<Entry>::new(), Vec::new());
     let error = loop {
         snapshots.push(trainer.state().to_snapshot(&[0; 32]).unwrap());
         match trainer.step() {
-            Ok(step) => records.push(step.record),
+            Ok(step) => records.push(step.entry),
             Err(error) => break error,
         }
     };

@@ -8,15 +8,15 @@ use common::{
     blobs, cosine, distance, local, naive_sum, params_of, population, threads, two_point, whole, wide,
 };
 use onward::dataset::Dataset;
-use onward::evaluate::{Evaluator, Local};
+use onward::evaluate::Local;
 use onward::kernel::Precision;
-use onward::ledger::{Scaling, Update};
+use onward::ledger::Update;
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, TensorKeys, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::params::{Init, Params, TensorSpec};
-use onward::rule::{At, Method, Pairing, Population, Shaping, TwoPoint};
-use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
+use onward::rule::{Method, Pairing, Population, Shaping, TwoPoint};
+use onward::space::{ActivationPlan, Directions, Focus, LayerPlan, LayerSpace, derivative_at_output};
 use std::sync::Arc;
 
 fn input(data: &Dataset) -> Map {
@@ -25,7 +25,14 @@ fn input(data: &Dataset) -> Map {
 
 fn plan(stage: usize, space: LayerSpace, pairs: u32, sigma: f32, step: u32) -> ActivationPlan {
     let layers = vec![LayerPlan { stage, space, pairs, sigma }];
-    ActivationPlan { step, layers, directions: Directions::Orthogonal, noise: Family::Sign, focus: 1.0 }
+    ActivationPlan {
+        step,
+        layers,
+        directions: Directions::Orthogonal,
+        noise: Family::Sign,
+        focus: None,
+        norms: false,
+    }
 }
 
 /// The estimate of every probed tensor, by name.
@@ -177,7 +184,7 @@ fn low_rank_probes_per_sample_are_unbiased() {
 }
 
 /// What a step of a weight-space method adds to the params, one vector over all tensors.
-fn step_of(
+fn step_along(
     method: &Method,
     evaluator: &Local,
     params: &Params,
@@ -185,9 +192,9 @@ fn step_of(
     key: &RunKey,
     step: u32,
 ) -> Vec<f64> {
-    let at = At { key: *key, step, rate: 1.0, scaling: Scaling::None };
-    let outcome = method.step(evaluator, params, &whole(data), at).unwrap();
-    let (Update::Probes { exponent, coefficients }, Some(space)) = (outcome.update, method.space()) else {
+    let outcome = common::step_of(method, evaluator, params, data, *key, (u64::from(step), 1.0)).unwrap();
+    let (Update::Probes { exponent, coefficients }, Some(space)) = (outcome.entry.update, method.space())
+    else {
         panic!("probes")
     };
     let of = |t: &onward::params::Tensor| {
@@ -222,7 +229,7 @@ fn weight_space_estimates_are_unbiased() {
     let average = |method: Method, steps: u32| {
         let mut sum = vec![0.0; downhill.len()];
         for step in 0..steps {
-            let one = step_of(&method, &evaluator, &params, &data, &key, step);
+            let one = step_along(&method, &evaluator, &params, &data, &key, step);
             sum.iter_mut().zip(&one).for_each(|(s, v)| *s += v / f64::from(steps));
         }
         sum
@@ -253,7 +260,7 @@ fn the_cosine_of_weight_probes_follows_its_law() {
         let method = Method::TwoPoint(two_point(directions));
         let steps = 60;
         let mean = (0..steps)
-            .map(|s| cosine(&step_of(&method, &evaluator, &params, &data, &key, s), &downhill))
+            .map(|s| cosine(&step_along(&method, &evaluator, &params, &data, &key, s), &downhill))
             .sum::<f64>()
             / f64::from(steps);
         let law = 1.0 / (1.0 + (d + 1.0) / f64::from(directions)).sqrt();
@@ -323,22 +330,26 @@ fn probes_of_some_samples_give_on_average_what_all_give() {
     let data = blobs(24, [1, 1, 6], 3, 2);
     let params = params_of(&net, 2);
     let evaluator = local(net, Loss::CrossEntropy, 2);
-    let both = |step, focus| {
+    let both = |step, share| {
         let layer = |stage, pairs| LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma: 0.01 };
-        let layers = vec![layer(0, 8), layer(1, 4)];
         let (directions, noise) = (Directions::Orthogonal, Family::Sign);
-        flat(&estimate(
-            &evaluator,
-            &params,
-            &data,
-            &ActivationPlan { step, layers, directions, noise, focus },
-        ))
+        let of = |layers, focus, norms| {
+            let plan = ActivationPlan { step, layers, directions, noise, focus, norms };
+            evaluator.derivative(&RunKey::from_seed(2), &params, &whole(&data), &plan).unwrap()
+        };
+        let last = of(vec![layer(1, 4)], None, true);
+        let focus = (share < 24).then(|| Focus::choose(&last.norms, share, &RunKey::from_seed(2), step));
+        let rest = of(vec![layer(0, 8)], focus, false);
+        let tensors = rest.derivative.into_iter().zip(last.derivative).map(|(a, b)| a.or(b));
+        let sum =
+            |[a, b]: [Vec<f32>; 2]| a.iter().zip(&b).map(|(a, b)| f64::from(*a + *b)).collect::<Vec<_>>();
+        tensors.flatten().flat_map(sum).collect::<Vec<f64>>()
     };
-    let truth = both(0, 1.0);
+    let truth = both(0, 24);
     let steps = 400;
     let mut mean = vec![0.0; truth.len()];
     for step in 0..steps {
-        let one = both(step, 0.25);
+        let one = both(step, 6);
         mean.iter_mut().zip(&one).for_each(|(m, v)| *m += v / f64::from(steps));
     }
     let off: f64 = mean.iter().zip(&truth).map(|(m, t)| (m - t) * (m - t)).sum();
@@ -397,7 +408,7 @@ fn layers_of_one_shape_do_not_share_noise() {
         Method::Population(Population { shaping: Shaping::ZScore, ..population(4000) }),
     ];
     for method in methods {
-        let step = step_of(&method, &evaluator, &params, &data, &RunKey::from_seed(10), 0);
+        let step = step_along(&method, &evaluator, &params, &data, &RunKey::from_seed(10), 0);
         for (name, truth, step) in [("fc1", first, &step[..16]), ("fc2", second, &step[16..])] {
             let found = -cosine(step, truth);
             assert!(found >= 0.98, "{}, {name}: cosine {found}", method.name());

@@ -4,20 +4,21 @@
 mod common;
 
 use common::{
-    blobs, local, materialise, naive_sum, params_of, plan, population, relative, small_conv, trainer,
-    two_point, whole,
+    blobs, local, materialise, naive_sum, params_of, plan, population, relative, small_conv, step_of,
+    trainer, two_point, whole,
 };
+use onward::ask::WeightPlan;
 use onward::dataset::Dataset;
-use onward::evaluate::{Evaluator, Local, WeightPlan};
+use onward::evaluate::Local;
 use onward::kernel::Precision;
-use onward::ledger::{Entry, Optimizer, Recipe, Record, Scaling, State, Update};
+use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
 use onward::model::{
     Act, Activation, Context, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace, Weights,
 };
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::params::{Params, Storage, Tensor};
-use onward::rule::{At, Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint, quantise};
+use onward::rule::{Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint, quantise};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 
 fn spaces() -> Vec<WeightSpace> {
@@ -51,7 +52,7 @@ fn applying_an_entry_equals_the_naive_sum_in_integers() {
             let mut state = State::new(params.clone(), recipe, key);
             let (exponent, coefficients) = quantise(&values(600), space.largest());
             let update = Update::Probes { exponent, coefficients: coefficients.clone() };
-            state.apply(&Entry { step: 0, loss: 0.0, rate: 1.0, non_finite: 0, update }).unwrap();
+            state.apply(&Entry { step: 0, loss: 0.0, rate: 1.0, non_finite: 0, update }, None).unwrap();
             for (t, new) in params.tensors().iter().zip(state.params().tensors()) {
                 let sum = naive_sum(space, &TensorKeys::new(&key, &t.name), &t.shape, 0, &coefficients);
                 let scale = space.scale(t.shape.len() >= 2) * 2f32.powi(i32::from(exponent));
@@ -109,7 +110,7 @@ fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
         let all = members(6);
         let (sigma, step) = (0.03, 9);
         let plan = WeightPlan { step, space, sigma, members: all.clone(), together: 2, share: 0 };
-        let found = evaluator.losses(&key, &params, &whole(data), &plan).unwrap().losses;
+        let found = evaluator.losses(&key, &params, &whole(data), &plan).unwrap();
         let weights = Weights::new(&params, Precision::F32);
         let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &all, space, sigma, step };
         let outputs =
@@ -169,12 +170,12 @@ fn run(
     model: impl Model + 'static,
     data: &Dataset,
     threads: usize,
-) -> (Vec<Record>, [u8; 32]) {
+) -> (Vec<Entry>, [u8; 32]) {
     let mut plan = plan(method.clone(), 0.01, 3, 300);
     plan.optimizer = Optimizer { momentum: 0.9, scaling: Scaling::Adam };
     plan.digest_every = 1;
     let mut trainer = trainer(plan, model, data, threads);
-    let records = (0..3).map(|_| trainer.step().unwrap().record).collect();
+    let records = (0..3).map(|_| trainer.step().unwrap().entry).collect();
     (records, *blake3::hash(&trainer.state().to_snapshot(&[0; 32]).unwrap()).as_bytes())
 }
 
@@ -204,7 +205,7 @@ fn members_do_not_depend_on_who_runs_beside_them() {
         let losses = |members: &[Member]| {
             let plan =
                 WeightPlan { step: 2, space, sigma: 0.05, members: members.to_vec(), together: 2, share };
-            evaluator.losses(&RunKey::from_seed(6), &params, &whole(&data), &plan).unwrap().losses
+            evaluator.losses(&RunKey::from_seed(6), &params, &whole(&data), &plan).unwrap()
         };
         let all = members(84);
         let together = losses(&all);
@@ -223,8 +224,14 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
     let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 40, sigma: 0.1 };
     for directions in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
-        let plan =
-            ActivationPlan { step: 1, layers: vec![layer], directions, noise: Family::Binomial, focus: 1.0 };
+        let plan = ActivationPlan {
+            step: 1,
+            layers: vec![layer],
+            directions,
+            noise: Family::Binomial,
+            focus: None,
+            norms: false,
+        };
         let of = |z: &Act| {
             derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &layer, z)
         };
@@ -244,8 +251,9 @@ fn a_step_leaves_nothing_behind() {
     let digest = params.digest();
     for method in methods(2) {
         let step = |step| {
-            let at = At { key: RunKey::from_seed(8), step, rate: 0.1, scaling: Scaling::None };
-            method.step(&evaluator, &params, &whole(&data), at).unwrap().update
+            let found =
+                step_of(&method, &evaluator, &params, &data, RunKey::from_seed(8), (step, 0.1)).unwrap();
+            (found.entry, found.direction)
         };
         let first = step(0);
         assert_ne!(step(1), first);

@@ -8,8 +8,9 @@ use common::{
     blobs, local, params_of, per_sample, plan, population, relative, small_conv, threads, two_point, whole,
 };
 use onward::ErrorKind;
+use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
-use onward::evaluate::{Batch, CoordinateCache, Evaluator, Local, WeightPlan};
+use onward::evaluate::{Batch, CoordinateCache, Local};
 use onward::model::{Act, Activation, Context, Member, Mlp, Model, Norms, Statistics, WeightSpace};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
@@ -17,7 +18,7 @@ use onward::params::{Init, TensorSpec};
 use onward::rule::{
     LayerOrder, Method, Order, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint,
 };
-use onward::space::{ActivationPlan, CoordinatePlan, Directions, LayerPlan, LayerSpace, Recompute};
+use onward::space::{ActivationPlan, CoordinatePlan, Directions, Focus, LayerPlan, LayerSpace, Recompute};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer, score};
 use std::sync::Arc;
@@ -47,7 +48,8 @@ fn activation_plan() -> ActivationPlan {
         layers: vec![layer],
         directions: Directions::Orthogonal,
         noise: Family::Sign,
-        focus: 1.0,
+        focus: None,
+        norms: false,
     }
 }
 
@@ -84,7 +86,7 @@ fn refusals(evaluator: &Local, data: &Dataset) -> Vec<onward::Error> {
         score(evaluator, &params, &[], data).unwrap_err(),
         evaluator.loss(&outputs, data.targets()).unwrap_err(),
         evaluator.losses(&key(), &params, &batch, &weight_plan()).unwrap_err(),
-        evaluator.losses_at(&params, &batch, &points, 1).unwrap_err(),
+        evaluator.losses_at(&params, &batch, &points).unwrap_err(),
         evaluator.derivative(&key(), &params, &batch, &activation_plan()).err().unwrap(),
         evaluator.choices(&key(), &params, data, &coordinate_plan(), cache).unwrap_err(),
     ]
@@ -132,7 +134,7 @@ fn targets_for_other_rows_are_refused() {
         let batch = Batch { x: x.clone(), targets: Targets::Classes { labels, classes: 3 } };
         let found = [
             evaluator.losses(&key(), &params, &batch, &weight_plan()).err(),
-            evaluator.losses_at(&params, &batch, &vec![0.0; params.count()], 0).err(),
+            evaluator.losses_at(&params, &batch, &vec![0.0; params.count()]).err(),
             evaluator.derivative(&key(), &params, &batch, &activation_plan()).err(),
         ];
         assert!(found.iter().all(|e| e.as_ref().is_some_and(|e| e.kind() == ErrorKind::Data)), "{found:?}");
@@ -281,13 +283,17 @@ fn counts_of_nothing_and_of_too_much_are_errors() {
         assert_eq!(found, Err(ErrorKind::Spec), "{plan:?}");
     }
     let layer = activation_plan().layers[0];
+    let focus = |rows: &[u32], weights: &[f32]| Some(Focus { rows: rows.into(), weights: weights.into() });
     let activations = [
         ActivationPlan { layers: vec![LayerPlan { stage: 2, ..layer }], ..activation_plan() },
         ActivationPlan { layers: vec![LayerPlan { pairs: 0, ..layer }], ..activation_plan() },
         ActivationPlan { layers: vec![LayerPlan { pairs: u32::MAX, ..layer }], ..activation_plan() },
         ActivationPlan { layers: vec![LayerPlan { sigma: 0.0, ..layer }], ..activation_plan() },
-        ActivationPlan { focus: 0.0, ..activation_plan() },
-        ActivationPlan { focus: f32::NAN, ..activation_plan() },
+        ActivationPlan { focus: focus(&[], &[]), ..activation_plan() },
+        ActivationPlan { focus: focus(&[3, 3], &[1.0, 1.0]), ..activation_plan() },
+        ActivationPlan { focus: focus(&[1, u32::MAX], &[1.0, 1.0]), ..activation_plan() },
+        ActivationPlan { focus: focus(&[1, 2], &[1.0]), ..activation_plan() },
+        ActivationPlan { focus: focus(&[1, 2], &[1.0, f32::NAN]), ..activation_plan() },
     ];
     for plan in activations {
         let found = evaluator.derivative(&key(), &params, &batch, &plan).map(|_| ()).map_err(|e| e.kind());
@@ -315,7 +321,7 @@ fn counts_of_nothing_and_of_too_much_are_errors() {
         }
     }
     for points in [vec![], vec![0.0; params.count() - 1], vec![0.0; params.count() + 1]] {
-        assert!(evaluator.losses_at(&params, &batch, &points, 0).is_err(), "{} numbers", points.len());
+        assert!(evaluator.losses_at(&params, &batch, &points).is_err(), "{} numbers", points.len());
     }
     for count in [0, usize::MAX] {
         assert_eq!(Threads::new(count).map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec));

@@ -4,10 +4,8 @@
 mod common;
 
 use common::{blobs, plan, population, relative, trainer, two_point};
-use onward::evaluate::Spent;
-use onward::ledger::{
-    Header, Ledger, Reading, Record, Search, State, UpdateRecord, read, recognised, salvage,
-};
+use onward::ask::Spent;
+use onward::ledger::{Entry, Header, Ledger, Reading, Search, State, Update, read, recognised, salvage};
 use onward::model::{Activation, Mlp, Model};
 use onward::noise::RunKey;
 use onward::params::{Params, Storage, Tensor};
@@ -30,13 +28,13 @@ fn training(method: Method) -> Trainer {
 }
 
 /// A ledger of `steps` steps in a folder of its own, its bytes, and what was written.
-fn written(method: Method, steps: usize) -> (TempDir, PathBuf, Vec<u8>, Header, Vec<Record>, Spent) {
+fn written(method: Method, steps: usize) -> (TempDir, PathBuf, Vec<u8>, Header, Vec<Entry>, Spent) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.ledger");
     let mut trainer = training(method);
     let header = trainer.header([7; 32]);
     let mut ledger = Ledger::create(&path, &header).unwrap();
-    let records: Vec<Record> = (0..steps).map(|_| trainer.step().unwrap().record).collect();
+    let records: Vec<Entry> = (0..steps).map(|_| trainer.step().unwrap().entry).collect();
     records.iter().for_each(|r| ledger.append(r).unwrap());
     ledger.sync().unwrap();
     let bytes = std::fs::read(&path).unwrap();
@@ -94,12 +92,12 @@ fn what_is_written_is_read() {
 fn replay_needs_the_base_and_the_ledger_alone() {
     for method in &methods()[..3] {
         let mut trained = training(method.clone());
-        let records: Vec<Record> = (0..10).map(|_| trained.step().unwrap().record).collect();
+        let records: Vec<Entry> = (0..10).map(|_| trained.step().unwrap().entry).collect();
         let header = trained.header([0; 32]);
         let base = Params::init(&net().tensors(), &RunKey::from_seed(header.seed));
         assert_eq!(base.digest(), header.base);
         let mut state = State::of(&header, base).unwrap();
-        records.iter().for_each(|r| _ = state.apply(&r.entry().unwrap()).unwrap());
+        records.iter().for_each(|r| _ = state.apply(r, None).unwrap());
         assert_eq!(state.params().digest(), trained.state().params().digest());
         assert_ne!(state.params().digest(), header.base);
     }
@@ -213,7 +211,7 @@ fn spliced_records_break_the_chain() {
     let own = frames_of(&bytes);
     let path = folder.path().join("other");
     let mut ledger = Ledger::create(&path, &header).unwrap();
-    let altered = Record { loss: records[0].loss + 1.0, ..records[0].clone() };
+    let altered = Entry { loss: records[0].loss + 1.0, ..records[0].clone() };
     [&altered, &records[1], &records[2]].into_iter().for_each(|r| ledger.append(r).unwrap());
     ledger.sync().unwrap();
     let other = frames_of(&std::fs::read(&path).unwrap());
@@ -347,7 +345,7 @@ fn replayed(reading: &Reading) -> [u8; 32] {
         base.tensors().iter().zip(&header.tensors).all(|(t, h)| t.name == h.name && shapes(t) == h.shape)
     );
     let mut state = State::of(header, base).unwrap();
-    reading.records.iter().for_each(|r| _ = state.apply(&r.entry().unwrap()).unwrap());
+    reading.records.iter().for_each(|r| _ = state.apply(r, None).unwrap());
     state.params().digest()
 }
 
@@ -374,8 +372,7 @@ fn golden_headers_say_what_the_runs_are() {
         assert_eq!((header.seed, header.steps, header.method.as_str()), (11, 64, "population"));
         assert_eq!((header.goal.as_str(), header.recipe.optimizer.momentum), ("minimize", 0.9));
         assert_eq!(reading.records.len(), 12);
-        let Some(UpdateRecord::Probes { coefficients, .. }) = reading.records.last().map(|r| &r.update)
-        else {
+        let Some(Update::Probes { coefficients, .. }) = reading.records.last().map(|r| &r.update) else {
             panic!("probes")
         };
         assert_eq!(coefficients.len(), 8);
@@ -413,7 +410,7 @@ fn golden_run() -> Vec<u8> {
     let path = folder.path().join("golden");
     let header = Header { interface: Some([8; 32]), test: Some([9; 32]), ..trainer.header([7; 32]) };
     let mut ledger = Ledger::create(&path, &header).unwrap();
-    (0..12).for_each(|_| ledger.append(&trainer.step().unwrap().record).unwrap());
+    (0..12).for_each(|_| ledger.append(&trainer.step().unwrap().entry).unwrap());
     ledger.sync().unwrap();
     std::fs::read(&path).unwrap()
 }

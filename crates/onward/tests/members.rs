@@ -4,7 +4,7 @@
 mod common;
 
 use common::{blobs, local, materialise, params_of, whole};
-use onward::evaluate::{Evaluator, WeightPlan};
+use onward::ask::WeightPlan;
 use onward::kernel::Precision;
 use onward::model::{
     Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace,
@@ -87,7 +87,6 @@ fn members_that_do_not_fill_their_chunks_give_the_same_losses() {
             local(net.clone(), Loss::CrossEntropy, threads)
                 .losses(&RunKey::from_seed(5), &params, &whole(&data), &plan)
                 .unwrap()
-                .losses
         };
         let all = pairs(67);
         let one = losses(&all, 1);
@@ -140,7 +139,6 @@ fn noise_on_a_leading_normalisation_reaches_every_member() {
             local(NormFirst, Loss::CrossEntropy, 1)
                 .losses(&RunKey::from_seed(6), &params, &whole(&data), &plan)
                 .unwrap()
-                .losses
         };
         let all = pairs(6);
         let together = losses(&all);

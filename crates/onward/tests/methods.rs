@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    blobs, cosine, local, params_of, plan, population, relative, threads, trainer, two_point, whole, wide,
+    blobs, cosine, local, params_of, plan, population, relative, step_of, threads, trainer, two_point, wide,
 };
 use onward::ErrorKind;
 use onward::dataset::Dataset;
@@ -14,7 +14,7 @@ use onward::model::{Act, Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, PerSample};
 use onward::rule::{
-    At, LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
+    LayerOrder, Method, Order, Outcome, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
 };
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
@@ -78,7 +78,7 @@ fn progress(mut trainer: Trainer, data: &Dataset) -> (f32, f32) {
     let before = trainer.score(data).unwrap().loss;
     while !trainer.finished() {
         let step = trainer.step().unwrap();
-        assert!(step.record.loss.is_finite() && step.record.non_finite == 0);
+        assert!(step.entry.loss.is_finite() && step.entry.non_finite == 0);
     }
     (before, trainer.score(data).unwrap().loss)
 }
@@ -151,13 +151,13 @@ impl PerSample for Raised {
 }
 
 /// The update as one vector: coefficients, or directions.
-fn flat(update: Update) -> Vec<f64> {
-    match update {
+fn flat(outcome: Outcome) -> Vec<f64> {
+    match outcome.entry.update {
         Update::Probes { exponent, coefficients } => {
             coefficients.iter().map(|c| f64::from(*c) * 2f64.powi(i32::from(exponent))).collect()
         }
         Update::Choices(visited) => visited.choices.iter().map(|c| f64::from(*c)).collect(),
-        Update::Direction(all) => all.iter().flatten().flat_map(|d| wide(d)).collect(),
+        Update::Rerun { .. } => outcome.direction.unwrap().0.iter().flatten().flat_map(|d| wide(d)).collect(),
         other => panic!("no direction in {other:?}"),
     }
 }
@@ -169,8 +169,7 @@ fn a_constant_added_to_all_losses_changes_nothing() {
     for plan in registry() {
         let update = |constant| {
             let evaluator = Local::new(Arc::new(net()), common::per_sample(Raised(constant)), &threads(1));
-            let at = At { key: RunKey::from_seed(4), step: 3, rate: 0.1, scaling: Scaling::None };
-            flat(plan.method.step(&evaluator, &params, &whole(&data), at).unwrap().update)
+            flat(step_of(&plan.method, &evaluator, &params, &data, RunKey::from_seed(4), (3, 0.1)).unwrap())
         };
         let plain = update(0.0);
         for constant in [8.0, -8.0] {
@@ -199,10 +198,11 @@ fn equal_losses_move_nothing() {
     let data = blobs(32, [1, 1, 8], 4, 5);
     let evaluator = Local::new(Arc::new(net()), common::per_sample(Flat), &threads(1));
     for plan in registry() {
-        let at = At { key: RunKey::from_seed(5), step: 0, rate: 0.1, scaling: Scaling::None };
-        let outcome = plan.method.step(&evaluator, &params_of(&net(), 5), &whole(&data), at).unwrap();
-        assert_eq!((outcome.loss, outcome.non_finite), (2.5, 0));
-        assert!(flat(outcome.update).iter().all(|v| *v == 0.0), "{:?}", plan.method);
+        let params = params_of(&net(), 5);
+        let outcome =
+            step_of(&plan.method, &evaluator, &params, &data, RunKey::from_seed(5), (0, 0.1)).unwrap();
+        assert_eq!((outcome.entry.loss, outcome.entry.non_finite), (2.5, 0));
+        assert!(flat(outcome).iter().all(|v| *v == 0.0), "{:?}", plan.method);
     }
 }
 

@@ -7,7 +7,6 @@ mod common;
 
 use common::{blobs, local, params_of, plan, population, relative, whole};
 use onward::ErrorKind;
-use onward::evaluate::Evaluator;
 use onward::model::{Act, Activation, Context, Model, Norms, Operation};
 use onward::noise::RunKey;
 use onward::objective::Loss;
@@ -158,6 +157,6 @@ fn f26_rows_of_another_shape_and_params_of_another_model_are_refused() {
     let error = evaluator.outputs(&other, good.x.clone(), Norms::Batch).unwrap_err().to_string();
     assert!(error.contains("4 tensors"), "{error}");
     let points = vec![0.0; params.count() + 1];
-    assert!(evaluator.losses_at(&params, &good, &points, 0).is_err());
+    assert!(evaluator.losses_at(&params, &good, &points).is_err());
     let _ = RunKey::from_seed(1);
 }

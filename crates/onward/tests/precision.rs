@@ -7,8 +7,9 @@ mod common;
 use common::{
     blobs, distance, local, params_of, plan, population, relative, small_conv, two_point, whole, wide,
 };
+use onward::ask::WeightPlan;
 use onward::dataset::Dataset;
-use onward::evaluate::{Evaluator, Local, WeightPlan};
+use onward::evaluate::Local;
 use onward::kernel::Precision;
 use onward::ledger::{Ledger, Rounding, State, read};
 use onward::model::{Act, Activation, Member, Mlp, Model, Norms, WeightSpace};
@@ -161,7 +162,7 @@ fn probes_move_losses_about_as_they_do_in_single_precision() {
                 .with_precision(p)
                 .losses(&onward::noise::RunKey::from_seed(1), &params, &batch, &plan)
                 .unwrap();
-            found.losses.chunks_exact(2).map(|l| f64::from(l[0]) - f64::from(l[1])).collect()
+            found.chunks_exact(2).map(|l| f64::from(l[0]) - f64::from(l[1])).collect()
         };
         let exact = differences(Precision::F32);
         for precision in LOW {
@@ -258,14 +259,14 @@ fn a_ledger_tells_that_params_are_stored_in_bf16() {
     let mut ledger = Ledger::create(&path, &trainer.header([0; 32])).unwrap();
     let base = trainer.state().params().clone();
     while !trainer.finished() {
-        ledger.append(&trainer.step().unwrap().record).unwrap();
+        ledger.append(&trainer.step().unwrap().entry).unwrap();
     }
     ledger.flush().unwrap();
     let found = read(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!((found.header.recipe.storage, found.header.base), (Storage::Bf16, base.digest()));
     let mut state = State::new(base, found.header.recipe, onward::noise::RunKey::from_seed(11));
     for record in &found.records {
-        assert!(state.apply(&record.entry().unwrap()).unwrap().is_some());
+        assert!(state.apply(record, None).unwrap().is_some());
     }
     assert_eq!(state.params().digest(), trainer.state().params().digest());
 }

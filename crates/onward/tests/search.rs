@@ -6,7 +6,7 @@ mod common;
 use common::{blobs, local, per_sample, plan, threads, trainer, whole};
 use onward::ErrorKind;
 use onward::dataset::Dataset;
-use onward::evaluate::{Evaluator, Local};
+use onward::evaluate::Local;
 use onward::ledger::{Entry, Incumbent, Ledger, Optimizer, Recipe, Scaling, Search, State, Update, read};
 use onward::model::{Act, Activation, Mlp, Model, Norms};
 use onward::noise::RunKey;
@@ -98,7 +98,7 @@ fn every_number_of_threads_leaves_the_same_ledger() {
     for name in names() {
         let [one, three] = [1, 3].map(|threads| {
             let mut trainer = trainer(with(name, 12), net(), &data, threads);
-            let records: Vec<_> = (0..12).map(|_| trainer.step().unwrap().record).collect();
+            let records: Vec<_> = (0..12).map(|_| trainer.step().unwrap().entry).collect();
             (records, trainer.state().params().digest(), trainer.spent())
         });
         assert!(one == three, "{name}");
@@ -115,7 +115,7 @@ fn the_ledger_alone_leads_to_the_params_and_a_resumed_run_goes_on_with_the_same_
         let header = whole.header([3; 32]);
         let mut ledger = Ledger::create(&path, &header).unwrap();
         for _ in 0..20 {
-            ledger.append(&whole.step().unwrap().record).unwrap();
+            ledger.append(&whole.step().unwrap().entry).unwrap();
         }
         ledger.sync().unwrap();
         let reading = read(&std::fs::read(&path).unwrap()).unwrap();
@@ -124,13 +124,13 @@ fn the_ledger_alone_leads_to_the_params_and_a_resumed_run_goes_on_with_the_same_
         let base = Params::init(&net().tensors(), &RunKey::from_seed(header.seed));
         assert_eq!(base.digest(), header.base);
         let mut state = State::of(&reading.header, base).unwrap();
-        reading.records.iter().for_each(|r| _ = state.apply(&r.entry().unwrap()).unwrap());
+        reading.records.iter().for_each(|r| _ = state.apply(r, None).unwrap());
         assert_eq!(&state, whole.state(), "{name}");
         assert_ne!(state.params().digest(), header.base, "{name}");
         let mut resumed = trainer(with(name, 30), net(), &data, 2);
         reading.records.iter().for_each(|r| resumed.retake(r).unwrap());
         while !whole.finished() {
-            assert_eq!(whole.step().unwrap().record, resumed.step().unwrap().record, "{name}");
+            assert_eq!(whole.step().unwrap().entry, resumed.step().unwrap().entry, "{name}");
         }
         assert_eq!((resumed.state(), resumed.spent()), (whole.state(), whole.spent()), "{name}");
     }
@@ -155,7 +155,7 @@ fn a_candidate_has_the_loss_of_a_clean_forward_pass_and_the_params_go_to_the_bes
         assert_eq!(points.len(), 3 * state.params().count());
         let candidates: Vec<Params> =
             points.chunks_exact(state.params().count()).map(|p| at(state.params(), p)).collect();
-        let found = evaluator.losses_at(state.params(), &batch, points, 0).unwrap().losses;
+        let found = evaluator.losses_at(state.params(), &batch, points).unwrap();
         for (candidate, loss) in candidates.iter().zip(&found) {
             let outputs = evaluator.outputs(candidate, batch.x.clone(), Norms::Batch).unwrap();
             assert_eq!(evaluator.loss(&outputs, &batch.targets).unwrap().to_bits(), loss.to_bits());
@@ -190,8 +190,8 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
         let mut trainer = failing(name, 2.5);
         let mut lost = 0;
         while trainer.spent().passes < 1500 {
-            let record = trainer.step().unwrap().record;
-            let Some(Update::Losses(losses)) = record.entry().map(|e| e.update) else { panic!("{name}") };
+            let record = trainer.step().unwrap().entry;
+            let Update::Losses(losses) = record.update else { panic!("{name}") };
             assert!(losses.iter().all(|l| l.is_finite() || *l == f32::INFINITY), "{name}: {losses:?}");
             lost += losses.iter().filter(|l| l.is_infinite()).count() as u64;
         }
@@ -221,9 +221,7 @@ fn every_evaluation_is_counted() {
         let mut trainer = trainer(with(name, 9), net(), &data, 1);
         let mut losses = 0;
         while !trainer.finished() {
-            let Some(Update::Losses(found)) = trainer.step().unwrap().record.entry().map(|e| e.update) else {
-                panic!("{name}")
-            };
+            let Update::Losses(found) = trainer.step().unwrap().entry.update else { panic!("{name}") };
             losses += found.len() as u64;
         }
         let spent = trainer.spent();
@@ -260,12 +258,12 @@ fn entries_that_do_not_fit_change_nothing() {
         (search(), entry(1, Update::Losses(vec![0.5; members]))),
         (search(), entry(0, Update::Losses(vec![0.5; members - 1]))),
         (search(), entry(0, Update::Losses(vec![]))),
-        (search(), entry(0, Update::Direction(vec![None; 2]))),
+        (search(), entry(0, Update::Rerun { digest: None })),
         (search(), entry(0, Update::Probes { exponent: 0, coefficients: vec![1] })),
         (other, entry(0, Update::Losses(vec![0.5; members]))),
     ] {
         let before = state.clone();
-        assert_eq!(state.apply(&entry).map_err(|e| e.kind()), Err(ErrorKind::Ledger), "{entry:?}");
+        assert_eq!(state.apply(&entry, None).map_err(|e| e.kind()), Err(ErrorKind::Ledger), "{entry:?}");
         assert_eq!(state, before);
     }
     let mut state = search();

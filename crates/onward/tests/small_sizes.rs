@@ -83,8 +83,8 @@ fn train_all(model: &Arc<dyn Model>, data: &Dataset, batch: usize, what: &str) {
                 let mut found = Vec::new();
                 while !trainer.finished() {
                     let step = trainer.step().unwrap_or_else(|e| panic!("{what}: {e}"));
-                    assert!(step.record.loss.is_finite(), "{what}: {}", step.record.loss);
-                    found.push(step.record.loss.to_bits());
+                    assert!(step.entry.loss.is_finite(), "{what}: {}", step.entry.loss);
+                    found.push(step.entry.loss.to_bits());
                 }
                 trainer.score(data).unwrap_or_else(|e| panic!("{what}: {e}"));
                 found

@@ -24,7 +24,8 @@ fn compare(net: &dyn Model, shape: [usize; 3], pairs: u32, draws: Directions, si
             layers: vec![layer],
             directions: draws,
             noise: Family::Sign,
-            focus: 1.0,
+            focus: None,
+            norms: false,
         };
         let of = |model: &dyn Model| {
             let loss = Loss::CrossEntropy;

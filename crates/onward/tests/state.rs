@@ -3,16 +3,19 @@
 
 mod common;
 
-use common::{blobs, local, params_of, plan, population, relative, threads, trainer, two_point, whole};
+use common::{
+    blobs, local, params_of, plan, population, relative, step_of, threads, trainer, two_point, whole,
+};
 use onward::ErrorKind;
+use onward::ask::{Told, WeightPlan};
 use onward::dataset::Targets;
-use onward::evaluate::{Evaluator, Local, WeightPlan};
-use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update, Visited};
+use onward::evaluate::Local;
+use onward::ledger::{Direction, Entry, Optimizer, Recipe, Scaling, State, Update, Visited};
 use onward::model::{Act, Activation, Member, Mlp, Model, WeightSpace};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, Objective, PerSample, WholeBatch};
 use onward::params::{Params, Storage};
-use onward::rule::{At, Method, RelativeActivation};
+use onward::rule::{Heard, Method, RelativeActivation};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use onward::train::Trainer;
 use std::sync::Arc;
@@ -44,15 +47,15 @@ fn training(method: &Method, optimizer: Optimizer) -> Trainer {
 fn a_run_goes_on_from_a_snapshot_with_the_same_bits() {
     for (method, optimizer) in methods().iter().flat_map(|m| optimizers().map(|o| (m, o))) {
         let mut whole = training(method, optimizer);
-        let mut records: Vec<_> = (0..7).map(|_| whole.step().unwrap().record).collect();
+        let mut records: Vec<_> = (0..7).map(|_| whole.step().unwrap().entry).collect();
         let chains: Vec<[u8; 32]> = (0..8).map(|step| [step; 32]).collect();
         let snapshot = whole.state().to_snapshot(&chains[7]).unwrap();
         let mut resumed = training(method, optimizer);
         resumed.restore(&snapshot, &records, &chains).unwrap();
         assert_eq!((resumed.state(), resumed.spent()), (whole.state(), whole.spent()));
         while !whole.finished() {
-            records.push(whole.step().unwrap().record);
-            assert_eq!(Some(&resumed.step().unwrap().record), records.last());
+            records.push(whole.step().unwrap().entry);
+            assert_eq!(Some(&resumed.step().unwrap().entry), records.last());
         }
         assert_eq!((resumed.state(), resumed.spent()), (whole.state(), whole.spent()));
         let mut caught_up = training(method, optimizer);
@@ -97,7 +100,7 @@ fn foreign_snapshots_are_refused_and_change_nothing() {
 fn r04_a_snapshot_of_another_ledger_is_refused_and_changes_nothing() {
     for method in &methods() {
         let mut whole = training(method, optimizers()[1]);
-        let records: Vec<_> = (0..2).map(|_| whole.step().unwrap().record).collect();
+        let records: Vec<_> = (0..2).map(|_| whole.step().unwrap().entry).collect();
         let own = [[0; 32], [1; 32], [2; 32]];
         let snapshot = whole.state().to_snapshot(&own[2]).unwrap();
         let bare = whole.state().params().to_safetensors(&[], &[]).unwrap();
@@ -128,9 +131,8 @@ fn entries_that_do_not_fit_change_nothing() {
     let bad = [
         (space, entry(1, probes())),
         (None, entry(0, probes())),
-        (space, entry(0, Update::Direction(vec![None; 4]))),
-        (None, entry(0, Update::Direction(vec![None; 3]))),
-        (None, entry(0, Update::Direction(vec![None, None, None, Some(vec![0.0; 4])]))),
+        (space, entry(0, Update::Rerun { digest: None })),
+        (None, entry(0, Update::Rerun { digest: None })),
         (space, entry(0, visited(0, 0, vec![0]))),
         (Some(WeightSpace::Coordinate), entry(0, probes())),
         (Some(WeightSpace::Coordinate), entry(0, visited(99, 0, vec![0]))),
@@ -140,8 +142,17 @@ fn entries_that_do_not_fit_change_nothing() {
     for (space, entry) in bad {
         let mut state = State::new(params_of(&net(), 6), recipe(space), RunKey::from_seed(6));
         let before = state.clone();
-        assert_eq!(state.apply(&entry).map_err(|e| e.kind()), Err(ErrorKind::Ledger), "{entry:?}");
+        assert_eq!(state.apply(&entry, None).map_err(|e| e.kind()), Err(ErrorKind::Ledger), "{entry:?}");
         assert_eq!(state, before);
+    }
+    let rerun = entry(0, Update::Rerun { digest: None });
+    for (space, direction) in
+        [(space, vec![None; 4]), (None, vec![None; 3]), (None, vec![None, None, None, Some(vec![0.0; 4])])]
+    {
+        let mut state = State::new(params_of(&net(), 6), recipe(space), RunKey::from_seed(6));
+        let (before, direction) = (state.clone(), Direction(direction));
+        let found = state.apply(&rerun, Some(&direction)).map_err(|e| e.kind());
+        assert_eq!((found, &state), (Err(ErrorKind::Ledger), &before), "{direction:?}");
     }
 }
 
@@ -174,7 +185,7 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
     let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
     let members = (0..10).map(|index| Member { index, sign: 1.0 }).collect();
     let plan = WeightPlan { step: 0, space, sigma: 0.3, members, together: 1, share: 0 };
-    let sound = clean.losses(&RunKey::from_seed(3), &params, &whole(&data), &plan).unwrap().losses;
+    let sound = clean.losses(&RunKey::from_seed(3), &params, &whole(&data), &plan).unwrap();
     // A whole-batch objective that fails for the members above the median.
     let mut sorted = sound.clone();
     sorted.sort_by(f32::total_cmp);
@@ -191,9 +202,10 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
     let found = with_objective(Objective::WholeBatch(Arc::new(Above(limit))))
         .losses(&RunKey::from_seed(3), &params, &whole(&data), &plan)
         .unwrap();
-    assert_eq!(found.non_finite, 4);
-    for (found, sound) in found.losses.iter().zip(&sound) {
-        assert_eq!(*found, if *sound > limit { limit } else { *sound });
+    let heard = Heard::of(vec![Told::Losses(found.into_iter().map(Some).collect())], 0).unwrap();
+    assert_eq!((heard.non_finite, heard.missing), (4, 0));
+    for (found, sound) in heard.losses.iter().zip(&sound) {
+        assert_eq!(*found, Some(if *sound > limit { limit } else { *sound }));
     }
 }
 
@@ -207,7 +219,8 @@ fn samples_without_a_loss_earn_no_credit_and_spoil_no_other() {
         layers,
         directions: Directions::Orthogonal,
         noise: Family::Sign,
-        focus: 1.0,
+        focus: None,
+        norms: false,
     };
     let derivative = |objective: Objective, data: &onward::dataset::Dataset| {
         with_objective(objective).derivative(&RunKey::from_seed(3), &params, &whole(data), &plan).unwrap()
@@ -216,7 +229,7 @@ fn samples_without_a_loss_earn_no_credit_and_spoil_no_other() {
     assert_eq!(lost.non_finite, 1 + 2 * 16);
     let without = data.select(&(0..16).filter(|i| *i != 5).collect::<Vec<_>>());
     let rest = derivative(common::per_sample(Loss::CrossEntropy), &without);
-    let sum = |d: &onward::evaluate::Response| -> Vec<f64> {
+    let sum = |d: &onward::ask::Response| -> Vec<f64> {
         let halves = d.derivative.iter().flatten();
         halves.flat_map(|[a, b]| a.iter().zip(b).map(|(a, b)| f64::from(a + b)).collect::<Vec<_>>()).collect()
     };
@@ -235,7 +248,8 @@ fn a_lost_probe_counts_as_the_worst_of_its_sample() {
         layers,
         directions: Directions::Orthogonal,
         noise: Family::Sign,
-        focus: 1.0,
+        focus: None,
+        norms: false,
     };
     let size = |objective| {
         let response = with_objective(objective)
@@ -263,7 +277,7 @@ fn an_overflowing_sample_does_not_reach_the_weights() {
             Method::RelativeActivation(RelativeActivation { spaces: vec![spaces], ..relative(2, 4) });
         let mut trainer = trainer(plan(method, 0.05, 5, 16), net(), &data, 1);
         for _ in 0..5 {
-            assert!(trainer.step().unwrap().record.non_finite > 0);
+            assert!(trainer.step().unwrap().entry.non_finite > 0);
             assert!(all_finite(trainer.state().params()), "{spaces:?}");
         }
     }
@@ -275,8 +289,7 @@ fn no_finite_loss_at_all_is_an_error() {
     let params = params_of(&net(), 3);
     let evaluator = with_objective(common::per_sample(Sometimes(|_, _| true)));
     for method in methods() {
-        let at = At { key: RunKey::from_seed(3), step: 0, rate: 0.1, scaling: Scaling::None };
-        let error = method.step(&evaluator, &params, &whole(&data), at).map(|_| ()).unwrap_err();
+        let error = step_of(&method, &evaluator, &params, &data, RunKey::from_seed(3), (0, 0.1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NonFinite, "{}", method.name());
         assert!(
             error.to_string().contains("step 0") && error.to_string().contains("at least one finite loss"),
@@ -303,9 +316,10 @@ fn activation_space_needs_losses_per_sample() {
     let data = blobs(8, [1, 1, 6], 3, 2);
     assert!(matches!(data.targets(), Targets::Classes { .. }));
     let evaluator = with_objective(Objective::WholeBatch(Arc::new(Metric)));
-    let at = At { key: RunKey::from_seed(3), step: 0, rate: 0.1, scaling: Scaling::None };
+    let params = params_of(&net(), 3);
     let kinds = methods().map(|m| {
-        m.step(&evaluator, &params_of(&net(), 3), &whole(&data), at).map(|_| ()).map_err(|e| e.kind())
+        let outcome = step_of(&m, &evaluator, &params, &data, RunKey::from_seed(3), (0, 0.1));
+        outcome.map(|_| ()).map_err(|e| e.kind())
     });
     assert_eq!(kinds, [Ok(()), Ok(()), Err(ErrorKind::Spec)]);
     let _ = local(net(), Loss::CrossEntropy, 1);

@@ -34,10 +34,10 @@ fn stretch(from: u64, steps: u64) -> Stretch {
     Stretch { from, steps, schedule: Rates::Anew }
 }
 
-fn finish(trainer: &mut Trainer) -> Vec<ledger::Record> {
+fn finish(trainer: &mut Trainer) -> Vec<ledger::Entry> {
     let mut records = Vec::new();
     while !trainer.finished() {
-        records.push(trainer.step().unwrap().record);
+        records.push(trainer.step().unwrap().entry);
     }
     records
 }
@@ -45,7 +45,7 @@ fn finish(trainer: &mut Trainer) -> Vec<ledger::Record> {
 #[test]
 fn with_a_constant_rate_a_prolonged_run_is_the_longer_one() {
     for method in methods() {
-        let (name, mut long) = (method.name(), training(method.clone(), Anneal::Constant, 20));
+        let (name, mut long) = (method.name().to_owned(), training(method.clone(), Anneal::Constant, 20));
         let whole = finish(&mut long);
         let mut short = training(method, Anneal::Constant, 7);
         let mut records = finish(&mut short);
@@ -62,7 +62,7 @@ fn with_a_constant_rate_a_prolonged_run_is_the_longer_one() {
 #[test]
 fn the_schedule_begins_anew_over_each_stretch() {
     let mut run = training(Method::TwoPoint(two_point(2)), Anneal::Cosine, 10);
-    let rates = |records: Vec<ledger::Record>| records.iter().map(|r| r.rate).collect::<Vec<f32>>();
+    let rates = |records: Vec<ledger::Entry>| records.iter().map(|r| r.rate).collect::<Vec<f32>>();
     let first = rates(finish(&mut run));
     run.prolong(&stretch(10, 20)).unwrap();
     assert_eq!(rates(finish(&mut run)), first);
@@ -136,7 +136,7 @@ fn a_stretch_that_does_not_follow_is_refused() {
             folder.path().join(format!("{steps}-{}.bin", stretches.len() + stretches[0].from as usize));
         let mut run = training(Method::TwoPoint(two_point(2)), Anneal::Constant, 6);
         let mut ledger = Ledger::create(&path, &run.header([1; 32])).unwrap();
-        (0..steps).for_each(|_| ledger.append(&run.step().unwrap().record).unwrap());
+        (0..steps).for_each(|_| ledger.append(&run.step().unwrap().entry).unwrap());
         stretches.iter().for_each(|s| ledger.prolong(s).unwrap());
         ledger.sync().unwrap();
         let error = ledger::read(&std::fs::read(&path).unwrap()).unwrap_err();

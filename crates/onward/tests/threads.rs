@@ -35,7 +35,7 @@ fn on_this_thread(data: &Dataset) {
     ] {
         let mut state = method.begin(params.clone(), optimizer, Storage::Bf16, key).unwrap();
         let update = Update::Probes { exponent: -9, coefficients: vec![3, -1] };
-        state.apply(&Entry { step: 0, loss: 1.0, rate: 0.1, non_finite: 0, update }).unwrap();
+        state.apply(&Entry { step: 0, loss: 1.0, rate: 0.1, non_finite: 0, update }, None).unwrap();
     }
     let lab = Lab { seed: 1, effort: Effort::Quick };
     checks().iter().find(|c| c.name == "smoothing bias").unwrap().run(&lab).unwrap();
@@ -60,7 +60,7 @@ fn nothing_runs_on_a_pool_that_nobody_sized() {
     // Kept, since threads end some time after their pool.
     let mut kept = Vec::new();
     for method in methods {
-        let name = method.name();
+        let name = method.name().to_owned();
         let mut trainer: Trainer = common::trainer(plan(method, 0.1, 4, 20), small_conv(), &data, 1);
         (0..4).for_each(|_| drop(trainer.step().unwrap()));
         trainer.score(&data).unwrap();

@@ -8,16 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules: each may use those before it. What is before all of them is a crate of its own.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "threads",
     "params",
     "dataset",
     "model",
     "objective",
     "space",
-    "evaluate",
+    "ask",
     "ledger",
     "rule",
+    "evaluate",
     "train",
     "theory",
 ];

@@ -10,7 +10,7 @@ use crate::manifest::Manifest;
 use crate::progress::{Voice, loss_words};
 use crate::{build, data};
 use onward::dataset::{Dataset, Targets};
-use onward::evaluate::{Evaluator, Local};
+use onward::evaluate::Local;
 use onward::ledger::Reading;
 use onward::model::{Act, Statistics};
 use onward::objective::argmax;

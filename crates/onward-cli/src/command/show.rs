@@ -5,7 +5,7 @@ use crate::folder::Folder;
 use crate::metrics;
 use crate::output;
 use crate::progress::loss_words;
-use onward::ledger::{Record, UpdateRecord};
+use onward::ledger::{Entry, Update};
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -85,32 +85,32 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-fn step_json(r: &Record) -> serde_json::Value {
+fn step_json(r: &Entry) -> serde_json::Value {
     let mut row = json!({"step": r.step, "loss": r.loss, "rate": r.rate, "non_finite": r.non_finite});
     match &r.update {
-        UpdateRecord::Probes { exponent, coefficients } => {
+        Update::Probes { exponent, coefficients } => {
             row["exponent"] = json!(exponent);
             row["coefficients"] = json!(coefficients);
         }
-        UpdateRecord::Losses(losses) => row["losses"] = json!(losses),
-        UpdateRecord::Choices(visited) => row["visited"] = json!(visited),
-        UpdateRecord::Rerun { digest } => row["digest"] = json!(digest.map(|d| hex(&d))),
+        Update::Losses(losses) => row["losses"] = json!(losses),
+        Update::Choices(visited) => row["visited"] = json!(visited),
+        Update::Rerun { digest } => row["digest"] = json!(digest.map(|d| hex(&d))),
     }
     row
 }
 
-fn update(record: &Record) -> String {
+fn update(record: &Entry) -> String {
     match &record.update {
-        UpdateRecord::Probes { exponent, coefficients } => {
+        Update::Probes { exponent, coefficients } => {
             format!("{} coefficients × 2^{exponent}", coefficients.len())
         }
-        UpdateRecord::Losses(losses) => format!("{} losses", losses.len()),
-        UpdateRecord::Choices(v) => {
+        Update::Losses(losses) => format!("{} losses", losses.len()),
+        Update::Choices(v) => {
             let of = |choice| v.choices.iter().filter(|c| **c == choice).count();
             let (taken, left, added) = (of(-1), of(0), of(1));
             format!("tensor {}, elements from {}: {added} up, {taken} down, {left} left", v.tensor, v.first)
         }
-        UpdateRecord::Rerun { digest: Some(digest) } => format!("digest {}", hex(digest)),
-        UpdateRecord::Rerun { digest: None } => "run again".into(),
+        Update::Rerun { digest: Some(digest) } => format!("digest {}", hex(digest)),
+        Update::Rerun { digest: None } => "run again".into(),
     }
 }

@@ -73,7 +73,7 @@ impl Source for FromSpec<'_> {
         let at = Folder::read_only(self.folder)?.spec();
         let trainer =
             build::trainer(&spec, split, self.how.threads(), Some(begun)).map_err(|e| e.in_file(&at))?;
-        Voice::new(self.how).say_emulation(trainer.evaluator().precision());
+        Voice::new(self.how).say_emulation(trainer.local().precision());
         parts(&spec, split, options, trainer)
     }
 

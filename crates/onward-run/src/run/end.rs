@@ -3,7 +3,7 @@
 use super::Run;
 use crate::manifest::Manifest;
 use onward::Result;
-use onward::evaluate::Spent;
+use onward::ask::Spent;
 use onward::file;
 use onward::model::Statistics;
 use onward::params::Tensor;
@@ -35,7 +35,7 @@ impl Run {
         let trainer = &self.parts.trainer;
         let statistics = trainer.statistics()?;
         let params = trainer.state().params();
-        let score = score(trainer.evaluator(), params, &statistics, &self.parts.test)?;
+        let score = score(trainer.local(), params, &statistics, &self.parts.test)?;
         let (steps, digest) = (trainer.state().step(), hex(&params.digest()));
         let metadata = [
             ("format", "pt".to_owned()),

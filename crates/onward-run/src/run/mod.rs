@@ -14,8 +14,8 @@ use crate::event::{Event, Observers};
 use crate::folder::Folder;
 use crate::follow::Parts;
 use crate::metrics::{self, Point};
+use onward::ask::Spent;
 use onward::dataset::Dataset;
-use onward::evaluate::Spent;
 use onward::ledger::{Header, Ledger};
 use onward::train::{Trainer, score};
 use onward::{Error, ErrorKind, Result, file};
@@ -205,22 +205,22 @@ impl Run {
 
     fn append_and_observe(&mut self) -> Result<()> {
         let step = self.parts.trainer.step().map_err(|e| self.diverged_or(e))?;
-        self.ledger.append(&step.record)?;
+        self.ledger.append(&step.entry)?;
         let now = (self.clock)();
         if now - self.synced >= SYNC {
             self.ledger.sync()?;
             self.synced = now;
         }
-        self.window.add(step.record.loss, step.signal_to_noise, step.rounding);
+        self.window.add(step.entry.loss, step.signal_to_noise, step.rounding);
         let at = self.trainer().state().step();
         let (due, evaluate) = self.due(at);
         if due {
-            let point = self.measure(evaluate, step.record.rate)?;
+            let point = self.measure(evaluate, step.entry.rate)?;
             self.observers.tell(&Event::Measured(&point));
         }
         let passes = (self.trainer().spent().passes - self.first_passes) as f64;
         let passes_per_second = passes / (now - self.opened).as_secs_f64().max(1e-9);
-        let loss = (self.parts.units)(step.record.loss);
+        let loss = (self.parts.units)(step.entry.loss);
         self.observers.tell(&Event::Step { step: at, loss, passes_per_second });
         if at.is_multiple_of(self.parts.rhythm.snapshot_every) && !self.finished() {
             self.ledger.sync()?;
@@ -280,7 +280,7 @@ impl Run {
         // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
         let scores = if evaluate {
             let statistics = trainer.statistics()?;
-            let on = |data| score(trainer.evaluator(), trainer.state().params(), &statistics, data);
+            let on = |data| score(trainer.local(), trainer.state().params(), &statistics, data);
             Some((on(self.test())?, on(&self.train_rows)?))
         } else {
             None

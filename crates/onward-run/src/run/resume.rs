@@ -5,8 +5,7 @@ use crate::event::{Event, Observers};
 use crate::folder::{Folder, Snapshot};
 use crate::follow::{Parts, Source, Start, base, follow};
 use crate::metrics::{self, Point};
-use onward::evaluate::Evaluator;
-use onward::ledger::{Header, Ledger, Rates, Reading, Record, Stretch};
+use onward::ledger::{Entry, Header, Ledger, Rates, Reading, Stretch};
 use onward::noise::RunKey;
 use onward::params::Params;
 use onward::train::Trainer;
@@ -65,7 +64,7 @@ impl Run {
 
     /// Takes up the measurements at the last of them. A process that was killed may have kept a step in the ledger without
     /// having measured after it: that is made good.
-    fn take_up(&mut self, points: Vec<Point>, done: &[Record]) -> Result<()> {
+    fn take_up(&mut self, points: Vec<Point>, done: &[Entry]) -> Result<()> {
         self.before = points.last().map_or(0.0, |p| p.elapsed);
         let last = points.last().map_or(0, |p| p.step as usize);
         self.points = points;
@@ -155,7 +154,7 @@ fn write_again(
         observers.tell(&Event::WrittenAgain(&damage));
     }
     if let Err(damage) = base(folder, header) {
-        let model = parts.trainer.evaluator().model().tensors();
+        let model = parts.trainer.local().model().tensors();
         let base = Params::init(&model, &RunKey::from_seed(header.seed)).stored_as(header.recipe.storage);
         file::write(&folder.base(), &base.to_safetensors(&[], &[])?)?;
         observers.tell(&Event::WrittenAgain(&damage));

@@ -1,28 +1,13 @@
 //! Whether model, params, data and plans fit together: asked before anything is worked out, where they first meet.
 
-use super::{Batch, Local, WeightPlan};
+use super::{Batch, Local};
+use crate::ask::{MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma, misfit};
 use crate::dataset::{Dataset, Targets};
 use crate::model::{Act, Map, Model, Outline, WeightSpace};
 use crate::params::Params;
-use crate::space::{ActivationPlan, CoordinatePlan};
-use crate::{Error, ErrorKind, Place, Result};
-use std::fmt::Display;
+use crate::space::{ActivationPlan, CoordinatePlan, Focus};
+use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, PoisonError};
-
-/// Members of a step at most, twice as many as directions: with more, sums of integers could not be exact.
-pub(crate) const MOST_MEMBERS: u32 = 1 << 22;
-/// Outer products of a matrix's noise at most.
-pub(crate) const MOST_RANK: u32 = 1 << 16;
-
-fn misfit(key: &str, expected: impl Display, found: impl Display) -> Error {
-    Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found)
-}
-
-/// Refuses perturbations that no difference can be divided by.
-pub(crate) fn check_sigma(all: &[f32]) -> Result<()> {
-    let bad = all.iter().find(|s| !(s.is_finite() && **s > 0.0));
-    bad.map_or(Ok(()), |s| Err(misfit("sigma", "a positive number", s)))
-}
 
 impl WeightPlan {
     pub(super) fn check(&self, rows: usize) -> Result<()> {
@@ -50,8 +35,17 @@ impl WeightPlan {
 
 impl ActivationPlan {
     pub(super) fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
-        if !(self.focus > 0.0 && self.focus <= 1.0) {
-            return Err(misfit("focus", "a share in 0..=1, not 0", self.focus));
+        if let Some(Focus { rows: chosen, weights }) = &self.focus {
+            let ascending = chosen.windows(2).all(|w| w[0] < w[1]);
+            let inside = chosen.last().is_some_and(|last| (*last as usize) < rows);
+            if !(ascending
+                && inside
+                && weights.len() == chosen.len()
+                && weights.iter().all(|w| w.is_finite()))
+            {
+                let expected = format!("ascending rows below {rows}, each with a weight");
+                return Err(misfit("focus", expected, "others"));
+            }
         }
         for layer in &self.layers {
             if layer.stage >= model.stages() {

@@ -1,11 +1,13 @@
 //! The losses of many members: tasks of neighbours, each worked through a few members at a time.
 
-use super::{Batch, Local, WeightPlan, mean};
+use super::{Batch, Local};
+use crate::ask::WeightPlan;
 use crate::dataset::Targets;
 use crate::model::{Act, Context, Crowd, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
+use crate::rule::mean;
 use crate::threads::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -114,7 +116,7 @@ impl Local {
         }
         // Members of one pair stand next to each other and see the same samples.
         let groups = batch.x.rows / plan.share;
-        let starts: Vec<usize> = members.map(|i| i / plan.together % groups * plan.share).collect();
+        let starts: Vec<usize> = own.iter().map(|m| m.index as usize % groups * plan.share).collect();
         let x = gathered(&batch.x, &starts, plan.share, home);
         let mut cx = Context::probing(step.weights, Norms::Batch, probe, plan.share).with_home(home.clone());
         let outputs = self.model.forward_from(0, &mut cx, x);

@@ -6,15 +6,14 @@ use crate::params::Params;
 use crate::threads::prelude::*;
 
 impl Local {
-    /// The mean loss at every one of `points`, each all params in order; infinite where there is none.
+    /// The mean loss at every one of `points`, each all params in order; finite or not.
     pub(super) fn losses_at_points(&self, params: &Params, batch: &Batch, points: &[f64]) -> Vec<f32> {
         let one = |point: &[f64]| {
             let candidate = params.moved_to(point);
             let weights = Weights::new(&candidate, self.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
             let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
-            let loss = self.mean_loss(outputs, &batch.targets, 0);
-            if loss.is_finite() { loss } else { f32::INFINITY }
+            self.mean_loss(outputs, &batch.targets, 0)
         };
         self.run(|| points.par_chunks_exact(params.count().max(1)).map(one).collect())
     }

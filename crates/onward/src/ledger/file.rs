@@ -2,7 +2,7 @@
 //! `docs/ledger.md`.
 
 use super::header::{FirstHeader, check_strategies};
-use super::{Header, Record, Search, Stretch};
+use super::{Entry, Header, Search, Stretch};
 use crate::params::Storage;
 use crate::{Error, ErrorKind, Result, file};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -28,7 +28,7 @@ const LONGEST: u32 = 1 << 28;
 enum Frame {
     /// A header of format version 1.
     First(FirstHeader),
-    Step(Record),
+    Step(Entry),
     /// The same of a run whose params are not stored in f32.
     FirstStored(FirstHeader, Storage),
     /// The same of a search: with the version of strategies and its settings as JSON.
@@ -41,7 +41,7 @@ enum Frame {
 
 /// What follows on a header.
 enum Entered {
-    Step(Record),
+    Step(Entry),
     Stretch(Stretch),
 }
 
@@ -80,7 +80,7 @@ pub struct Reading {
     /// What the run is.
     pub header: Header,
     /// The steps, in order.
-    pub records: Vec<Record>,
+    pub records: Vec<Entry>,
     /// What prolonged the run, in order.
     pub stretches: Vec<Stretch>,
     /// The hash of the chain after the header and after each step (and the stretches that follow on it): one more than there
@@ -395,8 +395,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ErrorKind::Io`], for example if the disk is full.
-    pub fn append(&mut self, record: &Record) -> Result<()> {
-        self.push(&Frame::Step(record.clone()))
+    pub fn append(&mut self, entry: &Entry) -> Result<()> {
+        self.push(&Frame::Step(entry.clone()))
     }
 
     /// Appends a stretch: the steps that follow belong to it.

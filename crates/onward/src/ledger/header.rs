@@ -59,6 +59,15 @@ impl Header {
         self.recipe.space.is_some() || self.search.is_some()
     }
 
+    /// The name of the run in questions and answers: a digest of all that losses follow from.
+    pub fn run(&self) -> [u8; 32] {
+        let facts = Self { spec: [0; 32], interface: None, test: None, arithmetic: None, ..self.clone() };
+        let mut hash = blake3::Hasher::new_derive_key("onward 2026 run name v1");
+        // A header that cannot be written has no ledger either; its run still has a name.
+        hash.update(&serde_json::to_vec(&facts).unwrap_or_default());
+        *hash.finalize().as_bytes()
+    }
+
     /// `self` without the facts that `other` does not know, for comparison with it.
     #[must_use]
     pub fn as_far_as(&self, other: &Self) -> Self {

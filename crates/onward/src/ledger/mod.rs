@@ -7,7 +7,7 @@ mod search;
 mod state;
 mod stretch;
 
-pub use entry::{Entry, Record, Update, UpdateRecord, Visited};
+pub use entry::{Direction, Entry, Update, Visited};
 pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage};
 pub use header::{Header, TensorHeader};
 pub use search::{Incumbent, Search};

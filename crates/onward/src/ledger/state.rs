@@ -1,7 +1,7 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
 use super::search::Searching;
-use super::{Entry, Header, Search, Update, Visited};
+use super::{Direction, Entry, Header, Search, Update, Visited};
 use crate::kernel::step::{self, SQUARES_DECAY};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
@@ -146,6 +146,11 @@ impl State {
         self.search.as_ref().map(Searching::points)
     }
 
+    /// How many of them there are; 0 for other runs.
+    pub fn candidate_count(&self) -> usize {
+        self.search.as_ref().map_or(0, Searching::candidates)
+    }
+
     /// The key that all noise of the run follows from.
     pub fn key(&self) -> &RunKey {
         &self.key
@@ -169,11 +174,12 @@ impl State {
     /// Applies one entry: the only way that params change. Without scaling the direction includes the learning rate, and
     /// `w + 2^e · Σ c·z` has one rounding; all other operations are element-wise and correctly rounded, so the same entries
     /// give the same bits everywhere. With [`Storage::Bf16`] the new weights are rounded by chance, the chance being noise of
-    /// this step; what that made of the step is returned.
+    /// this step; what that made of the step is returned. `direction` is what an entry stands for that is not complete in itself.
     ///
     /// # Errors
-    /// [`ErrorKind::Ledger`] if the entry is for another step or does not fit the recipe; the state is then unchanged.
-    pub fn apply(&mut self, entry: &Entry) -> Result<Option<Rounding>> {
+    /// [`ErrorKind::Ledger`] if the entry is for another step, does not fit the recipe, or stands for a direction that is not
+    /// given; the state is then unchanged.
+    pub fn apply(&mut self, entry: &Entry, direction: Option<&Direction>) -> Result<Option<Rounding>> {
         let place = || format!("entry for step {}", entry.step);
         if entry.step != self.step {
             return Err(Error::expected(
@@ -209,7 +215,11 @@ impl State {
             {
                 self.follow_search(losses, &mut rounding);
             }
-            (Update::Direction(directions), None) if self.search.is_none() => {
+            (Update::Rerun { .. }, None) if self.search.is_none() => {
+                let Some(Direction(directions)) = direction else {
+                    let expected = "the direction that the step stands for";
+                    return Err(Error::expected(ErrorKind::Ledger, place(), expected, "none"));
+                };
                 let fits = directions.len() == self.params.tensors().len()
                     && directions
                         .iter()

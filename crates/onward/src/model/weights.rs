@@ -3,7 +3,7 @@
 use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
 use crate::params::{Params, Tensor};
 use crate::threads::{self, prelude::*};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of a product that one task works on at most, and what their number is a multiple of: the rows of a block of tiles. How
 /// rows are cut does not change any number.
@@ -42,6 +42,14 @@ impl Drop for Lent<'_> {
 /// Params packed for products, once per step.
 pub struct Weights<'a> {
     params: &'a Params,
+    packing: Packing,
+}
+
+/// What [`Weights`] have made of params: kept where the same params are asked for again.
+#[derive(Clone)]
+pub(crate) struct Packing(Arc<All>);
+
+struct All {
     packed: Vec<Packed>,
     precision: Precision,
     idle: Idle,
@@ -51,13 +59,27 @@ impl<'a> Weights<'a> {
     /// Packs `params` for products of the given precision.
     pub fn new(params: &'a Params, precision: Precision) -> Self {
         let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data, precision)).collect();
-        Self { params, packed, precision, idle: Idle::default() }
+        Self::of(params, packed, precision)
     }
 
     /// `params` for dense probes alone, which read them as they are: nothing is packed.
     pub(crate) fn unpacked(params: &'a Params, precision: Precision) -> Self {
         let packed = params.tensors().iter().map(|_| Packed::Vector).collect();
-        Self { params, packed, precision, idle: Idle::default() }
+        Self::of(params, packed, precision)
+    }
+
+    fn of(params: &'a Params, packed: Vec<Packed>, precision: Precision) -> Self {
+        Self { params, packing: Packing(Arc::new(All { packed, precision, idle: Idle::default() })) }
+    }
+
+    /// The same params again, packed before.
+    pub(crate) fn with(params: &'a Params, packing: &Packing) -> Self {
+        Self { params, packing: packing.clone() }
+    }
+
+    /// What was made of the params.
+    pub(crate) fn packing(&self) -> Packing {
+        self.packing.clone()
     }
 
     /// The params that were packed.
@@ -67,15 +89,15 @@ impl<'a> Weights<'a> {
 
     /// The arithmetic of products.
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.packing.0.precision
     }
 
     pub(super) fn idle(&self) -> &Idle {
-        &self.idle
+        &self.packing.0.idle
     }
 
     pub(super) fn packed(&self, tensor: usize) -> &Packed {
-        &self.packed[tensor]
+        &self.packing.0.packed[tensor]
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rules turn losses into steps; a method is a space, a rule and their schedules.
 
+mod heard;
 mod population;
 mod relative_activation;
 mod rso;
@@ -8,33 +9,188 @@ mod search;
 mod shaping;
 mod two_point;
 
+pub use heard::Heard;
+pub(crate) use heard::{mean, worst_for_non_finite};
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Order, RelativeActivation};
-pub(crate) use rso::visit;
+pub(crate) use rso::Acceptance;
 pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
-use crate::evaluate::{Batch, Evaluator, MemberLosses, Spent, mean};
+use crate::Result;
+use crate::ask::{ProbePlan, Spent, Told, misfit};
 use crate::kernel::second_moments;
-use crate::ledger::{Optimizer, Recipe, Scaling, Search, State, Update};
+use crate::ledger::{Direction, Entry, Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::{Params, Storage};
 use crate::threads::prelude::*;
-use crate::{Error, ErrorKind, Place, Result};
+use std::fmt;
+use std::sync::Arc;
 
-/// What one step of a method gave.
+/// When a step happens, and on how much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clock {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// The step that the schedule begins with: the first of the run, or of the stretch that prolongs it.
+    pub begin: u64,
+    /// The learning rate from there on.
+    pub schedule: Schedule,
+    /// Samples of the step's batch.
+    pub batch: usize,
+    /// Training rows that there are.
+    pub rows: usize,
+}
+
+impl Clock {
+    /// A step on a batch that is all there is, at a rate that does not change.
+    pub fn alone(step: u64, rate: f32, batch: usize) -> Self {
+        let schedule =
+            Schedule { rate, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps: step + 1 };
+        Self { step, begin: 0, schedule, batch, rows: batch }
+    }
+
+    /// The learning rate of the step.
+    pub fn rate(&self) -> f32 {
+        self.rate_at(self.step)
+    }
+
+    /// The learning rate of an earlier step, as far as the schedule goes back: what a rule that goes round keeps over a cycle.
+    pub fn rate_at(&self, step: u64) -> f32 {
+        self.schedule.at(step.max(self.begin) - self.begin)
+    }
+
+    /// What directions are multiplied by: with scaling they do not include the rate.
+    pub fn factor(&self, state: &State) -> f32 {
+        if state.recipe().optimizer.scaling == Scaling::None { self.rate() } else { 1.0 }
+    }
+}
+
+/// What becomes of an answer.
+pub enum Next {
+    /// The step asks again; what it was told so far is kept for the next time.
+    Ask(ProbePlan, Vec<Told>),
+    /// The step is found.
+    Step(Outcome),
+}
+
+/// What one step of a rule gave.
+#[derive(Debug)]
 pub struct Outcome {
-    /// The loss that the step saw.
-    pub loss: f32,
-    /// What moves the params.
-    pub update: Update,
-    /// Losses that were not finite.
-    pub non_finite: u64,
+    /// What moves the params, and what the ledger keeps.
+    pub entry: Entry,
+    /// What an entry stands for that is not complete in itself.
+    pub direction: Option<Direction>,
     /// Signal to noise of the estimate: `c / (1 − c)` for the cosine `c` of two halves' estimates, if there are halves.
     pub signal_to_noise: Option<f32>,
+    /// Losses that were asked for and never came.
+    pub missing: u64,
+}
+
+/// Turns losses into steps: it is asked what a step wants to know and told what was found. It calls nobody, and what it says
+/// follows from its arguments alone, so that answers may come from anywhere, and a run can be resumed at any step.
+///
+/// For each step [`Rule::ask`] is called once; then [`Rule::tell`], with all answers of the step so far, until it gives the step.
+/// The state is the same all the while: the caller applies the outcome's entry. An error ends the run.
+///
+/// ```
+/// use onward::ask::{MemberPlan, ProbePlan, Signs, Spent, Told};
+/// use onward::ledger::{Entry, State, Update};
+/// use onward::model::{Model, WeightSpace};
+/// use onward::noise::Family;
+/// use onward::rule::{Clock, Heard, Next, Outcome, Rule, quantise};
+///
+/// /// Follows the sign of each direction's response.
+/// struct Signed;
+///
+/// impl Signed {
+///     fn plan(&self) -> MemberPlan {
+///         let space = WeightSpace::Dense { noise: Family::Sign };
+///         MemberPlan { space, sigma: 0.01, first: 0, directions: 8, signs: Signs::Both, share: 0 }
+///     }
+/// }
+///
+/// impl Rule for Signed {
+///     fn name(&self) -> &str {
+///         "signed"
+///     }
+///     fn space(&self) -> Option<WeightSpace> {
+///         Some(self.plan().space)
+///     }
+///     fn check(&self, _: &dyn Model, _: usize) -> onward::Result<()> {
+///         Ok(())
+///     }
+///     fn ask(&self, _: &State, _: &Clock) -> onward::Result<ProbePlan> {
+///         Ok(ProbePlan::Members(self.plan()))
+///     }
+///     fn tell(&self, _: &State, clock: &Clock, told: Vec<Told>) -> onward::Result<Next> {
+///         let heard = Heard::of(told, clock.step)?;
+///         let mut values = vec![0.0; 8];
+///         heard.whole(2).for_each(|(i, l)| values[i] = f64::from(clock.rate()) * f64::from((l[1] - l[0]).signum()));
+///         let (exponent, coefficients) = quantise(&values, self.plan().space.largest());
+///         let update = Update::Probes { exponent, coefficients };
+///         let (step, rate) = (clock.step, clock.rate());
+///         let entry = Entry { step, loss: heard.mean(), rate, non_finite: heard.non_finite, update };
+///         Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: heard.missing }))
+///     }
+///     fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
+///         self.plan().cost(model, clock.batch)
+///     }
+/// }
+/// ```
+pub trait Rule: Send + Sync {
+    /// The name in ledgers.
+    fn name(&self) -> &str;
+
+    /// Where its probes act, which says what [`Update::Probes`] and [`Update::Choices`] mean; `None` where steps are directions.
+    fn space(&self) -> Option<WeightSpace>;
+
+    /// Checks that the rule can train this model on batches of `rows`: called once, before anything else.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] saying which key does not fit.
+    fn check(&self, model: &dyn Model, rows: usize) -> Result<()>;
+
+    /// The first question of a step.
+    ///
+    /// # Errors
+    /// Any: the run ends with it.
+    fn ask(&self, state: &State, clock: &Clock) -> Result<ProbePlan>;
+
+    /// What follows from the step's answers so far, in the order of its questions: the next question or the step.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NonFinite`] if nothing can be learned from losses that are not finite, [`crate::ErrorKind::Evaluator`] if the answers
+    /// are not to what was asked; else any: the run ends with it.
+    fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next>;
+
+    /// What the step with this update cost, whatever its probes gave.
+    fn cost(&self, model: &dyn Model, clock: &Clock, update: &Update) -> Spent;
+
+    /// Steps in which it sees every weight once, if it goes round.
+    fn round(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A rule of the caller's own, as a method.
+#[derive(Clone)]
+pub struct Own(pub Arc<dyn Rule>);
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Own({})", self.0.name())
+    }
+}
+
+/// By identity: a rule cannot be looked into.
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// The methods that specs can name.
@@ -50,17 +206,20 @@ pub enum Method {
     Search(Search),
     /// Coordinate space, one weight after the other.
     Rso(Rso),
+    /// The caller's own; specs cannot name it.
+    Own(Own),
 }
 
 impl Method {
     /// The name in specs and ledgers.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Population(_) => "population",
             Self::TwoPoint(_) => "two-point",
             Self::RelativeActivation(_) => "relative-activation",
             Self::Search(s) => s.name(),
             Self::Rso(_) => "rso",
+            Self::Own(Own(rule)) => rule.name(),
         }
     }
 
@@ -71,6 +230,7 @@ impl Method {
             Self::TwoPoint(t) => Some(t.space()),
             Self::RelativeActivation(_) | Self::Search(_) => None,
             Self::Rso(_) => Some(WeightSpace::Coordinate),
+            Self::Own(Own(rule)) => rule.space(),
         }
     }
 
@@ -82,7 +242,7 @@ impl Method {
     /// The state of a run before its first step.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if a search cannot begin: see [`State::searching`].
+    /// [`crate::ErrorKind::Spec`] if a search cannot begin: see [`State::searching`].
     pub fn begin(
         &self,
         params: Params,
@@ -96,25 +256,27 @@ impl Method {
         }
     }
 
-    /// Checks that the method can train this model on batches of `rows`.
+    /// The method at work on a model with inputs of the given shape, in batches of `rows`.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] saying which key does not fit.
-    pub fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
-        match self {
-            Self::Population(p) => p.check(rows),
-            Self::TwoPoint(t) => t.check(),
-            Self::RelativeActivation(r) => r.check(model, rows),
-            // Its state checks it: that needs the params.
-            Self::Search(_) => Ok(()),
-            Self::Rso(r) => r.check(model),
-        }
+    /// As for [`Rule::check`] and [`Sweep::new`].
+    pub fn rule(&self, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Arc<dyn Rule>> {
+        let rule: Arc<dyn Rule> = match self {
+            Self::Population(p) => Arc::new(*p),
+            Self::TwoPoint(t) => Arc::new(*t),
+            Self::RelativeActivation(r) => Arc::new(r.on(model)),
+            Self::Search(s) => Arc::new(s.clone()),
+            Self::Rso(r) => Arc::new(Sweep::new(r, model, shape)?),
+            Self::Own(Own(rule)) => Arc::clone(rule),
+        };
+        rule.check(model, rows)?;
+        Ok(rule)
     }
 
     /// Refuses momentum and scaling where steps are choices between values.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] naming the key.
+    /// [`crate::ErrorKind::Spec`] naming the key.
     pub fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
         match self {
             Self::Rso(_) if optimizer.momentum != 0.0 => {
@@ -126,95 +288,19 @@ impl Method {
             _ => Ok(()),
         }
     }
-
-    /// One step: probes, losses, update. Nothing is changed. With [`Scaling::None`] the update includes `rate`.
-    ///
-    /// # Errors
-    /// Those of the evaluator; [`ErrorKind::Spec`] for a search, whose step follows from its state ([`Method::step_of`]).
-    pub fn step(&self, evaluator: &dyn Evaluator, params: &Params, batch: &Batch, at: At) -> Result<Outcome> {
-        match self {
-            Self::Population(p) => p.run(evaluator, params, batch, at),
-            Self::TwoPoint(t) => t.run(evaluator, params, batch, at),
-            Self::RelativeActivation(r) => r.run(evaluator, params, batch, at),
-            Self::Rso(r) => r.run(evaluator, params, batch, at),
-            Self::Search(s) => Err(misfit("name", "a method whose step follows from params alone", s.name())),
-        }
-    }
-
-    /// One step of a run from its state, whose key, step and optimizer it is taken with: as [`Method::step`], for searches as
-    /// well.
-    ///
-    /// # Errors
-    /// Those of the evaluator.
-    pub fn step_of(
-        &self,
-        evaluator: &dyn Evaluator,
-        state: &State,
-        batch: &Batch,
-        rate: f32,
-    ) -> Result<Outcome> {
-        let (key, step, scaling) = (*state.key(), state.step() as u32, state.recipe().optimizer.scaling);
-        let at = At { key, step, rate, scaling };
-        match state.candidates() {
-            Some(points) => Search::run(evaluator, state.params(), points, batch, at.step),
-            None => self.step(evaluator, state.params(), batch, at),
-        }
-    }
-
-    /// What a step costs, if that follows from the batch alone: [`Sweep::cost`] tells it of visits, the number of losses of a
-    /// search.
-    pub fn cost(&self, model: &dyn Model, step: u32, rows: usize) -> Option<Spent> {
-        match self {
-            Self::Population(p) => Some(p.plan(step).cost(model, rows)),
-            Self::TwoPoint(t) => Some(t.plan(step).cost(model, rows)),
-            Self::RelativeActivation(r) => Some(r.plan(step, model).cost(model, rows)),
-            Self::Rso(_) | Self::Search(_) => None,
-        }
-    }
-
-    /// The steps of a cycle of visits to all weights of a model with inputs of the given shape, for methods that go round.
-    ///
-    /// # Errors
-    /// As for [`Sweep::new`].
-    pub fn sweep(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Option<Sweep>> {
-        if let Self::Rso(rso) = self { Sweep::new(rso, model, shape).map(Some) } else { Ok(None) }
-    }
 }
 
-/// Whose noise a step looks along, when it happens and how far it goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct At {
-    /// The run's key.
-    pub key: RunKey,
-    /// The step, counted from 0.
-    pub step: u32,
-    /// The learning rate.
-    pub rate: f32,
-    /// Whether the optimizer rescales: then directions do not include the rate.
-    pub scaling: Scaling,
-}
-
-impl At {
-    /// What directions are multiplied by.
-    fn factor(self) -> f32 {
-        if self.scaling == Scaling::None { self.rate } else { 1.0 }
-    }
-}
-
-/// The step `Σᵢ values[i] · zᵢ` of a weight-space method, its values made integers, with the mean loss of all members.
-fn step_along(found: &MemberLosses, values: &[f64], space: WeightSpace) -> Outcome {
+/// The step `Σᵢ values[i] · zᵢ` of a weight-space rule, its values made integers, with the mean loss of all members.
+fn step_along(heard: &Heard, values: &[f64], space: WeightSpace, clock: &Clock) -> Next {
     let (exponent, coefficients) = quantise(values, space.largest());
-    Outcome {
-        loss: mean(&found.losses),
+    let entry = Entry {
+        step: clock.step,
+        loss: heard.mean(),
+        rate: clock.rate(),
+        non_finite: heard.non_finite,
         update: Update::Probes { exponent, coefficients },
-        non_finite: found.non_finite,
-        signal_to_noise: None,
-    }
-}
-
-/// An error about a key of `[method]`.
-fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
-    Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found)
+    };
+    Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: heard.missing })
 }
 
 /// Numbers that one task adds up; the same for any number of threads.

@@ -4,12 +4,12 @@
 //! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
 //! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
 
-use super::{At, Outcome, centred_ranks, misfit, step_along, z_scores};
+use super::{Clock, Heard, Next, Rule, centred_ranks, step_along, z_scores};
 use crate::Result;
-use crate::evaluate::{Batch, Evaluator, MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma};
-use crate::model::{Member, WeightSpace};
+use crate::ask::{MOST_MEMBERS, MOST_RANK, MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
+use crate::ledger::{State, Update};
+use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
-use crate::params::Params;
 use serde::{Deserialize, Serialize};
 
 /// How members share directions.
@@ -58,7 +58,30 @@ impl Population {
         WeightSpace::LowRank { rank: self.rank, noise: self.noise }
     }
 
-    pub(super) fn check(&self, rows: usize) -> Result<()> {
+    fn signs(&self) -> Signs {
+        match self.pairing {
+            Pairing::Antithetic => Signs::Both,
+            Pairing::OneSided => Signs::Plus,
+        }
+    }
+
+    fn plan(&self) -> MemberPlan {
+        let (signs, Self { sigma, share, .. }) = (self.signs(), *self);
+        let directions = self.members / signs.count() as u32;
+        MemberPlan { space: self.space(), sigma, first: 0, directions, signs, share }
+    }
+}
+
+impl Rule for Population {
+    fn name(&self) -> &str {
+        "population"
+    }
+
+    fn space(&self) -> Option<WeightSpace> {
+        Some(self.space())
+    }
+
+    fn check(&self, _: &dyn Model, rows: usize) -> Result<()> {
         let odd = self.pairing == Pairing::Antithetic && self.members % 2 == 1;
         if !(2..=MOST_MEMBERS).contains(&self.members) || odd {
             let expected = format!("an even number of at least 2 (and at most {MOST_MEMBERS})");
@@ -80,44 +103,31 @@ impl Population {
         check_sigma(&[self.sigma])
     }
 
-    pub(super) fn plan(&self, step: u32) -> WeightPlan {
-        let one = |index, sign| Member { index, sign };
-        let (members, together) = match self.pairing {
-            Pairing::Antithetic => {
-                ((0..self.members / 2).flat_map(|i| [one(i, 1.0), one(i, -1.0)]).collect(), 2)
-            }
-            Pairing::OneSided => ((0..self.members).map(|i| one(i, 1.0)).collect(), 1),
-        };
-        WeightPlan {
-            step,
-            space: self.space(),
-            sigma: self.sigma,
-            members,
-            together,
-            share: self.share as usize,
-        }
+    fn ask(&self, _: &State, _: &Clock) -> Result<ProbePlan> {
+        Ok(ProbePlan::Members(self.plan()))
     }
 
-    pub(super) fn run(
-        &self,
-        evaluator: &dyn Evaluator,
-        params: &Params,
-        batch: &Batch,
-        at: At,
-    ) -> Result<Outcome> {
-        let found = evaluator.losses(&at.key, params, batch, &self.plan(at.step))?;
+    fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next> {
+        let heard = Heard::of(told, clock.step)?;
+        let (places, losses): (Vec<usize>, Vec<Vec<f32>>) = heard.whole(self.signs().count()).unzip();
+        let losses = losses.concat();
         let shaped = match self.shaping {
-            Shaping::CentredRank => centred_ranks(&found.losses),
-            Shaping::ZScore => z_scores(&found.losses),
+            Shaping::CentredRank => centred_ranks(&losses),
+            Shaping::ZScore => z_scores(&losses),
         };
-        let n = f64::from(self.members);
+        let n = losses.len() as f64;
         // One-sided, `(uᵢ − mean of the others) / N` equals `(uᵢ − mean) / (N − 1)`.
         let (weights, count): (Vec<f64>, f64) = match self.pairing {
             Pairing::Antithetic => (shaped.chunks_exact(2).map(|u| u[0] - u[1]).collect(), n),
             Pairing::OneSided => (shaped, n - 1.0),
         };
-        let factor = -f64::from(at.factor()) / (count * f64::from(self.sigma));
-        let values: Vec<f64> = weights.iter().map(|w| w * factor).collect();
-        Ok(step_along(&found, &values, self.space()))
+        let factor = -f64::from(clock.factor(state)) / (count.max(1.0) * f64::from(self.sigma));
+        let mut values = vec![0.0; self.plan().directions as usize];
+        places.iter().zip(&weights).for_each(|(place, w)| values[*place] = w * factor);
+        Ok(step_along(&heard, &values, self.space(), clock))
+    }
+
+    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
+        self.plan().cost(model, clock.batch)
     }
 }

@@ -4,14 +4,14 @@
 //! activations, and the response credits the noise (see [`crate::space`]); the step on a weight is `Σ ĝ xᵀ`. A layer whose
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
-use super::{At, Outcome, PIECE, misfit, signal_to_noise};
+use super::heard::other;
+use super::{Clock, Next, Outcome, PIECE, Rule, signal_to_noise};
 use crate::Result;
-use crate::evaluate::{Batch, Evaluator, check_sigma};
-use crate::ledger::Update;
-use crate::model::Model;
+use crate::ask::{ProbePlan, Response, Spent, Told, check_sigma, misfit, whole_passes};
+use crate::ledger::{Direction, Entry, State, Update};
+use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
-use crate::params::Params;
-use crate::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use crate::space::{ActivationPlan, Derivative, Directions, Focus, LayerPlan, LayerSpace};
 use crate::threads::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -53,8 +53,13 @@ fn of<T: Copy>(list: &[T], layer: usize) -> T {
 }
 
 impl RelativeActivation {
-    pub(super) fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
-        let layers = model.stages();
+    /// The method at work on a model.
+    pub fn on(&self, model: &dyn Model) -> Estimator {
+        let widths = (0..model.stages()).map(|stage| model.width(stage)).collect();
+        Estimator { method: self.clone(), widths }
+    }
+
+    fn check(&self, layers: usize, rows: usize) -> Result<()> {
         let one_or_each = |key: &str, n: usize| {
             if n == 1 || n == layers {
                 Ok(())
@@ -89,54 +94,151 @@ impl RelativeActivation {
         }
         check_sigma(&self.sigma)
     }
+}
 
-    pub(super) fn plan(&self, step: u32, model: &dyn Model) -> ActivationPlan {
-        let stages = match self.order {
-            Order::Together => 0..self.layers,
+/// The relative-activation method at work on a model.
+#[derive(Clone, Debug)]
+pub struct Estimator {
+    method: RelativeActivation,
+    /// Numbers of each stage's output.
+    widths: Vec<usize>,
+}
+
+impl Estimator {
+    /// How one stage is probed; `None` if it is not.
+    fn layer(&self, stage: usize) -> Option<LayerPlan> {
+        let RelativeActivation { spaces, directions, sigma, draws, .. } = &self.method;
+        let space = of(spaces, stage);
+        // There are no more orthogonal directions than these; all of them give the exact derivative.
+        let all = match (space, draws) {
+            (LayerSpace::Activation, Directions::Orthogonal | Directions::Blocks) => {
+                u32::try_from(self.widths[stage].next_power_of_two()).unwrap_or(u32::MAX)
+            }
+            _ => u32::MAX,
+        };
+        let pairs = of(directions, stage).min(all);
+        (pairs > 0).then(|| LayerPlan { stage, space, pairs, sigma: of(sigma, stage) })
+    }
+
+    /// The stages that a step probes.
+    fn layers(&self, step: u64) -> Vec<LayerPlan> {
+        let layers = self.method.layers;
+        let stages = match self.method.order {
+            Order::Together => 0..layers,
             Order::InTurn => {
-                let stage = self.layers - 1 - step as usize % self.layers;
+                let stage = layers - 1 - step as usize % layers;
                 stage..stage + 1
             }
         };
-        let layer = |stage| {
-            let space = of(&self.spaces, stage);
-            // There are no more orthogonal directions than these; all of them give the exact derivative.
-            let all = match (space, self.draws) {
-                (LayerSpace::Activation, Directions::Orthogonal | Directions::Blocks) => {
-                    u32::try_from(model.width(stage).next_power_of_two()).unwrap_or(u32::MAX)
-                }
-                _ => u32::MAX,
-            };
-            LayerPlan {
-                stage,
-                space,
-                pairs: of(&self.directions, stage).min(all),
-                sigma: of(&self.sigma, stage),
-            }
-        };
-        let layers = stages.map(layer).filter(|l| l.pairs > 0).collect();
-        ActivationPlan { step, layers, directions: self.draws, noise: self.noise, focus: self.focus }
+        stages.filter_map(|stage| self.layer(stage)).collect()
     }
 
-    pub(super) fn run(
+    fn plan(
         &self,
-        evaluator: &dyn Evaluator,
-        params: &Params,
-        batch: &Batch,
-        at: At,
-    ) -> Result<Outcome> {
-        let plan = self.plan(at.step, evaluator.model());
-        let response = evaluator.derivative(&at.key, params, batch, &plan)?;
-        let halves = response.derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
-        let signal_to_noise = signal_to_noise(halves);
-        let factor = at.factor();
+        clock: &Clock,
+        layers: Vec<LayerPlan>,
+        focus: Option<Focus>,
+        norms: bool,
+    ) -> ActivationPlan {
+        let RelativeActivation { draws, noise, .. } = self.method;
+        ActivationPlan { step: clock.step as u32, layers, directions: draws, noise, focus, norms }
+    }
+
+    /// How many samples of a batch all stages but the last are probed with; `None` for all of them.
+    fn focused(&self, batch: usize) -> Option<usize> {
+        let count = ((batch as f32 * self.method.focus).round() as usize).clamp(1, batch.max(1));
+        (count < batch).then_some(count)
+    }
+
+    /// The step's questions: all stages, or the last and then the others.
+    fn questions(&self, clock: &Clock) -> Vec<Vec<LayerPlan>> {
+        let mut layers = self.layers(clock.step);
+        match (self.focused(clock.batch), layers.pop()) {
+            (Some(_), Some(last)) if !layers.is_empty() => vec![vec![last], layers],
+            (_, last) => {
+                layers.extend(last);
+                vec![layers]
+            }
+        }
+    }
+}
+
+impl Rule for Estimator {
+    fn name(&self) -> &str {
+        "relative-activation"
+    }
+
+    fn space(&self) -> Option<WeightSpace> {
+        None
+    }
+
+    fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
+        self.method.check(model.stages(), rows)
+    }
+
+    /// All stages at once; with focus the last one, whose derivatives tell which samples the others are probed with.
+    fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
+        let mut questions = self.questions(clock);
+        let first = questions.swap_remove(0);
+        Ok(ProbePlan::Sites(self.plan(clock, first, None, !questions.is_empty())))
+    }
+
+    fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next> {
+        let mut questions = self.questions(clock);
+        if told.len() < questions.len()
+            && let (Some(Told::Response(first)), Some(count)) = (told.first(), self.focused(clock.batch))
+        {
+            let focus = Focus::choose(&first.norms, count, state.key(), clock.step as u32);
+            let rest = questions.swap_remove(1);
+            return Ok(Next::Ask(ProbePlan::Sites(self.plan(clock, rest, Some(focus), false)), told));
+        }
+        let found = told.into_iter().map(|told| match told {
+            Told::Response(response) => Ok(response),
+            _ => Err(other(clock.step, "a derivative")),
+        });
+        let found = found.collect::<Result<Vec<Response>>>()?;
+        let non_finite = found.iter().map(|r| r.non_finite).sum();
+        let loss = found.first().map_or(f32::NAN, |r| r.loss);
+        let derivative = sum(found.into_iter().map(|r| r.derivative));
+        let halves = derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
+        let (signal_to_noise, factor) = (signal_to_noise(halves), clock.factor(state));
         let direction = |halves: [Vec<f32>; 2]| {
             let [mut a, b] = halves;
             let pieces = a.par_chunks_mut(PIECE).zip(b.par_chunks(PIECE));
             pieces.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a = -factor * (*a + b)));
             a
         };
-        let update = Update::Direction(response.derivative.into_iter().map(|t| t.map(direction)).collect());
-        Ok(Outcome { loss: response.loss, update, non_finite: response.non_finite, signal_to_noise })
+        let direction = Direction(derivative.into_iter().map(|t| t.map(direction)).collect());
+        let update = Update::Rerun { digest: None };
+        let entry = Entry { step: clock.step, loss, rate: clock.rate(), non_finite, update };
+        Ok(Next::Step(Outcome { entry, direction: Some(direction), signal_to_noise, missing: 0 }))
     }
+
+    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
+        let mut spent = whole_passes(model, 1, clock.batch as u64);
+        for (part, layers) in self.questions(clock).into_iter().enumerate() {
+            let rows = if part == 0 { clock.batch } else { self.focused(clock.batch).unwrap_or(clock.batch) };
+            spent += self.plan(clock, layers, None, false).cost(model, rows);
+        }
+        spent
+    }
+}
+
+/// The sum of derivatives, tensor by tensor.
+fn sum(all: impl Iterator<Item = Derivative>) -> Derivative {
+    all.reduce(|mut sum, next| {
+        for (sum, next) in sum.iter_mut().zip(next) {
+            match (sum, next) {
+                (Some(sum), Some(next)) => {
+                    for (sum, next) in sum.iter_mut().zip(next) {
+                        sum.iter_mut().zip(next).for_each(|(s, n)| *s += n);
+                    }
+                }
+                (sum @ None, next) => *sum = next,
+                (Some(_), None) => {}
+            }
+        }
+        sum
+    })
+    .unwrap_or_default()
 }

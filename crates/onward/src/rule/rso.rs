@@ -29,14 +29,13 @@
 //! # Ok::<(), onward::Error>(())
 //! ```
 
-use super::{At, Outcome, misfit};
-use crate::dataset::Dataset;
-use crate::evaluate::{Batch, CoordinateCache, Evaluator, STATISTICS_ROWS, Spent, check_sigma};
-use crate::ledger::{Update, Visited};
-use crate::model::{LinkKind, Map, Model, Outline};
-use crate::noise::RunKey;
-use crate::params::{Init, Params, TensorSpec};
-use crate::space::{CoordinatePlan, Recompute};
+use super::heard::other;
+use super::{Clock, Next, Outcome, Rule};
+use crate::ask::{ProbePlan, Spent, Told, all_flops, check_sigma, misfit};
+use crate::ledger::{Entry, State, Update, Visited};
+use crate::model::{LinkKind, Map, Model, Outline, WeightSpace};
+use crate::params::{Init, TensorSpec};
+use crate::space::{CoordinatePlan, Recompute, STATISTICS_ROWS};
 use crate::{Error, ErrorKind, Place, Result};
 use std::ops::Range;
 
@@ -67,7 +66,7 @@ pub struct Rso {
 }
 
 impl Rso {
-    pub(super) fn check(&self, model: &dyn Model) -> Result<()> {
+    fn check(&self, model: &dyn Model) -> Result<()> {
         if !(0.0..1.0).contains(&self.decay) {
             return Err(misfit("decay", "a number from 0 to below 1", self.decay));
         }
@@ -80,38 +79,45 @@ impl Rso {
         }
         check_sigma(&self.sigma)
     }
-
-    /// One step on a batch as if it were all data.
-    pub(super) fn run(
-        &self,
-        evaluator: &dyn Evaluator,
-        params: &Params,
-        batch: &Batch,
-        at: At,
-    ) -> Result<Outcome> {
-        let sweep = Sweep::new(self, evaluator.model(), batch.x.shape)?;
-        let data = Dataset::new(batch.x.data.to_vec(), batch.x.shape, batch.targets.clone())?;
-        let plan = sweep.plan(u64::from(at.step), at.rate, data.rows());
-        visit(evaluator, &at.key, params, &data, &plan, &mut CoordinateCache::default())
-    }
 }
 
-/// One step in coordinate space.
-pub(crate) fn visit(
-    evaluator: &dyn Evaluator,
-    key: &RunKey,
-    params: &Params,
-    data: &Dataset,
-    plan: &CoordinatePlan,
-    cache: &mut CoordinateCache,
-) -> Result<Outcome> {
-    let found = evaluator.choices(key, params, data, plan, cache)?;
-    Ok(Outcome {
-        loss: found.loss,
-        update: Update::Choices(Visited::new(plan, found.choices)),
-        non_finite: found.non_finite,
-        signal_to_noise: None,
-    })
+/// The decisions of one step's visits: a change is taken where it lowers the loss below all that was accepted on the same batch.
+#[derive(Debug)]
+pub(crate) struct Acceptance {
+    accepted: f64,
+    total: f64,
+    visits: usize,
+}
+
+impl Acceptance {
+    pub fn new() -> Self {
+        Self { accepted: f64::INFINITY, total: 0.0, visits: 0 }
+    }
+
+    /// What a visit compares; where the batch is the one of the visit before, the loss of staying is known.
+    pub fn options(held: bool) -> &'static [i8] {
+        if held { &[1, -1] } else { &[0, 1, -1] }
+    }
+
+    /// The choice among the options, given the loss of each.
+    pub fn choose(&mut self, held: bool, losses: &[f64]) -> i8 {
+        if !held {
+            self.accepted = f64::INFINITY;
+        }
+        let mut choice = 0;
+        for (option, loss) in Self::options(held).iter().zip(losses) {
+            if *loss < self.accepted {
+                (choice, self.accepted) = (*option, *loss);
+            }
+        }
+        (self.total, self.visits) = (self.total + self.accepted, self.visits + 1);
+        choice
+    }
+
+    /// The mean of the losses that were accepted.
+    pub fn loss(&self) -> f32 {
+        (self.total / self.visits.max(1) as f64) as f32
+    }
 }
 
 /// One step of a cycle.
@@ -195,21 +201,60 @@ impl Sweep {
 
     /// What a step costs: its evaluations from the visited stage on; for the first step of a stage also the pass of all `rows`
     /// training rows (but for an incomplete last batch) up to it and the statistics before that.
-    pub fn cost(&self, model: &dyn Model, step: u64, batch: usize, rows: usize) -> Spent {
+    fn cost_of(&self, model: &dyn Model, step: u64, batch: usize, rows: usize) -> Spent {
         let turn = &self.turns[(step % self.steps()) as usize];
-        let flops = |stages: Range<usize>| stages.map(|s| model.flops(s)).sum::<u64>();
         let evaluations =
             |v: usize| if v > 0 && !(turn.before + v).is_multiple_of(self.hold) { 2 } else { 3 };
         let passes: u64 = (0..turn.elements.len()).map(evaluations).sum();
         let samples = passes * batch as u64;
         let mut spent =
-            Spent { passes, samples, flops: samples * flops(turn.stage..model.stages()), non_finite: 0 };
+            Spent { passes, samples, flops: samples * all_flops(model, turn.stage), non_finite: 0 };
         if turn.before == 0 && turn.stage > 0 {
             let (all, some) = ((rows / batch.max(1) * batch) as u64, rows.min(STATISTICS_ROWS) as u64);
-            let flops = all * flops(0..turn.stage) + some * flops(0..model.stages());
+            let before = all_flops(model, 0) - all_flops(model, turn.stage);
+            let flops = all * before + some * all_flops(model, 0);
             spent += Spent { passes: 2, samples: all + some, flops, non_finite: 0 };
         }
         spent
+    }
+}
+
+impl Rule for Sweep {
+    fn name(&self) -> &str {
+        "rso"
+    }
+
+    fn space(&self) -> Option<WeightSpace> {
+        Some(WeightSpace::Coordinate)
+    }
+
+    /// [`Sweep::new`] has checked it.
+    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
+        let rate = clock.rate_at(self.cycle_start(clock.step));
+        Ok(ProbePlan::Visits(self.plan(clock.step, rate, clock.batch)))
+    }
+
+    fn tell(&self, _: &State, clock: &Clock, mut told: Vec<Told>) -> Result<Next> {
+        let Some(Told::Choices(found)) = told.pop() else {
+            return Err(other(clock.step, "choices"));
+        };
+        let rate = clock.rate_at(self.cycle_start(clock.step));
+        let plan = self.plan(clock.step, rate, clock.batch);
+        let update = Update::Choices(Visited::new(&plan, found.choices));
+        let entry = Entry { step: clock.step, loss: found.loss, rate, non_finite: found.non_finite, update };
+        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: 0 }))
+    }
+
+    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
+        self.cost_of(model, clock.step, clock.batch, clock.rows)
+    }
+
+    fn round(&self) -> Option<u64> {
+        Some(self.steps())
     }
 }
 

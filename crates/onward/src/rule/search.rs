@@ -12,11 +12,12 @@
 //! `smtp`), batches must be large, or all rows. Nor does it help `nesterov-spokoiny` to learn its constant: on batches that must
 //! be given. `bench/search.md` has all of them on the same small net.
 
-use super::Outcome;
+use super::heard::{losses, mean, nothing_finite};
+use super::{Clock, Next, Outcome, Rule};
 use crate::Result;
-use crate::evaluate::{Batch, Evaluator};
-use crate::ledger::{Incumbent, Search, Update};
-use crate::params::Params;
+use crate::ask::{ProbePlan, Spent, Told, whole_passes};
+use crate::ledger::{Entry, Incumbent, Search, State, Update};
+use crate::model::{Model, WeightSpace};
 use crate::study::{Method, Restarts};
 
 /// The one strategy whose name a method of nets has already, and its name here.
@@ -59,27 +60,50 @@ impl Search {
         let name = self.strategy.name();
         if name == RENAMED.0 { RENAMED.1 } else { name }
     }
+}
 
-    /// One generation: the losses of `points` around `params`.
-    pub(crate) fn run(
-        evaluator: &dyn Evaluator,
-        params: &Params,
-        points: &[f64],
-        batch: &Batch,
-        step: u32,
-    ) -> Result<Outcome> {
-        let found = evaluator.losses_at(params, batch, points, step)?;
-        Ok(Outcome {
-            loss: mean_of_finite(&found.losses),
-            update: Update::Losses(found.losses),
-            non_finite: found.non_finite,
-            signal_to_noise: None,
-        })
+/// One generation a step: a candidate without a finite loss, or whose loss never came, has none.
+impl Rule for Search {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn space(&self) -> Option<WeightSpace> {
+        None
+    }
+
+    /// Its state has checked it: that needs the params.
+    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn ask(&self, _: &State, _: &Clock) -> Result<ProbePlan> {
+        Ok(ProbePlan::Points)
+    }
+
+    fn tell(&self, _: &State, clock: &Clock, told: Vec<Told>) -> Result<Next> {
+        let told = losses(told, clock.step)?;
+        let none = |l: &Option<f32>| l.filter(|l| l.is_finite()).unwrap_or(f32::INFINITY);
+        let losses: Vec<f32> = told.iter().map(none).collect();
+        let missing = told.iter().filter(|l| l.is_none()).count() as u64;
+        let non_finite = losses.iter().filter(|l| l.is_infinite()).count() as u64 - missing;
+        if clock.step == 0 && losses.iter().all(|l| l.is_infinite()) {
+            return Err(nothing_finite(clock.step, losses.first()));
+        }
+        let loss = mean_of_finite(&losses);
+        let (step, rate, update) = (clock.step, clock.rate(), Update::Losses(losses));
+        let entry = Entry { step, loss, rate, non_finite, update };
+        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing }))
+    }
+
+    fn cost(&self, model: &dyn Model, clock: &Clock, update: &Update) -> Spent {
+        let candidates = if let Update::Losses(losses) = update { losses.len() } else { 0 };
+        whole_passes(model, candidates as u64, clock.batch as u64)
     }
 }
 
 /// The mean of the finite losses; infinite if there is none.
 fn mean_of_finite(losses: &[f32]) -> f32 {
     let finite: Vec<f32> = losses.iter().copied().filter(|l| l.is_finite()).collect();
-    if finite.is_empty() { f32::INFINITY } else { crate::evaluate::mean(&finite) }
+    if finite.is_empty() { f32::INFINITY } else { mean(&finite) }
 }

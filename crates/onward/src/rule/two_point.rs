@@ -4,12 +4,12 @@
 //! `ĝ = (1/K) Σ (L(w + σz) − L(w − σz))/(2σ) · z`. The symmetric difference is the robust default at kinks (Shamir 2017, arXiv
 //! 1507.08752). Perturbed weights are formed layer by layer in scratch; the params are never touched.
 
-use super::{At, Outcome, misfit, step_along};
+use super::{Clock, Heard, Next, Rule, step_along};
 use crate::Result;
-use crate::evaluate::{Batch, Evaluator, MOST_MEMBERS, WeightPlan, check_sigma};
-use crate::model::{Member, WeightSpace};
+use crate::ask::{MOST_MEMBERS, MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
+use crate::ledger::{State, Update};
+use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
-use crate::params::Params;
 
 /// The two-point method.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +27,22 @@ impl TwoPoint {
         WeightSpace::Dense { noise: self.noise }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    fn plan(&self) -> MemberPlan {
+        let Self { sigma, directions, .. } = *self;
+        MemberPlan { space: self.space(), sigma, first: 0, directions, signs: Signs::Both, share: 0 }
+    }
+}
+
+impl Rule for TwoPoint {
+    fn name(&self) -> &str {
+        "two-point"
+    }
+
+    fn space(&self) -> Option<WeightSpace> {
+        Some(self.space())
+    }
+
+    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
         let most = MOST_MEMBERS / 2;
         if !(1..=most).contains(&self.directions) {
             return Err(misfit("directions", format!("at least 1 (and at most {most})"), self.directions));
@@ -35,23 +50,22 @@ impl TwoPoint {
         check_sigma(&[self.sigma])
     }
 
-    pub(super) fn plan(&self, step: u32) -> WeightPlan {
-        let members =
-            (0..self.directions).flat_map(|index| [1.0, -1.0].map(|sign| Member { index, sign })).collect();
-        WeightPlan { step, space: self.space(), sigma: self.sigma, members, together: 2, share: 0 }
+    fn ask(&self, _: &State, _: &Clock) -> Result<ProbePlan> {
+        Ok(ProbePlan::Members(self.plan()))
     }
 
-    pub(super) fn run(
-        &self,
-        evaluator: &dyn Evaluator,
-        params: &Params,
-        batch: &Batch,
-        at: At,
-    ) -> Result<Outcome> {
-        let found = evaluator.losses(&at.key, params, batch, &self.plan(at.step))?;
-        let factor = -f64::from(at.factor()) / (2.0 * f64::from(self.sigma) * f64::from(self.directions));
-        let pairs = found.losses.chunks_exact(2);
-        let values: Vec<f64> = pairs.map(|l| (f64::from(l[0]) - f64::from(l[1])) * factor).collect();
-        Ok(step_along(&found, &values, self.space()))
+    fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next> {
+        let heard = Heard::of(told, clock.step)?;
+        let count = heard.whole(2).count().max(1);
+        let factor = -f64::from(clock.factor(state)) / (2.0 * f64::from(self.sigma) * count as f64);
+        let mut values = vec![0.0; self.directions as usize];
+        for (direction, l) in heard.whole(2) {
+            values[direction] = (f64::from(l[0]) - f64::from(l[1])) * factor;
+        }
+        Ok(step_along(&heard, &values, self.space(), clock))
+    }
+
+    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
+        self.plan().cost(model, clock.batch)
     }
 }

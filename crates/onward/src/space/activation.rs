@@ -7,7 +7,7 @@
 
 use super::credit::add;
 use super::directions::{Draws, Source};
-use super::{Derivative, Directions, Probes};
+use super::{Derivative, Directions, Focus, Probes};
 use crate::dataset::Targets;
 use crate::model::{
     Act, Context, Member, Model, Norms, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace, Weights,
@@ -32,7 +32,7 @@ pub enum LayerSpace {
 }
 
 /// How one stage is probed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerPlan {
     /// The stage.
     pub stage: usize,
@@ -44,8 +44,8 @@ pub struct LayerPlan {
     pub sigma: f32,
 }
 
-/// One step's probes.
-#[derive(Clone, Debug, PartialEq)]
+/// One question's probes at the outputs of stages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActivationPlan {
     /// The step in the noise.
     pub step: u32,
@@ -55,15 +55,10 @@ pub struct ActivationPlan {
     pub directions: Directions,
     /// The distribution of independent directions and of low-rank factors.
     pub noise: Family,
-    /// The share of a batch's samples that all stages but the last are probed with ([`super::Focus`]); 1 for all.
-    pub focus: f32,
-}
-
-impl ActivationPlan {
-    /// How many of `rows` samples the stages before the last are probed with.
-    pub fn focused(&self, rows: usize) -> usize {
-        ((rows as f32 * self.focus).round() as usize).clamp(1, rows)
-    }
+    /// The samples that are probed, and what each counts for; `None` for all alike.
+    pub focus: Option<Focus>,
+    /// Whether to tell the norm of each sample's derivative at the output of the last of these stages.
+    pub norms: bool,
 }
 
 /// Numbers of all rows of one task together: what stays in a core's second-level cache.

@@ -1,10 +1,14 @@
 //! Coordinate space: one number of one tensor after the other, each visited once in a cycle.
 
 use crate::noise::{Family, Role, RunKey};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+/// Rows of the training data that the normalisations before a visited stage take their statistics from.
+pub const STATISTICS_ROWS: usize = 2000;
+
 /// How losses are found where one number changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recompute {
     /// What the change cannot reach is kept: one channel of the layer, one channel's share of the next, all above.
     #[default]
@@ -14,7 +18,7 @@ pub enum Recompute {
 }
 
 /// The visits of one step: to all numbers that lead to one output of a layer, or to one vector.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CoordinatePlan {
     /// The stage that the tensor belongs to.
     pub stage: usize,
@@ -39,7 +43,7 @@ pub struct CoordinatePlan {
 }
 
 /// What the visits of one step led to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choices {
     /// −1, 0 or 1 for each element, in the order of elements: its change was taken away, left alone, or added.
     pub choices: Vec<i8>,

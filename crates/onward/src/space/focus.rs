@@ -6,9 +6,10 @@
 //! by `1/πᵢ` (Horvitz and Thompson 1952): the mean over all choices is the sum over all samples.
 
 use crate::noise::{Role, RunKey};
+use serde::{Deserialize, Serialize};
 
 /// Samples to probe, in ascending order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Focus {
     /// Their rows in the batch.
     pub rows: Vec<u32>,
@@ -17,13 +18,11 @@ pub struct Focus {
 }
 
 impl Focus {
-    /// Chooses `count` samples by the squared norms of their derivatives `g (rows, width)`. One number of the noise decides
-    /// (systematic sampling), so the same step chooses the same samples everywhere.
-    pub fn choose(g: &[f32], width: usize, count: usize, key: &RunKey, step: u32) -> Self {
-        let norm = |g: &[f32]| g.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
-        let norms: Vec<f64> = g.chunks_exact(width).map(norm).collect();
+    /// Chooses `count` samples by the norms of their derivatives. One number of the noise decides (systematic sampling), so the
+    /// same step chooses the same samples everywhere.
+    pub fn choose(norms: &[f64], count: usize, key: &RunKey, step: u32) -> Self {
         let word = key.tensor(Role::Activation, "focus").at(step, 0).words(0)[0];
-        Self::by_norms(&norms, count, f64::from(word) / 4_294_967_296.0)
+        Self::by_norms(norms, count, f64::from(word) / 4_294_967_296.0)
     }
 
     fn by_norms(norms: &[f64], count: usize, offset: f64) -> Self {

@@ -5,12 +5,12 @@ use crate::Result;
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Batch, Local};
 use crate::kernel::{exp64, ln64};
-use crate::ledger::{Entry, Optimizer, Scaling, State};
+use crate::ledger::{Optimizer, Scaling, State};
 use crate::model::{Activation, Mlp, Model};
 use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Loss, Objective};
 use crate::params::{Params, Storage, Tensor};
-use crate::rule::{At, Method, TwoPoint};
+use crate::rule::{Clock, Method, TwoPoint};
 use crate::threads::Threads;
 use std::sync::Arc;
 
@@ -204,12 +204,10 @@ impl LinearNet {
     /// The estimate by which a first step of the method would go, under the noise of another seed.
     pub fn estimate(&self, rule: TwoPoint, seed: u64) -> Result<Vec<f64>> {
         let (key, method) = (RunKey::from_seed(seed), Method::TwoPoint(rule));
-        let at = At { key, step: 0, rate: 1.0, scaling: Scaling::None };
-        let outcome = method.step(&self.evaluator, &self.params, &self.batch, at)?;
         let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
         let mut state = State::new(self.params.clone(), method.recipe(optimizer, Storage::F32), key);
-        let (loss, non_finite) = (outcome.loss, outcome.non_finite);
-        state.apply(&Entry { step: 0, loss, rate: 1.0, non_finite, update: outcome.update })?;
+        let outcome = self.evaluator.step(&method, &state, &self.batch, &Clock::alone(0, 1.0, BATCH))?;
+        state.apply(&outcome.entry, outcome.direction.as_ref())?;
         Ok(state.params().tensors().iter().flat_map(|t| &t.data).map(|w| -f64::from(*w)).collect())
     }
 }

@@ -5,12 +5,14 @@ pub mod reference;
 
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
-use onward::ledger::{Optimizer, Scaling};
+use onward::ledger::{Optimizer, Scaling, State};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Model, TensorKeys, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective, PerSample};
 use onward::params::{Params, Storage, Tensor, TensorSpec};
-use onward::rule::{Anneal, Method, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint};
+use onward::rule::{
+    Anneal, Clock, Method, Outcome, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
+};
 use onward::space::{Directions, LayerSpace};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
@@ -217,4 +219,18 @@ pub fn plan(method: Method, rate: f32, steps: u64, batch: usize) -> Plan {
 pub fn trainer(plan: Plan, model: impl Model + 'static, data: &Dataset, threads: usize) -> Trainer {
     let evaluator = local(model, Loss::CrossEntropy, threads);
     Trainer::new(plan, evaluator, data.clone()).unwrap()
+}
+
+/// One step of `method` at `params` on all of `data`, without scaling.
+pub fn step_of(
+    method: &Method,
+    evaluator: &Local,
+    params: &Params,
+    data: &Dataset,
+    key: RunKey,
+    (step, rate): (u64, f32),
+) -> onward::Result<Outcome> {
+    let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
+    let state = State::new(params.clone(), method.recipe(optimizer, Storage::F32), key);
+    evaluator.step(method, &state, &whole(data), &Clock::alone(step, rate, data.rows()))
 }

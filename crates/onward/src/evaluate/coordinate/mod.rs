@@ -18,7 +18,8 @@ use crate::model::{Act, Norms, Statistics};
 use crate::noise::{Role, RunKey};
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
-use crate::space::{Choices, CoordinatePlan, changes, moved};
+use crate::rule::Acceptance;
+use crate::space::{Choices, CoordinatePlan, STATISTICS_ROWS, changes, moved};
 use crate::threads;
 use crate::{Error, ErrorKind, Result};
 use general::General;
@@ -26,9 +27,6 @@ use layer::{Layer, layers};
 use slice::Slice;
 use visit::{Buffers, Part, StepTerms, Visits};
 use work::Workers;
-
-/// Rows of the training data that the normalisations before a visited stage take their statistics from.
-pub const STATISTICS_ROWS: usize = 2000;
 
 /// What the visits to a stage share: made from the params when the stage's turn comes, and dropped after it.
 #[derive(Default)]
@@ -71,32 +69,23 @@ impl Local {
         let changes = changes(key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
         let mut step = Step { local: self, plan, working: params.clone(), terms: None, non_finite: 0 };
         let mut choices = vec![0i8; plan.elements.len()];
-        let (mut accepted, mut total) = (f64::INFINITY, 0.0);
+        let mut acceptance = Acceptance::new();
         for (visit, element) in order(&tensor.shape, plan).into_iter().enumerate() {
             let held = visit > 0 && !(plan.before + visit).is_multiple_of(plan.hold);
             let w = step.working.tensors()[plan.tensor].data[element];
             let change = changes[element - plan.elements.start];
-            let options: &[i8] = if held { &[1, -1] } else { &[0, 1, -1] };
+            let options = Acceptance::options(held);
             let values: Vec<f32> = options.iter().map(|c| moved(w, plan.keep, change, *c)).collect();
             step.set(element, moved(w, plan.keep, change, 0));
             let losses = step.losses(cache, plan.before + visit, element, &values)?;
-            let mut choice = 0;
-            if !held {
-                accepted = f64::INFINITY;
-            }
-            for (option, loss) in options.iter().zip(losses) {
-                if loss < accepted {
-                    (choice, accepted) = (*option, loss);
-                }
-            }
+            let choice = acceptance.choose(held, &losses);
             step.set(element, moved(w, plan.keep, change, choice));
             choices[element - plan.elements.start] = choice;
-            total += accepted;
         }
         if let Some(held) = &mut cache.held {
             held.visits += choices.len();
         }
-        let loss = (total / choices.len().max(1) as f64) as f32;
+        let loss = acceptance.loss();
         if !loss.is_finite() {
             return Err(worst(plan.cycle));
         }

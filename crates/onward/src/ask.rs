@@ -1,0 +1,150 @@
+//! What a run asks in each step, and what it is told: small values that can be sent anywhere.
+//!
+//! An [`Ask`], the ledger's header and its entries so far are all that an evaluator needs to know; it answers with losses (or what
+//! follows from losses where they are too many), never with params.
+
+mod order;
+mod plan;
+
+pub use order::Order;
+pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, all_flops, check_sigma, misfit, whole_passes};
+pub use plan::{MemberPlan, Signs, Spent, WeightPlan};
+
+use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative};
+use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+/// Names one question of one run, so that an answer cannot be taken for that to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskId {
+    /// The run: [`crate::ledger::Header::run`].
+    pub run: [u8; 32],
+    /// The step, counted from 0.
+    pub step: u64,
+    /// Which of the step's questions, counted from 0.
+    pub part: u32,
+}
+
+/// One question of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Its name.
+    pub id: AskId,
+    /// Samples of the step's batch; which ones they are follows from the run's key and the step ([`Order`]).
+    pub batch: u64,
+    /// What is to be evaluated.
+    pub probes: ProbePlan,
+}
+
+/// What is to be evaluated, at the params after the entries so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ProbePlan {
+    /// Losses of the batch with noise on the weights, one per member.
+    Members(MemberPlan),
+    /// Losses of the batch at a search's candidates, which follow from the state.
+    Points,
+    /// The derivative of the batch's mean loss by the params of some stages, estimated at their outputs.
+    Sites(ActivationPlan),
+    /// Visits to one number after the other, each seeing what the ones before it left.
+    Visits(CoordinatePlan),
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Told {
+    /// To [`ProbePlan::Members`] and [`ProbePlan::Points`]: the mean loss of each, in their order, finite or not; `None` if it never
+    /// came.
+    Losses(Vec<Option<f32>>),
+    /// To [`ProbePlan::Sites`].
+    Response(Response),
+    /// To [`ProbePlan::Visits`].
+    Choices(Choices),
+}
+
+/// What probes at the outputs of stages lead to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// The clean mean loss of the batch.
+    pub loss: f32,
+    /// The estimated derivative of that loss.
+    pub derivative: Derivative,
+    /// The norm of each sample's derivative at the output of the last stage, where the plan asks for it; else empty.
+    pub norms: Vec<f64>,
+    /// Losses that were not finite; those of the clean pass count in the step's first question alone.
+    pub non_finite: u64,
+}
+
+/// An answer to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The question.
+    pub to: AskId,
+    /// What was found.
+    pub told: Told,
+}
+
+impl Ask {
+    /// How many losses an answer has, if it is losses; `candidates` are those of the state.
+    pub(crate) fn losses(&self, candidates: usize) -> Option<usize> {
+        match &self.probes {
+            ProbePlan::Members(plan) => Some(plan.members()),
+            ProbePlan::Points => Some(candidates),
+            ProbePlan::Sites(_) | ProbePlan::Visits(_) => None,
+        }
+    }
+
+    /// Takes an answer for one to this question; `candidates` are how many points the state has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Evaluator`] if it is for another run, step or question, of another kind, or has too few or too many losses.
+    pub fn accept(&self, answer: Answer, candidates: usize) -> Result<Told> {
+        let place = || format!("answer to step {}", self.id.step);
+        let bad = |expected: String, found: String| {
+            Err(Error::expected(ErrorKind::Evaluator, place(), expected, found))
+        };
+        let (want, to) = (self.id, answer.to);
+        if to.run != want.run {
+            return bad(format!("one of run {}", short(&want.run)), format!("one of run {}", short(&to.run)));
+        }
+        if (to.step, to.part) != (want.step, want.part) {
+            let named = |id: AskId| format!("question {} of step {}", id.part, id.step);
+            return bad(format!("one to {}", named(want)), format!("one to {}", named(to)));
+        }
+        match (&answer.told, &self.probes) {
+            (Told::Losses(losses), ProbePlan::Members(_) | ProbePlan::Points) => {
+                let count = self.losses(candidates).unwrap_or_default();
+                if losses.len() != count {
+                    return bad(format!("{count} losses"), format!("{}", losses.len()));
+                }
+            }
+            (Told::Response(response), ProbePlan::Sites(plan)) => {
+                let norms = if plan.norms { self.batch as usize } else { 0 };
+                if response.norms.len() != norms {
+                    return bad(format!("{norms} norms"), format!("{}", response.norms.len()));
+                }
+            }
+            (Told::Choices(found), ProbePlan::Visits(plan)) => {
+                if found.choices.len() != plan.elements.len() {
+                    let expected = format!("{} choices", plan.elements.len());
+                    return bad(expected, format!("{}", found.choices.len()));
+                }
+            }
+            (told, _) => return bad("an answer of the question's kind".into(), told.kind().into()),
+        }
+        Ok(answer.told)
+    }
+}
+
+impl Told {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Losses(_) => "losses",
+            Self::Response(_) => "a derivative",
+            Self::Choices(_) => "choices",
+        }
+    }
+}
+
+fn short(run: &[u8; 32]) -> String {
+    run[..4].iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,151 @@
+//! Probes on weights, what probes cost, and the bounds that all plans keep.
+
+use crate::model::{Member, Model, WeightSpace};
+use crate::space::{ActivationPlan, LayerSpace};
+use crate::{Error, ErrorKind, Place, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+
+/// Members of a step at most, twice as many as directions: with more, sums of integers could not be exact.
+pub(crate) const MOST_MEMBERS: u32 = 1 << 22;
+/// Outer products of a matrix's noise at most.
+pub(crate) const MOST_RANK: u32 = 1 << 16;
+
+/// An error about a key of `[method]`.
+pub(crate) fn misfit(key: &str, expected: impl Display, found: impl Display) -> Error {
+    Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found)
+}
+
+/// Refuses perturbations that no difference can be divided by.
+pub(crate) fn check_sigma(all: &[f32]) -> Result<()> {
+    let bad = all.iter().find(|s| !(s.is_finite() && **s > 0.0));
+    bad.map_or(Ok(()), |s| Err(misfit("sigma", "a positive number", s)))
+}
+
+/// What was spent, counted exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Forward passes: evaluations of a whole batch or of a member's share of it, from any stage on.
+    pub passes: u64,
+    /// Samples that went through such passes.
+    pub samples: u64,
+    /// Floating-point operations of these passes.
+    pub flops: u64,
+    /// Losses that were not finite.
+    pub non_finite: u64,
+}
+
+impl std::ops::AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.passes += other.passes;
+        self.samples += other.samples;
+        self.flops += other.flops;
+        self.non_finite += other.non_finite;
+    }
+}
+
+/// Which signs each direction is evaluated with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signs {
+    /// Both, one after the other: members `2i` and `2i + 1` are `+zᵢ` and `−zᵢ`.
+    Both,
+    /// Plus alone: member `i` is `+zᵢ`.
+    Plus,
+}
+
+impl Signs {
+    /// Members of a direction.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Both => 2,
+            Self::Plus => 1,
+        }
+    }
+}
+
+/// Probes on the weights, named by their number: direction `i` is the noise of member `i` at the step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberPlan {
+    /// Where they act.
+    pub space: WeightSpace,
+    /// The size of the perturbation.
+    pub sigma: f32,
+    /// The first direction's number.
+    pub first: u32,
+    /// How many directions there are.
+    pub directions: u32,
+    /// The signs of each.
+    pub signs: Signs,
+    /// Samples of the batch that a direction sees; 0 for all.
+    pub share: u32,
+}
+
+impl MemberPlan {
+    /// How many members there are.
+    pub fn members(&self) -> usize {
+        self.directions as usize * self.signs.count()
+    }
+
+    /// The members one by one.
+    pub fn at(&self, step: u32) -> WeightPlan {
+        let signs: &[f32] = if self.signs == Signs::Both { &[1.0, -1.0] } else { &[1.0] };
+        let of = |index| signs.iter().map(move |sign| Member { index, sign: *sign });
+        WeightPlan {
+            step,
+            space: self.space,
+            sigma: self.sigma,
+            members: (self.first..self.first + self.directions).flat_map(of).collect(),
+            together: self.signs.count(),
+            share: self.share as usize,
+        }
+    }
+
+    /// What running the plan on a batch of `rows` costs.
+    pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
+        let samples = if self.share == 0 { rows as u64 } else { u64::from(self.share) };
+        whole_passes(model, self.members() as u64, samples)
+    }
+}
+
+/// Probes on the weights, member by member.
+#[derive(Clone, Debug)]
+pub struct WeightPlan {
+    /// The step in the noise.
+    pub step: u32,
+    /// Where they act.
+    pub space: WeightSpace,
+    /// The size of the perturbation.
+    pub sigma: f32,
+    /// The members, in order.
+    pub members: Vec<Member>,
+    /// How many neighbouring members see the same samples (2 for antithetic pairs).
+    pub together: usize,
+    /// Samples of the batch that a member sees; 0 for all.
+    pub share: usize,
+}
+
+/// What passes of so many samples each through all stages cost.
+pub(crate) fn whole_passes(model: &dyn Model, passes: u64, samples: u64) -> Spent {
+    let samples = passes * samples;
+    Spent { passes, samples, flops: samples * all_flops(model, 0), non_finite: 0 }
+}
+
+/// Floating-point operations of a sample's way through the stages from `first` on.
+pub(crate) fn all_flops(model: &dyn Model, first: usize) -> u64 {
+    (first..model.stages()).map(|s| model.flops(s)).sum()
+}
+
+impl ActivationPlan {
+    /// What running the plan on a batch of `rows` costs, without the clean pass.
+    pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
+        let rows = self.focus.as_ref().map_or(rows, |f| f.rows.len()) as u64;
+        let mut spent = Spent::default();
+        for layer in &self.layers {
+            let passes = 2 * u64::from(layer.pairs);
+            let first = layer.stage + usize::from(layer.space == LayerSpace::Activation);
+            let samples = passes * rows;
+            spent += Spent { passes, samples, flops: samples * all_flops(model, first), non_finite: 0 };
+        }
+        spent
+    }
+}

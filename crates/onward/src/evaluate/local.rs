@@ -1,0 +1,178 @@
+//! The executor: forward passes of a model on this process's threads.
+
+use super::check::row_of;
+use super::{Batch, CoordinateCache};
+use crate::ask::{Response, WeightPlan};
+use crate::dataset::{Dataset, Targets};
+use crate::kernel::Precision;
+use crate::model::{Act, Context, Model, Norms, Outline, Statistics, Weights};
+use crate::noise::RunKey;
+use crate::objective::{Answers, Objective};
+use crate::params::Params;
+use crate::rule::mean;
+use crate::space::{ActivationPlan, Choices, CoordinatePlan, STATISTICS_ROWS};
+use crate::threads::Threads;
+use crate::{Error, ErrorKind, Result};
+use std::sync::{Arc, Mutex};
+
+/// What a dry run found, and with which shape of input.
+pub(super) type Known = Option<([usize; 3], Arc<Outline>)>;
+
+/// Runs probes on threads that the caller started. The results are the same for any number of threads.
+#[derive(Clone)]
+pub struct Local {
+    pub(super) model: Arc<dyn Model>,
+    pub(super) objective: Objective,
+    pub(super) precision: Precision,
+    threads: Threads,
+    pub(super) known: Arc<Mutex<Known>>,
+}
+
+impl Local {
+    /// An evaluator of `model` and `objective` on `threads`, in single precision.
+    pub fn new(model: Arc<dyn Model>, objective: Objective, threads: &Threads) -> Self {
+        let threads = threads.clone();
+        Self { model, objective, precision: Precision::F32, threads, known: Arc::default() }
+    }
+
+    /// The same evaluator with forward passes of another precision.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
+    }
+
+    /// The arithmetic of forward passes.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The threads that it runs on.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    /// Runs `f` with this evaluator's threads.
+    pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        self.threads.run(f)
+    }
+
+    /// The model's outputs on `x`, with normalisations as told.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if model, params, input and statistics do not fit together.
+    pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Result<Act> {
+        self.fitting(params, &x)?.check_norms(norms)?;
+        Ok(self.run(|| {
+            let weights = Weights::new(params, self.precision);
+            self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
+        }))
+    }
+
+    /// Statistics of all normalisations over the rows `x`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if model, params and input do not fit together.
+    pub fn statistics(&self, params: &Params, x: Act) -> Result<Vec<Statistics>> {
+        self.fitting(params, &x)?;
+        Ok(self.run(|| {
+            let weights = Weights::new(params, self.precision);
+            let mut cx = Context::clean(&weights, Norms::Batch);
+            cx.start_trace();
+            let _ = self.model.forward_from(0, &mut cx, x);
+            cx.take_trace().statistics
+        }))
+    }
+
+    /// The mean loss of answering zero to the first rows of `data`; 0 if the objective has no per-sample losses.
+    pub(crate) fn loss_of_zero(&self, data: &Dataset) -> f32 {
+        let Objective::PerSample(objective) = &self.objective else { return 0.0 };
+        let rows = data.rows().min(STATISTICS_ROWS);
+        let width = self.model.width(self.model.stages() - 1);
+        let (outputs, mut losses) = (Act::new(rows, [1, 1, width], vec![0.0; rows * width]), vec![0.0; rows]);
+        objective.losses(&outputs, Answers { targets: data.targets(), first: 0, count: rows }, &mut losses);
+        mean(&losses)
+    }
+
+    /// The mean loss of outputs that answer `targets` row by row.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if these are for other rows or cannot be answered by so many outputs.
+    pub fn loss(&self, outputs: &Act, targets: &Targets) -> Result<f32> {
+        self.check_targets(outputs.rows, outputs.width(), targets)?;
+        Ok(self.mean_loss(outputs.clone(), targets, 0))
+    }
+}
+
+/// What plans find on batches that the caller has: [`super::Worker`] answers questions with these.
+impl Local {
+    /// The model that it runs.
+    pub fn model(&self) -> &dyn Model {
+        &*self.model
+    }
+
+    /// The mean loss of every member of `plan`, finite or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`], [`ErrorKind::Model`] or [`ErrorKind::Data`] if plan, model, params and batch do not fit together, here
+    /// as below.
+    pub fn losses(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &WeightPlan,
+    ) -> Result<Vec<f32>> {
+        plan.check(batch.x.rows)?;
+        self.meets(params, batch)?;
+        Ok(self.run(|| self.losses_here(key, params, batch, plan)))
+    }
+
+    /// The mean loss at every one of `points`, finite or not: one set of numbers after another, each for all tensors of `params` in
+    /// order.
+    ///
+    /// # Errors
+    /// As for [`Local::losses`].
+    pub fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64]) -> Result<Vec<f32>> {
+        self.meets(params, batch)?;
+        let count = params.count();
+        if points.is_empty() || !points.len().is_multiple_of(count) {
+            let (expected, found) =
+                (format!("whole sets of {count} params"), format!("{} numbers", points.len()));
+            return Err(Error::expected(ErrorKind::Spec, "points", expected, found));
+        }
+        Ok(self.losses_at_points(params, batch, points))
+    }
+
+    /// The estimated derivative of the batch's mean loss by the params of the probed stages.
+    ///
+    /// # Errors
+    /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Model`] if a probed stage does
+    /// not end with a linear map; [`ErrorKind::Spec`] if the objective has no per-sample losses.
+    pub fn derivative(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &ActivationPlan,
+    ) -> Result<Response> {
+        let clean = self.clean(params, batch, plan)?;
+        self.response(key, params, batch, plan, &clean)
+    }
+
+    /// The visits of one step, on batches of `data`. What the cache holds changes no loss.
+    ///
+    /// # Errors
+    /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if a visit has no finite loss.
+    pub fn choices(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        data: &Dataset,
+        plan: &CoordinatePlan,
+        cache: &mut CoordinateCache,
+    ) -> Result<Choices> {
+        let outline = self.fitting(params, &row_of(data))?;
+        plan.check(&outline)?;
+        self.run(|| self.choices_here(key, params, data, plan, cache))
+    }
+}

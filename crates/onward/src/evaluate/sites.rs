@@ -1,0 +1,197 @@
+//! The estimated derivative at the outputs of stages, credited to their params.
+
+use super::{Batch, Local};
+use crate::ask::Response;
+use crate::dataset::Targets;
+use crate::model::{Act, Context, Norms, Packing, Statistics, TensorKeys, Trace, Weights};
+use crate::noise::RunKey;
+use crate::objective::{Answers, Objective, PerSample};
+use crate::params::Params;
+use crate::rule::{mean, worst_for_non_finite};
+use crate::space::{
+    ActivationPlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit, derivative_by_output,
+    derivative_by_sample_weights_of,
+};
+use crate::{Error, ErrorKind, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A clean pass over a batch: what all probes of a step start from.
+pub(super) struct Clean {
+    /// What enters each stage, and the outputs.
+    flows: Vec<Act>,
+    traces: Vec<Trace>,
+    packing: Packing,
+    loss: f32,
+    /// Losses that were not finite.
+    lost: u64,
+}
+
+impl Clean {
+    /// The same for a further question of the step: its losses are counted.
+    pub fn told(self) -> Self {
+        Self { lost: 0, ..self }
+    }
+}
+
+impl Local {
+    fn per_sample(&self) -> Result<&dyn PerSample> {
+        let Objective::PerSample(objective) = &self.objective else {
+            let (expected, found) = (
+                "a loss per sample for activation-space probes",
+                "one that only a whole batch has: use a weight-space method",
+            );
+            return Err(Error::expected(ErrorKind::Spec, "objective", expected, found));
+        };
+        Ok(&**objective)
+    }
+
+    /// The clean pass that `plan` needs.
+    pub(super) fn clean(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Clean> {
+        let objective = self.per_sample()?;
+        plan.check(&*self.model, batch.x.rows)?;
+        self.meets(params, batch)?;
+        self.run(|| {
+            let weights = Weights::new(params, self.precision);
+            let mut cx = Context::clean(&weights, Norms::Batch);
+            let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
+            for stage in 0..self.model.stages() {
+                cx.start_trace();
+                flows.push(self.model.stage(stage, &mut cx, flows[stage].clone().entering()));
+                let mut trace = cx.take_trace();
+                trace.silence_overflow();
+                traces.push(trace);
+            }
+            let rows = batch.x.rows;
+            let mut losses = vec![0.0; rows];
+            let outputs = &flows[self.model.stages()];
+            objective.losses(
+                outputs,
+                Answers { targets: &batch.targets, first: 0, count: rows },
+                &mut losses,
+            );
+            let lost = worst_for_non_finite(&mut losses, u64::from(plan.step))?;
+            Ok(Clean { flows, traces, packing: weights.packing(), loss: mean(&losses), lost })
+        })
+    }
+
+    /// What the probes of `plan` find around a clean pass over `batch`.
+    pub(super) fn response(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &ActivationPlan,
+        clean: &Clean,
+    ) -> Result<Response> {
+        let objective = self.per_sample()?;
+        plan.check(&*self.model, batch.x.rows)?;
+        self.run(|| self.response_here(key, params, batch, plan, clean, objective))
+    }
+
+    fn response_here(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &ActivationPlan,
+        clean: &Clean,
+        objective: &dyn PerSample,
+    ) -> Result<Response> {
+        let Clean { flows, traces, packing, loss, lost } = clean;
+        let weights = Weights::with(params, packing);
+        let statistics: Vec<Statistics> = traces.iter().flat_map(|t| t.statistics.iter().cloned()).collect();
+        let non_finite = AtomicU64::new(*lost);
+        let probing = Probing {
+            model: &*self.model,
+            weights: &weights,
+            objective,
+            targets: &batch.targets,
+            statistics: &statistics,
+            key,
+            keys: &TensorKeys::of(key, params),
+            non_finite: &non_finite,
+        };
+        let focused =
+            plan.focus.as_ref().map(|chosen| Focused { chosen, targets: batch.targets.select(&chosen.rows) });
+        let mut derivative: Derivative = vec![None; params.tensors().len()];
+        let mut norms = Vec::new();
+        for (place, layer) in plan.layers.iter().rev().enumerate() {
+            let (trace, z) = (&traces[layer.stage], &flows[layer.stage + 1]);
+            check_linear(layer, trace, z, params)?;
+            let widest = flows[layer.stage + 1..].iter().map(Act::width).max().unwrap_or(1);
+            match layer.space {
+                LayerSpace::Activation => {
+                    let g = match &focused {
+                        Some(f) => f.derivative(&probing, plan, layer, z, widest),
+                        None => derivative_by_output(&probing, plan, layer, z, widest),
+                    };
+                    if plan.norms && place == 0 {
+                        norms = g.chunks_exact(z.width()).map(norm).collect();
+                    }
+                    credit(params, trace, z, &g, &mut derivative);
+                }
+                LayerSpace::LowRank => {
+                    let x = &flows[layer.stage];
+                    derivative_by_sample_weights_of(
+                        &probing,
+                        plan,
+                        layer,
+                        x,
+                        widest.max(x.width()),
+                        trace,
+                        &mut derivative,
+                    );
+                }
+            }
+        }
+        Ok(Response { loss: *loss, derivative, norms, non_finite: non_finite.load(Ordering::Relaxed) })
+    }
+}
+
+fn norm(g: &[f32]) -> f64 {
+    g.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt()
+}
+
+/// That a stage's output is a linear function of all that its params touch: else their derivatives are not what is credited.
+fn check_linear(layer: &LayerPlan, trace: &Trace, z: &Act, params: &Params) -> Result<()> {
+    let hidden = (0..trace.links.len()).find(|link| !z.links.contains(link));
+    let found = match hidden {
+        _ if z.links.is_empty() => "something else".to_owned(),
+        // Noise on weights needs no linear map.
+        Some(link) if layer.space == LayerSpace::Activation => {
+            let name = &params.tensors()[trace.links[link].weight].name;
+            format!("one that {name} reaches through something else")
+        }
+        _ => return Ok(()),
+    };
+    let expected = "an output that linear maps alone gave (begin the next stage with the non-linearity)";
+    Err(Error::expected(ErrorKind::Model, format!("stage {}", layer.stage), expected, found))
+}
+
+/// The samples that are probed.
+struct Focused<'a> {
+    chosen: &'a Focus,
+    targets: Targets,
+}
+
+impl Focused<'_> {
+    /// `ĝ (rows, width)` from the chosen samples; zero for the others.
+    fn derivative(
+        &self,
+        probing: &Probing<'_>,
+        plan: &ActivationPlan,
+        layer: &LayerPlan,
+        z: &Act,
+        widest: usize,
+    ) -> Vec<f32> {
+        let probing = Probing { targets: &self.targets, ..*probing };
+        let part = derivative_by_output(&probing, plan, layer, &z.select(&self.chosen.rows), widest);
+        let mut g = vec![0.0; z.data.len()];
+        let chosen = self.chosen.rows.iter().zip(&self.chosen.weights);
+        for ((row, weight), part) in chosen.zip(part.chunks_exact(z.width())) {
+            let own = &mut g[*row as usize * z.width()..][..z.width()];
+            own.iter_mut().zip(part).for_each(|(g, p)| *g = weight * p);
+        }
+        g
+    }
+}

@@ -1,0 +1,119 @@
+//! The one policy for losses that are not finite or never came.
+//!
+//! A loss that is not finite is an answer: nothing there is worth having, so it counts as the worst finite one, and is counted. A
+//! loss that never came is none: its direction is left out, and the mean is over those that remain.
+
+use crate::ask::Told;
+use crate::{Error, ErrorKind, Result};
+
+/// Losses of members after that policy.
+pub struct Heard {
+    /// The loss of each member, finite; `None` for one that never came.
+    pub losses: Vec<Option<f32>>,
+    /// How many were not finite.
+    pub non_finite: u64,
+    /// How many never came.
+    pub missing: u64,
+}
+
+impl Heard {
+    /// What the only answer of a step tells, if it is losses.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFinite`] if none is finite; [`ErrorKind::Evaluator`] if the answer is no losses.
+    pub fn of(told: Vec<Told>, step: u64) -> Result<Self> {
+        let losses = losses(told, step)?;
+        let worst = losses.iter().flatten().copied().filter(|l| l.is_finite()).reduce(f32::max);
+        let Some(worst) = worst else { return Err(nothing_finite(step, losses.iter().flatten().next())) };
+        let count = |is: fn(&Option<f32>) -> bool| losses.iter().filter(|l| is(l)).count() as u64;
+        let non_finite = count(|l| l.is_some_and(|l| !l.is_finite()));
+        let missing = count(|l| l.is_none());
+        let sound = |l: f32| if l.is_finite() { l } else { worst };
+        Ok(Self { losses: losses.iter().map(|l| l.map(sound)).collect(), non_finite, missing })
+    }
+
+    /// The losses of each direction that has all `signs` of its members, with its number.
+    pub fn whole(&self, signs: usize) -> impl Iterator<Item = (usize, Vec<f32>)> {
+        let all = self.losses.chunks_exact(signs).enumerate();
+        all.filter_map(|(i, of)| of.iter().copied().collect::<Option<Vec<f32>>>().map(|of| (i, of)))
+    }
+
+    /// The mean of those that came, summed in f64 in their order.
+    pub fn mean(&self) -> f32 {
+        let came: Vec<f32> = self.losses.iter().copied().flatten().collect();
+        mean(&came)
+    }
+}
+
+/// The only answer of a step, if it is losses.
+///
+/// # Errors
+/// [`ErrorKind::Evaluator`] if it is not.
+pub(super) fn losses(mut told: Vec<Told>, step: u64) -> Result<Vec<Option<f32>>> {
+    match (told.pop(), told.is_empty()) {
+        (Some(Told::Losses(losses)), true) => Ok(losses),
+        _ => Err(other(step, "losses")),
+    }
+}
+
+/// An answer that is not what the rule asked for.
+pub(super) fn other(step: u64, expected: &str) -> Error {
+    let place = format!("answer to step {step}");
+    Error::expected(ErrorKind::Evaluator, place, expected, "something else")
+}
+
+pub(crate) fn nothing_finite(step: u64, first: Option<&f32>) -> Error {
+    let found = first.map_or_else(|| "none".to_owned(), f32::to_string);
+    let place = format!("objective at step {step}");
+    Error::expected(ErrorKind::NonFinite, place, "at least one finite loss", found)
+}
+
+/// The mean, summed in f64 in the order given.
+pub(crate) fn mean(losses: &[f32]) -> f32 {
+    (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
+}
+
+/// Puts the worst finite loss where one is not finite, and counts these: the policy for samples of one batch.
+pub(crate) fn worst_for_non_finite(losses: &mut [f32], step: u64) -> Result<u64> {
+    let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max);
+    let Some(worst) = worst else {
+        return Err(nothing_finite(step, losses.first()));
+    };
+    let mut count = 0;
+    for loss in losses {
+        if !loss.is_finite() {
+            *loss = worst;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(losses: &[Option<f32>]) -> Result<Heard> {
+        Heard::of(vec![Told::Losses(losses.to_vec())], 3)
+    }
+
+    #[test]
+    fn what_is_not_finite_is_the_worst_and_what_never_came_is_left_out() {
+        let found =
+            heard(&[Some(1.0), Some(f32::NAN), None, Some(3.0), Some(f32::INFINITY), Some(2.0)]).unwrap();
+        assert_eq!(found.losses, [Some(1.0), Some(3.0), None, Some(3.0), Some(3.0), Some(2.0)]);
+        assert_eq!((found.non_finite, found.missing), (2, 1));
+        assert_eq!(found.mean(), (1.0 + 3.0 + 3.0 + 3.0 + 2.0) / 5.0);
+        let whole: Vec<_> = found.whole(2).collect();
+        assert_eq!(whole, [(0, vec![1.0, 3.0]), (2, vec![3.0, 2.0])]);
+    }
+
+    #[test]
+    fn no_finite_loss_and_another_kind_of_answer_are_errors() {
+        let none = heard(&[Some(f32::NAN), None]).err().unwrap();
+        assert_eq!(none.kind(), ErrorKind::NonFinite);
+        assert_eq!(none.to_string(), "objective at step 3: expected at least one finite loss, found NaN");
+        assert_eq!(heard(&[None]).err().unwrap().to_string().rsplit(' ').next(), Some("none"));
+        assert_eq!(Heard::of(Vec::new(), 3).err().unwrap().kind(), ErrorKind::Evaluator);
+    }
+}
