@@ -28,6 +28,8 @@ use std::sync::Arc;
 #[global_allocator]
 static ALLOCATOR: onward_cli::allocator::Allocator = onward_cli::allocator::Allocator;
 
+/// Small enough that no case diverges, however often it is repeated.
+const RATE: f32 = 1e-6;
 /// A case is repeated for about this many seconds; the runner comes back as often as it likes.
 const SECONDS: f64 = 0.3;
 /// Fewer rows than this are split over threads by columns.
@@ -241,7 +243,7 @@ fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
     let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
     let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key);
     Ok(Box::new(move || {
-        let clock = Clock::alone(state.step(), 1e-3, batch.x.rows());
+        let clock = Clock::alone(state.step(), RATE, batch.x.rows());
         let found = evaluator.step(&method, &state, &batch, &clock)?;
         evaluator.run(|| state.apply(&found.entry, found.direction.as_ref())).map(|_| ())
     }))

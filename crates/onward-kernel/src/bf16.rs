@@ -8,7 +8,7 @@ use super::packed::{Columns, Rows, halves, halves_mut};
 use super::tile::Job;
 #[cfg(target_arch = "x86_64")]
 use super::tile::{Dot, run};
-use super::{Bf16Arithmetic, Start, Window, dispatch};
+use super::{Bf16Arithmetic, Moved, Start, Window, dispatch};
 
 pub(super) mod emulated;
 
@@ -34,6 +34,15 @@ super::multiversion! {
 pub fn round_to_bf16(out: &mut [u16], x: &[f32]) {
     for (o, x) in out.iter_mut().zip(x) {
         *o = to_bf16(*x);
+    }
+}
+}
+
+super::multiversion! {
+/// `out[i]` is the bf16 nearest to `start[i] + factor · along[i]`, which is rounded once before.
+fn round_moved(out: &mut [u16], start: &[f32], factor: f32, along: &[f32]) {
+    for ((o, s), a) in out.iter_mut().zip(start).zip(along) {
+        *o = to_bf16(factor.mul_add(*a, *s));
     }
 }
 }
@@ -108,6 +117,22 @@ impl Bf16Panels {
         assert_ne!(arithmetic, Bf16Arithmetic::Chain, "chains are products of f32");
         let fill = |j: usize, groups: &mut [u32]| round_to_bf16(halves_mut(groups), &w[j * k..][..k]);
         Self { columns: Columns::pack(k, n, PAIR, fill), arithmetic }
+    }
+
+    /// `n` columns of `k` zeros.
+    pub(super) fn zeros(k: usize, n: usize, arithmetic: Bf16Arithmetic) -> Self {
+        Self { columns: Columns::zeros(k, n, PAIR), arithmetic }
+    }
+
+    /// Packs the weights of the outputs from `first` on, whole panels; `rows` is scratch.
+    pub(super) fn set(&mut self, first: usize, weights: &Moved<'_>, rows: &mut Bf16Rows) {
+        let (k, count) = (self.columns.k, weights.start.len() / self.columns.k.max(1));
+        self.columns.set(first..first + count, PAIR, &mut rows.0, |j, groups| {
+            let (groups, Moved { start, factor, along }) = (halves_mut(groups), weights.row(j - first, k));
+            round_moved(&mut groups[..k], start, factor, along);
+            // What the rows held before may have been longer.
+            groups[k..].fill(0);
+        });
     }
 
     /// Length of each sum.

@@ -5,9 +5,10 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::amx::Sums;
+use super::epilogue::Finish;
 use super::packed::{Columns, Rows, bytes, bytes_mut};
 use super::tile::{Dot, Job, run};
-use super::{Isa, Start, Window, dispatch};
+use super::{Epilogue, Isa, Moved, Start, Window, dispatch, shifted};
 
 /// Numbers of `k` to a group.
 const FOUR: usize = 4;
@@ -161,6 +162,24 @@ impl Int8Panels {
         })
     }
 
+    /// `n` columns of `k` zeros.
+    pub(super) fn zeros(k: usize, n: usize) -> Self {
+        Self { columns: Columns::zeros(k, n, FOUR), scales: vec![0.0; n] }
+    }
+
+    /// Packs the weights of the outputs from `first` on, whole panels; `rows` and `row` are scratch.
+    pub(super) fn set(&mut self, first: usize, weights: &Moved<'_>, rows: &mut Int8Rows, row: &mut Vec<f32>) {
+        let (k, count) = (self.columns.k, weights.start.len() / self.columns.k.max(1));
+        row.resize(k, 0.0);
+        let Self { columns, scales } = self;
+        columns.set(first..first + count, FOUR, &mut rows.rows, |j, groups| {
+            let (groups, Moved { start, factor, along }) = (bytes_mut(groups), weights.row(j - first, k));
+            shifted(row, start, factor, along);
+            scales[j] = quantise(&mut groups[..k], row);
+            groups[k..].fill(0);
+        });
+    }
+
     fn pack(n: usize, k: usize, mut fill: impl FnMut(usize, &mut [i8]) -> f32) -> Self {
         let mut scales = Vec::with_capacity(n);
         let columns =
@@ -216,9 +235,11 @@ pub fn product_int8(c: Window<i32>, a: &Int8Rows, b: &Int8Panels, start: Start) 
 /// # Panics
 /// As [`product_int8`].
 pub fn product_int8_scaled(c: Window<f32>, a: &Int8Rows, b: &Int8Panels, start: Start) {
+    let Epilogue { bias, relu } = c.epilogue();
     each_block(&c, a, b, |block| {
         let (rows, columns) = (block.row..block.row + block.m, block.column..block.column + block.n);
-        store_scaled(block, &a.scales[rows], &b.scales[columns], start);
+        let bias = if bias.is_empty() { bias } else { &bias[columns.clone()] };
+        store_scaled(block, &a.scales[rows], &b.scales[columns], start, Epilogue { bias, relu });
     });
 }
 
@@ -262,13 +283,16 @@ fn store(block: Block<i32>, start: Start) {
 }
 
 super::multiversion! {
-fn store_scaled(block: Block<f32>, rows: &[f32], columns: &[f32], start: Start) {
+fn store_scaled(block: Block<f32>, rows: &[f32], columns: &[f32], start: Start, epilogue: Epilogue<'_>) {
+    let finish = Finish::of(epilogue, 0, columns.len());
     block.each_row(|c, sums, excess, r| {
         let value = |s: &i32, v: &f32| s.wrapping_sub(excess) as f32 * (rows[r] * v);
         match start {
             Start::Zero => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c = value(s, v)),
             Start::Add => c.iter_mut().zip(sums).zip(columns).for_each(|((c, s), v)| *c += value(s, v)),
         }
+        // SAFETY: the bias was cut to the block's columns.
+        unsafe { finish.row(c) }
     });
 }
 }

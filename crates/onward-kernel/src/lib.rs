@@ -9,7 +9,6 @@
 pub mod amx;
 mod bf16;
 mod cache;
-mod columns;
 mod conv;
 #[cfg(target_arch = "x86_64")]
 mod conv_rows;
@@ -18,6 +17,7 @@ mod conv_tiles;
 mod double;
 mod elements;
 mod entropy;
+mod epilogue;
 mod gather;
 mod hadamard;
 mod int8;
@@ -40,11 +40,11 @@ mod tile;
 mod window;
 
 pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_to_bf16, to_bf16};
-pub use columns::{Columns, columns};
 pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_hadamard, conv3x3_single};
 pub use double::{exp64, ln64};
 pub use elements::{add_binomial, add_normal, add_signs, normal_pair, round_by};
 pub use entropy::{ENTROPY_ROWS, cross_entropy};
+pub use epilogue::Epilogue;
 pub use gather::{all_finite, all_zero, gather_rows};
 pub use hadamard::{
     hadamard_products, hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
@@ -58,15 +58,15 @@ pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, 
 pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
-pub use matrix::{Filter, Matrix, Scratch};
+pub use matrix::{Filter, Matrix, Moved, Scratch};
 pub use moments::second_moments;
 pub use norm::{add_moments, normalise_and_scale};
 pub use philox::{Block, Philox, philox};
 pub use pool::{Pool, pool_lines};
 pub use precision::{Bf16Arithmetic, Precision};
 pub use product::{
-    Panels, Start, add_outer, add_products, axpy, dot, normalise, product, relu, scale_and_shift, shifted,
-    transposed_product,
+    Panels, Start, add_outer, add_products, axpy, dot, normalise, product, product_part, relu,
+    scale_and_shift, shifted, transposed_product,
 };
 pub use roofline::spin;
 pub use window::Window;

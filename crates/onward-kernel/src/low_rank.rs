@@ -1,5 +1,6 @@
 //! What a low-rank probe costs beyond the shared product: rows times a few factors, and the correction that they scale.
 
+use super::epilogue::rectify;
 use super::product::{add_to_chains, sum_of_chains};
 
 /// Rows that are multiplied with a factor at once, and factors at once with each of them: what the registers hold.
@@ -86,15 +87,21 @@ pub struct Correction<'a> {
     pub factor: f32,
     /// Added at last; empty for nothing.
     pub bias: &'a [f32],
+    /// Whether the ReLU is taken of all that.
+    pub relu: bool,
 }
 
 super::multiversion! {
-/// `y[p, :] = (from[p, :] + Σᵣ (factor · t[r, p]) · a[r, :]) + bias` for rows of `m` numbers, `r` ascending; `from` is `y` itself
-/// where it is `None`.
+/// `y[p, :] = (from[p, :] + Σᵣ (factor · t[r, p]) · a[r, :]) + bias` for rows of `m` numbers, `r` ascending, or the
+/// ReLU of that; `from` is `y` itself where it is `None`.
 pub fn correct(y: &mut [f32], from: Option<&[f32]>, m: usize, correction: Correction<'_>) {
-    let Correction { t, stride, a, factor, bias } = correction;
+    let Correction { t, stride, a, factor, bias, relu } = correction;
     if let (Ok(a), Ok(bias)) = (a.try_into(), <&[f32; 16]>::try_from(if bias.is_empty() { &[-0.0; 16] } else { bias })) {
-        return sixteen_columns(y, from, m, (t, factor), a, bias);
+        sixteen_columns(y, from, m, (t, factor), a, bias);
+        if relu {
+            rectify(y);
+        }
+        return;
     }
     let rank = a.len() / m;
     for (p, y) in y.chunks_exact_mut(m).enumerate() {
@@ -105,6 +112,10 @@ pub fn correct(y: &mut [f32], from: Option<&[f32]>, m: usize, correction: Correc
                 Some(from) => step(y, &from[p * m..][..m], c, a, bias),
                 None => step_in_place(y, c, a, bias),
             }
+        }
+        // The row is still in the nearest cache.
+        if relu {
+            rectify(y);
         }
     }
 }
@@ -216,13 +227,18 @@ mod tests {
             let (t, a) = (numbers(rank * rows, 3), numbers(rank * m, 4));
             let bias = numbers(if with_bias { m } else { 0 }, 5);
             let from = numbers(rows * m, 6);
-            let correction = Correction { t: &t, stride: rows, a: &a, factor: -0.3, bias: &bias };
+            let correction =
+                Correction { t: &t, stride: rows, a: &a, factor: -0.3, bias: &bias, relu: false };
             with_each_isa(|isa| {
                 let mut in_place = from.clone();
                 correct(&mut in_place, None, m, correction);
                 let mut copied = vec![f32::NAN; rows * m];
                 correct(&mut copied, Some(&from), m, correction);
                 assert_eq!(in_place, copied);
+                let mut rectified = vec![f32::NAN; rows * m];
+                correct(&mut rectified, Some(&from), m, Correction { relu: true, ..correction });
+                let want = |v: &f32| if *v > 0.0 { v.to_bits() } else { 0 };
+                assert!(rectified.iter().zip(&copied).all(|(r, c)| r.to_bits() == want(c)), "{isa:?}");
                 for (i, found) in copied.iter().enumerate() {
                     let (p, j) = (i / m, i % m);
                     let sum =

@@ -4,8 +4,10 @@
 use super::conv_tiles;
 use super::{
     Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window,
-    conv3x3, keep_bf16, product, product_bf16, product_int8_scaled, quantise, round_to_bf16,
+    conv3x3, keep_bf16, product_bf16, product_int8_scaled, product_part, quantise, round_to_bf16,
 };
+
+use std::ops::Range;
 
 /// The right side of products `y = x Wᵀ`.
 #[derive(Clone, Debug)]
@@ -33,6 +35,54 @@ pub struct Scratch {
     image: Vec<i8>,
 }
 
+impl Scratch {
+    /// Packs the rows `x (m, k)` for [`Matrix::product_part`] with any matrix of the given precision.
+    ///
+    /// # Panics
+    /// If `x` does not hold `m` rows: a bug in the caller.
+    pub fn pack(&mut self, x: &[f32], m: usize, k: usize, precision: Precision) {
+        assert_eq!(x.len(), m * k, "rows into a product");
+        match precision {
+            Precision::F32 => {}
+            Precision::Bf16(Bf16Arithmetic::Chain) => {
+                self.floats.resize(x.len(), 0.0);
+                keep_bf16(&mut self.floats, x);
+            }
+            Precision::Bf16(_) => self.bf16.pack(x, k, m, k),
+            Precision::Int8 => self.int8.pack(x, k, m, k),
+        }
+    }
+}
+
+/// Weights on their way: `start + factor · along`, each number rounded once.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved<'a> {
+    /// From where, row after row.
+    pub start: &'a [f32],
+    /// How far.
+    pub factor: f32,
+    /// Whereto: as many numbers.
+    pub along: &'a [f32],
+}
+
+impl Moved<'_> {
+    fn check(&self, k: usize) {
+        assert_eq!(self.start.len(), self.along.len(), "weights and what they move along");
+        assert!(self.start.len().is_multiple_of(k.max(1)), "rows of {k} weights");
+    }
+
+    /// Some rows of `k` numbers.
+    pub(super) fn rows(&self, rows: Range<usize>, k: usize) -> Self {
+        let part = rows.start * k..rows.end * k;
+        Self { start: &self.start[part.clone()], along: &self.along[part], ..*self }
+    }
+
+    /// One row of `k` numbers.
+    pub(super) fn row(&self, row: usize, k: usize) -> Self {
+        self.rows(row..row + 1, k)
+    }
+}
+
 impl Matrix {
     /// Packs `w`, which is `(n, k)` row after row: the weights of a layer with `n` outputs.
     ///
@@ -44,6 +94,31 @@ impl Matrix {
             Precision::Bf16(Bf16Arithmetic::Chain) => Self::Chain(Panels::transposed(&kept(w), n, k)),
             Precision::Bf16(kind) => Self::Bf16(Bf16Panels::transposed(w, n, k, kind)),
             Precision::Int8 => Self::Int8(Int8Panels::transposed(w, n, k)),
+        }
+    }
+
+    /// Weights of zero for `n` outputs of `k` inputs each.
+    pub fn zeros(n: usize, k: usize, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(Panels::zeros(k, n)),
+            Precision::Bf16(Bf16Arithmetic::Chain) => Self::Chain(Panels::zeros(k, n)),
+            Precision::Bf16(kind) => Self::Bf16(Bf16Panels::zeros(k, n, kind)),
+            Precision::Int8 => Self::Int8(Int8Panels::zeros(k, n)),
+        }
+    }
+
+    /// Replaces the weights of the outputs from `first` on, a multiple of [`Matrix::width`], by `weights`: as many outputs as fill whole
+    /// panels, or all that are left. They are formed on their way into the panels; what `scratch` holds is lost.
+    ///
+    /// # Panics
+    /// If outputs split a panel or are not there, or `weights` hold no whole rows: bugs in the caller.
+    pub fn set(&mut self, first: usize, weights: Moved<'_>, scratch: &mut Scratch) {
+        weights.check(self.k());
+        match self {
+            Self::F32(b) => b.set(first, &weights, false),
+            Self::Chain(b) => b.set(first, &weights, true),
+            Self::Bf16(b) => b.set(first, &weights, &mut scratch.bf16),
+            Self::Int8(b) => b.set(first, &weights, &mut scratch.int8, &mut scratch.floats),
         }
     }
 
@@ -65,29 +140,55 @@ impl Matrix {
         }
     }
 
+    /// Columns of a panel: where the columns of a product may be split.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::F32(b) | Self::Chain(b) => b.width(),
+            Self::Bf16(b) => b.width(),
+            Self::Int8(b) => b.width(),
+        }
+    }
+
     /// `y = x Wᵀ` for rows `x (m, k)` and `y (m, n)`. In int8 each row of `x` is quantised by itself.
     ///
     /// # Panics
     /// If `x` and `y` hold different numbers of rows: a bug in the caller.
     pub fn product(&self, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
-        let (k, n) = (self.k(), self.n());
+        let n = self.n();
         let m = y.len() / n.max(1);
-        assert_eq!((x.len(), y.len()), (m * k, m * n), "rows into and out of a product");
+        self.pack(x, m, scratch);
+        self.product_part(x, Window::new(y, n, m, n), scratch);
+    }
+
+    /// Packs the rows `x (m, k)` into `scratch` for [`Matrix::product_part`].
+    ///
+    /// # Panics
+    /// If `x` does not hold `m` rows: a bug in the caller.
+    pub fn pack(&self, x: &[f32], m: usize, scratch: &mut Scratch) {
+        assert_eq!(x.len(), m * self.k(), "rows into a product");
+        scratch.pack(x, m, self.k(), self.precision());
+    }
+
+    /// The arithmetic of its products.
+    pub fn precision(&self) -> Precision {
         match self {
-            Self::F32(b) => product(y, n, x, k, 1, m, b, Start::Zero),
-            Self::Chain(b) => {
-                scratch.floats.resize(x.len(), 0.0);
-                keep_bf16(&mut scratch.floats, x);
-                product(y, n, &scratch.floats, k, 1, m, b, Start::Zero);
-            }
-            Self::Bf16(b) => {
-                scratch.bf16.pack(x, k, m, k);
-                product_bf16(Window::new(y, n, m, n), &scratch.bf16, b, Start::Zero);
-            }
-            Self::Int8(b) => {
-                scratch.int8.pack(x, k, m, k);
-                product_int8_scaled(Window::new(y, n, m, n), &scratch.int8, b, Start::Zero);
-            }
+            Self::F32(_) => Precision::F32,
+            Self::Chain(_) => Precision::Bf16(Bf16Arithmetic::Chain),
+            Self::Bf16(b) => Precision::Bf16(b.arithmetic()),
+            Self::Int8(_) => Precision::Int8,
+        }
+    }
+
+    /// The rows and columns that `y` stands for of the product with the rows `x`, which [`Matrix::pack`] packed into `scratch`.
+    ///
+    /// # Panics
+    /// If the window is not inside the product or begins or ends inside a panel, or other rows were packed: bugs in the caller.
+    pub fn product_part(&self, x: &[f32], y: Window<f32>, scratch: &Scratch) {
+        match self {
+            Self::F32(b) => product_part(y, x, b.k(), 1, b, Start::Zero),
+            Self::Chain(b) => product_part(y, &scratch.floats, b.k(), 1, b, Start::Zero),
+            Self::Bf16(b) => product_bf16(y, &scratch.bf16, b, Start::Zero),
+            Self::Int8(b) => product_int8_scaled(y, &scratch.int8, b, Start::Zero),
         }
     }
 }
@@ -236,7 +337,7 @@ impl Conv3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{numbers, with_each_isa};
+    use crate::{Epilogue, numbers, with_each_isa};
 
     #[test]
     fn convolutions_agree_with_the_definition_in_every_precision() {
@@ -270,6 +371,72 @@ mod tests {
                         assert!(off <= bound * size, "{precision:?} {conv:?}: off by {off} of {size}");
                     }
                 }
+            }
+        }
+    }
+
+    /// Parts of a product, finished or not, on every instruction set: the bits of the whole, of sums that are finished afterwards.
+    #[test]
+    fn parts_of_products_are_finished_on_their_way_out() {
+        for [m, n, k] in
+            [[1, 1, 1], [3, 10, 40], [5, 130, 70], [33, 70, 300], [70, 96, 1100], [40, 33, 0], [2, 200, 9]]
+        {
+            let (x, w, mut bias) = (numbers(m * k, 5), numbers(n * k, 6), numbers(n, 7));
+            bias[n / 2] = f32::NAN;
+            for precision in Precision::ALL {
+                let matrix = Matrix::new(&w, n, k, precision);
+                let mut sums = vec![0.0; m * n];
+                matrix.product(&x, &mut sums, &mut Scratch::default());
+                with_each_isa(|isa| {
+                    for (with_bias, relu) in [(false, false), (true, false), (false, true), (true, true)] {
+                        let bias = if with_bias { &bias[..] } else { &[] };
+                        let want = sums.iter().enumerate().map(|(i, sum)| {
+                            let v = if with_bias { sum + bias[i % n] } else { *sum };
+                            if !relu || v > 0.0 { v.to_bits() } else { 0 }
+                        });
+                        let (mut y, mut scratch) = (vec![f32::NAN; m * n], Scratch::default());
+                        matrix.pack(&x, m, &mut scratch);
+                        let all = Window::new(&mut y, n, m, n).finished_by(Epilogue { bias, relu });
+                        let (top, bottom) = all.split_rows(m / 3);
+                        for part in [bottom, top].into_iter().flat_map(|w| w.in_columns(2 * matrix.width())) {
+                            matrix.product_part(&x, part, &scratch);
+                        }
+                        for (i, (y, want)) in y.iter().zip(want).enumerate() {
+                            let nan = y.is_nan() && f32::from_bits(want).is_nan();
+                            assert!(
+                                nan || y.to_bits() == want,
+                                "{precision:?} {isa:?} [{m}, {n}, {k}] {relu}: {i}"
+                            );
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Weights that are formed in panels that held others are those of a matrix of moved weights.
+    #[test]
+    fn moved_weights_are_formed_in_their_panels() {
+        let mut scratch = Scratch::default();
+        for (n, k) in [(1, 1), (10, 40), (33, 17), (70, 300), (96, 64), (3, 0)] {
+            let (start, along, x) = (numbers(n * k, 1), numbers(n * k, 2), numbers(5 * k, 3));
+            let moved: Vec<f32> = start.iter().zip(&along).map(|(s, a)| 0.3f32.mul_add(*a, *s)).collect();
+            for precision in Precision::ALL {
+                let (mut want, mut found) = (vec![0.0; 5 * n], vec![0.0; 5 * n]);
+                Matrix::new(&moved, n, k, precision).product(&x, &mut want, &mut scratch);
+                with_each_isa(|isa| {
+                    let mut matrix = Matrix::zeros(n, k, precision);
+                    assert_eq!(matrix.precision(), precision);
+                    for factor in [7.0, 0.3] {
+                        for first in (0..n).step_by(matrix.width()) {
+                            let part = first * k..n.min(first + matrix.width()) * k;
+                            let (start, along) = (&start[part.clone()], &along[part]);
+                            matrix.set(first, Moved { start, factor, along }, &mut scratch);
+                        }
+                    }
+                    matrix.product(&x, &mut found, &mut scratch);
+                    assert_eq!(found, want, "{n} × {k} {precision:?} {isa:?}");
+                });
             }
         }
     }

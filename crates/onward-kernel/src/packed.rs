@@ -4,6 +4,8 @@
 //! all); the left side is rows of groups. `k` and columns are padded with zeros. Panels and rows begin at multiples of 64
 //! bytes, so sixteen columns of a group are one AVX-512 register and one row of an AMX tile.
 
+use std::ops::Range;
+
 /// Columns of a full panel: two AVX-512 registers.
 pub(super) const WIDE: usize = 32;
 /// Columns of a panel when there are no more than these in all.
@@ -77,19 +79,40 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Packs `n` columns of `k` numbers each; `fill` writes all groups of one column.
-    pub fn pack(k: usize, n: usize, per_group: usize, mut fill: impl FnMut(usize, &mut [u32])) -> Self {
+    pub fn pack(k: usize, n: usize, per_group: usize, fill: impl FnMut(usize, &mut [u32])) -> Self {
+        let mut columns = Self::zeros(k, n, per_group);
+        columns.set(0..n, per_group, &mut Rows::default(), fill);
+        columns
+    }
+
+    /// `n` columns of `k` zeros.
+    pub fn zeros(k: usize, n: usize, per_group: usize) -> Self {
         let width = if n <= NARROW { NARROW } else { WIDE };
         let groups = padded_groups(k, per_group);
         let lines = vec![Line([0; LINE]); n.div_ceil(width) * groups * width / LINE];
-        let mut columns = Self { lines, k, n, width, groups };
-        let mut rows = Rows::default();
-        rows.reshape(width, k, per_group);
-        for p in 0..n.div_ceil(width) {
-            let real = width.min(n - p * width);
-            (0..real).for_each(|c| fill(p * width + c, rows.row_mut(c)));
-            columns.transpose(p, &rows, real);
+        Self { lines, k, n, width, groups }
+    }
+
+    /// Packs some columns, which begin and end with panels; `fill` writes all groups of one column, first to `rows`.
+    ///
+    /// # Panics
+    /// If they do not, or are not all there: a bug in the caller.
+    pub fn set(
+        &mut self,
+        columns: Range<usize>,
+        per_group: usize,
+        rows: &mut Rows,
+        mut fill: impl FnMut(usize, &mut [u32]),
+    ) {
+        let (width, end) = (self.width, columns.end);
+        assert!(end <= self.n && columns.start.is_multiple_of(width), "columns {columns:?} split a panel");
+        assert!(end.is_multiple_of(width) || end == self.n, "columns {columns:?} split a panel");
+        rows.reshape(width, self.k, per_group);
+        for first in columns.step_by(width) {
+            let real = width.min(end - first);
+            (0..real).for_each(|c| fill(first + c, rows.row_mut(c)));
+            self.transpose(first / width, rows, real);
         }
-        columns
     }
 
     /// Panel `p` from the rows of its first `real` columns; sixteen groups at a time stay in the nearest cache.

@@ -2,7 +2,7 @@
 
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
-use super::{Lines, dispatch};
+use super::{Lines, Moved, Window, dispatch, from_bf16, to_bf16};
 
 /// Columns of weights that are packed together: a cache line.
 const COLUMNS: usize = 16;
@@ -35,6 +35,20 @@ impl Panels {
         panels
     }
 
+    /// Packs the weights of the outputs from `first` on, whole panels; the nearest bf16 of each if they are to be `kept` as such.
+    pub(super) fn set(&mut self, first: usize, weights: &Moved<'_>, kept: bool) {
+        let (k, width) = (self.k, self.width);
+        if k == 0 {
+            return;
+        }
+        let count = weights.start.len() / k;
+        assert!(first.is_multiple_of(width) && first + count <= self.n, "columns that begin a panel");
+        for from in (0..count).step_by(width) {
+            let part = weights.rows(from..count.min(from + width), k);
+            pack_moved(&mut self.data[(first + from) * k..][..width * k], width, k, part, kept);
+        }
+    }
+
     /// Packs `x`, which is `(k, n)` row after row.
     pub fn rows(x: &[f32], k: usize, n: usize) -> Self {
         assert_eq!(x.len(), n * k, "a matrix of {k} × {n}");
@@ -60,7 +74,8 @@ impl Panels {
         part
     }
 
-    fn zeros(k: usize, n: usize) -> Self {
+    /// `n` columns of `k` zeros.
+    pub(super) fn zeros(k: usize, n: usize) -> Self {
         let width = if n <= NARROW { NARROW } else { WIDE };
         Self { data: Lines::zeros(n.div_ceil(width) * k * width), k, n, width }
     }
@@ -75,8 +90,8 @@ impl Panels {
         self.n
     }
 
-    /// Columns in one panel, padding included.
-    pub(super) fn width(&self) -> usize {
+    /// Columns of a panel, padding included: where the columns of a product may be split.
+    pub fn width(&self) -> usize {
         self.width
     }
 
@@ -84,6 +99,30 @@ impl Panels {
     pub(super) fn panel(&self, index: usize) -> &[f32] {
         &self.data[index * self.k * self.width..][..self.k * self.width]
     }
+}
+
+super::multiversion! {
+/// Writes weights to the columns of a panel, each the nearest bf16 if they are to be `kept` as such.
+fn pack_moved(panel: &mut [f32], width: usize, k: usize, weights: Moved<'_>, kept: bool) {
+    let Moved { start, factor, along } = weights;
+    let rows = start.len() / k;
+    // A few columns of all rows at a time: what is written stays in the first-level cache.
+    for from in (0..k).step_by(COLUMNS) {
+        let many = COLUMNS.min(k - from);
+        let out = &mut panel[from * width..(from + many) * width];
+        for j in 0..rows {
+            let at = j * k + from;
+            let mut moved = [0f32; COLUMNS];
+            for ((m, s), a) in moved.iter_mut().zip(&start[at..at + many]).zip(&along[at..at + many]) {
+                *m = factor.mul_add(*a, *s);
+            }
+            if kept {
+                moved = moved.map(|m| from_bf16(to_bf16(m)));
+            }
+            out.chunks_exact_mut(width).zip(moved).for_each(|(out, m)| out[j] = m);
+        }
+    }
+}
 }
 
 pub(super) struct Portable;
@@ -208,27 +247,41 @@ pub fn product(
     b: &Panels,
     start: Start,
 ) {
-    if m == 0 || b.n == 0 {
+    product_part(Window::new(c, c_stride, m, b.n), a, row_stride, k_stride, b, start);
+}
+
+/// [`product`] for the rows and columns that `c` stands for: row 0 of the whole begins at `a[0]`.
+///
+/// # Panics
+/// If `a` is too short, or the window is not inside the product or begins or ends inside a panel: a bug in the caller.
+pub fn product_part(c: Window<f32>, a: &[f32], row_stride: usize, k_stride: usize, b: &Panels, start: Start) {
+    let (rows, columns) = (c.rows(), c.columns());
+    if rows.is_empty() || columns.is_empty() {
         return;
     }
     assert!(
-        b.k == 0 || (m - 1) * row_stride + (b.k - 1) * k_stride < a.len(),
+        b.k == 0 || (rows.end - 1) * row_stride + (b.k - 1) * k_stride < a.len(),
         "left side of a product is too short"
     );
-    assert!((m - 1) * c_stride + b.n <= c.len() && b.n <= c_stride, "result of a product is too short");
+    let split = |j: usize| j.is_multiple_of(b.width) || j == b.n;
+    assert!(
+        columns.end <= b.n && split(columns.start) && split(columns.end),
+        "columns {columns:?} split a panel"
+    );
     assert!(b.data.len() >= b.n.div_ceil(b.width) * b.k * b.width, "right side of a product is too short");
     let job = Job {
-        c: c.as_mut_ptr(),
-        c_stride,
-        a: a.as_ptr().cast(),
+        c: c.corner(),
+        c_stride: c.stride(),
+        a: a.as_ptr().wrapping_add(rows.start * row_stride).cast(),
         row_stride,
         k_stride,
-        m,
-        b: b.data.as_ptr().cast(),
+        m: rows.len(),
+        b: b.data[columns.start * b.k..].as_ptr().cast(),
         groups: b.k,
-        n: b.n,
+        n: columns.len(),
         width: b.width,
         accumulate: start == Start::Add,
+        finish: c.finish(),
     };
     run_best(&job);
 }
@@ -347,9 +400,7 @@ pub fn normalise(pixels: &mut [f32], mean: &[f32], inverse: &[f32]) {
 super::multiversion! {
 /// `max(x, 0)`; what is not a number becomes 0.
 pub fn relu(x: &mut [f32]) {
-    for v in x {
-        *v = if *v > 0.0 { *v } else { 0.0 };
-    }
+    super::epilogue::rectify(x);
 }
 }
 

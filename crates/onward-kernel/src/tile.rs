@@ -2,6 +2,7 @@
 //! few rows), in blocks that stay in the nearest caches. Each sum is taken in ascending `k`, whatever the blocks.
 
 use super::cache::second_level;
+use super::epilogue::{Finish, Number};
 use super::packed::{Columns, LINE, Rows, WIDE};
 use super::{Start, Window};
 use std::mem::MaybeUninit;
@@ -10,7 +11,7 @@ use std::mem::MaybeUninit;
 /// only where that instruction set was detected, with pointers to as many numbers as it takes.
 pub(super) trait Dot {
     /// What sums are kept in.
-    type Number: Copy;
+    type Number: Number;
     /// `LANES` sums.
     type Sums: Copy;
     /// One group of the left side, ready to be multiplied by any column's.
@@ -54,9 +55,25 @@ pub(super) struct Job<N> {
     pub width: usize,
     /// Whether sums start from what `c` holds.
     pub accumulate: bool,
+    /// What becomes of the sums, from the first column on.
+    pub finish: Finish,
 }
 
 impl<N> Job<N> {
+    /// The job from its column `j` on.
+    ///
+    /// # Safety
+    /// The job has that column; it begins a panel, or inside one only columns of this panel follow.
+    #[inline(always)]
+    unsafe fn at_column(&self, j: usize) -> Self {
+        let panel = j / self.width;
+        let b = panel * self.groups * self.width + j % self.width;
+        // SAFETY: the caller vouches for the column.
+        unsafe {
+            Self { c: self.c.add(j), b: self.b.add(b), n: self.n - j, finish: self.finish.after(j), ..*self }
+        }
+    }
+
     /// The rows and columns that `window` stands for; `None` where there are none. Sums go to `c`, rows as far apart as the
     /// window's.
     ///
@@ -85,6 +102,7 @@ impl<N> Job<N> {
             n: columns.len(),
             width: b.width,
             accumulate: start == Start::Add,
+            finish: window.finish(),
         })
     }
 }
@@ -104,6 +122,7 @@ impl<N> Job<N> {
             width: self.width,
             steps: self.groups / super::packed::LINE,
             start: if self.accumulate { Start::Add } else { Start::Zero },
+            finish: self.finish,
         }
     }
 }
@@ -116,36 +135,33 @@ const AHEAD: usize = 4096;
 struct Cut {
     /// Groups of rows that stay near while all panels pass.
     rows: usize,
-    /// Tiles that a block of rows has at least: each block has weights come from memory once more.
-    tiles: usize,
-    /// So many blocks of rows are rather one, for the same reason.
-    spare: usize,
     /// Groups of a panel that stay in the second-level cache while all row tiles pass. Shorter blocks load and store sums more
     /// often, and were no faster.
     block: usize,
 }
 
 impl Cut {
-    /// A large second-level cache (2 MB) holds 384 KB of rows and what passes of the panels, `k` not cut. Elsewhere 2 MB of rows
-    /// stay in the third level, which is near on such processors, and 128 KB of a panel in the second.
-    fn for_caches() -> Self {
-        match second_level() {
+    /// For a right side of so many groups. A large second-level cache (2 MB) holds a panel (or 1 MB of a longer one) while all
+    /// rows pass it: so weights come from memory once. If it holds all panels at once, 384 KB of rows stay there too. Elsewhere
+    /// 2 MB of rows stay in the third level, which is near on such processors, and 128 KB of a panel in the second.
+    fn for_caches(right: usize) -> Self {
+        match second_level() / size_of::<u32>() {
             large @ LARGE.. => {
-                Self { rows: large * 3 / 16 / size_of::<u32>(), tiles: 4, spare: 2, block: usize::MAX }
+                let rows = if right <= large / 2 { large * 3 / 16 } else { usize::MAX };
+                Self { rows, block: large / 2 / WIDE }
             }
-            _ => Self { rows: 512 * 1024, tiles: 1, spare: 1, block: 1024 },
+            _ => Self { rows: 512 * 1024, block: 1024 },
         }
     }
 
     /// Blocks that `m` rows are cut into.
     fn blocks(&self, m: usize, row_stride: usize, tile: usize) -> usize {
-        let most = (self.rows / row_stride.max(1)).max(self.tiles * tile);
-        if m <= self.spare * most { 1 } else { m.div_ceil(most) }
+        m.div_ceil((self.rows / row_stride.max(1)).max(tile))
     }
 }
 
-/// A second-level cache that rows and passing panels fit into together.
-const LARGE: usize = 2 << 20;
+/// Groups in a second-level cache that a long panel and passing rows fit into together.
+const LARGE: usize = (2 << 20) / size_of::<u32>();
 
 /// The odd multiples of a stride up to row `R`, in bytes and hidden from the compiler: with [`row_offset`] every row is one
 /// address of base and scaled offset. Left to itself the compiler walks from row to row with an addition each, and that
@@ -239,12 +255,14 @@ unsafe fn rows_of<S: Dot, const R: usize, const V: usize, const P: usize>(
 /// A tile whose columns may end inside a vector: then it works on a copy.
 ///
 /// # Safety
-/// As for [`rows_of`], but of the tile's columns only the first `columns` exist in `c`.
+/// As for [`rows_of`], but of the tile's columns only the first `columns` exist in `c` (where there is one panel). After the
+/// `last` groups the sums are finished.
 #[inline(always)]
 unsafe fn clipped<S: Dot, const R: usize, const V: usize, const P: usize>(
     job: &Job<S::Number>,
     panel: usize,
     columns: usize,
+    last: bool,
 ) {
     let mut copy = [const { MaybeUninit::<S::Number>::uninit() }; HIGHEST * WIDE];
     let whole = P > 1 || columns == V * S::LANES;
@@ -255,6 +273,12 @@ unsafe fn clipped<S: Dot, const R: usize, const V: usize, const P: usize>(
             std::ptr::copy_nonoverlapping(job.c.add(r * job.c_stride), inner.c.add(r * WIDE), columns);
         }
         rows_of::<S, R, V, P>(&inner, panel);
+        if last && !job.finish.is_none() {
+            let columns = if P > 1 { P * job.width } else { columns };
+            for r in 0..job.m {
+                S::Number::finish(inner.c.add(r * inner.c_stride), columns, job.finish);
+            }
+        }
         for r in 0..if whole { 0 } else { job.m } {
             std::ptr::copy_nonoverlapping(inner.c.add(r * WIDE), job.c.add(r * job.c_stride), columns);
         }
@@ -272,11 +296,12 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
 ) {
     let panel = job.groups * job.width;
     let tiles = job.m.div_ceil(R);
-    let block = if tiles == 1 { usize::MAX } else { Cut::for_caches().block };
+    let block = if tiles == 1 { usize::MAX } else { Cut::for_caches(job.n * job.groups).block };
     let mut done = 0;
     // A product over nothing still has to set what it starts from: one block of no groups.
     while done < job.groups || done == 0 {
         let groups = block.min(job.groups - done);
+        let last = done + groups == job.groups;
         let mut row = 0;
         for t in 0..tiles {
             // Tiles of almost equal heights: a low one would wait for its own sums.
@@ -292,7 +317,7 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
                     accumulate: job.accumulate || done > 0,
                     ..*job
                 };
-                clipped::<S, R, V, P>(&part, panel, columns);
+                clipped::<S, R, V, P>(&part, panel, columns, last);
             }
             row += m;
         }
@@ -306,7 +331,7 @@ unsafe fn strip<S: Dot, const R: usize, const V: usize, const P: usize>(
 /// The instruction set of `S` was detected; the job's pointers cover its sizes.
 #[inline(always)]
 pub(super) unsafe fn run<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>) {
-    let blocks = Cut::for_caches().blocks(job.m, job.row_stride, R);
+    let blocks = Cut::for_caches(job.n * job.groups).blocks(job.m, job.row_stride, R);
     let mut row = 0;
     for block in 0..blocks {
         let m = (job.m - row) / (blocks - block);
@@ -323,13 +348,12 @@ pub(super) unsafe fn run<S: Dot, const R: usize, const V: usize>(job: &Job<S::Nu
 /// As for [`run`].
 #[inline(always)]
 unsafe fn run_rows<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>) {
-    let size = job.groups * job.width;
     let (mut panel, whole) = (0, V * S::LANES == job.width);
     while panel * job.width < job.n {
         let left = job.n - panel * job.width;
         // SAFETY: panels stay inside the job's columns; padded panels hold whole vectors.
         unsafe {
-            let part = Job { b: job.b.add(panel * size), c: job.c.add(panel * job.width), n: left, ..*job };
+            let part = job.at_column(panel * job.width);
             // With few rows the sums of one panel would wait for each other: several panels at once.
             if whole && R >= 12 && job.m <= 3 && left >= 4 * job.width {
                 strip::<S, 3, V, 4>(&part, 0);
@@ -355,7 +379,7 @@ unsafe fn run_panel<S: Dot, const R: usize, const V: usize>(job: &Job<S::Number>
         let left = real - inside;
         // SAFETY: vectors stay inside the panel's width.
         unsafe {
-            let part = Job { b: job.b.add(inside), c: job.c.add(inside), ..*job };
+            let part = job.at_column(inside);
             if left > S::LANES && inside + V * S::LANES <= job.width {
                 strip::<S, R, V, 1>(&part, left.min(V * S::LANES));
                 inside += V * S::LANES;

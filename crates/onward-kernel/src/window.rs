@@ -1,5 +1,7 @@
 //! Where a product goes: a rectangle of a matrix that one thread may write.
 
+use super::Epilogue;
+use super::epilogue::Finish;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -11,6 +13,7 @@ pub struct Window<'a, T> {
     stride: usize,
     rows: Range<usize>,
     columns: Range<usize>,
+    epilogue: Epilogue<'a>,
     borrow: PhantomData<&'a mut [T]>,
 }
 
@@ -28,7 +31,15 @@ impl<'a, T> Window<'a, T> {
             assert!(end.is_some_and(|end| end <= c.len()), "result of a product is too short");
             assert!(n <= stride || m == 1, "rows of a result overlap");
         }
-        Self { corner: c.as_mut_ptr(), stride, rows: 0..m, columns: 0..n, borrow: PhantomData }
+        let epilogue = Epilogue::default();
+        Self { corner: c.as_mut_ptr(), stride, rows: 0..m, columns: 0..n, epilogue, borrow: PhantomData }
+    }
+
+    /// The same rectangle for a product of which it is all.
+    #[must_use]
+    pub fn of_another(self) -> Self {
+        let (rows, columns) = (0..self.rows.len(), 0..self.columns.len());
+        Self { rows, columns, epilogue: Epilogue::default(), ..self }
     }
 
     /// The rows of the product that this is.
@@ -44,6 +55,16 @@ impl<'a, T> Window<'a, T> {
     /// Numbers from one row to the next.
     pub fn stride(&self) -> usize {
         self.stride
+    }
+
+    /// What becomes of the sums of the product.
+    pub(super) fn epilogue(&self) -> Epilogue<'a> {
+        self.epilogue
+    }
+
+    /// What becomes of its own sums.
+    pub(super) fn finish(&self) -> Finish {
+        Finish::of(self.epilogue, self.columns.start, self.columns.end)
     }
 
     /// The first number.
@@ -84,6 +105,33 @@ impl<'a, T> Window<'a, T> {
     }
 }
 
+impl<'a> Window<'a, f32> {
+    /// The same for sums that are finished on their way out.
+    #[must_use]
+    pub fn finished_by(self, epilogue: Epilogue<'a>) -> Self {
+        Self { epilogue, ..self }
+    }
+}
+
+impl<T> Window<'_, T> {
+    /// Blocks of `width` columns (the last may be narrower).
+    ///
+    /// # Panics
+    /// If `width` is 0: a bug in the caller.
+    pub fn in_columns(self, width: usize) -> Vec<Self> {
+        assert!(width > 0, "blocks of no columns");
+        let (mut blocks, mut rest) = (Vec::new(), self);
+        while rest.columns.len() > width {
+            let at = rest.columns.start + width;
+            let (block, others) = rest.split_columns(at);
+            blocks.push(block);
+            rest = others;
+        }
+        blocks.push(rest);
+        blocks
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +162,25 @@ mod tests {
                 }
             };
             assert!(row.iter().enumerate().all(|(j, v)| *v == want(j)), "row {i}: {row:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_of_columns_cover_each_number_once() {
+        for (rows, stride, n, width) in [(0, 3, 3, 2), (1, 1, 1, 1), (3, 7, 7, 3), (4, 8, 6, 4), (2, 5, 5, 9)]
+        {
+            let mut c = vec![0usize; rows * stride];
+            for (b, block) in Window::new(&mut c, stride, rows, n).in_columns(width).into_iter().enumerate() {
+                assert_eq!((block.rows(), block.columns().start), (0..rows, b * width));
+                let whole = block.of_another();
+                assert_eq!((whole.rows(), whole.columns()), (0..rows, 0..width.min(n - b * width)));
+                for (i, j) in whole.rows().flat_map(|i| whole.columns().map(move |j| (i, j))) {
+                    // SAFETY: inside the window, which borrows `c` exclusively.
+                    unsafe { *whole.corner().add(i * stride + j) += i * stride + b * width + j + 1 };
+                }
+            }
+            let want = |i: usize| if i % stride < n { i + 1 } else { 0 };
+            assert!(c.iter().enumerate().all(|(i, v)| *v == want(i)), "{rows} {stride} {n} {width}");
         }
     }
 

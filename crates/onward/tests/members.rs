@@ -46,10 +46,11 @@ fn dense_probes_have_the_bits_of_weights_perturbed_by_hand() {
 fn dense_by_hand(net: &dyn Model, x: Act) {
     let (key, sigma, step) = (RunKey::from_seed(4), 0.03, 9);
     let params = params_of(net, 4);
-    for noise in [Family::Sign, Family::Binomial] {
+    let kinds = Precision::ALL.map(|precision| (Family::Binomial, precision));
+    for (noise, precision) in kinds.into_iter().chain([(Family::Sign, Precision::F32)]) {
         let (space, members) = (WeightSpace::Dense { noise }, pairs(4));
         let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &members, space, sigma, step };
-        let weights = Weights::new(&params, Precision::F32);
+        let weights = Weights::new(&params, precision);
         let found =
             net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows()), x.clone());
         for (i, member) in members.iter().enumerate() {
@@ -62,14 +63,41 @@ fn dense_by_hand(net: &dyn Model, x: Act) {
                 }
             };
             let own = Params::from_tensors(params.tensors().iter().map(moved).collect());
-            let weights = Weights::new(&own, Precision::F32);
+            let weights = Weights::new(&own, precision);
             let want = net.forward_from(0, &mut Context::clean(&weights, Norms::Batch), x.clone());
             let part = found.slice(i * x.rows(), (i + 1) * x.rows());
             assert!(
                 part.data().iter().zip(want.data().iter()).all(|(a, b)| a.to_bits() == b.to_bits()),
-                "{noise:?} {i}"
+                "{noise:?} {precision:?} {i}"
             );
         }
+    }
+}
+
+/// Where a ReLU follows, a product takes it on its way out; the bits are those of one stage after the other.
+#[test]
+fn whole_passes_have_the_bits_of_their_stages() {
+    let net = Mlp::new(&[30, 70, 33, 4], Activation::Relu).unwrap();
+    let (x, params) = (whole(&blobs(40, [1, 1, 30], 4, 3)).x, params_of(&net, 4));
+    let keys = TensorKeys::of(&RunKey::from_seed(4), &params);
+    let spaces = [None, Some(low_rank(2)), Some(WeightSpace::Dense { noise: Family::Sign })];
+    for (precision, space) in Precision::ALL.into_iter().flat_map(|p| spaces.map(|s| (p, s))) {
+        let (weights, members) = (Weights::new(&params, precision), pairs(3));
+        let context = || match space {
+            None => Context::clean(&weights, Norms::Batch),
+            Some(space) => {
+                let probe = Probe { keys: &keys, members: &members, space, sigma: 0.02, step: 1 };
+                Context::probing(&weights, Norms::Batch, probe, x.rows())
+            }
+        };
+        let mut cx = context();
+        let stages = (0..net.stages()).fold(x.clone(), |x, stage| net.stage(stage, &mut cx, x));
+        assert!(stages.data().iter().any(|v| *v < 0.0), "what no ReLU follows keeps its signs");
+        let whole = net.forward_from(0, &mut context(), x.clone());
+        assert!(
+            whole.data().iter().map(|v| v.to_bits()).eq(stages.data().iter().map(|v| v.to_bits())),
+            "{precision:?} {space:?}"
+        );
     }
 }
 

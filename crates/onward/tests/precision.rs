@@ -272,16 +272,18 @@ fn a_ledger_tells_that_params_are_stored_in_bf16() {
 }
 
 #[test]
-fn a_large_layer_with_few_rows_is_shared_by_the_threads_without_a_trace() {
-    let (k, n) = (1100, 1300);
-    let data = blobs(50, [1, 1, k], 5, 9);
-    for precision in Precision::ALL {
-        let outputs = |threads| {
-            let net = Mlp::new(&[k, n], Activation::Relu).unwrap();
-            let evaluator = local(net, Loss::SquaredError, threads).with_precision(precision);
-            evaluator.outputs(&params_of(evaluator.model(), 3), rows_of(&data), Norms::Batch).unwrap()
-        };
-        let one = outputs(1);
-        assert!(outputs(2) == one && outputs(5) == one, "{precision:?}");
+fn large_layers_are_shared_by_the_threads_without_a_trace() {
+    // Few rows, whose columns are shared; and many, of which each thread has some.
+    for (rows, widths) in [(50, [1100, 1300, 700]), (600, [300, 333, 210]), (1, [2000, 2300, 5])] {
+        let data = blobs(rows, [1, 1, widths[0]], 5, 9);
+        for precision in Precision::ALL {
+            let outputs = |threads| {
+                let net = Mlp::new(&widths, Activation::Relu).unwrap();
+                let evaluator = local(net, Loss::SquaredError, threads).with_precision(precision);
+                evaluator.outputs(&params_of(evaluator.model(), 3), rows_of(&data), Norms::Batch).unwrap()
+            };
+            let one = outputs(1);
+            assert!([2, 3, 5].into_iter().all(|threads| outputs(threads) == one), "{rows} {precision:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::super::epilogue::Finish;
 use super::super::{Start, cache::second_level};
 use super::out::Out;
 use super::tile::{Bf16, Block, COLUMNS, Configured, Int8, Kernel, ROW, ROWS, Shape};
@@ -33,6 +34,8 @@ pub struct Job {
     pub steps: usize,
     /// What the sums start from.
     pub start: Start,
+    /// What becomes of sums in f32 on their way out, from the first column on.
+    pub(in super::super) finish: Finish,
 }
 
 /// How much of the right side is multiplied with all rows before the next part of it is touched. It changes a product's speed,
@@ -121,13 +124,13 @@ impl Tiles {
         unsafe { run::<Int8>(job, Blocks::of(job), None) }
     }
 
-    /// The sums of [`Tiles::run_int8`] given to `finish` in parts that make up the product; `c` is not touched.
+    /// The sums of [`Tiles::run_int8`] given to `taker` in parts that make up the product; `c` is not touched.
     ///
     /// # Safety
     /// As for [`Tiles::run_bf16`], but for `c`.
-    pub(in super::super) unsafe fn each_int8(self, job: &Job, finish: &mut dyn FnMut(Sums<'_>)) {
-        // SAFETY: as above; `c` is read and written only where there is no `finish`.
-        unsafe { run::<Int8>(job, Blocks::of(job), Some(finish)) }
+    pub(in super::super) unsafe fn each_int8(self, job: &Job, taker: &mut dyn FnMut(Sums<'_>)) {
+        // SAFETY: as above; `c` is read and written only where there is no taker.
+        unsafe { run::<Int8>(job, Blocks::of(job), Some(taker)) }
     }
 
     /// [`Tiles::run_bf16`] on slices: `a` is `(m, a_stride)` with `k` of each row used, `b` panels of `(k, n)`, both as bf16
@@ -211,6 +214,7 @@ fn checked<C, T>(
         width,
         steps: k * size / ROW,
         start,
+        finish: Finish::NONE,
     })
 }
 
@@ -220,22 +224,22 @@ pub(super) fn runs(range: Range<usize>, length: usize) -> impl Iterator<Item = R
 }
 
 /// What is done with sums instead of storing them to `c`.
-pub(super) type Finish<'a> = &'a mut dyn FnMut(Sums<'_>);
+pub(super) type Taker<'a> = &'a mut dyn FnMut(Sums<'_>);
 
 /// Panels that stay in the second-level cache outside, rows inside, and of both all steps of `k`: each sum leaves the tiles once. (A
 /// small product may be cut along `k` too.)
 ///
 /// # Safety
-/// The process may use tiles, and all that `job` describes is there (of `c` nothing if there is a `finish`).
-pub(super) unsafe fn run<K: Kernel>(job: &Job, blocks: Blocks, finish: Option<Finish<'_>>) {
+/// The process may use tiles, and all that `job` describes is there (of `c` nothing if there is a `taker`).
+pub(super) unsafe fn run<K: Kernel>(job: &Job, blocks: Blocks, taker: Option<Taker<'_>>) {
     let panel = (job.steps * ROWS * 4 * job.width).max(1);
     // An even number: strips take two at once.
     let at_once = (blocks.panels / panel).max(2) & !1;
     // SAFETY: handed on from the caller.
     let tiles = unsafe { Configured::none() };
-    let mut work = Work { job, tiles, scratch: Scratch([0; SUMS]), out: Out::of(job), finish };
+    let mut work = Work { job, tiles, scratch: Scratch([0; SUMS]), out: Out::of(job), taker };
     let (at_once, cut) = match blocks.steps {
-        Some(steps) if work.finish.is_none() => (1, steps),
+        Some(steps) if work.taker.is_none() => (1, steps),
         _ => (at_once, job.steps.max(1)),
     };
     for panels in runs(0..job.n.div_ceil(job.width), at_once) {
@@ -255,7 +259,7 @@ struct Work<'a, 'f> {
     tiles: Configured,
     scratch: Scratch,
     out: Out,
-    finish: Option<Finish<'f>>,
+    taker: Option<Taker<'f>>,
 }
 
 impl Work<'_, '_> {
@@ -292,10 +296,10 @@ impl Work<'_, '_> {
         columns: Range<usize>,
         steps: Range<usize>,
     ) {
-        let Self { job, tiles, scratch, out, finish } = self;
+        let Self { job, tiles, scratch, out, taker } = self;
         let (group, panel) = (4 * job.width, columns.start / job.width);
         let b_panel = job.steps * ROWS * group;
-        let add = steps.start > 0 || job.start == Start::Add && finish.is_none();
+        let add = steps.start > 0 || job.start == Start::Add && taker.is_none();
         // What comes back to the tiles, now or later, has no way through the scratch.
         let direct = add || steps.len() < job.steps;
         let wide = if matches!(shape, Shape::Strip { .. }) { 4 * COLUMNS } else { 2 * COLUMNS };
@@ -320,10 +324,13 @@ impl Work<'_, '_> {
             if job.steps > 0 {
                 K::block(shape, &block);
             }
-            match finish {
-                _ if direct => {}
-                Some(finish) => finish(Sums { numbers: &scratch.0, wide, rows, columns }),
-                None => out.copy(&scratch.0, wide, [rows.len(), columns.len()], c, job.c_stride),
+            let finish = job.finish.after(columns.start);
+            let size = [rows.len(), columns.len()];
+            match taker {
+                _ if direct && steps.end < job.steps => {}
+                _ if direct => out.in_place(size, c, job.c_stride, finish),
+                Some(taker) => taker(Sums { numbers: &scratch.0, wide, rows, columns }),
+                None => out.copy(&scratch.0, wide, size, c, job.c_stride, finish),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Products against plain loops, on the real unit where there is one and on the emulated one elsewhere.
 
+use super::super::epilogue::Finish;
 use super::emulator;
 use super::emulator::tests::{BF16, INT8, file, one_dot};
 use super::product::{Blocks, Job, Tiles, run};
@@ -204,6 +205,7 @@ impl<T: Format> Case<T> {
             width: if self.n <= 16 { 16 } else { 32 },
             steps: self.k.div_ceil(16 * T::GROUP),
             start,
+            finish: Finish::NONE,
         }
     }
 

@@ -96,6 +96,8 @@ pub(super) unsafe fn run(job: &Job<f32>, arithmetic: Bf16Arithmetic) {
                 }
             }
         }
+        // SAFETY: the job's bias is as long as its rows.
+        unsafe { job.finish.row(out) }
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Act {
     pub(crate) links: Vec<usize>,
     /// What these rows stand for, if not for themselves.
     pub(crate) spread: Option<Box<Spread>>,
+    /// Whether the ReLU of these numbers was taken already, so that it changes none.
+    pub(crate) rectified: bool,
 }
 
 /// Numbers per piece of element-wise work; pieces are the same for any number of threads.
@@ -40,7 +42,7 @@ impl Act {
     /// As for [`Act::new`].
     pub fn of(rows: usize, shape: [usize; 3], data: Numbers) -> Self {
         assert_eq!(data.len(), rows * shape.iter().product::<usize>(), "{rows} rows of {shape:?}");
-        Self { rows, shape, data, carried: None, links: Vec::new(), spread: None }
+        Self { rows, shape, data, carried: None, links: Vec::new(), spread: None, rectified: false }
     }
 
     /// How many rows there are.
@@ -68,6 +70,7 @@ impl Act {
             *self = std::mem::take(self).whole();
         }
         self.links.clear();
+        self.rectified = false;
         &mut self.data
     }
 
@@ -145,6 +148,7 @@ impl Act {
     /// Every number through a function of whole slices.
     pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
         self.links.clear();
+        self.rectified = false;
         if let Some(spread) = &mut self.spread {
             spread.map(&mut self.data, f);
             return self;
@@ -237,6 +241,7 @@ impl Act {
             block.iter_mut().zip(other.data.iter()).for_each(|(a, b)| *a += *b);
         }
         self.links.extend(&other.links);
+        self.rectified = false;
         self
     }
 }

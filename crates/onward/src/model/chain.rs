@@ -26,7 +26,11 @@ pub enum Activation {
 impl Activation {
     /// Every number through the function.
     #[must_use]
-    pub fn apply(self, x: Act) -> Act {
+    pub fn apply(self, mut x: Act) -> Act {
+        if x.rectified && self == Self::Relu {
+            x.links.clear();
+            return x;
+        }
         x.map_slices(|piece| self.apply_to(piece))
     }
 

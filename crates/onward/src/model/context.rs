@@ -3,18 +3,25 @@
 
 use super::outline::Dry;
 use super::{Act, After, Home, Link, LinkKind, Neighbours, Norms, Probe, Trace, Weights};
-use crate::kernel::add_bias;
-use crate::threads::{self, prelude::*};
+use crate::kernel::Epilogue;
 
 /// Positions that a product works on at once, its bias and corrections following while they are hot; the same for any
 /// number of threads.
 const POSITIONS: usize = 256;
 /// Of a convolution, whose work per position is smaller.
 const PIXELS: usize = 4096;
-/// Multiply-adds from which on a product is worth waking other threads for.
-const LARGE: usize = 1 << 26;
-/// Rows that one thread gets at least.
-const FEW: usize = 8;
+
+/// What a product with weights is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Map {
+    pub kind: LinkKind,
+    /// Index of the weight.
+    pub weight: usize,
+    /// Index of the bias, if there is one.
+    pub bias: Option<usize>,
+    /// Whether the ReLU of the result is wanted.
+    pub relu: bool,
+}
 
 /// Runs a model's operations on packed params, adding a probe's noise where there is one.
 pub struct Context<'a> {
@@ -29,6 +36,8 @@ pub struct Context<'a> {
     pub(super) neighbours: Option<&'a Neighbours<'a>>,
     /// Whether noise was added already: until then all members' rows are the same.
     pub(super) noisy: bool,
+    /// Whether the ReLU of the next linear map is all that is looked at.
+    pub(super) relu_follows: bool,
 }
 
 impl<'a> Context<'a> {
@@ -45,6 +54,7 @@ impl<'a> Context<'a> {
             home,
             neighbours,
             noisy: false,
+            relu_follows: false,
         }
     }
 
@@ -111,6 +121,7 @@ impl<'a> Context<'a> {
         if let Some(y) = self.dry_map(kind, layer, x) {
             return y;
         }
+        let relu = std::mem::take(&mut self.relu_follows) && self.trace.is_none() && x.spread.is_none();
         if let Some(spread) = &x.spread {
             if self.probe.is_some() || self.trace.is_some() {
                 return self.mapped(kind, layer, &x.clone().whole());
@@ -129,9 +140,12 @@ impl<'a> Context<'a> {
         };
         assert_eq!(kind_of_weights, Some(kind), "the kind of {layer}.weight");
         assert_eq!(channels, x.channels(), "channels into {layer}");
-        let noisy = self.dense(kind, weight, bias, x).or_else(|| self.low_rank(kind, weight, bias, x));
+        let relu = relu && kind == LinkKind::Linear;
+        let map = Map { kind, weight, bias, relu };
+        let noisy = self.dense(map, x).or_else(|| self.low_rank(map, x));
         self.noisy |= noisy.is_some();
-        let mut y = noisy.unwrap_or_else(|| self.shared_by_all(kind, weight, bias, x));
+        let mut y = noisy.unwrap_or_else(|| self.shared_by_all(map, x));
+        y.rectified = relu;
         y.carried.clone_from(&x.carried);
         if let Some(trace) = &mut self.trace {
             y.links = vec![trace.links.len()];
@@ -142,22 +156,13 @@ impl<'a> Context<'a> {
     }
 
     /// The product with the weights as they are.
-    fn shared_by_all(&self, kind: LinkKind, weight: usize, bias: Option<usize>, x: &Act) -> Act {
+    fn shared_by_all(&self, Map { weight, bias, relu, .. }: Map, x: &Act) -> Act {
         let packed = self.weights.packed(weight);
         let shape = [x.shape[0], x.shape[1], packed.outputs()];
         let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
         let bias = bias.map_or(&[][..], |bias| &self.weights.params().tensors()[bias].data);
-        let mut rows = member_rows(x.points(), kind);
-        let all = x.rows * x.points() * self.weights.params().tensors()[weight].data.len();
-        if all > LARGE && x.rows < rows * threads::here() {
-            // Few rows of a large layer: every thread its share. How rows are cut does not change any number.
-            rows = x.rows.div_ceil(threads::here()).max(FEW);
-        }
-        let (size_in, size_out) = ((rows * x.width()).max(1), (rows * y.width()).max(1));
-        y.data.par_chunks_mut(size_out).zip(x.data.par_chunks(size_in)).for_each(|(y, x)| {
-            packed.product([shape[0], shape[1]], x, y, self.weights.idle());
-            add_bias(y, bias);
-        });
+        let epilogue = Epilogue { bias, relu };
+        packed.product([shape[0], shape[1]], &x.data, &mut y.data, epilogue, self.weights.idle());
         y
     }
 

@@ -1,25 +1,50 @@
 //! Dense probes: a few outputs' weights at a time are read once, perturbed in scratch for every member of a direction, and
 //! multiplied with all rows. The params are never written to.
 
-use super::context::{member_rows, slice_of_rows};
+use super::context::{Map, member_rows, slice_of_rows};
 use super::low_rank::member_tensor;
-use super::weights::Packed;
-use super::{Act, Context, LinkKind, Member, WeightSpace};
-use crate::kernel::{Columns, add_bias, columns, shifted};
+use super::weights::{Lent, Packed};
+use super::{Act, Context, LinkKind, Member, Probe, WeightSpace};
+use crate::kernel::{Epilogue, Matrix, Moved, Precision, Scratch, Window};
 use crate::params::Tensor;
 use crate::threads::prelude::*;
 
-/// Outputs whose weights are perturbed at once, and rows that they are multiplied with at once: scratch that stays in a
-/// second-level cache.
+/// Outputs whose weights are formed and multiplied at once: they stay in a second-level cache while all rows pass.
 const OUTPUTS: usize = 64;
-const ROWS: usize = 64;
+/// Outputs whose noise is made at once: a panel.
+const SLICE: usize = 32;
+
+/// Weights of one direction's members that are being formed.
+#[derive(Default)]
+pub(super) struct Forming {
+    noise: Vec<f32>,
+    matrices: Vec<Matrix>,
+    scratch: Scratch,
+}
+
+/// A linear map under dense noise.
+struct Layer<'a> {
+    probe: Probe<'a>,
+    map: Map,
+    tensor: &'a Tensor,
+    /// Each member's.
+    biases: Vec<Vec<f32>>,
+    x: &'a Act,
+    /// The rows that all members see, or each one's, packed.
+    packed: Vec<Lent<'a, Scratch>>,
+    /// Positions of a member.
+    positions: usize,
+}
 
 impl Context<'_> {
     /// `y = x (W + σ s z)ᵀ + bias`, each member with its own noise on the bias too.
-    pub(super) fn dense(&self, kind: LinkKind, weight: usize, bias: Option<usize>, x: &Act) -> Option<Act> {
+    pub(super) fn dense(&self, map: Map, x: &Act) -> Option<Act> {
+        let Map { kind, weight, bias, .. } = map;
         let probe = self.probe?;
         let WeightSpace::Dense { .. } = probe.space else { return None };
-        let (m, _) = self.weights.params().tensors()[weight].matrix()?;
+        let (weights, precision) = (self.weights, self.weights.precision());
+        let tensor = &weights.params().tensors()[weight];
+        let (m, k) = tensor.matrix()?;
         let shape = [x.shape[0], x.shape[1], m];
         let rows = self.rows_per_member * probe.members.len();
         let mut y = Act::of(rows, shape, self.home.take(rows * shape.iter().product::<usize>()));
@@ -27,55 +52,23 @@ impl Context<'_> {
             bias.map_or_else(Vec::new, |bias| member_tensor(self.weights, &probe, bias, *member))
         };
         let biases: Vec<Vec<f32>> = probe.members.iter().map(of).collect();
-        if kind == LinkKind::Linear {
-            let blocks = columns(&mut y.data, m, OUTPUTS);
-            blocks.into_par_iter().enumerate().for_each(|(i, block)| {
-                self.perturbed_outputs(weight, &biases, x, i * OUTPUTS, block);
-            });
-        } else {
+        if kind == LinkKind::Conv {
             self.perturbed_convolutions(weight, &biases, x, &mut y);
+            return Some(y);
         }
-        Some(y)
-    }
-
-    /// The outputs from `first` on, for all members.
-    fn perturbed_outputs(
-        &self,
-        weight: usize,
-        biases: &[Vec<f32>],
-        x: &Act,
-        first: usize,
-        mut out: Columns<'_>,
-    ) {
-        let Some(probe) = self.probe else { return };
-        let tensor = &self.weights.params().tensors()[weight];
-        let Some((m, k)) = tensor.matrix() else { return };
-        let count = OUTPUTS.min(m - first);
-        let clean = &tensor.data[first * k..(first + count) * k];
-        let mut noise = self.home.take(clean.len());
-        let mut own = self.home.take(clean.len());
-        let mut drawn = None;
-        let part = Tensor { name: String::new(), shape: vec![count, k], data: Vec::new() };
         let positions = self.rows_per_member * x.points();
-        for (i, (member, bias)) in probe.members.iter().zip(biases).enumerate() {
-            if drawn != Some(member.index) {
-                let source = probe.keys[weight].dense.at(probe.step, member.index);
-                source.fill(probe.space.noise(), (first * k) as u64, &mut noise);
-                drawn = Some(member.index);
-            }
-            shifted(&mut own, clean, probe.sigma * member.sign * probe.space.scale(false), &noise);
-            let packed = Packed::new(&part, &own, self.weights.precision());
-            let input = slice_of_rows(x, self.rows_per_member, i);
-            let mut y = self.home.take(ROWS * count);
-            for (block, input) in input.chunks(ROWS * k).enumerate() {
-                let rows = input.len() / k;
-                packed.product([1, 1], input, &mut y[..rows * count], self.weights.idle());
-                for (j, y) in y.chunks_exact_mut(count).take(rows).enumerate() {
-                    add_bias(y, bias.get(first..first + count).unwrap_or(&[]));
-                    out.row(i * positions + block * ROWS + j).copy_from_slice(y);
-                }
-            }
-        }
+        let pack = |i: usize| {
+            let mut scratch = weights.idle().lend();
+            scratch.pack(slice_of_rows(x, self.rows_per_member, i), positions, k, precision);
+            scratch
+        };
+        let packed = (0..x.rows / self.rows_per_member.max(1)).into_par_iter().map(pack).collect();
+        let layer = Layer { probe, map, tensor, biases, x, packed, positions };
+        let all = Window::new(&mut y.data, m, rows * x.points(), m);
+        all.in_columns(OUTPUTS).into_par_iter().for_each(|block| {
+            layer.outputs(&mut weights.forming().lend(), precision, block);
+        });
+        Some(y)
     }
 
     fn perturbed_convolutions(&self, weight: usize, biases: &[Vec<f32>], x: &Act, y: &mut Act) {
@@ -92,9 +85,69 @@ impl Context<'_> {
             let input = slice_of_rows(x, rows, i);
             let blocks = y.par_chunks_mut(block * width_out).zip(input.par_chunks(block * width_in));
             blocks.for_each(|(y, input)| {
-                packed.product([x.shape[0], x.shape[1]], input, y, self.weights.idle());
-                add_bias(y, bias);
+                packed.product(
+                    [x.shape[0], x.shape[1]],
+                    input,
+                    y,
+                    Epilogue { bias, relu: false },
+                    self.weights.idle(),
+                );
             });
         });
+    }
+}
+
+impl Layer<'_> {
+    /// Some outputs of all members.
+    fn outputs(&self, forming: &mut Forming, precision: Precision, mut out: Window<'_, f32>) {
+        let (first, count) = (out.columns().start, out.columns().len());
+        let rows_of = |member: usize| if self.packed.len() == 1 { 0 } else { member };
+        let mut member = 0;
+        for direction in self.probe.members.chunk_by(|a, b| a.index == b.index) {
+            self.form(forming, precision, direction, first, count);
+            for matrix in &forming.matrices[..direction.len()] {
+                let (y, rest) = out.split_rows((member + 1) * self.positions);
+                out = rest;
+                let bias = self.biases[member].get(first..first + count).unwrap_or(&[]);
+                let y = y.of_another().finished_by(Epilogue { bias, relu: self.map.relu });
+                let x = slice_of_rows(self.x, self.positions / self.x.points().max(1), rows_of(member));
+                matrix.product_part(x, y, &self.packed[rows_of(member)]);
+                member += 1;
+            }
+        }
+    }
+
+    /// The weights of the outputs from `first` on, for the members of one direction.
+    fn form(
+        &self,
+        forming: &mut Forming,
+        precision: Precision,
+        direction: &[Member],
+        first: usize,
+        count: usize,
+    ) {
+        let (Probe { keys, space, sigma, step, .. }, Some((_, k))) = (self.probe, self.tensor.matrix())
+        else {
+            return;
+        };
+        let Forming { noise, matrices, scratch } = forming;
+        let fits = |m: &Matrix| (m.n(), m.k()) == (count, k);
+        if matrices.len() < direction.len() || !matrices.iter().all(fits) {
+            *matrices = direction.iter().map(|_| Matrix::zeros(count, k, precision)).collect();
+        }
+        let source = keys[self.map.weight].dense.at(step, direction[0].index);
+        for from in (0..count).step_by(SLICE) {
+            let part = (first + from) * k..(first + count.min(from + SLICE)) * k;
+            noise.resize(part.len(), 0.0);
+            source.fill(space.noise(), part.start as u64, noise);
+            for (member, matrix) in direction.iter().zip(&mut *matrices) {
+                let factor = sigma * member.sign * space.scale(false);
+                matrix.set(
+                    from,
+                    Moved { start: &self.tensor.data[part.clone()], factor, along: noise },
+                    scratch,
+                );
+            }
+        }
     }
 }

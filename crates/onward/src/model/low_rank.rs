@@ -1,9 +1,9 @@
 //! Low-rank probes: one shared product for all members, and for each member's rows `σ (x·b) aᵀ` while they are hot.
 
-use super::context::member_rows;
+use super::context::{Map, member_rows};
 use super::weights::Packed;
 use super::{Act, Context, Home, LinkKind, Member, Numbers, Probe, WeightSpace, Weights};
-use crate::kernel::{Conv3, Correction, conv3x3_single, correct, dots};
+use crate::kernel::{Conv3, Correction, Epilogue, conv3x3_single, correct, dots};
 use crate::threads::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -66,6 +66,7 @@ struct Layer<'a> {
     kind: LinkKind,
     weight: usize,
     bias: Option<usize>,
+    relu: bool,
     rank: usize,
     /// `(m, n)` of the weight as a matrix.
     matrix: (usize, usize),
@@ -83,13 +84,8 @@ enum Before {
 
 impl Context<'_> {
     /// `y = x (W + σ s Σ a bᵀ)ᵀ + bias`, each member with its own `s`, `a`, `b` and bias.
-    pub(super) fn low_rank(
-        &self,
-        kind: LinkKind,
-        weight: usize,
-        bias: Option<usize>,
-        x: &Act,
-    ) -> Option<Act> {
+    pub(super) fn low_rank(&self, map: Map, x: &Act) -> Option<Act> {
+        let Map { kind, weight, bias, relu } = map;
         let probe = self.probe?;
         let WeightSpace::LowRank { rank, .. } = probe.space else { return None };
         let matrix = self.weights.params().tensors()[weight].matrix()?;
@@ -101,6 +97,7 @@ impl Context<'_> {
             kind,
             weight,
             bias,
+            relu,
             rank: rank as usize,
             matrix,
             shape: x.shape,
@@ -160,7 +157,7 @@ impl Layer<'_> {
         let (positions, maps) = (x.rows * x.points(), [self.shape[0], self.shape[1]]);
         let product = || {
             let mut y = self.home.take(positions * self.matrix.0);
-            self.packed().product(maps, &x.data, &mut y, self.weights.idle());
+            self.packed().product(maps, &x.data, &mut y, Epilogue::default(), self.weights.idle());
             y
         };
         let along = |directions: &[u32]| {
@@ -222,7 +219,7 @@ impl Layer<'_> {
         if let Before::Rows(x) = before {
             let len = y.len() / self.matrix.0 * self.shape[2];
             let maps = [self.shape[0], self.shape[1]];
-            self.packed().product(maps, &x[from..from + len], y, self.weights.idle());
+            self.packed().product(maps, &x[from..from + len], y, Epilogue::default(), self.weights.idle());
         }
     }
 
@@ -242,7 +239,7 @@ impl Layer<'_> {
     ) {
         let m = self.matrix.0;
         let factor = self.probe.sigma * self.probe.space.scale(true) * member.sign;
-        let correction = Correction { t: &[], stride: 0, a: &factors.a, factor, bias };
+        let correction = Correction { t: &[], stride: 0, a: &factors.a, factor, bias, relu: self.relu };
         match before {
             Before::Rows(x) => {
                 let (positions, from) = (y.len() / m, from * self.points() * self.shape[2]);

@@ -72,6 +72,22 @@ pub trait Model: Send + Sync {
 
     /// All stages from `first` on.
     fn forward_from(&self, first: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        (first..self.stages()).fold(x, |x, stage| self.stage(stage, cx, x))
+        (first..self.stages()).fold(x, |x, stage| {
+            cx.relu_follows = stage + 1 < self.stages() && relu_follows(self, stage);
+            let y = self.stage(stage, cx, x);
+            cx.relu_follows = false;
+            y
+        })
     }
+}
+
+/// Whether a stage ends with its only linear map and the next one begins with a ReLU: the map's product may take it then.
+fn relu_follows<M: Model + ?Sized>(model: &M, stage: usize) -> bool {
+    let linear = |o: &Operation| matches!(o, Operation::Linear(_));
+    model
+        .operations(stage)
+        .is_some_and(|list| list.last().is_some_and(linear) && list.iter().filter(|o| linear(o)).count() == 1)
+        && model
+            .operations(stage + 1)
+            .is_some_and(|list| list.first() == Some(&Operation::Activation(Activation::Relu)))
 }

@@ -29,6 +29,7 @@ impl Context<'_> {
         let channels = x.channels();
         let block = x.rows.min(self.rows_per_member).max(1) * x.width();
         let links = std::mem::take(&mut x.links);
+        x.rectified = false;
         let mut traced = Vec::new();
         for (member, block) in x.data.chunks_mut(block.max(1)).enumerate() {
             let statistics = match self.norms {

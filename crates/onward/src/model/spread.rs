@@ -8,7 +8,7 @@
 use super::Act;
 use super::weights::{Idle, Packed};
 use crate::kernel::{
-    Conv3, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
+    Conv3, Epilogue, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
     hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
 };
 use std::sync::Arc;
@@ -182,7 +182,7 @@ impl Spread {
             self.directions.scaled(k, shape.iter().product(), &self.odd, x);
         }
         let mut change = vec![0.0; count * size];
-        packed.product([shape[0], shape[1]], &x, &mut change, idle);
+        packed.product([shape[0], shape[1]], &x, &mut change, Epilogue::default(), idle);
         for (pair, change) in out.chunks_exact_mut(2 * size).zip(change.chunks_exact(size)) {
             let (plus, minus) = pair.split_at_mut(size);
             plus_and_minus(&base.data, change, plus, minus);

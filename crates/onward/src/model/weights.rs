@@ -1,38 +1,76 @@
 //! Params packed for products, once per step.
 
-use crate::kernel::{Conv3, Filter, Matrix, Precision, Scratch};
+use super::dense::Forming;
+use crate::kernel::{Conv3, Epilogue, Filter, Matrix, Precision, Scratch, Window, add_bias};
 use crate::params::{Params, Tensor};
 use crate::threads::{self, prelude::*};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows of a product that one task works on at most, and what their number is a multiple of: the rows of a block of tiles. How
-/// rows are cut does not change any number.
-const ROWS: usize = 256;
-const BLOCK: usize = 32;
+/// How the rows and columns of a product are shared by threads: the one rule for all products. No number depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    /// Rows of a piece.
+    rows: usize,
+    /// Columns of a piece.
+    columns: usize,
+}
 
-/// Rows of a task: a share for every thread.
-fn rows_of_a_task(m: usize) -> usize {
-    m.div_ceil(threads::here()).next_multiple_of(BLOCK).clamp(BLOCK, ROWS)
+impl Cut {
+    /// Pieces for each thread, so that uneven processors end at about the same time.
+    const PIECES: usize = 4;
+    /// Multiply-adds of a piece at least: fewer are not worth waking a thread for.
+    const WORK: usize = 1 << 22;
+    /// Rows of a piece at most: so many stay in a cache while they are packed and multiplied.
+    const ROWS: usize = 256;
+    /// What rows are cut at multiples of: those of a block of tiles.
+    const BLOCK: usize = 32;
+
+    /// For `m` rows, `n` outputs and `k` inputs on so many threads. Rows are cut where there are many; the columns of each such
+    /// piece, at multiples of `panel`, until all threads have enough to do: then each reads only its own part of the weights.
+    fn of([m, n, k]: [usize; 3], panel: usize, threads: usize) -> Self {
+        let pieces = (m.saturating_mul(n).saturating_mul(k) / Self::WORK).clamp(1, Self::PIECES * threads);
+        let share =
+            |all: usize, among: usize, multiple: usize| all.div_ceil(among).div_ceil(multiple) * multiple;
+        let of_rows = m.div_ceil(Self::ROWS).max(1);
+        let columns = if threads == 1 { n } else { share(n, pieces.div_ceil(of_rows), panel) };
+        Self { rows: share(m, of_rows, Self::BLOCK), columns }
+    }
 }
 
 /// Scratch that no thread is using.
 #[derive(Default)]
-pub(super) struct Idle(Mutex<Vec<Scratch>>);
+pub(super) struct Idle<T: Default = Scratch>(Mutex<Vec<T>>);
 
 /// Scratch on loan from [`Idle`].
-struct Lent<'a> {
-    scratch: Scratch,
-    from: &'a Idle,
+pub(super) struct Lent<'a, T: Default> {
+    scratch: T,
+    from: &'a Idle<T>,
 }
 
-impl Idle {
-    fn lend(&self) -> Lent<'_> {
+impl<T: Default> Idle<T> {
+    /// Scratch until the loan is dropped.
+    pub fn lend(&self) -> Lent<'_, T> {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Lent { scratch: waiting.unwrap_or_default(), from: self }
     }
 }
 
-impl Drop for Lent<'_> {
+impl<T: Default> Deref for Lent<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.scratch
+    }
+}
+
+impl<T: Default> DerefMut for Lent<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.scratch
+    }
+}
+
+impl<T: Default> Drop for Lent<'_, T> {
     fn drop(&mut self) {
         let scratch = std::mem::take(&mut self.scratch);
         self.from.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
@@ -53,6 +91,7 @@ struct All {
     packed: Vec<Packed>,
     precision: Precision,
     idle: Idle,
+    forming: Idle<Forming>,
 }
 
 impl<'a> Weights<'a> {
@@ -69,7 +108,15 @@ impl<'a> Weights<'a> {
     }
 
     fn of(params: &'a Params, packed: Vec<Packed>, precision: Precision) -> Self {
-        Self { params, packing: Packing(Arc::new(All { packed, precision, idle: Idle::default() })) }
+        Self {
+            params,
+            packing: Packing(Arc::new(All {
+                packed,
+                precision,
+                idle: Idle::default(),
+                forming: Idle::default(),
+            })),
+        }
     }
 
     /// The same params again, packed before.
@@ -94,6 +141,10 @@ impl<'a> Weights<'a> {
 
     pub(super) fn idle(&self) -> &Idle {
         &self.packing.0.idle
+    }
+
+    pub(super) fn forming(&self) -> &Idle<Forming> {
+        &self.packing.0.forming
     }
 
     pub(super) fn packed(&self, tensor: usize) -> &Packed {
@@ -130,15 +181,19 @@ impl Packed {
         }
     }
 
-    /// `y = x Wᵀ` at every position of the rows `x`, whose maps are `[height, width]`: a linear map or a convolution.
-    pub(super) fn product(&self, [height, width]: [usize; 2], x: &[f32], y: &mut [f32], idle: &Idle) {
+    /// `y = x Wᵀ`, finished by `epilogue`, at every position of the rows `x`, whose maps are `[height, width]`: a linear map or a
+    /// convolution (which takes no ReLU).
+    pub(super) fn product(
+        &self,
+        [height, width]: [usize; 2],
+        x: &[f32],
+        y: &mut [f32],
+        epilogue: Epilogue<'_>,
+        idle: &Idle,
+    ) {
         match self {
             Self::Vector => {}
-            Self::Matrix(matrix) => {
-                let rows = rows_of_a_task(x.len() / matrix.k().max(1));
-                let blocks = y.par_chunks_mut(rows * matrix.n()).zip(x.par_chunks(rows * matrix.k()));
-                blocks.for_each_init(|| idle.lend(), |own, (y, x)| matrix.product(x, y, &mut own.scratch));
-            }
+            Self::Matrix(matrix) => product(matrix, x, y, epilogue, idle),
             Self::Filter(filter) => {
                 let conv = Conv3 { height, width, channels: filter.channels() };
                 let images = y
@@ -147,9 +202,61 @@ impl Packed {
                     .with_min_len(8);
                 images.for_each_init(
                     || idle.lend(),
-                    |own, (y, x)| filter.convolve(conv, x, y, &mut own.scratch),
+                    |own, (y, x)| {
+                        filter.convolve(conv, x, y, own);
+                        add_bias(y, epilogue.bias);
+                    },
                 );
             }
         }
+    }
+}
+
+/// `y = x Wᵀ` in pieces, each finished by `epilogue`.
+fn product(matrix: &Matrix, x: &[f32], y: &mut [f32], epilogue: Epilogue<'_>, idle: &Idle) {
+    let (n, k) = (matrix.n(), matrix.k());
+    let m = y.len() / n.max(1);
+    let cut = Cut::of([m, n, k], matrix.width(), threads::here());
+    let pieces = y.par_chunks_mut((cut.rows * n).max(1)).zip(x.par_chunks((cut.rows * k).max(1)));
+    pieces.for_each_init(
+        || idle.lend(),
+        |own, (y, x)| {
+            let rows = y.len() / n;
+            matrix.pack(x, rows, own);
+            let whole = Window::new(y, n, rows, n).finished_by(epilogue);
+            if cut.columns >= n {
+                return matrix.product_part(x, whole, own);
+            }
+            let scratch = &**own;
+            whole.in_columns(cut.columns).into_par_iter().for_each(|y| matrix.product_part(x, y, scratch));
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_cut_by_rows_and_then_by_columns() {
+        let of = |m, n, k, threads| {
+            let cut = Cut::of([m, n, k], 32, threads);
+            (cut.rows, cut.columns)
+        };
+        assert_eq!(of(1024, 4096, 4096, 1), (256, 4096), "one thread");
+        assert_eq!(of(1024, 4096, 4096, 2), (256, 2048), "two pieces of columns for each of four of rows");
+        assert_eq!(of(2048, 2048, 2048, 2), (256, 2048), "rows alone");
+        assert_eq!(of(64, 4096, 4096, 2), (64, 512), "four pieces of columns a thread");
+        assert_eq!(of(64, 4096, 4096, 16), (64, 64));
+        assert_eq!(of(300, 4096, 4096, 16), (160, 128), "rows of about the same number");
+        assert_eq!(of(256, 256, 256, 2), (256, 64), "less work than eight pieces would need");
+        assert_eq!(of(64, 256, 64, 2), (64, 256), "too little work to share");
+        assert_eq!(of(1, 10, 700_000, 4), (32, 32));
+        assert_eq!(
+            (of(0, 7, 5, 2), of(3, 0, 5, 2), of(3, 7, 0, 2)),
+            ((0, 32), (32, 0), (32, 32)),
+            "nothing to do"
+        );
+        assert_eq!(of(usize::MAX, 2, 2, 1), (256, 2), "no overflow");
     }
 }
