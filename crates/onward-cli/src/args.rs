@@ -91,10 +91,14 @@ pub enum Command {
     #[command(after_help = "Examples:\n  onward show runs/digits\n  onward show runs/digits --ledger --json")]
     Show(Show),
     /// Prints the trained model's answers to rows of a data file
-    #[command(after_help = "Example:\n  onward predict runs/digits new.csv")]
+    #[command(
+        after_help = "A run that is not finished answers from its last step, in activation space from its last snapshot, and says so.\n\nExample:\n  onward predict runs/digits new.csv"
+    )]
     Predict(OnData),
     /// Prints how well the trained model does on a data file
-    #[command(after_help = "Example:\n  onward eval runs/digits data/digits.csv")]
+    #[command(
+        after_help = "A run that is not finished answers from its last step, in activation space from its last snapshot, and says so.\n\nExample:\n  onward eval runs/digits data/digits.csv"
+    )]
     Eval(OnData),
     /// Writes a commented spec to start from (to FILE, or to standard output)
     #[command(after_help = "Example:\n  onward init my.toml")]

@@ -116,7 +116,7 @@ pub fn follow(
 }
 
 /// Checks that a ledger with this header belongs to the parts.
-fn same_run(header: &Header, parts: &Parts, folder: &Folder) -> Result<()> {
+pub(crate) fn same_run(header: &Header, parts: &Parts, folder: &Folder) -> Result<()> {
     let same = |place: &Path, what: &str, began: &[u8; 32], now: &[u8; 32]| {
         if began == now {
             return Ok(());

@@ -6,13 +6,14 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`sealed`], [`folder`], [`metrics`], [`manifest`], [`repair`], [`follow`],
-//! [`replay`], [`verify`], [`event`], [`run`].
+//! [`replay`], [`present`], [`verify`], [`event`], [`run`].
 
 pub mod event;
 pub mod folder;
 pub mod follow;
 pub mod manifest;
 pub mod metrics;
+pub mod present;
 pub mod repair;
 pub mod replay;
 pub mod run;

@@ -2,7 +2,7 @@
 
 use crate::folder::Folder;
 use crate::follow::{Each, Source, Start, base, follow};
-use onward::ledger::{Reading, State};
+use onward::ledger::{Entry, Reading, State};
 use onward::params::Params;
 use onward::threads::Threads;
 use onward::{Error, ErrorKind, Result};
@@ -56,18 +56,25 @@ fn from_ledger_alone(
     each: &mut Each<'_>,
 ) -> Result<Params> {
     let mut state = State::of(&reading.header, base)?;
-    Threads::new(threads)?.run(|| {
-        for record in &reading.records {
-            if !record.update.is_complete() {
-                let (expected, found) = ("a complete entry", "one to run again");
-                let error =
-                    Error::expected(ErrorKind::Damage, format!("step {}", record.step), expected, found);
-                return Err(error.in_file(&folder.ledger()));
-            }
-            state.apply(record, None).map_err(|e| e.in_file(&folder.ledger()))?;
-            each(&state)?;
-        }
-        Ok(())
-    })?;
+    Threads::new(threads)?.run(|| apply_all(folder, &mut state, &reading.records, each))?;
     Ok(state.params().clone())
+}
+
+/// Applies entries that are complete in themselves, on the caller's threads.
+pub(crate) fn apply_all(
+    folder: &Folder,
+    state: &mut State,
+    entries: &[Entry],
+    each: &mut Each<'_>,
+) -> Result<()> {
+    for entry in entries {
+        if !entry.update.is_complete() {
+            let (expected, found) = ("a complete entry", "one to run again");
+            let error = Error::expected(ErrorKind::Damage, format!("step {}", entry.step), expected, found);
+            return Err(error.in_file(&folder.ledger()));
+        }
+        state.apply(entry, None).map_err(|e| e.in_file(&folder.ledger()))?;
+        each(state)?;
+    }
+    Ok(())
 }

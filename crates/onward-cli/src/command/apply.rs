@@ -1,8 +1,8 @@
 //! `predict` and `eval`.
 
-use super::source::spec_of;
+use super::source::{FromSpec, spec_of};
 use super::unit_words;
-use crate::args::OnData;
+use crate::args::{Moved, OnData};
 use crate::data::Preparation;
 use crate::folder::{Folder, MODEL};
 use crate::interface::Interface;
@@ -17,6 +17,7 @@ use onward::objective::argmax;
 use onward::params::{Params, Tensor, TensorSpec};
 use onward::train::{self, hex};
 use onward::{Error, ErrorKind, Result};
+use onward_run::present;
 use serde_json::json;
 
 struct Trained {
@@ -31,7 +32,7 @@ struct Trained {
 
 fn load(args: &OnData) -> Result<Trained> {
     let folder = Folder::read_only(&args.run)?;
-    // Only what the run began with: damage further on changes nothing here.
+    // Only what the run began with: damage further on changes nothing for a finished one.
     let (reading, _) = folder.salvage()?;
     let spec = spec_of(&folder, &reading.header)?;
     let interface = Interface::read(&folder, &reading.header)?;
@@ -40,10 +41,15 @@ fn load(args: &OnData) -> Result<Trained> {
         build::evaluator(&spec, shape, interface.outputs, args.how.threads(), Some(&reading.header))
             .map_err(|e| e.in_file(&folder.spec()))?;
     Voice::new(&args.how).say_emulation(evaluator.precision());
-    let (params, rest) = model(&folder, &reading, &evaluator.model().tensors())?;
     let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
-    let wanted = evaluator.statistics(&params, zero)?;
-    let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
+    let (params, statistics) = if present::is_unfinished(&folder, &reading)? {
+        unfinished(args, &folder, &evaluator, zero)?
+    } else {
+        let (params, rest) = model(&folder, &reading, &evaluator.model().tensors())?;
+        let wanted = evaluator.statistics(&params, zero)?;
+        let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
+        (params, statistics)
+    };
     let options = build::data_options(&spec);
     let path = data::expand_home(&args.data);
     let (features, rows, targets) =
@@ -54,6 +60,30 @@ fn load(args: &OnData) -> Result<Trained> {
     let classes = spec.data.target == crate::spec::Target::Class;
     let preparation = interface.preparation;
     Ok(Trained { evaluator, params, statistics, preparation, features, targets, classes })
+}
+
+/// The params of a run that is not finished, as far as they can be had, and the statistics of its normalisations, for which
+/// the training rows are read; says which step they are of.
+fn unfinished(
+    args: &OnData,
+    folder: &Folder,
+    evaluator: &Local,
+    zero: Act,
+) -> Result<(Params, Vec<Statistics>)> {
+    let present = present::present(folder, args.how.threads())?;
+    let (step, steps, voice) = (present.state.step(), present.reading.budget(), Voice::new(&args.how));
+    voice.warn(&format!("note: {} is not finished: this is step {step} of {steps}", args.run.display()));
+    if voice == Voice::Json {
+        voice.say("", &json!({"event": "unfinished", "step": step, "steps": steps}));
+    }
+    let params = present.state.params().clone();
+    let mut statistics = evaluator.statistics(&params, zero)?;
+    if !statistics.is_empty() {
+        let moved = Moved::default();
+        let mut source = FromSpec::new(folder.path(), &moved, &args.how);
+        statistics = present::statistics(folder, &present, &mut source)?;
+    }
+    Ok((params, statistics))
 }
 
 /// The params of the model and what else is in its file, if it is the file that the run left.

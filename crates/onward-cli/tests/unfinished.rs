@@ -1,0 +1,132 @@
+//! What can be had of a run before it is finished: answers, scores, a report.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::{METHODS, Place, digits, wait_until};
+use serde_json::Value;
+
+/// A run of 350 steps with a constant rate whose process died after `kept` of them, in `runs/p`.
+fn died(method: &str, kept: usize, conv: &str) -> Place {
+    let place = Place::new();
+    let spec = place.spec("p", method, 350);
+    if method != "snes" {
+        let text = std::fs::read_to_string(&spec).unwrap();
+        std::fs::write(&spec, text.replace("[method]", "[method]\nschedule = \"constant\"")).unwrap();
+    }
+    if !conv.is_empty() {
+        place.make_conv("p", conv);
+    }
+    place.onward("train p.toml -q").good();
+    let whole = place.read("runs/p/ledger.bin");
+    place.write("runs/p/ledger.bin", &whole[..after(&whole, kept)]);
+    for name in ["model.safetensors", "manifest.json", "report.html"] {
+        std::fs::remove_file(place.path(&format!("runs/p/{name}"))).unwrap();
+    }
+    std::fs::remove_dir_all(place.path("runs/p/plots")).unwrap();
+    place
+}
+
+/// Where a ledger's record of the step before `step` ends.
+fn after(bytes: &[u8], step: usize) -> usize {
+    let length = |at: usize| 12 + u32::from_le_bytes(*bytes[at..].first_chunk::<4>().unwrap()) as usize;
+    (0..=step).fold(8, |at, _| at + length(at))
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn answers_are_those_of_the_last_step_that_can_be_had() {
+    let data = digits().display().to_string();
+    for method in METHODS {
+        let place = died(method, 333, "");
+        // Activation space needs data to go on from the snapshot.
+        let step = if method == "relative-activation" { 300 } else { 333 };
+        let done = place.onward(&format!("eval runs/p {data} --json"));
+        let note = format!("note: runs/p is not finished: this is step {step} of 350\n");
+        assert_eq!((done.code, done.err.as_str()), (Some(0), &*note), "{method}");
+        let [told, score] = &lines(&done.out)[..] else { panic!("{}", done.out) };
+        assert_eq!(*told, serde_json::json!({"event": "unfinished", "step": step, "steps": 350}));
+        let answered = place.onward(&format!("predict runs/p {data} --json"));
+        assert_eq!((answered.code, answered.err.as_str()), (Some(0), &*note));
+        let rows = lines(&answered.out);
+        assert_eq!((&rows[0], rows.len()), (told, 1798));
+        // The same as of a run that ends there: its rate is constant.
+        place.onward(&format!("train p.toml -q --runs short --set train.steps={step}")).good();
+        let short = |command: &str| lines(&place.onward(&format!("{command} short/p {data} --json")).good());
+        assert_eq!(rows[1..], short("predict"), "{method}");
+        assert_eq!([score.clone()], *short("eval"), "{method}");
+        // In words the note stands beside, and --quiet leaves it out.
+        let words = place.onward(&format!("eval runs/p {data}"));
+        assert!(words.out.starts_with("accuracy ") && words.out.lines().count() == 1 && words.err == note);
+        assert_eq!(place.onward(&format!("eval runs/p {data} --quiet")).good(), "");
+        // And once it is finished, none.
+        place.onward("resume runs/p -q").good();
+        place.onward(&format!("eval runs/p {data}")).good();
+    }
+}
+
+#[test]
+fn normalisations_take_their_statistics_from_the_training_rows() {
+    let place = died("relative-activation", 201, "channels = [4]\nbatch_norm = true");
+    let data = digits().display().to_string();
+    let done = place.onward(&format!("eval runs/p {data} --json"));
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(lines(&done.out)[0]["step"], 200);
+    place.onward("train p.toml -q --runs short --set train.steps=200").good();
+    assert_eq!(lines(&done.out)[1], place.onward(&format!("eval short/p {data} --json")).last_json());
+    let spec = String::from_utf8(place.read("p.toml")).unwrap();
+    let own = place.digits();
+    place.write("p.toml", spec.replace(&data, &own.display().to_string()));
+    place.onward("train p.toml -q --runs moved --set train.steps=120").good();
+    for name in ["model.safetensors", "manifest.json"] {
+        std::fs::remove_file(place.path(&format!("moved/p/{name}"))).unwrap();
+    }
+    let rows = std::fs::read_to_string(&own).unwrap();
+    std::fs::write(&own, rows.replacen("1", "2", 40)).unwrap();
+    let done = place.onward(&format!("eval moved/p {data}"));
+    assert_eq!(done.code, Some(2), "{}{}", done.out, done.err);
+    assert!(done.err.contains("training data with digest"), "{}", done.err);
+}
+
+#[test]
+fn a_run_without_a_step_or_snapshot_answers_nothing() {
+    let data = digits().display().to_string();
+    for (method, kept, words) in [
+        ("two-point", 0, "expected a run that has taken a step, found one with none yet, at step 0"),
+        ("relative-activation", 20, "expected a run with a snapshot, found one with none yet, at step 20"),
+    ] {
+        let place = died(method, kept, "");
+        std::fs::remove_dir_all(place.path("runs/p/snapshots")).unwrap();
+        place.onward(&format!("predict runs/p {data}")).refuses(&["runs/p: ", words]);
+    }
+    let place = died("two-point", 300, "");
+    let whole = place.read("runs/p/ledger.bin");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    place.write("runs/p/ledger.bin", flipped);
+    place.onward(&format!("predict runs/p {data}")).finds_damage(&["ledger.bin", "onward repair runs/p"]);
+    // A torn write is none.
+    place.write("runs/p/ledger.bin", &whole[..whole.len() - 3]);
+    let done = place.onward(&format!("eval runs/p {data}"));
+    assert!(done.code == Some(0) && done.err.contains("step 299 of 350"), "{}", done.err);
+}
+
+#[test]
+fn a_run_that_goes_on_answers_meanwhile() {
+    let place = Place::new();
+    place.spec("p", "relative-activation", 2_000_000);
+    let mut child = place.start("train p.toml --quiet");
+    wait_until(|| place.names("runs/p/snapshots").len() == 2);
+    let data = digits().display().to_string();
+    for _ in 0..3 {
+        let done = place.onward(&format!("eval runs/p {data}"));
+        assert!(done.code == Some(0) && done.err.contains("is not finished: this is step "), "{}", done.err);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.onward("verify runs/p").good();
+}
