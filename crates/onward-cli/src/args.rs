@@ -90,6 +90,11 @@ pub enum Command {
     /// Prints ledger and metrics, as a table or as JSON lines
     #[command(after_help = "Examples:\n  onward show runs/digits\n  onward show runs/digits --ledger --json")]
     Show(Show),
+    /// Draws a run's report.html and plots at any time, also while it goes on or after an interruption
+    #[command(
+        after_help = "It only reads: a run that goes on is not held up. The page says how far the run has come; the confusion matrix is\ndrawn at the run's end. A finished run has its report already; --out draws one elsewhere.\n\nExamples:\n  onward report runs/digits\n  onward report runs/digits --out pages/digits"
+    )]
+    Report(Report),
     /// Prints the trained model's answers to rows of a data file
     #[command(
         after_help = "A run that is not finished answers from its last step, in activation space from its last snapshot, and says so.\n\nExample:\n  onward predict runs/digits new.csv"
@@ -369,6 +374,19 @@ pub struct Show {
     /// Prints one JSON object per line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Group)]
+pub struct Report {
+    /// The run folder
+    pub run: PathBuf,
+    /// The folder of the page and its plots [default: the run folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What to print
+    #[command(flatten)]
+    pub print: Print,
 }
 
 /// Arguments of `predict` and `eval`.

@@ -130,3 +130,105 @@ fn a_run_that_goes_on_answers_meanwhile() {
     child.wait().unwrap();
     place.onward("verify runs/p").good();
 }
+
+/// The text of a page.
+fn page(place: &Place, name: &str) -> String {
+    String::from_utf8(place.read(name)).unwrap()
+}
+
+#[test]
+fn the_report_of_an_interrupted_run_says_how_far_it_has_come() {
+    for method in METHODS {
+        let place = died(method, 333, "");
+        let before = (place.read("runs/p/ledger.bin"), place.metrics("runs/p"));
+        let words = place.onward("report runs/p").good();
+        assert_eq!(words, "runs/p/report.html\nnot finished: 333 of 350 steps\n");
+        let drawn = page(&place, "runs/p/report.html");
+        assert!(drawn.contains("Not finished: 333 of 350 steps.") && drawn.contains(" after step 300</p>"));
+        assert!(place.names("runs/p/plots").contains(&"loss.svg".to_owned()));
+        assert!(!place.names("runs/p").iter().any(|name| name.ends_with(".tmp")));
+        assert_eq!((place.read("runs/p/ledger.bin"), place.metrics("runs/p")), before);
+        let told = place.onward("report runs/p --out pages/p --json").last_json();
+        let all = serde_json::json!({"event": "report", "run": "runs/p", "step": 333, "steps": 350,
+            "finished": false, "page": "pages/p/report.html"});
+        assert_eq!(told, all);
+        assert_eq!(page(&place, "pages/p/report.html"), drawn);
+        assert_eq!(place.names("pages/p/plots"), place.names("runs/p/plots"));
+        assert_eq!(place.onward("report runs/p -q").good(), "");
+        place.onward("resume runs/p -q").good();
+        place.onward("verify runs/p").good();
+        assert!(!page(&place, "runs/p/report.html").contains("Not finished"));
+    }
+}
+
+#[test]
+fn the_report_of_a_run_that_goes_on_is_drawn_without_its_lock() {
+    let place = Place::new();
+    place.spec("p", "relative-activation", 2_000_000);
+    let mut child = place.start("train p.toml --quiet");
+    wait_until(|| place.names("runs/p/snapshots").len() == 2);
+    for _ in 0..3 {
+        let words = place.onward("report runs/p").good();
+        assert!(words.contains("not finished: ") && words.contains(" of 2000000 steps"), "{words}");
+        assert!(page(&place, "runs/p/report.html").contains("Not finished: "));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.onward("verify runs/p").good();
+    place.onward("report runs/p").good();
+}
+
+#[test]
+fn the_report_of_a_finished_run_is_left_as_it_is() {
+    let place = Place::new();
+    place.spec("p", "two-point", 60);
+    place.train("p");
+    let drawn = page(&place, "runs/p/report.html");
+    let words = place.onward("report runs/p").good();
+    assert_eq!(words, "runs/p/report.html\nfinished after 60 steps\n");
+    assert_eq!(page(&place, "runs/p/report.html"), drawn);
+    place.onward("verify runs/p").good();
+    place.onward("report runs/p --out elsewhere").good();
+    assert!(!page(&place, "elsewhere/report.html").contains("Not finished"));
+    std::fs::remove_file(place.path("runs/p/report.html")).unwrap();
+    place.onward("report runs/p").finds_damage(&["runs/p/report.html", "found none", "onward resume runs/p"]);
+}
+
+#[test]
+fn a_report_needs_a_sound_run_and_a_place_of_its_own() {
+    let place = died("two-point", 100, "");
+    place.onward("train p.toml -q --runs other --set train.steps=5").good();
+    place.onward("report nowhere").refuses(&["nowhere: expected a run's folder", "found no such folder"]);
+    place.onward("report runs/p --out other/p").refuses(&["other/p: expected a folder of its own"]);
+    place.onward("report runs/p --out other/p/plots").refuses(&["a place outside of runs and studies"]);
+    place.onward("report runs/p --out p.toml").refuses(&["p.toml"]);
+    // A torn write is no damage, a line of metrics costs that line.
+    let whole = place.read("runs/p/ledger.bin");
+    place.write("runs/p/ledger.bin", &whole[..whole.len() - 3]);
+    assert!(place.onward("report runs/p").good().contains("not finished: 99 of 350"));
+    let metrics = place.read("runs/p/metrics.jsonl");
+    place.write("runs/p/metrics.jsonl", [b"nonsense}\n", &metrics[..]].concat());
+    let done = place.onward("report runs/p");
+    assert!(
+        done.code == Some(0) && done.err.contains("line 1") && done.err.contains("; left out"),
+        "{}",
+        done.err
+    );
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    place.write("runs/p/ledger.bin", flipped);
+    place.onward("report runs/p").finds_damage(&["ledger.bin", "onward repair runs/p"]);
+    place.write("runs/p/ledger.bin", whole);
+    place.write("runs/p/spec.toml", "");
+    place.onward("report runs/p").finds_damage(&["runs/p/spec.toml"]);
+}
+
+#[test]
+fn the_report_of_a_run_that_diverged_says_why() {
+    let place = Place::new();
+    place.spec("p", "two-point", 400);
+    let done = place.onward("train p.toml -q --set method.rate=1e9");
+    assert_eq!(done.code, Some(4), "{}", done.err);
+    place.onward("report runs/p").good();
+    assert!(page(&place, "runs/p/report.html").contains("steps. diverged: "));
+}

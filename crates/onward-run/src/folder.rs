@@ -23,7 +23,8 @@ const INTERFACE: &str = "interface.json";
 /// The file of the trained model.
 pub const MODEL: &str = "model.safetensors";
 const METRICS: &str = "metrics.jsonl";
-const REPORT: &str = "report.html";
+/// The file of the report, which whoever closes a run may draw.
+pub const REPORT: &str = "report.html";
 const MANIFEST: &str = "manifest.json";
 const PLOTS_IN: &str = "plots";
 /// The file in a folder that is locked.

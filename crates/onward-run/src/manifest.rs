@@ -84,15 +84,21 @@ impl Manifest {
     /// # Errors
     /// [`ErrorKind::Damage`] naming the first that is not, or that is missing.
     pub fn check_files(&self, folder: &Folder) -> Result<usize> {
-        for name in self.files.keys() {
-            let path = folder.path().join(name);
-            if !path.is_file() {
-                return Err(self.changed(folder, &path, "none"));
-            }
-            let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-            self.check(folder, name, &bytes)?;
-        }
+        self.files.keys().try_for_each(|name| self.check_file(folder, name))?;
         Ok(self.files.len())
+    }
+
+    /// Whether the file of this name is as the run left it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] if it is not, or is missing.
+    pub fn check_file(&self, folder: &Folder, name: &str) -> Result<()> {
+        let path = folder.path().join(name);
+        if !path.is_file() {
+            return Err(self.changed(folder, &path, "none"));
+        }
+        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        self.check(folder, name, &bytes)
     }
 
     /// Whether these are the bytes of the file of this name.

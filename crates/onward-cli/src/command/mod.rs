@@ -5,6 +5,7 @@ mod bench;
 mod minimize;
 mod repair;
 mod replay;
+mod report;
 mod resume;
 mod session;
 mod show;
@@ -70,6 +71,7 @@ fn obey(args: Args) -> Result<ExitCode> {
         Command::Repair(args) => repair::repair(&args)?,
         Command::Verify(args) => verify::verify(&args)?,
         Command::Show(args) => show::show(&args)?,
+        Command::Report(args) => report::report(&args)?,
         Command::Predict(args) => apply::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,
         Command::Init { file: None } => output::write(spec::starter().as_bytes()),
@@ -105,11 +107,14 @@ fn check_limit() -> Result<()> {
     Err(Error::expected(ErrorKind::Spec, Isa::LIMIT, expected, name.to_string_lossy()))
 }
 
+/// What a loss of values is of.
+const OF_VALUES: &str = " (half the squared error, in the target's own units)";
+
 /// What a loss is of, where that is not plain.
 fn unit_words(targets: &Targets) -> &'static str {
     match targets {
         Targets::Classes { .. } => "",
-        Targets::Values { .. } => " (half the squared error, in the target's own units)",
+        Targets::Values { .. } => OF_VALUES,
     }
 }
 

@@ -137,7 +137,7 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     });
     let words = format!(
         "{}\n{} in {:.1} s · digest {}\n{} · {}",
-        headline(run.test().targets(), ended.score.accuracy, ended.loss, spec),
+        headline(unit_words(run.test().targets()), ended.score.accuracy, ended.loss, spec),
         cost(spent),
         run.elapsed(),
         &ended.digest[..16],
@@ -147,10 +147,10 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     voice.say(&words, &event);
 }
 
-/// A result in one sentence.
-fn headline(targets: &Targets, accuracy: Option<f32>, loss: f64, spec: &Spec) -> String {
+/// A result in one sentence; `unit` says what the loss is of, where that is not plain.
+pub(super) fn headline(unit: &str, accuracy: Option<f32>, loss: f64, spec: &Spec) -> String {
     let Some(accuracy) = accuracy else {
-        return format!("test loss {}{}", loss_words(loss, 5), unit_words(targets));
+        return format!("test loss {}{unit}", loss_words(loss, 5));
     };
     let baseline = spec.baseline.as_ref();
     let beside = baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
@@ -175,13 +175,14 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
         class_names,
         baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
         facts,
-        headline: headline(targets, ended.score.accuracy, ended.loss, spec),
+        unfinished: None,
+        headline: headline(unit_words(targets), ended.score.accuracy, ended.loss, spec),
         spec_text: &spec.to_toml(),
     };
     report::write(&report, run.folder().path())
 }
 
-fn fact(label: &str, value: String) -> (String, String) {
+pub(super) fn fact(label: &str, value: String) -> (String, String) {
     (label.to_owned(), value)
 }
 
@@ -209,7 +210,7 @@ fn cost(spent: Spent) -> String {
 }
 
 /// Digits in groups of three.
-fn grouped(n: u64) -> String {
+pub(super) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let first = digits.len() % 3;
     let mut groups: Vec<&str> = Vec::new();

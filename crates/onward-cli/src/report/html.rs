@@ -117,6 +117,9 @@ fn result(report: &Report<'_>) -> String {
 
 fn notices(report: &Report<'_>) -> String {
     let mut out = String::new();
+    if let Some(standing) = &report.unfinished {
+        out += &format!("<p class=\"notice\">{}</p>\n", escape(standing));
+    }
     if report.points.is_empty() {
         out += "<p class=\"notice\">Nothing has been measured yet.</p>\n";
     }

@@ -52,6 +52,8 @@ pub struct Report<'a> {
     pub facts: Vec<(String, String)>,
     /// The result in one sentence.
     pub headline: String,
+    /// Of a run that is not finished, how far it has come.
+    pub unfinished: Option<String>,
     /// The spec as it was run.
     pub spec_text: &'a str,
 }

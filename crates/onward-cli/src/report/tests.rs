@@ -46,6 +46,7 @@ fn report<'a>(points: &'a [Point], confusion: Option<&'a [Vec<u64>]>) -> Report<
         ("Params digest", "0b77e1aa93c4d2f60b77e1aa93c4d2f60b77e1aa93c4d2f60b77e1aa93c4d2f6"),
     ];
     Report {
+        unfinished: None,
         name: "digits-mlp",
         points,
         confusion,
