@@ -58,7 +58,7 @@ fn answers_are_those_of_the_last_step_that_can_be_had() {
         place.onward(&format!("train p.toml -q --runs short --set train.steps={step}")).good();
         let short = |command: &str| lines(&place.onward(&format!("{command} short/p {data} --json")).good());
         assert_eq!(rows[1..], short("predict"), "{method}");
-        assert_eq!([score.clone()], *short("eval"), "{method}");
+        assert_eq!(score, &short("eval")[0], "{method}");
         // In words the note stands beside, and --quiet leaves it out.
         let words = place.onward(&format!("eval runs/p {data}"));
         assert!(words.out.starts_with("accuracy ") && words.out.lines().count() == 1 && words.err == note);
