@@ -2,7 +2,7 @@
 //! `docs/ledger.md`.
 
 use super::header::{FirstHeader, check_strategies};
-use super::{Entry, Header, Search, Stretch};
+use super::{Entry, Header, Record, Records, Search, Stretch};
 use crate::params::Storage;
 use crate::{Error, ErrorKind, Result, file};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -10,22 +10,22 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// What every ledger begins with, before its version.
-const MAGIC: &[u8; 6] = b"ONWARD";
+pub(super) const MAGIC: &[u8; 6] = b"ONWARD";
 /// The version that this crate writes; it reads the earlier ones as well.
 pub const FORMAT_VERSION: u16 = 2;
-const PREAMBLE: usize = 8;
+pub(super) const PREAMBLE: usize = 8;
 /// Length, checksum of the length, checksum of the body.
-const HEAD: usize = 12;
+pub(super) const HEAD: usize = 12;
 /// The chain's hash at the beginning of each body.
-const CHAIN: usize = 32;
+pub(super) const CHAIN: usize = 32;
 /// The last byte of each body from version 2 on. Where it is zero, and nothing but zeros follow, the body was never written
 /// to its end; where it is not, whatever is wrong with the body is no torn write.
-const END: u8 = 0xff;
+pub(super) const END: u8 = 0xff;
 /// No record is longer.
-const LONGEST: u32 = 1 << 28;
+pub(super) const LONGEST: u32 = 1 << 28;
 
 #[derive(serde::Serialize, serde::Deserialize)]
-enum Frame {
+pub(super) enum Frame {
     /// A header of format version 1.
     First(FirstHeader),
     Step(Entry),
@@ -39,19 +39,13 @@ enum Frame {
     Stretch(String),
 }
 
-/// What follows on a header.
-enum Entered {
-    Step(Entry),
-    Stretch(Stretch),
-}
-
 impl Frame {
     fn header(header: &Header) -> Result<Self> {
         json(header, "a header").map(Self::Header)
     }
 
     /// The header in a ledger of this version, or what is there instead.
-    fn into_header(self, version: u16) -> Result<Header, String> {
+    pub(super) fn into_header(self, version: u16) -> Result<Header, String> {
         let search = |json: &str| serde_json::from_str::<Search>(json).map_err(|e| e.to_string());
         match (version, self) {
             (1, Self::First(h)) => Ok(h.with(Storage::F32, None)),
@@ -120,37 +114,27 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
 /// # Errors
 /// As for [`read`], where there is not even a sound header.
 pub fn salvage(bytes: &[u8]) -> Result<(Reading, Option<Error>)> {
-    let mut cursor = Cursor::new(bytes)?;
-    let Some((frame, next)) = cursor.frame()? else {
-        return Err(Error::expected(ErrorKind::Damage, "ledger", "a header record", "none"));
-    };
-    let header =
-        frame.into_header(cursor.version).map_err(|found| cursor.bad("a header of this version", found))?;
-    if !header.recipe.optimizer.momentum.is_finite() {
-        return Err(cursor.bad("a finite momentum", header.recipe.optimizer.momentum));
-    }
-    cursor.go_on(next);
-    let (version, chains) = (cursor.version, vec![cursor.chain]);
+    let mut all = Records::new(bytes)?;
+    let (version, chains) = (all.version(), vec![all.hash()]);
+    let header = all.header().clone();
     let mut reading =
         Reading { version, header, records: Vec::new(), stretches: Vec::new(), chains, sound: 0, torn: 0 };
-    let damage = loop {
-        match cursor.entered(&reading) {
-            Ok(Some((entered, next))) => {
-                cursor.go_on(next);
-                match entered {
-                    Entered::Step(record) => reading.records.push(record),
-                    Entered::Stretch(stretch) => {
-                        reading.stretches.push(stretch);
-                        reading.chains.pop();
-                    }
-                }
-                reading.chains.push(cursor.chain);
+    let mut damage = None;
+    while let Some(record) = all.next() {
+        match record {
+            Ok(Record::Step(entry)) => reading.records.push(entry),
+            Ok(Record::Stretch(stretch)) => {
+                reading.stretches.push(stretch);
+                reading.chains.pop();
             }
-            Ok(None) => break None,
-            Err(damage) => break Some(damage),
+            Err(e) => {
+                damage = Some(e);
+                break;
+            }
         }
-    };
-    (reading.sound, reading.torn) = (cursor.at as u64, (bytes.len() - cursor.at) as u64);
+        reading.chains.push(all.hash());
+    }
+    (reading.sound, reading.torn) = (all.sound(), all.torn());
     Ok((reading, damage))
 }
 
@@ -169,131 +153,7 @@ pub fn recognised(bytes: &[u8]) -> u64 {
     found
 }
 
-/// A place in a ledger's bytes: the beginning of a record.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    version: u16,
-    index: usize,
-    at: usize,
-    /// The hash of the chain before the record.
-    chain: [u8; 32],
-}
-
-/// The length of a record and the chain after it.
-type Next = (usize, [u8; 32]);
-
-impl<'a> Cursor<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self> {
-        if bytes.len() < PREAMBLE || &bytes[..6] != MAGIC {
-            let found = format!("{} other bytes", bytes.len());
-            return Err(Error::expected(
-                ErrorKind::Damage,
-                "ledger",
-                "a file that begins with ONWARD",
-                found,
-            ));
-        }
-        let version = u16::from_le_bytes([bytes[6], bytes[7]]);
-        if !(1..=FORMAT_VERSION).contains(&version) {
-            let (expected, found) =
-                (format!("format version 1 to {FORMAT_VERSION}"), format!("version {version}"));
-            return Err(Error::expected(ErrorKind::Ledger, "ledger", expected, found));
-        }
-        Ok(Self { bytes, version, index: 0, at: PREAMBLE, chain: [0; 32] })
-    }
-
-    fn bad(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
-        let place = format!("record {} at offset {}", self.index, self.at);
-        Error::expected(ErrorKind::Damage, place, expected, found)
-    }
-
-    fn go_on(&mut self, (length, chain): Next) {
-        (self.index, self.at, self.chain) = (self.index + 1, self.at + length, chain);
-    }
-
-    /// The record here; `None` where the file ends or a torn write begins.
-    fn frame(&self) -> Result<Option<(Frame, Next)>> {
-        let found = body_at(&self.bytes[self.at..], self.version);
-        let Some(body) = found.map_err(|(expected, found)| self.bad(expected, found))? else {
-            return Ok(None);
-        };
-        let (chain, mut payload) = body.split_at(CHAIN);
-        if self.version > 1 {
-            let Some((&END, rest)) = payload.split_last() else {
-                return Err(self.bad("a record that ends with ff", "another end"));
-            };
-            payload = rest;
-        }
-        let next = link(&self.chain, payload);
-        if chain != next {
-            return Err(self.bad("the hash of the record before it", "another hash"));
-        }
-        match postcard::take_from_bytes(payload) {
-            Ok((frame, [])) => Ok(Some((frame, (HEAD + body.len(), next)))),
-            Ok((_, rest)) => {
-                Err(self.bad("a record of this version", format!("one with {} bytes more", rest.len())))
-            }
-            Err(e) => Err(self.bad("a record of this version", e)),
-        }
-    }
-
-    /// The record here, which has to follow on what was read.
-    fn entered(&self, before: &Reading) -> Result<Option<(Entered, Next)>> {
-        let step = before.records.len() as u64;
-        match self.frame()? {
-            None => Ok(None),
-            Some((Frame::Step(record), next)) if record.step == step => {
-                Ok(Some((Entered::Step(record), next)))
-            }
-            Some((Frame::Step(record), _)) => {
-                Err(self.bad(format!("step {step}"), format!("step {}", record.step)))
-            }
-            Some((Frame::Stretch(json), next)) => {
-                let stretch: Stretch =
-                    serde_json::from_str(&json).map_err(|e| self.bad("a stretch of this version", e))?;
-                let fits = stretch.follows(before.budget()).map(|()| stretch.from == step);
-                match fits {
-                    Ok(true) => Ok(Some((Entered::Stretch(stretch), next))),
-                    Ok(false) => Err(self.bad("a step", "a stretch before its first step")),
-                    Err(e) => Err(self.bad("a stretch that follows", e)),
-                }
-            }
-            Some(_) => Err(self.bad("a step", "a second header")),
-        }
-    }
-}
-
-/// The body of the record that `rest` of a file begins with; `None` at the end of the file or where a torn write begins: a
-/// record that the file ends inside, or one that has nothing but zeros from some place in it to the end of the file.
-fn body_at(rest: &[u8], version: u16) -> std::result::Result<Option<&[u8]>, (&'static str, String)> {
-    let zeros_from = |place: usize| rest[place..].iter().all(|b| *b == 0);
-    if rest.len() < HEAD || zeros_from(HEAD) {
-        return Ok(None);
-    }
-    let word = |i: usize| u32::from_le_bytes([rest[i], rest[i + 1], rest[i + 2], rest[i + 3]]);
-    let (length, length_check, check) = (word(0), word(4), word(8));
-    if crc32fast::hash(&rest[..4]) != length_check {
-        return Err((
-            "a length that its checksum confirms",
-            format!("length {length} with checksum {length_check:08x}"),
-        ));
-    }
-    let shortest = CHAIN as u32 + u32::from(version > 1);
-    if !(shortest..=LONGEST).contains(&length) {
-        return Err(("a length of 32 bytes to 256 MiB", format!("{length} bytes")));
-    }
-    let Some(body) = rest.get(HEAD..HEAD + length as usize) else { return Ok(None) };
-    let found = crc32fast::hash(body);
-    if found == check {
-        return Ok(Some(body));
-    }
-    if zeros_from(HEAD + body.len() - 1) {
-        return Ok(None);
-    }
-    Err(("bytes that the record's checksum confirms", format!("checksum {found:08x} instead of {check:08x}")))
-}
-
-fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
+pub(super) fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
     *blake3::Hasher::new_derive_key("onward 2026 ledger chain v1")
         .update(chain)
         .update(payload)
