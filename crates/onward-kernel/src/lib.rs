@@ -11,6 +11,8 @@ mod bf16;
 mod cache;
 mod conv;
 #[cfg(target_arch = "x86_64")]
+mod conv_credit;
+#[cfg(target_arch = "x86_64")]
 mod conv_rows;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod conv_tiles;
@@ -29,6 +31,7 @@ mod math;
 mod matrix;
 mod moments;
 mod norm;
+mod norm_credit;
 mod packed;
 mod philox;
 mod pool;
@@ -37,6 +40,7 @@ mod product;
 mod roofline;
 pub mod step;
 mod tile;
+mod transpose;
 mod window;
 
 pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_to_bf16, to_bf16};
@@ -61,6 +65,7 @@ pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
 pub use matrix::{Filter, Matrix, Moved, Scratch};
 pub use moments::second_moments;
 pub use norm::{add_moments, normalise_and_scale};
+pub use norm_credit::{add_moments_along, without_moments};
 pub use philox::{Block, Philox, philox};
 pub use pool::{Pool, pool_lines};
 pub use precision::{Bf16Arithmetic, Precision};

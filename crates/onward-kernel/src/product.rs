@@ -2,6 +2,7 @@
 
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
+use super::transpose::transpose;
 use super::{Lines, Moved, Window, dispatch, from_bf16, to_bf16};
 
 /// Columns of weights that are packed together: a cache line.
@@ -22,15 +23,8 @@ impl Panels {
         assert_eq!(w.len(), n * k, "weights of {n} × {k}");
         let mut panels = Self::zeros(k, n);
         let width = panels.width;
-        // A few columns of all rows of a panel at a time: what is written stays in the first-level cache.
         for (rows, panel) in w.chunks((width * k).max(1)).zip(panels.data.chunks_mut((width * k).max(1))) {
-            for from in (0..k).step_by(COLUMNS) {
-                let to = (from + COLUMNS).min(k);
-                for (j, row) in rows.chunks_exact(k).enumerate() {
-                    let part = panel[from * width..to * width].chunks_exact_mut(width);
-                    part.zip(&row[from..to]).for_each(|(out, v)| out[j] = *v);
-                }
-            }
+            transpose(rows, k, panel, width);
         }
         panels
     }

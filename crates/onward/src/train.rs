@@ -6,7 +6,7 @@ use crate::ask::{Ask, AskId, Spent};
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Evaluator, Local, Numerics, Quorum, Worker};
 use crate::ledger::{Entry, Header, Optimizer, Rounding, State, Stretch, TensorHeader, Update};
-use crate::model::{Act, Norms, Statistics};
+use crate::model::{Act, Statistics};
 use crate::noise::RunKey;
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
@@ -332,6 +332,9 @@ impl Trainer {
     /// # Errors
     /// None that [`Trainer::new`] has not told of.
     pub fn statistics(&self) -> Result<Vec<Statistics>> {
+        if self.local.outline(self.data.shape())?.norms.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = self.data.rows().min(STATISTICS_ROWS);
         let x = Act::new(rows, self.data.shape(), self.data.features()[..rows * self.data.width()].to_vec());
         self.local.statistics(self.state.params(), x)
@@ -428,12 +431,10 @@ pub fn predict(
             format!("{} numbers", features.len()),
         ));
     }
-    let mut outputs = Vec::new();
-    for rows in features.chunks(width * EVALUATION_ROWS) {
-        let x = Act::new(rows.len() / width, shape, rows.to_vec());
-        outputs.extend_from_slice(&evaluator.outputs(params, x, Norms::Fixed(statistics))?.data);
+    if features.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(outputs)
+    evaluator.outputs_of_rows(params, features, shape, EVALUATION_ROWS, statistics)
 }
 
 /// How well `params` do on `data`. There is an accuracy where every class has an output of its own.

@@ -5,15 +5,18 @@ use super::{Batch, CoordinateCache};
 use crate::ask::{Response, WeightPlan};
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Context, Model, Norms, Outline, Statistics, Weights};
+use crate::model::{Act, Context, Home, Homes, Model, Norms, Outline, Statistics, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use crate::rule::mean;
 use crate::space::{ActivationPlan, Choices, CoordinatePlan, STATISTICS_ROWS};
-use crate::threads::Threads;
+use crate::threads::{Threads, prelude::*};
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
+
+/// Numbers that one task copies.
+const COPIED: usize = 1 << 15;
 
 /// What a dry run found, and with which shape of input.
 pub(super) type Known = Option<([usize; 3], Arc<Outline>)>;
@@ -26,13 +29,25 @@ pub struct Local {
     pub(super) precision: Precision,
     threads: Threads,
     pub(super) known: Arc<Mutex<Known>>,
+    /// Buffers of the clean passes, which leave traces.
+    pub(super) home: Home,
+    /// Those of all other passes.
+    pub(super) homes: Homes,
 }
 
 impl Local {
     /// An evaluator of `model` and `objective` on `threads`, in single precision.
     pub fn new(model: Arc<dyn Model>, objective: Objective, threads: &Threads) -> Self {
         let threads = threads.clone();
-        Self { model, objective, precision: Precision::F32, threads, known: Arc::default() }
+        Self {
+            model,
+            objective,
+            precision: Precision::F32,
+            threads,
+            known: Arc::default(),
+            home: Home::keeping_many(),
+            homes: Homes::default(),
+        }
     }
 
     /// The same evaluator with forward passes of another precision.
@@ -65,6 +80,37 @@ impl Local {
         Ok(self.run(|| {
             let weights = Weights::new(params, self.precision);
             self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
+        }))
+    }
+
+    /// The model's outputs on rows of `features` of the given shape, `at_once` rows at a time; each row stands alone. There is
+    /// at least one, and no part of one.
+    ///
+    /// # Errors
+    /// As for [`Local::outputs`].
+    pub(crate) fn outputs_of_rows(
+        &self,
+        params: &Params,
+        features: &[f32],
+        shape: [usize; 3],
+        at_once: usize,
+        statistics: &[Statistics],
+    ) -> Result<Vec<f32>> {
+        let (width, norms) = (shape.iter().product::<usize>(), Norms::Fixed(statistics));
+        self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?.check_norms(norms)?;
+        Ok(self.run(|| {
+            let (weights, home) = (Weights::new(params, self.precision), Home::keeping());
+            let mut outputs = Vec::new();
+            for rows in features.chunks(width * at_once) {
+                let mut x = home.take(rows.len());
+                x.par_chunks_mut(COPIED)
+                    .zip(rows.par_chunks(COPIED))
+                    .for_each(|(x, rows)| x.copy_from_slice(rows));
+                let mut cx = Context::clean(&weights, norms).with_home(home.clone());
+                let x = Act::of(rows.len() / width, shape, x);
+                outputs.extend_from_slice(&self.model.forward_from(0, &mut cx, x).data);
+            }
+            outputs
         }))
     }
 

@@ -9,7 +9,6 @@ use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use crate::rule::mean;
 use crate::threads::prelude::*;
-use std::sync::{Mutex, PoisonError};
 
 /// Numbers that a layer's input and output may have for all members that run together: half of a second-level cache.
 const HOT: usize = 1 << 17;
@@ -34,8 +33,6 @@ struct Step<'a> {
     batch: &'a Batch,
     plan: &'a WeightPlan,
     crowd: Crowd,
-    /// Buffers that no task is using.
-    homes: Mutex<Vec<Home>>,
 }
 
 impl Local {
@@ -52,7 +49,7 @@ impl Local {
             WeightSpace::LowRank { .. } | WeightSpace::Coordinate => Weights::new(params, self.precision),
         };
         let (weights, keys) = (&weights, &*TensorKeys::of(key, params));
-        let step = Step { weights, keys, batch, plan, crowd: Crowd::default(), homes: Mutex::default() };
+        let step = Step { weights, keys, batch, plan, crowd: Crowd::default() };
         let cut = self.cut(batch, plan);
         let tasks = plan.members.len().div_ceil(cut.task);
         let all: Vec<_> = (0..tasks).into_par_iter().map(|task| self.task(&step, task, cut)).collect();
@@ -80,16 +77,14 @@ impl Local {
 
     /// One task: the mean losses of neighbouring members.
     fn task(&self, step: &Step<'_>, task: usize, cut: Cut) -> Vec<f32> {
-        let waiting = || step.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = waiting().pop();
-        let home = free.unwrap_or_else(Home::keeping);
         let last = ((task + 1) * cut.task).min(step.plan.members.len());
         let neighbours = Neighbours::new(&step.crowd, &step.plan.members[task * cut.task..last]);
         let mut losses = Vec::with_capacity(neighbours.members.len());
-        for first in (task * cut.task..last).step_by(cut.chunk) {
-            self.chunk(step, &neighbours, first..(first + cut.chunk).min(last), &home, &mut losses);
-        }
-        waiting().push(home);
+        self.homes.with(|home| {
+            for first in (task * cut.task..last).step_by(cut.chunk) {
+                self.chunk(step, &neighbours, first..(first + cut.chunk).min(last), home, &mut losses);
+            }
+        });
         losses
     }
 

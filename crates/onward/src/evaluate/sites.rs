@@ -52,7 +52,7 @@ impl Local {
         self.meets(params, batch)?;
         self.run(|| {
             let weights = Weights::new(params, self.precision);
-            let mut cx = Context::clean(&weights, Norms::Batch);
+            let mut cx = Context::clean(&weights, Norms::Batch).with_home(self.home.clone());
             let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
             for stage in 0..self.model.stages() {
                 cx.start_trace();
@@ -110,6 +110,7 @@ impl Local {
             key,
             keys: &TensorKeys::of(key, params),
             non_finite: &non_finite,
+            homes: &self.homes,
         };
         let focused =
             plan.focus.as_ref().map(|chosen| Focused { chosen, targets: batch.targets.select(&chosen.rows) });

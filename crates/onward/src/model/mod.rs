@@ -23,6 +23,7 @@ pub use chain::{Activation, Conv, GlobalPool, Mlp};
 pub use context::Context;
 pub(crate) use low_rank::{Crowd, Neighbours};
 pub(crate) use norm::NORM_EPSILON;
+pub(crate) use numbers::Homes;
 pub use numbers::{Home, Numbers};
 pub use operation::Operation;
 pub(crate) use outline::{Map, Outline};

@@ -57,21 +57,33 @@ impl Drop for Buffer {
 
 /// Where buffers wait to be used again; `Home::default()` keeps none.
 #[derive(Clone, Default)]
-pub struct Home(Option<Arc<Mutex<Vec<Lines>>>>);
+pub struct Home(Option<Arc<Waiting>>);
+
+struct Waiting {
+    most: usize,
+    lines: Mutex<Vec<Lines>>,
+}
 
 /// Buffers that wait at most: those of a few layers.
-const WAITING: usize = 8;
+const FEW: usize = 8;
+/// Those of all layers of a deep model, inputs and outputs.
+const MANY: usize = 256;
 
 impl Home {
     /// A home that keeps buffers.
     pub fn keeping() -> Self {
-        Self(Some(Arc::default()))
+        Self(Some(Arc::new(Waiting { most: FEW, lines: Mutex::default() })))
+    }
+
+    /// One that keeps all buffers of a pass that leaves a trace.
+    pub(crate) fn keeping_many() -> Self {
+        Self(Some(Arc::new(Waiting { most: MANY, lines: Mutex::default() })))
     }
 
     /// `len` numbers of unknown value, from a buffer that waits here or a new one.
     pub fn take(&self, len: usize) -> Numbers {
         let waiting = self.0.as_ref().and_then(|all| {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = all.lines.lock().unwrap_or_else(PoisonError::into_inner);
             // The last one that fits is the one most likely to be in a cache.
             all.iter().rposition(|v| (len..=4 * len).contains(&v.len())).map(|i| all.remove(i))
         });
@@ -81,12 +93,29 @@ impl Home {
 
     fn put(&self, numbers: Lines) {
         if let Some(all) = &self.0 {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            if all.len() == WAITING {
+            let most = all.most;
+            let mut all = all.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() == most {
                 all.remove(0);
             }
             all.push(numbers);
         }
+    }
+}
+
+/// Homes that outlive the passes that use them, one for each pass that runs at the same time.
+#[derive(Clone, Default)]
+pub(crate) struct Homes(Arc<Mutex<Vec<Home>>>);
+
+impl Homes {
+    /// Runs `pass` with a home that no other pass is using.
+    pub fn with<T>(&self, pass: impl FnOnce(&Home) -> T) -> T {
+        let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = free().pop();
+        let home = waiting.unwrap_or_else(Home::keeping);
+        let result = pass(&home);
+        free().push(home);
+        result
     }
 }
 
@@ -182,6 +211,20 @@ mod tests {
         assert_ne!(shared.as_ptr(), place, "a copy made for writing has a buffer of its own");
         let far_too_large = home.take(3);
         assert_eq!(far_too_large.len(), 3);
+    }
+
+    #[test]
+    fn passes_one_after_the_other_share_a_home_and_passes_at_once_do_not() {
+        let homes = Homes::default();
+        let place = homes.with(|home| home.take(40).as_ptr() as usize);
+        homes.with(|home| {
+            let own = home.take(40);
+            assert_eq!(own.as_ptr() as usize, place);
+            homes.with(|other| assert_ne!(other.take(40).as_ptr() as usize, place));
+        });
+        let many: Vec<Numbers> = (0..FEW + 5).map(|_| homes.with(|home| home.take(40))).collect();
+        drop(many);
+        homes.with(|home| assert_eq!(home.0.as_ref().unwrap().lines.lock().unwrap().len(), FEW));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::directions::{Draws, Source};
 use super::{Derivative, Directions, Focus, Probes};
 use crate::dataset::Targets;
 use crate::model::{
-    Act, Context, Member, Model, Norms, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace, Weights,
+    Act, Context, Homes, Member, Model, Norms, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace,
+    Weights,
 };
 use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Answers, PerSample};
@@ -75,6 +76,8 @@ pub(crate) struct Probing<'a> {
     /// Each tensor's noise under `key`.
     pub keys: &'a [TensorKeys],
     pub non_finite: &'a AtomicU64,
+    /// Where passes find their buffers.
+    pub homes: &'a Homes,
 }
 
 /// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time (a power of two where that is not all).
@@ -182,9 +185,12 @@ impl Probing<'_> {
         let x = Act { spread: Some(Box::new(spread)), links: Vec::new(), ..z.clone() };
         let signs = plan.directions != Directions::Independent || plan.noise == Family::Sign;
         let few = signs && next < self.model.stages() && self.model.by_operations(next);
-        let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
-        let outputs = self.model.forward_from(next, &mut cx, if few { x } else { x.whole() });
-        self.losses(&outputs.whole(), first, z.rows)
+        self.homes.with(|home| {
+            let cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
+            let x = if few { x } else { x.whole() };
+            let outputs = self.model.forward_from(next, &mut cx.with_home(home.clone()), x);
+            self.losses(&outputs.whole(), first, z.rows)
+        })
     }
 
     /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`, whose
@@ -248,11 +254,14 @@ impl Probing<'_> {
             }
         }
         let probe = Probe { keys: self.keys, members: &members, space, sigma: layer.sigma, step: plan.step };
-        let mut cx = Context::probing(self.weights, Norms::Fixed(self.statistics), probe, 1);
-        let z = self.model.stage(layer.stage, &mut cx, x);
-        let mut cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
-        let outputs = self.model.forward_from(layer.stage + 1, &mut cx, z);
-        self.losses(&outputs, first, clean.rows)
+        let norms = Norms::Fixed(self.statistics);
+        self.homes.with(|home| {
+            let mut cx = Context::probing(self.weights, norms, probe, 1).with_home(home.clone());
+            let z = self.model.stage(layer.stage, &mut cx, x);
+            let mut cx = Context::clean(self.weights, norms).with_home(home.clone());
+            let outputs = self.model.forward_from(layer.stage + 1, &mut cx, z);
+            self.losses(&outputs, first, clean.rows)
+        })
     }
 }
 
@@ -301,6 +310,8 @@ pub fn derivative_at_output(
     z: &Act,
 ) -> Vec<f32> {
     let (keys, non_finite) = (&*TensorKeys::of(key, weights.params()), &AtomicU64::new(0));
-    let probing = Probing { model, weights, objective, targets, statistics: &[], key, keys, non_finite };
+    let homes = &Homes::default();
+    let probing =
+        Probing { model, weights, objective, targets, statistics: &[], key, keys, non_finite, homes };
     derivative_by_output(&probing, plan, layer, z, z.width())
 }

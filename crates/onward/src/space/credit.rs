@@ -2,7 +2,8 @@
 //! one linear map, whose input was cached, so `∂/∂W = Σ ĝ xᵀ` is a product and nothing is chained.
 
 use crate::kernel::{
-    Conv3, Panels, accumulate_conv_credit, add_products, all_zero, gather_rows, transposed_product,
+    Conv3, Panels, accumulate_conv_credit, add_moments_along, add_products, all_zero, gather_rows,
+    transposed_product, without_moments,
 };
 use crate::model::{Act, After, Link, LinkKind, Trace};
 use crate::params::Params;
@@ -13,6 +14,9 @@ use std::borrow::Cow;
 const IMAGES: usize = 32;
 /// Outputs of a product that one task works on.
 const OUTPUTS: usize = 32;
+/// Positions, and numbers, of element-wise work of one task.
+const POSITIONS: usize = 1024;
+const PIECE: usize = 1 << 14;
 
 /// The estimated derivative of the mean loss by each tensor, from the first and the second half of the batch (their sum is
 /// the estimate, their angle tells signal from noise). `None` for tensors that were not probed.
@@ -23,16 +27,18 @@ pub fn credit(params: &Params, trace: &Trace, output: &Act, g: &[f32], into: &mu
     let scale = 1.0 / output.rows as f32;
     for index in &output.links {
         let link = &trace.links[*index];
-        let mut own = g.to_vec();
+        let mut own = Cow::Borrowed(g);
         for step in link.after.iter().rev() {
-            match step {
-                After::Norm(norm, factors) => through_norm(&mut own, &trace.links[*norm].input, factors),
+            own = match step {
+                After::Norm(norm, factors) => through_norm(&own, &trace.links[*norm].input, factors),
                 After::Pool(shape) => {
-                    own = unpool(&own, output.rows, *shape, params.tensors()[link.weight].shape[0])
+                    unpool(&own, output.rows, *shape, params.tensors()[link.weight].shape[0])
                 }
             }
+            .into();
         }
-        own.iter_mut().for_each(|v| *v *= scale);
+        let mut own = own.into_owned();
+        own.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|v| *v *= scale));
         let (points, outputs) = (output.rows * link.input.points(), params.tensors()[link.weight].shape[0]);
         debug_assert_eq!(own.len(), points * outputs);
         let half = output.rows / 2 * link.input.points();
@@ -61,25 +67,18 @@ pub(super) fn add(into: &mut Option<[Vec<f32>; 2]>, halves: [Vec<f32>; 2]) {
 
 /// `ĝ` before a normalisation: what rescaling and shifting of the input would have done is taken out, since the batch's
 /// statistics cancel it, and the rest is multiplied by the factor that was applied.
-fn through_norm(g: &mut [f32], normalised: &Act, factors: &[f32]) {
+fn through_norm(g: &[f32], normalised: &Act, factors: &[f32]) -> Vec<f32> {
     let c = factors.len();
     let n = (g.len() / c) as f64;
-    let (mut sum, mut along) = (vec![0f64; c], vec![0f64; c]);
-    for (g, x) in g.chunks_exact(c).zip(normalised.data.chunks_exact(c)) {
-        for k in 0..c {
-            sum[k] += f64::from(g[k]);
-            along[k] += f64::from(g[k]) * f64::from(x[k]);
-        }
-    }
-    let means: Vec<(f32, f32)> =
-        sum.iter().zip(&along).map(|(s, a)| ((s / n) as f32, (a / n) as f32)).collect();
-    g.par_chunks_mut(c * 4096).zip(normalised.data.par_chunks(c * 4096)).for_each(|(g, x)| {
-        for (g, x) in g.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-            for k in 0..c {
-                g[k] = factors[k] * (g[k] - means[k].0 - x[k] * means[k].1);
-            }
-        }
-    });
+    let mut moments = vec![0f64; 2 * c];
+    add_moments_along(g, &normalised.data, &mut moments);
+    let moments: Vec<f32> = moments.iter().map(|m| (m / n) as f32).collect();
+    let (mean, along) = moments.split_at(c);
+    let mut own = g.to_vec();
+    own.par_chunks_mut(c * POSITIONS)
+        .zip(normalised.data.par_chunks(c * POSITIONS))
+        .for_each(|(g, x)| without_moments(g, x, factors, mean, along));
+    own
 }
 
 /// `ĝ` before a 2×2 average pool of `[h, w]` maps: a quarter to each of the four positions.
