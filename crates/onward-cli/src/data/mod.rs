@@ -4,6 +4,7 @@ pub mod csv;
 #[cfg(test)]
 mod field_tests;
 mod first_row;
+mod footer;
 mod gz;
 pub mod idx;
 pub mod npy;

@@ -13,6 +13,7 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnDescriptor;
 use serde_json::Value;
 
+use super::footer;
 use super::gz::MOST;
 use super::pages::{CheckedPages, Source};
 use super::shorten;
@@ -35,6 +36,7 @@ pub fn read(bytes: &[u8]) -> Result<Table> {
 }
 
 fn read_groups(bytes: &[u8]) -> Result<Table> {
+    footer::check(bytes).map_err(damaged)?;
     let reader = SerializedFileReader::new(Source::new(bytes)).map_err(damaged)?;
     let meta = reader.metadata().file_metadata();
     let schema = meta.schema_descr().columns();
