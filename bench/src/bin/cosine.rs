@@ -49,14 +49,13 @@ fn weights() -> usize {
 
 fn relative(draws: Directions, space: LayerSpace, directions: u32) -> Method {
     Method::RelativeActivation(RelativeActivation {
-        sigma: vec![SIGMA],
-        directions: vec![directions],
-        spaces: vec![space],
+        sigma: SIGMA.into(),
+        directions: directions.into(),
+        space: space.into(),
         draws,
         order: Order::Together,
         noise: Family::Binomial,
         focus: 1.0,
-        layers: 2,
     })
 }
 

@@ -53,7 +53,7 @@ fn main() -> onward::Result<()> {
     let argument = |i: usize| std::env::args().nth(i).and_then(|a| a.parse::<usize>().ok());
     let (threads, rows) = (argument(1).unwrap_or(1), argument(2).unwrap_or(60_000));
     let (net, data, key) = (Arc::new(net()?), data(rows)?, RunKey::from_seed(1));
-    let rso = Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::FirstFirst, hold: 1 };
+    let rso = Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::FirstFirst, hold: 1 };
     let sweep = Sweep::new(&rso, &*net, data.shape())?;
     let params = Params::init(&net.tensors(), &key);
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));

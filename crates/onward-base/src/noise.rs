@@ -4,8 +4,8 @@
 //! counter (block, member, step), four 32-bit words per block. There is no stream and no order: any element of any
 //! tensor's noise can be asked for alone. The specification to the bit is in `docs/noise.md`, golden vectors in `testdata/`.
 
+use crate::choices;
 use onward_kernel::{Block, Philox, add_binomial, add_normal, add_signs, philox, round_by};
-use serde::{Deserialize, Serialize};
 
 /// What noise is for. Equal names under different roles are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +31,18 @@ pub enum Role {
     Coordinate = 8,
 }
 
-/// How noise is distributed. All have mean zero; [`Family::scale`] brings them to unit variance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// ±1 with equal chance: one bit an element.
-    #[default]
-    Sign,
-    /// The number of ones among 16 bits, less 8: integers in -8..=8, variance 4, excess kurtosis -1/8.
-    Binomial,
-    /// Standard normal by Box–Muller, from correctly rounded operations only. Not integers: kept for parity with papers.
-    Normal,
+choices! {
+    /// How noise is distributed. All have mean zero; [`Family::scale`] brings them to unit variance: the binomial count is that of
+    /// the ones among 16 bits, less 8 (integers in -8..=8, variance 4, excess kurtosis -1/8); normal noise is Box–Muller's, from
+    /// correctly rounded operations only.
+    pub enum Family default Sign {
+        /// -1 or 1.
+        Sign = "sign",
+        /// A centred binomial count: small integers, near-normal.
+        Binomial = "binomial",
+        /// The normal distribution.
+        Normal = "normal",
+    }
 }
 
 impl Family {

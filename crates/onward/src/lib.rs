@@ -3,7 +3,7 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`study`] (crates of their own,
-//! shown here as modules), [`threads`], [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`train`], [`theory`].
+//! shown here as modules), [`threads`], [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`train`], [`settings`], [`theory`].
 
 pub mod ask;
 pub mod dataset;
@@ -13,11 +13,14 @@ pub mod model;
 pub mod objective;
 pub mod params;
 pub mod rule;
+pub mod settings;
 pub mod space;
 pub mod theory;
 pub mod threads;
 pub mod train;
 
-pub use onward_base::{Error, ErrorKind, Hint, Place, Result, Segment, error, file, noise};
+pub use onward_base::{
+    Error, ErrorKind, Hint, Place, Result, Segment, choices, error, file, keys, noise, schema, variants,
+};
 pub use onward_kernel as kernel;
 pub use onward_study as study;

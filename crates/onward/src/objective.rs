@@ -1,5 +1,6 @@
 //! Objectives: a forward pass becomes losses; lower is better, always.
 
+use crate::choices;
 use crate::dataset::Targets;
 use crate::kernel::{ENTROPY_ROWS, cross_entropy};
 use crate::model::Act;
@@ -75,17 +76,16 @@ impl Objective {
     }
 }
 
-/// The objectives that specs can name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// `-ln softmax(outputs)[label]`.
-    #[default]
-    CrossEntropy,
-    /// 1 if the largest output is not the label's, else 0. No gradient anywhere.
-    ZeroOne,
-    /// Half the squared distance to the target (for classes: to the one-hot vector).
-    SquaredError,
+choices! {
+    /// The loss of one sample. Squared errors are halved; for classes they are those to the one-hot vector.
+    pub enum Loss default CrossEntropy {
+        /// The negative log-probability of the right class.
+        CrossEntropy = "cross-entropy",
+        /// 0 if the class is right, 1 if it is wrong.
+        ZeroOne = "zero-one",
+        /// The squared distance to the target.
+        SquaredError = "squared-error",
+    }
 }
 
 impl PerSample for Loss {

@@ -2,21 +2,20 @@
 
 use crate::kernel::{from_bf16, to_bf16};
 use crate::noise::{Family, Role, RunKey};
-use crate::{Error, ErrorKind, Place, Result};
+use crate::{Error, ErrorKind, Place, Result, choices};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What numbers params may be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Storage {
-    /// All of single precision.
-    #[default]
-    F32,
-    /// Only those of bf16 (8 bits of precision): each step is rounded to one of two neighbours by chance, so that small steps
-    /// are right in the mean and none is lost for good.
-    Bf16,
+choices! {
+    /// What numbers params may be.
+    pub enum Storage default F32 {
+        /// All of single precision.
+        F32 = "f32",
+        /// Only those of bfloat16: each step is rounded to one of two neighbours by chance, right in the mean. The model's
+        /// file is half as long.
+        Bf16 = "bf16",
+    }
 }
 
 /// How a tensor begins.

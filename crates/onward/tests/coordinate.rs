@@ -18,7 +18,7 @@ use std::sync::Arc;
 const SEED: u64 = 5;
 
 fn rso() -> Rso {
-    Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
+    Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
 }
 
 /// Steps `which` of a cycle, one after the other, each applied before the next.

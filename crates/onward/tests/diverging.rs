@@ -16,7 +16,7 @@ fn net() -> Mlp {
 }
 
 fn wild() -> Plan {
-    plan(Method::RelativeActivation(relative(2, 4)), 100.0, 60, 20)
+    plan(Method::RelativeActivation(relative(4)), 100.0, 60, 20)
 }
 
 fn begun(plan: Plan) -> Trainer {

@@ -19,6 +19,7 @@ use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint, quantise};
+use onward::schema::PerLayer;
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 
 fn spaces() -> Vec<WeightSpace> {
@@ -150,16 +151,16 @@ fn methods(layers: usize) -> Vec<Method> {
         Method::Population(share),
         Method::Population(one_sided),
         Method::TwoPoint(TwoPoint { noise: Family::Normal, ..two_point(3) }),
-        Method::RelativeActivation(relative(layers, 6)),
+        Method::RelativeActivation(relative(6)),
         Method::RelativeActivation(RelativeActivation {
             draws: Directions::Blocks,
             focus: 0.3,
-            ..relative(layers, 6)
+            ..relative(6)
         }),
         Method::RelativeActivation(RelativeActivation {
-            spaces: mixed,
+            space: PerLayer::Each(mixed),
             draws: Directions::Independent,
-            ..relative(layers, 3)
+            ..relative(3)
         }),
     ]
 }

@@ -206,7 +206,7 @@ impl Evaluator for Fleet {
 }
 
 fn methods() -> Vec<Method> {
-    let rso = Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 2 };
+    let rso = Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 2 };
     let one_sided = Population { pairing: Pairing::OneSided, ..population(9) };
     let share = Population { share: 6, shaping: Shaping::ZScore, ..population(12) };
     vec![
@@ -214,8 +214,8 @@ fn methods() -> Vec<Method> {
         Method::Population(one_sided),
         Method::Population(share),
         Method::TwoPoint(two_point(5)),
-        Method::RelativeActivation(relative(2, 4)),
-        Method::RelativeActivation(RelativeActivation { focus: 0.5, ..relative(2, 4) }),
+        Method::RelativeActivation(relative(4)),
+        Method::RelativeActivation(RelativeActivation { focus: 0.5, ..relative(4) }),
         Method::Search(Search::named("snes").unwrap()),
         Method::Rso(rso),
     ]

@@ -15,9 +15,8 @@ use onward::model::{Act, Activation, Context, Member, Mlp, Model, Norms, Statist
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::params::{Init, TensorSpec};
-use onward::rule::{
-    LayerOrder, Method, Order, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint,
-};
+use onward::rule::{LayerOrder, Method, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint};
+use onward::schema::PerLayer;
 use onward::space::{ActivationPlan, CoordinatePlan, Directions, Focus, LayerPlan, LayerSpace, Recompute};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer, score};
@@ -32,7 +31,7 @@ fn net() -> Mlp {
 }
 
 fn rso() -> Rso {
-    Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
+    Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
 }
 
 fn weight_plan() -> WeightPlan {
@@ -161,7 +160,7 @@ fn one_output_may_answer_two_classes_but_has_no_accuracy() {
     let net = Mlp::new(&[6, 4, 1], Activation::Tanh).unwrap();
     let evaluator = Local::new(Arc::new(net), per_sample(Logistic), &threads(1));
     let mut trainer =
-        Trainer::new(plan(Method::RelativeActivation(relative(2, 2)), 0.1, 4, 20), evaluator, data.clone())
+        Trainer::new(plan(Method::RelativeActivation(relative(2)), 0.1, 4, 20), evaluator, data.clone())
             .unwrap();
     (0..4).for_each(|_| drop(trainer.step().unwrap()));
     assert_eq!(trainer.score(&data).unwrap().accuracy, None);
@@ -333,7 +332,7 @@ fn plans_of_nothing_and_of_too_much_are_errors() {
     let data = blobs(20, [1, 1, 6], 3, 1);
     let people = |p: Population| Method::Population(p);
     let relative = |r: RelativeActivation| Method::RelativeActivation(r);
-    let r = || common::relative(2, 4);
+    let r = || common::relative(4);
     let methods = [
         people(Population { members: 0, ..population(4) }),
         people(Population { members: 3, ..population(4) }),
@@ -344,15 +343,14 @@ fn plans_of_nothing_and_of_too_much_are_errors() {
         people(Population { sigma: -1.0, ..population(4) }),
         Method::TwoPoint(TwoPoint { directions: 0, ..two_point(4) }),
         Method::TwoPoint(TwoPoint { directions: u32::MAX, ..two_point(4) }),
-        relative(RelativeActivation { directions: vec![0], ..r() }),
-        relative(RelativeActivation { directions: vec![u32::MAX], ..r() }),
-        relative(RelativeActivation { directions: vec![], ..r() }),
-        relative(RelativeActivation { sigma: vec![], ..r() }),
-        relative(RelativeActivation { spaces: vec![], ..r() }),
-        relative(RelativeActivation { layers: 0, order: Order::InTurn, ..r() }),
+        relative(RelativeActivation { directions: 0.into(), ..r() }),
+        relative(RelativeActivation { directions: u32::MAX.into(), ..r() }),
+        relative(RelativeActivation { directions: PerLayer::Each(vec![]), ..r() }),
+        relative(RelativeActivation { sigma: PerLayer::Each(vec![]), ..r() }),
+        relative(RelativeActivation { space: PerLayer::Each(vec![]), ..r() }),
         relative(RelativeActivation { focus: f32::NAN, ..r() }),
         Method::Rso(Rso { hold: 0, ..rso() }),
-        Method::Rso(Rso { sigma: vec![], ..rso() }),
+        Method::Rso(Rso { sigma: PerLayer::Each(vec![]), ..rso() }),
         Method::Rso(Rso { decay: 1.0, ..rso() }),
     ];
     let sound = || plan(Method::Population(population(4)), 0.1, 3, 8);
@@ -421,7 +419,7 @@ fn a_residual_may_end_before_a_max_pool() {
         ..small_conv()
     };
     let data = blobs(20, [6, 6, 2], 4, 1);
-    for method in [Method::RelativeActivation(relative(4, 4)), Method::Population(population(4))] {
+    for method in [Method::RelativeActivation(relative(4)), Method::Population(population(4))] {
         let mut trainer = common::trainer(plan(method, 0.1, 3, 20), net.clone().checked().unwrap(), &data, 1);
         (0..3).for_each(|_| drop(trainer.step().unwrap()));
     }

@@ -50,7 +50,7 @@ fn methods() -> [Method; 4] {
         Method::Population(population(8)),
         Method::TwoPoint(two_point(1)),
         search("snes"),
-        Method::RelativeActivation(relative(2, 4)),
+        Method::RelativeActivation(relative(4)),
     ]
 }
 

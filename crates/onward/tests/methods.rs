@@ -16,6 +16,7 @@ use onward::objective::{Answers, Loss, PerSample};
 use onward::rule::{
     LayerOrder, Method, Order, Outcome, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
 };
+use onward::schema::PerLayer;
 use onward::space::{Directions, LayerSpace};
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ fn with(method: Method, rate: f32, steps: u64) -> Plan {
 }
 
 fn rso() -> Rso {
-    Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
+    Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 }
 }
 
 /// Every method in each of its forms, with a rate and steps that are enough for it.
@@ -40,7 +41,7 @@ fn registry() -> Vec<Plan> {
     let population = |p: Population, rate| with(Method::Population(Population { sigma: 0.1, ..p }), rate, 60);
     let p = common::population(64);
     let relative = |r: RelativeActivation, steps| with(Method::RelativeActivation(r), 0.1, steps);
-    let mut adam = relative(common::relative(2, 4), 40);
+    let mut adam = relative(common::relative(4), 40);
     adam.optimizer.scaling = Scaling::Adam;
     adam.schedule.rate = 0.01;
     vec![
@@ -51,21 +52,26 @@ fn registry() -> Vec<Plan> {
         with(Method::TwoPoint(two_point(16)), 0.03, 60),
         with(Method::TwoPoint(TwoPoint { noise: Family::Normal, ..two_point(16) }), 0.03, 60),
         with(Method::TwoPoint(TwoPoint { noise: Family::Binomial, ..two_point(1) }), 0.003, 400),
-        relative(common::relative(2, 4), 40),
+        relative(common::relative(4), 40),
         relative(
             RelativeActivation {
                 draws: Directions::Independent,
                 noise: Family::Binomial,
-                ..common::relative(2, 4)
+                ..common::relative(4)
             },
             40,
         ),
-        relative(RelativeActivation { draws: Directions::Blocks, focus: 0.25, ..common::relative(2, 4) }, 40),
-        relative(RelativeActivation { order: Order::InTurn, ..common::relative(2, 4) }, 60),
-        relative(RelativeActivation { spaces: vec![LayerSpace::LowRank], ..common::relative(2, 4) }, 60),
+        relative(RelativeActivation { draws: Directions::Blocks, focus: 0.25, ..common::relative(4) }, 40),
+        relative(RelativeActivation { order: Order::InTurn, ..common::relative(4) }, 60),
+        relative(RelativeActivation { space: LayerSpace::LowRank.into(), ..common::relative(4) }, 60),
         with(Method::Rso(rso()), 1.0, 66),
         with(
-            Method::Rso(Rso { hold: 4, order: LayerOrder::FirstFirst, sigma: vec![1.0, 0.5], ..rso() }),
+            Method::Rso(Rso {
+                hold: 4,
+                order: LayerOrder::FirstFirst,
+                sigma: PerLayer::Each(vec![1.0, 0.5]),
+                ..rso()
+            }),
             1.0,
             66,
         ),
@@ -112,7 +118,7 @@ fn every_method_trains_a_convolutional_net() {
     let methods = [
         (Method::Population(Population { sigma: 0.1, ..population(64) }), 0.3),
         (Method::TwoPoint(two_point(16)), 0.03),
-        (Method::RelativeActivation(relative(3, 4)), 0.1),
+        (Method::RelativeActivation(relative(4)), 0.1),
         (Method::Rso(rso()), 1.0),
     ];
     for (method, rate) in methods {
@@ -256,7 +262,7 @@ fn what_was_spent_is_counted_exactly() {
 fn plans_that_cannot_work_are_refused() {
     let data = blobs(20, [1, 1, 8], 4, 7);
     let p = population(8);
-    let r = relative(2, 4);
+    let r = relative(4);
     let good = || with(Method::Population(p), 0.1, 5);
     let bad = [
         ("steps", Plan { schedule: onward::rule::Schedule { steps: 0, ..good().schedule }, ..good() }),
@@ -267,11 +273,22 @@ fn plans_that_cannot_work_are_refused() {
         ("shaping", with(Method::Population(Population { share: 4, ..p }), 0.1, 5)),
         (
             "sigma",
-            with(Method::RelativeActivation(RelativeActivation { sigma: vec![0.1; 3], ..r.clone() }), 0.1, 5),
+            with(
+                Method::RelativeActivation(RelativeActivation {
+                    sigma: PerLayer::Each(vec![0.1; 3]),
+                    ..r.clone()
+                }),
+                0.1,
+                5,
+            ),
         ),
         (
             "directions",
-            with(Method::RelativeActivation(RelativeActivation { directions: vec![0], ..r.clone() }), 0.1, 5),
+            with(
+                Method::RelativeActivation(RelativeActivation { directions: 0.into(), ..r.clone() }),
+                0.1,
+                5,
+            ),
         ),
         ("focus", with(Method::RelativeActivation(RelativeActivation { focus: 0.0, ..r.clone() }), 0.1, 5)),
         (
@@ -291,18 +308,17 @@ fn plans_that_cannot_work_are_refused() {
             with(
                 Method::RelativeActivation(RelativeActivation {
                     focus: 0.5,
-                    directions: vec![4, 0],
+                    directions: PerLayer::Each(vec![4, 0]),
                     ..r.clone()
                 }),
                 0.1,
                 5,
             ),
         ),
-        ("layers", with(Method::RelativeActivation(RelativeActivation { layers: 3, ..r }), 0.1, 5)),
         ("directions", with(Method::TwoPoint(two_point(0)), 0.1, 5)),
         ("hold", with(Method::Rso(Rso { hold: 0, ..rso() }), 1.0, 5)),
         ("decay", with(Method::Rso(Rso { decay: 1.0, ..rso() }), 1.0, 5)),
-        ("sigma", with(Method::Rso(Rso { sigma: vec![0.1; 3], ..rso() }), 1.0, 5)),
+        ("sigma", with(Method::Rso(Rso { sigma: PerLayer::Each(vec![0.1; 3]), ..rso() }), 1.0, 5)),
         (
             "momentum",
             Plan {
@@ -316,7 +332,10 @@ fn plans_that_cannot_work_are_refused() {
         (
             "sigma",
             with(
-                Method::RelativeActivation(RelativeActivation { sigma: vec![0.1, -0.1], ..relative(2, 4) }),
+                Method::RelativeActivation(RelativeActivation {
+                    sigma: PerLayer::Each(vec![0.1, -0.1]),
+                    ..relative(4)
+                }),
                 0.1,
                 5,
             ),

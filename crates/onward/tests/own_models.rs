@@ -98,7 +98,7 @@ fn f26_a_model_that_does_not_do_what_it_declares_is_refused() {
     ];
     let data = blobs(20, [1, 1, 8], 3, 1);
     for (model, parts) in cases {
-        for method in [Method::Population(population(4)), Method::RelativeActivation(relative(2, 4))] {
+        for method in [Method::Population(population(4)), Method::RelativeActivation(relative(4))] {
             let evaluator = local(model.clone(), Loss::CrossEntropy, 1);
             let error = Trainer::new(plan(method, 0.1, 3, 20), evaluator, data.clone()).err();
             let error = error.unwrap_or_else(|| panic!("{parts:?} is trained")).to_string();

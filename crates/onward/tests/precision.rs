@@ -112,7 +112,7 @@ fn every_number_of_threads_gives_the_same_bits() {
     let methods = [
         Method::Population(population(14)),
         Method::TwoPoint(two_point(3)),
-        Method::RelativeActivation(relative(4, 3)),
+        Method::RelativeActivation(relative(3)),
     ];
     for precision in LOW {
         for method in &methods {
@@ -129,7 +129,7 @@ fn every_number_of_threads_gives_the_same_bits() {
 #[test]
 fn each_arithmetic_leads_to_its_own_params_on_every_machine() {
     let data = blobs(60, [6, 6, 2], 4, 2);
-    let method = Method::RelativeActivation(relative(4, 3));
+    let method = Method::RelativeActivation(relative(3));
     let found = Precision::ALL.map(|precision| {
         let evaluator = local(small_conv(), Loss::CrossEntropy, 2).with_precision(precision);
         let digest = train(&method, &evaluator, &data, 20).state().params().digest();
@@ -177,7 +177,7 @@ fn every_precision_learns() {
     let data = blobs(300, [1, 1, 37], 5, 4);
     for precision in Precision::ALL {
         let evaluator = local(net(), Loss::CrossEntropy, 2).with_precision(precision);
-        let trained = train(&Method::RelativeActivation(relative(3, 16)), &evaluator, &data, 150);
+        let trained = train(&Method::RelativeActivation(relative(16)), &evaluator, &data, 150);
         let found = score(&evaluator, trained.state().params(), &[], &data).unwrap().accuracy.unwrap();
         assert!(found >= 0.95, "{precision:?}: {found}");
     }
@@ -206,9 +206,9 @@ fn params_in_bf16_learn_replay_and_do_not_swallow_small_steps() {
     let data = blobs(300, [1, 1, 37], 5, 4);
     let evaluator = local(net(), Loss::CrossEntropy, 2);
     let mut methods = [
-        (Method::RelativeActivation(relative(3, 16)), 0.02, 150),
+        (Method::RelativeActivation(relative(16)), 0.02, 150),
         // Steps far below the distance of neighbouring numbers: rounded to the nearest, nothing would ever move.
-        (Method::RelativeActivation(relative(3, 16)), 1e-4, 150),
+        (Method::RelativeActivation(relative(16)), 1e-4, 150),
     ];
     for (method, rate, steps) in &mut methods {
         let run = |threads, storage| {

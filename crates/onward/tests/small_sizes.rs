@@ -16,7 +16,7 @@ use onward::train::Trainer;
 use std::sync::Arc;
 
 /// Every method, strategies included.
-fn methods(layers: usize) -> Vec<Method> {
+fn methods() -> Vec<Method> {
     let mut all = vec![
         Method::Population(population(6)),
         Method::Population(Population { pairing: Pairing::OneSided, rank: 3, ..population(5) }),
@@ -25,16 +25,16 @@ fn methods(layers: usize) -> Vec<Method> {
         Method::TwoPoint(onward::rule::TwoPoint { noise: Family::Normal, ..two_point(1) }),
     ];
     for (order, hold) in [(LayerOrder::LastFirst, 1), (LayerOrder::FirstFirst, 3)] {
-        all.push(Method::Rso(Rso { sigma: vec![1.0], decay: 1e-4, order, hold }));
+        all.push(Method::Rso(Rso { sigma: 1.0.into(), decay: 1e-4, order, hold }));
     }
     for space in [LayerSpace::Activation, LayerSpace::LowRank] {
         for order in [Order::Together, Order::InTurn] {
             for draws in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
                 all.push(Method::RelativeActivation(RelativeActivation {
-                    spaces: vec![space],
+                    space: space.into(),
                     order,
                     draws,
-                    ..common::relative(layers, 3)
+                    ..common::relative(3)
                 }));
             }
         }
@@ -63,7 +63,7 @@ fn train_all(model: &Arc<dyn Model>, data: &Dataset, batch: usize, what: &str) {
         vec![Loss::CrossEntropy, Loss::ZeroOne, Loss::SquaredError]
     };
     for loss in losses {
-        for method in methods(model.stages()) {
+        for method in methods() {
             let what = format!("{what}, {loss:?}, {method:?}, batches of {batch}");
             let steps = if matches!(method, Method::Rso(_)) { 7 } else { 3 };
             let run = |threads| {
@@ -144,7 +144,7 @@ fn f01_convolutions_of_one_channel_answer_one_number() {
 fn f01_stages_of_one_output_need_no_list_of_operations() {
     let net: Arc<dyn Model> = Arc::new(Mlp::new(&[3, 1, 1], Activation::Relu).unwrap());
     let data = rows(8, [1, 1, 3], 1, true);
-    let rso = || Method::Rso(Rso { sigma: vec![1.0], decay: 0.0, order: LayerOrder::LastFirst, hold: 2 });
+    let rso = || Method::Rso(Rso { sigma: 1.0.into(), decay: 0.0, order: LayerOrder::LastFirst, hold: 2 });
     let run = |model: &dyn Fn() -> onward::evaluate::Local| {
         let mut trainer = Trainer::new(plan(rso(), 1.0, 8, 4), model(), data.clone()).unwrap();
         (0..8).for_each(|_| drop(trainer.step().unwrap()));

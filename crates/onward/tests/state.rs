@@ -33,7 +33,7 @@ fn methods() -> [Method; 3] {
     [
         Method::Population(population(8)),
         Method::TwoPoint(two_point(2)),
-        Method::RelativeActivation(relative(2, 3)),
+        Method::RelativeActivation(relative(3)),
     ]
 }
 
@@ -273,8 +273,7 @@ fn an_overflowing_sample_does_not_reach_the_weights() {
     features[6 * 4..6 * 5].fill(3e38);
     let data = onward::dataset::Dataset::new(features, small.shape(), small.targets().clone()).unwrap();
     for spaces in [LayerSpace::Activation, LayerSpace::LowRank] {
-        let method =
-            Method::RelativeActivation(RelativeActivation { spaces: vec![spaces], ..relative(2, 4) });
+        let method = Method::RelativeActivation(RelativeActivation { space: spaces.into(), ..relative(4) });
         let mut trainer = trainer(plan(method, 0.05, 5, 16), net(), &data, 1);
         for _ in 0..5 {
             assert!(trainer.step().unwrap().entry.non_finite > 0);

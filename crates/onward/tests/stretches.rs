@@ -12,12 +12,12 @@ use onward::rule::{Anneal, LayerOrder, Method, Rso, Schedule};
 use onward::train::{Plan, Trainer};
 
 fn methods() -> Vec<Method> {
-    let rso = Rso { sigma: vec![0.3], decay: 0.0, order: LayerOrder::LastFirst, hold: 1 };
+    let rso = Rso { sigma: 0.3.into(), decay: 0.0, order: LayerOrder::LastFirst, hold: 1 };
     let search = Method::Search(Search::named("snes").unwrap());
     vec![
         Method::Population(population(8)),
         Method::TwoPoint(two_point(2)),
-        Method::RelativeActivation(relative(2, 2)),
+        Method::RelativeActivation(relative(2)),
         Method::Rso(rso),
         search,
     ]

@@ -44,7 +44,7 @@ fn on_this_thread(data: &Dataset) {
 #[test]
 fn nothing_runs_on_a_pool_that_nobody_sized() {
     let data = blobs(40, [6, 6, 2], 4, 1);
-    let rso = Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 };
+    let rso = Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 };
     let before = threads();
     // Larger than one piece of element-wise work, from a thread of no pool.
     let wide = onward::model::Mlp::new(&[72, 70_000, 2], onward::model::Activation::Relu).unwrap();
@@ -54,7 +54,7 @@ fn nothing_runs_on_a_pool_that_nobody_sized() {
         Method::Rso(rso),
         Method::Population(population(8)),
         Method::TwoPoint(two_point(2)),
-        Method::RelativeActivation(relative(4, 4)),
+        Method::RelativeActivation(relative(4)),
         Method::Search(Search::named("snes").unwrap()),
     ];
     // Kept, since threads end some time after their pool.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules: each may use those before it. What is before all of them is a crate of its own.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "threads",
     "params",
     "dataset",
@@ -20,6 +20,7 @@ const ORDER: [&str; 12] = [
     "rule",
     "evaluate",
     "train",
+    "settings",
     "theory",
 ];
 

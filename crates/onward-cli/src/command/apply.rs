@@ -50,14 +50,13 @@ fn load(args: &OnData) -> Result<Trained> {
         let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
         (params, statistics)
     };
-    let options = build::data_options(&spec);
     let path = data::expand_home(&args.data);
     let (features, rows, targets) =
-        data::load_more(&path, &options, &interface.preparation, interface.outputs)?;
+        data::load_more(&path, &spec.data, &interface.preparation, interface.outputs)?;
     if rows == 0 {
         return Err(Error::expected(ErrorKind::Data, args.data.display(), "at least one row", "none"));
     }
-    let classes = spec.data.target == crate::spec::Target::Class;
+    let classes = spec.data.target == data::Target::Class;
     let preparation = interface.preparation;
     Ok(Trained { evaluator, params, statistics, preparation, features, targets, classes })
 }

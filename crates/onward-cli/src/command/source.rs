@@ -4,10 +4,11 @@ use crate::args::{How, Moved};
 use crate::data::{self, DataOptions, Split};
 use crate::interface::Interface;
 use crate::progress::Voice;
-use crate::spec::{Budget, Spec};
+use crate::spec::Spec;
 use crate::{build, folder::Folder};
 use onward::ledger::Header;
 use onward::rule::Method;
+use onward::settings::Budget;
 use onward::train::Trainer;
 use onward::{Error, ErrorKind, Result};
 use onward_run::follow::{Parts, Rhythm, Source};
@@ -115,7 +116,7 @@ pub(super) fn parts(spec: &Spec, split: &Split, options: DataOptions, trainer: T
 
 /// The spec's data options with the paths where the data are now.
 fn options(spec: &Spec, moved: &Moved) -> Result<DataOptions> {
-    let mut options = build::data_options(spec);
+    let mut options = spec.data.clone();
     options.path = moved.data.clone().unwrap_or(options.path);
     match (&moved.test_data, &mut options.test_path) {
         (Some(now), Some(path)) => path.clone_from(now),

@@ -20,15 +20,14 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     if args.resume && existing.join("ledger.bin").is_file() {
         return same_or_refuse(&existing, &spec, &args.spec, &args.how);
     }
-    let options = build::data_options(&spec);
-    let split = data::load(&options)?;
+    let split = data::load(&spec.data)?;
     let voice = Voice::new(&args.how);
     for note in &split.notes {
         voice.say(note, &json!({"event": "note", "text": note}));
     }
     let trainer =
         build::trainer(&spec, &split, args.how.threads(), None).map_err(|e| e.in_file(&args.spec))?;
-    let parts = parts(&spec, &split, options, trainer)?;
+    let parts = parts(&spec, &split, spec.data.clone(), trainer)?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
     let observers = Observers::one(Teller::new(voice, folder.path()));
     let run = Run::create(folder, &spec.to_toml(), parts, clock(), observers)?;

@@ -9,6 +9,7 @@ mod gz;
 pub mod idx;
 pub mod npy;
 pub mod npz;
+mod options;
 mod pages;
 pub mod parquet;
 mod prepare;
@@ -18,99 +19,17 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use onward::dataset::{Dataset, Targets};
 use onward::{Error, ErrorKind, Result};
 
-pub use prepare::{Center, Preparation, TargetScale};
+pub use options::{Center, DataOptions, Format, Guessed, Holdout, Target};
+pub use prepare::{Preparation, TargetScale};
 pub use source::expand_home;
 use source::{Part, bad};
 pub use table::Label;
 use targets::{Rows, check_varied};
-
-/// How to read data: paths already resolved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DataOptions {
-    /// The file, or the folder of the four MNIST files.
-    pub path: PathBuf,
-    /// A file of test rows; without it some rows are held out.
-    pub test_path: Option<PathBuf>,
-    /// The format; without it the path's ending tells.
-    pub format: Option<Format>,
-    /// Whether the first row of a CSV file has the columns' names; without it, as it looks.
-    pub header: Option<bool>,
-    /// The label column of a table. Without it the one named "label", else the last.
-    pub label: Option<Label>,
-    /// `[height, width, channels]` of a row; without it what the file says.
-    pub shape: Option<[usize; 3]>,
-    /// Every feature is multiplied by it.
-    pub scale: f64,
-    /// What is subtracted then.
-    pub center: Center,
-    /// How many rows are held out when the data bring no test rows.
-    pub test: Holdout,
-    /// Decides which rows those are.
-    pub split_key: u64,
-    /// What the answers are.
-    pub target: Target,
-    /// Use only the first so many training rows.
-    pub limit: Option<usize>,
-}
-
-impl DataOptions {
-    /// The defaults: tables standardised, class labels, a fifth of the rows held out.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            test_path: None,
-            format: None,
-            header: None,
-            label: None,
-            shape: None,
-            scale: 1.0,
-            center: Center::Auto,
-            test: Holdout::Fraction(0.2),
-            split_key: 0,
-            target: Target::Class,
-            limit: None,
-        }
-    }
-}
-
-/// The formats that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Comma-separated values, also packed with gzip.
-    Csv,
-    /// The files of MNIST, also packed with gzip.
-    Idx,
-    /// One NumPy array of rows × columns.
-    Npy,
-    /// NumPy arrays named x and y, or x_train, y_train, x_test and y_test; images have their channels last.
-    Npz,
-    /// A Parquet table of numeric columns.
-    Parquet,
-}
-
-/// What is held out for testing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Holdout {
-    /// This part of the rows, between 0 and 1.
-    Fraction(f64),
-    /// So many rows.
-    Rows(usize),
-}
-
-/// What the answers are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Target {
-    /// Class labels: whole numbers from 0.
-    #[default]
-    Class,
-    /// Numbers to be predicted.
-    Value,
-}
 
 /// Rows to train on, rows to test on, and how both were prepared.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +62,7 @@ pub fn load(options: &DataOptions) -> Result<Split> {
     let test = test.map(|test| Rows::from_part(test, options.target)).transpose()?;
     let (mut rows, test_rows) = match &test {
         Some(test) => (train.all(), test.all()),
-        None => train.hold_out(options.test, options.split_key).map_err(|e| e.in_file(&path))?,
+        None => train.hold_out(options.test, options.split).map_err(|e| e.in_file(&path))?,
     };
     let test = test.as_ref().unwrap_or(&train);
     let classes = train.classes().max(test.classes());

@@ -4,22 +4,8 @@
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use super::options::Center;
 use super::source::Part;
-
-/// What is subtracted from the features after scaling, and what they are divided by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Center {
-    /// As [`Center::Standardize`] where a row is a plain vector (a table), as [`Center::None`] where it is an image; but
-    /// targets that are values are always centred and scaled.
-    #[default]
-    Auto,
-    /// Nothing, and targets stay as they are.
-    None,
-    /// Subtract one number, the mean of all training features.
-    Mean,
-    /// Subtract each column's mean and divide by its standard deviation; constant columns are only centred.
-    Standardize,
-}
 
 /// How features and targets were prepared for training, and how new ones have to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

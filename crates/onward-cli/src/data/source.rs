@@ -188,7 +188,7 @@ impl Format {
 
 /// Training rows and, where the data have them, test rows.
 pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
-    let format = options.format.map_or_else(|| Format::of(&options.path), Ok)?;
+    let format = options.format.0.map_or_else(|| Format::of(&options.path), Ok)?;
     let (train, own_test) = match format {
         Format::Idx => {
             let test = read_folder(&options.path, "t10k")?;
@@ -196,7 +196,7 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         }
         Format::Npz => read_npz_pair(&options.path)?,
         Format::Csv | Format::Npy | Format::Parquet => {
-            let header = match options.header {
+            let header = match options.header.0 {
                 None => Header::Auto,
                 Some(true) => Header::Yes,
                 Some(false) => Header::No,
@@ -222,7 +222,7 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
 
 /// One more file, of `width` features that the training data name so; with or without answers.
 pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize, names: &[String]) -> Result<Part> {
-    let part = match Format::of(path).or_else(|error| options.format.ok_or(error))? {
+    let part = match Format::of(path).or_else(|error| options.format.0.ok_or(error))? {
         Format::Idx if path.is_dir() => read_folder(path, "t10k")?,
         Format::Idx => read_images(path)?,
         Format::Npz => {

@@ -86,7 +86,7 @@ fn holds_out_by_key_alone_and_keeps_the_order() {
     all.sort_by(f32::total_cmp);
     assert!(all.iter().enumerate().all(|(i, &v)| v == i as f32), "every row once");
     assert_eq!(load(&options).unwrap(), split);
-    let other = load(&DataOptions { split_key: 1, ..options.clone() }).unwrap();
+    let other = load(&DataOptions { split: 1, ..options.clone() }).unwrap();
     assert_ne!(first(&other.test), test);
     let fewer = load(&DataOptions { test: Holdout::Fraction(0.1), ..options }).unwrap();
     assert_eq!(fewer.test.rows(), 10);
@@ -254,7 +254,7 @@ fn says_which_idx_file_is_missing_and_where_to_get_it() {
     assert!(message.contains("yann.lecun.com/exdb/mnist") && message.contains("ossci-datasets/mnist"));
     let missing = DataOptions::new(folder.0.path().join("mnist"));
     assert!(error(&missing).contains("found nothing of that name; the MNIST files are published at"));
-    let missing = DataOptions { format: Some(Format::Idx), ..missing };
+    let missing = DataOptions { format: Guessed(Some(Format::Idx)), ..missing };
     assert!(error(&missing).contains("found no such folder; the MNIST files are published at"));
     assert_eq!(load(&missing).unwrap_err().kind(), ErrorKind::Io);
 }

@@ -2,10 +2,8 @@
 
 use onward::{Error, ErrorKind, Hint, Result};
 
-use super::kind::{Choice, quoted};
-use super::parse::{from_words, is_section};
-use super::table::{Key, Preset};
-use super::{Spec, all_keys, check, defaults, search};
+use super::{Spec, all_keys};
+use onward::schema::{Choice, Key, Kind, Preset, is_section, quoted, suggestion};
 
 /// Lines are broken here.
 const WIDTH: usize = 100;
@@ -25,7 +23,7 @@ pub fn explain(key: Option<&str>) -> Result<String> {
         if exact.is_empty() { keys.iter().filter(|key| key.name == wanted).collect() } else { exact };
     if matching.is_empty() {
         let error = Error::new(ErrorKind::Spec, "unknown key").within(quoted(wanted));
-        return Err(error.hint(Hint::Then(check::suggestion(wanted, &keys))));
+        return Err(error.hint(Hint::Then(suggestion(wanted, &keys))));
     }
     Ok(matching.into_iter().map(describe).collect::<Vec<_>>().join("\n"))
 }
@@ -41,7 +39,7 @@ fn list_section(section: &str, keys: &[Key]) -> String {
     let mut only = None;
     for key in keys.iter().filter(|key| key.section == section) {
         if key.only != only {
-            only = key.only;
+            only.clone_from(&key.only);
             text += &wrap(&format!("{}:", belonging(key)), "  ");
         }
         let entry = wrap(&format!("{} ({})", summary(key), default(key)), "                    ");
@@ -63,6 +61,11 @@ fn describe(key: &Key) -> String {
     for Choice { name, doc } in key.kind.choices() {
         text += &wrap(&format!("{name:?}: {}", tidy(doc)), "    ");
     }
+    if let Kind::Table(words) = &key.kind {
+        for (word, doc) in words {
+            text += &wrap(&format!("{word:?}: {doc}"), "    ");
+        }
+    }
     if key.only.is_some() {
         text += &wrap(&format!("Only {}.", belonging(key)), "  ");
     }
@@ -70,29 +73,31 @@ fn describe(key: &Key) -> String {
 }
 
 fn belonging(key: &Key) -> String {
-    let Some(only) = key.only else { return "always".into() };
+    let Some(only) = &key.only else { return "always".into() };
     let choices: Vec<_> = only.choices.iter().map(|choice| format!("{choice:?}")).collect();
     format!("for {}.{} = {}", key.section, only.selector, choices.join(" or "))
 }
 
 /// What a key is worth when nobody sets it.
 pub fn default(key: &Key) -> String {
-    match key.preset {
+    match &key.preset {
         Preset::Required => "required".into(),
         Preset::WithTable => format!("required with [{}]", key.section),
         Preset::Unset => "optional".into(),
-        Preset::Is(text) => format!("default {}", from_words(text)),
-        Preset::Computed(how) => format!("default: {how}"),
-        Preset::PerMethod => format!("default {}", default_per_method(key)),
+        Preset::Is(value) => format!("default {value}"),
+        Preset::Computed { how, .. } => format!("default: {how}"),
+        Preset::Chosen { by, .. } => format!("default {}", default_per_choice(key, by)),
     }
 }
 
-/// One value if all methods agree, otherwise each with its methods.
-fn default_per_method(key: &Key) -> String {
-    let methods = defaults::METHODS.iter().map(|(method, _)| *method).chain(search::NAMES.iter().copied());
-    let methods = methods.filter(|method| key.only.is_none_or(|only| only.choices.contains(method)));
-    let value =
-        |method| defaults::of_method(method, key.name).map_or("none".into(), |v| from_words(v).to_string());
+/// One value if all choices agree, otherwise each with its choices.
+fn default_per_choice(key: &Key, by: &str) -> String {
+    let keys = all_keys();
+    let selector = keys.iter().find(|selector| selector.section == key.section && selector.name == by);
+    let choices =
+        selector.map_or(&[][..], |selector| selector.kind.choices()).iter().map(|choice| choice.name);
+    let methods = choices.filter(|name| key.only.as_ref().is_none_or(|only| only.choices.contains(name)));
+    let value = |method| key.preset.of(method, key.name).map_or("none".into(), |value| value.to_string());
     // Each value with the methods that have it, in the order of the first of them.
     let mut values: Vec<(String, Vec<&str>)> = Vec::new();
     for method in methods {

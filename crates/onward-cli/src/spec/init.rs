@@ -1,9 +1,8 @@
 //! The spec that `onward init` writes, listed from the table of keys.
 
 use super::explain::{default, tidy, wrap};
-use super::parse::from_words;
-use super::table::{Key, Preset};
-use super::{Spec, all_keys, defaults};
+use super::{Spec, all_keys};
+use onward::schema::{Key, Preset};
 
 /// What the starter spec sets; every other key that applies is listed with its default, as a comment.
 const CHOSEN: [(&str, &str); 8] = [
@@ -27,7 +26,7 @@ pub fn starter() -> String {
             current = key.section;
             let about = Spec::TABLES.iter().find(|table| table.name == current).map_or("", |table| table.doc);
             // A table without its required keys would be an error.
-            let off = if key.preset == Preset::WithTable { "#" } else { "" };
+            let off = if matches!(key.preset, Preset::WithTable) { "#" } else { "" };
             text += &format!("\n{}{off}[{current}]\n", wrap(&tidy(about), "# "));
         }
         text += &line(key);
@@ -36,7 +35,7 @@ pub fn starter() -> String {
 }
 
 fn applies(key: &Key) -> bool {
-    key.only.is_none_or(|only| {
+    key.only.as_ref().is_none_or(|only| {
         let chosen = chosen(&format!("{}.{}", key.section, only.selector)).unwrap_or_default();
         only.choices.iter().any(|choice| quote(choice) == chosen)
     })
@@ -49,15 +48,16 @@ fn chosen(path: &str) -> Option<&'static str> {
 fn line(key: &Key) -> String {
     let comment = wrap(&format!("{} Value: {}.", tidy(key.doc), key.kind), "# ");
     let name = key.name;
-    let setting = match (chosen(&key.path()), key.preset) {
+    let given = |word: &str| chosen(&format!("{}.{word}", key.section)).unwrap_or_default().trim_matches('"');
+    let preset = match &key.preset {
+        Preset::Is(value) => Some(value.clone()),
+        Preset::Chosen { by, .. } => key.preset.of(given(by), name),
+        _ => None,
+    };
+    let setting = match (chosen(&key.path()), preset) {
         (Some(value), _) => format!("{name} = {value}"),
-        (None, Preset::Is(value)) => format!("#{name} = {}", from_words(value)),
-        (None, Preset::PerMethod) => {
-            let method = chosen("method.name").unwrap_or_default().trim_matches('"');
-            let value = defaults::of_method(method, name).unwrap_or_default();
-            format!("#{name} = {}", from_words(value))
-        }
-        (None, _) => format!("# {name}: {}", default(key)),
+        (None, Some(value)) => format!("#{name} = {value}"),
+        (None, None) => format!("# {name}: {}", default(key)),
     };
     format!("{comment}{setting}\n\n")
 }

@@ -1,20 +1,15 @@
 //! From TOML text and `--set` arguments to a checked [`Spec`].
 
+use super::{Spec, all_keys};
+use crate::data::expand_home;
+use onward::schema::{Field, Given, Key, Kind, Part, Value, Values, is_section, join, quoted};
+use onward::{Error, ErrorKind, Place, Result, Segment};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-
-use onward::{Error, ErrorKind, Hint, Place, Result, Segment};
-use toml::Value;
+use std::path::Path;
 use toml::de::{DeTable, DeValue};
-
-use super::kind::{Kind, found, quoted};
-use super::table::{Field, Key, Part, Preset, join};
-use super::{Spec, all_keys, check, defaults};
-use crate::data::expand_home;
 
 /// A spec is small; whatever is larger is something else.
 const MOST_BYTES: u64 = 1 << 20;
@@ -46,90 +41,67 @@ impl Spec {
     /// [`ErrorKind::Spec`] as for [`Spec::load`].
     pub fn parse(text: &str, file: &Path, sets: &[String], seed: Option<u64>) -> Result<Self> {
         let keys = all_keys();
-        let mut values = Values::from_toml(text, file, &keys)?;
-        for argument in sets {
-            values.set(argument, &keys)?;
-        }
-        if let Some(seed) = seed {
-            values.set_seed(seed)?;
-        }
-        values.check_and_fill(&keys)?;
+        let mut reader = Reader { file, text, keys: &keys, values: Values::of(file) };
+        reader.read_toml()?;
+        sets.iter().try_for_each(|argument| reader.set(argument))?;
+        seed.map_or(Ok(()), |seed| reader.set_seed(seed))?;
+        reader.make_paths_absolute()?;
+        let mut values = reader.values;
+        values.check(&keys)?;
         let spec = Self::read(&values, "")?;
-        check::across_keys(&spec, &values)?;
+        spec.check(&values)?;
         Ok(spec)
     }
 }
 
-/// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Origin {
-    /// From the file, at these byte offsets.
-    File { key: usize, value: usize },
-    /// From `--set`.
-    Set,
-    /// From `--seed`.
-    Seed,
-    /// From nobody.
-    Default,
+/// Reads values and their places.
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    keys: &'a [Key],
+    values: Values,
 }
 
-#[derive(Debug)]
-struct Entry {
-    value: Value,
-    origin: Origin,
-}
-
-/// Values by dotted key, each with its origin.
-#[derive(Debug)]
-pub struct Values {
-    file: PathBuf,
-    text: String,
-    entries: BTreeMap<String, Entry>,
-}
-
-// Reading.
-impl Values {
-    fn from_toml(text: &str, file: &Path, keys: &[Key]) -> Result<Self> {
-        let mut values = Self { file: file.into(), text: text.into(), entries: BTreeMap::new() };
-        let document = DeTable::parse(text).map_err(|e| {
-            let place = values.at(e.span().map_or(0, |span| span.start));
+impl Reader<'_> {
+    fn read_toml(&mut self) -> Result<()> {
+        let document = DeTable::parse(self.text).map_err(|e| {
+            let place = self.at(e.span().map_or(0, |span| span.start));
             Error::new(ErrorKind::Spec, format!("not valid TOML: {}", e.message())).within(place)
         })?;
-        values.add_table("", document.get_ref(), keys)?;
-        Ok(values)
+        self.add_table("", document.get_ref())
     }
 
-    fn add_table(&mut self, section: &str, table: &DeTable<'_>, keys: &[Key]) -> Result<()> {
+    fn add_table(&mut self, section: &str, table: &DeTable<'_>) -> Result<()> {
         for (name, value) in table {
             match value.get_ref() {
-                DeValue::Table(inner) if section.is_empty() && is_section(name.get_ref(), keys) => {
-                    self.add_table(name.get_ref(), inner, keys)?;
+                DeValue::Table(inner) if section.is_empty() && is_section(name.get_ref(), self.keys) => {
+                    self.add_table(name.get_ref(), inner)?;
                 }
                 leaf => {
                     let path = join(section, &unambiguous(name.get_ref()));
-                    let origin = Origin::File { key: name.span().start, value: value.span().start };
+                    let (at, key_at) = (self.at(value.span().start), self.at(name.span().start));
                     let value = to_value(leaf).map_err(|found| {
-                        let place = Place::key("", &path).within(self.at(value.span().start));
+                        let place = Place::key("", &path).within(at.clone());
                         Error::expected(ErrorKind::Spec, place, "an integer from -2^63 to 2^63 - 1", found)
                     })?;
-                    self.entries.insert(path, Entry { value, origin });
+                    self.values.set(path, Given { value, at, key_at, order: name.span().start + 1 });
                 }
             }
         }
         Ok(())
     }
 
-    fn set(&mut self, given: &str, keys: &[Key]) -> Result<()> {
+    fn set(&mut self, given: &str) -> Result<()> {
         let Some((path, text)) = given.split_once('=') else {
             let found = quoted(given);
             return Err(Error::expected(ErrorKind::Spec, argument("--set"), "key=value", found));
         };
         let path = path.trim();
         match from_words(text.trim()) {
-            Value::Table(table) if is_section(path, keys) => {
+            Value::Table(table) if is_section(path, self.keys) => {
                 table.into_iter().for_each(|(name, value)| self.set_one(join(path, &name), value));
             }
-            value => match path.rsplit_once('.').filter(|(table, _)| is_table(table, keys)) {
+            value => match path.rsplit_once('.').filter(|(table, _)| self.is_table(table)) {
                 Some((table, name)) => self.set_inside(table, name, value),
                 None => self.set_one(path.into(), value),
             },
@@ -144,17 +116,17 @@ impl Values {
             "train.epochs" => "train.steps",
             _ => "",
         };
-        if matches!(self.entries.get(rival), Some(Entry { origin: Origin::File { .. }, .. })) {
-            self.entries.remove(rival);
+        if self.values.given(rival).is_some_and(|given| given.order > 0) {
+            self.values.take(rival);
         }
-        self.entries.insert(path, Entry { value, origin: Origin::Set });
+        self.values.set(path, from_argument("--set", value));
     }
 
     /// Sets one entry of a key that holds a table.
     fn set_inside(&mut self, path: &str, name: &str, value: Value) {
-        let mut table = match self.entries.remove(path) {
-            Some(Entry { value: Value::Table(table), .. }) => table,
-            _ => toml::Table::new(),
+        let mut table = match self.values.take(path) {
+            Some(Given { value: Value::Table(table), .. }) => table,
+            _ => BTreeMap::new(),
         };
         table.insert(name.into(), value);
         self.set_one(path.into(), Value::Table(table));
@@ -164,169 +136,39 @@ impl Values {
         let value = seed.value().ok_or_else(|| {
             Error::expected(ErrorKind::Spec, argument("--seed"), "an integer from 0 to 2^63 - 1", seed)
         })?;
-        self.entries.insert("seed".into(), Entry { value, origin: Origin::Seed });
-        Ok(())
-    }
-}
-
-// Checking.
-impl Values {
-    fn check_and_fill(&mut self, keys: &[Key]) -> Result<()> {
-        check::no_unknown(self, keys)?;
-        for key in keys.iter().filter(|key| key.selects) {
-            self.check_or_fill(key)?;
-        }
-        check::no_foreign(self, keys)?;
-        for key in keys.iter().filter(|key| self.applies(key)).collect::<Vec<_>>() {
-            self.check_or_fill(key)?;
-        }
+        self.values.set("seed", from_argument("--seed", value));
         Ok(())
     }
 
-    /// Does `key` belong to what has been chosen?
-    pub fn applies(&self, key: &Key) -> bool {
-        key.only.is_none_or(|only| only.choices.contains(&self.text(key.section, only.selector)))
-    }
-
-    fn check_or_fill(&mut self, key: &Key) -> Result<()> {
-        let path = key.path();
-        if !self.entries.contains_key(&path) {
-            let Some(value) = self.preset(key)? else { return Ok(()) };
-            self.entries.insert(path.clone(), Entry { value, origin: Origin::Default });
-        }
-        let Some(entry) = self.entries.get(&path) else { return Ok(()) };
-        if let Some(found) = key.kind.refuses(&entry.value) {
-            return Err(hinted(self.error(&path, &key.kind, found), &path));
-        }
-        if key.kind == Kind::Path {
-            self.make_absolute(&path)?;
-        }
-        Ok(())
-    }
-
-    fn preset(&self, key: &Key) -> Result<Option<Value>> {
-        match key.preset {
-            Preset::Required => Err(self.missing(&key.path(), &key.kind)),
-            Preset::WithTable if self.has_section(key.section) => Err(self.missing(&key.path(), &key.kind)),
-            Preset::WithTable | Preset::Unset => Ok(None),
-            Preset::Is(text) => Ok(Some(from_words(text))),
-            Preset::PerMethod => {
-                Ok(defaults::of_method(self.text("method", "name"), key.name).map(from_words))
-            }
-            Preset::Computed(_) => Ok(self.computed(&key.path())),
-        }
-    }
-
-    /// Defaults that follow from the file's name or from keys that precede `path` in the table.
-    fn computed(&self, path: &str) -> Option<Value> {
-        match path {
-            "name" => Some(Value::String(check::name_from(&self.file))),
-            "model.bias" => Some(Value::Boolean(!self.get("model", "batch_norm")?.as_bool()?)),
-            "model.residual" => {
-                let layers = self.get("model", "channels")?.as_array()?.len();
-                Some(Value::Array(vec![Value::Integer(-1); layers]))
-            }
-            _ => None,
-        }
+    /// Is `path` a key that holds a table?
+    fn is_table(&self, path: &str) -> bool {
+        self.keys.iter().any(|key| matches!(key.kind, Kind::Table(_)) && key.path() == path)
     }
 
     /// A path from the file counts from the file's folder, one from an argument from the current folder.
-    fn make_absolute(&mut self, path: &str) -> Result<()> {
-        let Some(Entry { value: Value::String(text), origin }) = self.entries.get(path) else {
-            return Ok(());
-        };
-        let folder = match origin {
-            Origin::File { .. } => self.file.parent().unwrap_or(Path::new("")),
-            _ => Path::new(""),
-        };
-        let joined = folder.join(expand_home(Path::new(text)));
-        let absolute = std::path::absolute(&joined).map_err(|e| Error::io("find", &joined, e))?;
-        let Some(text) = absolute.to_str() else {
-            return Err(self.error(path, "a path in UTF-8", absolute.display()));
-        };
-        let (value, origin) = (Value::String(text.into()), *origin);
-        self.entries.insert(path.into(), Entry { value, origin });
-        Ok(())
-    }
-}
-
-// Looking up.
-impl Values {
-    /// All dotted keys, those of the arguments first, then in the order of the file.
-    pub fn paths(&self) -> Vec<&str> {
-        let mut paths: Vec<_> = self.entries.iter().collect();
-        paths.sort_by_key(|(_, entry)| match entry.origin {
-            Origin::File { key, .. } => key + 1,
-            _ => 0,
-        });
-        paths.into_iter().map(|(path, _)| path.as_str()).collect()
-    }
-
-    /// The value of a key, if it has one.
-    pub fn get(&self, section: &str, name: &str) -> Option<&Value> {
-        self.entries.get(&join(section, name)).map(|entry| &entry.value)
-    }
-
-    /// The value of a key that holds a word; empty if it holds none.
-    pub fn text(&self, section: &str, name: &str) -> &str {
-        self.get(section, name).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// Is any key of `section` set?
-    pub fn has_section(&self, section: &str) -> bool {
-        let prefix = join(section, "");
-        self.entries.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix))
-    }
-
-    /// The typed value of a key.
-    pub fn field<T: Field>(&self, section: &str, name: &str) -> Result<T> {
-        let value = self.get(section, name);
-        T::read(value).ok_or_else(|| {
-            let found = value.map_or("nothing".into(), found);
-            self.error(&join(section, name), T::kind(super::ANY), found)
-        })
-    }
-}
-
-// Complaining.
-impl Values {
-    /// The error about the value of `path`.
-    pub fn error(&self, path: &str, expected: impl Display, found: impl Display) -> Error {
-        Error::expected(ErrorKind::Spec, self.place(path), expected, found)
-    }
-
-    /// The error about a key that has to be there.
-    pub fn missing(&self, path: &str, kind: &Kind) -> Error {
-        hinted(self.error(path, kind, "no such key"), path)
-    }
-
-    /// Where the value of `path` stands, and `path`.
-    fn place(&self, path: &str) -> Place {
-        let key = Place::key("", path);
-        match self.entries.get(path).map(|entry| entry.origin) {
-            Some(Origin::File { value, .. }) => key.within(self.at(value)),
-            Some(Origin::Set) => key.within(argument("--set")),
-            Some(Origin::Seed) => argument("--seed").into(),
-            Some(Origin::Default) | None => key.within(self.file.as_path()),
+    fn make_paths_absolute(&mut self) -> Result<()> {
+        for path in self.keys.iter().filter(|key| key.kind == Kind::Path).map(Key::path) {
+            let Some(given) = self.values.given(&path) else { continue };
+            let Some(text) = given.value.as_text().filter(|text| !text.is_empty()) else { continue };
+            let in_file = given.order > 0;
+            let folder = if in_file { self.file.parent().unwrap_or(Path::new("")) } else { Path::new("") };
+            let joined = folder.join(expand_home(Path::new(text)));
+            let absolute = std::path::absolute(&joined).map_err(|e| Error::io("find", &joined, e))?;
+            let Some(text) = absolute.to_str() else {
+                return Err(self.values.error(&path, "a path in UTF-8", absolute.display()));
+            };
+            let given = Given { value: text.into(), ..given.clone() };
+            self.values.set(path, given);
         }
-    }
-
-    /// Where the key `path` itself stands, and `path`.
-    pub fn place_of_key(&self, path: &str) -> Place {
-        let plain = (1..=60).contains(&path.len()) && path.chars().all(|c| c.is_ascii_graphic());
-        let shown = Segment::Key(if plain { path.into() } else { quoted(path) });
-        Place::from(shown).within(match self.entries.get(path).map(|entry| entry.origin) {
-            Some(Origin::File { key, .. }) => self.at(key),
-            _ => argument("--set").into(),
-        })
+        Ok(())
     }
 
     /// `file:line:column` of a byte offset.
     fn at(&self, offset: usize) -> Place {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        [Segment::File(self.file.clone()), Segment::Position { line, column }].into()
+        [Segment::File(self.file.into()), Segment::Position { line, column }].into()
     }
 }
 
@@ -334,14 +176,8 @@ fn argument(name: &str) -> Segment {
     Segment::Argument(name.into())
 }
 
-/// Adds what helps with a mistake in `path`, beyond its kind.
-fn hinted(error: Error, path: &str) -> Error {
-    let hint = match path {
-        "seed" => "in the spec or by --seed",
-        "train.steps" | "train.epochs" => "the budget must be at least 1 step",
-        _ => return error,
-    };
-    error.hint(Hint::Expecting(hint.into()))
+fn from_argument(name: &str, value: Value) -> Given {
+    Given { value, at: argument(name).into(), key_at: argument(name).into(), order: 0 }
 }
 
 /// A key's name as a part of a path: a name with a dot in it is no path.
@@ -349,35 +185,25 @@ fn unambiguous(name: &str) -> Cow<'_, str> {
     if name.contains('.') { format!("'{name}'").into() } else { name.into() }
 }
 
-/// Is `path` the name of a table?
-pub fn is_section(path: &str, keys: &[Key]) -> bool {
-    !path.is_empty() && keys.iter().any(|key| key.section == path)
-}
-
-/// Is `path` a key that holds a table?
-fn is_table(path: &str, keys: &[Key]) -> bool {
-    keys.iter().any(|key| matches!(key.kind, Kind::Table(_)) && key.path() == path)
-}
-
 /// An argument as TOML, or as a string where it is none.
 pub fn from_words(text: &str) -> Value {
     let parsed = DeValue::parse(text).ok().and_then(|value| to_value(value.get_ref()).ok());
-    parsed.unwrap_or_else(|| Value::String(text.into()))
+    parsed.unwrap_or_else(|| text.into())
 }
 
 /// From the parser's value; the text of an integer that is too large otherwise.
 fn to_value(value: &DeValue<'_>) -> Result<Value, String> {
     Ok(match value {
-        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(n) => {
-            Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).map_err(|_| cut(&n.to_string()))?)
+            Value::Int(i64::from_str_radix(n.as_str(), n.radix()).map_err(|_| cut(&n.to_string()))?)
         }
         // Rust reads every float that TOML has; one too large is infinite, which no key takes.
         DeValue::Float(x) => Value::Float(x.as_str().parse().map_err(|_| cut(x.as_str()))?),
-        DeValue::Boolean(b) => Value::Boolean(*b),
-        DeValue::Datetime(date) => Value::Datetime(*date),
+        DeValue::Boolean(b) => Value::Bool(*b),
+        DeValue::Datetime(date) => Value::Other(format!("the date {date}")),
         DeValue::Array(entries) => {
-            Value::Array(entries.iter().map(|entry| to_value(entry.get_ref())).collect::<Result<_, _>>()?)
+            Value::List(entries.iter().map(|entry| to_value(entry.get_ref())).collect::<Result<_, _>>()?)
         }
         DeValue::Table(table) => {
             let pair = |(name, value): (&toml::Spanned<Cow<'_, str>>, &toml::Spanned<DeValue<'_>>)| {
@@ -385,6 +211,21 @@ fn to_value(value: &DeValue<'_>) -> Result<Value, String> {
             };
             Value::Table(table.iter().map(pair).collect::<Result<_, String>>()?)
         }
+    })
+}
+
+/// As TOML writes it; `None` for what is not set.
+pub fn to_toml(value: &Value) -> Option<toml::Value> {
+    Some(match value {
+        Value::Unset | Value::Other(_) => return None,
+        Value::Bool(b) => toml::Value::Boolean(*b),
+        Value::Int(n) => toml::Value::Integer(*n),
+        Value::Float(x) => toml::Value::Float(*x),
+        Value::Text(text) => toml::Value::String(text.clone()),
+        Value::List(all) => toml::Value::Array(all.iter().filter_map(to_toml).collect()),
+        Value::Table(table) => toml::Value::Table(
+            table.iter().filter_map(|(key, value)| Some((key.clone(), to_toml(value)?))).collect(),
+        ),
     })
 }
 

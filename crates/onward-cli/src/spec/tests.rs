@@ -4,6 +4,18 @@ use onward::ErrorKind;
 use proptest::prelude::*;
 
 use super::*;
+use crate::data::{Holdout, Label};
+use onward::Place;
+use onward::model::Activation;
+use onward::rule::{Method as Kinds, Order};
+use onward::schema::PerLayer;
+use onward::settings::{Budget, Mlp, ModelKind, Skip};
+use onward::space::{Directions, LayerSpace};
+
+/// The value of a key of `[method]`.
+fn method_key(spec: &Spec, name: &str) -> Option<Value> {
+    spec.method.write("method").into_iter().find(|(_, key, _)| *key == name).map(|(.., value)| value)
+}
 
 const MLP: &str = r#"
 seed = 7
@@ -61,16 +73,16 @@ fn a_short_spec_is_filled_with_the_defaults() {
     let spec = parse(MLP).unwrap();
     assert_eq!((spec.name.as_str(), spec.seed), ("a", 7));
     assert_eq!(spec.data.path, std::path::absolute("specs/digits.csv").unwrap());
-    assert_eq!(spec.data.test, TestSize::Fraction(0.2));
+    assert_eq!(spec.data.test, Holdout::Fraction(0.2));
     assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![32] }));
     assert_eq!(spec.model.activation, Activation::Relu);
     assert_eq!(spec.objective.loss, Loss::CrossEntropy);
     let steps = spec.method.steps.as_ref().unwrap();
     assert_eq!((steps.final_rate, steps.warmup), (0.0, 0));
-    let MethodKind::RelativeActivation(own) = &spec.method.kind else { panic!("{:?}", spec.method) };
+    let Kinds::RelativeActivation(own) = &spec.method.kind else { panic!("{:?}", spec.method) };
     assert_eq!(
         (own.draws, own.order, &own.space),
-        (Draws::Orthogonal, Order::Together, &PerLayer::All(Space::Activation))
+        (Directions::Orthogonal, Order::Together, &PerLayer::All(LayerSpace::Activation))
     );
     assert_eq!((spec.train.budget, spec.train.batch), (Budget::Epochs(2.0), 128));
     assert_eq!(spec.baseline, None);
@@ -78,10 +90,15 @@ fn a_short_spec_is_filled_with_the_defaults() {
 
 #[test]
 fn defaults_follow_the_method_and_other_keys() {
-    for (method, expected) in defaults::METHODS {
+    for (method, sigma, rate) in [
+        ("relative-activation", 0.1, 0.05),
+        ("population", 0.05, 0.02),
+        ("two-point", 0.01, 0.003),
+        ("rso", 1.0, 1.0),
+    ] {
         let spec = parse_with(MLP, &[&format!("method.name={method}")], None).unwrap();
-        let (_, sigma) = expected.iter().find(|(key, _)| *key == "sigma").unwrap();
-        assert_eq!(spec.method.sigma, PerLayer::All(sigma.parse::<f64>().unwrap()));
+        assert_eq!(method_key(&spec, "sigma"), Some(Value::Float(sigma)));
+        assert_eq!(method_key(&spec, "rate"), Some(Value::Float(rate)));
     }
     let conv = |sets: &[&str]| match parse_with(CONV, sets, None).unwrap().model.kind {
         ModelKind::Conv(conv) => conv,
@@ -117,7 +134,7 @@ fn unknown_keys_near_to_nothing_list_what_there_is() {
     let message = refused(&format!("{MLP}\n[optimiser]\nx = 1"), &[]);
     assert_eq!(
         message,
-        "specs/a.toml:17:2: optimiser: unknown table; known are name, seed, [data], [model], [objective], [method], \
+        "specs/a.toml:17:2: optimiser: unknown table; known are name, seed, version, [data], [model], [objective], [method], \
          [train], [baseline]"
     );
 }
@@ -261,8 +278,8 @@ fn arguments_override_the_file() {
     let sets =
         ["method.sigma = 0.5", "data.label=species", "data.path=x.csv", "name=\"b-2\"", "model.hidden=[]"];
     let spec = parse_with(MLP, &sets, Some(9)).unwrap();
-    assert_eq!((spec.method.sigma, spec.seed, spec.name.as_str()), (PerLayer::All(0.5), 9, "b-2"));
-    assert_eq!(spec.data.label, Some(Column::Name("species".into())));
+    assert_eq!((method_key(&spec, "sigma"), spec.seed, spec.name.as_str()), (Some(0.5.into()), 9, "b-2"));
+    assert_eq!(spec.data.label, Some(Label::Name("species".into())));
     assert_eq!(spec.data.path, std::path::absolute("x.csv").unwrap());
     assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![] }));
     let spec = parse_with(
@@ -405,9 +422,11 @@ activation = "relu"
 
 #[test]
 fn per_layer_values_resolve_to_the_layers() {
-    assert_eq!(PerLayer::All(3).resolve("k", 2).unwrap(), [3, 3]);
-    assert_eq!(PerLayer::Each(vec![1, 2]).resolve("k", 2).unwrap(), [1, 2]);
-    let error = PerLayer::Each(vec![1]).resolve("method.directions", 2).unwrap_err().to_string();
+    let key = || Place::key("method", "directions");
+    assert_eq!([0, 1].map(|layer| *PerLayer::All(3).of(layer)), [3, 3]);
+    let each = PerLayer::Each(vec![1, 2]);
+    assert!(each.check(key(), 2).is_ok() && [0, 1].map(|layer| *each.of(layer)) == [1, 2]);
+    let error = PerLayer::Each(vec![1]).check(key(), 2).unwrap_err().to_string();
     assert_eq!(
         error,
         "method.directions: expected one entry for each of the net's 2 layers, found an array of 1"
@@ -440,37 +459,46 @@ fn every_key_has_an_explanation_and_a_preset_it_accepts() {
         {
             assert!(text.contains(&part), "{text}");
         }
-        let methods = defaults::METHODS.map(|(method, _)| method);
-        let presets: Vec<_> = match key.preset {
-            Preset::Is(text) => vec![text],
-            Preset::PerMethod => {
-                let own =
-                    methods.into_iter().filter(|m| key.only.is_none_or(|only| only.choices.contains(m)));
-                own.map(|method| defaults::of_method(method, key.name).unwrap()).collect()
-            }
-            _ => vec![],
-        };
+        let all = Kinds::choices().iter().map(|choice| choice.name).collect();
+        let own = key.only.as_ref().map_or(all, |only| only.choices.clone());
+        let presets: Vec<Value> = own.iter().filter_map(|name| key.preset.of(name, key.name)).collect();
+        assert_eq!(presets.is_empty(), !matches!(key.preset, Preset::Is(_) | Preset::Chosen { .. }));
         for preset in presets {
-            assert_eq!(key.kind.refuses(&parse::from_words(preset)), None, "{}", key.path());
+            assert_eq!(key.kind.refuses(&preset), None, "{}", key.path());
         }
     }
 }
 
 #[test]
-fn the_table_of_method_defaults_fits_the_keys() {
-    let keys = all_keys();
-    let selector = keys.iter().find(|key| key.path() == "method.name").unwrap();
-    let Kind::OneOf(choices) = &selector.kind else { panic!() };
-    let single = &choices[..MethodKind::SINGLE.len()];
-    assert!(single.iter().map(|c| c.name).eq(defaults::METHODS.map(|(method, _)| method)));
-    for (method, defaults) in defaults::METHODS {
-        for (name, _) in defaults {
-            let fits =
-                |key: &&Key| key.section == "method" && key.name == *name && key.preset == Preset::PerMethod;
-            let own = |key: &Key| key.only.is_none_or(|only| only.choices.contains(&method));
-            assert!(keys.iter().filter(fits).any(own), "{method} has no {name}");
+fn every_method_has_a_default_for_every_key_that_methods_share() {
+    for key in all_keys().iter().filter(|key| matches!(key.preset, Preset::Chosen { .. })) {
+        let methods = key.only.as_ref().map_or(Kinds::SINGLE.to_vec(), |only| only.choices.clone());
+        for method in methods {
+            assert!(key.preset.of(method, key.name).is_some(), "{method} has no {}", key.name);
         }
     }
+}
+
+#[test]
+fn a_spec_of_a_later_version_is_refused_with_a_sentence_that_says_so() {
+    const LATER: &str = "; the spec is of a later version than this program";
+    let version = |text: &str| format!("version = 2\n{text}");
+    for (text, expected) in [
+        (mlp_with("method", "cadence = 3"), ":13:1: method.cadence: unknown key"),
+        (format!("{MLP}\n[stream]\nwindow = 3"), "stream: unknown table"),
+        (MLP.replace("relative-activation", "guided"), ", found the string \"guided\""),
+        (MLP.to_owned(), ":1:11: version: expected an integer from 1 to 1, found 2"),
+    ] {
+        let message = refused(&version(&text), &[]);
+        assert!(message.contains(expected) && message.ends_with(LATER), "{message}");
+        // What no version has is told as ever where the version is this one's.
+        if let Err(error) = parse(&format!("version = 1\n{text}")) {
+            assert!(!error.to_string().contains("later"), "{error}");
+        }
+    }
+    assert_eq!(parse(&format!("version = 1\n{MLP}")).unwrap().version, Some(1));
+    assert!(!refused("version = 0", &[]).contains("later"));
+    assert!(!parse(MLP).unwrap().to_toml().contains("version"));
 }
 
 #[test]
@@ -556,7 +584,8 @@ proptest! {
                     format!("name='{name}'")];
         let spec = Spec::parse(MLP, Path::new("a.toml"), &sets, Some(seed)).unwrap();
         let found = spec.method.steps.as_ref().map(|s| s.rate);
-        prop_assert_eq!((&spec.method.sigma, found, spec.seed), (&PerLayer::All(sigma), Some(rate), seed));
+        let (sigma, rate) = (Some(Value::from(sigma as f32)), Some(rate as f32));
+        prop_assert_eq!((method_key(&spec, "sigma"), found, spec.seed), (sigma, rate, seed));
         prop_assert_eq!(parse(&spec.to_toml()).unwrap(), spec);
     }
 }

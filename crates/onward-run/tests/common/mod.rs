@@ -27,14 +27,13 @@ pub const SPEC: &str = "name = \"small\"\n";
 /// One method of each kind: steps that the ledger holds, steps that need the data, a search.
 pub fn methods() -> [Method; 3] {
     let relative = RelativeActivation {
-        sigma: vec![0.1],
-        directions: vec![2],
-        spaces: vec![LayerSpace::Activation],
+        sigma: 0.1.into(),
+        directions: 2.into(),
+        space: LayerSpace::Activation.into(),
         draws: Directions::Orthogonal,
         order: Order::Together,
         noise: Family::Sign,
         focus: 1.0,
-        layers: 2,
     };
     let two_point = TwoPoint { sigma: 0.01, directions: 2, noise: Family::Sign };
     [

@@ -4,18 +4,17 @@
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::study::{Draws, Method, Setup, Strategy};
-use crate::{Error, ErrorKind, Place, Result};
+use crate::{Error, ErrorKind, Place, Result, choices};
 use serde::{Deserialize, Serialize};
 
-/// What a strategy that keeps a best point compares the next generation with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Incumbent {
-    /// That point's loss on the generation's own batch: one more evaluation, and no luck of an earlier batch stays.
-    #[default]
-    Anew,
-    /// The loss that it once had: for losses without noise.
-    Remembered,
+choices! {
+    /// What a strategy that keeps a best point compares the next candidates with.
+    pub enum Incumbent default Anew {
+        /// That point's loss on the candidates' own batch.
+        Anew = "anew",
+        /// The loss that it once had: for losses without noise.
+        Remembered = "remembered",
+    }
 }
 
 /// A search among params: kept in the ledger's header.

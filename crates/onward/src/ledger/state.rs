@@ -2,6 +2,7 @@
 
 use super::search::Searching;
 use super::{Direction, Entry, Header, Search, Update, Visited};
+use crate::choices;
 use crate::kernel::step::{self, SQUARES_DECAY};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
@@ -11,15 +12,14 @@ use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-/// Whether directions are rescaled per weight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scaling {
-    /// Not at all.
-    #[default]
-    None,
-    /// By the root of the mean squared direction (Kingma and Ba 2015, arXiv 1412.6980; β₂ = 0.99, ε = 1e-8).
-    Adam,
+choices! {
+    /// How an estimate becomes a step (Adam: Kingma and Ba 2015, arXiv 1412.6980; β₂ = 0.99, ε = 1e-8).
+    pub enum Scaling default None {
+        /// As it is.
+        None = "none",
+        /// Each number is divided by the root of its mean square, as Adam does.
+        Adam = "adam",
+    }
 }
 
 /// How directions become steps.

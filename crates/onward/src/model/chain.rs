@@ -2,25 +2,25 @@
 
 use super::outline::count_of;
 use super::{Act, Context, Model, Operation};
+use crate::choices;
 use crate::kernel::{gelu, relu, tanh};
 use crate::params::{Init, TensorSpec};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 
-/// What stands between two linear maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    /// `max(x, 0)`.
-    #[default]
-    Relu,
-    /// The hyperbolic tangent.
-    Tanh,
-    /// The Gaussian error linear unit, tanh form.
-    Gelu,
-    /// -1 below zero, +1 from zero on.
-    Sign,
-    /// 0 below zero, 1 from zero on.
-    Step,
+choices! {
+    /// What stands between two linear maps.
+    pub enum Activation default Relu {
+        /// max(0, x)
+        Relu = "relu",
+        /// The hyperbolic tangent.
+        Tanh = "tanh",
+        /// The Gaussian error linear unit.
+        Gelu = "gelu",
+        /// -1 or 1.
+        Sign = "sign",
+        /// 0 or 1.
+        Step = "step",
+    }
 }
 
 impl Activation {
@@ -50,6 +50,11 @@ impl Activation {
     fn blind_below(self) -> Option<f32> {
         matches!(self, Self::Relu | Self::Sign | Self::Step).then_some(0.0)
     }
+}
+
+/// An error about a key of `[model]`.
+fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
+    Error::expected(ErrorKind::Spec, Place::key("model", key), expected, found)
 }
 
 fn weight(layer: &str, shape: Vec<usize>) -> TensorSpec {
@@ -131,17 +136,16 @@ impl Model for Mlp {
     }
 }
 
-/// How a convolutional net's last feature map becomes a vector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GlobalPool {
-    /// The mean of each channel.
-    #[default]
-    Average,
-    /// The largest value of each channel.
-    Max,
-    /// All positions side by side.
-    None,
+choices! {
+    /// What turns the last feature map into the dense layer's input.
+    pub enum GlobalPool default Average {
+        /// Each channel's average.
+        Average = "average",
+        /// Each channel's maximum.
+        Max = "max",
+        /// Nothing: every value is an input.
+        None = "none",
+    }
 }
 
 /// A chain of 3×3 convolutions `conv1`, `conv2`, … (each with its `norm`), then `fc`.
@@ -170,43 +174,69 @@ pub struct Conv {
 }
 
 impl Conv {
+    /// Checks what needs no input: that the lists of layers fit each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] saying which list does not fit.
+    pub fn check_layers(&self) -> Result<()> {
+        let layers = self.channels.len();
+        if layers == 0 || self.channels.contains(&0) {
+            let (expected, found) = match layers {
+                0 => ("at least one layer", "an array of 0".into()),
+                _ => ("at least one channel in each layer", format!("{:?}", self.channels)),
+            };
+            return Err(misfit("channels", expected, found));
+        }
+        let mut pooled = vec![false; layers];
+        for (key, after) in
+            [("pool_after", &self.average_pool_after), ("max_pool_after", &self.max_pool_after)]
+        {
+            for &layer in after {
+                match pooled.get_mut(layer) {
+                    None => return Err(misfit(key, format!("layers below {layers}"), layer)),
+                    Some(true) => {
+                        return Err(misfit(
+                            key,
+                            "one pool after a layer",
+                            format!("two after layer {layer}"),
+                        ));
+                    }
+                    Some(pooled) => *pooled = true,
+                }
+            }
+        }
+        if !self.residual.is_empty() && self.residual.len() != layers {
+            let expected = format!("one entry for each of the {layers} layers of model.channels");
+            return Err(misfit("residual", expected, format!("an array of {}", self.residual.len())));
+        }
+        let from_later =
+            |(layer, source): (usize, &Option<usize>)| source.filter(|s| *s >= layer).map(|s| (layer, s));
+        match self.residual.iter().enumerate().find_map(from_later) {
+            Some((layer, source)) => {
+                let expected = format!("-1 or a layer before layer {layer}");
+                Err(misfit("residual", expected, format!("{source} at index {layer}")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Checks that the parts fit together.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] saying which part does not fit.
     pub fn checked(self) -> Result<Self> {
-        let bad = |place: &str, expected: String, found: String| {
+        self.check_layers()?;
+        let layers = self.channels.len();
+        let bad = |place: Place, expected: &str, found: String| {
             Err(Error::expected(ErrorKind::Spec, place, expected, found))
         };
-        let layers = self.channels.len();
-        if layers == 0 || self.channels.contains(&0) {
-            return bad(
-                "model.channels",
-                "one or more positive numbers".into(),
-                format!("{:?}", self.channels),
-            );
-        }
         if self.input[2] == 0 || self.outputs == 0 {
             let found = format!("{} and {}", self.input[2], self.outputs);
-            return bad("model", "at least one channel in and one number out".into(), found);
-        }
-        let twice = |list: &[usize]| (1..list.len()).any(|i| list[..i].contains(&list[i]));
-        if twice(&self.average_pool_after) || twice(&self.max_pool_after) {
-            return bad("model.pool_after", "each layer at most once".into(), "one of them twice".into());
-        }
-        if let Some(i) = self.average_pool_after.iter().chain(&self.max_pool_after).find(|i| **i >= layers) {
-            return bad("model.pool_after", format!("layers in 0..{layers}"), i.to_string());
-        }
-        if !self.residual.is_empty() && self.residual.len() != layers {
-            return bad(
-                "model.residual",
-                format!("one entry for each of {layers} convolutions"),
-                self.residual.len().to_string(),
-            );
+            return bad("model".into(), "at least one channel in and one number out", found);
         }
         let [h, w, _] = self.shape_after(layers - 1);
         if h == 0 || w == 0 {
-            return bad("model", "at least one pixel left after pooling".into(), format!("{h} × {w}"));
+            return bad("model".into(), "at least one pixel left after pooling", format!("{h} × {w}"));
         }
         let mut open: Option<usize> = None;
         for (layer, source) in self.residual.iter().enumerate() {
@@ -216,7 +246,7 @@ impl Conv {
                 source < layer && !overlaps && self.shape_out(source)[..2] == self.shape_out(layer)[..2];
             if !fits {
                 let expected = "an earlier convolution of the same size, not inside another residual";
-                return bad("model.residual", format!("for layer {layer} {expected}"), source.to_string());
+                return Err(misfit("residual", format!("for layer {layer} {expected}"), source));
             }
             open = Some(layer);
         }

@@ -20,13 +20,14 @@ pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
 use crate::Result;
-use crate::ask::{ProbePlan, Spent, Told, misfit};
+use crate::ask::{ProbePlan, Spent, Told};
 use crate::kernel::second_moments;
 use crate::ledger::{Direction, Entry, Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::{Params, Storage};
 use crate::threads::prelude::*;
+use crate::variants;
 use std::fmt;
 use std::sync::Arc;
 
@@ -176,6 +177,34 @@ pub trait Rule: Send + Sync {
     }
 }
 
+/// A method as it stands in a spec, before it is put to work on a model.
+pub trait Configured {
+    /// Where probes act; `None` for activation space and searches.
+    fn probed(&self) -> Option<WeightSpace>;
+
+    /// The rule that it is on a model with inputs of the given shape.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Model`] if it cannot work on this model at all; that its keys fit is [`Rule::check`]'s business.
+    fn at_work(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Arc<dyn Rule>>;
+
+    /// Checks what needs no model: that keys do not contradict each other, on batches of `rows`, which `batch` names.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] naming the key.
+    fn check_keys(&self, _rows: usize, _batch: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Refuses an optimizer that would change what its steps are.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] naming the key.
+    fn check_optimizer(&self, _: Optimizer) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// A rule of the caller's own, as a method.
 #[derive(Clone)]
 pub struct Own(pub Arc<dyn Rule>);
@@ -186,6 +215,23 @@ impl fmt::Debug for Own {
     }
 }
 
+impl Own {
+    /// The name in ledgers.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl Configured for Own {
+    fn probed(&self) -> Option<WeightSpace> {
+        self.0.space()
+    }
+
+    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
 /// By identity: a rule cannot be looked into.
 impl PartialEq for Own {
     fn eq(&self, other: &Self) -> bool {
@@ -193,45 +239,38 @@ impl PartialEq for Own {
     }
 }
 
-/// The methods that specs can name.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Method {
-    /// Low-rank space, a population of members.
-    Population(Population),
-    /// Dense space, symmetric differences.
-    TwoPoint(TwoPoint),
-    /// Activation space, relative loss per sample.
-    RelativeActivation(RelativeActivation),
-    /// Whole sets of params, by a strategy.
-    Search(Search),
-    /// Coordinate space, one weight after the other.
-    Rso(Rso),
-    /// The caller's own; specs cannot name it.
-    Own(Own),
+variants! {
+    /// The method that trains the net.
+    pub enum Method by "name", each dyn Configured {
+        /// Perturbs layer outputs, each sample being its own experiment, and moves towards what lowered its loss.
+        RelativeActivation = "relative-activation",
+        /// Perturbs the weights of a population of nets and moves towards the better ones.
+        Population = "population",
+        /// Compares the loss at two opposite points of weight space.
+        TwoPoint = "two-point",
+        /// Visits one weight after the other and keeps the best of three values; `train.epochs` counts cycles of such visits.
+        Rso = "rso",
+        ..
+        /// Searches among whole sets of weights, by one of the strategies for black boxes.
+        Search(Search),
+        +
+        /// The caller's own; specs cannot name it.
+        Own(Own),
+    }
 }
 
 impl Method {
-    /// The name in specs and ledgers.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Population(_) => "population",
-            Self::TwoPoint(_) => "two-point",
-            Self::RelativeActivation(_) => "relative-activation",
-            Self::Search(s) => s.name(),
-            Self::Rso(_) => "rso",
-            Self::Own(Own(rule)) => rule.name(),
-        }
+    /// Checks what needs no model: that keys do not contradict each other, on batches of `rows`, which `batch` names.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] naming the key.
+    pub fn check_keys(&self, rows: usize, batch: &str) -> Result<()> {
+        self.common().check_keys(rows, batch)
     }
 
     /// Where probes act; `None` for activation space and searches.
     pub fn space(&self) -> Option<WeightSpace> {
-        match self {
-            Self::Population(p) => Some(p.space()),
-            Self::TwoPoint(t) => Some(t.space()),
-            Self::RelativeActivation(_) | Self::Search(_) => None,
-            Self::Rso(_) => Some(WeightSpace::Coordinate),
-            Self::Own(Own(rule)) => rule.space(),
-        }
+        self.common().probed()
     }
 
     /// What entries of this method mean.
@@ -261,14 +300,7 @@ impl Method {
     /// # Errors
     /// As for [`Rule::check`] and [`Sweep::new`].
     pub fn rule(&self, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Arc<dyn Rule>> {
-        let rule: Arc<dyn Rule> = match self {
-            Self::Population(p) => Arc::new(*p),
-            Self::TwoPoint(t) => Arc::new(*t),
-            Self::RelativeActivation(r) => Arc::new(r.on(model)),
-            Self::Search(s) => Arc::new(s.clone()),
-            Self::Rso(r) => Arc::new(Sweep::new(r, model, shape)?),
-            Self::Own(Own(rule)) => Arc::clone(rule),
-        };
+        let rule = self.common().at_work(model, shape)?;
         rule.check(model, rows)?;
         Ok(rule)
     }
@@ -278,15 +310,7 @@ impl Method {
     /// # Errors
     /// [`crate::ErrorKind::Spec`] naming the key.
     pub fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
-        match self {
-            Self::Rso(_) if optimizer.momentum != 0.0 => {
-                Err(misfit("momentum", "0: a weight takes one of three values", optimizer.momentum))
-            }
-            Self::Rso(_) if optimizer.scaling != Scaling::None => {
-                Err(misfit("scaling", "none: a weight takes one of three values", "adam"))
-            }
-            _ => Ok(()),
-        }
+        self.common().check_optimizer(optimizer)
     }
 }
 

@@ -4,53 +4,59 @@
 //! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
 //! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
 
-use super::{Clock, Heard, Next, Rule, centred_ranks, step_along, z_scores};
-use crate::Result;
-use crate::ask::{MOST_MEMBERS, MOST_RANK, MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
-use crate::ledger::{State, Update};
+use super::{Anneal, Clock, Configured, Heard, Next, Rule, centred_ranks, step_along, z_scores};
+use crate::ask::{MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
+use crate::ledger::{Scaling, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
-use serde::{Deserialize, Serialize};
+use crate::schema::{self, is};
+use crate::{Result, choices, keys};
+use std::sync::Arc;
 
-/// How members share directions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pairing {
-    /// Each direction with both signs.
-    #[default]
-    Antithetic,
-    /// Each member its own direction; the others' mean loss is its baseline.
-    OneSided,
+choices! {
+    /// How members share directions. One-sided, the others' mean loss is a member's baseline.
+    pub enum Pairing default Antithetic {
+        /// In pairs of opposite sign.
+        Antithetic = "antithetic",
+        /// Not at all.
+        OneSided = "one-sided",
+    }
 }
 
-/// What losses are turned into before they weigh directions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shaping {
-    /// Ranks in `[-½, ½]`: blind to the losses' scale and to outliers.
-    #[default]
-    CentredRank,
-    /// Losses less their mean, over their standard deviation.
-    ZScore,
+choices! {
+    /// What losses are turned into before they weigh directions.
+    pub enum Shaping default CentredRank {
+        /// Their ranks, spread evenly around 0.
+        CentredRank = "centred-rank",
+        /// Their distance to the mean in standard deviations.
+        ZScore = "z-score",
+    }
 }
 
-/// The population method.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Population {
-    /// The size of the perturbation.
-    pub sigma: f32,
-    /// Evaluations per step.
-    pub members: u32,
-    /// Outer products per matrix.
-    pub rank: u32,
-    /// How members share directions.
-    pub pairing: Pairing,
-    /// What losses are turned into.
-    pub shaping: Shaping,
-    /// The distribution of the factors.
-    pub noise: Family,
-    /// Samples of the batch that a pair (one-sided: a member) sees; 0 for all.
-    pub share: u32,
+keys! {
+    /// The population method.
+    pub struct Population: Copy {
+        shared
+        /// The size of the perturbations.
+        sigma: f32 = 0.05;
+        preset rate = 0.02;
+        preset momentum = 0.9;
+        preset scaling = Scaling::None;
+        preset schedule = Anneal::Cosine;
+        preset final_rate = 0.0;
+        /// How many perturbed nets are evaluated in each step; an antithetic pair counts as two.
+        members: u32 = is(512), 2.0..=1e6;
+        /// The rank of each weight matrix's perturbation.
+        rank: u32 = is(1), 1.0..=64.0;
+        /// How members share their noise.
+        pairing: Pairing = is(Pairing::Antithetic);
+        /// What becomes of the members' losses before they weigh the noise.
+        shaping: Shaping = is(Shaping::CentredRank);
+        /// The distribution of the noise.
+        noise: Family = is(Family::Sign);
+        /// How many samples of the batch each member sees; 0 for all.
+        share: u32 = is(0), 0.0..=4294967295.0;
+    }
 }
 
 impl Population {
@@ -72,6 +78,26 @@ impl Population {
     }
 }
 
+impl Configured for Population {
+    fn probed(&self) -> Option<WeightSpace> {
+        Some(self.space())
+    }
+
+    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::new(*self))
+    }
+
+    fn check_keys(&self, rows: usize, batch: &str) -> Result<()> {
+        if self.pairing == Pairing::Antithetic && self.members % 2 == 1 {
+            return Err(misfit("members", "an even number, as pairing is \"antithetic\"", self.members));
+        }
+        if self.share as usize > rows {
+            return Err(misfit("share", format!("at most {batch}"), self.share));
+        }
+        Ok(())
+    }
+}
+
 impl Rule for Population {
     fn name(&self) -> &str {
         "population"
@@ -82,23 +108,14 @@ impl Rule for Population {
     }
 
     fn check(&self, _: &dyn Model, rows: usize) -> Result<()> {
-        let odd = self.pairing == Pairing::Antithetic && self.members % 2 == 1;
-        if !(2..=MOST_MEMBERS).contains(&self.members) || odd {
-            let expected = format!("an even number of at least 2 (and at most {MOST_MEMBERS})");
-            return Err(misfit("members", expected, self.members));
-        }
+        schema::fits(self, "method")?;
+        self.check_keys(rows, &format!("the batch of {rows}"))?;
         if self.share > 0 && self.shaping == Shaping::CentredRank {
             return Err(misfit(
                 "shaping",
                 "z-score, since members that see different samples cannot be ranked",
                 "centred-rank",
             ));
-        }
-        if self.share as usize > rows {
-            return Err(misfit("share", format!("at most the batch of {rows}"), self.share));
-        }
-        if !(1..=MOST_RANK).contains(&self.rank) {
-            return Err(misfit("rank", format!("at least 1 (and at most {MOST_RANK})"), self.rank));
         }
         check_sigma(&[self.sigma])
     }

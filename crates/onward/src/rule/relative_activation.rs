@@ -5,51 +5,53 @@
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
 use super::heard::other;
-use super::{Clock, Next, Outcome, PIECE, Rule, signal_to_noise};
-use crate::Result;
+use super::{Anneal, Clock, Configured, Next, Outcome, PIECE, Rule, signal_to_noise};
 use crate::ask::{ProbePlan, Response, Spent, Told, check_sigma, misfit, whole_passes};
-use crate::ledger::{Direction, Entry, State, Update};
+use crate::ledger::{Direction, Entry, Scaling, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
+use crate::schema::{PerLayer, is};
 use crate::space::{ActivationPlan, Derivative, Directions, Focus, LayerPlan, LayerSpace};
 use crate::threads::prelude::*;
-use serde::{Deserialize, Serialize};
+use crate::{Place, Result, choices, keys};
+use std::sync::Arc;
 
-/// Which layers a step estimates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// All, from the same clean pass.
-    #[default]
-    Together,
-    /// One per step, from the last to the first.
-    InTurn,
-}
-
-/// The relative-activation method.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RelativeActivation {
-    /// The size of the perturbation, for each layer or one for all.
-    pub sigma: Vec<f32>,
-    /// Antithetic pairs per sample, for each layer or one for all; 0 leaves a layer as it began.
-    pub directions: Vec<u32>,
-    /// Where probes act, for each layer or one for all.
-    pub spaces: Vec<LayerSpace>,
-    /// How a sample's directions relate.
-    pub draws: Directions,
+choices! {
     /// Which layers a step estimates.
-    pub order: Order,
-    /// The distribution of independent directions and low-rank factors.
-    pub noise: Family,
-    /// The share of a batch's samples that all layers but the last are probed with, chosen by how much they have to teach
-    /// ([`crate::space::Focus`]); 1 for all.
-    pub focus: f32,
-    /// How many layers there are.
-    pub layers: usize,
+    pub enum Order default Together {
+        /// All layers.
+        Together = "together",
+        /// One layer, the next in the next step.
+        InTurn = "in-turn",
+    }
 }
 
-fn of<T: Copy>(list: &[T], layer: usize) -> T {
-    list[if list.len() == 1 { 0 } else { layer }]
+keys! {
+    /// The relative-activation method.
+    pub struct RelativeActivation {
+        shared
+        /// The size of the perturbations, for each layer or one for all.
+        sigma: PerLayer<f32> = 0.1;
+        preset rate = 0.05;
+        preset momentum = 0.9;
+        preset scaling = Scaling::None;
+        preset schedule = Anneal::Cosine;
+        preset final_rate = 0.0;
+        /// Antithetic pairs of perturbations for each sample and layer: one number, or one per layer; a layer with 0 keeps
+        /// its initial weights. Orthogonal draws need no more than the layer's width rounded up to a power of two.
+        directions: PerLayer<u32> = is(16), 0.0..=65536.0;
+        /// How the perturbations of a sample are drawn.
+        draws: Directions = is(Directions::Orthogonal);
+        /// Which layers are perturbed in a step.
+        order: Order = is(Order::Together);
+        /// Where the perturbations act: one word, or one per layer.
+        space: PerLayer<LayerSpace> = is(LayerSpace::Activation);
+        /// The distribution of independent draws and of low-rank factors.
+        noise: Family = is(Family::Sign);
+        /// The share of each batch's samples that all layers but the last are perturbed for, chosen by how much their
+        /// answers have to change; what they give is weighted so that the mean is the batch's.
+        focus: f32 = is(1.0), 0.0..=1.0;
+    }
 }
 
 impl RelativeActivation {
@@ -60,39 +62,43 @@ impl RelativeActivation {
     }
 
     fn check(&self, layers: usize, rows: usize) -> Result<()> {
-        let one_or_each = |key: &str, n: usize| {
-            if n == 1 || n == layers {
-                Ok(())
-            } else {
-                Err(misfit(key, format!("one entry, or one for each of {layers} layers"), n))
-            }
-        };
-        one_or_each("sigma", self.sigma.len())?;
-        one_or_each("directions", self.directions.len())?;
-        one_or_each("space", self.spaces.len())?;
-        if self.layers != layers {
-            return Err(misfit("layers", layers, self.layers));
-        }
-        if self.directions.iter().all(|d| *d == 0) {
+        let key = |name| Place::key("method", name);
+        self.sigma.check(key("sigma"), layers)?;
+        self.directions.check(key("directions"), layers)?;
+        self.space.check(key("space"), layers)?;
+        let directions = self.directions.values();
+        if directions.iter().all(|d| *d == 0) {
             return Err(misfit("directions", "at least one layer with at least 1", 0));
         }
         if !(self.focus > 0.0 && self.focus <= 1.0) {
             return Err(misfit("focus", "a share in 0..=1, not 0", self.focus));
         }
-        let answer = (of(&self.spaces, layers - 1), of(&self.directions, layers - 1));
+        let answer = (*self.space.of(layers - 1), *self.directions.of(layers - 1));
         let chosen_by = answer.0 == LayerSpace::Activation && answer.1 > 0 && self.order == Order::Together;
-        if self.focus < 1.0 && !(chosen_by && self.spaces.iter().all(|s| *s == LayerSpace::Activation)) {
+        if self.focus < 1.0
+            && !(chosen_by && self.space.values().iter().all(|s| *s == LayerSpace::Activation))
+        {
             let expected = "1, unless all layers are probed together in activation space, the last with at least 1 direction";
             return Err(misfit("focus", expected, self.focus));
         }
         // Each sample's noise has a number of its own, where orthogonal directions are not all there are.
-        if let Some(d) = self.directions.iter().find(|d| rows as u64 * u64::from(**d) > u64::from(u32::MAX)) {
+        if let Some(d) = directions.iter().find(|d| rows as u64 * u64::from(**d) > u64::from(u32::MAX)) {
             return Err(misfit("directions", format!("below 2^32 with all {rows} samples of a batch"), d));
         }
         if rows < 2 {
             return Err(misfit("batch", "at least 2 samples", rows));
         }
-        check_sigma(&self.sigma)
+        check_sigma(self.sigma.values())
+    }
+}
+
+impl Configured for RelativeActivation {
+    fn probed(&self) -> Option<WeightSpace> {
+        None
+    }
+
+    fn at_work(&self, model: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::new(self.on(model)))
     }
 }
 
@@ -107,8 +113,8 @@ pub struct Estimator {
 impl Estimator {
     /// How one stage is probed; `None` if it is not.
     fn layer(&self, stage: usize) -> Option<LayerPlan> {
-        let RelativeActivation { spaces, directions, sigma, draws, .. } = &self.method;
-        let space = of(spaces, stage);
+        let RelativeActivation { space, directions, sigma, draws, .. } = &self.method;
+        let space = *space.of(stage);
         // There are no more orthogonal directions than these; all of them give the exact derivative.
         let all = match (space, draws) {
             (LayerSpace::Activation, Directions::Orthogonal | Directions::Blocks) => {
@@ -116,13 +122,13 @@ impl Estimator {
             }
             _ => u32::MAX,
         };
-        let pairs = of(directions, stage).min(all);
-        (pairs > 0).then(|| LayerPlan { stage, space, pairs, sigma: of(sigma, stage) })
+        let pairs = (*directions.of(stage)).min(all);
+        (pairs > 0).then(|| LayerPlan { stage, space, pairs, sigma: *sigma.of(stage) })
     }
 
     /// The stages that a step probes.
     fn layers(&self, step: u64) -> Vec<LayerPlan> {
-        let layers = self.method.layers;
+        let layers = self.widths.len();
         let stages = match self.method.order {
             Order::Together => 0..layers,
             Order::InTurn => {

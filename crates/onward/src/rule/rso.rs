@@ -20,7 +20,7 @@
 //! use onward::rule::{LayerOrder, Rso, Sweep};
 //! use onward::model::{Activation, Mlp};
 //!
-//! let rso = Rso { sigma: vec![1.0], decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 };
+//! let rso = Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 };
 //! let net = Mlp::new(&[4, 3, 2], Activation::Relu)?;
 //! let sweep = Sweep::new(&rso, &net, [1, 1, 4])?;
 //! // One step for each output of each matrix, one for each vector: fc2's two rows, its bias, fc1's three rows, its bias.
@@ -30,54 +30,77 @@
 //! ```
 
 use super::heard::other;
-use super::{Clock, Next, Outcome, Rule};
+use super::{Anneal, Clock, Configured, Next, Outcome, Rule};
 use crate::ask::{ProbePlan, Spent, Told, all_flops, check_sigma, misfit};
-use crate::ledger::{Entry, State, Update, Visited};
+use crate::ledger::{Entry, Optimizer, Scaling, State, Update, Visited};
 use crate::model::{LinkKind, Map, Model, Outline, WeightSpace};
 use crate::params::{Init, TensorSpec};
+use crate::schema::{self, PerLayer, is};
 use crate::space::{CoordinatePlan, Recompute, STATISTICS_ROWS};
-use crate::{Error, ErrorKind, Place, Result};
+use crate::{Error, ErrorKind, Place, Result, choices, keys};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The standard deviation of changes to numbers that begin as constants and belong to no product.
 const NORM_SIGMA: f32 = 0.167;
 
-/// Which layer's turn comes first in a cycle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LayerOrder {
-    /// The one next to the answers.
-    #[default]
-    LastFirst,
-    /// The one next to the data.
-    FirstFirst,
+choices! {
+    /// Which layer's turn comes first in a cycle.
+    pub enum LayerOrder default LastFirst {
+        /// The last one's.
+        LastFirst = "last-first",
+        /// The first one's.
+        FirstFirst = "first-first",
+    }
 }
 
-/// The RSO method.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rso {
-    /// What the layers' own standard deviations are multiplied by: one number, or one for each stage.
-    pub sigma: Vec<f32>,
-    /// The weight decay of each visit.
-    pub decay: f32,
-    /// The order of layers.
-    pub order: LayerOrder,
-    /// Visits that share a batch.
-    pub hold: u32,
+keys! {
+    /// The RSO method.
+    pub struct Rso {
+        shared
+        /// What the layers' own standard deviations are multiplied by: one number, or one for each stage.
+        sigma: PerLayer<f32> = 1.0;
+        preset rate = 1.0;
+        preset momentum = 0.0;
+        preset scaling = Scaling::None;
+        preset schedule = Anneal::Linear;
+        preset final_rate = 0.1;
+        /// What each weight loses of itself whenever it is visited.
+        decay: f32 = is(0.0001), 0.0..1.0;
+        /// Which layer's weights are visited first.
+        order: LayerOrder = is(LayerOrder::LastFirst);
+        /// How many visits share a batch; after the first of them the loss that was accepted is compared with two others.
+        hold: u32 = is(1), 1.0..=4294967295.0;
+    }
 }
 
 impl Rso {
     fn check(&self, model: &dyn Model) -> Result<()> {
-        if !(0.0..1.0).contains(&self.decay) {
-            return Err(misfit("decay", "a number from 0 to below 1", self.decay));
+        schema::fits(self, "method")?;
+        self.sigma.check(Place::key("method", "sigma"), model.stages())?;
+        check_sigma(self.sigma.values())
+    }
+}
+
+impl Configured for Rso {
+    fn probed(&self) -> Option<WeightSpace> {
+        Some(WeightSpace::Coordinate)
+    }
+
+    fn at_work(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::new(Sweep::new(self, model, shape)?))
+    }
+
+    /// Steps are choices between values.
+    fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
+        const ONE: &str = "a weight takes one of three values";
+        if optimizer.momentum != 0.0 {
+            return Err(misfit("momentum", format!("0: {ONE}"), optimizer.momentum));
         }
-        if self.hold == 0 {
-            return Err(misfit("hold", "at least 1", 0));
+        if optimizer.scaling != Scaling::None {
+            return Err(misfit("scaling", format!("none: {ONE}"), optimizer.scaling.name()));
         }
-        if ![1, model.stages()].contains(&self.sigma.len()) {
-            let expected = format!("1 number or {}, one per layer", model.stages());
-            return Err(misfit("sigma", expected, self.sigma.len()));
-        }
-        check_sigma(&self.sigma)
+        Ok(())
     }
 }
 
@@ -157,7 +180,7 @@ impl Sweep {
         let mut turns = Vec::new();
         for (stage, tensors) in stages {
             let mut before = 0;
-            let factor = rso.sigma[stage % rso.sigma.len()];
+            let factor = *rso.sigma.of(stage);
             for (tensor, sigma) in tensors {
                 for elements in rows(&specs[tensor]) {
                     let visits = elements.len();

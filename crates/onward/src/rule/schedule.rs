@@ -1,19 +1,18 @@
 //! Learning rates over a run.
 
+use crate::choices;
 use crate::kernel::sin_cos_turn;
-use serde::{Deserialize, Serialize};
 
-/// How a rate falls from its full value to the final one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Anneal {
-    /// Not at all.
-    Constant,
-    /// Along a straight line.
-    Linear,
-    /// Along half a cosine.
-    #[default]
-    Cosine,
+choices! {
+    /// How a rate falls from its full value to the final one.
+    pub enum Anneal default Cosine {
+        /// Not at all.
+        Constant = "constant",
+        /// Along a straight line.
+        Linear = "linear",
+        /// Along half a cosine.
+        Cosine = "cosine",
+    }
 }
 
 /// A learning rate over a run. Computed from correctly rounded operations only, so it is the same everywhere.

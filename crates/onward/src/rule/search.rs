@@ -13,12 +13,13 @@
 //! be given. `bench/search.md` has all of them on the same small net.
 
 use super::heard::{losses, mean, nothing_finite};
-use super::{Clock, Next, Outcome, Rule};
+use super::{Clock, Configured, Next, Outcome, Rule};
 use crate::Result;
 use crate::ask::{ProbePlan, Spent, Told, whole_passes};
 use crate::ledger::{Entry, Incumbent, Search, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::study::{Method, Restarts};
+use std::sync::Arc;
 
 /// The one strategy whose name a method of nets has already, and its name here.
 const RENAMED: (&str, &str) = ("two-point", "mirror-descent");
@@ -59,6 +60,16 @@ impl Search {
     pub fn name(&self) -> &'static str {
         let name = self.strategy.name();
         if name == RENAMED.0 { RENAMED.1 } else { name }
+    }
+}
+
+impl Configured for Search {
+    fn probed(&self) -> Option<WeightSpace> {
+        None
+    }
+
+    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::new(self.clone()))
     }
 }
 

@@ -4,22 +4,31 @@
 //! `ĝ = (1/K) Σ (L(w + σz) − L(w − σz))/(2σ) · z`. The symmetric difference is the robust default at kinks (Shamir 2017, arXiv
 //! 1507.08752). Perturbed weights are formed layer by layer in scratch; the params are never touched.
 
-use super::{Clock, Heard, Next, Rule, step_along};
-use crate::Result;
-use crate::ask::{MOST_MEMBERS, MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
-use crate::ledger::{State, Update};
+use super::{Anneal, Clock, Configured, Heard, Next, Rule, step_along};
+use crate::ask::{MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma};
+use crate::ledger::{Scaling, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
+use crate::schema::{self, is};
+use crate::{Result, keys};
+use std::sync::Arc;
 
-/// The two-point method.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TwoPoint {
-    /// The size of the perturbation.
-    pub sigma: f32,
-    /// Directions per step, each evaluated with both signs.
-    pub directions: u32,
-    /// The distribution of the noise.
-    pub noise: Family,
+keys! {
+    /// The two-point method.
+    pub struct TwoPoint: Copy {
+        shared
+        /// The size of the perturbations.
+        sigma: f32 = 0.01;
+        preset rate = 0.003;
+        preset momentum = 0.9;
+        preset scaling = Scaling::None;
+        preset schedule = Anneal::Cosine;
+        preset final_rate = 0.0;
+        /// Pairs of opposite points that are compared in each step.
+        directions: u32 = is(16), 1.0..=1e6;
+        /// The distribution of the noise.
+        noise: Family = is(Family::Sign);
+    }
 }
 
 impl TwoPoint {
@@ -33,6 +42,16 @@ impl TwoPoint {
     }
 }
 
+impl Configured for TwoPoint {
+    fn probed(&self) -> Option<WeightSpace> {
+        Some(self.space())
+    }
+
+    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::new(*self))
+    }
+}
+
 impl Rule for TwoPoint {
     fn name(&self) -> &str {
         "two-point"
@@ -43,10 +62,7 @@ impl Rule for TwoPoint {
     }
 
     fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
-        let most = MOST_MEMBERS / 2;
-        if !(1..=most).contains(&self.directions) {
-            return Err(misfit("directions", format!("at least 1 (and at most {most})"), self.directions));
-        }
+        schema::fits(self, "method")?;
         check_sigma(&[self.sigma])
     }
 

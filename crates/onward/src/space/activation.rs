@@ -8,6 +8,7 @@
 use super::credit::add;
 use super::directions::{Draws, Source};
 use super::{Derivative, Directions, Focus, Probes};
+use crate::choices;
 use crate::dataset::Targets;
 use crate::model::{
     Act, Context, Homes, Member, Model, Norms, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace,
@@ -21,15 +22,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where the probes of one layer act.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LayerSpace {
-    /// On the stage's output, per sample.
-    #[default]
-    Activation,
-    /// On the stage's weights, low-rank, each sample with its own noise.
-    LowRank,
+choices! {
+    /// Where the probes of one layer act.
+    pub enum LayerSpace default Activation {
+        /// On a layer's output.
+        Activation = "activation",
+        /// On a layer's weights, through low-rank factors.
+        LowRank = "low-rank",
+    }
 }
 
 /// How one stage is probed.

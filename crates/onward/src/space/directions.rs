@@ -1,27 +1,27 @@
 //! The directions in which one sample's activations are perturbed.
 
+use crate::choices;
 use crate::kernel::hadamard_sign;
 use crate::model::{Act, Pairs};
 use crate::noise::{Family, TensorKey};
-use serde::{Deserialize, Serialize};
 
-/// How the directions of one sample relate to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Directions {
-    /// Rows of a Hadamard matrix with random signs: no direction is looked at twice.
-    #[default]
-    Orthogonal,
-    /// Drawn independently from the noise family.
-    Independent,
-    /// Orthogonal over blocks of neighbouring positions of one channel, as many blocks as there are directions for; without
-    /// positions, over single numbers. Numbers that the next stage cannot see ([`crate::model::Model::blind_below`]) have
-    /// derivative zero: they are neither moved nor credited.
+choices! {
+    /// How the directions of one sample relate to each other.
     ///
-    /// A convolution's weight meets all positions, so its derivative `Σₚ ĝₚ xₚᵀ` needs of `ĝ` what varies as slowly as `x`:
-    /// the mean over each block (the orthogonal projection of `g` onto block-constant vectors, exact up to `O(σ²)` with as
+    /// Orthogonal ones are rows of a Hadamard matrix with random signs: no direction is looked at twice. With blocks, numbers
+    /// that the next stage cannot see ([`crate::model::Model::blind_below`]) have derivative zero: they are neither moved nor
+    /// credited. A convolution's weight meets all positions, so its derivative `Σₚ ĝₚ xₚᵀ` needs of `ĝ` what varies as slowly as
+    /// `x`: the mean over each block (the orthogonal projection of `g` onto block-constant vectors, exact up to `O(σ²)` with as
     /// many directions as blocks). That is biased, and far nearer to the truth than as many directions of all numbers.
-    Blocks,
+    pub enum Directions default Orthogonal {
+        /// At right angles to each other.
+        Orthogonal = "orthogonal",
+        /// Independently.
+        Independent = "independent",
+        /// At right angles to each other, over blocks of neighbouring positions of one channel (as many blocks as there are
+        /// directions for; without positions, over single numbers) and without what the next layer cannot see.
+        Blocks = "blocks",
+    }
 }
 
 /// What decides the directions of one stage at one step.

@@ -189,16 +189,15 @@ pub fn two_point(directions: u32) -> TwoPoint {
     TwoPoint { sigma: 0.01, directions, noise: Family::Sign }
 }
 
-pub fn relative(layers: usize, directions: u32) -> RelativeActivation {
+pub fn relative(directions: u32) -> RelativeActivation {
     RelativeActivation {
-        sigma: vec![0.1],
-        directions: vec![directions],
-        spaces: vec![LayerSpace::Activation],
+        sigma: 0.1.into(),
+        directions: directions.into(),
+        space: LayerSpace::Activation.into(),
         draws: Directions::Orthogonal,
         order: onward::rule::Order::Together,
         noise: Family::Sign,
         focus: 1.0,
-        layers,
     }
 }
 

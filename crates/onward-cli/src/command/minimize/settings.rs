@@ -3,12 +3,13 @@
 use super::template::Template;
 use crate::args::{Minimize, Towards};
 use crate::spec::from_words;
+use onward::schema::Value;
 use onward::study::{Dimension, Goal, Method, Record, Space};
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use toml::{Table, Value};
 
 /// What determines a study. How many programs run at once does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,9 +198,9 @@ pub fn word(goal: Goal) -> &'static str {
 /// The strategy of this name with the settings that were given.
 fn method(name: &str, sets: &[String], noisy: bool) -> Result<Method> {
     Method::named(name).map_err(|e| Error::new(ErrorKind::Spec, format!("--{e}")))?;
-    let mut table = Table::from_iter([("name".into(), Value::String(name.into()))]);
+    let mut table = BTreeMap::from([("name".to_owned(), Value::from(name))]);
     if name == "auto" && noisy {
-        table.insert("noisy".into(), Value::Boolean(true));
+        table.insert("noisy".into(), true.into());
     }
     for set in sets {
         let pair = set.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
@@ -213,9 +214,9 @@ fn method(name: &str, sets: &[String], noisy: bool) -> Result<Method> {
         };
         table.insert(key.into(), from_words(value));
     }
-    Value::Table(table).try_into().map_err(|e: toml::de::Error| {
+    Value::Table(table).into().map_err(|e| {
         let place = format!("--set of {name}");
-        Error::expected(ErrorKind::Spec, place, "a setting that it has", e.message().trim())
+        Error::expected(ErrorKind::Spec, place, "a setting that it has", e)
     })
 }
 

@@ -1,9 +1,8 @@
 //! What a key accepts, and how that and what was found instead are put into words.
 
+use super::Value;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
-
-use toml::Value;
 
 /// Which numbers a key takes.
 pub type Range = (Bound<f64>, Bound<f64>);
@@ -21,40 +20,52 @@ pub fn above(low: f64) -> Range {
     (Bound::Excluded(low), Bound::Unbounded)
 }
 
-/// One word that a mode can be set to, and what it means.
+/// One word that can be chosen, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
+    /// The word.
     pub name: &'static str,
+    /// What it means.
     pub doc: &'static str,
 }
 
 /// What a key accepts: type and range together, so that one check and one phrase serve both.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
+    /// A string.
     Text,
+    /// A string that names a file or a folder.
     Path,
+    /// One of some words.
     OneOf(Vec<Choice>),
+    /// True or false.
     Bool,
+    /// A whole number.
     Int(Range),
+    /// Any number, which single precision must hold as well.
     Number(Range),
+    /// An array.
     Array {
+        /// What each entry is.
         each: Box<Kind>,
+        /// How many there are to be.
         len: Option<usize>,
     },
+    /// The one or the other.
     Either(Box<Kind>, Box<Kind>),
-    /// A table, with what it may hold for each of some words.
-    Table(Vec<Choice>),
+    /// A table, with what it may hold for each of some words, in words.
+    Table(Vec<(String, String)>),
 }
 
 impl Kind {
     /// What was found instead, if `value` is not accepted.
     pub fn refuses(&self, value: &Value) -> Option<String> {
         let accepted = match (self, value) {
-            (Self::Text, Value::String(_)) => true,
-            (Self::Path, Value::String(path)) => !path.is_empty(),
-            (Self::OneOf(choices), Value::String(name)) => choices.iter().any(|c| c.name == name),
-            (Self::Bool, Value::Boolean(_)) | (Self::Table(_), Value::Table(_)) => true,
-            (Self::Int(range) | Self::Number(range), Value::Integer(n)) => range.contains(&(*n as f64)),
+            (Self::Text, Value::Text(_)) => true,
+            (Self::Path, Value::Text(path)) => !path.is_empty(),
+            (Self::OneOf(choices), Value::Text(name)) => choices.iter().any(|c| c.name == name),
+            (Self::Bool, Value::Bool(_)) | (Self::Table(_), Value::Table(_)) => true,
+            (Self::Int(range) | Self::Number(range), Value::Int(n)) => range.contains(&(*n as f64)),
             (Self::Number(range), Value::Float(x)) => {
                 let single = f64::from(*x as f32);
                 let accepted = x.is_finite() && range.contains(x);
@@ -64,14 +75,14 @@ impl Kind {
                 }
                 accepted
             }
-            (Self::Array { each, len }, Value::Array(entries)) => return each.refuses_entry(*len, entries),
+            (Self::Array { each, len }, Value::List(entries)) => return each.refuses_entry(*len, entries),
             (Self::Either(one, other), _) => match (one.refuses(value), other.refuses(value)) {
-                (Some(one), Some(other)) => return Some(if value.is_array() { other } else { one }),
+                (Some(one), Some(other)) => return Some(if value.as_list().is_some() { other } else { one }),
                 _ => true,
             },
             _ => false,
         };
-        (!accepted).then(|| found(value))
+        (!accepted).then(|| value.found())
     }
 
     fn refuses_entry(&self, len: Option<usize>, entries: &[Value]) -> Option<String> {
@@ -82,10 +93,10 @@ impl Kind {
         refused.next().map(|(i, found)| format!("{found} at index {i}"))
     }
 
-    /// The words that can be chosen from, if this is a mode.
+    /// The words that can be chosen from, if this is a choice.
     pub fn choices(&self) -> &[Choice] {
         match self {
-            Self::OneOf(choices) | Self::Table(choices) => choices,
+            Self::OneOf(choices) => choices,
             Self::Array { each, .. } => each.choices(),
             Self::Either(one, _) => one.choices(),
             _ => &[],
@@ -129,26 +140,4 @@ fn in_words(range: Range) -> String {
     };
     let and = if low.is_empty() || high.is_empty() { "" } else { " and" };
     format!("{low}{and}{high}")
-}
-
-/// `value` as an error message names it.
-pub fn found(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("the string {}", quoted(text)),
-        Value::Datetime(date) => format!("the date {date}"),
-        Value::Array(entries) => format!("an array of {}", entries.len()),
-        Value::Table(_) => "a table".into(),
-        Value::Float(x) => format!("{x:?}"),
-        Value::Integer(n) => n.to_string(),
-        Value::Boolean(b) => b.to_string(),
-    }
-}
-
-/// `text` in quotes and escaped, its tail cut where it is long.
-pub fn quoted(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
 }

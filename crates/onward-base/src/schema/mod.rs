@@ -1,0 +1,207 @@
+//! What specs can say, defined once: keys with type, range, default and explanation, from one declaration of a struct.
+//!
+//! [`keys!`](crate::keys), [`choices!`](crate::choices) and [`variants!`](crate::variants) declare a struct or an enum
+//! together with its keys. A front end walks the keys ([`Key`]) to explain them, to name the nearest one and to write a first
+//! spec; it reads whatever language specs are written in into [`Values`], each with its place, and these are checked, filled
+//! and turned into the structs here.
+//!
+//! ```
+//! use onward_base::schema::{Part, Preset, Value, Values, above, is};
+//! use onward_base::keys;
+//!
+//! keys! {
+//!     /// How steps are taken.
+//!     pub struct Steps {
+//!         /// The learning rate.
+//!         rate: f32 = Preset::Required, above(0.0);
+//!         /// Samples per step.
+//!         batch: usize = is(128), 1.0..;
+//!     }
+//! }
+//!
+//! let keys = Steps::keys("train", None);
+//! let given = |rate: Value| {
+//!     let mut values = Values::default();
+//!     values.give("train.rate", rate);
+//!     values.check(&keys).and_then(|()| Steps::read(&values, "train"))
+//! };
+//! assert_eq!(given(Value::Float(0.5))?, Steps { rate: 0.5, batch: 128 });
+//! let refused = given(Value::Int(0)).map_err(|e| e.to_string());
+//! assert_eq!(refused, Err("train.rate: expected a number > 0, found 0".into()));
+//! # Ok::<(), onward_base::Error>(())
+//! ```
+
+mod convert;
+mod field;
+mod kind;
+mod macros;
+mod nearest;
+#[cfg(test)]
+mod tests;
+mod value;
+mod values;
+
+pub use convert::Misfit;
+pub use field::{Field, PerLayer};
+pub use kind::{ANY, Choice, Kind, Range, above, range};
+pub use nearest::{is_section, nearest_of, suggestion};
+pub use value::{Value, quoted};
+pub use values::{Given, Values};
+
+use crate::Result;
+use std::fmt;
+
+/// What a key is worth when nobody sets it.
+#[derive(Clone)]
+pub enum Preset {
+    /// It must be set.
+    Required,
+    /// It must be set where its table is there at all.
+    WithTable,
+    /// Nothing: the key stays out.
+    Unset,
+    /// This.
+    Is(Value),
+    /// What follows from the word that another key of the table chooses.
+    Chosen {
+        /// The other key.
+        by: &'static str,
+        /// What follows from its word for the key of this name, if anything.
+        is: fn(&str, &str) -> Option<Value>,
+    },
+    /// What follows from keys that stand before it.
+    Computed {
+        /// In words.
+        how: &'static str,
+        /// The value.
+        is: fn(&Values) -> Option<Value>,
+    },
+}
+
+impl Preset {
+    /// The default of the key `name` where another key chooses `word`.
+    pub fn of(&self, word: &str, name: &str) -> Option<Value> {
+        match self {
+            Self::Is(value) => Some(value.clone()),
+            Self::Chosen { is, .. } => is(word, name),
+            _ => None,
+        }
+    }
+}
+
+/// A default.
+pub fn is(value: impl Into<Value>) -> Preset {
+    Preset::Is(value.into())
+}
+
+/// The values of the selecting key (`method.name`, `model.kind`) that a key belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Only {
+    /// The selecting key, in the same table.
+    pub selector: &'static str,
+    /// Its values.
+    pub choices: Vec<&'static str>,
+}
+
+/// Everything there is to know about one key.
+#[derive(Clone)]
+pub struct Key {
+    /// The table; empty at the top.
+    pub section: &'static str,
+    /// The name in it.
+    pub name: &'static str,
+    /// What it accepts.
+    pub kind: Kind,
+    /// What it is worth when nobody sets it.
+    pub preset: Preset,
+    /// The choices that it belongs to, if it does not belong to all.
+    pub only: Option<Only>,
+    /// Whether its value decides which other keys there are.
+    pub selects: bool,
+    /// What helps with a mistake, beyond its kind; empty for nothing.
+    pub hint: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// The dotted name.
+    pub fn path(&self) -> String {
+        join(self.section, self.name)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path(), self.kind)
+    }
+}
+
+/// `section.name`, or just `name` at the top.
+pub fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.into() } else { format!("{section}.{name}") }
+}
+
+/// The table of a part declared `in "section"` within `outer`.
+pub fn inner<'a>(outer: &'a str, section: &'a str) -> &'a str {
+    if section.is_empty() { outer } else { section }
+}
+
+/// The table of a key (empty at the top), its name and its value.
+pub type Setting = (&'static str, &'static str, Value);
+
+/// A type that several keys fill.
+pub trait Part: Sized {
+    /// The keys, in the order in which they are listed.
+    fn keys(section: &'static str, only: Option<Only>) -> Vec<Key>;
+
+    /// From values that have been checked.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] if keys contradict each other.
+    fn read(values: &Values, section: &str) -> Result<Self>;
+
+    /// Back to values, in the order of the keys.
+    fn write(&self, section: &'static str) -> Vec<Setting>;
+
+    /// Those that it shares with other parts, which list them and write them.
+    fn shared(&self, _: &'static str) -> Vec<Setting> {
+        Vec::new()
+    }
+
+    /// The default that it gives to a key that it shares with others.
+    fn preset(_: &str) -> Option<Value> {
+        None
+    }
+}
+
+/// Checks that every value of `part`, as keys of `section`, is one that its key accepts.
+///
+/// # Errors
+/// [`crate::ErrorKind::Spec`] naming the key.
+pub fn fits<P: Part>(part: &P, section: &'static str) -> Result<()> {
+    let mut values = Values::default();
+    part.write(section)
+        .into_iter()
+        .for_each(|(section, name, value)| values.give(join(section, name), value));
+    let keys = P::keys(section, None);
+    let refused =
+        keys.iter().filter_map(|key| Some((key, key.kind.refuses(values.get(section, key.name)?)?)));
+    refused.map(|(key, found)| values.error(&key.path(), &key.kind, found)).next().map_or(Ok(()), Err)
+}
+
+/// Keys that are only there together: as soon as one of them is.
+impl<P: Part> Part for Option<P> {
+    fn keys(section: &'static str, only: Option<Only>) -> Vec<Key> {
+        P::keys(section, only)
+    }
+
+    fn read(values: &Values, section: &str) -> Result<Self> {
+        let there = P::keys("", None).iter().any(|key| values.get(section, key.name).is_some());
+        if there { P::read(values, section).map(Some) } else { Ok(None) }
+    }
+
+    fn write(&self, section: &'static str) -> Vec<Setting> {
+        self.as_ref().map(|part| part.write(section)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,201 @@
+//! The table `[data]`: what is trained on and tested with.
+
+use super::table::Label;
+use onward::schema::{Choice, Field, Kind, Preset, Range, Value, is, range};
+use onward::{choices, keys};
+use std::ops::Bound;
+use std::path::PathBuf;
+
+keys! {
+    /// How to read data.
+    pub struct DataOptions {
+        /// The training data. A relative path counts from the spec file's folder, or from the current folder when given
+        /// by --set.
+        path: PathBuf = Preset::Required;
+        /// Data to test with; without it, some rows of `path` are held out (see `test`).
+        test_path: Option<PathBuf> = Preset::Unset;
+        /// The format of the data files.
+        format: Guessed<Format> = is("auto");
+        /// Does the first row of a CSV file have the names of the columns? As it looks, by default: words are names, and so
+        /// are 0, 1, … and 1, 2, … over at least four columns; what may be names or data is refused. Files to test or
+        /// predict with have a header if it is this file's or looks like one.
+        header: Guessed<bool> = is("auto");
+        /// The column that holds the target: a string is its name, a whole number its position among all columns of the
+        /// file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
+        /// (pandas' index, an unnamed first column) are left out and named.
+        label: Option<Label> = Preset::Unset, 0.0..;
+        /// What the target is.
+        target: Target = is(Target::Class);
+        /// The shape of a row as [height, width, channels]; without it, what the file says, or one plain vector.
+        shape: Option<[usize; 3]> = Preset::Unset, 1.0..=65536.0;
+        /// Every feature is multiplied by this first.
+        scale: f64 = is(1.0);
+        /// How features are centred, with the numbers of the training rows alone. Targets that are values are centred and
+        /// scaled too, unless it is "none"; losses and answers are told in the targets' own units all the same.
+        center: Center = is(Center::Auto);
+        /// The rows held out for testing where there is no `test_path`: a fraction of all, or how many.
+        test: Holdout = is(0.2);
+        /// The key of the random split into training and test rows; independent of the seed, so that runs with different
+        /// seeds are tested on the same rows.
+        split: u64 = is(0), 0.0..;
+        /// Train on the first rows only: how many.
+        limit: Option<usize> = Preset::Unset, 1.0..;
+    }
+}
+
+impl DataOptions {
+    /// The defaults: tables standardised, class labels, a fifth of the rows held out.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            test_path: None,
+            format: Guessed(None),
+            header: Guessed(None),
+            label: None,
+            shape: None,
+            scale: 1.0,
+            center: Center::Auto,
+            test: Holdout::Fraction(0.2),
+            split: 0,
+            target: Target::Class,
+            limit: None,
+        }
+    }
+}
+
+choices! {
+    /// The format of a data file.
+    pub enum Format default Csv {
+        /// Comma-separated values.
+        Csv = "csv",
+        /// IDX, as MNIST comes.
+        Idx = "idx",
+        /// One NumPy array.
+        Npy = "npy",
+        /// Several NumPy arrays.
+        Npz = "npz",
+        /// Parquet.
+        Parquet = "parquet",
+    }
+}
+
+choices! {
+    /// What the target is.
+    pub enum Target default Class {
+        /// One of several classes.
+        Class = "class",
+        /// A number.
+        Value = "value",
+    }
+}
+
+choices! {
+    /// How features are centred.
+    pub enum Center default Auto {
+        /// As "standardize" where a row is a plain vector (a table), not at all where it is an image.
+        Auto = "auto",
+        /// Not at all, nor are targets.
+        None = "none",
+        /// The one mean of all features of the training rows is subtracted.
+        Mean = "mean",
+        /// Each feature's mean is subtracted and its standard deviation divided by.
+        Standardize = "standardize",
+    }
+}
+
+/// What is said, or guessed from the file where it is "auto".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guessed<T>(pub Option<T>);
+
+/// What can be guessed.
+pub trait Guess: Field {
+    /// How.
+    const HOW: &str;
+}
+
+impl Guess for Format {
+    const HOW: &str = "By the file's ending and first bytes.";
+}
+
+impl Guess for bool {
+    const HOW: &str = "As it looks.";
+}
+
+impl<T: Guess> Field for Guessed<T> {
+    fn kind(range: Range) -> Kind {
+        let auto = Choice { name: "auto", doc: T::HOW };
+        match T::kind(range) {
+            Kind::OneOf(words) => Kind::OneOf([vec![auto], words].concat()),
+            said => Kind::Either(Box::new(Kind::OneOf(vec![auto])), Box::new(said)),
+        }
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        match value?.as_text() {
+            Some("auto") => Some(Self(None)),
+            _ => T::read(value).map(|said| Self(Some(said))),
+        }
+    }
+
+    fn value(&self) -> Option<Value> {
+        self.0.as_ref().map_or(Some("auto".into()), T::value)
+    }
+}
+
+impl Field for Label {
+    fn kind(range: Range) -> Kind {
+        Kind::Either(Box::new(Kind::Text), Box::new(Kind::Int(range)))
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        String::read(value).map(Self::Name).or_else(|| usize::read(value).map(Self::Position))
+    }
+
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::Name(name) => name.value(),
+            Self::Position(position) => position.value(),
+        }
+    }
+}
+
+/// What is held out for testing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Holdout {
+    /// This part of the rows, between 0 and 1.
+    Fraction(f64),
+    /// So many rows, at least one.
+    Rows(usize),
+}
+
+impl Field for Holdout {
+    fn kind(_: Range) -> Kind {
+        let fraction = (Bound::Excluded(0.0), Bound::Excluded(1.0));
+        Kind::Either(Box::new(Kind::Number(fraction)), Box::new(Kind::Int(range(1.0..))))
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        usize::read(value).map(Self::Rows).or_else(|| f64::read(value).map(Self::Fraction))
+    }
+
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::Fraction(fraction) => fraction.value(),
+            Self::Rows(rows) => rows.value(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onward::schema::{Part, Values};
+
+    #[test]
+    fn the_defaults_are_those_of_the_keys() {
+        let mut values = Values::default();
+        values.give("data.path", "d.csv".into());
+        values.check(&DataOptions::keys("data", None)).unwrap();
+        assert_eq!(DataOptions::read(&values, "data").unwrap(), DataOptions::new("d.csv"));
+    }
+}

@@ -1,0 +1,176 @@
+//! The table `[model]`.
+
+use crate::Result;
+use crate::kernel;
+use crate::model::{self, Activation, GlobalPool};
+use crate::params::Storage;
+use crate::schema::{Field, Kind, Preset, Range, Value, Values, is};
+use crate::{choices, keys, variants};
+use std::sync::Arc;
+
+keys! {
+    /// The net.
+    pub struct Model {
+        ..
+        /// The kind of net, with its own keys.
+        kind: ModelKind, in "";
+        /// What follows every layer but the last.
+        activation: Activation = is(Activation::Relu);
+        /// The arithmetic of its forward passes, in training and after.
+        precision: Precision = is(Precision::F32);
+        /// What numbers its params may be.
+        storage: Storage = is(Storage::F32);
+    }
+}
+
+choices! {
+    /// The arithmetic of forward passes; what is between products stays in single precision, and so do the params.
+    pub enum Precision default F32 {
+        /// Single precision: the same bits on every processor.
+        F32 = "f32",
+        /// Products of bfloat16 numbers, sums in single precision: products are twice as fast where the processor has
+        /// instructions for them. A run that begins on another kind of processor may have other last bits; one that has
+        /// begun keeps its bits on all of them.
+        Bf16 = "bf16",
+        /// Products of 8-bit integers, with a scale per output channel and per row, sums in 32-bit integers: products are up
+        /// to four times as fast, with the same bits on every processor.
+        Int8 = "int8",
+    }
+}
+
+impl Precision {
+    /// The arithmetic that this is on this machine.
+    pub fn here(self) -> kernel::Precision {
+        match self {
+            Self::F32 => kernel::Precision::F32,
+            Self::Bf16 => kernel::Precision::bf16(),
+            Self::Int8 => kernel::Precision::Int8,
+        }
+    }
+}
+
+variants! {
+    /// The kind of net.
+    pub enum ModelKind by "kind" {
+        /// Dense layers only.
+        Mlp = "mlp",
+        /// 3×3 convolutions, then one dense layer.
+        Conv = "conv",
+    }
+}
+
+keys! {
+    /// A net of dense layers.
+    pub struct Mlp {
+        /// The widths of the hidden layers; [] for a linear model.
+        hidden: Vec<usize> = Preset::Required, 1.0..=65536.0;
+    }
+}
+
+keys! {
+    /// A net of 3×3 convolutions.
+    pub struct Conv {
+        /// The channels of each convolution, one entry per layer.
+        channels: Vec<usize> = Preset::Required, 1.0..=65536.0;
+        /// The layers, counted from 0, that a 2×2 average pool follows.
+        pool_after: Vec<usize> = is(vec![]), 0.0..;
+        /// The layers, counted from 0, that a 2×2 max pool follows.
+        max_pool_after: Vec<usize> = is(vec![]), 0.0..;
+        /// Normalise each channel over the batch after every convolution.
+        batch_norm: bool = is(true);
+        /// One entry per layer: the earlier layer, counted from 0, whose output is added to this layer's, or -1 for none.
+        residual: Vec<Skip> = Preset::Computed { how: "-1 for every layer", is: no_residual }, -1.0..;
+        /// What turns the last feature map into the dense layer's input.
+        global_pool: GlobalPool = is(GlobalPool::Average);
+        /// Do convolutions have a bias?
+        bias: bool = Preset::Computed { how: "false with batch_norm, true without", is: own_bias };
+    }
+}
+
+fn no_residual(values: &Values) -> Option<Value> {
+    let layers = values.get("model", "channels")?.as_list()?.len();
+    Some(Value::List(vec![Value::Int(-1); layers]))
+}
+
+fn own_bias(values: &Values) -> Option<Value> {
+    bool::read(values.get("model", "batch_norm")).map(|normalised| Value::Bool(!normalised))
+}
+
+/// The layer, if any, whose output is added to another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// None (-1 in a spec).
+    None,
+    /// The output of this earlier layer, counted from 0.
+    From(usize),
+}
+
+impl Skip {
+    fn source(self) -> Option<usize> {
+        if let Self::From(layer) = self { Some(layer) } else { None }
+    }
+}
+
+impl Field for Skip {
+    fn kind(range: Range) -> Kind {
+        Kind::Int(range)
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        match value? {
+            Value::Int(-1) => Some(Self::None),
+            layer => usize::read(Some(layer)).map(Self::From),
+        }
+    }
+
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::None => Some(Value::Int(-1)),
+            Self::From(layer) => layer.value(),
+        }
+    }
+}
+
+impl Model {
+    /// Checks what needs neither data nor batch: that keys do not contradict each other.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        match &self.kind {
+            ModelKind::Mlp(_) => Ok(()),
+            ModelKind::Conv(conv) => conv.on([1, 1, 1], self.activation, 1).check_layers(),
+        }
+    }
+
+    /// The net for inputs of shape `[height, width, channels]` that answers with so many numbers.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] if the parts do not fit together.
+    pub fn build(&self, input: [usize; 3], outputs: usize) -> Result<Arc<dyn model::Model>> {
+        Ok(match &self.kind {
+            ModelKind::Mlp(mlp) => {
+                let widths = [&[input.iter().product()], mlp.hidden.as_slice(), &[outputs]].concat();
+                Arc::new(model::Mlp::new(&widths, self.activation)?)
+            }
+            ModelKind::Conv(conv) => Arc::new(conv.on(input, self.activation, outputs).checked()?),
+        })
+    }
+}
+
+impl Conv {
+    fn on(&self, input: [usize; 3], activation: Activation, outputs: usize) -> model::Conv {
+        model::Conv {
+            input,
+            channels: self.channels.clone(),
+            average_pool_after: self.pool_after.clone(),
+            max_pool_after: self.max_pool_after.clone(),
+            batch_norm: self.batch_norm,
+            bias: self.bias,
+            residual: self.residual.iter().map(|skip| skip.source()).collect(),
+            activation,
+            global_pool: self.global_pool,
+            outputs,
+        }
+    }
+}

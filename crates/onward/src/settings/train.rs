@@ -1,0 +1,97 @@
+//! The tables `[objective]`, `[train]` and `[baseline]`.
+
+use crate::objective::Loss;
+use crate::schema::{Key, Only, Part, Preset, Setting, Values, is};
+use crate::{Result, keys};
+use std::ops::Bound;
+
+keys! {
+    /// What is to become small.
+    pub struct Objective {
+        /// The loss of one sample.
+        loss: Loss = is(Loss::CrossEntropy);
+    }
+}
+
+keys! {
+    /// How long to train, and what to write down on the way.
+    pub struct Train {
+        ..
+        /// How long to train.
+        budget: Budget, in "";
+        /// Samples per step.
+        batch: usize = is(128), 1.0..;
+        /// Steps between two evaluations on the test rows; 0 for about once per epoch.
+        eval_every: u64 = is(0), 0.0..;
+        /// Steps between two snapshots of the whole state.
+        snapshot_every: u64 = is(500), 1.0..;
+        /// Steps between two digests of the parameters.
+        digest_every: u64 = is(16), 1.0..;
+    }
+}
+
+keys! {
+    /// The keys of the budget.
+    struct BudgetKeys {
+        /// How often all training rows are seen. Give `epochs` or `steps`, not both.
+        epochs: Option<f64> = Preset::Unset, (Bound::Excluded(0.0), Bound::Included(1e9))
+            => "the budget must be at least 1 step";
+        /// How many steps are taken. Give `epochs` or `steps`, not both.
+        steps: Option<u64> = Preset::Unset, 1.0.. => "the budget must be at least 1 step";
+    }
+}
+
+/// How long to train: exactly one of `train.epochs` and `train.steps`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Budget {
+    /// Until all training rows have been seen this often, in whole steps.
+    Epochs(f64),
+    /// For this many steps.
+    Steps(u64),
+}
+
+impl Budget {
+    /// The steps that this comes to with `rows` training rows, `batch` of them per step; at least one.
+    pub fn steps(self, rows: usize, batch: usize) -> u64 {
+        match self {
+            Self::Steps(steps) => steps,
+            // A part of a step counts as a whole one; the cast saturates.
+            Self::Epochs(epochs) => ((epochs * rows as f64 / batch.max(1) as f64).ceil() as u64).max(1),
+        }
+    }
+}
+
+impl Part for Budget {
+    fn keys(section: &'static str, only: Option<Only>) -> Vec<Key> {
+        BudgetKeys::keys(section, only)
+    }
+
+    fn read(values: &Values, section: &str) -> Result<Self> {
+        const ONE: &str = "exactly one of the keys epochs and steps";
+        let given = BudgetKeys::read(values, section)?;
+        match (given.epochs, given.steps) {
+            (Some(epochs), None) => Ok(Self::Epochs(epochs)),
+            (None, Some(steps)) => Ok(Self::Steps(steps)),
+            (None, None) => Err(values.error(section, ONE, "neither")),
+            (Some(_), Some(_)) => Err(values.error(&format!("{section}.steps"), ONE, "both")),
+        }
+    }
+
+    fn write(&self, section: &'static str) -> Vec<Setting> {
+        let (epochs, steps) = match *self {
+            Self::Epochs(epochs) => (Some(epochs), None),
+            Self::Steps(steps) => (None, Some(steps)),
+        };
+        BudgetKeys { epochs, steps }.write(section)
+    }
+}
+
+keys! {
+    /// A known result that this run's is printed next to.
+    pub struct Baseline {
+        /// Whose result it is.
+        name: String = Preset::WithTable;
+        /// The share of test rows that it gets right.
+        accuracy: f64 = Preset::WithTable, 0.0..=1.0;
+    }
+}

@@ -1,0 +1,98 @@
+//! What a spec can say: declared once, accepted by what it is for.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{blobs, local};
+use onward::model::{Activation, Mlp};
+use onward::objective::Loss;
+use onward::rule;
+use onward::schema::{Part, Preset, Value, Values, above, fits, is};
+use onward::settings::{Method, Model, ModelKind, Train};
+use onward::train::{Plan, Trainer};
+use onward::{ErrorKind, keys};
+
+/// A part whose only given keys are these.
+fn read<P: Part>(section: &'static str, given: &[(&str, Value)]) -> onward::Result<P> {
+    let mut values = Values::default();
+    given.iter().for_each(|(name, value)| values.give(format!("{section}.{name}"), value.clone()));
+    values.check(&P::keys(section, None))?;
+    P::read(&values, section)
+}
+
+#[test]
+fn every_default_of_every_method_is_one_that_the_method_accepts() {
+    let train: Train = read("train", &[("steps", 3.into())]).unwrap();
+    let data = blobs(256, [1, 1, 4], 2, 1);
+    for choice in rule::Method::choices() {
+        let method: Method = read("method", &[("name", choice.name.into())]).unwrap();
+        method.check(&train).unwrap();
+        let plan = Plan {
+            seed: 1,
+            method: method.kind.clone(),
+            schedule: method.schedule(3),
+            optimizer: method.optimizer(),
+            storage: onward::params::Storage::F32,
+            batch: train.batch,
+            digest_every: train.digest_every,
+        };
+        let net = local(Mlp::new(&[4, 3, 2], Activation::Relu).unwrap(), Loss::CrossEntropy, 1);
+        let mut trainer: Trainer =
+            Trainer::new(plan, net, data.clone()).unwrap_or_else(|e| panic!("{}: {e}", choice.name));
+        trainer.step().unwrap_or_else(|e| panic!("{}: {e}", choice.name));
+    }
+}
+
+#[test]
+fn every_default_of_every_model_is_one_that_the_model_accepts() {
+    for choice in ModelKind::choices() {
+        let widths = Value::List(vec![2.into(), 2.into()]);
+        let required = if choice.name == "mlp" { "hidden" } else { "channels" };
+        let model: Model = read("model", &[("kind", choice.name.into()), (required, widths)]).unwrap();
+        model.check().unwrap();
+        model.build([4, 4, 1], 2).unwrap();
+    }
+}
+
+keys! {
+    /// A part whose declaration contradicts itself.
+    struct Wrong {
+        /// More than its default.
+        rate: f32 = is(0.0), above(0.0);
+        /// Without a default.
+        name: Option<String> = Preset::Unset;
+    }
+}
+
+#[test]
+fn a_default_that_its_key_or_its_method_refuses_is_found() {
+    let error = read::<Wrong>("wrong", &[]).unwrap_err();
+    assert_eq!((error.kind(), error.key()), (ErrorKind::Spec, Some("wrong.rate")));
+    assert_eq!(error.to_string(), "wrong.rate: expected a number > 0, found 0.0");
+    let made = Wrong { rate: -1.0, name: None };
+    assert_eq!(fits(&made, "wrong").unwrap_err().found(), Some("-1.0"));
+    assert!(fits(&Wrong { rate: 1.0, ..made }, "wrong").is_ok());
+    // What the key accepts and the method does not.
+    let train: Train = read("train", &[("steps", 3.into()), ("batch", 8.into())]).unwrap();
+    let odd = [("name", "population".into()), ("members", 3.into())];
+    let error = read::<Method>("method", &odd).unwrap().check(&train).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "method.members: expected an even number, as pairing is \"antithetic\", found 3"
+    );
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for choice in rule::Method::choices() {
+        let method: Method = read("method", &[("name", choice.name.into())]).unwrap();
+        let written: Vec<(&str, Value)> =
+            method.write("method").into_iter().map(|(_, name, value)| (name, value)).collect();
+        let names: Vec<&str> = written.iter().map(|(name, _)| *name).collect();
+        assert!(
+            names.contains(&"sigma") && names.iter().all(|n| names.iter().filter(|m| *m == n).count() == 1)
+        );
+        assert_eq!(read::<Method>("method", &written).unwrap(), method, "{}", choice.name);
+    }
+}
