@@ -95,9 +95,9 @@ class Subject:
             return f"verify: {checked.stderr}"
         folder = self.place / "spec"
         rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for row in rows:
-            # A resumed run measures time anew, and signals only in the steps that it takes itself.
-            del row["elapsed"], row["signal_to_noise"], row["check"]
+        # A resumed run measures time anew, and signals only in the steps that it takes itself.
+        anew = ("elapsed", "signal_to_noise")
+        rows = [(row["step"], row["name"], row["value"], row["unit"]) for row in rows if row["name"] not in anew]
         others = [path.name for path in self.place.iterdir()]
         pages = (folder / "report.html").stat().st_size > 0 and len(list((folder / "plots").iterdir()))
         return (folder / "ledger.bin").read_bytes(), (folder / "model.safetensors").read_bytes(), rows, others, pages

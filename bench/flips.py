@@ -69,7 +69,7 @@ class Run:
                 (self.path / left).unlink()
             shutil.rmtree(self.path / "plots")
             lines = (self.path / "metrics.jsonl").read_text().splitlines(keepends=True)
-            (self.path / "metrics.jsonl").write_text("".join(lines[:18]))
+            (self.path / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line)["step"] <= 18))
         self.kept = folder / "kept" / name
         shutil.copytree(self.path, self.kept)
         files = [f for f in self.kept.rglob("*") if f.is_file() and f.name != "lock"]

@@ -69,9 +69,9 @@ class Method:
         if verified.returncode != 0:
             return verified.stderr
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        for row in rows:
-            # A resumed run measures time anew, and signals only in the steps that it takes itself.
-            del row["elapsed"], row["signal_to_noise"], row["check"]
+        # A resumed run measures time anew, and signals only in the steps that it takes itself.
+        anew = ("elapsed", "signal_to_noise")
+        rows = [(row["step"], row["name"], row["value"], row["unit"]) for row in rows if row["name"] not in anew]
         folders = sorted(path.name for path in runs.iterdir())
         return (run / "ledger.bin").read_bytes(), json.loads(verified.stdout)["digest"], rows, folders
 

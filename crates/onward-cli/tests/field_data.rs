@@ -71,9 +71,7 @@ fn f02_a_regression_is_learned_and_told_in_its_own_units() {
         }
         let words = place.onward(&format!("eval runs/{name} d.csv")).good();
         assert!(words.contains("half the squared error, in the target's own units"), "{words}");
-        let metrics = String::from_utf8(place.read(&format!("runs/{name}/metrics.jsonl"))).unwrap();
-        let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
-        assert_eq!(last["test_loss"].as_f64(), Some(loss));
+        assert_eq!(place.last(&format!("runs/{name}"), "test_loss"), Some(loss));
         place.onward(&format!("verify runs/{name}")).good();
     }
 }

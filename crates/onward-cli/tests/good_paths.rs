@@ -273,12 +273,8 @@ fn every_precision_trains_verifies_replays_and_answers() {
         assert!(digest.starts_with(&done["digest"].as_str().unwrap()[..16]), "{digest}");
         let eval = place.onward(&format!("eval runs/p {} --json", digits().display())).last_json();
         assert!(eval["accuracy"].as_f64().unwrap() > 0.1, "{eval}");
-        let last: Value = serde_json::from_slice(
-            place.read("runs/p/metrics.jsonl").split(|b| *b == b'\n').rev().nth(1).unwrap(),
-        )
-        .unwrap();
-        let moved = last["moved"].as_f64();
-        assert_eq!(moved.is_some(), storage == "bf16", "{last}");
+        let moved = place.last("runs/p", "moved");
+        assert_eq!(moved.is_some(), storage == "bf16");
         assert!(moved.is_none_or(|share| (0.0..=1.0).contains(&share)));
         let model = place.read("runs/p/model.safetensors");
         let header = String::from_utf8_lossy(&model[8..600.min(model.len())]).into_owned();

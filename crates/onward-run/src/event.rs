@@ -1,6 +1,6 @@
 //! What a run tells those who watch it.
 
-use crate::metrics::Point;
+use crate::measurement::{Measurement, Point};
 use onward::Error;
 use std::path::Path;
 
@@ -56,8 +56,10 @@ pub enum Event<'a> {
         /// Forward passes per second since the run was opened.
         passes_per_second: f64,
     },
-    /// A row of metrics was written.
+    /// What every run measures was measured and written.
     Measured(&'a Point),
+    /// A measurement of somebody's own was added.
+    Noted(&'a Measurement),
     /// No further steps are taken for now: all are, or a stop was asked for, or one failed.
     Rested,
     /// The run was stopped before its end; all that is needed to go on is on the disk.

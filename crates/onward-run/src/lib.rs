@@ -5,13 +5,14 @@
 //!
 //! # Modules
 //!
-//! In reading order, each using only those before it: [`sealed`], [`folder`], [`metrics`], [`manifest`], [`repair`], [`follow`],
+//! In reading order, each using only those before it: [`sealed`], [`folder`], [`measurement`], [`metrics`], [`manifest`], [`repair`], [`follow`],
 //! [`replay`], [`present`], [`verify`], [`event`], [`run`].
 
 pub mod event;
 pub mod folder;
 pub mod follow;
 pub mod manifest;
+pub mod measurement;
 pub mod metrics;
 pub mod present;
 pub mod repair;
@@ -21,4 +22,5 @@ pub mod sealed;
 pub mod verify;
 
 pub use event::{Event, Observer, Observers};
+pub use measurement::{Measurement, Point};
 pub use run::{Clock, Ended, Run};

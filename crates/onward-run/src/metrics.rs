@@ -1,62 +1,85 @@
-//! A run's metrics: one sealed JSON object per line. They tell of a run and do not determine it, so damage to a line costs
-//! that line alone.
+//! A run's metrics: one sealed measurement per line. They tell of a run and do not determine it, so damage to a line costs that
+//! line alone. Earlier versions wrote all of a step's measurements in one line; such lines are read as well, and stay as they are.
 
+pub use crate::measurement::{Measurement, Point};
+
+use crate::measurement::{LAST, is_known};
 use crate::sealed::{seal, unseal};
 use onward::{Error, ErrorKind, Result};
 use std::path::Path;
 
-/// What was measured at one step. Counters count from the beginning of the run.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Point {
-    /// Steps taken.
-    pub step: u64,
-    /// Forward passes made.
-    pub passes: u64,
-    /// Samples that went through a forward pass.
-    pub samples: u64,
-    /// Seconds since the run began.
-    pub elapsed: f64,
-    /// Mean loss on training samples; of values in the square of their own units.
-    pub train_loss: Option<f64>,
-    /// Mean loss on the test samples, likewise.
-    pub test_loss: Option<f64>,
-    /// Share of the test samples answered correctly.
-    pub test_accuracy: Option<f32>,
-    /// Share of the training samples answered correctly.
-    pub train_accuracy: Option<f32>,
-    /// How far the step's signal stands out of its noise.
-    pub signal_to_noise: Option<f32>,
-    /// The learning rate.
-    pub rate: Option<f32>,
-    /// Share of the weights that a step changed, where params are stored in less than single precision.
-    #[serde(default)]
-    pub moved: Option<f32>,
-    /// Cosine between the steps that were taken and those that were meant, likewise.
-    #[serde(default)]
-    pub step_cosine: Option<f32>,
-    /// Losses that were not finite and counted as the worst.
-    pub non_finite: u64,
+/// A sound line.
+#[derive(Clone, Debug)]
+struct Line {
+    /// As it stands in the file, without its end.
+    text: String,
+    step: u64,
+    measurements: Vec<Measurement>,
 }
 
 /// What a file of metrics holds.
 #[derive(Default)]
 pub struct Metrics {
-    /// The lines that are sound, in order.
-    pub points: Vec<Point>,
-    /// What is wrong with the others. A last line that was cut off is none of them.
+    lines: Vec<Line>,
+    /// What is wrong with the lines that are not sound. A last line that was cut off is none of them.
     pub damage: Vec<Error>,
     /// The file as it is.
     pub bytes: Vec<u8>,
 }
 
-/// The line of one measurement.
+impl Metrics {
+    /// Every measurement, in order.
+    pub fn measurements(&self) -> impl Iterator<Item = &Measurement> {
+        self.lines.iter().flat_map(|line| &line.measurements)
+    }
+
+    /// What every run measures, a point for each step that has some of it. A counter that a damaged line has cost is that of
+    /// the point before.
+    pub fn points(&self) -> Vec<Point> {
+        let mut points: Vec<Point> = Vec::new();
+        for m in self.measurements().filter(|m| is_known(&m.name)) {
+            if points.last().is_none_or(|point| point.step != m.step) {
+                let before = points.last().cloned().unwrap_or_default();
+                let Point { passes, samples, elapsed, non_finite, .. } = before;
+                let step = m.step;
+                points.push(Point { step, passes, samples, elapsed, non_finite, ..Point::default() });
+            }
+            if let Some(point) = points.last_mut() {
+                point.set(&m.name, m.value);
+            }
+        }
+        points
+    }
+
+    /// Measurements of other names, in order.
+    pub fn others(&self) -> impl Iterator<Item = &Measurement> {
+        self.measurements().filter(|m| !is_known(&m.name))
+    }
+
+    /// Leaves out what is of later steps than `step`, and what is known of that step itself if not all of it was written.
+    pub(crate) fn cut_after(&mut self, step: u64) {
+        self.lines.retain(|line| line.step <= step);
+        let whole = self.measurements().any(|m| m.step == step && m.name == LAST);
+        let known = |line: &Line| line.measurements.iter().any(|m| is_known(&m.name));
+        self.lines.retain(|line| whole || line.step < step || !known(line));
+    }
+
+    /// The sound lines, as they stand in the file.
+    pub(crate) fn text(&self) -> String {
+        self.lines.iter().flat_map(|line| [&line.text, "\n"]).collect()
+    }
+}
+
+/// The lines of a step's measurements.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] if it cannot be put into words.
-pub fn line(point: &Point) -> Result<String> {
-    let json = serde_json::to_string(point).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
-    Ok(seal(&json) + "\n")
+/// [`ErrorKind::Io`] if they cannot be put into words.
+pub fn lines(measurements: &[Measurement]) -> Result<String> {
+    let line = |m| match serde_json::to_string(m) {
+        Ok(json) => Ok(seal(&json) + "\n"),
+        Err(e) => Err(Error::new(ErrorKind::Io, e.to_string())),
+    };
+    measurements.iter().map(line).collect()
 }
 
 /// The metrics at `path`; none where there is no such file.
@@ -74,9 +97,8 @@ pub fn read(path: &Path) -> Result<Metrics> {
     // What was cut off has no end of its own; what has one is a line, whatever follows.
     lines.pop_if(|last| !last.windows(2).any(|end| end == b"\"}"));
     for (i, line) in lines.into_iter().enumerate() {
-        let point = unseal(line).and_then(|json| serde_json::from_str(&json).map_err(|e| e.to_string()));
-        match point {
-            Ok(point) => found.points.push(point),
+        match parsed(line) {
+            Ok(line) => found.lines.push(line),
             Err(why) => {
                 let place = format!("line {}", i + 1);
                 let damage = Error::expected(ErrorKind::Damage, place, "metrics as they were written", why);
@@ -85,4 +107,105 @@ pub fn read(path: &Path) -> Result<Metrics> {
         }
     }
     Ok(Metrics { bytes, ..found })
+}
+
+/// A line: one measurement, or all of a step's as earlier versions wrote them.
+fn parsed(line: &[u8]) -> Result<Line, String> {
+    let json = unseal(line)?;
+    let measurements = if json.contains(r#""name":"#) {
+        serde_json::from_str(&json).map(|one| vec![one])
+    } else {
+        serde_json::from_str(&json).map(|point: Point| point.measurements())
+    };
+    let measurements: Vec<Measurement> = measurements.map_err(|e| e.to_string())?;
+    let step = measurements.first().map_or(0, |m| m.step);
+    Ok(Line { text: String::from_utf8_lossy(line).into_owned(), step, measurements })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(step: u64) -> Point {
+        let test_accuracy = Some(0.1 + 0.01 * step as f32);
+        Point {
+            step,
+            passes: 100 * step,
+            samples: 7,
+            elapsed: 0.5,
+            rate: Some(0.1),
+            test_accuracy,
+            ..Point::default()
+        }
+    }
+
+    fn kept(text: &str) -> Metrics {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        std::fs::write(&path, text).unwrap();
+        read(&path).unwrap()
+    }
+
+    #[test]
+    fn what_is_measured_comes_back_to_the_bit() {
+        let points: Vec<Point> = (1..5).map(point).collect();
+        let text: String = points.iter().map(|p| lines(&p.measurements()).unwrap()).collect();
+        let found = kept(&text);
+        assert_eq!((found.points(), found.damage.len(), found.text() == text), (points, 0, true));
+        assert!(
+            text.starts_with(r#"{"step":1,"name":"passes","value":100,"unit":"passes","check":""#),
+            "{text}"
+        );
+        assert!(text.contains(r#""name":"test_accuracy","value":0.11,"unit":"share""#), "{text}");
+    }
+
+    #[test]
+    fn lines_of_earlier_versions_are_read_and_stay_as_they_are() {
+        let old = seal(&serde_json::to_string(&point(1)).unwrap()) + "\n";
+        let text = old + &lines(&point(2).measurements()).unwrap();
+        let mut found = kept(&text);
+        assert_eq!((found.points(), found.damage.len()), (vec![point(1), point(2)], 0));
+        found.cut_after(2);
+        assert_eq!(found.text(), text);
+    }
+
+    #[test]
+    fn names_of_any_kind_stand_beside_those_of_every_run() {
+        let m = |value| Measurement { step: 3, name: "auc, \"macro\"".into(), value, unit: "%".into() };
+        let all = [point(3).measurements(), vec![m(93.25), m(f64::INFINITY)]].concat();
+        let found = kept(&lines(&all).unwrap());
+        let others: Vec<&Measurement> = found.others().collect();
+        assert_eq!((others[0], found.points()), (&m(93.25), vec![point(3)]));
+        assert!(others[1].value.is_nan() && others.len() == 2);
+    }
+
+    #[test]
+    fn a_damaged_line_costs_its_measurement_alone() {
+        let text: String = (1..4).map(|s| lines(&point(s).measurements()).unwrap()).collect();
+        let spoiled = text.replacen("\"value\":200", "\"value\":201", 1);
+        let found = kept(&spoiled);
+        assert_eq!(found.damage.len(), 1);
+        let points = found.points();
+        assert_eq!((points[1].passes, points[1].test_accuracy), (100, point(2).test_accuracy));
+        assert_eq!((&points[0], &points[2]), (&point(1), &point(3)));
+        for unknown in [r#"{"step":1,"name":"x","value":1,"unit":"","more":2}"#, r#"{"step":1}"#, "[]"] {
+            assert_eq!(kept(&(seal(unknown) + "\n")).damage.len(), 1, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_was_half_written_is_left_out_and_nothing_else() {
+        let note = Measurement { step: 2, name: "auc".into(), value: 0.5, unit: String::new() };
+        let before = lines(&point(1).measurements()).unwrap() + &lines(std::slice::from_ref(&note)).unwrap();
+        let second = lines(&point(2).measurements()).unwrap();
+        let half: String = second.split_inclusive('\n').take(3).collect();
+        let mut found = kept(&(before.clone() + &half));
+        found.cut_after(2);
+        assert_eq!(found.text(), before);
+        let mut found = kept(&(before.clone() + &second));
+        found.cut_after(2);
+        assert_eq!(found.text(), before.clone() + &second);
+        found.cut_after(1);
+        assert_eq!(found.text(), lines(&point(1).measurements()).unwrap());
+    }
 }

@@ -7,6 +7,8 @@ mod common;
 use common::{Small, methods, noted};
 use onward::{ErrorKind, ledger};
 use onward_run::folder::Folder;
+use onward_run::metrics;
+use onward_run::sealed::seal;
 use onward_run::verify::{Outcome, verify};
 use onward_run::{Event, Observers};
 use std::path::Path;
@@ -235,4 +237,61 @@ fn what_a_report_adds_is_bound_by_the_manifest() {
     std::fs::write(path.join("report.html"), "other").unwrap();
     let error = verify(&Folder::read_only(&path).unwrap(), true, 1, &mut small.clone()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damage);
+}
+
+#[test]
+fn measurements_of_ones_own_stand_beside_those_of_every_run() {
+    let small = Small::new(methods()[0].clone(), 9);
+    let runs = tempfile::tempdir().unwrap();
+    let (observers, notes) = noted();
+    let mut run = small.create_watched(runs.path(), observers);
+    for step in 1..=4 {
+        run.step().unwrap();
+        run.note("auc", 0.5 + 0.1 * f64::from(step), "").unwrap();
+    }
+    assert!(
+        notes.lock().unwrap().iter().any(|n| n.starts_with("Noted(Measurement { step: 4, name: \"auc\""))
+    );
+    for name in ["", "elapsed", "test_loss"] {
+        let error = run.note(name, 1.0, "s").unwrap_err();
+        assert_eq!(error.to_string(), format!("measurement: expected a name of its own, found `{name}`"));
+    }
+    let path = run.folder().path().to_owned();
+    drop(run);
+    // What was not appended when a process died is measured again, and noted again by whoever noted it.
+    let mut run = small.resume(&path).unwrap();
+    let step = run.trainer().state().step();
+    Small::finish(&mut run);
+    let found = metrics::read(&path.join("metrics.jsonl")).unwrap();
+    assert!(found.damage.is_empty());
+    let all: Vec<u64> = found.others().map(|m| m.step).collect();
+    assert_eq!(all, (1..=step).collect::<Vec<u64>>());
+    assert_eq!(found.points().len(), 9);
+    assert_eq!(found.points(), run.points());
+    verified(&small, &path);
+}
+
+#[test]
+fn the_metrics_of_a_run_that_an_earlier_version_began_go_on() {
+    let small = Small::new(methods()[1].clone(), 9);
+    let runs = tempfile::tempdir().unwrap();
+    let mut run = small.create(&runs.path().join("whole"));
+    Small::finish(&mut run);
+    let points = run.points().to_vec();
+    let mut run = small.create(&runs.path().join("old"));
+    (0..5).for_each(|_| run.step().unwrap());
+    let path = run.folder().path().to_owned();
+    assert!(!run.go_on(|| true).unwrap());
+    drop(run);
+    let old = |point: &metrics::Point| seal(&serde_json::to_string(point).unwrap()) + "\n";
+    let lines: String = points[..5].iter().map(old).collect();
+    std::fs::write(path.join("metrics.jsonl"), &lines).unwrap();
+    let mut run = small.resume(&path).unwrap();
+    Small::finish(&mut run);
+    let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    assert!(text.starts_with(&lines) && text[lines.len()..].starts_with(r#"{"step":6,"name":"passes""#));
+    let same = |p: &metrics::Point| (p.step, p.passes, p.test_loss, p.train_loss);
+    let found = metrics::read(&path.join("metrics.jsonl")).unwrap().points();
+    assert_eq!(found.iter().map(same).collect::<Vec<_>>(), points.iter().map(same).collect::<Vec<_>>());
+    verified(&small, &path);
 }

@@ -75,7 +75,7 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, voice: 
     for damage in &found.damage {
         voice.warn(&format!("{damage}; left out"));
     }
-    let (step, mut points) = (reading.records.len() as u64, found.points);
+    let (step, mut points) = (reading.records.len() as u64, found.points());
     points.retain(|point| point.step <= step);
     let baseline = spec.baseline.as_ref();
     let page = Report {

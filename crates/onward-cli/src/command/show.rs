@@ -24,14 +24,16 @@ pub fn show(args: &Show) -> Result<()> {
 }
 
 fn table(folder: &Folder, args: &Show) -> Result<Vec<String>> {
-    let found = metrics::read(&folder.metrics())?;
-    if let Some(damage) = found.damage.into_iter().next() {
-        return Err(damage);
+    let mut found = metrics::read(&folder.metrics())?;
+    if !found.damage.is_empty() {
+        return Err(found.damage.remove(0));
     }
-    let points = found.points;
+    let points = found.points();
     if args.json {
-        let line = |p| serde_json::to_string(p).map_err(|e| Error::new(ErrorKind::Io, e.to_string()));
-        return points.iter().map(line).collect();
+        let rows = points.iter().map(serde_json::to_string);
+        let others = found.others().map(serde_json::to_string);
+        let in_words = |e: serde_json::Error| Error::new(ErrorKind::Io, e.to_string());
+        return rows.chain(others).collect::<std::result::Result<_, _>>().map_err(in_words);
     }
     let number = |v: Option<f32>| v.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
     let loss = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| loss_words(v, 4));

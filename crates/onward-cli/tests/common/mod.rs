@@ -167,18 +167,24 @@ impl Place {
         names
     }
 
-    /// Each row of metrics without what a resumed run measures anew: the clock, and signals before the interruption; and so
-    /// without the checksum.
+    /// Each measurement without what a resumed run measures anew: the clock, and signals before the interruption; and
+    /// without the checksums.
     pub fn metrics(&self, run: &str) -> Vec<String> {
         let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
         let row = |line: &str| {
             let mut row: Value = serde_json::from_str(line).unwrap();
-            row["elapsed"].take();
-            row["signal_to_noise"].take();
-            row["check"].take();
-            row.to_string()
+            assert!(row["check"].take().is_string());
+            let anew = ["elapsed", "signal_to_noise"].contains(&row["name"].as_str().unwrap());
+            (!anew).then(|| row.to_string())
         };
-        text.lines().map(row).collect()
+        text.lines().filter_map(row).collect()
+    }
+
+    /// The last value that a run has measured under this name.
+    pub fn last(&self, run: &str, name: &str) -> Option<f64> {
+        let rows = self.metrics(run);
+        let rows = rows.iter().rev().map(|row| serde_json::from_str::<Value>(row).unwrap());
+        rows.into_iter().find(|row| row["name"] == name).and_then(|row| row["value"].as_f64())
     }
 }
 

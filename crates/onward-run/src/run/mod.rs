@@ -13,7 +13,8 @@ pub use end::Ended;
 use crate::event::{Event, Observers};
 use crate::folder::Folder;
 use crate::follow::Parts;
-use crate::metrics::{self, Point};
+use crate::measurement::{Measurement, Point, is_known};
+use crate::metrics;
 use onward::ask::Spent;
 use onward::dataset::Dataset;
 use onward::ledger::{Header, Ledger};
@@ -267,11 +268,31 @@ impl Run {
     fn measure(&mut self, evaluate: bool, rate: f32) -> Result<Point> {
         let window = std::mem::take(&mut self.window);
         let point = self.point(&window, evaluate, rate)?;
-        let line = metrics::line(&point)?;
-        let path = self.folder.metrics();
-        self.metrics.write_all(line.as_bytes()).map_err(|e| Error::io("write", &path, e))?;
+        self.write(&point.measurements())?;
         self.points.push(point.clone());
         Ok(point)
+    }
+
+    /// Adds a measurement of one's own after the present step: it stands in the metrics beside those that every run has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] for a name that is empty or that every run has; [`ErrorKind::Io`].
+    pub fn note(&mut self, name: &str, value: f64, unit: &str) -> Result<()> {
+        if name.is_empty() || is_known(name) {
+            let expected = "a name of its own";
+            return Err(Error::expected(ErrorKind::Spec, "measurement", expected, format!("`{name}`")));
+        }
+        let step = self.trainer().state().step();
+        let noted = Measurement { step, name: name.into(), value, unit: unit.into() };
+        self.write(std::slice::from_ref(&noted))?;
+        self.observers.tell(&Event::Noted(&noted));
+        Ok(())
+    }
+
+    /// Writes measurements, in one go.
+    fn write(&mut self, measurements: &[Measurement]) -> Result<()> {
+        let (lines, path) = (metrics::lines(measurements)?, self.folder.metrics());
+        self.metrics.write_all(lines.as_bytes()).map_err(|e| Error::io("write", &path, e))
     }
 
     fn point(&self, window: &Window, evaluate: bool, rate: f32) -> Result<Point> {

@@ -175,10 +175,10 @@ fn sound_points(folder: &Folder, step: u64, observers: &mut Observers) -> Result
             observers.tell(&Event::MetricsLeftOut { why, old: &old });
         }
     }
-    found.points.retain(|p| p.step <= step);
-    let lines = found.points.iter().map(metrics::line).collect::<Result<String>>()?;
+    found.cut_after(step);
+    let lines = found.text();
     if lines.as_bytes() != found.bytes {
         file::write(&folder.metrics(), lines.as_bytes())?;
     }
-    Ok(found.points)
+    Ok(found.points())
 }

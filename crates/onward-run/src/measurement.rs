@@ -1,0 +1,141 @@
+//! What is measured in a run: one number after a step, under a name of any kind; and the names that every run has.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One number that was measured after a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// Steps taken.
+    pub step: u64,
+    /// What was measured.
+    pub name: String,
+    /// The number; JSON's `null` stands for one that is not finite and comes back as NaN.
+    #[serde(serialize_with = "number", deserialize_with = "maybe_number")]
+    pub value: f64,
+    /// What it counts, such as `s`; empty for a plain number.
+    pub unit: String,
+}
+
+/// Whole numbers below 2⁵³ are written without a point.
+fn number<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+    let whole = value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
+    if whole { to.serialize_i64(*value as i64) } else { to.serialize_f64(*value) }
+}
+
+fn maybe_number<'a, D: Deserializer<'a>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+/// What every run measures at one step. Counters count from the beginning of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Steps taken.
+    pub step: u64,
+    /// Forward passes made.
+    pub passes: u64,
+    /// Samples that went through a forward pass.
+    pub samples: u64,
+    /// Seconds since the run began.
+    pub elapsed: f64,
+    /// Mean loss on training samples; of values in the square of their own units.
+    pub train_loss: Option<f64>,
+    /// Mean loss on the test samples, likewise.
+    pub test_loss: Option<f64>,
+    /// Share of the test samples answered correctly.
+    pub test_accuracy: Option<f32>,
+    /// Share of the training samples answered correctly.
+    pub train_accuracy: Option<f32>,
+    /// How far the step's signal stands out of its noise.
+    pub signal_to_noise: Option<f32>,
+    /// The learning rate.
+    pub rate: Option<f32>,
+    /// Share of the weights that a step changed, where params are stored in less than single precision.
+    #[serde(default)]
+    pub moved: Option<f32>,
+    /// Cosine between the steps that were taken and those that were meant, likewise.
+    #[serde(default)]
+    pub step_cosine: Option<f32>,
+    /// Losses that were not finite and counted as the worst.
+    pub non_finite: u64,
+}
+
+/// The name that is written last of a step's: where it stands, the step was measured in full.
+pub(crate) const LAST: &str = "elapsed";
+
+/// Names and units of what every run measures, in the order in which they are written.
+const KNOWN: [(&str, &str); 12] = [
+    ("passes", "passes"),
+    ("samples", "samples"),
+    ("non_finite", "losses"),
+    ("rate", ""),
+    ("train_loss", "loss"),
+    ("train_accuracy", "share"),
+    ("test_loss", "loss"),
+    ("test_accuracy", "share"),
+    ("signal_to_noise", "ratio"),
+    ("moved", "share"),
+    ("step_cosine", ""),
+    (LAST, "s"),
+];
+
+/// Whether every run measures something of this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    KNOWN.iter().any(|(known, _)| *known == name)
+}
+
+impl Point {
+    /// As measurements, without what was not measured.
+    pub fn measurements(&self) -> Vec<Measurement> {
+        let one = |(name, unit): &(&str, &str)| {
+            let value = self.get(name)?;
+            Some(Measurement { step: self.step, name: (*name).into(), value, unit: (*unit).into() })
+        };
+        KNOWN.iter().filter_map(one).collect()
+    }
+
+    fn get(&self, name: &str) -> Option<f64> {
+        match name {
+            "passes" => Some(self.passes as f64),
+            "samples" => Some(self.samples as f64),
+            "non_finite" => Some(self.non_finite as f64),
+            LAST => Some(self.elapsed),
+            "train_loss" => self.train_loss,
+            "test_loss" => self.test_loss,
+            "train_accuracy" => self.train_accuracy.map(shortest),
+            "test_accuracy" => self.test_accuracy.map(shortest),
+            "signal_to_noise" => self.signal_to_noise.map(shortest),
+            "rate" => self.rate.map(shortest),
+            "moved" => self.moved.map(shortest),
+            "step_cosine" => self.step_cosine.map(shortest),
+            _ => None,
+        }
+    }
+
+    /// Takes a measurement of a known name.
+    pub(crate) fn set(&mut self, name: &str, value: f64) {
+        let finite = Some(value).filter(|v| !v.is_nan());
+        let single = finite.map(|v| v as f32);
+        match name {
+            "passes" => self.passes = value as u64,
+            "samples" => self.samples = value as u64,
+            "non_finite" => self.non_finite = value as u64,
+            LAST => self.elapsed = value,
+            "train_loss" => self.train_loss = finite,
+            "test_loss" => self.test_loss = finite,
+            "train_accuracy" => self.train_accuracy = single,
+            "test_accuracy" => self.test_accuracy = single,
+            "signal_to_noise" => self.signal_to_noise = single,
+            "rate" => self.rate = single,
+            "moved" => self.moved = single,
+            "step_cosine" => self.step_cosine = single,
+            _ => {}
+        }
+    }
+}
+
+/// The double with the fewest digits that names this single.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::NAN)
+}
