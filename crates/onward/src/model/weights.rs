@@ -21,18 +21,22 @@ impl Cut {
     const PIECES: usize = 4;
     /// Multiply-adds of a piece at least: fewer are not worth waking a thread for.
     const WORK: usize = 1 << 22;
-    /// Rows of a piece at most: so many stay in a cache while they are packed and multiplied.
-    const ROWS: usize = 256;
+    /// Rows of a piece at most: every piece reads its weights once.
+    const ROWS: usize = 1024;
+    /// Rows from which on a piece is worth packing by itself, so that all threads pack.
+    const PACKED: usize = 256;
     /// What rows are cut at multiples of: those of a block of tiles.
     const BLOCK: usize = 32;
 
-    /// For `m` rows, `n` outputs and `k` inputs on so many threads. Rows are cut where there are many; the columns of each such
-    /// piece, at multiples of `panel`, until all threads have enough to do: then each reads only its own part of the weights.
-    fn of([m, n, k]: [usize; 3], panel: usize, threads: usize) -> Self {
+    /// For `m` rows, `n` outputs and `k` inputs on so many threads. Rows are cut where there are many (or, where they have to be
+    /// packed first, enough for several threads); the columns of each such piece, at multiples of `panel`, until all threads have
+    /// enough to do: then each reads only its own part of the weights.
+    fn of([m, n, k]: [usize; 3], panel: usize, packs: bool, threads: usize) -> Self {
         let pieces = (m.saturating_mul(n).saturating_mul(k) / Self::WORK).clamp(1, Self::PIECES * threads);
         let share =
             |all: usize, among: usize, multiple: usize| all.div_ceil(among).div_ceil(multiple) * multiple;
-        let of_rows = m.div_ceil(Self::ROWS).max(1);
+        let packers = if packs { threads.min(pieces).min(m / Self::PACKED) } else { 1 };
+        let of_rows = m.div_ceil(Self::ROWS).max(packers).max(1);
         let columns = if threads == 1 { n } else { share(n, pieces.div_ceil(of_rows), panel) };
         Self { rows: share(m, of_rows, Self::BLOCK), columns }
     }
@@ -216,7 +220,7 @@ impl Packed {
 fn product(matrix: &Matrix, x: &[f32], y: &mut [f32], epilogue: Epilogue<'_>, idle: &Idle) {
     let (n, k) = (matrix.n(), matrix.k());
     let m = y.len() / n.max(1);
-    let cut = Cut::of([m, n, k], matrix.width(), threads::here());
+    let cut = Cut::of([m, n, k], matrix.width(), matrix.precision() != Precision::F32, threads::here());
     let pieces = y.par_chunks_mut((cut.rows * n).max(1)).zip(x.par_chunks((cut.rows * k).max(1)));
     pieces.for_each_init(
         || idle.lend(),
@@ -239,16 +243,19 @@ mod tests {
 
     #[test]
     fn products_are_cut_by_rows_and_then_by_columns() {
-        let of = |m, n, k, threads| {
-            let cut = Cut::of([m, n, k], 32, threads);
+        let cut = |m, n, k, packs, threads| {
+            let cut = Cut::of([m, n, k], 32, packs, threads);
             (cut.rows, cut.columns)
         };
-        assert_eq!(of(1024, 4096, 4096, 1), (256, 4096), "one thread");
-        assert_eq!(of(1024, 4096, 4096, 2), (256, 2048), "two pieces of columns for each of four of rows");
-        assert_eq!(of(2048, 2048, 2048, 2), (256, 2048), "rows alone");
+        let of = |m, n, k, threads| cut(m, n, k, false, threads);
+        assert_eq!(of(4096, 4096, 4096, 1), (1024, 4096), "one thread");
+        assert_eq!(of(1024, 4096, 4096, 2), (1024, 512), "columns alone");
+        assert_eq!(cut(1024, 4096, 4096, true, 2), (512, 1024), "each thread packs its rows");
+        assert_eq!(cut(400, 4096, 4096, true, 2), (416, 512), "too few rows to pack apart");
+        assert_eq!(of(8192, 2048, 2048, 2), (1024, 2048), "rows alone");
         assert_eq!(of(64, 4096, 4096, 2), (64, 512), "four pieces of columns a thread");
         assert_eq!(of(64, 4096, 4096, 16), (64, 64));
-        assert_eq!(of(300, 4096, 4096, 16), (160, 128), "rows of about the same number");
+        assert_eq!(of(1100, 4096, 4096, 16), (576, 128), "rows of about the same number");
         assert_eq!(of(256, 256, 256, 2), (256, 64), "less work than eight pieces would need");
         assert_eq!(of(64, 256, 64, 2), (64, 256), "too little work to share");
         assert_eq!(of(1, 10, 700_000, 4), (32, 32));
@@ -257,6 +264,6 @@ mod tests {
             ((0, 32), (32, 0), (32, 32)),
             "nothing to do"
         );
-        assert_eq!(of(usize::MAX, 2, 2, 1), (256, 2), "no overflow");
+        assert_eq!(of(usize::MAX, 2, 2, 1), (1024, 2), "no overflow");
     }
 }
