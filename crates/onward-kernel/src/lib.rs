@@ -22,6 +22,7 @@ mod entropy;
 mod epilogue;
 mod gather;
 mod hadamard;
+mod hadamard_scale;
 mod int8;
 mod isa;
 mod lanes;
@@ -53,6 +54,7 @@ pub use gather::{all_finite, all_zero, gather_rows};
 pub use hadamard::{
     hadamard_products, hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
 };
+pub use hadamard_scale::scaled_along;
 pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_scaled, quantise};
 pub use isa::Isa;
 #[cfg(test)]

@@ -118,7 +118,9 @@ pub(super) fn finish(mut run: Run, spec: &Spec, how: &How) -> Result<ExitCode> {
         voice.warn("stopping after this step; asked once more, at once");
     })?;
     voice.say_instructions(how);
-    if !run.go_on(|| stop.load(Ordering::SeqCst))? {
+    // From one of the trainer's own threads, which then finds the others awake.
+    let threads = run.trainer().local().threads().clone();
+    if !threads.run(|| run.go_on(|| stop.load(Ordering::SeqCst)))? {
         return Ok(ExitCode::from(130));
     }
     let ended = run.close(|run, ended| write_report(run, ended, spec))?;

@@ -9,7 +9,7 @@ use super::Act;
 use super::weights::{Idle, Packed};
 use crate::kernel::{
     Conv3, Epilogue, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
-    hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
+    hadamard_products_of_rows, hadamard_sign, plus_and_minus, scaled_along, walsh_hadamard,
 };
 use std::sync::Arc;
 
@@ -47,9 +47,7 @@ impl Pairs {
     pub(crate) fn scaled(&self, k: usize, width: usize, size: &[f32], out: &mut [f32]) {
         match self {
             Self::Hadamard { signs, columns: Some(columns), .. } => {
-                for (((o, x), s), column) in out.iter_mut().zip(size).zip(signs).zip(columns) {
-                    *o = x * s * hadamard_sign(k, *column as usize);
-                }
+                scaled_along(k as u32, size, signs, columns, out);
             }
             Self::Hadamard { signs, columns: None, .. } => {
                 let row: Vec<f32> = (0..width).map(|j| hadamard_sign(k, j)).collect();
