@@ -37,7 +37,7 @@ fn same(place: &Place, run: &str, undisturbed: &str) {
 fn ctrl_c_finishes_the_step_and_leaves_a_resumable_run() {
     for method in METHODS {
         let place = Place::new();
-        place.spec("p", method, 8000);
+        place.spec("p", method, 2500);
         let child = place.start("train p.toml");
         assert_eq!(interrupt(&place, child, "runs/p"), Some(130));
         let stopped = place.onward("verify runs/p --json").last_json();
