@@ -27,10 +27,8 @@ pub fn outputs(targets: &Targets) -> usize {
 
 fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Plan> {
     let batch = spec.train.batch.min(rows);
-    let count = match spec.method.kind.rule(model, shape, batch)?.round() {
-        Some(steps) => spec.train.budget.steps(steps as usize, 1),
-        None => spec.train.budget.steps(rows, batch),
-    };
+    let round = spec.method.kind.rule(model, shape, batch)?.round();
+    let count = spec.train.budget.steps(round, rows, batch);
     Ok(Plan {
         seed: spec.seed,
         method: spec.method.kind.clone(),

@@ -2,7 +2,7 @@
 
 mod divergence;
 
-use crate::ask::{Ask, AskId, Spent};
+use crate::ask::{Ask, Spent, misfit};
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Evaluator, Local, Numerics, Quorum, Worker};
 use crate::ledger::{Entry, Header, Optimizer, Rounding, State, Stretch, TensorHeader, Update};
@@ -10,9 +10,8 @@ use crate::model::{Act, Statistics};
 use crate::noise::RunKey;
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
-use crate::rule::{Clock, Method, Next, Outcome, Rule, Schedule};
-use crate::space::STATISTICS_ROWS;
-use crate::{Error, ErrorKind, Hint, Place, Result};
+use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
+use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
 use std::sync::Arc;
 
@@ -185,10 +184,15 @@ impl Trainer {
         Ok(())
     }
 
+    /// Steps in which the method sees every weight once, if it goes round.
+    pub fn round(&self) -> Option<u64> {
+        self.rule.round()
+    }
+
     /// Steps in which all training rows (or, with a method that goes round, all weights) are seen about once.
     pub fn steps_per_epoch(&self) -> u64 {
         let batches = (self.data.rows() / self.plan.batch).max(1) as u64;
-        self.rule.round().unwrap_or(batches)
+        self.round().unwrap_or(batches)
     }
 
     /// The ledger's header for this run; `spec` is the digest of the spec as run. What only the caller knows (interface, test
@@ -204,9 +208,7 @@ impl Trainer {
     /// the method. The state is then unchanged.
     pub fn step(&mut self) -> Result<Step> {
         self.sound()?;
-        // The threads are called once for all of a step: to wake one takes as long as some of its parts.
-        let local = self.local.clone();
-        local.run(|| self.take())
+        self.take()
     }
 
     /// That the run has not diverged: its losses have not been far above the first one's for long.
@@ -225,9 +227,15 @@ impl Trainer {
         }
     }
 
+    /// The present step, on the run's threads. They are called once for all of it: to wake one takes as long as some of its parts.
     fn take(&mut self) -> Result<Step> {
+        let local = self.local.clone();
+        local.run(|| self.taken())
+    }
+
+    fn taken(&mut self) -> Result<Step> {
         let Outcome { mut entry, direction, signal_to_noise, missing } = self.find()?;
-        let rounding = self.local.run(|| self.state.apply(&entry, direction.as_ref()))?;
+        let rounding = self.state.apply(&entry, direction.as_ref())?;
         self.evaluator.follow(&entry, direction.as_ref())?;
         self.count(&entry);
         if let Update::Rerun { digest } = &mut entry.update
@@ -291,32 +299,20 @@ impl Trainer {
 
     /// The present step. Where the run began with finite losses, having none any more is divergence.
     fn find(&mut self) -> Result<Outcome> {
-        let (advice, begun) = (self.advice(), self.state.step() > 0);
-        self.asked_and_told().map_err(|e| match e.kind() {
-            ErrorKind::NonFinite if begun => {
+        let (advice, clock) = (self.advice(), self.clock(self.state.step()));
+        let Self { rule, evaluator, state, quorum, run, .. } = self;
+        let candidates = state.candidate_count();
+        let answered = |ask: Ask| {
+            let ticket = evaluator.submit(&ask, state)?;
+            let answer = evaluator.collect(ticket, *quorum, state)?;
+            ask.accept(answer, candidates)
+        };
+        find(&**rule, state, &clock, *run, answered).map_err(|e| match e.kind() {
+            ErrorKind::NonFinite if clock.step > 0 => {
                 e.as_kind(ErrorKind::Diverged).within("diverged").hint(Hint::Then(advice.into()))
             }
             _ => e,
         })
-    }
-
-    fn asked_and_told(&mut self) -> Result<Outcome> {
-        let clock = self.clock(self.state.step());
-        let Self { rule, evaluator, state, quorum, .. } = self;
-        let candidates = state.candidate_count();
-        let mut probes = rule.ask(state, &clock)?;
-        let (mut told, mut part) = (Vec::new(), 0);
-        loop {
-            let id = AskId { run: self.run, step: clock.step, part };
-            let ask = Ask { id, batch: clock.batch as u64, probes };
-            let ticket = evaluator.submit(&ask, state)?;
-            let answer = evaluator.collect(ticket, *quorum, state)?;
-            told.push(ask.accept(answer, candidates)?);
-            match self.local.run(|| rule.tell(state, &clock, told))? {
-                Next::Step(outcome) => return Ok(outcome),
-                Next::Ask(next, kept) => (probes, told, part) = (next, kept, part + 1),
-            }
-        }
     }
 
     /// Counts a step that was taken.
@@ -335,9 +331,7 @@ impl Trainer {
         if self.local.outline(self.data.shape())?.norms.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.data.rows().min(STATISTICS_ROWS);
-        let x = Act::new(rows, self.data.shape(), self.data.features()[..rows * self.data.width()].to_vec());
-        self.local.statistics(self.state.params(), x)
+        self.local.statistics_of(self.state.params(), &self.data)
     }
 
     /// How well the present params do on `data`.
@@ -391,18 +385,15 @@ impl Plan {
     }
 
     fn check_rates(&self) -> Result<()> {
-        let bad = |key: &str, expected: &str, found: f32| {
-            Err(Error::expected(ErrorKind::Spec, Place::key("method", key), expected, found))
-        };
         let Schedule { rate, final_share, .. } = self.schedule;
         if !rate.is_finite() {
-            return bad("rate", "a number", rate);
+            return Err(misfit("rate", "a number", rate));
         }
         if !(0.0..=1.0).contains(&final_share) {
-            return bad("final_rate", "a share in 0..=1", final_share);
+            return Err(misfit("final_rate", "a share in 0..=1", final_share));
         }
         if !(0.0..1.0).contains(&self.optimizer.momentum) {
-            return bad("momentum", "a number from 0 to below 1", self.optimizer.momentum);
+            return Err(misfit("momentum", "a number from 0 to below 1", self.optimizer.momentum));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use onward::model::{Activation, Mlp};
 use onward::noise::RunKey;
 use onward::objective::Loss;
 use onward::params::Params;
-use onward::rule::{LayerOrder, Method, Pairing, Population, RelativeActivation, Rso, Shaping};
+use onward::rule::{Clock, LayerOrder, Method, Pairing, Population, RelativeActivation, Rso, Shaping};
 use onward::train::{Plan, Trainer};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -277,36 +277,44 @@ fn losses_that_are_lost_for_ever_are_left_out() {
     }
 }
 
+type Spoil = fn(&mut Answer);
+
+/// A worker whose answers are changed on their way.
+struct Changed(Worker, Spoil);
+
+impl Evaluator for Changed {
+    fn open(&mut self, run: &Header, state: &State) -> onward::Result<Numerics> {
+        self.0.open(run, state)
+    }
+    fn submit(&mut self, ask: &Ask, state: &State) -> onward::Result<Ticket> {
+        self.0.submit(ask, state)
+    }
+    fn collect(&mut self, ticket: Ticket, enough: Quorum, state: &State) -> onward::Result<Answer> {
+        let mut answer = self.0.collect(ticket, enough, state)?;
+        self.1(&mut answer);
+        Ok(answer)
+    }
+    fn follow(&mut self, entry: &Entry, direction: Option<&Direction>) -> onward::Result<()> {
+        self.0.follow(entry, direction)
+    }
+}
+
 /// Members that are left out count for nothing: the step is that of the others alone.
 #[test]
 fn what_is_left_out_is_renormalised() {
-    struct Half(Worker);
-    impl Evaluator for Half {
-        fn open(&mut self, run: &Header, state: &State) -> onward::Result<Numerics> {
-            self.0.open(run, state)
+    let half = |answer: &mut Answer| {
+        if let Told::Losses(losses) = &mut answer.told {
+            // One of the pair is enough to leave it out.
+            let half = losses.len() / 2;
+            losses.iter_mut().skip(half).step_by(2).for_each(|l| *l = None);
         }
-        fn submit(&mut self, ask: &Ask, state: &State) -> onward::Result<Ticket> {
-            self.0.submit(ask, state)
-        }
-        fn collect(&mut self, ticket: Ticket, enough: Quorum, state: &State) -> onward::Result<Answer> {
-            let mut answer = self.0.collect(ticket, enough, state)?;
-            if let Told::Losses(losses) = &mut answer.told {
-                // One of the pair is enough to leave it out.
-                let half = losses.len() / 2;
-                losses.iter_mut().skip(half).step_by(2).for_each(|l| *l = None);
-            }
-            Ok(answer)
-        }
-        fn follow(&mut self, entry: &Entry, direction: Option<&Direction>) -> onward::Result<()> {
-            self.0.follow(entry, direction)
-        }
-    }
+    };
     let (few, many) = (
         plan(Method::TwoPoint(two_point(4)), 0.05, 1, 24),
         plan(Method::TwoPoint(two_point(8)), 0.05, 1, 24),
     );
     let worker = Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
-    let half = far(many, Half(worker), Quorum::AtLeast(1)).step().unwrap().entry;
+    let half = far(many, Changed(worker, half), Quorum::AtLeast(1)).step().unwrap().entry;
     let whole = Trainer::new(few, local(net(), Loss::CrossEntropy, 1), data()).unwrap().step().unwrap().entry;
     let (Update::Probes { coefficients: a, exponent: e }, Update::Probes { coefficients: b, exponent: f }) =
         (&half.update, &whole.update)
@@ -320,24 +328,6 @@ fn what_is_left_out_is_renormalised() {
 /// What a wrong answer is said to be.
 #[test]
 fn answers_to_something_else_are_errors() {
-    type Spoil = fn(&mut Answer);
-    struct Wrong(Worker, Spoil);
-    impl Evaluator for Wrong {
-        fn open(&mut self, run: &Header, state: &State) -> onward::Result<Numerics> {
-            self.0.open(run, state)
-        }
-        fn submit(&mut self, ask: &Ask, state: &State) -> onward::Result<Ticket> {
-            self.0.submit(ask, state)
-        }
-        fn collect(&mut self, ticket: Ticket, enough: Quorum, state: &State) -> onward::Result<Answer> {
-            let mut answer = self.0.collect(ticket, enough, state)?;
-            self.1(&mut answer);
-            Ok(answer)
-        }
-        fn follow(&mut self, entry: &Entry, direction: Option<&Direction>) -> onward::Result<()> {
-            self.0.follow(entry, direction)
-        }
-    }
     fn change(answer: &mut Answer, f: impl FnOnce(&mut Vec<Option<f32>>)) {
         if let Told::Losses(losses) = &mut answer.told {
             f(losses);
@@ -360,7 +350,7 @@ fn answers_to_something_else_are_errors() {
     for (spoil, words) in cases {
         let worker = Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
         let plan = plan(Method::Population(population(8)), 0.05, 6, 24);
-        let mut run = far(plan, Wrong(worker, spoil), Quorum::All);
+        let mut run = far(plan, Changed(worker, spoil), Quorum::All);
         let before = run.state().clone();
         let error = run.step().map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Evaluator, "{error}");
@@ -391,6 +381,33 @@ fn a_worker_answers_its_own_run_alone() {
         worker.collect(unknown, Quorum::All, own.state()).map(|_| ()).unwrap_err().kind(),
         ErrorKind::Evaluator
     );
+}
+
+/// What a worker keeps is of the run that it was opened with: of the next one it answers like a new worker.
+#[test]
+fn a_worker_keeps_nothing_of_an_earlier_run() {
+    let rso = Rso { sigma: 1.0.into(), decay: 0.0, order: LayerOrder::LastFirst, hold: 1 };
+    for method in [Method::TwoPoint(two_point(3)), Method::Rso(rso)] {
+        let run = |seed| {
+            let plan = Plan { seed, ..plan(method.clone(), 0.05, 6, 24) };
+            Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data()).unwrap()
+        };
+        let new = || Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
+        let answer = |worker: &mut Worker, run: &Trainer| {
+            let header = run.header([0; 32]);
+            worker.open(&header, run.state()).unwrap();
+            let clock = Clock { batch: 24, rows: 48, ..Clock::alone(0, 0.05, 24) };
+            let rule = method.rule(&net(), data().shape(), 24).unwrap();
+            let id = AskId { run: header.run(), step: 0, part: 0 };
+            let ask = Ask { id, batch: 24, probes: rule.ask(run.state(), &clock).unwrap() };
+            let ticket = worker.submit(&ask, run.state()).unwrap();
+            worker.collect(ticket, Quorum::All, run.state()).unwrap().told
+        };
+        let (first, second) = (run(1), run(2));
+        let mut worker = new();
+        answer(&mut worker, &first);
+        assert_eq!(answer(&mut worker, &second), answer(&mut new(), &second), "{method:?}");
+    }
 }
 
 #[test]

@@ -31,12 +31,6 @@ impl Extrapolated {
 }
 
 impl Rule for Extrapolated {
-    fn name(&self) -> &str {
-        "extrapolated"
-    }
-    fn space(&self) -> Option<WeightSpace> {
-        Some(self.plan(self.sigma).space)
-    }
     fn check(&self, _: &dyn Model, _: usize) -> onward::Result<()> {
         if self.sigma > 0.0 {
             return Ok(());
@@ -79,7 +73,9 @@ fn net() -> Mlp {
 }
 
 fn trainer(sigma: f32, threads: usize) -> onward::Result<Trainer> {
-    let method = Method::Own(Own(Arc::new(Extrapolated { sigma })));
+    let rule = Extrapolated { sigma };
+    let space = Some(rule.plan(sigma).space);
+    let method = Method::Own(Own::new("extrapolated", space, Arc::new(rule)));
     Trainer::new(
         plan(method, 0.2, 40, 48),
         local(net(), Loss::CrossEntropy, threads),

@@ -7,7 +7,6 @@ use crate::progress::Voice;
 use crate::spec::Spec;
 use crate::{build, folder::Folder};
 use onward::ledger::Header;
-use onward::rule::Method;
 use onward::settings::Budget;
 use onward::train::Trainer;
 use onward::{Error, ErrorKind, Result};
@@ -84,11 +83,7 @@ impl Source for FromSpec<'_> {
             let (expected, found) = ("a spec with train.epochs", format!("train.steps = {steps}"));
             return Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
         }
-        // As for the spec's own budget: methods that go round count their rounds.
-        Ok(Some(match trainer.method() {
-            Method::Rso(_) => until.steps(trainer.steps_per_epoch() as usize, 1),
-            _ => until.steps(trainer.data().rows(), trainer.batch()),
-        }))
+        Ok(Some(until.steps(trainer.round(), trainer.data().rows(), trainer.batch())))
     }
 
     fn check_interface(&self, bytes: &[u8]) -> Result<()> {

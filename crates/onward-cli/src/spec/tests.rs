@@ -256,9 +256,9 @@ fn the_budget_is_given_once_and_at_least_one_step() {
     assert!(refused(&none, &["train.epochs=0"]).contains("the budget must be at least 1 step"));
     assert_eq!(parse_with(MLP, &["train.steps=3"], None).unwrap().train.budget, Budget::Steps(3));
     assert!(refused(MLP, &["train.steps=3", "train.epochs=1"]).ends_with("found both"));
-    assert_eq!(Budget::Epochs(0.5).steps(1437, 128), 6);
-    assert_eq!(Budget::Epochs(1e-9).steps(1, 128), 1);
-    assert_eq!(Budget::Steps(9).steps(1437, 128), 9);
+    assert_eq!(Budget::Epochs(0.5).steps(None, 1437, 128), 6);
+    assert_eq!(Budget::Epochs(1e-9).steps(None, 1, 128), 1);
+    assert_eq!(Budget::Steps(9).steps(None, 1437, 128), 9);
 }
 
 #[test]

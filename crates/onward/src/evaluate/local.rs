@@ -129,6 +129,15 @@ impl Local {
         }))
     }
 
+    /// Statistics of all normalisations over the first rows of `data`.
+    ///
+    /// # Errors
+    /// As for [`Local::statistics`].
+    pub(crate) fn statistics_of(&self, params: &Params, data: &Dataset) -> Result<Vec<Statistics>> {
+        let rows = data.rows().min(STATISTICS_ROWS);
+        self.statistics(params, Act::new(rows, data.shape(), data.features()[..rows * data.width()].to_vec()))
+    }
+
     /// The mean loss of answering zero to the first rows of `data`; 0 if the objective has no per-sample losses.
     pub(crate) fn loss_of_zero(&self, data: &Dataset) -> f32 {
         let Objective::PerSample(objective) = &self.objective else { return 0.0 };

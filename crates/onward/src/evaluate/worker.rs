@@ -5,7 +5,7 @@ use super::{Batch, CoordinateCache, Evaluator, Local, Numerics, Quorum, Ticket, 
 use crate::ask::{Answer, Ask, AskId, Order, ProbePlan, Told};
 use crate::dataset::Dataset;
 use crate::ledger::{Direction, Entry, Header, State};
-use crate::rule::{Clock, Method, Next, Outcome};
+use crate::rule::{Clock, Method, Outcome, find};
 use crate::space::ActivationPlan;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -14,10 +14,15 @@ use std::sync::Arc;
 pub struct Worker {
     local: Local,
     data: Arc<Dataset>,
-    run: Option<[u8; 32]>,
-    order: Option<Order>,
+    opened: Option<Opened>,
     /// The question that was taken last.
     taken: Option<Ask>,
+}
+
+/// What belongs to the run that a worker was opened with.
+struct Opened {
+    run: [u8; 32],
+    order: Order,
     cache: CoordinateCache,
     /// The clean pass of the present step.
     clean: Option<(AskId, Batch, Clean)>,
@@ -26,42 +31,53 @@ pub struct Worker {
 impl Worker {
     /// A worker that evaluates on `data`.
     pub fn new(local: Local, data: Arc<Dataset>) -> Self {
-        let cache = CoordinateCache::default();
-        Self { local, data, run: None, order: None, taken: None, cache, clean: None }
-    }
-
-    /// The samples of a step.
-    fn batch(&mut self, ask: &Ask, state: &State) -> Batch {
-        let order = self.order.get_or_insert_with(|| Order::new(*state.key(), self.data.rows()));
-        Batch::select(&self.data, &order.batch(ask.id.step, ask.batch as usize))
+        Self { local, data, opened: None, taken: None }
     }
 
     fn answer(&mut self, ask: &Ask, state: &State) -> Result<Told> {
+        let Self { local, data, opened, .. } = self;
+        let Some(opened) = opened else { return Err(not_opened(ask)) };
         match &ask.probes {
             ProbePlan::Visits(plan) => {
-                let found =
-                    self.local.choices(state.key(), state.params(), &self.data, plan, &mut self.cache);
+                let found = local.choices(state.key(), state.params(), data, plan, &mut opened.cache);
                 found.map(Told::Choices)
             }
-            ProbePlan::Sites(plan) => self.sites(ask, plan, state),
-            _ => {
-                let batch = self.batch(ask, state);
-                self.local.answer(ask, state, &batch)
-            }
+            ProbePlan::Sites(plan) => opened.sites(local, data, ask, plan, state),
+            _ => local.answer(ask, state, &opened.batch(data, ask)),
         }
     }
+}
 
-    fn sites(&mut self, ask: &Ask, plan: &ActivationPlan, state: &State) -> Result<Told> {
-        let same = |of: &AskId| (of.run, of.step) == (ask.id.run, ask.id.step) && of.part < ask.id.part;
-        let (batch, clean) = match self.clean.take() {
-            Some((of, batch, clean)) if same(&of) => (batch, clean.told()),
-            _ => {
-                let batch = self.batch(ask, state);
-                let clean = self.local.clean_for(ask, plan, state, &batch)?;
+/// A question of a run that the worker was not opened with.
+fn not_opened(ask: &Ask) -> Error {
+    let place = format!("question of step {}", ask.id.step);
+    Error::expected(ErrorKind::Evaluator, place, "one of the opened run", "one of another")
+}
+
+impl Opened {
+    /// The samples of a step.
+    fn batch(&mut self, data: &Dataset, ask: &Ask) -> Batch {
+        Batch::select(data, &self.order.batch(ask.id.step, ask.batch as usize))
+    }
+
+    fn sites(
+        &mut self,
+        local: &Local,
+        data: &Dataset,
+        ask: &Ask,
+        plan: &ActivationPlan,
+        state: &State,
+    ) -> Result<Told> {
+        let earlier = |of: &AskId| of.step == ask.id.step && of.part < ask.id.part;
+        let (batch, clean) = match self.clean.take().filter(|(of, ..)| earlier(of)) {
+            Some((_, batch, clean)) => (batch, clean.told()),
+            None => {
+                let batch = self.batch(data, ask);
+                let clean = local.clean_for(ask, plan, state, &batch)?;
                 (batch, clean)
             }
         };
-        let found = self.local.response(state.key(), state.params(), &batch, plan, &clean)?;
+        let found = local.response(state.key(), state.params(), &batch, plan, &clean)?;
         self.clean = Some((ask.id, batch, clean));
         Ok(Told::Response(found))
     }
@@ -105,40 +121,25 @@ impl Local {
     /// As for [`Method::rule`], [`Local::answer`] and [`crate::rule::Rule::tell`].
     pub fn step(&self, method: &Method, state: &State, batch: &Batch, clock: &Clock) -> Result<Outcome> {
         let rule = method.rule(self.model(), batch.x.shape, batch.x.rows)?;
-        let mut probes = rule.ask(state, clock)?;
-        let (mut told, mut part) = (Vec::new(), 0);
-        loop {
-            let id = AskId { run: [0; 32], step: clock.step, part };
-            let ask = Ask { id, batch: batch.x.rows as u64, probes };
-            told.push(self.answer(&ask, state, batch)?);
-            match self.run(|| rule.tell(state, clock, told))? {
-                Next::Step(outcome) => return Ok(outcome),
-                Next::Ask(next, kept) => (probes, told, part) = (next, kept, part + 1),
-            }
-        }
+        self.run(|| find(&*rule, state, clock, [0; 32], |ask| self.answer(&ask, state, batch)))
     }
 }
 
 impl Evaluator for Worker {
-    fn open(&mut self, run: &Header, _: &State) -> Result<Numerics> {
+    fn open(&mut self, run: &Header, state: &State) -> Result<Numerics> {
         self.local.check_data(&self.data)?;
-        (self.run, self.taken, self.clean) = (Some(run.run()), None, None);
+        let order = Order::new(*state.key(), self.data.rows());
+        let cache = CoordinateCache::default();
+        (self.opened, self.taken) = (Some(Opened { run: run.run(), order, cache, clean: None }), None);
         Ok(Numerics::Exact(self.local.precision().arithmetic().into()))
     }
 
     fn submit(&mut self, ask: &Ask, _: &State) -> Result<Ticket> {
-        if self.run != Some(ask.id.run) {
-            let place = format!("question of step {}", ask.id.step);
-            return Err(Error::expected(
-                ErrorKind::Evaluator,
-                place,
-                "one of the opened run",
-                "one of another",
-            ));
+        if self.opened.as_ref().is_none_or(|opened| opened.run != ask.id.run) {
+            return Err(not_opened(ask));
         }
-        let ticket = Ticket(ask.id);
         self.taken = Some(ask.clone());
-        Ok(ticket)
+        Ok(Ticket(ask.id))
     }
 
     fn collect(&mut self, ticket: Ticket, _: Quorum, state: &State) -> Result<Answer> {
@@ -147,7 +148,9 @@ impl Evaluator for Worker {
     }
 
     fn follow(&mut self, _: &Entry, _: Option<&Direction>) -> Result<()> {
-        self.clean = None;
+        if let Some(opened) = &mut self.opened {
+            opened.clean = None;
+        }
         Ok(())
     }
 }

@@ -23,13 +23,12 @@ impl Heard {
     /// [`ErrorKind::NonFinite`] if none is finite; [`ErrorKind::Evaluator`] if the answer is no losses.
     pub fn of(told: Vec<Told>, step: u64) -> Result<Self> {
         let losses = losses(told, step)?;
-        let worst = losses.iter().flatten().copied().filter(|l| l.is_finite()).reduce(f32::max);
-        let Some(worst) = worst else { return Err(nothing_finite(step, losses.iter().flatten().next())) };
-        let count = |is: fn(&Option<f32>) -> bool| losses.iter().filter(|l| is(l)).count() as u64;
-        let non_finite = count(|l| l.is_some_and(|l| !l.is_finite()));
-        let missing = count(|l| l.is_none());
-        let sound = |l: f32| if l.is_finite() { l } else { worst };
-        Ok(Self { losses: losses.iter().map(|l| l.map(sound)).collect(), non_finite, missing })
+        let mut came: Vec<f32> = losses.iter().copied().flatten().collect();
+        let missing = (losses.len() - came.len()) as u64;
+        let non_finite = worst_for_non_finite(&mut came, step)?;
+        let mut sound = came.into_iter();
+        let losses = losses.into_iter().map(|l| l.and_then(|_| sound.next())).collect();
+        Ok(Self { losses, non_finite, missing })
     }
 
     /// The losses of each direction that has all `signs` of its members, with its number.
@@ -73,7 +72,7 @@ pub(crate) fn mean(losses: &[f32]) -> f32 {
     (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
 }
 
-/// Puts the worst finite loss where one is not finite, and counts these: the policy for samples of one batch.
+/// Puts the worst finite loss where one is not finite, and counts these: the policy for members and for samples of a batch.
 pub(crate) fn worst_for_non_finite(losses: &mut [f32], step: u64) -> Result<u64> {
     let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max);
     let Some(worst) = worst else {

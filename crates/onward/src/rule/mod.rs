@@ -20,7 +20,7 @@ pub use shaping::{centred_ranks, quantise, z_scores};
 pub use two_point::TwoPoint;
 
 use crate::Result;
-use crate::ask::{ProbePlan, Spent, Told};
+use crate::ask::{Ask, AskId, ProbePlan, Spent, Told};
 use crate::kernel::second_moments;
 use crate::ledger::{Direction, Entry, Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
@@ -115,12 +115,6 @@ pub struct Outcome {
 /// }
 ///
 /// impl Rule for Signed {
-///     fn name(&self) -> &str {
-///         "signed"
-///     }
-///     fn space(&self) -> Option<WeightSpace> {
-///         Some(self.plan().space)
-///     }
 ///     fn check(&self, _: &dyn Model, _: usize) -> onward::Result<()> {
 ///         Ok(())
 ///     }
@@ -143,12 +137,6 @@ pub struct Outcome {
 /// }
 /// ```
 pub trait Rule: Send + Sync {
-    /// The name in ledgers.
-    fn name(&self) -> &str;
-
-    /// Where its probes act, which says what [`Update::Probes`] and [`Update::Choices`] mean; `None` where steps are directions.
-    fn space(&self) -> Option<WeightSpace>;
-
     /// Checks that the rule can train this model on batches of `rows`: called once, before anything else.
     ///
     /// # Errors
@@ -174,6 +162,29 @@ pub trait Rule: Send + Sync {
     /// Steps in which it sees every weight once, if it goes round.
     fn round(&self) -> Option<u64> {
         None
+    }
+}
+
+/// One step of `rule`, whose questions `answered` answers: asked and told until it gives the step. The threads are the caller's.
+///
+/// # Errors
+/// Those of the rule and of `answered`.
+pub(crate) fn find(
+    rule: &dyn Rule,
+    state: &State,
+    clock: &Clock,
+    run: [u8; 32],
+    mut answered: impl FnMut(Ask) -> Result<Told>,
+) -> Result<Outcome> {
+    let (mut probes, mut told) = (rule.ask(state, clock)?, Vec::new());
+    let mut part = 0;
+    loop {
+        let id = AskId { run, step: clock.step, part };
+        told.push(answered(Ask { id, batch: clock.batch as u64, probes })?);
+        match rule.tell(state, clock, told)? {
+            Next::Step(outcome) => return Ok(outcome),
+            Next::Ask(next, kept) => (probes, told, part) = (next, kept, part + 1),
+        }
     }
 }
 
@@ -207,35 +218,45 @@ pub trait Configured {
 
 /// A rule of the caller's own, as a method.
 #[derive(Clone)]
-pub struct Own(pub Arc<dyn Rule>);
-
-impl fmt::Debug for Own {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Own({})", self.0.name())
-    }
+pub struct Own {
+    name: String,
+    space: Option<WeightSpace>,
+    rule: Arc<dyn Rule>,
 }
 
 impl Own {
+    /// `rule` under a name for ledgers. `space` is where its probes act, which says what [`Update::Probes`] and
+    /// [`Update::Choices`] mean; `None` where its steps are directions.
+    pub fn new(name: impl Into<String>, space: Option<WeightSpace>, rule: Arc<dyn Rule>) -> Self {
+        Self { name: name.into(), space, rule }
+    }
+
     /// The name in ledgers.
     pub fn name(&self) -> &str {
-        self.0.name()
+        &self.name
     }
 }
 
 impl Configured for Own {
     fn probed(&self) -> Option<WeightSpace> {
-        self.0.space()
+        self.space
     }
 
     fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
-        Ok(Arc::clone(&self.0))
+        Ok(Arc::clone(&self.rule))
+    }
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Own({})", self.name)
     }
 }
 
 /// By identity: a rule cannot be looked into.
 impl PartialEq for Own {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        (&self.name, self.space) == (&other.name, other.space) && Arc::ptr_eq(&self.rule, &other.rule)
     }
 }
 

@@ -99,14 +99,6 @@ impl Configured for Population {
 }
 
 impl Rule for Population {
-    fn name(&self) -> &str {
-        "population"
-    }
-
-    fn space(&self) -> Option<WeightSpace> {
-        Some(self.space())
-    }
-
     fn check(&self, _: &dyn Model, rows: usize) -> Result<()> {
         schema::fits(self, "method")?;
         self.check_keys(rows, &format!("the batch of {rows}"))?;

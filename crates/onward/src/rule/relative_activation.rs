@@ -170,14 +170,6 @@ impl Estimator {
 }
 
 impl Rule for Estimator {
-    fn name(&self) -> &str {
-        "relative-activation"
-    }
-
-    fn space(&self) -> Option<WeightSpace> {
-        None
-    }
-
     fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
         self.method.check(model.stages(), rows)
     }

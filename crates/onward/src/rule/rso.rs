@@ -222,9 +222,37 @@ impl Sweep {
         }
     }
 
-    /// What a step costs: its evaluations from the visited stage on; for the first step of a stage also the pass of all `rows`
-    /// training rows (but for an incomplete last batch) up to it and the statistics before that.
-    fn cost_of(&self, model: &dyn Model, step: u64, batch: usize, rows: usize) -> Spent {
+    /// The visits of the clock's step. Their rate is that of the cycle's first step.
+    fn visits(&self, clock: &Clock) -> (CoordinatePlan, f32) {
+        let rate = clock.rate_at(self.cycle_start(clock.step));
+        (self.plan(clock.step, rate, clock.batch), rate)
+    }
+}
+
+impl Rule for Sweep {
+    /// [`Sweep::new`] has checked it.
+    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
+        Ok(ProbePlan::Visits(self.visits(clock).0))
+    }
+
+    fn tell(&self, _: &State, clock: &Clock, mut told: Vec<Told>) -> Result<Next> {
+        let Some(Told::Choices(found)) = told.pop() else {
+            return Err(other(clock.step, "choices"));
+        };
+        let (plan, rate) = self.visits(clock);
+        let update = Update::Choices(Visited::new(&plan, found.choices));
+        let entry = Entry { step: clock.step, loss: found.loss, rate, non_finite: found.non_finite, update };
+        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: 0 }))
+    }
+
+    /// Its evaluations from the visited stage on; for the first step of a stage also the pass of all training rows (but for an
+    /// incomplete last batch) up to it and the statistics before that.
+    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
+        let Clock { step, batch, rows, .. } = *clock;
         let turn = &self.turns[(step % self.steps()) as usize];
         let evaluations =
             |v: usize| if v > 0 && !(turn.before + v).is_multiple_of(self.hold) { 2 } else { 3 };
@@ -239,41 +267,6 @@ impl Sweep {
             spent += Spent { passes: 2, samples: all + some, flops, non_finite: 0 };
         }
         spent
-    }
-}
-
-impl Rule for Sweep {
-    fn name(&self) -> &str {
-        "rso"
-    }
-
-    fn space(&self) -> Option<WeightSpace> {
-        Some(WeightSpace::Coordinate)
-    }
-
-    /// [`Sweep::new`] has checked it.
-    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
-        Ok(())
-    }
-
-    fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
-        let rate = clock.rate_at(self.cycle_start(clock.step));
-        Ok(ProbePlan::Visits(self.plan(clock.step, rate, clock.batch)))
-    }
-
-    fn tell(&self, _: &State, clock: &Clock, mut told: Vec<Told>) -> Result<Next> {
-        let Some(Told::Choices(found)) = told.pop() else {
-            return Err(other(clock.step, "choices"));
-        };
-        let rate = clock.rate_at(self.cycle_start(clock.step));
-        let plan = self.plan(clock.step, rate, clock.batch);
-        let update = Update::Choices(Visited::new(&plan, found.choices));
-        let entry = Entry { step: clock.step, loss: found.loss, rate, non_finite: found.non_finite, update };
-        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: 0 }))
-    }
-
-    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
-        self.cost_of(model, clock.step, clock.batch, clock.rows)
     }
 
     fn round(&self) -> Option<u64> {

@@ -75,14 +75,6 @@ impl Configured for Search {
 
 /// One generation a step: a candidate without a finite loss, or whose loss never came, has none.
 impl Rule for Search {
-    fn name(&self) -> &str {
-        self.name()
-    }
-
-    fn space(&self) -> Option<WeightSpace> {
-        None
-    }
-
     /// Its state has checked it: that needs the params.
     fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
         Ok(())

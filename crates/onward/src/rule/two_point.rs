@@ -53,14 +53,6 @@ impl Configured for TwoPoint {
 }
 
 impl Rule for TwoPoint {
-    fn name(&self) -> &str {
-        "two-point"
-    }
-
-    fn space(&self) -> Option<WeightSpace> {
-        Some(self.space())
-    }
-
     fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
         schema::fits(self, "method")?;
         check_sigma(&[self.sigma])

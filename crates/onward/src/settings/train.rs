@@ -51,12 +51,14 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// The steps that this comes to with `rows` training rows, `batch` of them per step; at least one.
-    pub fn steps(self, rows: usize, batch: usize) -> u64 {
+    /// The steps that this comes to with `rows` training rows, `batch` of them per step; at least one. Where a method goes round
+    /// ([`crate::rule::Rule::round`]), an epoch is a round.
+    pub fn steps(self, round: Option<u64>, rows: usize, batch: usize) -> u64 {
+        let (all, at_once) = round.map_or((rows as f64, batch.max(1) as f64), |steps| (steps as f64, 1.0));
         match self {
             Self::Steps(steps) => steps,
             // A part of a step counts as a whole one; the cast saturates.
-            Self::Epochs(epochs) => ((epochs * rows as f64 / batch.max(1) as f64).ceil() as u64).max(1),
+            Self::Epochs(epochs) => ((epochs * all / at_once).ceil() as u64).max(1),
         }
     }
 }

@@ -14,12 +14,12 @@ mod work;
 use super::{Local, worst};
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Norms, Statistics};
+use crate::model::{Act, Norms};
 use crate::noise::{Role, RunKey};
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use crate::rule::Acceptance;
-use crate::space::{Choices, CoordinatePlan, STATISTICS_ROWS, changes, moved};
+use crate::space::{Choices, CoordinatePlan, changes, moved};
 use crate::threads;
 use crate::{Error, ErrorKind, Result};
 use general::General;
@@ -114,7 +114,8 @@ impl Local {
                 Chain { layers, workers, buffers: Buffers::default() }
             });
         }
-        let statistics = self.statistics_before(params, data, plan.stage)?;
+        // What enters the first stage has met no normalisation.
+        let statistics = if plan.stage == 0 { Vec::new() } else { self.statistics_of(params, data)? };
         let order = shuffled(key, data.rows(), plan);
         let size = plan.batch.min(data.rows());
         let batches = order.chunks_exact(size);
@@ -127,15 +128,6 @@ impl Local {
         };
         cache.held = Some(Held { stage: plan.stage, cycle: plan.cycle, visits: plan.before, batches });
         Ok(())
-    }
-
-    /// Statistics of the normalisations over the first rows; of those before `stage`, nothing else is asked for.
-    fn statistics_before(&self, params: &Params, data: &Dataset, stage: usize) -> Result<Vec<Statistics>> {
-        if stage == 0 {
-            return Ok(Vec::new());
-        }
-        let rows = data.rows().min(STATISTICS_ROWS);
-        self.statistics(params, Act::new(rows, data.shape(), data.features()[..rows * data.width()].to_vec()))
     }
 
     /// The loss of each world, summed over the batch's rows; `outputs` are `[world][row]`.
