@@ -402,8 +402,11 @@ fn r13_without_its_lock_a_run_still_belongs_to_one_process() {
     let mut child = place.start("train p.toml --quiet");
     wait_until(|| place.path("runs/p/metrics.jsonl").exists());
     std::fs::remove_file(place.path("runs/p/lock")).unwrap();
+    // What the process has not yet given its name stays, however often another one looks.
+    let temporary = place.write("runs/p/.onward-0123456789abcdef.tmp", "being written");
     for command in ["resume runs/p", "repair runs/p", "train p.toml --resume"] {
         place.onward(command).refuses(&["runs/p", "locked by another process"]);
+        assert!(temporary.exists(), "{command}");
     }
     child.kill().unwrap();
     child.wait().unwrap();

@@ -149,6 +149,10 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Self> {
         Self::read_only(path)?;
         let folder = Self::lock(path.to_owned())?;
+        // Whoever appends to the ledger may be writing a temporary file now, also when the lock's own file was removed.
+        let at = folder.ledger();
+        let ledger = File::open(&at).map_err(|e| Error::io("open", &at, e))?;
+        ledger::lock(&ledger, path)?;
         folder.sweep();
         Ok(folder)
     }
