@@ -4,6 +4,7 @@
 //! How terms are added is the panels' [`Bf16Arithmetic`]: whatever the tiles, the threads and the processor, the bits of a kind
 //! are the same. Where a processor lacks a kind's instructions, they are emulated.
 
+use super::moved::pack_moved_bf16;
 use super::packed::{Columns, Rows, halves, halves_mut};
 use super::tile::Job;
 #[cfg(target_arch = "x86_64")]
@@ -29,20 +30,37 @@ pub fn from_bf16(x: u16) -> f32 {
     f32::from_bits(u32::from(x) << 16)
 }
 
+/// The bf16 nearest to each number, those of `right` behind those of `left`: as [`to_bf16`] has them.
+///
+/// # Safety
+/// AVX-512 F and BW were detected.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+pub(super) unsafe fn nearest(
+    left: std::arch::x86_64::__m512,
+    right: std::arch::x86_64::__m512,
+) -> std::arch::x86_64::__m512i {
+    use std::arch::x86_64::*;
+    let [left, right] = [left, right].map(|x| {
+        let bits = _mm512_castps_si512(x);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+        _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x40_0000))
+    });
+    // The upper half of each number.
+    let halves: [i16; 32] = std::array::from_fn(|i| 2 * i as i16 + 1);
+    // SAFETY: the array is 64 bytes.
+    let halves = unsafe { _mm512_loadu_si512(halves.as_ptr().cast()) };
+    _mm512_permutex2var_epi16(left, halves, right)
+}
+
 super::multiversion! {
 /// `out[i]` is the bf16 nearest to `x[i]`.
 pub fn round_to_bf16(out: &mut [u16], x: &[f32]) {
     for (o, x) in out.iter_mut().zip(x) {
         *o = to_bf16(*x);
-    }
-}
-}
-
-super::multiversion! {
-/// `out[i]` is the bf16 nearest to `start[i] + factor · along[i]`, which is rounded once before.
-fn round_moved(out: &mut [u16], start: &[f32], factor: f32, along: &[f32]) {
-    for ((o, s), a) in out.iter_mut().zip(start).zip(along) {
-        *o = to_bf16(factor.mul_add(*a, *s));
     }
 }
 }
@@ -124,15 +142,13 @@ impl Bf16Panels {
         Self { columns: Columns::zeros(k, n, PAIR), arithmetic }
     }
 
-    /// Packs the weights of the outputs from `first` on, whole panels; `rows` is scratch.
-    pub(super) fn set(&mut self, first: usize, weights: &Moved<'_>, rows: &mut Bf16Rows) {
-        let (k, count) = (self.columns.k, weights.start.len() / self.columns.k.max(1));
-        self.columns.set(first..first + count, PAIR, &mut rows.0, |j, groups| {
-            let (groups, Moved { start, factor, along }) = (halves_mut(groups), weights.row(j - first, k));
-            round_moved(&mut groups[..k], start, factor, along);
-            // What the rows held before may have been longer.
-            groups[k..].fill(0);
-        });
+    /// Packs weights of the outputs from `first` on, whole panels, for the inputs from `from` on.
+    pub(super) fn set(&mut self, [first, from]: [usize; 2], weights: &Moved<'_>) {
+        let (width, count) = (self.columns.width, weights.rows());
+        for column in (0..count).step_by(width) {
+            let panel = &mut self.columns.panel_mut((first + column) / width)[from / PAIR * width..];
+            pack_moved_bf16(panel, width, weights.part(column..count.min(column + width)));
+        }
     }
 
     /// Length of each sum.

@@ -13,7 +13,7 @@ static SECOND_LEVEL: AtomicU32 = AtomicU32::new(0);
 
 /// Bytes of the second-level cache that each core has. They decide how work is cut and never any number.
 #[inline]
-pub(super) fn second_level() -> usize {
+pub fn second_level() -> usize {
     match SECOND_LEVEL.load(Ordering::Relaxed) {
         0 => first(),
         kilobytes => (kilobytes as usize) << 10,

@@ -169,12 +169,12 @@ impl Int8Panels {
 
     /// Packs the weights of the outputs from `first` on, whole panels; `rows` and `row` are scratch.
     pub(super) fn set(&mut self, first: usize, weights: &Moved<'_>, rows: &mut Int8Rows, row: &mut Vec<f32>) {
-        let (k, count) = (self.columns.k, weights.start.len() / self.columns.k.max(1));
+        let (k, count) = (self.columns.k, weights.rows());
         row.resize(k, 0.0);
         let Self { columns, scales } = self;
         columns.set(first..first + count, FOUR, &mut rows.rows, |j, groups| {
-            let (groups, Moved { start, factor, along }) = (bytes_mut(groups), weights.row(j - first, k));
-            shifted(row, start, factor, along);
+            let (groups, (start, along)) = (bytes_mut(groups), weights.row(j - first, 0..k));
+            shifted(row, start, weights.factor, along);
             scales[j] = quantise(&mut groups[..k], row);
             groups[k..].fill(0);
         });

@@ -31,6 +31,7 @@ mod low_rank;
 mod math;
 mod matrix;
 mod moments;
+mod moved;
 mod norm;
 mod norm_credit;
 mod packed;
@@ -45,6 +46,7 @@ mod transpose;
 mod window;
 
 pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_to_bf16, to_bf16};
+pub use cache::second_level;
 pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_hadamard, conv3x3_single};
 pub use double::{exp64, ln64};
 pub use elements::{add_binomial, add_normal, add_signs, normal_pair, round_by};
@@ -64,8 +66,9 @@ pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, 
 pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};
 pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
-pub use matrix::{Filter, Matrix, Moved, Scratch};
+pub use matrix::{Filter, Matrix, Scratch};
 pub use moments::second_moments;
+pub use moved::Moved;
 pub use norm::{add_moments, normalise_and_scale};
 pub use norm_credit::{add_moments_along, without_moments};
 pub use philox::{Block, Philox, philox};

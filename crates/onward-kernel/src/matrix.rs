@@ -3,11 +3,9 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::conv_tiles;
 use super::{
-    Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Panels, Precision, Start, Window,
-    conv3x3, keep_bf16, product_bf16, product_int8_scaled, product_part, quantise, round_to_bf16,
+    Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Moved, Panels, Precision, Start,
+    Window, conv3x3, keep_bf16, product_bf16, product_int8_scaled, product_part, quantise, round_to_bf16,
 };
-
-use std::ops::Range;
 
 /// The right side of products `y = x Wᵀ`.
 #[derive(Clone, Debug)]
@@ -54,35 +52,6 @@ impl Scratch {
     }
 }
 
-/// Weights on their way: `start + factor · along`, each number rounded once.
-#[derive(Clone, Copy, Debug)]
-pub struct Moved<'a> {
-    /// From where, row after row.
-    pub start: &'a [f32],
-    /// How far.
-    pub factor: f32,
-    /// Whereto: as many numbers.
-    pub along: &'a [f32],
-}
-
-impl Moved<'_> {
-    fn check(&self, k: usize) {
-        assert_eq!(self.start.len(), self.along.len(), "weights and what they move along");
-        assert!(self.start.len().is_multiple_of(k.max(1)), "rows of {k} weights");
-    }
-
-    /// Some rows of `k` numbers.
-    pub(super) fn rows(&self, rows: Range<usize>, k: usize) -> Self {
-        let part = rows.start * k..rows.end * k;
-        Self { start: &self.start[part.clone()], along: &self.along[part], ..*self }
-    }
-
-    /// One row of `k` numbers.
-    pub(super) fn row(&self, row: usize, k: usize) -> Self {
-        self.rows(row..row + 1, k)
-    }
-}
-
 impl Matrix {
     /// Packs `w`, which is `(n, k)` row after row: the weights of a layer with `n` outputs.
     ///
@@ -107,18 +76,41 @@ impl Matrix {
         }
     }
 
-    /// Replaces the weights of the outputs from `first` on, a multiple of [`Matrix::width`], by `weights`: as many outputs as fill whole
-    /// panels, or all that are left. They are formed on their way into the panels; what `scratch` holds is lost.
+    /// Replaces weights of the outputs from `first` on, a multiple of [`Matrix::width`]: as many outputs as fill whole panels, or all that
+    /// are left; of each those for the inputs from `from` on, a multiple of 32, up to another one or the last. In int8 they are for
+    /// all inputs, since each output has one scale. They are formed on their way into the panels; what `scratch` holds is lost.
     ///
     /// # Panics
-    /// If outputs split a panel or are not there, or `weights` hold no whole rows: bugs in the caller.
-    pub fn set(&mut self, first: usize, weights: Moved<'_>, scratch: &mut Scratch) {
-        weights.check(self.k());
+    /// If outputs split a panel, inputs a run of 32, or they are not there: bugs in the caller.
+    pub fn set(&mut self, [first, from]: [usize; 2], weights: Moved<'_>, scratch: &mut Scratch) {
+        weights.check();
+        let (end, last) = (first + weights.rows(), from + weights.length);
+        let outputs = first.is_multiple_of(self.width()) && end <= self.n();
+        assert!(
+            outputs && (end == self.n() || end.is_multiple_of(self.width())),
+            "outputs {first}..{end} split a panel"
+        );
+        let (inputs, all) = (from.is_multiple_of(Self::RUN) && last <= self.k(), last == self.k());
+        assert!(inputs && (all || last.is_multiple_of(Self::RUN)), "inputs {from}..{last}");
         match self {
-            Self::F32(b) => b.set(first, &weights, false),
-            Self::Chain(b) => b.set(first, &weights, true),
-            Self::Bf16(b) => b.set(first, &weights, &mut scratch.bf16),
-            Self::Int8(b) => b.set(first, &weights, &mut scratch.int8, &mut scratch.floats),
+            Self::F32(b) => b.set([first, from], &weights, false),
+            Self::Chain(b) => b.set([first, from], &weights, true),
+            Self::Bf16(b) => b.set([first, from], &weights),
+            Self::Int8(b) => {
+                assert!(from == 0 && all, "one scale for the inputs {from}..{last}");
+                b.set(first, &weights, &mut scratch.int8, &mut scratch.floats);
+            }
+        }
+    }
+
+    /// What inputs are split at multiples of.
+    const RUN: usize = 32;
+
+    /// How many inputs' weights are given to [`Matrix::set`] at once, if about `many` are wanted.
+    pub fn inputs_at_once(&self, many: usize) -> usize {
+        match self {
+            Self::Int8(b) => b.k().max(1),
+            _ => many.next_multiple_of(Self::RUN).max(Self::RUN),
         }
     }
 
@@ -428,10 +420,17 @@ mod tests {
                     let mut matrix = Matrix::zeros(n, k, precision);
                     assert_eq!(matrix.precision(), precision);
                     for factor in [7.0, 0.3] {
+                        let length = matrix.inputs_at_once(40);
                         for first in (0..n).step_by(matrix.width()) {
-                            let part = first * k..n.min(first + matrix.width()) * k;
-                            let (start, along) = (&start[part.clone()], &along[part]);
-                            matrix.set(first, Moved { start, factor, along }, &mut scratch);
+                            for from in (0..k).step_by(length) {
+                                let (rows, length) =
+                                    (first..n.min(first + matrix.width()), length.min(k - from));
+                                let along = rows.flat_map(|j| &along[j * k + from..][..length]);
+                                let along = &along.copied().collect::<Vec<f32>>();
+                                let start = &start[first * k + from..];
+                                let weights = Moved { start, stride: k, factor, along, length };
+                                matrix.set([first, from], weights, &mut scratch);
+                            }
                         }
                     }
                     matrix.product(&x, &mut found, &mut scratch);

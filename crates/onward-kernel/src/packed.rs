@@ -4,6 +4,7 @@
 //! all); the left side is rows of groups. `k` and columns are padded with zeros. Panels and rows begin at multiples of 64
 //! bytes, so sixteen columns of a group are one AVX-512 register and one row of an AMX tile.
 
+use super::transpose::transpose;
 use std::ops::Range;
 
 /// Columns of a full panel: two AVX-512 registers.
@@ -115,18 +116,21 @@ impl Columns {
         }
     }
 
-    /// Panel `p` from the rows of its first `real` columns; sixteen groups at a time stay in the nearest cache.
+    /// Panel `p` from the rows of its first `real` columns.
     fn transpose(&mut self, p: usize, rows: &Rows, real: usize) {
-        let (size, width) = (self.groups * self.width, self.width);
-        let panel = &mut flat_mut(&mut self.lines)[p * size..][..size];
-        for (block, out) in panel.chunks_exact_mut(LINE * width).enumerate() {
-            for c in 0..real {
-                let from = &rows.row(c)[block * LINE..][..LINE];
-                for (g, group) in from.iter().enumerate() {
-                    out[g * width + c] = *group;
-                }
-            }
-        }
+        let (groups, width) = (self.groups, self.width);
+        transpose(
+            floats(rows.data()),
+            [real, groups, rows.stride() / 4],
+            floats_mut(self.panel_mut(p)),
+            width,
+        );
+    }
+
+    /// The groups of panel `p`: its columns of every group.
+    pub fn panel_mut(&mut self, p: usize) -> &mut [u32] {
+        let size = self.groups * self.width;
+        &mut flat_mut(&mut self.lines)[p * size..][..size]
     }
 
     /// All groups, panel after panel.
@@ -147,6 +151,18 @@ fn flat(lines: &[Line]) -> &[u32] {
 fn flat_mut(lines: &mut [Line]) -> &mut [u32] {
     // SAFETY: as above, and the borrow is exclusive.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE) }
+}
+
+/// Groups as they are moved about: as numbers that nobody looks at.
+fn floats(groups: &[u32]) -> &[f32] {
+    // SAFETY: both are four bytes of which every pattern is one.
+    unsafe { std::slice::from_raw_parts(groups.as_ptr().cast(), groups.len()) }
+}
+
+/// As [`floats`].
+fn floats_mut(groups: &mut [u32]) -> &mut [f32] {
+    // SAFETY: as for `floats`, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(groups.as_mut_ptr().cast(), groups.len()) }
 }
 
 /// Groups as pairs of bf16.

@@ -1,12 +1,10 @@
 //! `c = a · b` for a strided `a` and a packed `b`: one register tile of rows × 16 or 32 columns at a time.
 
+use super::moved::pack_moved;
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
 use super::transpose::transpose;
-use super::{Lines, Moved, Window, dispatch, from_bf16, to_bf16};
-
-/// Columns of weights that are packed together: a cache line.
-const COLUMNS: usize = 16;
+use super::{Lines, Moved, Window, dispatch};
 
 /// The right-hand side of a product, `k × n`, packed into panels of columns (`[panel][k][width]`), padded with zeros.
 #[derive(Clone, Debug, Default)]
@@ -24,22 +22,18 @@ impl Panels {
         let mut panels = Self::zeros(k, n);
         let width = panels.width;
         for (rows, panel) in w.chunks((width * k).max(1)).zip(panels.data.chunks_mut((width * k).max(1))) {
-            transpose(rows, k, panel, width);
+            transpose(rows, [rows.len() / k.max(1), k, k], panel, width);
         }
         panels
     }
 
-    /// Packs the weights of the outputs from `first` on, whole panels; the nearest bf16 of each if they are to be `kept` as such.
-    pub(super) fn set(&mut self, first: usize, weights: &Moved<'_>, kept: bool) {
-        let (k, width) = (self.k, self.width);
-        if k == 0 {
-            return;
-        }
-        let count = weights.start.len() / k;
-        assert!(first.is_multiple_of(width) && first + count <= self.n, "columns that begin a panel");
-        for from in (0..count).step_by(width) {
-            let part = weights.rows(from..count.min(from + width), k);
-            pack_moved(&mut self.data[(first + from) * k..][..width * k], width, k, part, kept);
+    /// Packs weights of the outputs from `first` on, whole panels, for the inputs from `from` on; the nearest bf16 of each if they are to be
+    /// `kept` as such.
+    pub(super) fn set(&mut self, [first, from]: [usize; 2], weights: &Moved<'_>, kept: bool) {
+        let (k, width, count) = (self.k, self.width, weights.rows());
+        for column in (0..count).step_by(width) {
+            let panel = &mut self.data[(first + column) * k..][from * width..][..weights.length * width];
+            pack_moved(panel, width, weights.part(column..count.min(column + width)), kept);
         }
     }
 
@@ -93,30 +87,6 @@ impl Panels {
     pub(super) fn panel(&self, index: usize) -> &[f32] {
         &self.data[index * self.k * self.width..][..self.k * self.width]
     }
-}
-
-super::multiversion! {
-/// Writes weights to the columns of a panel, each the nearest bf16 if they are to be `kept` as such.
-fn pack_moved(panel: &mut [f32], width: usize, k: usize, weights: Moved<'_>, kept: bool) {
-    let Moved { start, factor, along } = weights;
-    let rows = start.len() / k;
-    // A few columns of all rows at a time: what is written stays in the first-level cache.
-    for from in (0..k).step_by(COLUMNS) {
-        let many = COLUMNS.min(k - from);
-        let out = &mut panel[from * width..(from + many) * width];
-        for j in 0..rows {
-            let at = j * k + from;
-            let mut moved = [0f32; COLUMNS];
-            for ((m, s), a) in moved.iter_mut().zip(&start[at..at + many]).zip(&along[at..at + many]) {
-                *m = factor.mul_add(*a, *s);
-            }
-            if kept {
-                moved = moved.map(|m| from_bf16(to_bf16(m)));
-            }
-            out.chunks_exact_mut(width).zip(moved).for_each(|(out, m)| out[j] = m);
-        }
-    }
-}
 }
 
 pub(super) struct Portable;

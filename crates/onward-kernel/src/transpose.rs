@@ -3,37 +3,37 @@
 use super::dispatch;
 
 /// Rows and columns of a block.
-const SIDE: usize = 16;
+pub(super) const SIDE: usize = 16;
 
-/// `out[k · width + j] = rows[j · length + k]` for the rows of `length` numbers in `rows`, of which there are at most `width`; the rest
-/// of `out` stays as it is.
+/// `out[k · width + j] = rows[j · stride + k]` for `count` rows of `length` numbers, of which there are at most `width`; the rest of `out`
+/// stays as it is.
 ///
 /// # Panics
-/// If `out` is too short: a bug in the caller.
-pub(super) fn transpose(rows: &[f32], length: usize, out: &mut [f32], width: usize) {
-    let count = rows.len().checked_div(length).unwrap_or(0);
+/// If `out` or `rows` is too short: a bug in the caller.
+pub(super) fn transpose(rows: &[f32], [count, length, stride]: [usize; 3], out: &mut [f32], width: usize) {
     assert!(count <= width && out.len() >= length * width, "{count} rows of {length} in columns of {width}");
-    dispatch!((rows: &[f32], length: usize, out: &mut [f32], width: usize, count: usize) {
+    assert!(count == 0 || (count - 1) * stride + length <= rows.len(), "{count} rows of {length}");
+    dispatch!((rows: &[f32], length: usize, stride: usize, out: &mut [f32], width: usize, count: usize) {
         Avx512 => {
             let (high, long) = (count / SIDE * SIDE, length / SIDE * SIDE);
             for k in (0..long).step_by(SIDE) {
                 for j in (0..high).step_by(SIDE) {
                     // SAFETY: `dispatch!` detected AVX-512; rows `j..j + 16` have numbers `k..k + 16`, and `out` has `length · width`
                     // numbers with `width` at least `j + 16`.
-                    unsafe { block(rows.as_ptr().add(j * length + k), length, out.as_mut_ptr().add(k * width + j), width) }
+                    unsafe { block(rows.as_ptr().add(j * stride + k), stride, out.as_mut_ptr().add(k * width + j), width) }
                 }
             }
-            plain(rows, length, out, width, high..count, 0..long);
-            plain(rows, length, out, width, 0..count, long..length);
+            plain(rows, stride, out, width, high..count, 0..long);
+            plain(rows, stride, out, width, 0..count, long..length);
         },
-        _ => plain(rows, length, out, width, 0..count, 0..length),
+        _ => plain(rows, stride, out, width, 0..count, 0..length),
     });
 }
 
 /// A few columns of all rows at a time: what is written stays in the first-level cache.
 fn plain(
     rows: &[f32],
-    length: usize,
+    stride: usize,
     out: &mut [f32],
     width: usize,
     own: std::ops::Range<usize>,
@@ -43,7 +43,7 @@ fn plain(
         let to = (from + SIDE).min(columns.end);
         for j in own.clone() {
             let part = out[from * width..to * width].chunks_exact_mut(width);
-            part.zip(&rows[j * length + from..][..to - from]).for_each(|(out, v)| out[j] = *v);
+            part.zip(&rows[j * stride + from..][..to - from]).for_each(|(out, v)| out[j] = *v);
         }
     }
 }
@@ -58,34 +58,49 @@ unsafe fn block(from: *const f32, stride: usize, to: *mut f32, width: usize) {
     use std::arch::x86_64::*;
     // SAFETY: the caller vouches for the blocks and the instructions.
     unsafe {
-        let mut r: [__m512; SIDE] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * stride)));
-        // Pairs of rows, then of pairs: four numbers of a column come together in each quarter of a register.
-        let mut s = r;
-        for i in (0..SIDE).step_by(2) {
-            s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-            s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-        }
-        for i in (0..SIDE).step_by(4) {
-            let [a, b, c, d] = [s[i], s[i + 1], s[i + 2], s[i + 3]].map(|v| _mm512_castps_pd(v));
-            r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-            r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-            r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-            r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-        }
-        // Then the quarters: column `4q + c` is quarter `q` of registers `c`, `4 + c`, `8 + c` and `12 + c`.
-        for c in 0..4 {
-            let (a, b) =
-                (_mm512_shuffle_f32x4::<0x44>(r[c], r[4 + c]), _mm512_shuffle_f32x4::<0xee>(r[c], r[4 + c]));
-            let (d, e) = (
-                _mm512_shuffle_f32x4::<0x44>(r[8 + c], r[12 + c]),
-                _mm512_shuffle_f32x4::<0xee>(r[8 + c], r[12 + c]),
-            );
-            _mm512_storeu_ps(to.add(c * width), _mm512_shuffle_f32x4::<0x88>(a, d));
-            _mm512_storeu_ps(to.add((4 + c) * width), _mm512_shuffle_f32x4::<0xdd>(a, d));
-            _mm512_storeu_ps(to.add((8 + c) * width), _mm512_shuffle_f32x4::<0x88>(b, e));
-            _mm512_storeu_ps(to.add((12 + c) * width), _mm512_shuffle_f32x4::<0xdd>(b, e));
+        let columns = turned(std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * stride))));
+        for (i, column) in columns.into_iter().enumerate() {
+            _mm512_storeu_ps(to.add(i * width), column);
         }
     }
+}
+
+/// The columns of sixteen rows: number `j` of result `i` is number `i` of row `j`.
+///
+/// # Safety
+/// AVX-512 F was detected.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub(super) unsafe fn turned(mut r: [std::arch::x86_64::__m512; SIDE]) -> [std::arch::x86_64::__m512; SIDE] {
+    use std::arch::x86_64::*;
+    // Pairs of rows, then of pairs: four numbers of a column come together in each quarter of a register.
+    let mut s = r;
+    for i in (0..SIDE).step_by(2) {
+        s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for i in (0..SIDE).step_by(4) {
+        let [a, b, c, d] = [s[i], s[i + 1], s[i + 2], s[i + 3]].map(|v| _mm512_castps_pd(v));
+        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    // Then the quarters: column `4q + c` is quarter `q` of registers `c`, `4 + c`, `8 + c` and `12 + c`.
+    for c in 0..4 {
+        let (a, b) =
+            (_mm512_shuffle_f32x4::<0x44>(r[c], r[4 + c]), _mm512_shuffle_f32x4::<0xee>(r[c], r[4 + c]));
+        let (d, e) = (
+            _mm512_shuffle_f32x4::<0x44>(r[8 + c], r[12 + c]),
+            _mm512_shuffle_f32x4::<0xee>(r[8 + c], r[12 + c]),
+        );
+        s[c] = _mm512_shuffle_f32x4::<0x88>(a, d);
+        s[4 + c] = _mm512_shuffle_f32x4::<0xdd>(a, d);
+        s[8 + c] = _mm512_shuffle_f32x4::<0x88>(b, e);
+        s[12 + c] = _mm512_shuffle_f32x4::<0xdd>(b, e);
+    }
+    s
 }
 
 #[cfg(test)]
@@ -105,13 +120,14 @@ mod tests {
             (31, 100, 32),
             (16, 784, 16),
         ] {
-            let rows: Vec<f32> = (0..count * length).map(|i| i as f32).collect();
+            let stride = length + count % 3;
+            let rows: Vec<f32> = (0..count * stride).map(|i| i as f32).collect();
             with_each_isa(|isa| {
                 let mut out = vec![-1.0; length * width + 3];
-                transpose(&rows, length, &mut out, width);
+                transpose(&rows, [count, length, stride], &mut out, width);
                 for (at, found) in out.iter().enumerate() {
                     let (k, j) = (at / width, at % width);
-                    let want = if k < length && j < count { (j * length + k) as f32 } else { -1.0 };
+                    let want = if k < length && j < count { (j * stride + k) as f32 } else { -1.0 };
                     assert_eq!(*found, want, "{count} × {length} in {width}, {at}, {isa:?}");
                 }
             });

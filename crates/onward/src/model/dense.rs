@@ -5,14 +5,18 @@ use super::context::{Map, member_rows, slice_of_rows};
 use super::low_rank::member_tensor;
 use super::weights::{Lent, Packed};
 use super::{Act, Context, LinkKind, Member, Probe, WeightSpace};
-use crate::kernel::{Epilogue, Matrix, Moved, Precision, Scratch, Window};
+use crate::kernel::{Epilogue, Matrix, Moved, Precision, Scratch, Window, second_level};
 use crate::params::Tensor;
-use crate::threads::prelude::*;
+use crate::threads::{self, prelude::*};
 
-/// Outputs whose weights are formed and multiplied at once: they stay in a second-level cache while all rows pass.
+/// Pieces of outputs for each thread, so that uneven processors end at about the same time.
+const PIECES: usize = 4;
+/// Outputs of such a piece at least.
 const OUTPUTS: usize = 64;
 /// Outputs whose noise is made at once: a panel.
 const SLICE: usize = 32;
+/// Inputs for which it is: then all of it stays in the first-level cache.
+const INPUTS: usize = 256;
 
 /// Weights of one direction's members that are being formed.
 #[derive(Default)]
@@ -65,7 +69,7 @@ impl Context<'_> {
         let packed = (0..x.rows / self.rows_per_member.max(1)).into_par_iter().map(pack).collect();
         let layer = Layer { probe, map, tensor, biases, x, packed, positions };
         let all = Window::new(&mut y.data, m, rows * x.points(), m);
-        all.in_columns(OUTPUTS).into_par_iter().for_each(|block| {
+        all.in_columns(outputs_at_once(m, k, precision)).into_par_iter().for_each(|block| {
             layer.outputs(&mut weights.forming().lend(), precision, block);
         });
         Some(y)
@@ -136,18 +140,28 @@ impl Layer<'_> {
             *matrices = direction.iter().map(|_| Matrix::zeros(count, k, precision)).collect();
         }
         let source = keys[self.map.weight].dense.at(step, direction[0].index);
+        let Some(at_once) = matrices.first().map(|m| m.inputs_at_once(INPUTS)) else { return };
         for from in (0..count).step_by(SLICE) {
-            let part = (first + from) * k..(first + count.min(from + SLICE)) * k;
-            noise.resize(part.len(), 0.0);
-            source.fill(space.noise(), part.start as u64, noise);
-            for (member, matrix) in direction.iter().zip(&mut *matrices) {
-                let factor = sigma * member.sign * space.scale(false);
-                matrix.set(
-                    from,
-                    Moved { start: &self.tensor.data[part.clone()], factor, along: noise },
-                    scratch,
-                );
+            let rows = first + from..first + count.min(from + SLICE);
+            for column in (0..k).step_by(at_once) {
+                let (at, length) = (rows.start * k + column, at_once.min(k - column));
+                noise.resize(rows.len() * length, 0.0);
+                for (row, noise) in rows.clone().zip(noise.chunks_exact_mut(length)) {
+                    source.fill(space.noise(), (row * k + column) as u64, noise);
+                }
+                for (member, matrix) in direction.iter().zip(&mut *matrices) {
+                    let factor = sigma * member.sign * space.scale(false);
+                    let weights =
+                        Moved { start: &self.tensor.data[at..], stride: k, factor, along: noise, length };
+                    matrix.set([from, column], weights, scratch);
+                }
             }
         }
     }
+}
+
+/// Outputs whose weights are formed and multiplied at once: half of a second-level cache, where they stay while all rows pass.
+fn outputs_at_once(m: usize, k: usize, precision: Precision) -> usize {
+    let fit = second_level() / 2 / (precision.bytes() * k).max(1);
+    fit.min(m / (PIECES * threads::here())).max(OUTPUTS).next_multiple_of(SLICE)
 }
