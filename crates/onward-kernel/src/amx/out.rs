@@ -25,7 +25,8 @@ impl Out {
         let whole_lines = (job.c as usize | job.c_stride).is_multiple_of(LINE);
         match Isa::detect() {
             Isa::Portable | Isa::Avx2 => Self::Numbers,
-            _ if whole_lines && 4 * job.m * job.n >= second_level() => Self::Past,
+            // Where only some columns of long rows are written, others write the rest: together they are larger than the cache.
+            _ if whole_lines && job.m * job.c_stride >= second_level() => Self::Past,
             _ => Self::Vectors,
         }
     }

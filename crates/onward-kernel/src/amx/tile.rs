@@ -70,6 +70,23 @@ pub(super) enum Shape {
     },
 }
 
+impl Shape {
+    /// A number of its own for each shape, made in registers: two shapes in memory, just written by halves, could only be compared
+    /// once all earlier stores are in the cache.
+    #[inline(always)]
+    fn key(self) -> u64 {
+        match self {
+            Self::Square { rows: [upper, lower], columns: [left, right] } => {
+                1 << 32 | (upper | lower << 8 | left << 16 | right << 24) as u64
+            }
+            Self::Pixels { rows: [upper, lower], bytes } => {
+                2 << 32 | (upper | lower << 8 | bytes << 16) as u64
+            }
+            Self::Strip { rows } => 3 << 32 | rows as u64,
+        }
+    }
+}
+
 /// What LDTILECFG reads: bytes per row and number of rows of each tile. All else is zero.
 #[repr(C, align(64))]
 struct Configuration {
@@ -124,7 +141,8 @@ impl Configuration {
 
 /// This thread's tile configuration: set as blocks need it, released when dropped.
 pub(super) struct Configured {
-    shape: Option<Shape>,
+    /// That of the current shape, 0 before the first.
+    key: u64,
     /// The configuration belongs to a thread.
     _not_send: std::marker::PhantomData<*const ()>,
 }
@@ -133,27 +151,33 @@ impl Configured {
     /// # Safety
     /// The process may use tiles.
     pub(super) unsafe fn none() -> Self {
-        Self { shape: None, _not_send: std::marker::PhantomData }
+        Self { key: 0, _not_send: std::marker::PhantomData }
     }
 
     /// Makes `shape` the current one. The tiles' contents are lost if it changes.
+    #[inline(always)]
     pub(super) fn set(&mut self, shape: Shape) {
-        if self.shape != Some(shape) {
-            let configuration = Configuration::of(shape);
-            // SAFETY: whoever made `self` vouched for the permission; the instruction reads 64 bytes, all there. A wrong
-            // configuration would trap, not corrupt.
-            unsafe {
-                asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, readonly));
-            }
-            self.shape = Some(shape);
+        if self.key != shape.key() {
+            self.key = shape.key();
+            configure(shape);
         }
+    }
+}
+
+#[inline(never)]
+fn configure(shape: Shape) {
+    let configuration = Configuration::of(shape);
+    // SAFETY: whoever made a `Configured` vouched for the permission; the instruction reads 64 bytes, all there. A wrong
+    // configuration would trap, not corrupt.
+    unsafe {
+        asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, readonly));
     }
 }
 
 impl Drop for Configured {
     fn drop(&mut self) {
-        if self.shape.is_some() {
-            // SAFETY: as for `set`; nothing after this reads a tile before it is configured again.
+        if self.key != 0 {
+            // SAFETY: as for `configure`; nothing after this reads a tile before it is configured again.
             unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) }
         }
     }
