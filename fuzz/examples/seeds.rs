@@ -7,7 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs};
 
-use onward::ledger::{Header, Ledger, Optimizer, Recipe, Entry, Scaling, Search, TensorHeader, Update};
+use onward::ledger::{
+    Entry, Header, Ledger, ModelDigest, Moves, Numerics, Optimizer, Recipe, RowsHeader, Scaling, Search, TargetsHeader, TensorHeader,
+    Update,
+};
 use onward::model::WeightSpace;
 use onward::noise::{Family, RunKey};
 use onward::params::{Init, Params, Storage, TensorSpec};
@@ -109,29 +112,33 @@ fn params() -> Params {
 fn ledger(kind: &str) -> Outcome<Vec<u8>> {
     let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
     let recipe = Recipe {
-        space: (kind == "probes").then_some(space),
+        moves: match kind {
+            "probes" => Moves::Noise(space),
+            "losses" => Moves::Search(Search::named("snes")?),
+            _ => Moves::Directions,
+        },
         optimizer: Optimizer { momentum: 0.9, scaling: Scaling::None },
         storage: Storage::F32,
     };
     let base = params();
-    let tensors = base
-        .tensors()
-        .iter()
-        .map(|t| TensorHeader { name: t.name.clone(), shape: t.shape.iter().map(|n| *n as u64).collect() });
     let header = Header {
+        version: Some("0.1.0".into()),
+        evaluator: Some("worker".into()),
+        numerics: Some(Numerics::Exact("f32".into())),
+        settings: None,
+        model: Some(ModelDigest::Outline([5; 32])),
+        rows: Some(RowsHeader { count: 9, shape: [1, 1, 3], targets: TargetsHeader::Classes(2) }),
         seed: 1,
         steps: 3,
         goal: "minimize".into(),
         method: "population".into(),
         recipe,
-        search: if kind == "losses" { Some(Search::named("snes")?) } else { None },
-        arithmetic: Some("f32".into()),
         spec: [1; 32],
         interface: Some([4; 32]),
         data: [2; 32],
         test: Some([3; 32]),
         base: base.digest(),
-        tensors: tensors.collect(),
+        tensors: TensorHeader::all(&base),
     };
     let path = env::temp_dir().join(format!("onward-seeds-{}.ledger", std::process::id()));
     let _ = fs::remove_file(&path);

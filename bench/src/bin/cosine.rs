@@ -232,7 +232,7 @@ fn estimate(
     let (key, indices) = (RunKey::from_seed(seed), (0..ROWS as u32).collect::<Vec<_>>());
     let evaluator = Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), &Threads::new(1)?);
     let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
-    let state = State::new(params.clone(), recipe, key);
+    let state = State::new(params.clone(), recipe.clone(), key)?;
     let batch = Batch::select(data, &indices);
     let outcome = evaluator.step(method, &state, &batch, &Clock::alone(0, 1.0, ROWS))?;
     let directions: Vec<Vec<f32>> = match outcome.direction {
@@ -241,7 +241,7 @@ fn estimate(
             // Applied to params of zero, an entry leaves nothing but its direction.
             let zeros =
                 params.tensors().iter().map(|t| Tensor { data: vec![0.0; t.data.len()], ..t.clone() });
-            let mut state = State::new(Params::from_tensors(zeros.collect()), recipe, key);
+            let mut state = State::new(Params::from_tensors(zeros.collect()), recipe, key)?;
             state.apply(&outcome.entry, None)?;
             state.params().tensors().iter().map(|t| t.data.clone()).collect()
         }

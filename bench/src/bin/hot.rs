@@ -4,7 +4,7 @@
 //!     cargo run --release -p onward-bench --bin hot quantise 10
 
 use onward::dataset::Targets;
-use onward::ledger::{Entry, Header, Ledger, Optimizer, Recipe, Update, read};
+use onward::ledger::{Entry, Header, Ledger, Moves, Optimizer, Recipe, Update, read};
 use onward::model::{Act, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Answers, Loss, PerSample};
@@ -63,17 +63,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
     let header = Header {
-        search: None,
+        version: None,
+        evaluator: None,
+        numerics: None,
         seed: 1,
         steps: records,
         goal: "minimize".into(),
         method: "population".into(),
         recipe: Recipe {
-            space: Some(WeightSpace::Dense { noise: Family::Sign }),
+            moves: Moves::Noise(WeightSpace::Dense { noise: Family::Sign }),
             optimizer: Optimizer::default(),
             storage: Storage::F32,
         },
-        arithmetic: None,
+        settings: None,
+        model: None,
+        rows: None,
         spec: [0; 32],
         interface: None,
         data: [0; 32],

@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p onward-bench --bin noise
 
-use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
+use onward::ledger::{Entry, Moves, Optimizer, Recipe, Scaling, State, Update};
 use onward::model::WeightSpace;
 use onward::noise::{Family, Role, RunKey};
 use onward::params::{Params, Storage, Tensor};
@@ -27,25 +27,24 @@ const REPLAYS: [(WeightSpace, usize, [usize; 2], f32, usize); 6] = [
     (WeightSpace::LowRank { rank: 1, noise: Family::Sign }, 1, [2500, 4000], 0.0, 51),
 ];
 
-fn main() {
+fn main() -> onward::Result<()> {
     // One thread, which is the one that is timed.
-    match Threads::new(1) {
-        Ok(thread) => thread.run(all),
-        Err(e) => println!("no thread: {e}"),
-    }
+    Threads::new(1)?.run(all)
 }
 
-fn all() {
+fn all() -> onward::Result<()> {
     let mut rows = Vec::new();
     for (place, n, repeats, rounds) in [("512 KiB (L2)", 1 << 17, 16, 201), ("256 MiB", 1 << 26, 1, 11)] {
         rows.extend(measure(place, n, repeats, rounds));
     }
     print_table(&["weights", "noise", "G/s median", "G/s best", "best, share of bare pass", "target"], &rows);
     println!();
-    let rows: Vec<Vec<String>> = REPLAYS.iter().map(|r| replay(r.0, r.1, r.2, r.3, r.4)).collect();
+    let rows: Vec<Vec<String>> =
+        REPLAYS.iter().map(|r| replay(r.0, r.1, r.2, r.3, r.4)).collect::<onward::Result<_>>()?;
     let header =
         ["probes", "momentum", "ms median", "ms best", "G weight·probes/s median", "G weights/s median"];
     print_table(&header, &rows);
+    Ok(())
 }
 
 fn measure(place: &str, n: usize, repeats: u32, rounds: usize) -> Vec<Vec<String>> {
@@ -90,15 +89,15 @@ fn replay(
     shape: [usize; 2],
     momentum: f32,
     rounds: usize,
-) -> Vec<String> {
+) -> onward::Result<Vec<String>> {
     let n = shape[0] * shape[1];
     let weights = Tensor { name: "w".into(), shape: shape.to_vec(), data: numbers(n, 2) };
     let recipe = Recipe {
-        space: Some(space),
+        moves: Moves::Noise(space),
         optimizer: Optimizer { momentum, scaling: Scaling::None },
         storage: Storage::F32,
     };
-    let mut state = State::new(Params::from_tensors(vec![weights]), recipe, RunKey::from_seed(1));
+    let mut state = State::new(Params::from_tensors(vec![weights]), recipe, RunKey::from_seed(1))?;
     let coefficients: Vec<i16> = (0..members as i16).map(|i| i % 97 - 50).collect();
     let mut apply = || {
         let update = Update::Probes { exponent: -20, coefficients: coefficients.clone() };
@@ -114,12 +113,12 @@ fn replay(
         WeightSpace::Coordinate => "coordinates".to_owned(),
     };
     let rate = |work: f64| format!("{:.2}", work / times.median / 1e9);
-    vec![
+    Ok(vec![
         kind.to_lowercase(),
         momentum.to_string(),
         format!("{:.1}", times.median * 1e3),
         format!("{:.1}", times.best * 1e3),
         rate(n as f64 * members as f64),
         rate(n as f64),
-    ]
+    ])
 }

@@ -241,7 +241,7 @@ where
 fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
     let key = RunKey::from_seed(1);
     let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
-    let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key);
+    let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key)?;
     Ok(Box::new(move || {
         let clock = Clock::alone(state.step(), RATE, batch.x.rows());
         let found = evaluator.step(&method, &state, &batch, &clock)?;

@@ -5,7 +5,7 @@
 //! from central differences of the whole net (batch statistics included) by some of each layer's weights.
 
 use onward::evaluate::{Batch, Local};
-use onward::ledger::{Optimizer, Recipe, Scaling, State};
+use onward::ledger::{Optimizer, Scaling, State};
 use onward::model::Norms;
 use onward::noise::{Family, RunKey};
 use onward::params::{Params, Storage};
@@ -80,10 +80,10 @@ impl Bench {
             noise: Family::Sign,
             share: 0,
         });
-        let recipe: Recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
+        let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
         // Another key is as good as another step, and a state begins at step 0.
         let key = RunKey::from_seed(u64::from(step));
-        let (mut state, model) = (State::new(self.params.clone(), recipe, key), self.evaluator.model());
+        let (mut state, model) = (State::new(self.params.clone(), recipe, key)?, self.evaluator.model());
         let found =
             self.evaluator.step(&method, &state, &self.batch, &Clock::alone(0, 1.0, ROWS as usize))?;
         state.apply(&found.entry, found.direction.as_ref())?;

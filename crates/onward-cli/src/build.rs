@@ -6,16 +6,14 @@ use crate::spec::Spec;
 use onward::dataset::Targets;
 use onward::evaluate::Local;
 use onward::kernel;
-use onward::ledger::{Header, Scaling, Search};
+use onward::ledger::{Header, Numerics, Scaling, Search};
 use onward::model::Model;
-use onward::objective::Objective;
 use onward::rule::Method;
 use onward::schema::Value;
 use onward::settings::Precision;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
-use std::sync::Arc;
 
 /// How many numbers the model answers with.
 pub fn outputs(targets: &Targets) -> usize {
@@ -25,48 +23,17 @@ pub fn outputs(targets: &Targets) -> usize {
     }
 }
 
-fn plan(spec: &Spec, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Plan> {
-    let batch = spec.train.batch.min(rows);
-    let round = spec.method.kind.rule(model, shape, batch)?.round();
-    let count = spec.train.budget.steps(round, rows, batch);
-    Ok(Plan {
-        seed: spec.seed,
-        method: spec.method.kind.clone(),
-        schedule: spec.method.schedule(count),
-        optimizer: spec.method.optimizer(),
-        storage: spec.model.storage,
-        batch,
-        digest_every: spec.train.digest_every,
-    })
-}
-
-/// The arithmetic of forward passes that the spec asks for; of a run that was begun before, in the kind that it was begun with.
-fn precision(spec: &Spec, begun: Option<&Header>) -> Result<kernel::Precision> {
-    let own = spec.model.precision.here();
-    let Some(name) = begun.and_then(|h| h.arithmetic.as_deref()) else { return Ok(own) };
-    let known: Vec<kernel::Precision> =
-        kernel::Precision::ALL.into_iter().filter(|p| p.name() == own.name()).collect();
-    known.iter().copied().find(|p| p.arithmetic() == name).ok_or_else(|| {
-        let known: Vec<&str> = known.iter().map(|p| p.arithmetic()).collect();
-        Error::expected(
-            ErrorKind::Ledger,
-            "the ledger's arithmetic",
-            format!("one of {}", known.join(", ")),
-            name,
-        )
-    })
-}
-
 /// The header of a run that was begun, once for each arithmetic that its steps may have been taken in: ledgers of an older
 /// format do not tell which kind of bf16 that was. The machine's own comes first.
 pub fn possible(spec: &Spec, begun: &Header) -> Vec<Header> {
-    if begun.arithmetic.is_some() || spec.model.precision != Precision::Bf16 {
+    if begun.numerics.is_some() || spec.model.precision != Precision::Bf16 {
         return vec![begun.clone()];
     }
     let mut kinds: Vec<kernel::Precision> =
         kernel::Precision::ALL.into_iter().filter(|p| p.name() == "bf16").collect();
     kinds.sort_by_key(|p| (*p != kernel::Precision::bf16(), p.is_emulated()));
-    kinds.iter().map(|p| Header { arithmetic: Some(p.arithmetic().into()), ..begun.clone() }).collect()
+    let exact = |p: &kernel::Precision| Numerics::Exact(p.arithmetic().into());
+    kinds.iter().map(|p| Header { numerics: Some(exact(p)), ..begun.clone() }).collect()
 }
 
 /// An evaluator of the spec's model and objective, with the arithmetic of the run that was `begun`, if one was.
@@ -80,9 +47,8 @@ pub fn evaluator(
     threads: usize,
     begun: Option<&Header>,
 ) -> Result<Local> {
-    let objective = Objective::PerSample(Arc::new(spec.objective.loss));
-    let local = Local::new(spec.model.build(input, outputs)?, objective, &Threads::new(threads)?);
-    Ok(local.with_precision(precision(spec, begun)?))
+    let precision = spec.model.precision.begun(begun.and_then(|header| header.numerics.as_ref()))?;
+    spec.settings().local(input, outputs, &Threads::new(threads)?, precision)
 }
 
 /// Refuses a model that there is no memory for, before any of it is asked for.
@@ -120,7 +86,10 @@ pub fn trainer(spec: &Spec, split: &Split, threads: usize, begun: Option<&Header
         return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
     }
     let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads, begun)?;
-    let plan = plan(spec, evaluator.model(), train.shape(), train.rows())?;
-    check_memory(&plan, evaluator.model())?;
-    Trainer::new(plan, evaluator, train.clone())
+    let settings = spec.settings();
+    check_memory(
+        &Plan::of(&settings, spec.seed, evaluator.model(), train.shape(), train.rows())?,
+        evaluator.model(),
+    )?;
+    Trainer::of(&settings, spec.seed, evaluator, train.clone())
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Place, digits};
 use onward::kernel::{Isa, amx};
-use onward::ledger::{Header, Ledger, Reading, read};
+use onward::ledger::{Header, Ledger, Numerics, Reading, read};
 
 /// The kinds of processor that this one can stand for.
 fn processors() -> Vec<Isa> {
@@ -72,7 +72,7 @@ fn r10_a_bf16_run_is_the_same_under_every_instruction_set() {
         spec(&place, name);
         on(&place, began, &format!("train {name}.toml"), false);
         let run = format!("runs/{name}");
-        let kind = header(&place, &run).arithmetic.unwrap();
+        let kind = header(&place, &run).numerics.unwrap().to_string();
         let needs = match kind.as_str() {
             "bf16-chain" => Isa::Portable,
             "bf16-avx512" => Isa::Avx512Bf16,
@@ -109,7 +109,7 @@ fn r10_a_ledger_that_does_not_tell_its_arithmetic_is_followed_in_that_which_fits
         spec(&place, name);
         on(&place, began, &format!("train {name}.toml"), false);
         let old = format!("runs/old-{name}");
-        halved(&place, &format!("runs/{name}"), &old, |r| r.header.arithmetic = None);
+        halved(&place, &format!("runs/{name}"), &old, |r| r.header.numerics = None);
         for isa in processors() {
             let done = place.command(&format!("verify {old}")).env(Isa::LIMIT, isa.name()).output().unwrap();
             let err = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -118,7 +118,7 @@ fn r10_a_ledger_that_does_not_tell_its_arithmetic_is_followed_in_that_which_fits
         }
         let forged = format!("runs/forged-{name}");
         halved(&place, &old, &forged, |r| {
-            r.header.arithmetic = None;
+            r.header.numerics = None;
             r.records[0].loss += 0.25;
         });
         let done = place.onward(&format!("verify {forged}"));
@@ -135,7 +135,7 @@ fn r10_an_arithmetic_that_nobody_knows_is_refused() {
     let place = Place::new();
     spec(&place, "p");
     place.onward("train p.toml").good();
-    halved(&place, "runs/p", "runs/odd", |r| r.header.arithmetic = Some("bf16-sve".into()));
+    halved(&place, "runs/p", "runs/odd", |r| r.header.numerics = Some(Numerics::Exact("bf16-sve".into())));
     let want = [
         "runs/odd/spec.toml",
         "the ledger's arithmetic: expected one of bf16-chain, bf16-avx512, bf16-amx, found bf16-sve",

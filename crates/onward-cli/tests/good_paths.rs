@@ -135,8 +135,8 @@ fn show_tells_metrics_and_ledger() {
     let place = Place::new();
     place.spec("p", "population", 12);
     place.train("p");
-    assert_eq!(place.onward("show runs/p").good().lines().count(), 13);
-    assert_eq!(place.onward("show runs/p --ledger").good().lines().count(), 15);
+    assert_eq!(place.onward("show runs/p").good().lines().count(), 14);
+    assert_eq!(place.onward("show runs/p --ledger").good().lines().count(), 16);
     let json = |args: &str| -> Vec<Value> {
         place.onward(args).good().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
     };

@@ -2,8 +2,9 @@
 
 use crate::folder::{Folder, Snapshot};
 use onward::dataset::Dataset;
-use onward::ledger::{Header, Reading, State};
+use onward::ledger::{Header, Numerics, Reading, State};
 use onward::params::{Init, Params, Tensor, TensorSpec};
+use onward::settings::Settings;
 use onward::train::{Trainer, hex};
 use onward::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -95,10 +96,12 @@ pub fn follow(
     source: &mut dyn Source,
     each: &mut Each<'_>,
 ) -> Result<(Parts, Option<u64>)> {
+    check_header(&reading.header, folder)?;
     let possible = source.possible(&reading.header)?;
     let mut first = None;
     for begun in &possible {
         let mut parts = source.build(begun)?;
+        same_device(&reading.header, &parts, folder)?;
         same_run(&reading.header, &parts, folder)?;
         reading.stretches.iter().try_for_each(|stretch| parts.trainer.prolong(stretch))?;
         match catch_up(folder, &mut parts.trainer, reading, start, each) {
@@ -135,11 +138,25 @@ pub(crate) fn same_run(header: &Header, parts: &Parts, folder: &Folder) -> Resul
         same(&parts.places[1], "test data", began, &test)?;
     }
     same(folder.path(), "base params", &header.base, &expected.base)?;
-    if *header != expected.as_far_as(header) {
-        let expected = "the header that the spec leads to";
-        return Err(Error::expected(ErrorKind::Ledger, folder.path().display(), expected, "another one"));
+    expected.check_begun(header).map_err(|e| e.in_file(folder.path()))
+}
+
+/// Checks that steps which a device took are not to be taken again by anything else: that would give others.
+fn same_device(header: &Header, parts: &Parts, folder: &Folder) -> Result<()> {
+    let now = parts.trainer.header(header.spec).numerics;
+    match &header.numerics {
+        Some(begun @ Numerics::Device(_)) if Some(begun) != now.as_ref() => {
+            let found = now.map_or_else(|| "none".into(), |now| now.to_string());
+            let expected = format!("numerics of {begun}, which alone takes this run's steps again");
+            Err(Error::expected(ErrorKind::Ledger, folder.ledger().display(), expected, found))
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Checks that what a header says of the run holds together.
+pub(crate) fn check_header(header: &Header, folder: &Folder) -> Result<()> {
+    Settings::of(header).map(drop).map_err(|e| e.in_file(&folder.ledger()))
 }
 
 /// Brings `trainer` to the end of the ledger; says from which snapshot, if from any.

@@ -1,7 +1,7 @@
 //! The params of a run as far as it has come: what can be answered from before it is finished.
 
 use crate::folder::Folder;
-use crate::follow::{Source, base, same_run};
+use crate::follow::{Source, base, check_header, same_run};
 use crate::manifest::Manifest;
 use crate::replay::apply_all;
 use onward::ledger::{Reading, State};
@@ -37,6 +37,7 @@ pub fn present(folder: &Folder, threads: usize) -> Result<Present> {
     // Before the ledger: a run that goes on meanwhile has each snapshot's step in its ledger first.
     let snapshots = folder.snapshots();
     let reading = folder.reading()?;
+    check_header(&reading.header, folder)?;
     let mut state = State::of(&reading.header, base(folder, &reading.header)?)?;
     for snapshot in snapshots.iter().rev() {
         let restored = snapshot.read().and_then(|bytes| state.restore(&bytes, &reading.chains));

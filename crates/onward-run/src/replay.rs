@@ -1,7 +1,7 @@
 //! The params that a ledger leads to.
 
 use crate::folder::Folder;
-use crate::follow::{Each, Source, Start, base, follow};
+use crate::follow::{Each, Source, Start, base, check_header, follow};
 use onward::ledger::{Entry, Reading, State};
 use onward::params::Params;
 use onward::threads::Threads;
@@ -26,6 +26,17 @@ impl fmt::Display for From {
     }
 }
 
+/// Where a ledger leads.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The params after its last step.
+    pub params: Params,
+    /// What the replay started from.
+    pub from: From,
+    /// Whether steps were taken again by other instructions than they were first taken by: slowly, to the same bits.
+    pub emulated: bool,
+}
+
 /// The params that the ledger's records lead to, worked out on so many threads where they follow from base params and ledger
 /// alone, with the parts of `source` elsewhere; `each` sees the states on the way, as far as they are worked out.
 ///
@@ -38,13 +49,19 @@ pub fn replay(
     threads: usize,
     source: &mut dyn Source,
     each: &mut Each<'_>,
-) -> Result<(Params, From)> {
+) -> Result<Replayed> {
+    check_header(&reading.header, folder)?;
     let base = base(folder, &reading.header)?;
     if reading.header.is_complete() {
-        return Ok((from_ledger_alone(folder, reading, base, threads, each)?, From::Base));
+        let params = from_ledger_alone(folder, reading, base, threads, each)?;
+        return Ok(Replayed { params, from: From::Base, emulated: false });
     }
     let (parts, from) = follow(folder, reading, start, source, each)?;
-    Ok((parts.trainer.state().params().clone(), from.map_or(From::Base, From::Snapshot)))
+    Ok(Replayed {
+        params: parts.trainer.state().params().clone(),
+        from: from.map_or(From::Base, From::Snapshot),
+        emulated: parts.trainer.local().precision().is_emulated(),
+    })
 }
 
 /// Weight space and searches: base params and ledger are all that is needed.

@@ -1,11 +1,11 @@
 //! Every file of a run against its ledger, and the ledger against itself.
 
 use crate::folder::{Folder, MODEL, Snapshot};
-use crate::follow::{Source, Start, base, specs};
+use crate::follow::{Source, Start, base, check_header, specs};
 use crate::manifest::Manifest;
 use crate::metrics;
 use crate::replay::{From, replay};
-use onward::ledger::{Reading, State};
+use onward::ledger::{Numerics, Reading, State, Update};
 use onward::params::Params;
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
@@ -19,12 +19,31 @@ pub struct Verified {
     pub steps: usize,
     /// Bytes that a torn write left after them.
     pub torn: u64,
-    /// What the replay started from.
-    pub from: From,
-    /// Digest of the params that it led to.
-    pub digest: String,
+    /// How far that goes.
+    pub promise: Promise,
+    /// What the replay started from; nothing where steps were not to be taken again.
+    pub from: Option<From>,
+    /// Digest of the params that the ledger leads to, as far as it is known without taking steps again.
+    pub digest: Option<String>,
     /// What the files say that the run ends with.
     pub outcome: Outcome,
+}
+
+/// How far a verification goes: what the numerics in the ledger's header allow. Files, checksums and chain were checked in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// The params follow from base params and ledger alone, to the bit. How the losses in it were found was not looked at.
+    Params,
+    /// Each step from where the replay started was taken again from the data and led to the loss and the digest in its record, to the bit.
+    Steps {
+        /// By other instructions than it was first taken by: slowly.
+        emulated: bool,
+    },
+    /// No step was taken again: only the device that took them could, and not with the same bits for certain.
+    Files {
+        /// The device.
+        device: String,
+    },
 }
 
 /// What a run's files say that it ends with.
@@ -34,10 +53,36 @@ pub enum Outcome {
     Unfinished,
     /// No model, though all steps are in the ledger.
     WithoutModel,
-    /// The model that the ledger leads to, and no manifest that binds it.
+    /// The model, and no manifest that binds it.
     Unbound,
     /// The model, and so many files as the manifest has them.
     Bound(usize),
+}
+
+impl Promise {
+    /// One word for programs: `params`, `steps` or `files`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Params => "params",
+            Self::Steps { .. } => "steps",
+            Self::Files { .. } => "files",
+        }
+    }
+
+    /// What is promised, and what is not, in a sentence.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Params => "the params follow from base params and ledger, to the bit; the losses in it were not evaluated again".into(),
+            Self::Steps { emulated: false } => "each step was taken again from the data, to the same bits".into(),
+            Self::Steps { emulated: true } => {
+                "each step was taken again from the data, to the same bits, by emulating the arithmetic of the machine that took it".into()
+            }
+            Self::Files { device } => format!(
+                "files, checksums and chain are sound; the steps are those of the device {device}, whose numbers this machine cannot give \
+                 again: that they lead to these params is not known"
+            ),
+        }
+    }
 }
 
 /// Checks every file of a run. Steps that need the data are taken again from the last snapshot, or with `from_start` from the
@@ -69,10 +114,28 @@ pub fn verify(
         }
         _ => Ok(()),
     };
-    let (params, from) = replay(folder, &reading, start, threads, source, &mut same)?;
-    let digest = hex(&params.digest());
-    let outcome = outcome(folder, &reading, &digest)?;
-    Ok(Verified { steps: reading.records.len(), torn: reading.torn, from, digest, outcome })
+    let (promise, from, digest) = match &reading.header.numerics {
+        Some(Numerics::Device(device)) if !reading.header.is_complete() => {
+            check_header(&reading.header, folder)?;
+            (Promise::Files { device: device.clone() }, None, recorded(&reading))
+        }
+        _ => {
+            let found = replay(folder, &reading, start, threads, source, &mut same)?;
+            let retaken = Promise::Steps { emulated: found.emulated };
+            let promise = if reading.header.is_complete() { Promise::Params } else { retaken };
+            (promise, Some(found.from), Some(hex(&found.params.digest())))
+        }
+    };
+    let outcome = outcome(folder, &reading, digest.as_deref())?;
+    Ok(Verified { steps: reading.records.len(), torn: reading.torn, promise, from, digest, outcome })
+}
+
+/// The digest of the params after the last step, if the ledger has it.
+fn recorded(reading: &Reading) -> Option<String> {
+    match &reading.records.last()?.update {
+        Update::Rerun { digest } => digest.map(|digest| hex(&digest)),
+        _ => None,
+    }
 }
 
 /// The states that snapshots hold, by their steps.
@@ -94,8 +157,8 @@ fn states(
     Ok(states)
 }
 
-/// What the files say that a run ends with; `digest` is that of the params which the ledger leads to.
-fn outcome(folder: &Folder, reading: &Reading, digest: &str) -> Result<Outcome> {
+/// What the files say that a run ends with; `digest` is that of the params which the ledger leads to, if that is known.
+fn outcome(folder: &Folder, reading: &Reading, digest: Option<&str>) -> Result<Outcome> {
     let steps = reading.records.len() as u64;
     let manifest = Manifest::read(folder, &reading.chains[0])?;
     if let Some(manifest) = &manifest {
@@ -109,28 +172,31 @@ fn outcome(folder: &Folder, reading: &Reading, digest: &str) -> Result<Outcome> 
     let read = Params::read(&folder.model(), &specs(&reading.header));
     let (saved, _) = read.map_err(|e| Error::new(ErrorKind::Damage, e.to_string()))?;
     let saved = hex(&saved.digest());
-    if saved != digest {
+    if let Some(digest) = digest.filter(|digest| *digest != saved) {
         let (place, expected) = (folder.model(), format!("digest {digest} (replayed)"));
         return Err(Error::expected(ErrorKind::Damage, place.display(), expected, saved));
     }
     Ok(files.map_or(Outcome::Unbound, Outcome::Bound))
 }
 
-impl Outcome {
-    /// What that means for the run in `folder`, in a sentence or two.
-    pub fn describe(self, folder: &Folder, steps: usize) -> String {
-        let path = folder.path().display();
-        match self {
-            Self::Unfinished => format!("no {MODEL} yet: the run is not finished"),
-            Self::WithoutModel => format!(
+impl Verified {
+    /// What the files say that the run in `folder` ends with, in a sentence or two.
+    pub fn describe(&self, folder: &Folder) -> String {
+        let (path, steps) = (folder.path().display(), self.steps);
+        let model = match (&self.digest, &self.promise) {
+            (None, _) => format!("{MODEL}: not compared, as the ledger has no digest after its last step"),
+            (_, Promise::Files { .. }) => format!("{MODEL}: its digest is that in the ledger's last record"),
+            _ => format!("{MODEL}: its digest is the replay's"),
+        };
+        match self.outcome {
+            Outcome::Unfinished => format!("no {MODEL} yet: the run is not finished"),
+            Outcome::WithoutModel => format!(
                 "{MODEL} is missing: all {steps} steps are in the ledger, `onward resume {path}` writes it"
             ),
-            Self::Unbound => format!(
-                "{MODEL}: its digest is the replay's\nno manifest.json yet, which binds it: `onward resume {path}` writes it"
-            ),
-            Self::Bound(files) => format!(
-                "{MODEL}: its digest is the replay's\nmanifest.json: {files} files as the run left them"
-            ),
+            Outcome::Unbound => {
+                format!("{model}\nno manifest.json yet, which binds it: `onward resume {path}` writes it")
+            }
+            Outcome::Bound(files) => format!("{model}\nmanifest.json: {files} files as the run left them"),
         }
     }
 }

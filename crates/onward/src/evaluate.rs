@@ -10,6 +10,7 @@ mod points;
 mod sites;
 mod worker;
 
+pub use crate::ledger::Numerics;
 pub use crate::space::STATISTICS_ROWS;
 pub use coordinate::CoordinateCache;
 pub use gathering::{Gathering, Part};
@@ -35,25 +36,6 @@ impl Batch {
     pub fn select(data: &Dataset, indices: &[u32]) -> Self {
         let x = Act::new(indices.len(), data.shape(), data.features_of(indices));
         Self { x, targets: data.targets().select(indices) }
-    }
-}
-
-/// What an evaluator's arithmetic allows others to promise: recorded in the ledger's header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Numerics {
-    /// The named arithmetic ([`crate::kernel::Precision::arithmetic`]), the same bits everywhere: whoever asks again is told the same.
-    Exact(String),
-    /// A device's own, by a name: losses are near, not equal.
-    Device(String),
-}
-
-impl Numerics {
-    /// The name in the ledger's header.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Exact(name) => name.clone(),
-            Self::Device(name) => format!("device {name}"),
-        }
     }
 }
 
@@ -101,6 +83,11 @@ pub struct Ticket(pub AskId);
 /// }
 /// ```
 pub trait Evaluator: Send {
+    /// What kind of evaluator this is, for the ledger's header: one word of the implementation's own.
+    fn kind(&self) -> &str {
+        "own"
+    }
+
     /// Begins with the run of this header, whose state is `state`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`study`] (crates of their own,
-//! shown here as modules), [`threads`], [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`train`], [`settings`], [`theory`].
+//! shown here as modules), [`threads`], [`params`], [`dataset`], [`model`], [`objective`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`settings`], [`train`], [`theory`].
 
 pub mod ask;
 pub mod dataset;

@@ -19,7 +19,8 @@ choices! {
 }
 
 /// How a tensor begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// All the same value.
     Constant(f32),
@@ -31,7 +32,7 @@ pub enum Init {
 }
 
 /// A tensor that a model asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TensorSpec {
     /// Its name, such as `fc1.weight`.
     pub name: String,

@@ -1,16 +1,20 @@
 //! Training, resuming, catching up, replaying and auditing: one loop with different sources of entries.
 
+mod described;
 mod divergence;
 
 use crate::ask::{Ask, Spent, misfit};
 use crate::dataset::{Dataset, Targets};
-use crate::evaluate::{Evaluator, Local, Numerics, Quorum, Worker};
-use crate::ledger::{Entry, Header, Optimizer, Rounding, State, Stretch, TensorHeader, Update};
+use crate::evaluate::{Evaluator, Local, Quorum, Worker};
+use crate::ledger::{
+    Entry, Header, Numerics, Optimizer, Rounding, RowsHeader, State, Stretch, TensorHeader, Update, VERSION,
+};
 use crate::model::{Act, Statistics};
 use crate::noise::RunKey;
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
 use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
+use crate::schema::Value;
 use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
 use std::sync::Arc;
@@ -102,8 +106,21 @@ impl Trainer {
         plan: Plan,
         local: Local,
         data: Arc<Dataset>,
+        evaluator: Box<dyn Evaluator>,
+        quorum: Quorum,
+    ) -> Result<Self> {
+        let settings = plan.written();
+        Self::described(plan, local, data, evaluator, quorum, settings)
+    }
+
+    /// The same with the settings that its header is to have.
+    fn described(
+        plan: Plan,
+        local: Local,
+        data: Arc<Dataset>,
         mut evaluator: Box<dyn Evaluator>,
         quorum: Quorum,
+        settings: Value,
     ) -> Result<Self> {
         plan.check()?;
         local.check_data(&data)?;
@@ -112,8 +129,14 @@ impl Trainer {
         let rule = plan.method.rule(local.model(), data.shape(), plan.batch)?;
         plan.method.check_optimizer(plan.optimizer)?;
         let base = Params::init(&local.model().tensors(), &key);
-        let state = plan.method.begin(base, plan.optimizer, plan.storage, key)?;
-        let header = plan.header(&state, &data);
+        let state = State::new(base, plan.method.recipe(plan.optimizer, plan.storage), key)?;
+        let model = local.digest(data.shape())?;
+        let header = Header {
+            evaluator: Some(evaluator.kind().into()),
+            settings: Some(settings),
+            model: Some(model),
+            ..plan.header(&state, &data)
+        };
         let numerics = evaluator.open(&header, &state)?;
         let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&data));
         Ok(Self {
@@ -198,7 +221,7 @@ impl Trainer {
     /// The ledger's header for this run; `spec` is the digest of the spec as run. What only the caller knows (interface, test
     /// data) is left out.
     pub fn header(&self, spec: [u8; 32]) -> Header {
-        Header { spec, arithmetic: Some(self.numerics.name()), ..self.header.clone() }
+        Header { spec, numerics: Some(self.numerics.clone()), ..self.header.clone() }
     }
 
     /// Takes one step.
@@ -216,15 +239,7 @@ impl Trainer {
     /// # Errors
     /// [`ErrorKind::Diverged`] saying since when, and what to change.
     pub fn sound(&self) -> Result<()> {
-        self.watch.check(self.advice())
-    }
-
-    /// What to change where a run diverges.
-    fn advice(&self) -> &'static str {
-        match self.plan.method {
-            Method::Search(_) => "halve method.sigma, or centre and scale the data (data.center)",
-            _ => "halve method.rate, or centre and scale the data (data.center)",
-        }
+        self.watch.check(self.plan.method.advice())
     }
 
     /// The present step, on the run's threads. They are called once for all of it: to wake one takes as long as some of its parts.
@@ -249,7 +264,8 @@ impl Trainer {
     /// Takes the step that `entry` tells of: applied where it is complete, run again where it is not.
     ///
     /// # Errors
-    /// [`ErrorKind::Damage`] if the step does not lead to the digest (or loss) that the entry names.
+    /// [`ErrorKind::Damage`] if the step does not lead to the digest (or loss) that the entry names; [`ErrorKind::Ledger`] where the
+    /// numerics are a device's, which need not give the same again.
     pub fn retake(&mut self, entry: &Entry) -> Result<()> {
         let Update::Rerun { digest } = &entry.update else {
             self.local.run(|| self.state.apply(entry, None))?;
@@ -259,15 +275,16 @@ impl Trainer {
         };
         let step = self.take()?;
         let place = || format!("step {}", entry.step);
+        let kind = if self.numerics.is_exact() { ErrorKind::Damage } else { ErrorKind::Ledger };
         if step.entry.loss.to_bits() != entry.loss.to_bits() {
             let expected = format!("loss {}", entry.loss);
-            return Err(Error::expected(ErrorKind::Damage, place(), expected, step.entry.loss));
+            return Err(Error::expected(kind, place(), expected, step.entry.loss));
         }
         if let Some(want) = digest {
             let found = self.state.params().digest();
             if found != *want {
                 let expected = format!("params with digest {}", hex(want));
-                return Err(Error::expected(ErrorKind::Damage, place(), expected, hex(&found)));
+                return Err(Error::expected(kind, place(), expected, hex(&found)));
             }
         }
         Ok(())
@@ -299,7 +316,7 @@ impl Trainer {
 
     /// The present step. Where the run began with finite losses, having none any more is divergence.
     fn find(&mut self) -> Result<Outcome> {
-        let (advice, clock) = (self.advice(), self.clock(self.state.step()));
+        let (advice, clock) = (self.plan.method.advice(), self.clock(self.state.step()));
         let Self { rule, evaluator, state, quorum, run, .. } = self;
         let candidates = state.candidate_count();
         let answered = |ask: Ask| {
@@ -361,26 +378,25 @@ impl Plan {
 
     /// The header of this run on `data`, whose first state is `state`, without what only others know.
     fn header(&self, state: &State, data: &Dataset) -> Header {
-        let shape = |s: &[usize]| s.iter().map(|n| *n as u64).collect();
         let params = state.params();
         Header {
+            version: Some(VERSION.into()),
+            evaluator: None,
+            numerics: None,
             seed: self.seed,
             steps: self.schedule.steps,
             goal: "minimize".into(),
             method: self.method.name().into(),
-            recipe: *state.recipe(),
-            search: if let Method::Search(search) = &self.method { Some(search.clone()) } else { None },
-            arithmetic: None,
-            spec: [0; 32],
-            interface: None,
+            recipe: state.recipe().clone(),
+            settings: None,
+            model: None,
+            tensors: TensorHeader::all(params),
+            rows: Some(RowsHeader::of(data)),
             data: data.digest(),
             test: None,
             base: params.digest(),
-            tensors: params
-                .tensors()
-                .iter()
-                .map(|t| TensorHeader { name: t.name.clone(), shape: shape(&t.shape) })
-                .collect(),
+            spec: [0; 32],
+            interface: None,
         }
     }
 

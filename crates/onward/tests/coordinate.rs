@@ -33,7 +33,7 @@ fn run(
     let mut sweep = Sweep::new(rso, &*model, data.shape()).unwrap();
     sweep.recompute = recompute;
     let recipe = Method::Rso(rso.clone()).recipe(Optimizer::default(), Storage::F32);
-    let mut state = State::new(params_of(&*model, SEED), recipe, RunKey::from_seed(SEED));
+    let mut state = State::new(params_of(&*model, SEED), recipe, RunKey::from_seed(SEED)).unwrap();
     let evaluator = shared(model, Loss::CrossEntropy, threads);
     let mut cache = CoordinateCache::default();
     let mut found = Vec::new();
@@ -153,7 +153,7 @@ fn going_on_with_an_empty_cache_changes_nothing() {
     let (whole, params) = run(net.clone(), &data, &rso, Recompute::Changed, 2, 0..count);
     let sweep = Sweep::new(&rso, &*net, data.shape()).unwrap();
     let recipe = Method::Rso(rso).recipe(Optimizer::default(), Storage::F32);
-    let mut state = State::new(params_of(&*net, SEED), recipe, RunKey::from_seed(SEED));
+    let mut state = State::new(params_of(&*net, SEED), recipe, RunKey::from_seed(SEED)).unwrap();
     let evaluator = shared(net, Loss::CrossEntropy, 1);
     for step in 0..count {
         let plan = sweep.plan(step, 1.0, 37);

@@ -10,7 +10,7 @@ use common::{
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
 use onward::kernel::Precision;
-use onward::ledger::Update;
+use onward::ledger::{Moves, Update};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, TensorKeys, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
@@ -193,7 +193,8 @@ fn step_along(
     step: u32,
 ) -> Vec<f64> {
     let outcome = common::step_of(method, evaluator, params, data, *key, (u64::from(step), 1.0)).unwrap();
-    let (Update::Probes { exponent, coefficients }, Some(space)) = (outcome.entry.update, method.space())
+    let (Update::Probes { exponent, coefficients }, Moves::Noise(space)) =
+        (outcome.entry.update, method.common().moves())
     else {
         panic!("probes")
     };

@@ -11,7 +11,7 @@ use onward::ask::WeightPlan;
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
 use onward::kernel::Precision;
-use onward::ledger::{Entry, Optimizer, Recipe, Scaling, State, Update};
+use onward::ledger::{Entry, Moves, Optimizer, Recipe, Scaling, State, Update};
 use onward::model::{
     Act, Activation, Context, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace, Weights,
 };
@@ -46,11 +46,11 @@ fn applying_an_entry_equals_the_naive_sum_in_integers() {
         for space in spaces() {
             let params = params_of(&**net, 2);
             let recipe = Recipe {
-                space: Some(space),
+                moves: Moves::Noise(space),
                 optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
                 storage: Storage::F32,
             };
-            let mut state = State::new(params.clone(), recipe, key);
+            let mut state = State::new(params.clone(), recipe, key).unwrap();
             let (exponent, coefficients) = quantise(&values(600), space.largest());
             let update = Update::Probes { exponent, coefficients: coefficients.clone() };
             state.apply(&Entry { step: 0, loss: 0.0, rate: 1.0, non_finite: 0, update }, None).unwrap();

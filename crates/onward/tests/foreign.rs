@@ -159,6 +159,10 @@ impl Drop for Fleet {
 }
 
 impl Evaluator for Fleet {
+    fn kind(&self) -> &str {
+        "fleet"
+    }
+
     fn open(&mut self, run: &Header, _: &State) -> onward::Result<Numerics> {
         let header = serde_json::to_string(run).unwrap();
         self.workers.iter_mut().for_each(|(_, stream)| send(stream, &Message::Open(header.clone())));
@@ -232,7 +236,9 @@ fn a_fleet_leaves_the_ledger_that_this_process_leaves() {
         let plan = plan(method.clone(), 0.05, 6, 24);
         let mut here = Trainer::new(plan.clone(), local(net(), Loss::CrossEntropy, 1), data()).unwrap();
         let mut there = far(plan, Fleet::new(2, Way::LateTwiceAndInAnyOrder), Quorum::All);
-        assert_eq!(here.header([3; 32]), there.header([3; 32]));
+        let (own, other) = (here.header([3; 32]), there.header([3; 32]));
+        assert_eq!((own.evaluator.as_deref(), other.evaluator.as_deref()), (Some("worker"), Some("fleet")));
+        assert_eq!(Header { evaluator: None, ..own }, Header { evaluator: None, ..other });
         for _ in 0..6 {
             assert_eq!(here.step().unwrap().entry, there.step().unwrap().entry, "{method:?}");
         }

@@ -264,7 +264,7 @@ fn a_ledger_tells_that_params_are_stored_in_bf16() {
     ledger.flush().unwrap();
     let found = read(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!((found.header.recipe.storage, found.header.base), (Storage::Bf16, base.digest()));
-    let mut state = State::new(base, found.header.recipe, onward::noise::RunKey::from_seed(11));
+    let mut state = State::new(base, found.header.recipe, onward::noise::RunKey::from_seed(11)).unwrap();
     for record in &found.records {
         assert!(state.apply(record, None).unwrap().is_some());
     }

@@ -7,7 +7,9 @@ use common::{blobs, local, per_sample, plan, threads, trainer, whole};
 use onward::ErrorKind;
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
-use onward::ledger::{Entry, Incumbent, Ledger, Optimizer, Recipe, Scaling, Search, State, Update, read};
+use onward::ledger::{
+    Entry, Incumbent, Ledger, Moves, Optimizer, Recipe, Scaling, Search, State, Update, read,
+};
 use onward::model::{Act, Activation, Mlp, Model, Norms};
 use onward::noise::RunKey;
 use onward::objective::{Answers, Loss, PerSample};
@@ -248,10 +250,13 @@ fn params_in_bf16_are_searched_in_full_precision() {
 fn entries_that_do_not_fit_change_nothing() {
     let params = || Params::init(&net().tensors(), &RunKey::from_seed(1));
     let snes = Search::named("snes").unwrap();
-    let search = || State::searching(params(), &snes, Storage::F32, RunKey::from_seed(1)).unwrap();
-    let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
-    let other =
-        State::new(params(), Recipe { space: None, optimizer, storage: Storage::F32 }, RunKey::from_seed(1));
+    let state = |moves| {
+        let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
+        State::new(params(), Recipe { moves, optimizer, storage: Storage::F32 }, RunKey::from_seed(1))
+            .unwrap()
+    };
+    let search = || state(Moves::Search(snes.clone()));
+    let other = state(Moves::Directions);
     let members = search().candidates().unwrap().len() / params().count();
     let entry = |step, update| Entry { step, loss: 0.0, rate: 1.0, non_finite: 0, update };
     for (mut state, entry) in [

@@ -10,7 +10,7 @@ use onward::ErrorKind;
 use onward::ask::{Told, WeightPlan};
 use onward::dataset::Targets;
 use onward::evaluate::Local;
-use onward::ledger::{Direction, Entry, Optimizer, Recipe, Scaling, State, Update, Visited};
+use onward::ledger::{Direction, Entry, Moves, Optimizer, Recipe, Scaling, State, Update, Visited};
 use onward::model::{Act, Activation, Member, Mlp, Model, WeightSpace};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, Objective, PerSample, WholeBatch};
@@ -69,8 +69,8 @@ fn foreign_snapshots_are_refused_and_change_nothing() {
     let [plain, momentum, adam] = optimizers();
     let method = &methods()[0];
     let taken = |model: &dyn Model, optimizer| {
-        let recipe = Recipe { space: None, optimizer, storage: Storage::F32 };
-        State::new(params_of(model, 5), recipe, RunKey::from_seed(5)).to_snapshot(&[0; 32]).unwrap()
+        let recipe = Recipe { moves: Moves::Directions, optimizer, storage: Storage::F32 };
+        State::new(params_of(model, 5), recipe, RunKey::from_seed(5)).unwrap().to_snapshot(&[0; 32]).unwrap()
     };
     let other = Mlp::new(&[6, 8, 3], Activation::Relu).unwrap();
     let deeper = Mlp::new(&[6, 9, 3, 3], Activation::Relu).unwrap();
@@ -121,35 +121,38 @@ fn r04_a_snapshot_of_another_ledger_is_refused_and_changes_nothing() {
 
 #[test]
 fn entries_that_do_not_fit_change_nothing() {
-    let recipe = |space| Recipe { space, optimizer: optimizers()[1], storage: Storage::F32 };
-    let space = Some(WeightSpace::Dense { noise: Family::Sign });
+    let recipe = |moves| Recipe { moves, optimizer: optimizers()[1], storage: Storage::F32 };
+    let space = || Moves::Noise(WeightSpace::Dense { noise: Family::Sign });
+    let coordinate = || Moves::Noise(WeightSpace::Coordinate);
     let entry = |step, update| Entry { step, loss: 0.0, rate: 1.0, non_finite: 0, update };
     let probes = || Update::Probes { exponent: -3, coefficients: vec![1, 2] };
     let visited = |tensor, first, choices| {
         Update::Choices(Visited { tensor, first, cycle: 0, sigma: 0.1, keep: 1.0, choices })
     };
     let bad = [
-        (space, entry(1, probes())),
-        (None, entry(0, probes())),
-        (space, entry(0, Update::Rerun { digest: None })),
-        (None, entry(0, Update::Rerun { digest: None })),
-        (space, entry(0, visited(0, 0, vec![0]))),
-        (Some(WeightSpace::Coordinate), entry(0, probes())),
-        (Some(WeightSpace::Coordinate), entry(0, visited(99, 0, vec![0]))),
-        (Some(WeightSpace::Coordinate), entry(0, visited(0, u64::MAX, vec![0]))),
-        (Some(WeightSpace::Coordinate), entry(0, visited(0, 0, vec![1, 2]))),
+        (space(), entry(1, probes())),
+        (Moves::Directions, entry(0, probes())),
+        (space(), entry(0, Update::Rerun { digest: None })),
+        (Moves::Directions, entry(0, Update::Rerun { digest: None })),
+        (space(), entry(0, visited(0, 0, vec![0]))),
+        (coordinate(), entry(0, probes())),
+        (coordinate(), entry(0, visited(99, 0, vec![0]))),
+        (coordinate(), entry(0, visited(0, u64::MAX, vec![0]))),
+        (coordinate(), entry(0, visited(0, 0, vec![1, 2]))),
     ];
-    for (space, entry) in bad {
-        let mut state = State::new(params_of(&net(), 6), recipe(space), RunKey::from_seed(6));
+    for (moves, entry) in bad {
+        let mut state = State::new(params_of(&net(), 6), recipe(moves), RunKey::from_seed(6)).unwrap();
         let before = state.clone();
         assert_eq!(state.apply(&entry, None).map_err(|e| e.kind()), Err(ErrorKind::Ledger), "{entry:?}");
         assert_eq!(state, before);
     }
     let rerun = entry(0, Update::Rerun { digest: None });
-    for (space, direction) in
-        [(space, vec![None; 4]), (None, vec![None; 3]), (None, vec![None, None, None, Some(vec![0.0; 4])])]
-    {
-        let mut state = State::new(params_of(&net(), 6), recipe(space), RunKey::from_seed(6));
+    for (moves, direction) in [
+        (space(), vec![None; 4]),
+        (Moves::Directions, vec![None; 3]),
+        (Moves::Directions, vec![None, None, None, Some(vec![0.0; 4])]),
+    ] {
+        let mut state = State::new(params_of(&net(), 6), recipe(moves), RunKey::from_seed(6)).unwrap();
         let (before, direction) = (state.clone(), Direction(direction));
         let found = state.apply(&rerun, Some(&direction)).map_err(|e| e.kind());
         assert_eq!((found, &state), (Err(ErrorKind::Ledger), &before), "{direction:?}");

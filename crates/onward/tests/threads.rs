@@ -8,7 +8,7 @@ mod common;
 use common::{blobs, plan, population, relative, small_conv, two_point};
 use onward::dataset::Dataset;
 use onward::kernel::Precision;
-use onward::ledger::{Entry, Optimizer, Scaling, Search, Update};
+use onward::ledger::{Entry, Optimizer, Scaling, Search, State, Update};
 use onward::model::{Act, Context, Model, Norms, Weights};
 use onward::noise::RunKey;
 use onward::params::{Params, Storage};
@@ -33,7 +33,7 @@ fn on_this_thread(data: &Dataset) {
         (Method::Population(population(4)), Optimizer { momentum: 0.9, scaling: Scaling::Adam }),
         (Method::TwoPoint(two_point(2)), Optimizer::default()),
     ] {
-        let mut state = method.begin(params.clone(), optimizer, Storage::Bf16, key).unwrap();
+        let mut state = State::new(params.clone(), method.recipe(optimizer, Storage::Bf16), key).unwrap();
         let update = Update::Probes { exponent: -9, coefficients: vec![3, -1] };
         state.apply(&Entry { step: 0, loss: 1.0, rate: 0.1, non_finite: 0, update }, None).unwrap();
     }

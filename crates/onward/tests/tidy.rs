@@ -19,8 +19,8 @@ const ORDER: [&str; 13] = [
     "ledger",
     "rule",
     "evaluate",
-    "train",
     "settings",
+    "train",
     "theory",
 ];
 

@@ -49,6 +49,7 @@ pub use value::{Value, quoted};
 pub use values::{Given, Values};
 
 use crate::Result;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a key is worth when nobody sets it.
@@ -188,6 +189,23 @@ pub fn fits<P: Part>(part: &P, section: &'static str) -> Result<()> {
     let refused =
         keys.iter().filter_map(|key| Some((key, key.kind.refuses(values.get(section, key.name)?)?)));
     refused.map(|(key, found)| values.error(&key.path(), &key.kind, found)).next().map_or(Ok(()), Err)
+}
+
+/// The keys of `part` as one value: a table with the tables within it, as a spec has them.
+pub fn written<P: Part>(part: &P) -> Value {
+    let mut whole = BTreeMap::new();
+    for (section, name, value) in part.write("") {
+        let within = match section {
+            "" => &mut whole,
+            _ => match whole.entry(section.to_owned()).or_insert_with(|| Value::Table(BTreeMap::new())) {
+                Value::Table(within) => within,
+                // A key at the top has a table's name: no part declares that.
+                _ => continue,
+            },
+        };
+        within.insert(name.to_owned(), value);
+    }
+    Value::Table(whole)
 }
 
 /// Keys that are only there together: as soon as one of them is.

@@ -212,7 +212,10 @@ impl<'de> de::Visitor<'de> for Any {
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut all: A) -> Result<Value, A::Error> {
         let mut table = BTreeMap::new();
-        while let Some((key, value)) = all.next_entry()? {
+        while let Some((key, value)) = all.next_entry::<String, Value>()? {
+            if table.contains_key(&key) {
+                return Err(de::Error::custom(format!("the key {} twice", quoted(&key))));
+            }
             table.insert(key, value);
         }
         Ok(Value::Table(table))

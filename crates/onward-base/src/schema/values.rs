@@ -1,6 +1,6 @@
 //! Values by dotted key, each with its place: what a front end has read, checked and filled with defaults.
 
-use super::nearest::{no_foreign, no_unknown};
+use super::nearest::{is_section, no_foreign, no_unknown};
 use super::{Field, Key, Kind, Preset, Value, join, quoted};
 use crate::{Error, ErrorKind, Hint, Place, Result, Segment};
 use std::collections::BTreeMap;
@@ -50,6 +50,18 @@ impl Values {
     pub fn give(&mut self, path: impl Into<String>, value: Value) {
         let (at, key_at) = (self.whole.clone(), self.whole.clone());
         self.set(path, Given { value, at, key_at, order: 0 });
+    }
+
+    /// Sets all keys of a table and of the tables within it that `keys` know, without places of their own.
+    pub fn give_all(&mut self, table: &BTreeMap<String, Value>, keys: &[Key]) {
+        for (name, value) in table {
+            match value {
+                Value::Table(inner) if is_section(name, keys) => {
+                    inner.iter().for_each(|(key, value)| self.give(join(name, key), value.clone()));
+                }
+                _ => self.give(name, value.clone()),
+            }
+        }
     }
 
     /// Takes a key out again.

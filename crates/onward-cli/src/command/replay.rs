@@ -30,7 +30,7 @@ pub fn replay(args: &Replay) -> Result<()> {
     };
     let start = Start::Snapshot(&stepped_over);
     let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
-    let (params, from) =
+    let again::Replayed { params, from, .. } =
         again::replay(&folder, &reading, start, args.how.threads(), &mut source, &mut |_| Ok(()))?;
     if let Some(out) = &out {
         out.write(

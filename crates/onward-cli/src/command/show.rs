@@ -5,7 +5,7 @@ use crate::folder::Folder;
 use crate::metrics;
 use crate::output;
 use crate::progress::loss_words;
-use onward::ledger::{Entry, Update};
+use onward::ledger::{Entry, Reading, Update};
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -54,7 +54,20 @@ fn table(folder: &Folder, args: &Show) -> Result<Vec<String>> {
             number(p.signal_to_noise)
         )
     };
-    Ok(std::iter::once(head).chain(points.iter().map(row)).collect())
+    let (reading, _) = folder.salvage()?;
+    Ok([begun(&reading), head].into_iter().chain(points.iter().map(row)).collect())
+}
+
+/// By what the run was begun, and in which arithmetic.
+fn begun(reading: &Reading) -> String {
+    let (h, unknown) = (&reading.header, || "not known".to_owned());
+    format!(
+        "onward {} · ledger format {} · numerics {} · evaluator {}",
+        h.version.clone().unwrap_or_else(unknown),
+        reading.version,
+        h.numerics.as_ref().map_or_else(unknown, ToString::to_string),
+        h.evaluator.clone().unwrap_or_else(unknown),
+    )
 }
 
 fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
@@ -62,6 +75,7 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     let h = &reading.header;
     if args.json {
         let mut head = json!(h);
+        head["format"] = json!(reading.version);
         head["chain"] = json!(hex(&reading.chain()));
         if !reading.stretches.is_empty() {
             head["stretches"] = json!(reading.stretches);
@@ -70,6 +84,7 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
         return Ok(std::iter::once(head.to_string()).chain(rows).collect());
     }
     let mut lines = vec![
+        begun(&reading),
         format!(
             "method {} · seed {} · {} of {} steps · {}",
             h.method,

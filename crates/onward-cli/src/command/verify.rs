@@ -5,23 +5,32 @@ use crate::args::Verify;
 use crate::folder::Folder;
 use crate::progress::Voice;
 use onward::Result;
-use onward_run::verify as check;
+use onward_run::verify::{self as check, Promise};
 use serde_json::json;
+use std::process::ExitCode;
+
+/// What the process ends with where nothing is wrong, and yet not everything could be checked here.
+const NOT_ALL: u8 = 5;
 
 /// `onward verify`.
-pub fn verify(args: &Verify) -> Result<()> {
+pub fn verify(args: &Verify) -> Result<ExitCode> {
     let folder = Folder::read_only(&args.run)?;
     let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
     let found = check::verify(&folder, args.from_start, args.how.threads(), &mut source)?;
-    let (steps, from, digest) = (found.steps, found.from.to_string(), &found.digest);
-    let mut sound = format!("ledger.bin: {} records, chain and checksums sound", steps + 1);
+    let (steps, promise, digest) = (found.steps, &found.promise, &found.digest);
+    let mut lines = vec![format!("ledger.bin: {} records, chain and checksums sound", steps + 1)];
     if found.torn > 0 {
-        sound += &format!("; {} bytes of a torn write at the end", found.torn);
+        lines[0] += &format!("; {} bytes of a torn write at the end", found.torn);
     }
-    let outcome = found.outcome.describe(&folder, steps);
-    let words = format!("{sound}\nreplay: {steps} steps, {from}: {digest}\n{outcome}");
+    let from = found.from.map(|from| from.to_string());
+    if let (Some(from), Some(digest)) = (&from, digest) {
+        lines.push(format!("replay: {steps} steps, {from}: {digest}"));
+    }
+    lines.extend([found.describe(&folder), format!("promised: {}", promise.describe())]);
+    let emulated = matches!(promise, Promise::Steps { emulated: true });
     let event = json!({"event": "verified", "steps": steps, "torn": found.torn, "from": from, "digest": digest,
+        "promise": promise.name(), "promised": promise.describe(), "emulated": emulated,
         "model": folder.model().is_file(), "finished": folder.manifest().is_file()});
-    Voice::new(&args.how).say(&words, &event);
-    Ok(())
+    Voice::new(&args.how).say(&lines.join("\n"), &event);
+    Ok(if matches!(promise, Promise::Files { .. }) { ExitCode::from(NOT_ALL) } else { ExitCode::SUCCESS })
 }

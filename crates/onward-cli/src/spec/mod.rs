@@ -15,7 +15,7 @@ mod tests;
 use crate::data::{DataOptions, Target};
 use onward::objective::Loss;
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};
-use onward::settings::{Baseline, Method, Model, Objective, Train};
+use onward::settings::{Baseline, Method, Model, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
 use std::path::Path;
 
@@ -76,6 +76,12 @@ impl Spec {
             text += &format!("{name} = {value}\n");
         }
         text
+    }
+
+    /// What determines the run but for its seed and its data, as the library knows it.
+    pub fn settings(&self) -> Settings {
+        let Self { model, objective, method, train, .. } = self.clone();
+        Settings { model, objective, method, train }
     }
 
     /// Refuses keys that contradict each other.

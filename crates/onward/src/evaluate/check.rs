@@ -3,6 +3,7 @@
 use super::{Batch, Local};
 use crate::ask::{MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma, misfit};
 use crate::dataset::{Dataset, Targets};
+use crate::ledger::ModelDigest;
 use crate::model::{Act, Map, Model, Outline, WeightSpace};
 use crate::params::Params;
 use crate::space::{ActivationPlan, CoordinatePlan, Focus};
@@ -106,7 +107,16 @@ impl Local {
         Ok(outline)
     }
 
-    /// The same for rows `x` and params, which have to be the model's.
+    /// A digest of what the model does with inputs of this shape, for the ledger's header: of its tensors, stages and operations, as far
+    /// as it tells them. That of two models differs wherever their [`Model::operations`] do.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] naming the stage or tensor where what the model declares and what it does differ.
+    pub fn digest(&self, shape: [usize; 3]) -> Result<ModelDigest> {
+        Ok(ModelDigest::Outline(self.outline(shape)?.digest(&*self.model, shape)))
+    }
+
+    /// The outline for rows `x` and params, which have to be the model's.
     pub(super) fn fitting(&self, params: &Params, x: &Act) -> Result<Arc<Outline>> {
         if x.rows == 0 {
             return Err(Error::expected(ErrorKind::Data, "rows", "at least one", 0));

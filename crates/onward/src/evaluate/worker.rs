@@ -126,6 +126,10 @@ impl Local {
 }
 
 impl Evaluator for Worker {
+    fn kind(&self) -> &str {
+        "worker"
+    }
+
     fn open(&mut self, run: &Header, state: &State) -> Result<Numerics> {
         self.local.check_data(&self.data)?;
         let order = Order::new(*state.key(), self.data.rows());

@@ -1,7 +1,9 @@
 //! The ledger's file: framed, checksummed, hash-chained, versioned, append-only. The format is written down in
 //! `docs/ledger.md`.
 
-use super::header::{FirstHeader, check_strategies};
+use super::earlier::FirstHeader;
+use super::header::{Wrong, from_json, to_json};
+use super::search::check_strategies;
 use super::{Entry, Header, Record, Records, Search, Stretch};
 use crate::params::Storage;
 use crate::{Error, ErrorKind, Result, file};
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// What every ledger begins with, before its version.
 pub(super) const MAGIC: &[u8; 6] = b"ONWARD";
 /// The version that this crate writes; it reads the earlier ones as well.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 pub(super) const PREAMBLE: usize = 8;
 /// Length, checksum of the length, checksum of the body.
 pub(super) const HEAD: usize = 12;
@@ -40,23 +42,20 @@ pub(super) enum Frame {
 }
 
 impl Frame {
-    fn header(header: &Header) -> Result<Self> {
-        json(header, "a header").map(Self::Header)
-    }
-
-    /// The header in a ledger of this version, or what is there instead.
-    pub(super) fn into_header(self, version: u16) -> Result<Header, String> {
+    /// The header in a ledger of this version, or what is wrong with it.
+    pub(super) fn into_header(self, version: u16) -> Result<Header, Wrong> {
+        const OWN: &str = "a header of this version";
         let search = |json: &str| serde_json::from_str::<Search>(json).map_err(|e| e.to_string());
         match (version, self) {
             (1, Self::First(h)) => Ok(h.with(Storage::F32, None)),
             (1, Self::FirstStored(h, storage)) => Ok(h.with(storage, None)),
             (1, Self::FirstSearch(h, storage, version, settings)) => {
-                let search = check_strategies(version, search(&settings))?;
-                Ok(h.with(storage, Some(search)))
+                let search = check_strategies(version, search(&settings));
+                Ok(h.with(storage, Some(search.map_err(|found| Wrong::damage(OWN, found))?)))
             }
-            (2, Self::Header(json)) => serde_json::from_str(&json).map_err(|e| e.to_string()),
-            (_, Self::Step(_)) => Err("a step".into()),
-            _ => Err("a header of another version".into()),
+            (2.., Self::Header(json)) => from_json(&json, version),
+            (_, Self::Step(_)) => Err(Wrong::damage(OWN, "a step")),
+            _ => Err(Wrong::damage(OWN, "a header of another version")),
         }
     }
 }
@@ -216,14 +215,16 @@ impl Ledger {
     /// without one.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file exists or cannot be made, [`ErrorKind::Locked`] if another process is making it.
+    /// [`ErrorKind::Io`] if the file exists or cannot be made, [`ErrorKind::Locked`] if another process is making it,
+    /// [`ErrorKind::Ledger`] if the header would not be read as it is: it holds a number that is not finite.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
         if path.symlink_metadata().is_ok() {
             return Err(Error::io("create", path, std::io::ErrorKind::AlreadyExists.into()));
         }
         let mut chain = [0; 32];
-        let header =
-            framed(&Frame::header(header)?, FORMAT_VERSION, &mut chain).map_err(|e| e.in_file(path))?;
+        let header = to_json(header)
+            .and_then(|json| framed(&Frame::Header(json), FORMAT_VERSION, &mut chain))
+            .map_err(|e| e.in_file(path))?;
         let bytes = [&MAGIC[..], &FORMAT_VERSION.to_le_bytes(), &header].concat();
         file::write(path, &bytes)?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("open", path, e))?;

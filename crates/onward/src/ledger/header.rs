@@ -1,15 +1,28 @@
 //! The first record of every ledger: what the run is.
 
-use super::{Optimizer, Recipe, Search};
-use crate::model::WeightSpace;
-use crate::params::Storage;
-use crate::study;
-use serde::{Deserialize, Serialize};
+use super::earlier::SecondHeader;
+use super::{Moves, Numerics, Recipe, digest};
+use crate::dataset::{Dataset, Targets};
+use crate::params::{Params, TensorSpec};
+use crate::schema::Value;
+use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 
-/// The first record of every ledger: what the run is. Its JSON is what the ledger keeps: all facts, each under its name.
+/// The first record of every ledger: what the run is. Its JSON is what the ledger keeps: all facts, each under its name, `null` where a
+/// fact is not known (those that earlier format versions did not have, and what only some callers know).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
+    /// The version of this library that began the run.
+    #[serde(deserialize_with = "known")]
+    pub version: Option<String>,
+    /// What kind of evaluator it was begun with.
+    #[serde(deserialize_with = "known")]
+    pub evaluator: Option<String>,
+    /// What that one's arithmetic allows to promise.
+    #[serde(deserialize_with = "known")]
+    pub numerics: Option<Numerics>,
     /// The seed that all noise follows from.
     pub seed: u64,
     /// The budget in steps.
@@ -20,17 +33,17 @@ pub struct Header {
     pub method: String,
     /// How entries become steps.
     pub recipe: Recipe,
-    /// The search that the params follow, if they do.
-    #[serde(with = "versioned")]
-    pub search: Option<Search>,
-    /// The arithmetic of the forward passes' products; not known of runs that were begun under format version 1.
-    pub arithmetic: Option<String>,
-    /// BLAKE3 of the spec as run.
-    #[serde(with = "digest")]
-    pub spec: [u8; 32],
-    /// BLAKE3 of what the model expects and answers, as the run's folder has it, where that is known.
-    #[serde(with = "digest::optional")]
-    pub interface: Option<[u8; 32]>,
+    /// What determines the run beyond that, in the words of specs: tables of keys ([`crate::schema::written`]).
+    #[serde(deserialize_with = "known")]
+    pub settings: Option<Value>,
+    /// A digest of what the model does.
+    #[serde(deserialize_with = "known")]
+    pub model: Option<ModelDigest>,
+    /// Names and shapes of the params, in order.
+    pub tensors: Vec<TensorHeader>,
+    /// The form of the training data.
+    #[serde(deserialize_with = "known")]
+    pub rows: Option<RowsHeader>,
     /// Digest of the training data.
     #[serde(with = "digest")]
     pub data: [u8; 32],
@@ -40,12 +53,22 @@ pub struct Header {
     /// Digest of the base params.
     #[serde(with = "digest")]
     pub base: [u8; 32],
-    /// Names and shapes of the params, in order.
-    pub tensors: Vec<TensorHeader>,
+    /// BLAKE3 of the spec as run.
+    #[serde(with = "digest")]
+    pub spec: [u8; 32],
+    /// BLAKE3 of what the model expects and answers, as the run's folder has it, where that is known.
+    #[serde(with = "digest::optional")]
+    pub interface: Option<[u8; 32]>,
+}
+
+/// A value that may be `null`, but whose key may not be missing.
+pub(super) fn known<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from)
 }
 
 /// Name and shape of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TensorHeader {
     /// The name.
     pub name: String,
@@ -53,131 +76,205 @@ pub struct TensorHeader {
     pub shape: Vec<u64>,
 }
 
+impl TensorHeader {
+    fn of(name: &str, shape: &[usize]) -> Self {
+        Self { name: name.to_owned(), shape: shape.iter().map(|n| *n as u64).collect() }
+    }
+
+    /// Those of params, in order.
+    pub fn all(params: &Params) -> Vec<Self> {
+        params.tensors().iter().map(|t| Self::of(&t.name, &t.shape)).collect()
+    }
+
+    /// Those of the tensors that a model declares, in order.
+    pub fn declared(tensors: &[TensorSpec]) -> Vec<Self> {
+        tensors.iter().map(|t| Self::of(&t.name, &t.shape)).collect()
+    }
+}
+
+/// A digest of a model, under the name of how it is made: two of different names tell nothing of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelDigest {
+    /// Of tensors, stages and operations as one row on its way through the model finds them
+    /// ([`crate::evaluate::Local::digest`]).
+    Outline(#[serde(with = "digest")] [u8; 32]),
+}
+
+impl fmt::Display for ModelDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Outline(digest) = self;
+        f.write_str(&blake3::Hash::from_bytes(*digest).to_hex())
+    }
+}
+
+/// The form of rows of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowsHeader {
+    /// How many.
+    pub count: u64,
+    /// `[height, width, channels]` of one.
+    pub shape: [u64; 3],
+    /// What one is answered with.
+    pub targets: TargetsHeader,
+}
+
+/// What a row is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetsHeader {
+    /// One of so many classes.
+    Classes(u64),
+    /// So many values.
+    Values(u64),
+}
+
+impl RowsHeader {
+    /// That of `data`.
+    pub fn of(data: &Dataset) -> Self {
+        let targets = match data.targets() {
+            Targets::Classes { classes, .. } => TargetsHeader::Classes(*classes as u64),
+            Targets::Values { width, .. } => TargetsHeader::Values(*width as u64),
+        };
+        Self { count: data.rows() as u64, shape: data.shape().map(|n| n as u64), targets }
+    }
+
+    /// How many numbers answer one.
+    pub fn outputs(&self) -> usize {
+        let (TargetsHeader::Classes(n) | TargetsHeader::Values(n)) = self.targets;
+        n as usize
+    }
+}
+
+/// The version of this library, for headers.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Whether `version` is of a later program than this one.
+fn is_later(version: &str) -> bool {
+    let parts =
+        |v: &str| -> Vec<u64> { v.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
+    parts(version) > parts(VERSION)
+}
+
 impl Header {
     /// Whether base params and records lead to all later params, without data.
     pub fn is_complete(&self) -> bool {
-        self.recipe.space.is_some() || self.search.is_some()
+        self.recipe.moves != Moves::Directions
     }
 
     /// The name of the run in questions and answers: a digest of all that losses follow from.
     pub fn run(&self) -> [u8; 32] {
-        let facts = Self { spec: [0; 32], interface: None, test: None, arithmetic: None, ..self.clone() };
-        let mut hash = blake3::Hasher::new_derive_key("onward 2026 run name v1");
+        let facts = Self {
+            version: None,
+            evaluator: None,
+            numerics: None,
+            spec: [0; 32],
+            interface: None,
+            test: None,
+            ..self.clone()
+        };
+        let mut hash = blake3::Hasher::new_derive_key("onward 2026 run name v2");
         // A header that cannot be written has no ledger either; its run still has a name.
         hash.update(&serde_json::to_vec(&facts).unwrap_or_default());
         *hash.finalize().as_bytes()
     }
 
-    /// `self` without the facts that `other` does not know, for comparison with it.
-    #[must_use]
-    pub fn as_far_as(&self, other: &Self) -> Self {
-        let mut known = self.clone();
-        known.arithmetic = known.arithmetic.filter(|_| other.arithmetic.is_some());
-        known.interface = known.interface.filter(|_| other.interface.is_some());
-        known.test = known.test.filter(|_| other.test.is_some());
-        known
+    /// The version that began the run, if it is later than this program's: it may know more.
+    pub fn later_version(&self) -> Option<&str> {
+        self.version.as_deref().filter(|version| is_later(version))
     }
-}
 
-/// A header as format version 1 has it: the fields in this order, without their names.
-#[derive(Serialize, Deserialize)]
-pub(super) struct FirstHeader {
-    seed: u64,
-    steps: u64,
-    goal: String,
-    method: String,
-    space: Option<WeightSpace>,
-    optimizer: Optimizer,
-    spec: [u8; 32],
-    data: [u8; 32],
-    base: [u8; 32],
-    tensors: Vec<TensorHeader>,
-}
-
-impl FirstHeader {
-    /// The header; storage and search stood beside it.
-    pub(super) fn with(self, storage: Storage, search: Option<Search>) -> Header {
-        Header {
-            seed: self.seed,
-            steps: self.steps,
-            goal: self.goal,
-            method: self.method,
-            recipe: Recipe { space: self.space, optimizer: self.optimizer, storage },
-            search,
-            arithmetic: None,
-            spec: self.spec,
-            interface: None,
-            data: self.data,
-            test: None,
-            base: self.base,
-            tensors: self.tensors,
+    /// Checks that this header of a new ledger is that of the run which `begun` is the header of: the facts that both know are the
+    /// same. Who began it, by which evaluator, makes no difference. Keys of settings that `begun` does not have are later than its program.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ledger`] naming the first key that differs.
+    pub fn check_begun(&self, begun: &Self) -> Result<()> {
+        let bad =
+            |e: serde_json::Error| Error::new(ErrorKind::Ledger, format!("cannot encode a header: {e}"));
+        let (now, then) =
+            (serde_json::to_value(self).map_err(bad)?, serde_json::to_value(begun).map_err(bad)?);
+        for (key, then) in then.as_object().into_iter().flatten() {
+            let about_its_begin = ["version", "evaluator"].contains(&key.as_str());
+            if about_its_begin || then.is_null() {
+                continue;
+            }
+            if let Some((place, began, now)) = difference(key, then, &now[key]) {
+                let place = format!("{place} in the ledger's header");
+                let expected = format!("{now}, to which the spec leads");
+                return Err(Error::expected(ErrorKind::Ledger, place, expected, began));
+            }
         }
+        Ok(())
     }
 }
 
-/// A search under strategies of this version; what is wrong with them if they would search elsewhere today.
-pub(super) fn check_strategies(version: u32, search: Result<Search, String>) -> Result<Search, String> {
-    let own = study::Record::VERSION;
-    let refusal = match &search {
-        Ok(search) => study::Record::refusal(version, &search.strategy),
-        // Another version may have other settings.
-        Err(_) => (version != own).then(|| format!("version {own}")),
-    };
-    refusal.map_or(search, |expected| Err(format!("strategies of version {version} instead of {expected}")))
+/// Where `then` has what `now` has not: the dotted key, and both values.
+fn difference(
+    key: &str,
+    then: &serde_json::Value,
+    now: &serde_json::Value,
+) -> Option<(String, String, String)> {
+    if let (Some(then), Some(now)) = (then.as_object(), now.as_object()) {
+        let none = serde_json::Value::Null;
+        return then.iter().find_map(|(name, then)| {
+            difference(&format!("{key}.{name}"), then, now.get(name).unwrap_or(&none))
+        });
+    }
+    let shown = |value: &serde_json::Value| Some(value.to_string()).filter(|text| text.len() <= 80);
+    (then != now).then(|| {
+        let (then, now) = (shown(then), shown(now));
+        (key.to_owned(), then.unwrap_or("another value".into()), now.unwrap_or("a value".into()))
+    })
 }
 
-/// A search, with the version of the strategies.
-mod versioned {
-    use super::{Search, check_strategies, study};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+/// A header's JSON, once it is certain that the same is read from it: a number that JSON has no word for is an error.
+pub(super) fn to_json(header: &Header) -> Result<String> {
+    let bad = |what: String| Error::new(ErrorKind::Ledger, format!("cannot encode a header: {what}"));
+    let json = serde_json::to_string(header).map_err(|e| bad(e.to_string()))?;
+    let back: Header = serde_json::from_str(&json).map_err(|e| bad(e.to_string()))?;
+    if back == *header { Ok(json) } else { Err(bad("it holds what JSON has no word for".into())) }
+}
 
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Versioned<S> {
-        version: u32,
-        settings: S,
-    }
+/// What is wrong with a header: what was expected and found, and whether that may be no damage but the work of a later program.
+pub(super) struct Wrong {
+    pub expected: String,
+    pub found: String,
+    pub later: bool,
+}
 
-    pub fn serialize<S: Serializer>(search: &Option<Search>, to: S) -> Result<S::Ok, S::Error> {
-        let versioned = |settings| Versioned { version: study::Record::VERSION, settings };
-        search.as_ref().map(versioned).serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Search>, D::Error> {
-        let Some(search) = Option::<Versioned<Search>>::deserialize(from)? else { return Ok(None) };
-        check_strategies(search.version, Ok(search.settings)).map(Some).map_err(D::Error::custom)
+impl Wrong {
+    pub fn damage(expected: &str, found: impl fmt::Display) -> Self {
+        Self { expected: expected.into(), found: found.to_string(), later: false }
     }
 }
 
-/// A digest in hexadecimal.
-mod digest {
-    use blake3::Hash;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+/// What a header's record has to be.
+const OWN: &str = "a header of this version";
 
-    pub fn serialize<S: Serializer>(digest: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
-        Hash::from_bytes(*digest).to_hex().serialize(to)
+/// The header in the JSON of a ledger of this format version.
+pub(super) fn from_json(json: &str, version: u16) -> Result<Header, Wrong> {
+    if version == 2 {
+        let second: SecondHeader = serde_json::from_str(json).map_err(|e| Wrong::damage(OWN, e))?;
+        return second.header().map_err(|found| Wrong::damage(OWN, found));
     }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
-        parse(&String::deserialize(from)?).map_err(D::Error::custom)
-    }
-
-    fn parse(hex: &str) -> Result<[u8; 32], blake3::HexError> {
-        Ok(*Hash::from_hex(hex)?.as_bytes())
-    }
-
-    pub mod optional {
-        use super::{Deserialize, Deserializer, Error, Hash, Serialize, Serializer, parse};
-
-        pub fn serialize<S: Serializer>(digest: &Option<[u8; 32]>, to: S) -> Result<S::Ok, S::Error> {
-            digest.map(|d| Hash::from_bytes(d).to_hex().to_string()).serialize(to)
+    serde_json::from_str(json).map_err(|e| {
+        /// What of a header can be read whoever wrote it.
+        #[derive(Deserialize)]
+        struct Any {
+            version: Option<String>,
         }
-
-        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[u8; 32]>, D::Error> {
-            let hex = Option::<String>::deserialize(from)?;
-            hex.map(|hex| parse(&hex)).transpose().map_err(D::Error::custom)
+        let by = serde_json::from_str(json).ok().and_then(|any: Any| any.version);
+        match by.filter(|by| is_later(by)) {
+            Some(by) => Wrong {
+                expected: format!("a header that onward {VERSION} knows"),
+                found: format!("one of onward {by}: {e}"),
+                later: true,
+            },
+            None => Wrong::damage(OWN, e),
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -185,16 +282,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn searches_of_earlier_strategies_are_gone_on_with_unless_they_would_search_elsewhere() {
-        let of = |version, name| check_strategies(version, Search::named(name).map_err(|e| e.to_string()));
-        assert!(of(4, "snes").is_ok() && of(5, "snes").is_ok() && of(5, "one-plus-one").is_ok());
-        for (version, name, found) in [
-            (4, "one-plus-one", "strategies of version 4 instead of version 5"),
-            (3, "snes", "strategies of version 3 instead of version 4 to 5"),
-            (6, "snes", "strategies of version 6 instead of version 4 to 5"),
-            (3, "none", "strategies of version 3 instead of version 5"),
-        ] {
-            assert_eq!(of(version, name).err().as_deref(), Some(found));
-        }
+    fn versions_are_compared_by_their_numbers() {
+        assert!(is_later("99.0.0") && is_later("0.1000.0") && is_later("1.0.0-beta"));
+        assert!(!is_later(VERSION) && !is_later("0.0.9") && !is_later("") && !is_later("unknown"));
     }
 }

@@ -1,8 +1,11 @@
 //! The ledger: base params + entries = trained params, bit for bit.
 
+mod digest;
+mod earlier;
 mod entry;
 mod file;
 mod header;
+mod numerics;
 mod records;
 mod search;
 mod state;
@@ -10,8 +13,9 @@ mod stretch;
 
 pub use entry::{Direction, Entry, Update, Visited};
 pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage};
-pub use header::{Header, TensorHeader};
+pub use header::{Header, ModelDigest, RowsHeader, TargetsHeader, TensorHeader, VERSION};
+pub use numerics::Numerics;
 pub use records::{Record, Records};
 pub use search::{Incumbent, Search};
-pub use state::{Optimizer, Recipe, Rounding, Scaling, State};
+pub use state::{Moves, Optimizer, Recipe, Rounding, Scaling, State};
 pub use stretch::{Rates, Stretch};

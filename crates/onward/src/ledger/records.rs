@@ -50,9 +50,11 @@ impl<'a> Records<'a> {
         let Some((frame, next)) = cursor.frame()? else {
             return Err(Error::expected(ErrorKind::Damage, "ledger", "a header record", "none"));
         };
-        let header = frame
-            .into_header(cursor.version)
-            .map_err(|found| cursor.bad("a header of this version", found))?;
+        let header = frame.into_header(cursor.version).map_err(|wrong| {
+            let error = cursor.bad(wrong.expected, wrong.found);
+            // What a later program wrote is as it wrote it.
+            if wrong.later { error.as_kind(ErrorKind::Ledger) } else { error }
+        })?;
         if !header.recipe.optimizer.momentum.is_finite() {
             return Err(cursor.bad("a finite momentum", header.recipe.optimizer.momentum));
         }

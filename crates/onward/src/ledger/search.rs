@@ -3,7 +3,7 @@
 
 use crate::noise::RunKey;
 use crate::params::Params;
-use crate::study::{Draws, Method, Setup, Strategy};
+use crate::study::{Draws, Method, Record, Setup, Strategy};
 use crate::{Error, ErrorKind, Place, Result, choices};
 use serde::{Deserialize, Serialize};
 
@@ -166,5 +166,57 @@ impl PartialEq for Searching {
 impl std::fmt::Debug for Searching {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} before generation {}", self.search, self.generation)
+    }
+}
+
+/// A search under strategies of this version; what is wrong with them if they would search elsewhere today.
+pub(super) fn check_strategies(version: u32, search: Result<Search, String>) -> Result<Search, String> {
+    let own = Record::VERSION;
+    let refusal = match &search {
+        Ok(search) => Record::refusal(version, &search.strategy),
+        // Another version may have other settings.
+        Err(_) => (version != own).then(|| format!("version {own}")),
+    };
+    refusal.map_or(search, |expected| Err(format!("strategies of version {version} instead of {expected}")))
+}
+
+/// A search in a header, with the version of the strategies.
+pub(super) mod versioned {
+    use super::{Record, Search, check_strategies};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Versioned<S> {
+        version: u32,
+        settings: S,
+    }
+
+    pub fn serialize<S: Serializer>(search: &Search, to: S) -> Result<S::Ok, S::Error> {
+        Versioned { version: Record::VERSION, settings: search }.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Search, D::Error> {
+        let search = Versioned::<Search>::deserialize(from)?;
+        check_strategies(search.version, Ok(search.settings)).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_of_earlier_strategies_are_gone_on_with_unless_they_would_search_elsewhere() {
+        let of = |version, name| check_strategies(version, Search::named(name).map_err(|e| e.to_string()));
+        assert!(of(4, "snes").is_ok() && of(5, "snes").is_ok() && of(5, "one-plus-one").is_ok());
+        for (version, name, found) in [
+            (4, "one-plus-one", "strategies of version 4 instead of version 5"),
+            (3, "snes", "strategies of version 3 instead of version 4 to 5"),
+            (6, "snes", "strategies of version 6 instead of version 4 to 5"),
+            (3, "none", "strategies of version 3 instead of version 5"),
+        ] {
+            assert_eq!(of(version, name).err().as_deref(), Some(found));
+        }
     }
 }

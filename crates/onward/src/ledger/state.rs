@@ -1,6 +1,6 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
-use super::search::Searching;
+use super::search::{Searching, versioned};
 use super::{Direction, Entry, Header, Search, Update, Visited};
 use crate::choices;
 use crate::kernel::step::{self, SQUARES_DECAY};
@@ -24,6 +24,7 @@ choices! {
 
 /// How directions become steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Optimizer {
     /// The share of the last step that is kept, in `0..1` (Adam: β₁).
     pub momentum: f32,
@@ -31,11 +32,24 @@ pub struct Optimizer {
     pub scaling: Scaling,
 }
 
+/// What moves the params: what the updates of a run's entries stand for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moves {
+    /// Noise on the weights, as [`Update::Probes`] or, one weight at a time, [`Update::Choices`] tell.
+    Noise(WeightSpace),
+    /// Directions that are found again from params and data ([`Update::Rerun`]).
+    Directions,
+    /// A strategy that is told losses ([`Update::Losses`]).
+    Search(#[serde(with = "versioned")] Search),
+}
+
 /// What an entry means: fixed for a run, kept in the ledger's header.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Where probes act; `None` for activation space.
-    pub space: Option<WeightSpace>,
+    /// What moves the params.
+    pub moves: Moves,
     /// How directions become steps.
     pub optimizer: Optimizer,
     /// What numbers the params may be.
@@ -104,7 +118,10 @@ pub struct State {
 
 impl State {
     /// The state before the first step; `params` are rounded to what the recipe's storage holds.
-    pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Self {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if a search's setting cannot work or there are too many params for its strategy.
+    pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Result<Self> {
         let params = params.stored_as(recipe.storage);
         let zeros = |needed: bool| -> Vec<Vec<f32>> {
             if needed {
@@ -115,30 +132,19 @@ impl State {
         };
         let adam = recipe.optimizer.scaling == Scaling::Adam;
         let (momentum, squares) = (zeros(adam || recipe.optimizer.momentum > 0.0), zeros(adam));
-        Self { key, recipe, params, momentum, squares, step: 0, search: None }
-    }
-
-    /// The state before the first generation of a search from `params`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Spec`] if a setting cannot work or there are too many params for the strategy.
-    pub fn searching(params: Params, search: &Search, storage: Storage, key: RunKey) -> Result<Self> {
-        let recipe = Recipe { space: None, optimizer: Optimizer::default(), storage };
-        let mut state = Self::new(params, recipe, key);
-        state.search = Some(Searching::begin(search, &state.params, &key)?);
-        Ok(state)
+        let search = match &recipe.moves {
+            Moves::Search(search) => Some(Searching::begin(search, &params, &key)?),
+            Moves::Noise(_) | Moves::Directions => None,
+        };
+        Ok(Self { key, recipe, params, momentum, squares, step: 0, search })
     }
 
     /// The state before the first step of the run with this header and these base params.
     ///
     /// # Errors
-    /// As for [`State::searching`].
+    /// As for [`State::new`].
     pub fn of(header: &Header, base: Params) -> Result<Self> {
-        let key = RunKey::from_seed(header.seed);
-        match &header.search {
-            Some(search) => Self::searching(base, search, header.recipe.storage, key),
-            None => Ok(Self::new(base, header.recipe, key)),
-        }
+        Self::new(base, header.recipe.clone(), RunKey::from_seed(header.seed))
     }
 
     /// The points of a search's generation, one after another, each all params in order; `None` for other runs.
@@ -190,8 +196,10 @@ impl State {
             ));
         }
         let mut rounding = (self.recipe.storage == Storage::Bf16).then(Rounding::default);
-        match (&entry.update, self.recipe.space) {
-            (Update::Probes { exponent, coefficients }, Some(space)) if space != WeightSpace::Coordinate => {
+        match (&entry.update, &self.recipe.moves) {
+            (Update::Probes { exponent, coefficients }, &Moves::Noise(space))
+                if space != WeightSpace::Coordinate =>
+            {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
                 for index in 0..self.params.tensors().len() {
                     self.rounded(index, &mut rounding, |state| {
@@ -199,7 +207,7 @@ impl State {
                     });
                 }
             }
-            (Update::Choices(visited), Some(WeightSpace::Coordinate)) => {
+            (Update::Choices(visited), Moves::Noise(WeightSpace::Coordinate)) => {
                 let index = visited.tensor as usize;
                 let end = visited.first.saturating_add(visited.choices.len() as u64);
                 let fits = |t: &Tensor| end <= t.data.len() as u64;
@@ -210,12 +218,12 @@ impl State {
                 }
                 self.rounded(index, &mut rounding, |state| state.visit(index, visited));
             }
-            (Update::Losses(losses), _)
+            (Update::Losses(losses), Moves::Search(_))
                 if self.search.as_ref().is_some_and(|s| s.candidates() == losses.len()) =>
             {
                 self.follow_search(losses, &mut rounding);
             }
-            (Update::Rerun { .. }, None) if self.search.is_none() => {
+            (Update::Rerun { .. }, Moves::Directions) => {
                 let Some(Direction(directions)) = direction else {
                     let expected = "the direction that the step stands for";
                     return Err(Error::expected(ErrorKind::Ledger, place(), expected, "none"));

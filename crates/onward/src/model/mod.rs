@@ -8,6 +8,7 @@ mod act;
 mod chain;
 mod context;
 mod dense;
+mod digest;
 mod low_rank;
 mod norm;
 mod numbers;

@@ -3,7 +3,8 @@
 use super::{Act, Activation, Context};
 
 /// One operation on whole rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Operation {
     /// Every number through a function.
     Activation(Activation),

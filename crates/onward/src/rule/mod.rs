@@ -22,10 +22,9 @@ pub use two_point::TwoPoint;
 use crate::Result;
 use crate::ask::{Ask, AskId, ProbePlan, Spent, Told};
 use crate::kernel::second_moments;
-use crate::ledger::{Direction, Entry, Optimizer, Recipe, Scaling, Search, State, Update};
+use crate::ledger::{Direction, Entry, Moves, Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Model, WeightSpace};
-use crate::noise::RunKey;
-use crate::params::{Params, Storage};
+use crate::params::Storage;
 use crate::threads::prelude::*;
 use crate::variants;
 use std::fmt;
@@ -190,8 +189,13 @@ pub(crate) fn find(
 
 /// A method as it stands in a spec, before it is put to work on a model.
 pub trait Configured {
-    /// Where probes act; `None` for activation space and searches.
-    fn probed(&self) -> Option<WeightSpace>;
+    /// What moves the params: what its steps' updates stand for.
+    fn moves(&self) -> Moves;
+
+    /// What to change where a run with it diverges.
+    fn advice(&self) -> &'static str {
+        "halve method.rate, or centre and scale the data (data.center)"
+    }
 
     /// The rule that it is on a model with inputs of the given shape.
     ///
@@ -238,8 +242,8 @@ impl Own {
 }
 
 impl Configured for Own {
-    fn probed(&self) -> Option<WeightSpace> {
-        self.space
+    fn moves(&self) -> Moves {
+        self.space.map_or(Moves::Directions, Moves::Noise)
     }
 
     fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
@@ -289,31 +293,16 @@ impl Method {
         self.common().check_keys(rows, batch)
     }
 
-    /// Where probes act; `None` for activation space and searches.
-    pub fn space(&self) -> Option<WeightSpace> {
-        self.common().probed()
-    }
-
-    /// What entries of this method mean.
+    /// What entries of this method mean. A search's steps are its strategy's own: no optimizer changes them.
     pub fn recipe(&self, optimizer: Optimizer, storage: Storage) -> Recipe {
-        Recipe { space: self.space(), optimizer, storage }
+        let moves = self.common().moves();
+        let optimizer = if matches!(moves, Moves::Search(_)) { Optimizer::default() } else { optimizer };
+        Recipe { moves, optimizer, storage }
     }
 
-    /// The state of a run before its first step.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Spec`] if a search cannot begin: see [`State::searching`].
-    pub fn begin(
-        &self,
-        params: Params,
-        optimizer: Optimizer,
-        storage: Storage,
-        key: RunKey,
-    ) -> Result<State> {
-        match self {
-            Self::Search(search) => State::searching(params, search, storage, key),
-            _ => Ok(State::new(params, self.recipe(optimizer, storage), key)),
-        }
+    /// What to change where a run diverges.
+    pub fn advice(&self) -> &'static str {
+        self.common().advice()
     }
 
     /// The method at work on a model with inputs of the given shape, in batches of `rows`.

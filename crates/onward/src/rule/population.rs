@@ -6,7 +6,7 @@
 
 use super::{Anneal, Clock, Configured, Heard, Next, Rule, centred_ranks, step_along, z_scores};
 use crate::ask::{MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
-use crate::ledger::{Scaling, State, Update};
+use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
 use crate::schema::{self, is};
@@ -79,8 +79,8 @@ impl Population {
 }
 
 impl Configured for Population {
-    fn probed(&self) -> Option<WeightSpace> {
-        Some(self.space())
+    fn moves(&self) -> Moves {
+        Moves::Noise(self.space())
     }
 
     fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {

@@ -7,8 +7,8 @@
 use super::heard::other;
 use super::{Anneal, Clock, Configured, Next, Outcome, PIECE, Rule, signal_to_noise};
 use crate::ask::{ProbePlan, Response, Spent, Told, check_sigma, misfit, whole_passes};
-use crate::ledger::{Direction, Entry, Scaling, State, Update};
-use crate::model::{Model, WeightSpace};
+use crate::ledger::{Direction, Entry, Moves, Scaling, State, Update};
+use crate::model::Model;
 use crate::noise::Family;
 use crate::schema::{PerLayer, is};
 use crate::space::{ActivationPlan, Derivative, Directions, Focus, LayerPlan, LayerSpace};
@@ -93,8 +93,8 @@ impl RelativeActivation {
 }
 
 impl Configured for RelativeActivation {
-    fn probed(&self) -> Option<WeightSpace> {
-        None
+    fn moves(&self) -> Moves {
+        Moves::Directions
     }
 
     fn at_work(&self, model: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {

@@ -32,7 +32,7 @@
 use super::heard::other;
 use super::{Anneal, Clock, Configured, Next, Outcome, Rule};
 use crate::ask::{ProbePlan, Spent, Told, all_flops, check_sigma, misfit};
-use crate::ledger::{Entry, Optimizer, Scaling, State, Update, Visited};
+use crate::ledger::{Entry, Moves, Optimizer, Scaling, State, Update, Visited};
 use crate::model::{LinkKind, Map, Model, Outline, WeightSpace};
 use crate::params::{Init, TensorSpec};
 use crate::schema::{self, PerLayer, is};
@@ -83,8 +83,8 @@ impl Rso {
 }
 
 impl Configured for Rso {
-    fn probed(&self) -> Option<WeightSpace> {
-        Some(WeightSpace::Coordinate)
+    fn moves(&self) -> Moves {
+        Moves::Noise(WeightSpace::Coordinate)
     }
 
     fn at_work(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Arc<dyn Rule>> {

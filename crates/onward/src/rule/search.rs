@@ -16,8 +16,8 @@ use super::heard::{losses, mean, nothing_finite};
 use super::{Clock, Configured, Next, Outcome, Rule};
 use crate::Result;
 use crate::ask::{ProbePlan, Spent, Told, whole_passes};
-use crate::ledger::{Entry, Incumbent, Search, State, Update};
-use crate::model::{Model, WeightSpace};
+use crate::ledger::{Entry, Incumbent, Moves, Search, State, Update};
+use crate::model::Model;
 use crate::study::{Method, Restarts};
 use std::sync::Arc;
 
@@ -64,8 +64,12 @@ impl Search {
 }
 
 impl Configured for Search {
-    fn probed(&self) -> Option<WeightSpace> {
-        None
+    fn moves(&self) -> Moves {
+        Moves::Search(self.clone())
+    }
+
+    fn advice(&self) -> &'static str {
+        "halve method.sigma, or centre and scale the data (data.center)"
     }
 
     fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {

@@ -6,7 +6,7 @@
 
 use super::{Anneal, Clock, Configured, Heard, Next, Rule, step_along};
 use crate::ask::{MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma};
-use crate::ledger::{Scaling, State, Update};
+use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::{Model, WeightSpace};
 use crate::noise::Family;
 use crate::schema::{self, is};
@@ -43,8 +43,8 @@ impl TwoPoint {
 }
 
 impl Configured for TwoPoint {
-    fn probed(&self) -> Option<WeightSpace> {
-        Some(self.space())
+    fn moves(&self) -> Moves {
+        Moves::Noise(self.space())
     }
 
     fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {

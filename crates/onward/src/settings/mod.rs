@@ -11,3 +11,42 @@ mod train;
 pub use method::{Method, Steps};
 pub use model::{Conv, Mlp, Model, ModelKind, Precision, Skip};
 pub use train::{Baseline, Budget, Objective, Train};
+
+use crate::evaluate::Local;
+use crate::threads::Threads;
+use crate::{Result, kernel, keys};
+
+keys! {
+    /// What determines a run but for its seed and its data: in specs, and in the headers of ledgers.
+    pub struct Settings {
+        ..
+        /// The net.
+        model: Model, in "model";
+        ..
+        /// What is to become small.
+        objective: Objective, in "objective";
+        ..
+        /// How the net is trained.
+        method: Method, in "method";
+        ..
+        /// How long to train, and what to write down on the way.
+        train: Train, in "train";
+    }
+}
+
+impl Settings {
+    /// What runs the model and its objective on rows of shape `[height, width, channels]`, each answered with so many numbers.
+    ///
+    /// # Errors
+    /// As for [`Model::build`].
+    pub fn local(
+        &self,
+        shape: [usize; 3],
+        outputs: usize,
+        threads: &Threads,
+        precision: kernel::Precision,
+    ) -> Result<Local> {
+        let model = self.model.build(shape, outputs)?;
+        Ok(Local::new(model, self.objective.objective(), threads).with_precision(precision))
+    }
+}

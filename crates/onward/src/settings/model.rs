@@ -1,11 +1,11 @@
 //! The table `[model]`.
 
-use crate::Result;
 use crate::kernel;
+use crate::ledger::Numerics;
 use crate::model::{self, Activation, GlobalPool};
 use crate::params::Storage;
 use crate::schema::{Field, Kind, Preset, Range, Value, Values, is};
-use crate::{choices, keys, variants};
+use crate::{Error, ErrorKind, Result, choices, keys, variants};
 use std::sync::Arc;
 
 keys! {
@@ -46,6 +46,25 @@ impl Precision {
             Self::Bf16 => kernel::Precision::bf16(),
             Self::Int8 => kernel::Precision::Int8,
         }
+    }
+
+    /// The arithmetic that this is in a run which was begun with these numerics; on this machine, where they are not known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ledger`] if they are none of this precision.
+    pub fn begun(self, numerics: Option<&Numerics>) -> Result<kernel::Precision> {
+        let own = self.here();
+        let name = match numerics {
+            // A device's are its evaluator's business; what is worked out here is as on this machine.
+            None | Some(Numerics::Device(_)) => return Ok(own),
+            Some(Numerics::Exact(name)) => name,
+        };
+        let of_own_name = kernel::Precision::ALL.into_iter().filter(|p| p.name() == own.name());
+        of_own_name.clone().find(|p| p.arithmetic() == name).ok_or_else(|| {
+            let known: Vec<&str> = of_own_name.map(kernel::Precision::arithmetic).collect();
+            let expected = format!("one of {}", known.join(", "));
+            Error::expected(ErrorKind::Ledger, "the ledger's arithmetic", expected, name)
+        })
     }
 }
 

@@ -205,7 +205,7 @@ impl LinearNet {
     pub fn estimate(&self, rule: TwoPoint, seed: u64) -> Result<Vec<f64>> {
         let (key, method) = (RunKey::from_seed(seed), Method::TwoPoint(rule));
         let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
-        let mut state = State::new(self.params.clone(), method.recipe(optimizer, Storage::F32), key);
+        let mut state = State::new(self.params.clone(), method.recipe(optimizer, Storage::F32), key)?;
         let outcome = self.evaluator.step(&method, &state, &self.batch, &Clock::alone(0, 1.0, BATCH))?;
         state.apply(&outcome.entry, outcome.direction.as_ref())?;
         Ok(state.params().tensors().iter().flat_map(|t| &t.data).map(|w| -f64::from(*w)).collect())

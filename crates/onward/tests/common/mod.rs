@@ -230,6 +230,6 @@ pub fn step_of(
     (step, rate): (u64, f32),
 ) -> onward::Result<Outcome> {
     let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
-    let state = State::new(params.clone(), method.recipe(optimizer, Storage::F32), key);
+    let state = State::new(params.clone(), method.recipe(optimizer, Storage::F32), key).unwrap();
     evaluator.step(method, &state, &whole(data), &Clock::alone(step, rate, data.rows()))
 }

@@ -1,0 +1,192 @@
+//! Runs that settings describe, and settings that headers keep: the way from one to the other, and back.
+
+use super::{Plan, Trainer};
+use crate::dataset::Dataset;
+use crate::evaluate::{Local, Quorum, Worker};
+use crate::ledger::{Header, Moves, Numerics, RowsHeader, TensorHeader};
+use crate::model::Model;
+use crate::schema::{Value, written};
+use crate::settings::{self, Settings, Steps};
+use crate::threads::Threads;
+use crate::{Error, ErrorKind, Result, keys};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+keys! {
+    /// The table `[train]` of a plan, which knows no epochs and measures nothing.
+    struct Paced {
+        /// The budget.
+        steps: u64 = crate::schema::Preset::Required;
+        /// Samples per step.
+        batch: usize = crate::schema::Preset::Required;
+        /// Steps between two digests of the parameters.
+        digest_every: u64 = crate::schema::Preset::Required;
+    }
+}
+
+keys! {
+    /// What a plan says, in the words of specs.
+    struct Planned {
+        ..
+        /// How the net is trained.
+        method: settings::Method, in "method";
+        ..
+        /// How long to train.
+        train: Paced, in "train";
+    }
+}
+
+impl Plan {
+    /// What the plan says in the words of specs: the tables `method` and `train`.
+    pub(super) fn written(&self) -> Value {
+        let super::Schedule { rate, anneal, final_share, warmup, steps } = self.schedule;
+        let (momentum, scaling) = (self.optimizer.momentum, self.optimizer.scaling);
+        let own = Steps { rate, momentum, scaling, schedule: anneal, final_rate: final_share, warmup };
+        let own = Some(own).filter(|_| !matches!(self.method.common().moves(), Moves::Search(_)));
+        let method = settings::Method { kind: self.method.clone(), steps: own };
+        let train = Paced { steps, batch: self.batch, digest_every: self.digest_every };
+        written(&Planned { method, train })
+    }
+
+    /// What `settings` say of a run with this seed, of a model with inputs of the given shape on so many rows.
+    ///
+    /// # Errors
+    /// As for [`crate::rule::Method::rule`].
+    pub fn of(
+        settings: &Settings,
+        seed: u64,
+        model: &dyn Model,
+        shape: [usize; 3],
+        rows: usize,
+    ) -> Result<Self> {
+        let Settings { method, train, model: net, .. } = settings;
+        let batch = train.batch.min(rows);
+        let round = method.kind.rule(model, shape, batch)?.round();
+        Ok(Self {
+            seed,
+            method: method.kind.clone(),
+            schedule: method.schedule(train.budget.steps(round, rows, batch)),
+            optimizer: method.optimizer(),
+            storage: net.storage,
+            batch,
+            digest_every: train.digest_every,
+        })
+    }
+}
+
+impl Trainer {
+    /// The run that `settings` describe, at its beginning, on `local`, which has to be of the same settings ([`Settings::local`]).
+    ///
+    /// # Errors
+    /// As for [`Trainer::new`].
+    pub fn of(settings: &Settings, seed: u64, local: Local, data: Dataset) -> Result<Self> {
+        let plan = Plan::of(settings, seed, local.model(), data.shape(), data.rows())?;
+        let data = Arc::new(data);
+        let worker = Worker::new(local.clone(), Arc::clone(&data));
+        Self::described(plan, local, data, Box::new(worker), Quorum::All, written(settings))
+    }
+
+    /// The run that a ledger's header tells of, at its beginning, on its training data: no spec is needed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ledger`] if the header does not tell all that determines the run (those of earlier format versions, and of models
+    /// that no spec can name), and naming what is not as the header says; as for [`Settings::of`] and [`Trainer::new`].
+    pub fn again(header: &Header, data: Dataset, threads: &Threads) -> Result<Self> {
+        let Some(settings) = Settings::of(header)? else {
+            let expected = "settings from which the model can be built";
+            return Err(Error::expected(ErrorKind::Ledger, "the ledger's header", expected, "none"));
+        };
+        let precision = settings.model.precision.begun(header.numerics.as_ref())?;
+        let outputs = RowsHeader::of(&data).outputs();
+        let local = settings.local(data.shape(), outputs, threads, precision)?;
+        let trainer = Self::of(&settings, header.seed, local, data)?;
+        trainer.header(header.spec).check_begun(&Header { test: None, interface: None, ..header.clone() })?;
+        Ok(trainer)
+    }
+}
+
+impl Settings {
+    /// What a ledger's header says of model, objective, method and training, held against the rest of the header; `None` where it does
+    /// not tell all of it: those of earlier format versions, and of models that no spec can name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] naming the setting that contradicts the rest of the header or is none that this version knows, which is
+    /// [`ErrorKind::Ledger`] if the run was begun by a later one.
+    pub fn of(header: &Header) -> Result<Option<Self>> {
+        let Some(Value::Table(tables)) = &header.settings else { return Ok(None) };
+        if !tables.contains_key("model") {
+            return Ok(None);
+        }
+        let settings = Self::read_from(tables).map_err(|e| told(e, header))?;
+        settings.check(header).map_err(|e| told(e, header))?;
+        Ok(Some(settings))
+    }
+
+    fn read_from(tables: &BTreeMap<String, Value>) -> Result<Self> {
+        use crate::schema::{Part, Values};
+        let (keys, mut values) = (Self::keys("", None), Values::default());
+        values.give_all(tables, &keys);
+        values.check(&keys)?;
+        let settings = Self::read(&values, "")?;
+        settings.model.check()?;
+        settings.method.check(&settings.train)?;
+        Ok(settings)
+    }
+
+    /// That the rest of the header is what these settings lead to.
+    fn check(&self, header: &Header) -> Result<()> {
+        let Some(rows) = header.rows else { return Ok(()) };
+        let shape = rows.shape.map(|n| n as usize);
+        let model = self.model.build(shape, rows.outputs())?;
+        let local = Local::new(model, self.objective.objective(), &Threads::new(1)?);
+        let differs = |key: &str, expected: String, found: String| {
+            let expected = format!("a header with {expected}, which follows from it");
+            Err(Error::expected(ErrorKind::Damage, key, expected, found))
+        };
+        let found = local.digest(shape)?;
+        if let Some(told) = header.model.filter(|told| *told != found) {
+            return differs("model", format!("the model digest {found}"), told.to_string());
+        }
+        if TensorHeader::declared(&local.model().tensors()) != header.tensors {
+            return differs("model", "the tensors of its model".into(), "others".into());
+        }
+        let plan = Plan::of(self, header.seed, local.model(), shape, rows.count as usize)?;
+        if plan.method.name() != header.method {
+            return differs(
+                "method.name",
+                format!("the method {}", plan.method.name()),
+                header.method.clone(),
+            );
+        }
+        if plan.method.recipe(plan.optimizer, plan.storage) != header.recipe {
+            return differs("method", "the recipe of its entries".into(), "another".into());
+        }
+        if plan.schedule.steps != header.steps {
+            return differs("train", format!("{} steps", plan.schedule.steps), header.steps.to_string());
+        }
+        // An arithmetic that this version does not know contradicts nothing.
+        let own = self.model.precision.here().name();
+        let known = header.numerics.as_ref().and_then(Numerics::precision);
+        match known.filter(|precision| precision.name() != own) {
+            Some(other) => {
+                differs("model.precision", format!("numerics of {own}"), other.arithmetic().into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is wrong with a header's settings: their keys are no spec's, and who wrote them may know more.
+fn told(error: Error, header: &Header) -> Error {
+    let place = "settings in the ledger's header";
+    let later = header.later_version();
+    let error =
+        error.within(place).as_kind(if later.is_some() { ErrorKind::Ledger } else { ErrorKind::Damage });
+    match later {
+        Some(version) => error.hint(crate::Hint::Then(format!(
+            "the run was begun by onward {version}, this is onward {}",
+            crate::ledger::VERSION
+        ))),
+        None => error,
+    }
+}
