@@ -1,6 +1,6 @@
 //! Words of noise made elements, and added.
 
-use crate::{ln, multiversion, sin_cos_turn};
+use crate::{dispatch, ln, multiversion, sin_cos_turn};
 
 multiversion! {
 /// Rounds each value to one of its two neighbours in bf16, up with the chance that 16 bits of `words` decide: the low half of a
@@ -75,9 +75,30 @@ pub fn add_signs(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
 }
 }
 
-multiversion! {
 /// Element `e`: ones among the low (even `e`) or high (odd `e`) half of word `e / 2 % 4` of block `e / 8`, less 8.
 pub fn add_binomial(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
+    dispatch!((words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
+        Avx512Bf16 => {
+            let head = out.len().min(inside.next_multiple_of(HALVES) - inside);
+            let (first, rest) = out.split_at_mut(head);
+            binomial(words, inside, scale, first);
+            let from = inside + head;
+            let (whole, last) = rest.as_chunks_mut::<HALVES>();
+            let words_of = |i: usize| (from / 2 + i * HALVES / 2).min(words.len());
+            for (i, out) in whole.iter_mut().enumerate() {
+                // SAFETY: `dispatch!` detected what it needs; that there are as many words was asked for by the slice.
+                unsafe { count_halves(words[words_of(i)..][..HALVES / 2].as_ptr(), scale, out) }
+            }
+            binomial(&words[words_of(whole.len())..], 0, scale, last);
+        },
+        Avx512 => binomial(words, inside, scale, out),
+        Avx2 => binomial(words, inside, scale, out),
+        _ => binomial(words, inside, scale, out),
+    });
+}
+
+#[inline(always)]
+fn binomial(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
     by_few::<1, 2>(words, inside, out, |[x], [low, high]| {
         // Counts the ones of both halves at once.
         let x = x - ((x >> 1) & 0x5555_5555);
@@ -88,6 +109,30 @@ pub fn add_binomial(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
         *high = (((x >> 16) as i32 - 8) as f32).mul_add(scale, *high);
     });
 }
+
+/// Halves of words that a vector holds.
+const HALVES: usize = 32;
+
+/// The same by an instruction that counts the ones of each half.
+///
+/// # Safety
+/// The caller has sixteen words at `words`, and detected AVX-512 with BW and BITALG.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bitalg")]
+#[inline]
+unsafe fn count_halves(words: *const u32, scale: f32, out: &mut [f32; HALVES]) {
+    use std::arch::x86_64::*;
+    // SAFETY: the caller vouches for the words; `out` is two vectors.
+    unsafe {
+        let counts = _mm512_popcnt_epi16(_mm512_loadu_si512(words.cast()));
+        let counts = _mm512_sub_epi16(counts, _mm512_set1_epi16(8));
+        let halves = [_mm512_castsi512_si256(counts), _mm512_extracti64x4_epi64::<1>(counts)];
+        for (i, half) in halves.into_iter().enumerate() {
+            let (counts, to) =
+                (_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(half)), out.as_mut_ptr().add(16 * i));
+            _mm512_storeu_ps(to, _mm512_fmadd_ps(counts, _mm512_set1_ps(scale), _mm512_loadu_ps(to)));
+        }
+    }
 }
 
 /// Two normal numbers from two words.

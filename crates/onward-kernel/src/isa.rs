@@ -14,7 +14,8 @@ pub enum Isa {
     Avx512,
     /// With VNNI: products of bytes.
     Avx512Vnni,
-    /// With BF16 as well: products of bf16 pairs.
+    /// With BF16 and BITALG as well: products of bf16 pairs, ones counted. (The one processor that has the first without the second
+    /// goes without both.)
     Avx512Bf16,
     /// With AMX as well: products of tiles of bytes and of bf16.
     Amx,
@@ -92,7 +93,8 @@ impl Isa {
 
     #[cfg(target_arch = "x86_64")]
     fn best_avx512() -> Self {
-        match (is_x86_feature_detected!("avx512vnni"), is_x86_feature_detected!("avx512bf16")) {
+        let both = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bitalg");
+        match (is_x86_feature_detected!("avx512vnni"), both) {
             (true, true) if super::amx::availability() == super::amx::Availability::Usable => Self::Amx,
             (true, true) => Self::Avx512Bf16,
             (true, false) => Self::Avx512Vnni,
@@ -161,7 +163,7 @@ macro_rules! compiled_for {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")] $($function)*
     };
     (Avx512Bf16 $($function:tt)*) => {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")] $($function)*
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx512bitalg,avx2,fma")] $($function)*
     };
 }
 pub(crate) use compiled_for;

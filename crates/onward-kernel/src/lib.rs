@@ -46,7 +46,7 @@ mod transpose;
 mod window;
 
 pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_to_bf16, to_bf16};
-pub use cache::second_level;
+pub use cache::{ask_for, second_level};
 pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_hadamard, conv3x3_single};
 pub use double::{exp64, ln64};
 pub use elements::{add_binomial, add_normal, add_signs, normal_pair, round_by};

@@ -5,7 +5,7 @@ use super::{Batch, CoordinateCache};
 use crate::ask::{Response, WeightPlan};
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Context, Home, Homes, Model, Norms, Outline, Statistics, Weights};
+use crate::model::{Act, Context, Home, Homes, Model, Norms, Outline, Spare, Statistics, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
@@ -33,6 +33,8 @@ pub struct Local {
     pub(super) home: Home,
     /// Those of all other passes.
     pub(super) homes: Homes,
+    /// Scratch of all passes.
+    spare: Spare,
 }
 
 impl Local {
@@ -47,6 +49,7 @@ impl Local {
             known: Arc::default(),
             home: Home::keeping_many(),
             homes: Homes::default(),
+            spare: Spare::default(),
         }
     }
 
@@ -71,6 +74,16 @@ impl Local {
         self.threads.run(f)
     }
 
+    /// `params` packed for this evaluator's products.
+    pub(super) fn packed<'a>(&self, params: &'a Params) -> Weights<'a> {
+        Weights::new(params, self.precision).with_spare(&self.spare)
+    }
+
+    /// `params` for dense probes alone.
+    pub(super) fn unpacked<'a>(&self, params: &'a Params) -> Weights<'a> {
+        Weights::unpacked(params, self.precision).with_spare(&self.spare)
+    }
+
     /// The model's outputs on `x`, with normalisations as told.
     ///
     /// # Errors
@@ -78,7 +91,7 @@ impl Local {
     pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Result<Act> {
         self.fitting(params, &x)?.check_norms(norms)?;
         Ok(self.run(|| {
-            let weights = Weights::new(params, self.precision);
+            let weights = self.packed(params);
             self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
         }))
     }
@@ -99,7 +112,7 @@ impl Local {
         let (width, norms) = (shape.iter().product::<usize>(), Norms::Fixed(statistics));
         self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?.check_norms(norms)?;
         Ok(self.run(|| {
-            let (weights, home) = (Weights::new(params, self.precision), Home::keeping());
+            let (weights, home) = (self.packed(params), Home::keeping());
             let mut outputs = Vec::new();
             for rows in features.chunks(width * at_once) {
                 let mut x = home.take(rows.len());
@@ -121,7 +134,7 @@ impl Local {
     pub fn statistics(&self, params: &Params, x: Act) -> Result<Vec<Statistics>> {
         self.fitting(params, &x)?;
         Ok(self.run(|| {
-            let weights = Weights::new(params, self.precision);
+            let weights = self.packed(params);
             let mut cx = Context::clean(&weights, Norms::Batch);
             cx.start_trace();
             let _ = self.model.forward_from(0, &mut cx, x);

@@ -45,8 +45,8 @@ impl Local {
         plan: &WeightPlan,
     ) -> Vec<f32> {
         let weights = match plan.space {
-            WeightSpace::Dense { .. } => Weights::unpacked(params, self.precision),
-            WeightSpace::LowRank { .. } | WeightSpace::Coordinate => Weights::new(params, self.precision),
+            WeightSpace::Dense { .. } => self.unpacked(params),
+            WeightSpace::LowRank { .. } | WeightSpace::Coordinate => self.packed(params),
         };
         let (weights, keys) = (&weights, &*TensorKeys::of(key, params));
         let step = Step { weights, keys, batch, plan, crowd: Crowd::default() };

@@ -1,7 +1,7 @@
 //! The losses of whole sets of params.
 
 use super::{Batch, Local};
-use crate::model::{Context, Norms, Weights};
+use crate::model::{Context, Norms};
 use crate::params::Params;
 use crate::threads::prelude::*;
 
@@ -10,7 +10,7 @@ impl Local {
     pub(super) fn losses_at_points(&self, params: &Params, batch: &Batch, points: &[f64]) -> Vec<f32> {
         let one = |point: &[f64]| {
             let candidate = params.moved_to(point);
-            let weights = Weights::new(&candidate, self.precision);
+            let weights = self.packed(&candidate);
             let mut cx = Context::clean(&weights, Norms::Batch);
             let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
             self.mean_loss(outputs, &batch.targets, 0)

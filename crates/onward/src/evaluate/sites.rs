@@ -51,7 +51,7 @@ impl Local {
         plan.check(&*self.model, batch.x.rows)?;
         self.meets(params, batch)?;
         self.run(|| {
-            let weights = Weights::new(params, self.precision);
+            let weights = self.packed(params);
             let mut cx = Context::clean(&weights, Norms::Batch).with_home(self.home.clone());
             let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
             for stage in 0..self.model.stages() {

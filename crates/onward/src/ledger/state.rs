@@ -3,6 +3,7 @@
 use super::search::{Searching, versioned};
 use super::{Direction, Entry, Header, Search, Update, Visited};
 use crate::choices;
+use crate::kernel::ask_for;
 use crate::kernel::step::{self, SQUARES_DECAY};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
@@ -315,16 +316,24 @@ impl State {
     fn update(&mut self, index: usize, sum: &Sum<'_>, scale: f32, rate: f32) {
         let beta = self.recipe.optimizer.momentum;
         let tile = sum.tile();
+        // They come from memory while the sum is made.
+        let ask = |part: &[f32]| {
+            if matches!(sum, Sum::Noise(_)) {
+                ask_for(part)
+            }
+        };
         let w = self.params.data_mut(index).par_chunks_mut(tile).enumerate();
         match self.recipe.optimizer.scaling {
             Scaling::None if beta == 0.0 => {
                 w.for_each_init(Vec::new, |scratch, (i, w)| {
+                    ask(w);
                     step::plain(w, sum.get(i, w.len(), scratch), scale);
                 });
             }
             Scaling::None => {
                 let memory = self.momentum[index].par_chunks_mut(tile);
                 w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), m)| {
+                    [&*w, &*m].into_iter().for_each(ask);
                     step::with_momentum(w, m, sum.get(i, w.len(), scratch), scale, beta);
                 });
             }
@@ -334,6 +343,7 @@ impl State {
                 let memory =
                     self.momentum[index].par_chunks_mut(tile).zip(self.squares[index].par_chunks_mut(tile));
                 w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), (m, v))| {
+                    [&*w, &*m, &*v].into_iter().for_each(ask);
                     step::like_adam(w, m, v, sum.get(i, w.len(), scratch), scale, beta, left, rate);
                 });
             }

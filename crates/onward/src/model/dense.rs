@@ -5,7 +5,7 @@ use super::context::{Map, member_rows, slice_of_rows};
 use super::low_rank::member_tensor;
 use super::weights::{Lent, Packed};
 use super::{Act, Context, LinkKind, Member, Probe, WeightSpace};
-use crate::kernel::{Epilogue, Matrix, Moved, Precision, Scratch, Window, second_level};
+use crate::kernel::{Epilogue, Matrix, Moved, Precision, Scratch, Window, ask_for, second_level};
 use crate::params::Tensor;
 use crate::threads::{self, prelude::*};
 
@@ -22,8 +22,28 @@ const INPUTS: usize = 256;
 #[derive(Default)]
 pub(super) struct Forming {
     noise: Vec<f32>,
-    matrices: Vec<Matrix>,
+    /// Matrices of a few shapes, those of one shape together; the shape used last stands last.
+    matrices: Vec<Vec<Matrix>>,
     scratch: Scratch,
+}
+
+/// Shapes that are kept at most.
+const SHAPES: usize = 4;
+
+impl Forming {
+    /// Makes the last of the matrices `many` of the given shape.
+    fn shape(&mut self, many: usize, [n, k]: [usize; 2], precision: Precision) {
+        let fits = |m: &Matrix| (m.n(), m.k(), m.precision()) == (n, k, precision);
+        let known = self.matrices.iter().position(|all| all.len() >= many && all.iter().all(fits));
+        let last = match known {
+            Some(at) => self.matrices.remove(at),
+            None => (0..many).map(|_| Matrix::zeros(n, k, precision)).collect(),
+        };
+        if self.matrices.len() == SHAPES {
+            self.matrices.remove(0);
+        }
+        self.matrices.push(last);
+    }
 }
 
 /// A linear map under dense noise.
@@ -109,7 +129,7 @@ impl Layer<'_> {
         let mut member = 0;
         for direction in self.probe.members.chunk_by(|a, b| a.index == b.index) {
             self.form(forming, precision, direction, first, count);
-            for matrix in &forming.matrices[..direction.len()] {
+            for matrix in forming.matrices.last().into_iter().flatten().take(direction.len()) {
                 let (y, rest) = out.split_rows((member + 1) * self.positions);
                 out = rest;
                 let bias = self.biases[member].get(first..first + count).unwrap_or(&[]);
@@ -134,22 +154,21 @@ impl Layer<'_> {
         else {
             return;
         };
+        forming.shape(direction.len(), [count, k], precision);
         let Forming { noise, matrices, scratch } = forming;
-        let fits = |m: &Matrix| (m.n(), m.k()) == (count, k);
-        if matrices.len() < direction.len() || !matrices.iter().all(fits) {
-            *matrices = direction.iter().map(|_| Matrix::zeros(count, k, precision)).collect();
-        }
-        let source = keys[self.map.weight].dense.at(step, direction[0].index);
+        let Some(matrices) = matrices.last_mut() else { return };
         let Some(at_once) = matrices.first().map(|m| m.inputs_at_once(INPUTS)) else { return };
+        let source = keys[self.map.weight].dense.at(step, direction[0].index);
         for from in (0..count).step_by(SLICE) {
             let rows = first + from..first + count.min(from + SLICE);
             for column in (0..k).step_by(at_once) {
                 let (at, length) = (rows.start * k + column, at_once.min(k - column));
                 noise.resize(rows.len() * length, 0.0);
                 for (row, noise) in rows.clone().zip(noise.chunks_exact_mut(length)) {
+                    ask_for(&self.tensor.data[row * k + column..][..length]);
                     source.fill(space.noise(), (row * k + column) as u64, noise);
                 }
-                for (member, matrix) in direction.iter().zip(&mut *matrices) {
+                for (member, matrix) in direction.iter().zip(matrices.iter_mut()) {
                     let factor = sigma * member.sign * space.scale(false);
                     let weights =
                         Moved { start: &self.tensor.data[at..], stride: k, factor, along: noise, length };

@@ -31,8 +31,8 @@ pub(crate) use outline::{Map, Outline};
 pub use probe::{Member, Probe, TensorKeys, WeightSpace};
 pub(crate) use spread::{Pairs, Spread};
 pub use trace::{After, Link, LinkKind, Norms, Statistics, Trace};
-pub(crate) use weights::Packing;
 pub use weights::Weights;
+pub(crate) use weights::{Packing, Spare};
 
 use crate::params::TensorSpec;
 

@@ -94,9 +94,12 @@ pub(crate) struct Packing(Arc<All>);
 struct All {
     packed: Vec<Packed>,
     precision: Precision,
-    idle: Idle,
-    forming: Idle<Forming>,
+    spare: Spare,
 }
+
+/// Scratch that may outlive the weights that it is used with, so that the next step's need not clear new one.
+#[derive(Clone, Default)]
+pub(crate) struct Spare(Arc<(Idle, Idle<Forming>)>);
 
 impl<'a> Weights<'a> {
     /// Packs `params` for products of the given precision.
@@ -112,20 +115,22 @@ impl<'a> Weights<'a> {
     }
 
     fn of(params: &'a Params, packed: Vec<Packed>, precision: Precision) -> Self {
-        Self {
-            params,
-            packing: Packing(Arc::new(All {
-                packed,
-                precision,
-                idle: Idle::default(),
-                forming: Idle::default(),
-            })),
-        }
+        Self { params, packing: Packing(Arc::new(All { packed, precision, spare: Spare::default() })) }
     }
 
     /// The same params again, packed before.
     pub(crate) fn with(params: &'a Params, packing: &Packing) -> Self {
         Self { params, packing: packing.clone() }
+    }
+
+    /// The same with scratch that others use before and after.
+    #[must_use]
+    pub(crate) fn with_spare(mut self, spare: &Spare) -> Self {
+        // What was packed a moment ago nobody else holds.
+        if let Some(all) = Arc::get_mut(&mut self.packing.0) {
+            all.spare = spare.clone();
+        }
+        self
     }
 
     /// What was made of the params.
@@ -144,11 +149,11 @@ impl<'a> Weights<'a> {
     }
 
     pub(super) fn idle(&self) -> &Idle {
-        &self.packing.0.idle
+        &self.packing.0.spare.0.0
     }
 
     pub(super) fn forming(&self) -> &Idle<Forming> {
-        &self.packing.0.forming
+        &self.packing.0.spare.0.1
     }
 
     pub(super) fn packed(&self, tensor: usize) -> &Packed {

@@ -2,6 +2,7 @@
 
 use crate::kernel::{Panels, Start, product};
 use crate::model::{TensorKeys, WeightSpace};
+use crate::noise::Family;
 use crate::threads::prelude::*;
 use std::borrow::Cow;
 
@@ -11,6 +12,15 @@ const MEMBERS: usize = 512;
 /// probe after the other is added to them, so that many probes cost one pass over memory.
 const ROWS: usize = 32;
 const ELEMENTS: usize = 1 << 13;
+
+/// Elements of noise that one task makes: few enough that what they are added to comes from memory meanwhile, and
+/// enough for the generator to work on.
+fn elements_at_once(noise: Family) -> usize {
+    match noise {
+        Family::Sign => ELEMENTS,
+        Family::Binomial | Family::Normal => 512,
+    }
+}
 
 /// `Σᵢ cᵢ · zᵢ` over members `first..`, as the family draws `zᵢ`, on one tensor. With integer noise and integer coefficients
 /// whose sum stays below 2²⁴ every partial sum is exact, so order and tiling cannot matter; else the order is the members'.
@@ -87,7 +97,11 @@ pub(crate) enum Sum<'a> {
 impl Sum<'_> {
     /// Elements of a tile (the last may have fewer).
     pub fn tile(&self) -> usize {
-        if let Self::Factors { right, .. } = self { ROWS * right.n() } else { ELEMENTS }
+        match self {
+            Self::Noise(p) => elements_at_once(p.space.noise()),
+            Self::Factors { right, .. } => ROWS * right.n(),
+            Self::Whole(_) => ELEMENTS,
+        }
     }
 
     /// Tile `tile`, which has `elements` elements.
@@ -106,7 +120,7 @@ impl Sum<'_> {
             Self::Noise(p) => {
                 for (i, c) in p.coefficients.iter().enumerate().filter(|(_, c)| **c != 0.0) {
                     let noise = p.keys.dense.at(p.step, p.first + i as u32);
-                    noise.add_to(p.space.noise(), (tile * ELEMENTS) as u64, *c, out);
+                    noise.add_to(p.space.noise(), (tile * self.tile()) as u64, *c, out);
                 }
             }
             Self::Factors { left, rows, right } => {
