@@ -9,7 +9,7 @@ use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::kernel::Precision;
 use onward::ledger::{Direction, Optimizer, Scaling, State, Update};
-use onward::model::{Act, Activation, Context, Mlp, Model, Norms, Weights};
+use onward::model::{Act, Activation, Context, Graph, Mlp, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage, Tensor};
@@ -113,7 +113,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let split = load(&DataOptions { center: Center::Standardize, ..DataOptions::new(path) })?;
     let data = split.train.select(&(0..ROWS as u32).collect::<Vec<_>>());
     let model = Arc::new(Mlp::new(&WIDTHS, Activation::Tanh)?);
-    let params = Params::init(&model.tensors(), &RunKey::from_seed(1));
+    let graph = Graph::new(&*model, data.shape())?;
+    let params = Params::init(graph.tensors(), &RunKey::from_seed(1));
     let truth = true_derivative(params.tensors(), &data);
 
     let (mut rows, mut curves) = (Vec::new(), Vec::new());
@@ -128,8 +129,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 found[0] += cosine(&estimate, &truth) / SEEDS as f64;
                 found[1] += cosine(&estimate[..first], &truth[..first]) / SEEDS as f64;
             }
-            let rule = method.rule(&*model, data.shape(), ROWS)?;
-            let cost = rule.cost(&*model, &Clock::alone(0, 1.0, ROWS), &Update::Rerun { digest: None });
+            let rule = method.rule(&graph, ROWS)?;
+            let cost = rule.cost(&graph, &Clock::alone(0, 1.0, ROWS), &Update::Rerun { digest: None });
             let passes = cost.samples / ROWS as u64;
             curve.push((passes as f64, found[0]));
             let law = (case.law)(draws).map_or_else(|| "–".into(), |l| format!("{l:.3}"));
@@ -149,7 +150,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     print_table(&header, &rows);
     println!();
-    let samples = one_sample(&model, &params, &data);
+    let samples = one_sample(&graph, &params, &data);
     print_table(&["draws K", "independent", "law 1/√(1+(d+1)/K), d = 64", "orthogonal"], &samples);
     std::fs::create_dir_all(&folder)?;
     draw(&folder, "cosine", "Estimate against true derivative", "forward passes per sample", &curves)?;
@@ -170,11 +171,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The cosine of each sample's own estimate at the first layer's output, averaged over samples: what the law is about.
-fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> {
+fn one_sample(graph: &Graph, params: &Params, data: &Dataset) -> Vec<Vec<String>> {
     let key = RunKey::from_seed(1);
     let weights = Weights::new(params, Precision::F32);
     let x = Act::new(ROWS, data.shape(), data.features().to_vec());
-    let z = model.stage(0, &mut Context::clean(&weights, Norms::Batch), x);
+    let cuts = graph.cuts(&mut Context::clean(&weights, Norms::Batch), x);
     let net: Vec<Vec<f64>> = params.tensors().iter().map(|t| wide(&t.data)).collect();
     let truth: Vec<Vec<f64>> = (0..ROWS).map(|row| true_derivative_at_output(&net, data, row)).collect();
     let found = |directions, pairs| {
@@ -187,8 +188,8 @@ fn one_sample(model: &Mlp, params: &Params, data: &Dataset) -> Vec<Vec<String>> 
             focus: None,
             norms: false,
         };
-        let loss = Loss::CrossEntropy;
-        let g = derivative_at_output(model, &weights, &loss, data.targets(), &key, &plan, &layer, &z);
+        let (loss, cut) = (Loss::CrossEntropy, &cuts[0]);
+        let g = derivative_at_output(graph, &weights, &loss, data.targets(), &key, &plan, &layer, cut, false);
         let cosines = g.chunks_exact(WIDTHS[1]).zip(&truth).map(|(g, t)| cosine(&wide(g), t));
         format!("{:.3}", cosines.sum::<f64>() / ROWS as f64)
     };

@@ -10,7 +10,7 @@ use onward::dataset::Targets;
 use onward::evaluate::{Batch, Local};
 use onward::kernel::Precision;
 use onward::model::{
-    Act, Activation, Context, Conv, GlobalPool, Member, Mlp, Model, Norms, WeightSpace, Weights,
+    Act, Activation, Context, Conv, GlobalPool, Graph, Member, Mlp, Model, Norms, WeightSpace, Weights,
 };
 use onward::noise::{Family, RunKey};
 use onward::objective::{Loss, Objective};
@@ -65,7 +65,7 @@ fn alternately(rounds: usize, works: &mut [&mut dyn FnMut()]) -> Vec<(Times, Tim
 
 /// A model with params, an evaluator and classes to answer.
 struct Case {
-    model: Arc<dyn Model>,
+    graph: Graph,
     params: Params,
     evaluator: Local,
     shape: [usize; 3],
@@ -75,11 +75,12 @@ struct Case {
 impl Case {
     fn new(model: impl Model + 'static, shape: [usize; 3], classes: usize, threads: usize) -> Self {
         let (model, key): (Arc<dyn Model>, _) = (Arc::new(model), RunKey::from_seed(1));
-        let params = Params::init(&model.tensors(), &key);
+        let graph = Graph::new(&*model, shape).unwrap_or_else(|error| panic!("{error}"));
+        let params = Params::init(graph.tensors(), &key);
         let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
         let threads = Threads::new(threads).unwrap_or_else(|error| panic!("{error}"));
-        let evaluator = Local::new(model.clone(), objective, &threads);
-        Self { model, params, evaluator, shape, classes }
+        let evaluator = Local::new(model, objective, &threads);
+        Self { graph, params, evaluator, shape, classes }
     }
 
     fn batch(&self, rows: usize) -> Batch {
@@ -95,7 +96,7 @@ impl Case {
             let next = AtomicUsize::new(0);
             let one = |piece: &Act| {
                 let mut cx = Context::clean(&weights, Norms::Batch);
-                black_box(self.model.forward_from(0, &mut cx, piece.clone()));
+                black_box(self.graph.forward(&mut cx, piece.clone()));
             };
             // As many takers as threads, so that no task is begun inside another.
             rayon::broadcast(|_| {
@@ -245,7 +246,7 @@ fn dense_steps(threads: usize, rounds: usize) {
         let packed = || {
             case.evaluator.run(|| {
                 let mut cx = Context::clean(&weights, Norms::Batch);
-                black_box(case.model.forward_from(0, &mut cx, batch.x.clone()))
+                black_box(case.graph.forward(&mut cx, batch.x.clone()))
             });
         };
         let step = |noise| case.evaluate(&batch, &plan(2, 2, 0, WeightSpace::Dense { noise }));

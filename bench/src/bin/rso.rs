@@ -3,7 +3,7 @@
 
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{CoordinateCache, Local};
-use onward::model::{Activation, Conv, GlobalPool, Model};
+use onward::model::{Activation, Conv, GlobalPool, Graph};
 use onward::noise::RunKey;
 use onward::objective::{Loss, Objective};
 use onward::params::Params;
@@ -44,9 +44,8 @@ fn cpu() -> f64 {
 }
 
 /// Multiply-adds of a visit with everything from the layer on worked out again.
-fn dense_work(net: &dyn Model, stage: usize) -> f64 {
-    let flops: u64 = (stage..net.stages()).map(|s| net.flops(s)).sum();
-    (flops * 3 * BATCH as u64) as f64
+fn dense_work(graph: &Graph, stage: usize) -> f64 {
+    (graph.flops_from(stage) * 3 * BATCH as u64) as f64
 }
 
 fn main() -> onward::Result<()> {
@@ -54,13 +53,14 @@ fn main() -> onward::Result<()> {
     let (threads, rows) = (argument(1).unwrap_or(1), argument(2).unwrap_or(60_000));
     let (net, data, key) = (Arc::new(net()?), data(rows)?, RunKey::from_seed(1));
     let rso = Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::FirstFirst, hold: 1 };
-    let sweep = Sweep::new(&rso, &*net, data.shape())?;
-    let params = Params::init(&net.tensors(), &key);
+    let graph = Graph::new(&*net, data.shape())?;
+    let sweep = Sweep::new(&rso, &graph)?;
+    let params = Params::init(graph.tensors(), &key);
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
     let local = Local::new(net.clone(), objective, &Threads::new(threads)?);
     let (mut table, mut total, mut all_visits, mut filling) = (Vec::new(), [0.0; 3], 0, 0.0);
     let mut from_images = None;
-    for stage in 0..net.stages() {
+    for stage in 0..graph.stages() {
         let mut cache = CoordinateCache::default();
         let of = |step: u64| sweep.plan(step, 1.0, BATCH);
         let steps: Vec<u64> = (0..sweep.steps()).filter(|s| of(*s).stage == stage).collect();
@@ -102,7 +102,7 @@ fn main() -> onward::Result<()> {
             format!("{:.2}", 1e3 * held[0]),
             format!("{:.2}", 1e3 * dense[0]),
             format!("{:.2}", dense[0] / changed[0]),
-            format!("{:.0}", dense_work(&*net, stage) / dense[0] / 1e9),
+            format!("{:.0}", dense_work(&graph, stage) / dense[0] / 1e9),
             format!("{:.1}", 1.0 / changed[1]),
         ]);
     }

@@ -150,7 +150,7 @@ fn prepare(case: &Case) -> Result<Work> {
             let method = TwoPoint { sigma: 0.01, directions: 1, noise: Family::Binomial };
             match part {
                 Part::Step => steps(evaluator, Method::TwoPoint(method), batch),
-                Part::Forward => Ok(forwards(evaluator, batch)),
+                Part::Forward => forwards(evaluator, batch),
             }
         }
     }
@@ -241,7 +241,7 @@ where
 fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
     let key = RunKey::from_seed(1);
     let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
-    let mut state = State::new(Params::init(&evaluator.model().tensors(), &key), recipe, key)?;
+    let mut state = State::new(Params::init(evaluator.graph(batch.x.shape())?.tensors(), &key), recipe, key)?;
     Ok(Box::new(move || {
         let clock = Clock::alone(state.step(), RATE, batch.x.rows());
         let found = evaluator.step(&method, &state, &batch, &clock)?;
@@ -250,19 +250,19 @@ fn steps(evaluator: Local, method: Method, batch: Batch) -> Result<Work> {
 }
 
 /// Plain forward passes with weights packed beforehand.
-fn forwards(evaluator: Local, batch: Batch) -> Work {
-    let key = RunKey::from_seed(1);
+fn forwards(evaluator: Local, batch: Batch) -> Result<Work> {
+    let (key, graph) = (RunKey::from_seed(1), evaluator.graph(batch.x.shape())?);
     // Borrowed for as long as the process lives: packed weights refer to their params.
-    let params: &'static Params = Box::leak(Box::new(Params::init(&evaluator.model().tensors(), &key)));
+    let params: &'static Params = Box::leak(Box::new(Params::init(graph.tensors(), &key)));
     let weights = evaluator.run(|| Weights::new(params, evaluator.precision()));
-    Box::new(move || {
+    Ok(Box::new(move || {
         let outputs = evaluator.run(|| {
             let mut cx = Context::clean(&weights, Norms::Batch);
-            evaluator.model().forward_from(0, &mut cx, batch.x.clone())
+            graph.forward(&mut cx, batch.x.clone())
         });
         let _ = black_box(evaluator.loss(&outputs, &batch.targets));
         Ok(())
-    })
+    }))
 }
 
 fn population(members: u32, space: Space) -> Method {

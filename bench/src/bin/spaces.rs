@@ -63,9 +63,8 @@ impl Bench {
         };
         let mut found = self.evaluator.derivative(&self.key, &self.params, &self.batch, &plan)?.derivative;
         let [a, b] = found[tensor].take().unwrap_or_default();
-        let model = self.evaluator.model();
-        let clean: u64 = (0..model.stages()).map(|stage| model.flops(stage)).sum();
-        let flops = (clean + plan.cost(model, 1).flops) as f64;
+        let graph = self.evaluator.graph(self.batch.x.shape())?;
+        let flops = (graph.flops() + plan.cost(&graph, 1).flops) as f64;
         Ok((a.iter().zip(&b).map(|(a, b)| a + b).collect(), flops))
     }
 
@@ -83,13 +82,14 @@ impl Bench {
         let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
         // Another key is as good as another step, and a state begins at step 0.
         let key = RunKey::from_seed(u64::from(step));
-        let (mut state, model) = (State::new(self.params.clone(), recipe, key)?, self.evaluator.model());
+        let graph = self.evaluator.graph(self.batch.x.shape())?;
+        let mut state = State::new(self.params.clone(), recipe, key)?;
         let found =
             self.evaluator.step(&method, &state, &self.batch, &Clock::alone(0, 1.0, ROWS as usize))?;
         state.apply(&found.entry, found.direction.as_ref())?;
         let moved = state.params().tensors()[tensor].data.iter().zip(&self.params.tensors()[tensor].data);
-        let rule = method.rule(model, self.batch.x.shape(), ROWS as usize)?;
-        let flops = rule.cost(model, &Clock::alone(0, 1.0, 1), &found.entry.update).flops as f64;
+        let rule = method.rule(&graph, ROWS as usize)?;
+        let flops = rule.cost(&graph, &Clock::alone(0, 1.0, 1), &found.entry.update).flops as f64;
         Ok((moved.map(|(after, before)| before - after).collect(), flops))
     }
 }
@@ -137,7 +137,7 @@ fn main() -> Result<()> {
                 sum += cosine(&estimate, &picks, &truth) / f64::from(REPEATS);
                 flops = cost;
             }
-            let width = bench.evaluator.model().width(stage);
+            let width = bench.evaluator.graph(bench.batch.x.shape())?.width(stage);
             let name = format!("{} ({} weights, {width} outputs)", t.name, t.data.len());
             let cells =
                 [name, space.into(), pairs.to_string(), format!("{:.1}", flops / 1e6), format!("{sum:.3}")];

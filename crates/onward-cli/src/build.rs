@@ -7,7 +7,7 @@ use onward::dataset::Targets;
 use onward::evaluate::Local;
 use onward::kernel;
 use onward::ledger::{Header, Numerics, Scaling, Search};
-use onward::model::Model;
+use onward::model::Graph;
 use onward::rule::Method;
 use onward::schema::Value;
 use onward::settings::Precision;
@@ -52,9 +52,9 @@ pub fn evaluator(
 }
 
 /// Refuses a model that there is no memory for, before any of it is asked for.
-fn check_memory(plan: &Plan, model: &dyn Model) -> Result<()> {
+fn check_memory(plan: &Plan, graph: &Graph) -> Result<()> {
     let numbers = |shape: &[usize]| shape.iter().fold(1u128, |n, side| n.saturating_mul(*side as u128));
-    let params = model.tensors().iter().fold(0u128, |n, t| n.saturating_add(numbers(&t.shape)));
+    let params = graph.tensors().iter().fold(0u128, |n, t| n.saturating_add(numbers(&t.shape)));
     // The params, and their file in the three forms that it goes through; what the optimizer keeps; candidates in f64.
     let kept =
         u128::from(plan.optimizer.momentum > 0.0) + 2 * u128::from(plan.optimizer.scaling == Scaling::Adam);
@@ -86,10 +86,8 @@ pub fn trainer(spec: &Spec, split: &Split, threads: usize, begun: Option<&Header
         return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
     }
     let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads, begun)?;
+    let graph = evaluator.graph(train.shape())?;
     let settings = spec.settings();
-    check_memory(
-        &Plan::of(&settings, spec.seed, evaluator.model(), train.shape(), train.rows())?,
-        evaluator.model(),
-    )?;
+    check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;
     Trainer::of(&settings, spec.seed, evaluator, train.clone())
 }

@@ -195,7 +195,7 @@ fn the_ledger_tells_what_the_run_is() {
     assert_eq!(head["settings"]["model"]["hidden"], serde_json::json!([16]));
     assert_eq!(head["settings"]["train"]["steps"], serde_json::json!(6));
     assert_eq!(head["settings"]["objective"]["loss"], serde_json::json!("cross-entropy"));
-    assert!(head["model"]["outline"].as_str().unwrap().len() == 64);
+    assert!(head["model"]["graph"].as_str().unwrap().len() == 64);
     let first = format!("onward {VERSION} · ledger format 3 · numerics f32 · evaluator worker");
     for command in ["show runs/p", "show runs/p --ledger"] {
         assert_eq!(place.onward(command).good().lines().next(), Some(&first[..]));

@@ -65,7 +65,7 @@ pub(crate) use isa::{compiled_for, dispatch, multiversion};
 pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, last_tap, side_by_side};
 pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};
-pub use math::{exp, gelu, ln, sin_cos_turn, tanh};
+pub use math::{exp, gelu, ln, sigmoid, silu, sin_cos_turn, softplus, tanh};
 pub use matrix::{Filter, Matrix, Scratch};
 pub use moments::second_moments;
 pub use moved::Moved;

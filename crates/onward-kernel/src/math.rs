@@ -74,6 +74,25 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
 }
 
+/// The logistic function `1/(1 + e^(−x))`, within 2⁻²² absolutely.
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
+}
+
+/// `x` times its [`sigmoid`] (Elfwing, Uchibe and Doya 2018, arXiv 1702.03118).
+#[inline(always)]
+pub fn silu(x: f32) -> f32 {
+    x * sigmoid(x)
+}
+
+/// `ln(1 + e^x)`.
+#[inline(always)]
+pub fn softplus(x: f32) -> f32 {
+    x.max(0.0) + ln(1.0 + exp(-x.abs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +119,19 @@ mod tests {
                 "{turn}"
             );
         }
+        for i in -4000..4000 {
+            let x = i as f32 * 0.01 + 0.003;
+            let wide = f64::from(x);
+            let logistic = 1.0 / (1.0 + (-wide).exp());
+            assert!((f64::from(sigmoid(x)) - logistic).abs() < 3e-7, "sigmoid {x}");
+            assert!((f64::from(silu(x)) - wide * logistic).abs() < 4e-7 * wide.abs().max(1.0), "silu {x}");
+            assert!(
+                (f64::from(softplus(x)) - wide.exp().ln_1p()).abs() < 4e-7 * wide.abs().max(1.0),
+                "softplus {x}"
+            );
+        }
+        assert_eq!([sigmoid(-1e30), sigmoid(1e30), silu(-1e30), softplus(1e30)], [0.0, 1.0, 0.0, 1e30]);
+        assert!(sigmoid(f32::NAN).is_nan() && silu(f32::NAN).is_nan());
         assert_eq!((exp(-200.0), exp(200.0), exp(0.0)), (0.0, f32::INFINITY, 1.0));
         assert!(exp(f32::NAN).is_nan());
     }

@@ -3,35 +3,35 @@
 
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
-use onward::model::{Act, Context, Model};
+use onward::model::{Builder, Model, RowOp, Shape, Var};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective};
-use onward::params::{Init, Storage, TensorSpec};
+use onward::params::Storage;
 use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
 
+/// The second of three rows where the first one's first number is the larger, else the third.
+struct Choose;
+impl RowOp for Choose {
+    fn name(&self) -> &str {
+        "choose 1"
+    }
+    fn shape(&self, inputs: &[Shape]) -> onward::Result<Shape> {
+        Ok(inputs[1])
+    }
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+        output.copy_from_slice(inputs[if inputs[0][0] > inputs[0][1] { 1 } else { 2 }]);
+    }
+}
+
 struct Gated;
 impl Model for Gated {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        let (shape, init) = (vec![2, 2], Init::He { fan_in: 2 });
-        let matrix = |name: &str| TensorSpec { name: name.into(), shape: shape.clone(), init }; // (out, in)
-        ["gate.weight", "left.weight", "right.weight"].map(matrix).to_vec()
-    }
-    fn stages(&self) -> usize {
-        1
-    }
-    fn stage(&self, _: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        let [gate, left, right] = ["gate", "left", "right"].map(|name| cx.linear(name, &x));
-        let choose = |row| if gate.row(row)[0] > gate.row(row)[1] { left.row(row) } else { right.row(row) };
-        Act::new(gate.rows(), [1, 1, 2], (0..gate.rows()).flat_map(choose).copied().collect())
-    }
-    fn width(&self, _: usize) -> usize {
-        2
-    }
-    fn flops(&self, _: usize) -> u64 {
-        3 * 2 * 2 * 2
+    fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+        let x = g.input();
+        let experts = ["gate", "left", "right"].map(|name| g.linear_without_bias(name, x, 2));
+        Ok(g.host(Arc::new(Choose), &experts))
     }
 }
 

@@ -7,7 +7,7 @@ mod order;
 mod plan;
 
 pub use order::Order;
-pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, all_flops, check_sigma, misfit, whole_passes};
+pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, check_sigma, misfit, whole_passes};
 pub use plan::{MemberPlan, Signs, Spent, WeightPlan};
 
 use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative};
@@ -61,7 +61,7 @@ pub enum Told {
     Choices(Choices),
 }
 
-/// What probes at the outputs of stages lead to.
+/// What probes at the sites of stages lead to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
     /// The clean mean loss of the batch.

@@ -7,9 +7,10 @@ use crate::ask::{Ask, Spent, misfit};
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Evaluator, Local, Quorum, Worker};
 use crate::ledger::{
-    Entry, Header, Numerics, Optimizer, Rounding, RowsHeader, State, Stretch, TensorHeader, Update, VERSION,
+    Entry, Header, ModelDigest, Numerics, Optimizer, Rounding, RowsHeader, State, Stretch, TensorHeader,
+    Update, VERSION,
 };
-use crate::model::{Act, Statistics};
+use crate::model::{Act, Graph, Statistics};
 use crate::noise::RunKey;
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
@@ -41,6 +42,7 @@ pub struct Plan {
 /// A run in memory: params, data and what is needed to take the next step.
 pub struct Trainer {
     plan: Plan,
+    graph: Arc<Graph>,
     rule: Arc<dyn Rule>,
     evaluator: Box<dyn Evaluator>,
     quorum: Quorum,
@@ -123,23 +125,23 @@ impl Trainer {
         settings: Value,
     ) -> Result<Self> {
         plan.check()?;
-        local.check_data(&data)?;
+        let graph = local.check_data(&data)?;
         let key = RunKey::from_seed(plan.seed);
         let plan = Plan { batch: plan.batch.min(data.rows()), ..plan };
-        let rule = plan.method.rule(local.model(), data.shape(), plan.batch)?;
+        let rule = plan.method.rule(&graph, plan.batch)?;
         plan.method.check_optimizer(plan.optimizer)?;
-        let base = Params::init(&local.model().tensors(), &key);
+        let base = Params::init(graph.tensors(), &key);
         let state = State::new(base, plan.method.recipe(plan.optimizer, plan.storage), key)?;
-        let model = local.digest(data.shape())?;
         let header = Header {
             evaluator: Some(evaluator.kind().into()),
             settings: Some(settings),
-            model: Some(model),
+            model: Some(ModelDigest::Graph(graph.digest())),
             ..plan.header(&state, &data)
         };
         let numerics = evaluator.open(&header, &state)?;
-        let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&data));
+        let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&data, graph.outputs()));
         Ok(Self {
+            graph,
             rule,
             evaluator,
             quorum,
@@ -164,6 +166,11 @@ impl Trainer {
     /// What was spent so far.
     pub fn spent(&self) -> Spent {
         self.spent
+    }
+
+    /// The model's graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// What runs the model for scores and statistics, and has the run's threads.
@@ -334,7 +341,7 @@ impl Trainer {
 
     /// Counts a step that was taken.
     fn count(&mut self, entry: &Entry) {
-        let cost = self.rule.cost(self.local.model(), &self.clock(entry.step), &entry.update);
+        let cost = self.rule.cost(&self.graph, &self.clock(entry.step), &entry.update);
         self.spent += Spent { non_finite: entry.non_finite, ..cost };
         let losses = if let Update::Losses(losses) = &entry.update { Some(&losses[..]) } else { None };
         self.watch.add(entry.step, entry.loss, losses);
@@ -345,7 +352,7 @@ impl Trainer {
     /// # Errors
     /// None that [`Trainer::new`] has not told of.
     pub fn statistics(&self) -> Result<Vec<Statistics>> {
-        if self.local.outline(self.data.shape())?.norms.is_empty() {
+        if self.graph.norms().next().is_none() {
             return Ok(Vec::new());
         }
         self.local.statistics_of(self.state.params(), &self.data)

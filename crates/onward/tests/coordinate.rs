@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::{StagesOnly, blobs, params_of, shared, small_conv};
+use common::{NoChain, blobs, params_on, shared, small_conv};
 use onward::dataset::Dataset;
 use onward::evaluate::CoordinateCache;
 use onward::ledger::{Entry, Optimizer, State, Update, Visited};
-use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
+use onward::model::{Activation, Conv, GlobalPool, Graph, Mlp, Model};
 use onward::noise::RunKey;
 use onward::objective::Loss;
 use onward::params::{Params, Storage};
@@ -30,10 +30,11 @@ fn run(
     threads: usize,
     which: impl Iterator<Item = u64>,
 ) -> (Vec<Choices>, Params) {
-    let mut sweep = Sweep::new(rso, &*model, data.shape()).unwrap();
+    let graph = Graph::new(&*model, data.shape()).unwrap();
+    let mut sweep = Sweep::new(rso, &graph).unwrap();
     sweep.recompute = recompute;
     let recipe = Method::Rso(rso.clone()).recipe(Optimizer::default(), Storage::F32);
-    let mut state = State::new(params_of(&*model, SEED), recipe, RunKey::from_seed(SEED)).unwrap();
+    let mut state = State::new(params_on(&graph, SEED), recipe, RunKey::from_seed(SEED)).unwrap();
     let evaluator = shared(model, Loss::CrossEntropy, threads);
     let mut cache = CoordinateCache::default();
     let mut found = Vec::new();
@@ -50,7 +51,7 @@ fn run(
 }
 
 fn steps(model: &dyn Model, data: &Dataset, rso: &Rso) -> u64 {
-    Sweep::new(rso, model, data.shape()).unwrap().steps()
+    Sweep::new(rso, &Graph::new(model, data.shape()).unwrap()).unwrap().steps()
 }
 
 fn nets() -> Vec<(Arc<dyn Model>, Dataset)> {
@@ -121,9 +122,9 @@ fn what_is_kept_changes_no_loss_and_no_choice() {
     assert!(visits > 1000);
 }
 
-/// The losses are those of the model itself: the general way runs its stages.
+/// The losses are those of the model itself: the general way runs its graph.
 #[test]
-fn the_short_way_and_the_models_own_stages_agree() {
+fn the_short_way_and_the_graph_agree() {
     for (i, (net, data)) in nets().into_iter().enumerate() {
         let all = 0..steps(&*net, &data, &rso());
         for step in all.step_by(3) {
@@ -132,7 +133,7 @@ fn the_short_way_and_the_models_own_stages_agree() {
                 if short {
                     run(net.clone(), &data, &rso(), changed, 1, only).0
                 } else {
-                    run(Arc::new(StagesOnly(net.clone())), &data, &rso(), changed, 2, only).0
+                    run(Arc::new(NoChain(net.clone())), &data, &rso(), changed, 2, only).0
                 }
             };
             let (short, own) = (go(true), go(false));
@@ -151,9 +152,10 @@ fn going_on_with_an_empty_cache_changes_nothing() {
     let rso = rso();
     let count = steps(&*net, &data, &rso);
     let (whole, params) = run(net.clone(), &data, &rso, Recompute::Changed, 2, 0..count);
-    let sweep = Sweep::new(&rso, &*net, data.shape()).unwrap();
+    let graph = Graph::new(&*net, data.shape()).unwrap();
+    let sweep = Sweep::new(&rso, &graph).unwrap();
     let recipe = Method::Rso(rso).recipe(Optimizer::default(), Storage::F32);
-    let mut state = State::new(params_of(&*net, SEED), recipe, RunKey::from_seed(SEED)).unwrap();
+    let mut state = State::new(params_on(&graph, SEED), recipe, RunKey::from_seed(SEED)).unwrap();
     let evaluator = shared(net, Loss::CrossEntropy, 1);
     for step in 0..count {
         let plan = sweep.plan(step, 1.0, 37);
@@ -164,22 +166,4 @@ fn going_on_with_an_empty_cache_changes_nothing() {
         state.apply(&Entry { step, loss: found.loss, rate: 1.0, non_finite: 0, update }, None).unwrap();
     }
     assert_eq!(state.params().digest(), params.digest());
-}
-
-/// The lists of operations are what the stages do.
-#[test]
-fn operations_have_the_bits_of_the_stage() {
-    for (net, data) in nets() {
-        let params = params_of(&*net, SEED);
-        let weights = Weights::new(&params, onward::kernel::Precision::F32);
-        let mut x = Act::new(data.rows(), data.shape(), data.features().to_vec());
-        for stage in 0..net.stages() {
-            let mut cx = Context::clean(&weights, Norms::Batch);
-            let want = net.stage(stage, &mut cx, x.clone());
-            let listed = net.operations(stage).unwrap();
-            let found = listed.iter().fold(x, |x, operation| operation.run(&mut cx, x));
-            assert_eq!((found.shape(), found.data()), (want.shape(), want.data()), "stage {stage}");
-            x = want;
-        }
-    }
 }

@@ -5,16 +5,18 @@ mod common;
 
 use common::reference::{Map, Named, Statistics64, conv, cross_entropy, derivative, mlp, named};
 use common::{
-    blobs, cosine, distance, local, naive_sum, params_of, population, threads, two_point, whole, wide,
+    Shaped, blobs, cosine, distance, local, naive_sum, params_of, population, threads, two_point, whole, wide,
 };
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
 use onward::kernel::Precision;
 use onward::ledger::{Moves, Update};
-use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, TensorKeys, Weights};
+use onward::model::{
+    Activation, Builder, Context, Conv, GlobalPool, Mlp, Model, Norms, Shape, TensorKeys, Var, Weights,
+};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
-use onward::params::{Init, Params, TensorSpec};
+use onward::params::Params;
 use onward::rule::{Method, Pairing, Population, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, Focus, LayerPlan, LayerSpace, derivative_at_output};
 use std::sync::Arc;
@@ -48,8 +50,8 @@ fn flat(named: &Named) -> Vec<f64> {
     named.values().flatten().copied().collect()
 }
 
-fn all_directions(model: &dyn Model, stage: usize) -> u32 {
-    model.width(stage).next_power_of_two() as u32
+fn all_directions(net: &impl Shaped, stage: usize) -> u32 {
+    net.graph().width(stage).next_power_of_two() as u32
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn all_orthogonal_directions_give_the_exact_derivative_of_a_residual_net() {
         .unwrap()
         .loss;
     assert!((f64::from(loss) - cross_entropy(&outputs, data.targets())).abs() < 1e-5);
-    for stage in 0..net.stages() {
+    for stage in 0..net.graph().stages() {
         let loss = |p: &Named| {
             let mut statistics = Statistics64 { frozen_from: Some(stage + 1), ..clean.clone() };
             cross_entropy(&conv(&net, p, &mut statistics, input(&data)), data.targets())
@@ -277,18 +279,20 @@ fn the_cosine_of_activation_probes_follows_its_law() {
     let params = params_of(&net, 9);
     let key = RunKey::from_seed(9);
     let weights = Weights::new(&params, Precision::F32);
-    let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
+    let graph = net.graph();
+    let cuts = graph.cuts(&mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let at = |directions, pairs, noise| {
         let plan = ActivationPlan { directions, noise, ..plan(0, LayerSpace::Activation, pairs, 0.01, 3) };
         wide(&derivative_at_output(
-            &net,
+            &graph,
             &weights,
             &Loss::CrossEntropy,
             data.targets(),
             &key,
             &plan,
             &plan.layers[0],
-            &z,
+            &cuts[0],
+            false,
         ))
     };
     let truth = at(Directions::Orthogonal, 32, Family::Sign);
@@ -362,23 +366,16 @@ fn probes_of_some_samples_give_on_average_what_all_give() {
 struct TwoLinear;
 
 impl Model for TwoLinear {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        let one =
-            |name: &str| TensorSpec { name: name.into(), shape: vec![4, 4], init: Init::He { fan_in: 4 } };
-        vec![one("fc1.weight"), one("fc2.weight")]
+    fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+        let x = g.input();
+        let x = g.linear_without_bias("fc1", x, 4);
+        Ok(g.linear_without_bias("fc2", x, 4))
     }
-    fn stages(&self) -> usize {
-        1
-    }
-    fn stage(&self, _: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        let x = cx.linear("fc1", &x.flatten());
-        cx.linear("fc2", &x)
-    }
-    fn width(&self, _: usize) -> usize {
-        4
-    }
-    fn flops(&self, _: usize) -> u64 {
-        64
+}
+
+impl Shaped for TwoLinear {
+    fn input(&self) -> Shape {
+        [1, 1, 4]
     }
 }
 
@@ -387,7 +384,7 @@ impl Model for TwoLinear {
 #[test]
 fn layers_of_one_shape_do_not_share_noise() {
     let data = blobs(12, [1, 1, 4], 4, 10);
-    let params = Params::init(&TwoLinear.tensors(), &RunKey::from_seed(10));
+    let params = Params::init(TwoLinear.graph().tensors(), &RunKey::from_seed(10));
     let loss = |p: &Named| {
         let mut x = input(&data);
         x = mlp(&rename(p, "fc1"), 1, Activation::Relu, x);

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    blobs, local, materialise, naive_sum, params_of, plan, population, relative, small_conv, step_of,
-    trainer, two_point, whole,
+    Shaped, blobs, local, materialise, naive_sum, params_of, params_on, plan, population, relative,
+    small_conv, step_of, trainer, two_point, whole,
 };
 use onward::ask::WeightPlan;
 use onward::dataset::Dataset;
@@ -13,7 +13,7 @@ use onward::evaluate::Local;
 use onward::kernel::Precision;
 use onward::ledger::{Entry, Moves, Optimizer, Recipe, Scaling, State, Update};
 use onward::model::{
-    Act, Activation, Context, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace, Weights,
+    Activation, Context, Cut, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace, Weights,
 };
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
@@ -40,11 +40,9 @@ fn values(n: usize) -> Vec<f64> {
 fn applying_an_entry_equals_the_naive_sum_in_integers() {
     let key = RunKey::from_seed(1);
     // Sizes on both sides of the blocks of 512 members and 32 rows.
-    let nets: [Box<dyn Model>; 2] =
-        [Box::new(Mlp::new(&[65, 33, 3], Activation::Relu).unwrap()), Box::new(small_conv())];
-    for net in &nets {
+    for graph in [Mlp::new(&[65, 33, 3], Activation::Relu).unwrap().graph(), small_conv().graph()] {
         for space in spaces() {
-            let params = params_of(&**net, 2);
+            let params = params_on(&graph, 2);
             let recipe = Recipe {
                 moves: Moves::Noise(space),
                 optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
@@ -98,7 +96,7 @@ fn perturbed_passes_equal_passes_with_materialised_weights() {
     check_perturbed(small_conv(), &conv_data);
 }
 
-fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
+fn check_perturbed(net: impl Shaped + Clone + 'static, data: &Dataset) {
     let key = RunKey::from_seed(4);
     let params = params_of(&net, 4);
     let evaluator = local(net.clone(), Loss::CrossEntropy, 2);
@@ -114,13 +112,10 @@ fn check_perturbed(net: impl Model + Clone + 'static, data: &Dataset) {
         let found = evaluator.losses(&key, &params, &whole(data), &plan).unwrap();
         let weights = Weights::new(&params, Precision::F32);
         let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &all, space, sigma, step };
-        let outputs =
-            net.forward_from(0, &mut Context::probing(&weights, Norms::Batch, probe, x.rows()), x.clone());
-        let repeated = net.forward_from(
-            0,
-            &mut Context::probing(&weights, Norms::Batch, probe, x.rows()),
-            x.repeat(all.len()),
-        );
+        let cx = || Context::probing(&weights, Norms::Batch, probe, x.rows());
+        let graph = net.graph();
+        let outputs = graph.forward(&mut cx(), x.clone());
+        let repeated = graph.forward(&mut cx(), x.repeat(all.len()));
         assert_eq!(
             outputs.data(),
             repeated.data(),
@@ -222,7 +217,8 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
     let data = blobs(150, [1, 1, 7], 3, 7);
     let (params, key) = (params_of(&net, 7), RunKey::from_seed(7));
     let weights = Weights::new(&params, Precision::F32);
-    let z = net.stage(0, &mut Context::clean(&weights, Norms::Batch), whole(&data).x);
+    let graph = net.graph();
+    let cuts = graph.cuts(&mut Context::clean(&weights, Norms::Batch), whole(&data).x);
     let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs: 40, sigma: 0.1 };
     for directions in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
         let plan = ActivationPlan {
@@ -233,12 +229,13 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
             focus: None,
             norms: false,
         };
-        let of = |z: &Act| {
-            derivative_at_output(&net, &weights, &Loss::CrossEntropy, data.targets(), &key, &plan, &layer, z)
+        let of = |cut: &Cut| {
+            let loss = &Loss::CrossEntropy;
+            derivative_at_output(&graph, &weights, loss, data.targets(), &key, &plan, &layer, cut, false)
         };
-        let all = of(&z);
+        let all = of(&cuts[0]);
         for rows in [1, 2, 51, 149] {
-            assert_eq!(of(&z.slice(0, rows)), all[..rows * 600], "{directions:?}, {rows} rows");
+            assert_eq!(of(&cuts[0].slice(0, rows)), all[..rows * 600], "{directions:?}, {rows} rows");
         }
     }
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{blobs, local, plan, population, relative, two_point};
+use common::{Shaped, blobs, local, plan, population, relative, two_point};
 use onward::ErrorKind;
 use onward::ask::{Answer, Ask, AskId, ProbePlan, Told};
 use onward::dataset::Dataset;
@@ -67,8 +67,7 @@ fn worker_process() {
         match message {
             Message::Open(json) => {
                 let header: Header = serde_json::from_str(&json).unwrap();
-                let base =
-                    Params::init(&onward::model::Model::tensors(&net()), &RunKey::from_seed(header.seed));
+                let base = Params::init(net().graph().tensors(), &RunKey::from_seed(header.seed));
                 let begun = State::of(&header, base).unwrap();
                 assert_eq!(begun.params().digest(), header.base);
                 worker.open(&header, &begun).unwrap();
@@ -403,7 +402,7 @@ fn a_worker_keeps_nothing_of_an_earlier_run() {
             let header = run.header([0; 32]);
             worker.open(&header, run.state()).unwrap();
             let clock = Clock { batch: 24, rows: 48, ..Clock::alone(0, 0.05, 24) };
-            let rule = method.rule(&net(), data().shape(), 24).unwrap();
+            let rule = method.rule(&net().graph(), 24).unwrap();
             let id = AskId { run: header.run(), step: 0, part: 0 };
             let ask = Ask { id, batch: 24, probes: rule.ask(run.state(), &clock).unwrap() };
             let ticket = worker.submit(&ask, run.state()).unwrap();

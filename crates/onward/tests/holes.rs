@@ -5,16 +5,19 @@
 mod common;
 
 use common::{
-    blobs, local, params_of, per_sample, plan, population, relative, small_conv, threads, two_point, whole,
+    Shaped, blobs, local, params_of, per_sample, plan, population, relative, small_conv, threads, two_point,
+    whole,
 };
 use onward::ErrorKind;
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, CoordinateCache, Local};
-use onward::model::{Act, Activation, Context, Member, Mlp, Model, Norms, Statistics, WeightSpace};
+use onward::model::{
+    Act, Activation, Builder, Graph, Member, Mlp, Model, Norms, Statistics, Var, WeightSpace,
+};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
-use onward::params::{Init, TensorSpec};
+
 use onward::rule::{LayerOrder, Method, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint};
 use onward::schema::PerLayer;
 use onward::space::{ActivationPlan, CoordinatePlan, Directions, Focus, LayerPlan, LayerSpace, Recompute};
@@ -53,7 +56,7 @@ fn activation_plan() -> ActivationPlan {
 }
 
 fn coordinate_plan() -> CoordinatePlan {
-    Sweep::new(&rso(), &net(), [1, 1, 6]).unwrap().plan(0, 1.0, 4)
+    Sweep::new(&rso(), &net().graph()).unwrap().plan(0, 1.0, 4)
 }
 
 /// One evaluator in two runs of different keys: each run has its own noise, whatever ran before it.
@@ -74,7 +77,7 @@ fn an_evaluator_has_no_key_of_its_own() {
 
 /// All ways by which rows and targets reach a model of three outputs.
 fn refusals(evaluator: &Local, data: &Dataset) -> Vec<onward::Error> {
-    let params = params_of(evaluator.model(), 1);
+    let params = params_of(&net(), 1);
     let (batch, cache) = (whole(data), &mut CoordinateCache::default());
     let points: Vec<f64> = vec![0.0; params.count()];
     let outputs = Act::new(data.rows(), [1, 1, 3], vec![0.0; 3 * data.rows()]);
@@ -166,67 +169,45 @@ fn one_output_may_answer_two_classes_but_has_no_accuracy() {
     assert_eq!(trainer.score(&data).unwrap().accuracy, None);
 }
 
-/// A net whose first stage does something to the output of its linear map.
-#[derive(Clone, Copy)]
-struct Ends(fn(&mut Context<'_>, Act) -> Act, usize);
-
-impl Model for Ends {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        let names = ["a.weight", "b.weight", "c.weight"];
-        let he = |(name, shape): (&str, [usize; 2])| TensorSpec {
-            name: name.into(),
-            shape: shape.to_vec(),
-            init: Init::He { fan_in: shape[1] },
-        };
-        let all = names.into_iter().zip([[5, 6], [3, 5], [5, 5]]).map(he);
-        all.take(self.1).collect()
-    }
-    fn stages(&self) -> usize {
-        2
-    }
-    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        if stage == 0 {
-            let y = cx.linear("a", &x);
-            return (self.0)(cx, y);
-        }
-        cx.linear("b", &Activation::Relu.apply(x))
-    }
-    fn width(&self, stage: usize) -> usize {
-        [5, 3][stage]
-    }
-    fn flops(&self, stage: usize) -> u64 {
-        [110, 30][stage]
-    }
-}
-
+/// A weight that reaches the answer past its own non-linearity, through another layer, and beside it: each is credited for all of
+/// what it does.
 #[test]
-fn a_stage_rectified_in_place_is_refused() {
-    let rectified = |_: &mut Context<'_>, mut y: Act| {
-        y.data_mut().iter_mut().for_each(|v| *v = v.max(0.0));
-        y
-    };
+fn what_goes_round_a_non_linearity_is_credited_in_full() {
+    struct Beside;
+    impl Model for Beside {
+        fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+            let x = g.input();
+            let a = g.linear_without_bias("a", x, 5);
+            let bent = g.map(Activation::Tanh, a);
+            let c = g.linear_without_bias("c", bent, 5);
+            let bent = g.map(Activation::Tanh, c);
+            let y = g.add(a, bent);
+            let y = g.map(Activation::Tanh, y);
+            Ok(g.linear_without_bias("b", y, 3))
+        }
+    }
     let data = blobs(20, [1, 1, 6], 3, 1);
-    let refused = |model: Ends| {
-        let evaluator = local(model, Loss::CrossEntropy, 1);
-        let params = params_of(&model, 1);
-        let error = evaluator.derivative(&key(), &params, &whole(&data), &activation_plan()).err();
-        error.map(|e| (e.kind(), e.to_string()))
+    let evaluator = local(Beside, Loss::CrossEntropy, 1);
+    let params = common::params_on(&evaluator.graph([1, 1, 6]).unwrap(), 1);
+    let layer = |stage| LayerPlan { stage, space: LayerSpace::Activation, pairs: 8, sigma: 0.01 };
+    let plan = ActivationPlan { layers: (0..3).map(layer).collect(), ..activation_plan() };
+    let found = evaluator.derivative(&key(), &params, &whole(&data), &plan).unwrap().derivative;
+    let loss = |p: &onward::params::Params| {
+        let outputs = evaluator.outputs(p, whole(&data).x, Norms::Batch).unwrap();
+        evaluator.loss(&outputs, data.targets()).unwrap()
     };
-    let (kind, words) = refused(Ends(rectified, 2)).unwrap();
-    assert_eq!(kind, ErrorKind::Model);
-    assert!(words.starts_with("stage 0: expected an output that linear maps alone gave"), "{words}");
-    assert!(refused(Ends(|_, y| y.map(|v| v.max(0.0)), 2)).is_some());
-    assert_eq!(refused(Ends(|_, y| y, 2)), None, "nothing is wrong with this one");
-    // A weight that reaches the output through something else would silently never be trained.
-    let hidden = |cx: &mut Context<'_>, y: Act| cx.linear("c", &Activation::Relu.apply(y));
-    let (_, words) = refused(Ends(hidden, 3)).unwrap();
-    assert!(words.contains("a.weight reaches through something else"), "{words}");
-    let beside = |cx: &mut Context<'_>, y: Act| {
-        let bent = Activation::Relu.apply(cx.linear("c", &y));
-        y.plus(&bent)
-    };
-    let (_, words) = refused(Ends(beside, 3)).unwrap();
-    assert!(words.contains("c.weight reaches through something else"), "{words}");
+    for (t, tensor) in params.tensors().iter().enumerate() {
+        let [first, second] = found[t].as_ref().unwrap();
+        for i in 0..tensor.data.len() {
+            let at = |h: f32| {
+                let mut all = params.tensors().to_vec();
+                all[t].data[i] += h;
+                loss(&onward::params::Params::from_tensors(all))
+            };
+            let (want, found) = ((at(0.01) - at(-0.01)) / 0.02, first[i] + second[i]);
+            assert!((want - found).abs() < 2e-3, "{}[{i}]: {found}, not {want}", tensor.name);
+        }
+    }
 }
 
 #[test]
@@ -380,7 +361,8 @@ fn plans_of_nothing_and_of_too_much_are_errors() {
 #[test]
 fn models_of_nothing_and_of_too_much_are_errors() {
     for widths in [&[][..], &[3], &[3, 0, 2], &[usize::MAX, 2], &[1 << 40, 1 << 40], &[1 << 30, 1 << 30]] {
-        assert!(Mlp::new(widths, Activation::Relu).is_err(), "{widths:?}");
+        let graph = Mlp::new(widths, Activation::Relu).and_then(|net| Graph::new(&net, [1, 1, net.inputs()]));
+        assert!(graph.is_err(), "{widths:?}");
     }
     let conv = small_conv();
     let bad = [
@@ -403,10 +385,12 @@ fn models_of_nothing_and_of_too_much_are_errors() {
     ];
     for net in bad {
         let what = format!("{net:?}");
-        assert_eq!(net.checked().map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec), "{what}");
+        let graph = net.checked().and_then(|net| Graph::new(&net, net.input));
+        let kind = graph.map(|_| ()).map_err(|e| e.kind());
+        assert!(matches!(kind, Err(ErrorKind::Spec | ErrorKind::Model)), "{what}: {kind:?}");
     }
-    assert!(Sweep::new(&rso(), &net(), [1, 1, 7]).is_err());
-    assert!(Sweep::new(&rso(), &net(), [0, 1, 6]).is_err());
+    assert!(Graph::new(&net(), [1, 1, 7]).is_err());
+    assert!(Graph::new(&net(), [0, 1, 6]).is_err());
 }
 
 /// A residual connection around a stage that a max pool follows: sizes are those before the pool.
@@ -430,24 +414,17 @@ fn a_residual_may_end_before_a_max_pool() {
 fn a_tensor_in_two_places_is_credited_for_both() {
     struct Tied;
     impl Model for Tied {
-        fn tensors(&self) -> Vec<TensorSpec> {
-            vec![TensorSpec { name: "w.weight".into(), shape: vec![6, 6], init: Init::He { fan_in: 6 } }]
-        }
-        fn stages(&self) -> usize {
-            2
-        }
-        fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-            cx.linear("w", &if stage == 0 { x } else { Activation::Tanh.apply(x) })
-        }
-        fn width(&self, _: usize) -> usize {
-            6
-        }
-        fn flops(&self, _: usize) -> u64 {
-            72
+        fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+            let x = g.input();
+            let x = g.linear_without_bias("w", x, 6);
+            let x = g.map(Activation::Tanh, x);
+            Ok(g.linear_tied("w", x))
         }
     }
     let data = blobs(12, [1, 1, 6], 6, 1);
-    let (evaluator, params, batch) = (local(Tied, Loss::CrossEntropy, 1), params_of(&Tied, 1), whole(&data));
+    let graph = Graph::new(&Tied, [1, 1, 6]).unwrap();
+    let (evaluator, params) = (local(Tied, Loss::CrossEntropy, 1), common::params_on(&graph, 1));
+    let batch = whole(&data);
     let layers = |stages: &[usize]| {
         let layer = |s: &usize| LayerPlan { stage: *s, space: LayerSpace::Activation, pairs: 8, sigma: 0.01 };
         ActivationPlan { layers: stages.iter().map(layer).collect(), ..activation_plan() }
@@ -467,5 +444,5 @@ fn a_tensor_in_two_places_is_credited_for_both() {
             both[i]
         );
     }
-    assert_eq!(Sweep::new(&rso(), &Tied, [1, 1, 6]).map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Model));
+    assert_eq!(Sweep::new(&rso(), &graph).map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Model));
 }

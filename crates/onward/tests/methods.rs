@@ -10,7 +10,7 @@ use onward::ErrorKind;
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
 use onward::ledger::{Optimizer, Scaling, Update};
-use onward::model::{Act, Activation, Conv, GlobalPool, Mlp, Model};
+use onward::model::{Act, Activation, Builder, Conv, GlobalPool, Mlp, Model, RowOp, Shape, Var};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, PerSample};
 use onward::rule::{
@@ -216,45 +216,61 @@ fn equal_losses_move_nothing() {
 #[test]
 fn what_was_spent_is_counted_exactly() {
     use std::sync::atomic::{AtomicU64, Ordering};
-    struct Counted(Mlp, Arc<[AtomicU64; 2]>);
+    /// Passes its rows on and counts them.
+    struct Counter(Arc<AtomicU64>);
+    impl RowOp for Counter {
+        fn name(&self) -> &str {
+            "counter 1"
+        }
+        fn shape(&self, inputs: &[Shape]) -> onward::Result<Shape> {
+            Ok(inputs[0])
+        }
+        fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            output.copy_from_slice(inputs[0]);
+        }
+    }
+    /// Two layers, between which rows are counted.
+    struct Counted(Arc<AtomicU64>);
     impl Model for Counted {
-        fn tensors(&self) -> Vec<onward::params::TensorSpec> {
-            self.0.tensors()
-        }
-        fn stages(&self) -> usize {
-            self.0.stages()
-        }
-        fn stage(&self, stage: usize, cx: &mut onward::model::Context<'_>, x: Act) -> Act {
-            let y = self.0.stage(stage, cx, x);
-            self.1[stage].fetch_add(y.rows() as u64, Ordering::Relaxed);
-            y
-        }
-        fn width(&self, stage: usize) -> usize {
-            self.0.width(stage)
-        }
-        fn flops(&self, stage: usize) -> u64 {
-            self.0.flops(stage)
+        fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+            let x = g.input();
+            let x = g.linear("fc1", x, 6);
+            let x = g.map(Activation::Relu, x);
+            let x = g.host(Arc::new(Counter(self.0.clone())), &[x]);
+            Ok(g.linear("fc2", x, 4))
         }
     }
     let data = blobs(100, [1, 1, 8], 4, 6);
+    let [first, second] = [2 * 8 * 6, 2 * 6 * 4];
     for mut plan in registry() {
         let what = format!("{:?}", plan.method);
         plan.schedule.steps = 3;
-        let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-        let evaluator = Local::new(
-            Arc::new(Counted(net(), seen.clone())),
-            common::per_sample(Loss::CrossEntropy),
-            &threads(2),
-        );
+        let clean = 3 * plan.batch.min(100) as u64;
+        let whole_batches = (100 / plan.batch * plan.batch) as u64;
+        let seen = Arc::new(AtomicU64::new(0));
+        let evaluator =
+            Local::new(Arc::new(Counted(seen.clone())), common::per_sample(Loss::CrossEntropy), &threads(2));
         let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
-        // A run that has not begun may have looked at the model with a row of zeros.
-        seen.iter().for_each(|rows| rows.store(0, Ordering::Relaxed));
         while !trainer.finished() {
             trainer.step().unwrap();
         }
-        let rows = [0, 1].map(|s| seen[s].load(Ordering::Relaxed));
-        let flops: u64 = (0..2).map(|s| rows[s] * net().flops(s)).sum();
-        assert_eq!(trainer.spent().flops, flops, "{what}");
+        let (seen, spent) = (seen.load(Ordering::Relaxed), trainer.spent());
+        let flops = match trainer.method() {
+            // Probes behind the first layer do not run it again; all that is seen runs the second.
+            Method::RelativeActivation(r) if r.space == LayerSpace::Activation.into() => {
+                first * clean + second * seen
+            }
+            // Noise on weights runs its layer again, the second from where it begins.
+            Method::RelativeActivation(_) => first * seen + second * (2 * seen - clean),
+            // What enters a layer is kept, found for whole batches when its turn comes.
+            Method::Rso(r) => {
+                let kept = if r.order == LayerOrder::LastFirst { whole_batches } else { 0 };
+                first * seen + second * (spent.samples - kept)
+            }
+            _ => (first + second) * seen,
+        };
+        assert_eq!(spent.flops, flops, "{what}");
     }
 }
 

@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::{blobs, local, plan};
+use common::{Shaped, blobs, local, plan};
 use onward::ErrorKind;
 use onward::ask::{MemberPlan, ProbePlan, Signs, Spent, Told};
 use onward::ledger::{Entry, State, Update};
-use onward::model::{Activation, Mlp, Model, WeightSpace};
+use onward::model::{Activation, Graph, Mlp, WeightSpace};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::params::Params;
@@ -31,7 +31,7 @@ impl Extrapolated {
 }
 
 impl Rule for Extrapolated {
-    fn check(&self, _: &dyn Model, _: usize) -> onward::Result<()> {
+    fn check(&self, _: &Graph, _: usize) -> onward::Result<()> {
         if self.sigma > 0.0 {
             return Ok(());
         }
@@ -61,9 +61,9 @@ impl Rule for Extrapolated {
         let missing = near.missing + far.missing;
         Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing }))
     }
-    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
-        let mut spent = self.plan(self.sigma).cost(model, clock.batch);
-        spent += self.plan(2.0 * self.sigma).cost(model, clock.batch);
+    fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
+        let mut spent = self.plan(self.sigma).cost(graph, clock.batch);
+        spent += self.plan(2.0 * self.sigma).cost(graph, clock.batch);
         spent
     }
 }
@@ -93,7 +93,7 @@ fn a_method_of_ones_own_learns_replays_and_is_counted() {
     let after = run.score(run.data()).unwrap().loss;
     assert!(after < 0.5 * before, "{before} to {after}");
     assert_eq!(run.spent().passes, 40 * 4 * DIRECTIONS as u64);
-    let base = Params::init(&net().tensors(), &RunKey::from_seed(header.seed));
+    let base = Params::init(net().graph().tensors(), &RunKey::from_seed(header.seed));
     let mut replayed = State::of(&header, base).unwrap();
     entries.iter().for_each(|entry| _ = replayed.apply(entry, None).unwrap());
     assert_eq!(replayed.params().digest(), run.state().params().digest());

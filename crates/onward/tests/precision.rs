@@ -5,14 +5,15 @@
 mod common;
 
 use common::{
-    blobs, distance, local, params_of, plan, population, relative, small_conv, two_point, whole, wide,
+    Shaped, blobs, distance, local, params_of, params_on, plan, population, relative, small_conv, two_point,
+    whole, wide,
 };
 use onward::ask::WeightPlan;
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
 use onward::kernel::Precision;
 use onward::ledger::{Ledger, Rounding, State, read};
-use onward::model::{Act, Activation, Member, Mlp, Model, Norms, WeightSpace};
+use onward::model::{Act, Activation, Member, Mlp, Norms, WeightSpace};
 use onward::noise::Family;
 use onward::objective::Loss;
 use onward::params::{Params, Storage};
@@ -46,7 +47,7 @@ fn outputs_are_near_those_in_single_precision() {
         (local(small_conv(), Loss::CrossEntropy, 2), blobs(50, [6, 6, 2], 4, 1)),
     ];
     for (evaluator, data) in &evaluators {
-        let params = params_of(evaluator.model(), 3);
+        let params = params_on(&evaluator.graph(data.shape()).unwrap(), 3);
         let outputs = |p| evaluator.with_precision(p).outputs(&params, rows_of(data), Norms::Batch).unwrap();
         let exact = outputs(Precision::F32);
         for precision in LOW {
@@ -60,7 +61,7 @@ fn outputs_are_near_those_in_single_precision() {
 #[test]
 fn a_row_does_not_feel_its_neighbours() {
     let evaluator = local(net(), Loss::CrossEntropy, 1);
-    let params = params_of(evaluator.model(), 3);
+    let params = params_of(&net(), 3);
     let data = blobs(40, [1, 1, 37], 5, 1);
     for precision in Precision::ALL {
         let evaluator = evaluator.with_precision(precision);
@@ -75,7 +76,7 @@ fn a_row_does_not_feel_its_neighbours() {
 #[test]
 fn what_is_not_finite_stays_so_in_its_own_row() {
     let evaluator = local(net(), Loss::CrossEntropy, 1);
-    let params = params_of(evaluator.model(), 3);
+    let params = params_of(&net(), 3);
     let clean = rows_of(&blobs(9, [1, 1, 37], 5, 1));
     for precision in Precision::ALL {
         let evaluator = evaluator.with_precision(precision);
@@ -85,8 +86,8 @@ fn what_is_not_finite_stays_so_in_its_own_row() {
             x.data_mut()[4 * 37 + 11] = bad;
             // Before the non-linearity, which may well answer a number: the first product alone.
             let first = Mlp::new(&[37, 5], Activation::Relu).unwrap();
+            let params_of_one = params_of(&first, 3);
             let one = local(first, Loss::CrossEntropy, 1).with_precision(precision);
-            let params_of_one = params_of(one.model(), 3);
             let z = one.outputs(&params_of_one, x.clone(), Norms::Batch).unwrap();
             assert!(z.row(4).iter().all(|v| !v.is_finite()), "{precision:?}, {bad}: {:?}", z.row(4));
             let found = evaluator.outputs(&params, x, Norms::Batch).unwrap();
@@ -150,7 +151,7 @@ fn each_arithmetic_leads_to_its_own_params_on_every_machine() {
 #[test]
 fn probes_move_losses_about_as_they_do_in_single_precision() {
     let evaluator = local(net(), Loss::CrossEntropy, 2);
-    let params = params_of(evaluator.model(), 3);
+    let params = params_of(&net(), 3);
     let batch = whole(&blobs(60, [1, 1, 37], 5, 1));
     let spaces =
         [WeightSpace::LowRank { rank: 1, noise: Family::Sign }, WeightSpace::Dense { noise: Family::Sign }];
@@ -188,7 +189,7 @@ proptest! {
     #[test]
     fn any_width_works(k in 1usize..140, n in 1usize..70, rows in 1usize..40, seed in 0u64..100) {
         let evaluator = local(Mlp::new(&[k, n], Activation::Relu).unwrap(), Loss::SquaredError, 1);
-        let params = params_of(evaluator.model(), seed);
+        let params = params_on(&evaluator.graph([1, 1, k]).unwrap(), seed);
         let x = rows_of(&blobs(rows, [1, 1, k], 2, seed));
         let outputs = |p| wide(evaluator.with_precision(p).outputs(&params, x.clone(), Norms::Batch).unwrap().data());
         let exact = outputs(Precision::F32);
@@ -232,7 +233,7 @@ fn params_in_bf16_learn_replay_and_do_not_swallow_small_steps() {
         assert_eq!(run(3, Storage::Bf16).0.state().params().digest(), trainer.state().params().digest());
         let params = trainer.state().params();
         assert_eq!(params, &params.clone().stored_as(Storage::Bf16), "only numbers of bf16");
-        let base = Params::init(&net().tensors(), &onward::noise::RunKey::from_seed(11));
+        let base = Params::init(net().graph().tensors(), &onward::noise::RunKey::from_seed(11));
         let way = |to: &Params| -> Vec<f64> {
             let pairs = to.tensors().iter().zip(base.tensors());
             pairs
@@ -280,7 +281,8 @@ fn large_layers_are_shared_by_the_threads_without_a_trace() {
             let outputs = |threads| {
                 let net = Mlp::new(&widths, Activation::Relu).unwrap();
                 let evaluator = local(net, Loss::SquaredError, threads).with_precision(precision);
-                evaluator.outputs(&params_of(evaluator.model(), 3), rows_of(&data), Norms::Batch).unwrap()
+                let params = params_on(&evaluator.graph(data.shape()).unwrap(), 3);
+                evaluator.outputs(&params, rows_of(&data), Norms::Batch).unwrap()
             };
             let one = outputs(1);
             assert!([2, 3, 5].into_iter().all(|threads| outputs(threads) == one), "{rows} {precision:?}");

@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::{blobs, local, per_sample, plan, threads, trainer, whole};
+use common::{Shaped, blobs, local, per_sample, plan, threads, trainer, whole};
 use onward::ErrorKind;
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
 use onward::ledger::{
     Entry, Incumbent, Ledger, Moves, Optimizer, Recipe, Scaling, Search, State, Update, read,
 };
-use onward::model::{Act, Activation, Mlp, Model, Norms};
+use onward::model::{Act, Activation, Mlp, Norms};
 use onward::noise::RunKey;
 use onward::objective::{Answers, Loss, PerSample};
 use onward::params::{Params, Storage, Tensor};
@@ -123,7 +123,7 @@ fn the_ledger_alone_leads_to_the_params_and_a_resumed_run_goes_on_with_the_same_
         let reading = read(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!((&reading.header, reading.header.method.as_str()), (&header, name));
         assert!(header.is_complete());
-        let base = Params::init(&net().tensors(), &RunKey::from_seed(header.seed));
+        let base = Params::init(net().graph().tensors(), &RunKey::from_seed(header.seed));
         assert_eq!(base.digest(), header.base);
         let mut state = State::of(&reading.header, base).unwrap();
         reading.records.iter().for_each(|r| _ = state.apply(r, None).unwrap());
@@ -227,7 +227,7 @@ fn every_evaluation_is_counted() {
             losses += found.len() as u64;
         }
         let spent = trainer.spent();
-        let flops = losses * 64 * net().flops(0);
+        let flops = losses * 64 * net().graph().flops();
         assert_eq!((spent.passes, spent.samples, spent.flops), (losses, losses * 64, flops), "{name}");
     }
 }
@@ -248,7 +248,7 @@ fn params_in_bf16_are_searched_in_full_precision() {
 
 #[test]
 fn entries_that_do_not_fit_change_nothing() {
-    let params = || Params::init(&net().tensors(), &RunKey::from_seed(1));
+    let params = || Params::init(net().graph().tensors(), &RunKey::from_seed(1));
     let snes = Search::named("snes").unwrap();
     let state = |moves| {
         let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };

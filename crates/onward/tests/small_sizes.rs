@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{StagesOnly, local, plan, population, shared, two_point};
+use common::{NoChain, local, plan, population, shared, two_point};
 use onward::dataset::{Dataset, Targets};
 use onward::ledger::Search;
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
@@ -141,7 +141,7 @@ fn f01_convolutions_of_one_channel_answer_one_number() {
 }
 
 #[test]
-fn f01_stages_of_one_output_need_no_list_of_operations() {
+fn f01_stages_of_one_output_need_no_chain() {
     let net: Arc<dyn Model> = Arc::new(Mlp::new(&[3, 1, 1], Activation::Relu).unwrap());
     let data = rows(8, [1, 1, 3], 1, true);
     let rso = || Method::Rso(Rso { sigma: 1.0.into(), decay: 0.0, order: LayerOrder::LastFirst, hold: 2 });
@@ -151,6 +151,6 @@ fn f01_stages_of_one_output_need_no_list_of_operations() {
         trainer.state().params().digest()
     };
     let chain = run(&|| shared(Arc::clone(&net), Loss::SquaredError, 1));
-    let general = run(&|| local(StagesOnly(Arc::clone(&net)), Loss::SquaredError, 1));
+    let general = run(&|| local(NoChain(Arc::clone(&net)), Loss::SquaredError, 1));
     assert_eq!(chain, general);
 }

@@ -3,21 +3,21 @@
 
 mod common;
 
-use common::{StagesOnly, blobs, distance, params_of, whole, wide};
+use common::{Shaped, blobs, distance, params_on, whole, wide};
 use onward::kernel::Precision;
-use onward::model::{Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
+use onward::model::{Activation, Context, Conv, GlobalPool, Mlp, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::objective::Loss;
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 
 /// Both estimates at the output of every stage.
-fn compare(net: &dyn Model, shape: [usize; 3], pairs: u32, draws: Directions, sigma: f32) {
+fn compare(net: &impl Shaped, shape: [usize; 3], pairs: u32, draws: Directions, sigma: f32) {
     let data = blobs(9, shape, 3, 4);
-    let (params, key) = (params_of(net, 4), RunKey::from_seed(4));
+    let graph = net.graph();
+    let (params, key) = (params_on(&graph, 4), RunKey::from_seed(4));
     let weights = Weights::new(&params, Precision::F32);
-    let mut z = whole(&data).x;
-    for stage in 0..net.stages() {
-        z = net.stage(stage, &mut Context::clean(&weights, Norms::Batch), z);
+    let cuts = graph.cuts(&mut Context::clean(&weights, Norms::Batch), whole(&data).x);
+    for (stage, cut) in cuts.iter().enumerate() {
         let layer = LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma };
         let plan = ActivationPlan {
             step: 3,
@@ -27,11 +27,11 @@ fn compare(net: &dyn Model, shape: [usize; 3], pairs: u32, draws: Directions, si
             focus: None,
             norms: false,
         };
-        let of = |model: &dyn Model| {
-            let loss = Loss::CrossEntropy;
-            derivative_at_output(model, &weights, &loss, data.targets(), &key, &plan, &layer, &z)
+        let of = |one_by_one| {
+            let (loss, targets) = (&Loss::CrossEntropy, data.targets());
+            derivative_at_output(&graph, &weights, loss, targets, &key, &plan, &layer, cut, one_by_one)
         };
-        let (few, all) = (wide(&of(net)), wide(&of(&StagesOnly(net))));
+        let (few, all) = (wide(&of(false)), wide(&of(true)));
         assert!(all.iter().any(|v| *v != 0.0), "stage {stage} of {pairs} {draws:?} pairs: no response");
         let off = distance(&few, &all);
         assert!(off < 2e-3, "stage {stage}, {pairs} {draws:?} pairs: off by {off}");

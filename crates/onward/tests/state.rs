@@ -11,7 +11,7 @@ use onward::ask::{Told, WeightPlan};
 use onward::dataset::Targets;
 use onward::evaluate::Local;
 use onward::ledger::{Direction, Entry, Moves, Optimizer, Recipe, Scaling, State, Update, Visited};
-use onward::model::{Act, Activation, Member, Mlp, Model, WeightSpace};
+use onward::model::{Act, Activation, Member, Mlp, WeightSpace};
 use onward::noise::{Family, RunKey};
 use onward::objective::{Answers, Loss, Objective, PerSample, WholeBatch};
 use onward::params::{Params, Storage};
@@ -68,7 +68,7 @@ fn a_run_goes_on_from_a_snapshot_with_the_same_bits() {
 fn foreign_snapshots_are_refused_and_change_nothing() {
     let [plain, momentum, adam] = optimizers();
     let method = &methods()[0];
-    let taken = |model: &dyn Model, optimizer| {
+    let taken = |model: &Mlp, optimizer| {
         let recipe = Recipe { moves: Moves::Directions, optimizer, storage: Storage::F32 };
         State::new(params_of(model, 5), recipe, RunKey::from_seed(5)).unwrap().to_snapshot(&[0; 32]).unwrap()
     };

@@ -5,11 +5,11 @@
 
 mod common;
 
-use common::{blobs, plan, population, relative, small_conv, two_point};
+use common::{Shaped, blobs, plan, population, relative, small_conv, two_point};
 use onward::dataset::Dataset;
 use onward::kernel::Precision;
 use onward::ledger::{Entry, Optimizer, Scaling, Search, State, Update};
-use onward::model::{Act, Context, Model, Norms, Weights};
+use onward::model::{Act, Context, Graph, Norms, Weights};
 use onward::noise::RunKey;
 use onward::params::{Params, Storage};
 use onward::rule::{LayerOrder, Method, Rso, Sweep};
@@ -22,13 +22,13 @@ fn threads() -> usize {
 
 /// What works in parallel, called on a thread of no handle.
 fn on_this_thread(data: &Dataset) {
-    let (net, key) = (small_conv(), RunKey::from_seed(1));
-    let params = Params::init(&net.tensors(), &key);
+    let (graph, key) = (small_conv().graph(), RunKey::from_seed(1));
+    let params = Params::init(graph.tensors(), &key);
     let weights = Weights::new(&params, Precision::F32);
     let mut cx = Context::clean(&weights, Norms::Batch);
     cx.start_trace();
     let x = Act::new(data.rows(), data.shape(), data.features().to_vec());
-    net.forward_from(0, &mut cx, x);
+    let _ = graph.forward(&mut cx, x);
     for (method, optimizer) in [
         (Method::Population(population(4)), Optimizer { momentum: 0.9, scaling: Scaling::Adam }),
         (Method::TwoPoint(two_point(2)), Optimizer::default()),
@@ -48,7 +48,7 @@ fn nothing_runs_on_a_pool_that_nobody_sized() {
     let before = threads();
     // Larger than one piece of element-wise work, from a thread of no pool.
     let wide = onward::model::Mlp::new(&[72, 70_000, 2], onward::model::Activation::Relu).unwrap();
-    Sweep::new(&rso, &wide, [6, 6, 2]).unwrap();
+    Sweep::new(&rso, &Graph::new(&wide, [6, 6, 2]).unwrap()).unwrap();
     assert_eq!(threads(), before, "a list of visits needs no threads");
     let methods = [
         Method::Rso(rso),

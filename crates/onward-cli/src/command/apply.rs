@@ -45,7 +45,7 @@ fn load(args: &OnData) -> Result<Trained> {
     let (params, statistics) = if present::is_unfinished(&folder, &reading)? {
         unfinished(args, &folder, &evaluator, zero)?
     } else {
-        let (params, rest) = model(&folder, &reading, &evaluator.model().tensors())?;
+        let (params, rest) = model(&folder, &reading, evaluator.graph(shape)?.tensors())?;
         let wanted = evaluator.statistics(&params, zero)?;
         let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
         (params, statistics)

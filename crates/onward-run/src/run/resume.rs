@@ -154,8 +154,8 @@ fn write_again(
         observers.tell(&Event::WrittenAgain(&damage));
     }
     if let Err(damage) = base(folder, header) {
-        let model = parts.trainer.local().model().tensors();
-        let base = Params::init(&model, &RunKey::from_seed(header.seed)).stored_as(header.recipe.storage);
+        let base = Params::init(parts.trainer.graph().tensors(), &RunKey::from_seed(header.seed))
+            .stored_as(header.recipe.storage);
         file::write(&folder.base(), &base.to_safetensors(&[], &[])?)?;
         observers.tell(&Event::WrittenAgain(&damage));
     }

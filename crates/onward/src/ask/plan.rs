@@ -1,6 +1,6 @@
 //! Probes on weights, what probes cost, and the bounds that all plans keep.
 
-use crate::model::{Member, Model, WeightSpace};
+use crate::model::{Graph, Member, WeightSpace};
 use crate::space::{ActivationPlan, LayerSpace};
 use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
@@ -101,9 +101,9 @@ impl MemberPlan {
     }
 
     /// What running the plan on a batch of `rows` costs.
-    pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
+    pub fn cost(&self, graph: &Graph, rows: usize) -> Spent {
         let samples = if self.share == 0 { rows as u64 } else { u64::from(self.share) };
-        whole_passes(model, self.members() as u64, samples)
+        whole_passes(graph, self.members() as u64, samples)
     }
 }
 
@@ -125,26 +125,24 @@ pub struct WeightPlan {
 }
 
 /// What passes of so many samples each through all stages cost.
-pub(crate) fn whole_passes(model: &dyn Model, passes: u64, samples: u64) -> Spent {
+pub(crate) fn whole_passes(graph: &Graph, passes: u64, samples: u64) -> Spent {
     let samples = passes * samples;
-    Spent { passes, samples, flops: samples * all_flops(model, 0), non_finite: 0 }
-}
-
-/// Floating-point operations of a sample's way through the stages from `first` on.
-pub(crate) fn all_flops(model: &dyn Model, first: usize) -> u64 {
-    (first..model.stages()).map(|s| model.flops(s)).sum()
+    Spent { passes, samples, flops: samples * graph.flops(), non_finite: 0 }
 }
 
 impl ActivationPlan {
     /// What running the plan on a batch of `rows` costs, without the clean pass.
-    pub fn cost(&self, model: &dyn Model, rows: usize) -> Spent {
+    pub fn cost(&self, graph: &Graph, rows: usize) -> Spent {
         let rows = self.focus.as_ref().map_or(rows, |f| f.rows.len()) as u64;
         let mut spent = Spent::default();
         for layer in &self.layers {
             let passes = 2 * u64::from(layer.pairs);
-            let first = layer.stage + usize::from(layer.space == LayerSpace::Activation);
+            let flops = match layer.space {
+                LayerSpace::Activation => graph.flops_after(layer.stage),
+                LayerSpace::LowRank => graph.flops_from(layer.stage),
+            };
             let samples = passes * rows;
-            spent += Spent { passes, samples, flops: samples * all_flops(model, first), non_finite: 0 };
+            spent += Spent { passes, samples, flops: samples * flops, non_finite: 0 };
         }
         spent
     }

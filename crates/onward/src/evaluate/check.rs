@@ -3,8 +3,7 @@
 use super::{Batch, Local};
 use crate::ask::{MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma, misfit};
 use crate::dataset::{Dataset, Targets};
-use crate::ledger::ModelDigest;
-use crate::model::{Act, Map, Model, Outline, WeightSpace};
+use crate::model::{Act, Graph, Link, WeightSpace};
 use crate::params::Params;
 use crate::space::{ActivationPlan, CoordinatePlan, Focus};
 use crate::{Error, ErrorKind, Result};
@@ -35,7 +34,7 @@ impl WeightPlan {
 }
 
 impl ActivationPlan {
-    pub(super) fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
+    pub(super) fn check(&self, graph: &Graph, rows: usize) -> Result<()> {
         if let Some(Focus { rows: chosen, weights }) = &self.focus {
             let ascending = chosen.windows(2).all(|w| w[0] < w[1]);
             let inside = chosen.last().is_some_and(|last| (*last as usize) < rows);
@@ -49,8 +48,8 @@ impl ActivationPlan {
             }
         }
         for layer in &self.layers {
-            if layer.stage >= model.stages() {
-                return Err(misfit("layers", format!("stages in 0..{}", model.stages()), layer.stage));
+            if layer.stage >= graph.stages() {
+                return Err(misfit("layers", format!("stages in 0..{}", graph.stages()), layer.stage));
             }
             // Each sample's noise has a number of its own.
             if layer.pairs == 0 || rows as u64 * u64::from(layer.pairs) > u64::from(u32::MAX) {
@@ -64,14 +63,13 @@ impl ActivationPlan {
 }
 
 impl CoordinatePlan {
-    pub(super) fn check(&self, outline: &Outline) -> Result<()> {
-        let stage = outline.maps.get(self.stage);
-        let own = |m: &Map| m.weight == self.tensor || m.bias == Some(self.tensor);
-        if !stage.is_some_and(|maps| maps.iter().any(own)) {
+    pub(super) fn check(&self, graph: &Graph) -> Result<()> {
+        let own = |link: &Link| link.map.weight == self.tensor || link.map.bias == Some(self.tensor);
+        if self.stage >= graph.stages() || !graph.links(self.stage).iter().any(own) {
             let found = format!("tensor {} of stage {}", self.tensor, self.stage);
             return Err(misfit("tensor", "one that the visited stage asks for", found));
         }
-        let size: usize = outline.specs[self.tensor].shape.iter().product();
+        let size: usize = graph.tensors()[self.tensor].shape.iter().product();
         if self.elements.is_empty() || self.elements.end > size {
             return Err(misfit("elements", format!("some of 0..{size}"), format!("{:?}", self.elements)));
         }
@@ -91,54 +89,47 @@ pub(super) fn row_of(data: &Dataset) -> Act {
 }
 
 impl Local {
-    /// What the model does with inputs of this shape.
+    /// The model's graph for inputs of this shape.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] naming the stage or tensor where what it declares and what it does differ.
-    pub(crate) fn outline(&self, shape: [usize; 3]) -> Result<Arc<Outline>> {
+    /// As for [`Graph::new`].
+    pub fn graph(&self, shape: [usize; 3]) -> Result<Arc<Graph>> {
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, outline)) = &*known()
+        if let Some((of, graph)) = &*known()
             && *of == shape
         {
-            return Ok(Arc::clone(outline));
+            return Ok(Arc::clone(graph));
         }
-        let outline = Arc::new(Outline::of(&*self.model, shape)?);
-        *known() = Some((shape, Arc::clone(&outline)));
-        Ok(outline)
+        let graph = Arc::new(Graph::new(&*self.model, shape)?);
+        *known() = Some((shape, Arc::clone(&graph)));
+        Ok(graph)
     }
 
-    /// A digest of what the model does with inputs of this shape, for the ledger's header: of its tensors, stages and operations, as far
-    /// as it tells them. That of two models differs wherever their [`Model::operations`] do.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Model`] naming the stage or tensor where what the model declares and what it does differ.
-    pub fn digest(&self, shape: [usize; 3]) -> Result<ModelDigest> {
-        Ok(ModelDigest::Outline(self.outline(shape)?.digest(&*self.model, shape)))
-    }
-
-    /// The outline for rows `x` and params, which have to be the model's.
-    pub(super) fn fitting(&self, params: &Params, x: &Act) -> Result<Arc<Outline>> {
+    /// The same for rows `x` and params, which have to be the model's.
+    pub(super) fn fitting(&self, params: &Params, x: &Act) -> Result<Arc<Graph>> {
         if x.rows == 0 {
             return Err(Error::expected(ErrorKind::Data, "rows", "at least one", 0));
         }
-        let outline = self.outline(x.shape)?;
-        outline.check_params(params)?;
-        Ok(outline)
+        let graph = self.graph(x.shape)?;
+        graph.check_params(params)?;
+        Ok(graph)
     }
 
-    /// That a batch can be evaluated at `params`.
-    pub(super) fn meets(&self, params: &Params, batch: &Batch) -> Result<()> {
-        let outline = self.fitting(params, &batch.x)?;
-        self.check_targets(batch.x.rows, outline.outputs, &batch.targets)
+    /// The graph for a batch that can be evaluated at `params`.
+    pub(super) fn meets(&self, params: &Params, batch: &Batch) -> Result<Arc<Graph>> {
+        let graph = self.fitting(params, &batch.x)?;
+        self.check_targets(batch.x.rows, graph.outputs(), &batch.targets)?;
+        Ok(graph)
     }
 
-    /// That the model can be trained or scored on `data`.
+    /// The graph for `data`, which the model can be trained or scored on.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] or [`ErrorKind::Data`] naming what does not fit.
-    pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
-        let outline = self.outline(data.shape())?;
-        self.check_targets(data.rows(), outline.outputs, data.targets())
+    pub(crate) fn check_data(&self, data: &Dataset) -> Result<Arc<Graph>> {
+        let graph = self.graph(data.shape())?;
+        self.check_targets(data.rows(), graph.outputs(), data.targets())?;
+        Ok(graph)
     }
 
     pub(super) fn check_targets(&self, rows: usize, outputs: usize, targets: &Targets) -> Result<()> {

@@ -5,7 +5,7 @@ use super::{Batch, CoordinateCache};
 use crate::ask::{Response, WeightPlan};
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Context, Home, Homes, Model, Norms, Outline, Spare, Statistics, Weights};
+use crate::model::{Act, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex};
 /// Numbers that one task copies.
 const COPIED: usize = 1 << 15;
 
-/// What a dry run found, and with which shape of input.
-pub(super) type Known = Option<([usize; 3], Arc<Outline>)>;
+/// The model's graph, and for which shape of input.
+pub(super) type Known = Option<([usize; 3], Arc<Graph>)>;
 
 /// Runs probes on threads that the caller started. The results are the same for any number of threads.
 #[derive(Clone)]
@@ -89,10 +89,11 @@ impl Local {
     /// # Errors
     /// [`ErrorKind::Model`] if model, params, input and statistics do not fit together.
     pub fn outputs(&self, params: &Params, x: Act, norms: Norms<'_>) -> Result<Act> {
-        self.fitting(params, &x)?.check_norms(norms)?;
+        let graph = self.fitting(params, &x)?;
+        graph.check_norms(norms)?;
         Ok(self.run(|| {
             let weights = self.packed(params);
-            self.model.forward_from(0, &mut Context::clean(&weights, norms), x)
+            graph.forward(&mut Context::clean(&weights, norms), x)
         }))
     }
 
@@ -110,7 +111,8 @@ impl Local {
         statistics: &[Statistics],
     ) -> Result<Vec<f32>> {
         let (width, norms) = (shape.iter().product::<usize>(), Norms::Fixed(statistics));
-        self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?.check_norms(norms)?;
+        let graph = self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?;
+        graph.check_norms(norms)?;
         Ok(self.run(|| {
             let (weights, home) = (self.packed(params), Home::keeping());
             let mut outputs = Vec::new();
@@ -121,7 +123,7 @@ impl Local {
                     .for_each(|(x, rows)| x.copy_from_slice(rows));
                 let mut cx = Context::clean(&weights, norms).with_home(home.clone());
                 let x = Act::of(rows.len() / width, shape, x);
-                outputs.extend_from_slice(&self.model.forward_from(0, &mut cx, x).data);
+                outputs.extend_from_slice(&graph.forward(&mut cx, x).data);
             }
             outputs
         }))
@@ -132,12 +134,12 @@ impl Local {
     /// # Errors
     /// [`ErrorKind::Model`] if model, params and input do not fit together.
     pub fn statistics(&self, params: &Params, x: Act) -> Result<Vec<Statistics>> {
-        self.fitting(params, &x)?;
+        let graph = self.fitting(params, &x)?;
         Ok(self.run(|| {
             let weights = self.packed(params);
             let mut cx = Context::clean(&weights, Norms::Batch);
             cx.start_trace();
-            let _ = self.model.forward_from(0, &mut cx, x);
+            let _ = graph.forward(&mut cx, x);
             cx.take_trace().statistics
         }))
     }
@@ -151,11 +153,10 @@ impl Local {
         self.statistics(params, Act::new(rows, data.shape(), data.features()[..rows * data.width()].to_vec()))
     }
 
-    /// The mean loss of answering zero to the first rows of `data`; 0 if the objective has no per-sample losses.
-    pub(crate) fn loss_of_zero(&self, data: &Dataset) -> f32 {
+    /// The mean loss of answering `width` zeros to the first rows of `data`; 0 if the objective has no per-sample losses.
+    pub(crate) fn loss_of_zero(&self, data: &Dataset, width: usize) -> f32 {
         let Objective::PerSample(objective) = &self.objective else { return 0.0 };
         let rows = data.rows().min(STATISTICS_ROWS);
-        let width = self.model.width(self.model.stages() - 1);
         let (outputs, mut losses) = (Act::new(rows, [1, 1, width], vec![0.0; rows * width]), vec![0.0; rows]);
         objective.losses(&outputs, Answers { targets: data.targets(), first: 0, count: rows }, &mut losses);
         mean(&losses)
@@ -173,11 +174,6 @@ impl Local {
 
 /// What plans find on batches that the caller has: [`super::Worker`] answers questions with these.
 impl Local {
-    /// The model that it runs.
-    pub fn model(&self) -> &dyn Model {
-        &*self.model
-    }
-
     /// The mean loss of every member of `plan`, finite or not.
     ///
     /// # Errors
@@ -191,8 +187,8 @@ impl Local {
         plan: &WeightPlan,
     ) -> Result<Vec<f32>> {
         plan.check(batch.x.rows)?;
-        self.meets(params, batch)?;
-        Ok(self.run(|| self.losses_here(key, params, batch, plan)))
+        let graph = self.meets(params, batch)?;
+        Ok(self.run(|| self.losses_here(&graph, key, params, batch, plan)))
     }
 
     /// The mean loss at every one of `points`, finite or not: one set of numbers after another, each for all tensors of `params` in
@@ -201,21 +197,20 @@ impl Local {
     /// # Errors
     /// As for [`Local::losses`].
     pub fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64]) -> Result<Vec<f32>> {
-        self.meets(params, batch)?;
+        let graph = self.meets(params, batch)?;
         let count = params.count();
         if points.is_empty() || !points.len().is_multiple_of(count) {
             let (expected, found) =
                 (format!("whole sets of {count} params"), format!("{} numbers", points.len()));
             return Err(Error::expected(ErrorKind::Spec, "points", expected, found));
         }
-        Ok(self.losses_at_points(params, batch, points))
+        Ok(self.losses_at_points(&graph, params, batch, points))
     }
 
     /// The estimated derivative of the batch's mean loss by the params of the probed stages.
     ///
     /// # Errors
-    /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Model`] if a probed stage does
-    /// not end with a linear map; [`ErrorKind::Spec`] if the objective has no per-sample losses.
+    /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Spec`] if the objective has no per-sample losses.
     pub fn derivative(
         &self,
         key: &RunKey,
@@ -239,8 +234,8 @@ impl Local {
         plan: &CoordinatePlan,
         cache: &mut CoordinateCache,
     ) -> Result<Choices> {
-        let outline = self.fitting(params, &row_of(data))?;
-        plan.check(&outline)?;
-        self.run(|| self.choices_here(key, params, data, plan, cache))
+        let graph = self.fitting(params, &row_of(data))?;
+        plan.check(&graph)?;
+        self.run(|| self.choices_here(&graph, key, params, data, plan, cache))
     }
 }

@@ -3,7 +3,9 @@
 use super::{Batch, Local};
 use crate::ask::WeightPlan;
 use crate::dataset::Targets;
-use crate::model::{Act, Context, Crowd, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights};
+use crate::model::{
+    Act, Context, Crowd, Graph, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights,
+};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
@@ -26,8 +28,30 @@ struct Cut {
     chunk: usize,
 }
 
+impl Cut {
+    fn of(graph: &Graph, batch: &Batch, plan: &WeightPlan) -> Self {
+        let rows = if plan.share == 0 { batch.x.rows } else { plan.share };
+        // Rows that all members see are no member's own.
+        let mut before = if plan.share == 0 { 0 } else { batch.x.width() };
+        let mut widest = 1;
+        for stage in 0..graph.stages() {
+            let width = graph.width(stage);
+            widest = widest.max(before + width);
+            before = width;
+        }
+        let members = plan.members.len().max(1);
+        let fit = HOT / (rows * widest).max(1);
+        // Dense noise is made once for neighbours with one direction, so these must run together.
+        let least = if matches!(plan.space, WeightSpace::Dense { .. }) { plan.together } else { 1 };
+        let chunk = fit.clamp(least, members.max(least)).next_multiple_of(least);
+        let task = (members / TASKS).min(NEIGHBOURS).next_multiple_of(plan.together).next_multiple_of(chunk);
+        Self { task: task.max(chunk), chunk }
+    }
+}
+
 /// What all tasks of a step share.
 struct Step<'a> {
+    graph: &'a Graph,
     weights: &'a Weights<'a>,
     keys: &'a [TensorKeys],
     batch: &'a Batch,
@@ -39,6 +63,7 @@ impl Local {
     /// The mean loss of every member, finite or not.
     pub(super) fn losses_here(
         &self,
+        graph: &Graph,
         key: &RunKey,
         params: &Params,
         batch: &Batch,
@@ -49,30 +74,11 @@ impl Local {
             WeightSpace::LowRank { .. } | WeightSpace::Coordinate => self.packed(params),
         };
         let (weights, keys) = (&weights, &*TensorKeys::of(key, params));
-        let step = Step { weights, keys, batch, plan, crowd: Crowd::default() };
-        let cut = self.cut(batch, plan);
+        let step = Step { graph, weights, keys, batch, plan, crowd: Crowd::default() };
+        let cut = Cut::of(graph, batch, plan);
         let tasks = plan.members.len().div_ceil(cut.task);
         let all: Vec<_> = (0..tasks).into_par_iter().map(|task| self.task(&step, task, cut)).collect();
         all.concat()
-    }
-
-    fn cut(&self, batch: &Batch, plan: &WeightPlan) -> Cut {
-        let rows = if plan.share == 0 { batch.x.rows } else { plan.share };
-        // Rows that all members see are no member's own.
-        let mut before = if plan.share == 0 { 0 } else { batch.x.width() };
-        let mut widest = 1;
-        for stage in 0..self.model.stages() {
-            let width = self.model.width(stage);
-            widest = widest.max(before + width);
-            before = width;
-        }
-        let members = plan.members.len().max(1);
-        let fit = HOT / (rows * widest).max(1);
-        // Dense noise is made once for neighbours with one direction, so these must run together.
-        let least = if matches!(plan.space, WeightSpace::Dense { .. }) { plan.together } else { 1 };
-        let chunk = fit.clamp(least, members.max(least)).next_multiple_of(least);
-        let task = (members / TASKS).min(NEIGHBOURS).next_multiple_of(plan.together).next_multiple_of(chunk);
-        Cut { task: task.max(chunk), chunk }
     }
 
     /// One task: the mean losses of neighbouring members.
@@ -104,7 +110,7 @@ impl Local {
         if plan.share == 0 {
             let cx = Context::probing(step.weights, Norms::Batch, probe, batch.x.rows);
             let mut cx = cx.with_home(home.clone()).among(neighbours);
-            let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
+            let outputs = step.graph.forward(&mut cx, batch.x.clone());
             let part = |i| outputs.slice(i * batch.x.rows, (i + 1) * batch.x.rows);
             losses.extend((0..own.len()).map(|i| self.mean_loss(part(i), &batch.targets, 0)));
             return;
@@ -114,7 +120,7 @@ impl Local {
         let starts: Vec<usize> = own.iter().map(|m| m.index as usize % groups * plan.share).collect();
         let x = gathered(&batch.x, &starts, plan.share, home);
         let mut cx = Context::probing(step.weights, Norms::Batch, probe, plan.share).with_home(home.clone());
-        let outputs = self.model.forward_from(0, &mut cx, x);
+        let outputs = step.graph.forward(&mut cx, x);
         for (i, start) in starts.iter().enumerate() {
             let part = outputs.slice(i * plan.share, (i + 1) * plan.share);
             losses.push(self.mean_loss(part, &batch.targets, *start));

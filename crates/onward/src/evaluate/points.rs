@@ -1,18 +1,24 @@
 //! The losses of whole sets of params.
 
 use super::{Batch, Local};
-use crate::model::{Context, Norms};
+use crate::model::{Context, Graph, Norms};
 use crate::params::Params;
 use crate::threads::prelude::*;
 
 impl Local {
     /// The mean loss at every one of `points`, each all params in order; finite or not.
-    pub(super) fn losses_at_points(&self, params: &Params, batch: &Batch, points: &[f64]) -> Vec<f32> {
+    pub(super) fn losses_at_points(
+        &self,
+        graph: &Graph,
+        params: &Params,
+        batch: &Batch,
+        points: &[f64],
+    ) -> Vec<f32> {
         let one = |point: &[f64]| {
             let candidate = params.moved_to(point);
             let weights = self.packed(&candidate);
             let mut cx = Context::clean(&weights, Norms::Batch);
-            let outputs = self.model.forward_from(0, &mut cx, batch.x.clone());
+            let outputs = graph.forward(&mut cx, batch.x.clone());
             self.mean_loss(outputs, &batch.targets, 0)
         };
         self.run(|| points.par_chunks_exact(params.count().max(1)).map(one).collect())

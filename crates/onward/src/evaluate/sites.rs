@@ -1,9 +1,9 @@
-//! The estimated derivative at the outputs of stages, credited to their params.
+//! The estimated derivative at the sites of stages, credited to their params.
 
 use super::{Batch, Local};
 use crate::ask::Response;
 use crate::dataset::Targets;
-use crate::model::{Act, Context, Norms, Packing, Statistics, TensorKeys, Trace, Weights};
+use crate::model::{Context, Cut, Flow, Graph, Norms, Packing, Statistics, TensorKeys, Trace, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
@@ -13,13 +13,14 @@ use crate::space::{
     derivative_by_sample_weights_of,
 };
 use crate::{Error, ErrorKind, Result};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A clean pass over a batch: what all probes of a step start from.
 pub(super) struct Clean {
-    /// What enters each stage, and the outputs.
-    flows: Vec<Act>,
-    traces: Vec<Trace>,
+    graph: Arc<Graph>,
+    flow: Flow,
+    trace: Trace,
     packing: Packing,
     loss: f32,
     /// Losses that were not finite.
@@ -48,29 +49,24 @@ impl Local {
     /// The clean pass that `plan` needs.
     pub(super) fn clean(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Clean> {
         let objective = self.per_sample()?;
-        plan.check(&*self.model, batch.x.rows)?;
-        self.meets(params, batch)?;
+        let graph = self.meets(params, batch)?;
+        plan.check(&graph, batch.x.rows)?;
         self.run(|| {
             let weights = self.packed(params);
             let mut cx = Context::clean(&weights, Norms::Batch).with_home(self.home.clone());
-            let (mut flows, mut traces) = (vec![batch.x.clone()], Vec::new());
-            for stage in 0..self.model.stages() {
-                cx.start_trace();
-                flows.push(self.model.stage(stage, &mut cx, flows[stage].clone().entering()));
-                let mut trace = cx.take_trace();
-                trace.silence_overflow();
-                traces.push(trace);
-            }
+            cx.start_trace();
+            let flow = graph.flow(&mut cx, batch.x.clone());
+            let mut trace = cx.take_trace();
+            trace.silence_overflow();
             let rows = batch.x.rows;
             let mut losses = vec![0.0; rows];
-            let outputs = &flows[self.model.stages()];
             objective.losses(
-                outputs,
+                &flow.outputs,
                 Answers { targets: &batch.targets, first: 0, count: rows },
                 &mut losses,
             );
             let lost = worst_for_non_finite(&mut losses, u64::from(plan.step))?;
-            Ok(Clean { flows, traces, packing: weights.packing(), loss: mean(&losses), lost })
+            Ok(Clean { graph, flow, trace, packing: weights.packing(), loss: mean(&losses), lost })
         })
     }
 
@@ -84,7 +80,7 @@ impl Local {
         clean: &Clean,
     ) -> Result<Response> {
         let objective = self.per_sample()?;
-        plan.check(&*self.model, batch.x.rows)?;
+        plan.check(&clean.graph, batch.x.rows)?;
         self.run(|| self.response_here(key, params, batch, plan, clean, objective))
     }
 
@@ -97,16 +93,17 @@ impl Local {
         clean: &Clean,
         objective: &dyn PerSample,
     ) -> Result<Response> {
-        let Clean { flows, traces, packing, loss, lost } = clean;
+        let Clean { graph, flow, trace, packing, loss, lost } = clean;
         let weights = Weights::with(params, packing);
-        let statistics: Vec<Statistics> = traces.iter().flat_map(|t| t.statistics.iter().cloned()).collect();
+        let statistics: &[Statistics] = &trace.statistics;
         let non_finite = AtomicU64::new(*lost);
         let probing = Probing {
-            model: &*self.model,
+            graph,
+            one_by_one: false,
             weights: &weights,
             objective,
             targets: &batch.targets,
-            statistics: &statistics,
+            statistics,
             key,
             keys: &TensorKeys::of(key, params),
             non_finite: &non_finite,
@@ -117,31 +114,24 @@ impl Local {
         let mut derivative: Derivative = vec![None; params.tensors().len()];
         let mut norms = Vec::new();
         for (place, layer) in plan.layers.iter().rev().enumerate() {
-            let (trace, z) = (&traces[layer.stage], &flows[layer.stage + 1]);
-            check_linear(layer, trace, z, params)?;
-            let widest = flows[layer.stage + 1..].iter().map(Act::width).max().unwrap_or(1);
+            let widest = (layer.stage..graph.stages()).map(|s| graph.width(s)).max().unwrap_or(1);
             match layer.space {
                 LayerSpace::Activation => {
+                    let pass = graph.cut(flow, layer.stage);
                     let g = match &focused {
-                        Some(f) => f.derivative(&probing, plan, layer, z, widest),
-                        None => derivative_by_output(&probing, plan, layer, z, widest),
+                        Some(f) => f.derivative(&probing, plan, layer, &pass, widest),
+                        None => derivative_by_output(&probing, plan, layer, &pass, widest),
                     };
                     if plan.norms && place == 0 {
-                        norms = g.chunks_exact(z.width()).map(norm).collect();
+                        norms = g.chunks_exact(pass.site.width()).map(norm).collect();
                     }
-                    credit(params, trace, z, &g, &mut derivative);
+                    credit(graph, layer.stage, params, trace, &g, &mut derivative);
                 }
                 LayerSpace::LowRank => {
-                    let x = &flows[layer.stage];
-                    derivative_by_sample_weights_of(
-                        &probing,
-                        plan,
-                        layer,
-                        x,
-                        widest.max(x.width()),
-                        trace,
-                        &mut derivative,
-                    );
+                    let (pass, before) =
+                        (graph.cut_with_own(flow, layer.stage), graph.width_before(layer.stage));
+                    let widest = widest.max(before);
+                    derivative_by_sample_weights_of(&probing, plan, layer, &pass, widest, &mut derivative);
                 }
             }
         }
@@ -151,22 +141,6 @@ impl Local {
 
 fn norm(g: &[f32]) -> f64 {
     g.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt()
-}
-
-/// That a stage's output is a linear function of all that its params touch: else their derivatives are not what is credited.
-fn check_linear(layer: &LayerPlan, trace: &Trace, z: &Act, params: &Params) -> Result<()> {
-    let hidden = (0..trace.links.len()).find(|link| !z.links.contains(link));
-    let found = match hidden {
-        _ if z.links.is_empty() => "something else".to_owned(),
-        // Noise on weights needs no linear map.
-        Some(link) if layer.space == LayerSpace::Activation => {
-            let name = &params.tensors()[trace.links[link].weight].name;
-            format!("one that {name} reaches through something else")
-        }
-        _ => return Ok(()),
-    };
-    let expected = "an output that linear maps alone gave (begin the next stage with the non-linearity)";
-    Err(Error::expected(ErrorKind::Model, format!("stage {}", layer.stage), expected, found))
 }
 
 /// The samples that are probed.
@@ -182,11 +156,12 @@ impl Focused<'_> {
         probing: &Probing<'_>,
         plan: &ActivationPlan,
         layer: &LayerPlan,
-        z: &Act,
+        pass: &Cut,
         widest: usize,
     ) -> Vec<f32> {
         let probing = Probing { targets: &self.targets, ..*probing };
-        let part = derivative_by_output(&probing, plan, layer, &z.select(&self.chosen.rows), widest);
+        let part = derivative_by_output(&probing, plan, layer, &pass.select(&self.chosen.rows), widest);
+        let z = &pass.site;
         let mut g = vec![0.0; z.data.len()];
         let chosen = self.chosen.rows.iter().zip(&self.chosen.weights);
         for ((row, weight), part) in chosen.zip(part.chunks_exact(z.width())) {

@@ -120,7 +120,8 @@ impl Local {
     /// # Errors
     /// As for [`Method::rule`], [`Local::answer`] and [`crate::rule::Rule::tell`].
     pub fn step(&self, method: &Method, state: &State, batch: &Batch, clock: &Clock) -> Result<Outcome> {
-        let rule = method.rule(self.model(), batch.x.shape, batch.x.rows)?;
+        let graph = self.graph(batch.x.shape)?;
+        let rule = method.rule(&graph, batch.x.rows)?;
         self.run(|| find(&*rule, state, clock, [0; 32], |ask| self.answer(&ask, state, batch)))
     }
 }

@@ -96,14 +96,13 @@ impl TensorHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelDigest {
-    /// Of tensors, stages and operations as one row on its way through the model finds them
-    /// ([`crate::evaluate::Local::digest`]).
-    Outline(#[serde(with = "digest")] [u8; 32]),
+    /// Of its graph ([`crate::model::Graph::digest`]).
+    Graph(#[serde(with = "digest")] [u8; 32]),
 }
 
 impl fmt::Display for ModelDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Outline(digest) = self;
+        let Self::Graph(digest) = self;
         f.write_str(&blake3::Hash::from_bytes(*digest).to_hex())
     }
 }

@@ -4,8 +4,7 @@ use super::{Numbers, Spread};
 use crate::kernel::{Pool, gather_rows, pool_lines};
 use crate::threads::prelude::*;
 
-/// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other. What it is a linear
-/// function of is kept with it, so its numbers can only be changed where that is known ([`Act::map`], [`Act::data_mut`]).
+/// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Act {
     /// Rows.
@@ -14,10 +13,6 @@ pub struct Act {
     pub(crate) shape: [usize; 3],
     /// `rows × height × width × channels` numbers.
     pub(crate) data: Numbers,
-    /// A tensor that travels along until a later stage adds it (a residual connection).
-    pub carried: Option<Box<Act>>,
-    /// The trace's links that this activation is a linear function of.
-    pub(crate) links: Vec<usize>,
     /// What these rows stand for, if not for themselves.
     pub(crate) spread: Option<Box<Spread>>,
     /// Whether the ReLU of these numbers was taken already, so that it changes none.
@@ -42,7 +37,7 @@ impl Act {
     /// As for [`Act::new`].
     pub fn of(rows: usize, shape: [usize; 3], data: Numbers) -> Self {
         assert_eq!(data.len(), rows * shape.iter().product::<usize>(), "{rows} rows of {shape:?}");
-        Self { rows, shape, data, carried: None, links: Vec::new(), spread: None, rectified: false }
+        Self { rows, shape, data, spread: None, rectified: false }
     }
 
     /// How many rows there are.
@@ -56,31 +51,18 @@ impl Act {
     }
 
     /// All numbers, row after row.
-    ///
-    /// # Panics
-    /// In a stage that says that it works by operations alone ([`crate::model::Model::by_operations`]): a bug in the model.
     pub fn data(&self) -> &[f32] {
-        assert!(self.spread.is_none(), "a stage that works by operations alone looks at numbers");
+        debug_assert!(self.spread.is_none(), "rows that stand for many leave no graph");
         &self.data
     }
 
-    /// All numbers, to be changed: like [`Act::map`] this ends no linear map.
+    /// All numbers, to be changed.
     pub fn data_mut(&mut self) -> &mut [f32] {
         if self.spread.is_some() {
             *self = std::mem::take(self).whole();
         }
-        self.links.clear();
         self.rectified = false;
         &mut self.data
-    }
-
-    /// The same as the input of a stage: what an earlier stage did is none of its linear maps.
-    pub(crate) fn entering(mut self) -> Self {
-        self.links.clear();
-        if let Some(carried) = &mut self.carried {
-            carried.links.clear();
-        }
-        self
     }
 
     /// Numbers per row.
@@ -103,30 +85,24 @@ impl Act {
         &self.data[row * self.width()..][..self.width()]
     }
 
-    /// Rows `from..to` with what they carry; nothing is copied until it is written to.
+    /// Rows `from..to`; nothing is copied until it is written to.
     #[must_use]
     pub fn slice(&self, from: usize, to: usize) -> Self {
         let w = self.width();
-        let mut part = Self::of(to - from, self.shape, self.data.view(from * w, to * w));
-        part.carried = self.carried.as_ref().map(|c| Box::new(c.slice(from, to)));
-        part
+        Self::of(to - from, self.shape, self.data.view(from * w, to * w))
     }
 
-    /// The rows that `indices` name, with what they carry, copied.
+    /// The rows that `indices` name,, copied.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
         let data = gather_rows(&self.data, self.width(), indices);
-        let mut part = Self::new(indices.len(), self.shape, data);
-        part.carried = self.carried.as_ref().map(|c| Box::new(c.select(indices)));
-        part
+        Self::new(indices.len(), self.shape, data)
     }
 
-    /// All rows, `times` over, with what they carry.
+    /// All rows, `times` over.
     #[must_use]
     pub fn repeat(&self, times: usize) -> Self {
-        let mut all = Self::new(self.rows * times, self.shape, self.data.repeat(times));
-        all.carried = self.carried.as_ref().map(|c| Box::new(c.repeat(times)));
-        all
+        Self::new(self.rows * times, self.shape, self.data.repeat(times))
     }
 
     /// All rows that these stand for, as `[pair][sign][row]`.
@@ -139,7 +115,7 @@ impl Act {
         self
     }
 
-    /// Every number through `f`. The result ends no linear map: a stage cannot end with it.
+    /// Every number through `f`.
     #[must_use]
     pub fn map(self, f: impl Fn(f32) -> f32 + Sync) -> Self {
         self.map_slices(|piece| piece.iter_mut().for_each(|v| *v = f(*v)))
@@ -147,7 +123,6 @@ impl Act {
 
     /// Every number through a function of whole slices.
     pub(crate) fn map_slices(mut self, f: impl Fn(&mut [f32]) + Sync) -> Self {
-        self.links.clear();
         self.rectified = false;
         if let Some(spread) = &mut self.spread {
             spread.map(&mut self.data, f);
@@ -192,7 +167,7 @@ impl Act {
             let images = data.par_chunks_mut(out_width).zip(self.data.par_chunks(in_width));
             images.with_min_len(16).for_each(work);
         }
-        Self { rows: self.rows, shape, data, carried: self.carried.clone(), ..Self::default() }
+        Self { rows: self.rows, shape, data, ..Self::default() }
     }
 
     /// One number per channel: the mean over all positions.
@@ -240,7 +215,6 @@ impl Act {
         for block in self.data.chunks_exact_mut(part) {
             block.iter_mut().zip(other.data.iter()).for_each(|(a, b)| *a += *b);
         }
-        self.links.extend(&other.links);
         self.rectified = false;
         self
     }

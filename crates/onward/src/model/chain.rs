@@ -1,10 +1,8 @@
 //! The models that specs can name: multilayer perceptrons and chains of 3×3 convolutions.
 
-use super::outline::count_of;
-use super::{Act, Context, Model, Operation};
+use super::{Act, Builder, Model, Var};
 use crate::choices;
-use crate::kernel::{gelu, relu, tanh};
-use crate::params::{Init, TensorSpec};
+use crate::kernel::{gelu, relu, sigmoid, silu, softplus, tanh};
 use crate::{Error, ErrorKind, Place, Result};
 
 choices! {
@@ -16,6 +14,12 @@ choices! {
         Tanh = "tanh",
         /// The Gaussian error linear unit.
         Gelu = "gelu",
+        /// x times the logistic function of x
+        Silu = "silu",
+        /// The logistic function.
+        Sigmoid = "sigmoid",
+        /// ln(1 + e^x)
+        Softplus = "softplus",
         /// -1 or 1.
         Sign = "sign",
         /// 0 or 1.
@@ -26,9 +30,8 @@ choices! {
 impl Activation {
     /// Every number through the function.
     #[must_use]
-    pub fn apply(self, mut x: Act) -> Act {
+    pub fn apply(self, x: Act) -> Act {
         if x.rectified && self == Self::Relu {
-            x.links.clear();
             return x;
         }
         x.map_slices(|piece| self.apply_to(piece))
@@ -41,13 +44,16 @@ impl Activation {
             Self::Relu => relu(x),
             Self::Tanh => each(x, tanh),
             Self::Gelu => each(x, gelu),
+            Self::Silu => each(x, silu),
+            Self::Sigmoid => each(x, sigmoid),
+            Self::Softplus => each(x, softplus),
             Self::Sign => each(x, |v| if v < 0.0 { -1.0 } else { 1.0 }),
             Self::Step => each(x, |v| if v < 0.0 { 0.0 } else { 1.0 }),
         }
     }
 
     /// The value below which all numbers become the same one.
-    fn blind_below(self) -> Option<f32> {
+    pub(super) fn blind_below(self) -> Option<f32> {
         matches!(self, Self::Relu | Self::Sign | Self::Step).then_some(0.0)
     }
 }
@@ -57,22 +63,11 @@ fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Dis
     Error::expected(ErrorKind::Spec, Place::key("model", key), expected, found)
 }
 
-fn weight(layer: &str, shape: Vec<usize>) -> TensorSpec {
-    // What is too large for a count is refused where the model is made.
-    let fan_in = shape[1..].iter().fold(1usize, |n, axis| n.saturating_mul(*axis));
-    TensorSpec { name: format!("{layer}.weight"), shape, init: Init::He { fan_in } }
-}
-
-fn vector(name: String, n: usize, value: f32) -> TensorSpec {
-    TensorSpec { name, shape: vec![n], init: Init::Constant(value) }
-}
-
 /// A multilayer perceptron: `fc1`, `fc2`, … with an activation between them.
 #[derive(Clone, Debug)]
 pub struct Mlp {
     /// Input width, hidden widths, output width.
     widths: Vec<usize>,
-    names: Vec<String>,
     activation: Activation,
 }
 
@@ -80,7 +75,7 @@ impl Mlp {
     /// Widths from the input to the output.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if a width is zero, there are fewer than two, or more weights than there can be.
+    /// [`ErrorKind::Spec`] if a width is zero or there are fewer than two.
     pub fn new(widths: &[usize], activation: Activation) -> Result<Self> {
         if widths.len() < 2 || widths.contains(&0) {
             return Err(Error::expected(
@@ -90,49 +85,35 @@ impl Mlp {
                 format!("{widths:?}"),
             ));
         }
-        let names = (1..widths.len()).map(|i| format!("fc{i}")).collect();
-        let net = Self { widths: widths.to_vec(), names, activation };
-        count_of(&net.tensors())?;
-        Ok(net)
+        Ok(Self { widths: widths.to_vec(), activation })
+    }
+
+    /// Numbers of a row of the input.
+    pub fn inputs(&self) -> usize {
+        self.widths[0]
     }
 }
 
 impl Model for Mlp {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        let layers = self.names.iter().zip(self.widths.windows(2));
-        layers
-            .flat_map(|(name, w)| [weight(name, vec![w[1], w[0]]), vector(format!("{name}.bias"), w[1], 0.0)])
-            .collect()
-    }
-
-    fn stages(&self) -> usize {
-        self.names.len()
-    }
-
-    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        let x = if stage == 0 { x.flatten() } else { self.activation.apply(x) };
-        cx.linear(&self.names[stage], &x)
-    }
-
-    fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
-        let first = if stage == 0 { Operation::Flatten } else { Operation::Activation(self.activation) };
-        Some(vec![first, Operation::Linear(self.names[stage].clone())])
-    }
-
-    fn by_operations(&self, _: usize) -> bool {
-        true
-    }
-
-    fn width(&self, stage: usize) -> usize {
-        self.widths[stage + 1]
-    }
-
-    fn flops(&self, stage: usize) -> u64 {
-        2 * (self.widths[stage] * self.widths[stage + 1]) as u64
-    }
-
-    fn blind_below(&self, stage: usize) -> Option<f32> {
-        self.activation.blind_below().filter(|_| stage + 1 < self.stages())
+    fn build(&self, g: &mut Builder) -> Result<Var> {
+        let x = g.input();
+        let mut x = g.flatten(x);
+        if x.shape()[2] != self.widths[0] {
+            let found = format!("rows of {}", x.shape()[2]);
+            return Err(Error::expected(
+                ErrorKind::Model,
+                "input",
+                format!("rows of {}", self.widths[0]),
+                found,
+            ));
+        }
+        for (layer, width) in self.widths.iter().enumerate().skip(1) {
+            if layer > 1 {
+                x = g.map(self.activation, x);
+            }
+            x = g.linear(&format!("fc{layer}"), x, *width);
+        }
+        Ok(x)
     }
 }
 
@@ -238,19 +219,13 @@ impl Conv {
         if h == 0 || w == 0 {
             return bad("model".into(), "at least one pixel left after pooling", format!("{h} × {w}"));
         }
-        let mut open: Option<usize> = None;
         for (layer, source) in self.residual.iter().enumerate() {
             let Some(source) = *source else { continue };
-            let overlaps = open.is_some_and(|end| source < end);
-            let fits =
-                source < layer && !overlaps && self.shape_out(source)[..2] == self.shape_out(layer)[..2];
-            if !fits {
-                let expected = "an earlier convolution of the same size, not inside another residual";
-                return Err(misfit("residual", format!("for layer {layer} {expected}"), source));
+            if source >= layer || self.shape_out(source)[..2] != self.shape_out(layer)[..2] {
+                let expected = format!("for layer {layer} an earlier convolution of the same size");
+                return Err(misfit("residual", expected, source));
             }
-            open = Some(layer);
         }
-        count_of(&self.tensors())?;
         Ok(self)
     }
 
@@ -277,137 +252,60 @@ impl Conv {
         self.residual.get(layer).copied().flatten()
     }
 
-    fn fc_inputs(&self) -> usize {
-        let [h, w, c] = self.shape_after(self.channels.len() - 1);
-        if self.global_pool == GlobalPool::None { h.saturating_mul(w).saturating_mul(c) } else { c }
+    /// A linear map, with what belongs to it.
+    fn layer(&self, g: &mut Builder, name: &str, x: Var, outputs: usize, convolves: bool) -> Var {
+        match (convolves, self.bias) {
+            (true, true) => g.conv3x3(name, x, outputs),
+            (true, false) => g.conv3x3_without_bias(name, x, outputs),
+            (false, true) => g.linear(name, x, outputs),
+            (false, false) => g.linear_without_bias(name, x, outputs),
+        }
     }
 
-    fn needs_shortcut(&self, layer: usize) -> bool {
-        self.source(layer).is_some_and(|s| self.channels[s] != self.channels[layer])
-    }
-
-    fn norm(&self, cx: &mut Context<'_>, layer: &str, x: Act) -> Act {
-        if self.batch_norm { cx.batch_norm(layer, x) } else { x }
-    }
-
-    /// What a stage does but for what residual connections add.
-    fn list(&self, stage: usize) -> Vec<Operation> {
-        let mut list = Vec::new();
-        if stage > 0 {
-            list.push(Operation::Activation(self.activation));
-            if self.max_pool_after.contains(&(stage - 1)) {
-                list.push(Operation::MaxPool);
-            }
-        }
-        if stage == self.channels.len() {
-            list.push(match self.global_pool {
-                GlobalPool::Average => Operation::GlobalAverage,
-                GlobalPool::Max => Operation::GlobalMax,
-                GlobalPool::None => Operation::Flatten,
-            });
-            list.push(Operation::Linear("fc".into()));
-            return list;
-        }
-        list.push(Operation::Conv3x3(format!("conv{}", stage + 1)));
-        if self.average_pool_after.contains(&stage) {
-            list.push(Operation::AveragePool);
-        }
-        if self.batch_norm {
-            list.push(Operation::BatchNorm(format!("norm{}", stage + 1)));
-        }
-        list
-    }
-
-    fn convolution(&self, layer: usize, cx: &mut Context<'_>, mut x: Act) -> Act {
-        let mut carried = x.carried.take();
-        if layer > 0 && self.residual.contains(&Some(layer - 1)) {
-            carried = Some(Box::new(Act { carried: None, links: Vec::new(), ..x.clone() }));
-        }
-        let mut y = self.list(layer).iter().fold(x, |x, operation| operation.run(cx, x));
-        if self.source(layer).is_some()
-            && let Some(source) = carried.take()
-        {
-            let shortcut = if self.needs_shortcut(layer) {
-                let name = format!("shortcut{}", layer + 1);
-                let s = cx.linear(&name, &source);
-                self.norm(cx, &format!("{name}norm"), s)
-            } else {
-                *source
-            };
-            y = y.plus(&shortcut);
-        }
-        y.carried = carried;
-        y
+    fn norm(&self, g: &mut Builder, name: &str, x: Var) -> Var {
+        if self.batch_norm { g.batch_norm(name, x) } else { x }
     }
 }
 
 impl Model for Conv {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        let mut all = Vec::new();
-        let mut layer = |name: String, norm: String, shape: Vec<usize>| {
-            let n = shape[0];
-            all.push(weight(&name, shape));
-            if self.bias {
-                all.push(vector(format!("{name}.bias"), n, 0.0));
+    fn build(&self, g: &mut Builder) -> Result<Var> {
+        self.check_layers()?;
+        if self.residual.iter().any(Option::is_some) {
+            g.probe_everywhere();
+        }
+        let mut x = g.input();
+        if x.shape() != self.input {
+            let (expected, found) = (format!("{:?}", self.input), format!("{:?}", x.shape()));
+            return Err(Error::expected(ErrorKind::Model, "input", expected, found));
+        }
+        let mut layers: Vec<Var> = Vec::new();
+        for (layer, channels) in self.channels.iter().enumerate() {
+            let number = layer + 1;
+            x = self.layer(g, &format!("conv{number}"), x, *channels, true);
+            if self.average_pool_after.contains(&layer) {
+                x = g.average_pool(x);
             }
-            if self.batch_norm {
-                all.push(vector(format!("{norm}.weight"), n, 1.0));
-                all.push(vector(format!("{norm}.bias"), n, 0.0));
+            x = self.norm(g, &format!("norm{number}"), x);
+            if let Some(source) = self.source(layer) {
+                let mut shortcut = layers[source];
+                if self.channels[source] != *channels {
+                    let name = format!("shortcut{number}");
+                    shortcut = self.layer(g, &name, shortcut, *channels, false);
+                    shortcut = self.norm(g, &format!("{name}norm"), shortcut);
+                }
+                x = g.add(x, shortcut);
             }
+            layers.push(x);
+            x = g.map(self.activation, x);
+            if self.max_pool_after.contains(&layer) {
+                x = g.max_pool(x);
+            }
+        }
+        let x = match self.global_pool {
+            GlobalPool::Average => g.global_average(x),
+            GlobalPool::Max => g.global_max(x),
+            GlobalPool::None => g.flatten(x),
         };
-        for (i, n) in self.channels.iter().enumerate() {
-            layer(format!("conv{}", i + 1), format!("norm{}", i + 1), vec![*n, 3, 3, self.shape_into(i)[2]]);
-            if self.needs_shortcut(i) {
-                let from = self.source(i).map_or(0, |s| self.channels[s]);
-                layer(format!("shortcut{}", i + 1), format!("shortcut{}norm", i + 1), vec![*n, from]);
-            }
-        }
-        all.push(weight("fc", vec![self.outputs, self.fc_inputs()]));
-        if self.bias {
-            all.push(vector("fc.bias".into(), self.outputs, 0.0));
-        }
-        all
-    }
-
-    fn stages(&self) -> usize {
-        self.channels.len() + 1
-    }
-
-    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        if stage < self.channels.len() {
-            return self.convolution(stage, cx, x);
-        }
-        self.list(stage).iter().fold(x, |x, operation| operation.run(cx, x))
-    }
-
-    fn by_operations(&self, _: usize) -> bool {
-        true
-    }
-
-    fn operations(&self, stage: usize) -> Option<Vec<Operation>> {
-        self.residual.iter().all(Option::is_none).then(|| self.list(stage))
-    }
-
-    fn width(&self, stage: usize) -> usize {
-        if stage == self.channels.len() {
-            return self.outputs;
-        }
-        self.shape_out(stage).iter().product()
-    }
-
-    fn flops(&self, stage: usize) -> u64 {
-        if stage == self.channels.len() {
-            return 2 * (self.fc_inputs() * self.outputs) as u64;
-        }
-        let [h, w, c] = self.shape_into(stage);
-        let shortcut =
-            if self.needs_shortcut(stage) { self.source(stage).map_or(0, |s| self.channels[s]) } else { 0 };
-        2 * (h * w * self.channels[stage] * (9 * c + shortcut)) as u64
-    }
-
-    fn blind_below(&self, stage: usize) -> Option<f32> {
-        // A residual connection carries a stage's output past the activation.
-        let plain = self.residual.iter().all(Option::is_none) && stage < self.channels.len();
-        self.activation.blind_below().filter(|_| plain)
+        Ok(self.layer(g, "fc", x, self.outputs, false))
     }
 }

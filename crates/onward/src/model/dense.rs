@@ -1,10 +1,10 @@
 //! Dense probes: a few outputs' weights at a time are read once, perturbed in scratch for every member of a direction, and
 //! multiplied with all rows. The params are never written to.
 
-use super::context::{Map, member_rows, slice_of_rows};
+use super::context::{Product, member_rows, slice_of_rows};
 use super::low_rank::member_tensor;
 use super::weights::{Lent, Packed};
-use super::{Act, Context, LinkKind, Member, Probe, WeightSpace};
+use super::{Act, Context, LinkKind, Map, Member, Probe, WeightSpace};
 use crate::kernel::{Epilogue, Matrix, Moved, Precision, Scratch, Window, ask_for, second_level};
 use crate::params::Tensor;
 use crate::threads::{self, prelude::*};
@@ -49,7 +49,7 @@ impl Forming {
 /// A linear map under dense noise.
 struct Layer<'a> {
     probe: Probe<'a>,
-    map: Map,
+    product: Product,
     tensor: &'a Tensor,
     /// Each member's.
     biases: Vec<Vec<f32>>,
@@ -62,8 +62,8 @@ struct Layer<'a> {
 
 impl Context<'_> {
     /// `y = x (W + σ s z)ᵀ + bias`, each member with its own noise on the bias too.
-    pub(super) fn dense(&self, map: Map, x: &Act) -> Option<Act> {
-        let Map { kind, weight, bias, .. } = map;
+    pub(super) fn dense(&self, product: Product, x: &Act) -> Option<Act> {
+        let Map { kind, weight, bias } = product.map;
         let probe = self.probe?;
         let WeightSpace::Dense { .. } = probe.space else { return None };
         let (weights, precision) = (self.weights, self.weights.precision());
@@ -87,7 +87,7 @@ impl Context<'_> {
             scratch
         };
         let packed = (0..x.rows / self.rows_per_member.max(1)).into_par_iter().map(pack).collect();
-        let layer = Layer { probe, map, tensor, biases, x, packed, positions };
+        let layer = Layer { probe, product, tensor, biases, x, packed, positions };
         let all = Window::new(&mut y.data, m, rows * x.points(), m);
         all.in_columns(outputs_at_once(m, k, precision)).into_par_iter().for_each(|block| {
             layer.outputs(&mut weights.forming().lend(), precision, block);
@@ -133,7 +133,7 @@ impl Layer<'_> {
                 let (y, rest) = out.split_rows((member + 1) * self.positions);
                 out = rest;
                 let bias = self.biases[member].get(first..first + count).unwrap_or(&[]);
-                let y = y.of_another().finished_by(Epilogue { bias, relu: self.map.relu });
+                let y = y.of_another().finished_by(Epilogue { bias, relu: self.product.relu });
                 let x = slice_of_rows(self.x, self.positions / self.x.points().max(1), rows_of(member));
                 matrix.product_part(x, y, &self.packed[rows_of(member)]);
                 member += 1;
@@ -158,7 +158,7 @@ impl Layer<'_> {
         let Forming { noise, matrices, scratch } = forming;
         let Some(matrices) = matrices.last_mut() else { return };
         let Some(at_once) = matrices.first().map(|m| m.inputs_at_once(INPUTS)) else { return };
-        let source = keys[self.map.weight].dense.at(step, direction[0].index);
+        let source = keys[self.product.map.weight].dense.at(step, direction[0].index);
         for from in (0..count).step_by(SLICE) {
             let rows = first + from..first + count.min(from + SLICE);
             for column in (0..k).step_by(at_once) {

@@ -1,8 +1,8 @@
 //! Low-rank probes: one shared product for all members, and for each member's rows `σ (x·b) aᵀ` while they are hot.
 
-use super::context::{Map, member_rows};
+use super::context::{Product, member_rows};
 use super::weights::Packed;
-use super::{Act, Context, Home, LinkKind, Member, Numbers, Probe, WeightSpace, Weights};
+use super::{Act, Context, Home, LinkKind, Map, Member, Numbers, Probe, WeightSpace, Weights};
 use crate::kernel::{Conv3, Correction, Epilogue, conv3x3_single, correct, dots};
 use crate::threads::prelude::*;
 use std::sync::{Mutex, PoisonError};
@@ -84,8 +84,8 @@ enum Before {
 
 impl Context<'_> {
     /// `y = x (W + σ s Σ a bᵀ)ᵀ + bias`, each member with its own `s`, `a`, `b` and bias.
-    pub(super) fn low_rank(&self, map: Map, x: &Act) -> Option<Act> {
-        let Map { kind, weight, bias, relu } = map;
+    pub(super) fn low_rank(&self, product: Product, x: &Act) -> Option<Act> {
+        let Product { map: Map { kind, weight, bias }, relu, .. } = product;
         let probe = self.probe?;
         let WeightSpace::LowRank { rank, .. } = probe.space else { return None };
         let matrix = self.weights.params().tensors()[weight].matrix()?;
@@ -277,4 +277,30 @@ pub(super) fn member_tensor(
     let noise = probe.keys[tensor].dense.at(probe.step, member.index);
     noise.add_to(probe.space.noise(), 0, probe.sigma * member.sign * probe.space.scale(false), &mut data);
     data
+}
+
+/// Adds one member's noise on row `row` of a matrix.
+pub(super) fn add_noise_of_row(
+    weights: &Weights<'_>,
+    probe: &Probe<'_>,
+    tensor: usize,
+    member: Member,
+    row: usize,
+    out: &mut [f32],
+) {
+    let Some((rows, columns)) = weights.params().tensors()[tensor].matrix() else { return };
+    let (keys, family) = (probe.keys[tensor], probe.space.noise());
+    let factor = probe.sigma * member.sign;
+    let WeightSpace::LowRank { rank, .. } = probe.space else {
+        let noise = keys.dense.at(probe.step, member.index);
+        return noise.add_to(family, (row * columns) as u64, factor * probe.space.scale(false), out);
+    };
+    let factor = factor * probe.space.scale(true);
+    let mut right = vec![0.0; rank as usize * columns];
+    keys.right.at(probe.step, member.index).fill(family, 0, &mut right);
+    for (r, right) in right.chunks_exact(columns).enumerate() {
+        let mut left = [0.0];
+        keys.left.at(probe.step, member.index).fill(family, (r * rows + row) as u64, &mut left);
+        out.iter_mut().zip(right).for_each(|(o, b)| *o = (factor * left[0]).mul_add(*b, *o));
+    }
 }

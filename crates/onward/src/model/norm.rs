@@ -1,7 +1,7 @@
 //! Batch normalisation, each member over its own rows.
 
 use super::low_rank::member_tensor;
-use super::{Act, After, Context, Link, LinkKind, Norms, Statistics};
+use super::{Act, Context, Norms, Statistics};
 use crate::kernel::{add_moments, normalise, normalise_and_scale, scale_and_shift};
 use crate::threads::prelude::*;
 
@@ -14,23 +14,13 @@ const PIECE: usize = 4096;
 
 impl Context<'_> {
     /// Subtracts the mean and divides by the standard deviation of each channel over rows and positions, then
-    /// `γ x̂ + β` with `{layer}.weight` and `{layer}.bias` (Ioffe and Szegedy 2015, arXiv 1502.03167).
-    ///
-    /// # Panics
-    /// If the model did not declare the tensors, or fixed statistics lack the layer or have another number of channels: bugs
-    /// in the model and the caller.
-    #[must_use]
-    pub fn batch_norm(&mut self, layer: &str, x: Act) -> Act {
-        if let Some(y) = self.dry_norm(layer, &x) {
-            return y;
-        }
-        let (weight, bias) = (self.tensor(layer, "weight"), self.tensor(layer, "bias"));
+    /// `γ x̂ + β`.
+    pub(super) fn batch_norm(&mut self, node: usize, layer: &str, [weight, bias]: [usize; 2], x: Act) -> Act {
         let mut x = self.each_with_own_rows(x.whole());
         let channels = x.channels();
         let block = x.rows.min(self.rows_per_member).max(1) * x.width();
-        let links = std::mem::take(&mut x.links);
         x.rectified = false;
-        let mut traced = Vec::new();
+        let (rows, shape) = (x.rows, x.shape);
         for (member, block) in x.data.chunks_mut(block.max(1)).enumerate() {
             let statistics = match self.norms {
                 Norms::Fixed(all) => fixed(all, layer, channels),
@@ -39,33 +29,16 @@ impl Context<'_> {
             let inverse = inverse_deviation(&statistics);
             let (gamma, beta) = (self.vector(weight, member), self.vector(bias, member));
             let pieces = block.par_chunks_mut(channels * PIXELS);
-            if self.trace.is_some() {
-                pieces.for_each(|piece| normalise(piece, &statistics.mean, &inverse));
-                let normalised = block.to_vec();
-                block
-                    .par_chunks_mut(channels * PIXELS)
-                    .for_each(|piece| scale_and_shift(piece, &gamma, &beta));
-                traced.push((normalised, gamma, inverse, statistics));
-            } else {
+            let Some(trace) = &mut self.trace else {
                 pieces
                     .for_each(|piece| normalise_and_scale(piece, &statistics.mean, &inverse, &gamma, &beta));
-            }
-        }
-        let (rows, shape) = (x.rows, x.shape);
-        if let Some(trace) = &mut self.trace {
-            for (normalised, gamma, inverse, statistics) in traced {
-                let index = trace.links.len();
-                let factors: Vec<f32> = gamma.iter().zip(&inverse).map(|(g, i)| g * i).collect();
-                for link in &links {
-                    trace.links[*link].after.push(After::Norm(index, factors.clone()));
-                }
-                let input = Act::new(rows, shape, normalised);
-                let kind = LinkKind::Norm;
-                trace.links.push(Link { kind, input, weight, bias: Some(bias), after: Vec::new() });
-                trace.statistics.push(statistics);
-                x.links.clone_from(&links);
-                x.links.push(index);
-            }
+                continue;
+            };
+            pieces.for_each(|piece| normalise(piece, &statistics.mean, &inverse));
+            let factors = gamma.iter().zip(&inverse).map(|(g, i)| g * i).collect();
+            trace.keep(node, Act::new(rows, shape, block.to_vec()), factors);
+            trace.statistics.push(statistics);
+            block.par_chunks_mut(channels * PIXELS).for_each(|piece| scale_and_shift(piece, &gamma, &beta));
         }
         x
     }

@@ -123,7 +123,6 @@ impl Spread {
     pub(super) fn through(&self, packed: &Packed, idle: &Idle, shape: [usize; 3], base: &Act) -> Act {
         let count = self.directions.count();
         let mut rows = Act::new(2 * count * base.rows, base.shape, vec![0.0; 2 * count * base.data.len()]);
-        rows.carried.clone_from(&base.carried);
         let remainders = count.next_power_of_two();
         match (&*self.directions, packed) {
             (Pairs::Hadamard { signs, columns, .. }, Packed::Matrix(Matrix::F32(weights)))

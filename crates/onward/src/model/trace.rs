@@ -1,4 +1,4 @@
-//! What a clean pass leaves behind: the linear maps in a stage's output, and the statistics of normalisations.
+//! What a clean pass leaves behind: what entered the linear maps, and the statistics of normalisations.
 
 use super::Act;
 use crate::kernel::all_finite;
@@ -27,51 +27,64 @@ pub enum Norms<'a> {
 /// Numbers that one task looks at.
 const PIECE: usize = 1 << 15;
 
-/// What a clean pass through a stage leaves behind for crediting its output's derivative to its params.
+/// What a clean pass leaves behind for crediting the derivatives at its sites to the params.
 #[derive(Default)]
 pub struct Trace {
-    /// Linear maps, in the order of their calls.
-    pub links: Vec<Link>,
-    /// Statistics of normalisations, in the order of their calls.
+    inputs: Vec<Input>,
+    /// Statistics of batch normalisations, in order.
     pub statistics: Vec<Statistics>,
 }
 
+/// What entered a linear map.
+struct Input {
+    /// The map's node in the graph.
+    node: usize,
+    /// For a normalisation: the normalised input.
+    rows: Act,
+    /// For a batch normalisation: the factor per channel that it applied.
+    factors: Vec<f32>,
+}
+
 impl Trace {
+    pub(super) fn keep(&mut self, node: usize, rows: Act, factors: Vec<f32>) {
+        self.inputs.push(Input { node, rows, factors });
+    }
+
+    fn of(&self, node: usize) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.node == node)
+    }
+
+    /// What entered the linear map at `node` (for a normalisation: the normalised input), if it was run.
+    pub(crate) fn input(&self, node: usize) -> Option<&Act> {
+        self.of(node).map(|input| &input.rows)
+    }
+
+    /// The factor per channel that the batch normalisation at `node` applied.
+    pub(crate) fn factors(&self, node: usize) -> &[f32] {
+        self.of(node).map_or(&[], |input| &input.factors)
+    }
+
     /// Puts 0 where an input is not finite: a sample that overflowed earns no credit, and 0 · ∞ must not spoil the others'.
     pub(crate) fn silence_overflow(&mut self) {
         // Numbers that others look at are copied when they are written to: that is for the rare ones that have to be.
-        let spoilt = |link: &&mut Link| !link.input.data.par_chunks(PIECE).all(all_finite);
-        for link in self.links.iter_mut().filter(spoilt) {
-            link.input.data.par_chunks_mut(PIECE).for_each(|piece| {
+        let spoilt = |input: &&mut Input| !input.rows.data.par_chunks(PIECE).all(all_finite);
+        for input in self.inputs.iter_mut().filter(spoilt) {
+            input.rows.data.par_chunks_mut(PIECE).for_each(|piece| {
                 piece.iter_mut().for_each(|v| *v = if v.is_finite() { *v } else { 0.0 });
             });
         }
     }
 }
 
-/// One linear map that a stage's output contains.
-pub struct Link {
-    /// What kind of map.
-    pub kind: LinkKind,
-    /// Its input (for a normalisation: the normalised input).
-    pub input: Act,
-    /// Index of its weight (for a normalisation: the scale).
-    pub weight: usize,
-    /// Index of its bias, if there is one.
-    pub bias: Option<usize>,
-    /// The linear maps without weights of their own that followed, in order.
-    pub after: Vec<After>,
-}
-
-/// What may follow a linear map inside a stage.
-pub enum After {
+/// What may follow a linear map on the way to its site.
+pub(crate) enum After {
     /// A 2×2 average pool of maps of this `[height, width]`.
     Pool([usize; 2]),
-    /// The normalisation with this index among the links, and the factor per channel that it applied.
-    Norm(usize, Vec<f32>),
+    /// The batch normalisation at this node.
+    Norm(usize),
 }
 
-/// The kinds of linear maps.
+/// The kinds of linear maps, all in their tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
     /// `x Wᵀ + b` at every position.
@@ -80,4 +93,6 @@ pub enum LinkKind {
     Conv,
     /// `γ x̂ + β` per channel.
     Norm,
+    /// The row of a matrix that each number names.
+    Embed,
 }

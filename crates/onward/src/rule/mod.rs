@@ -23,7 +23,7 @@ use crate::Result;
 use crate::ask::{Ask, AskId, ProbePlan, Spent, Told};
 use crate::kernel::second_moments;
 use crate::ledger::{Direction, Entry, Moves, Optimizer, Recipe, Scaling, Search, State, Update};
-use crate::model::{Model, WeightSpace};
+use crate::model::{Graph, WeightSpace};
 use crate::params::Storage;
 use crate::threads::prelude::*;
 use crate::variants;
@@ -99,7 +99,7 @@ pub struct Outcome {
 /// ```
 /// use onward::ask::{MemberPlan, ProbePlan, Signs, Spent, Told};
 /// use onward::ledger::{Entry, State, Update};
-/// use onward::model::{Model, WeightSpace};
+/// use onward::model::{Graph, WeightSpace};
 /// use onward::noise::Family;
 /// use onward::rule::{Clock, Heard, Next, Outcome, Rule, quantise};
 ///
@@ -114,7 +114,7 @@ pub struct Outcome {
 /// }
 ///
 /// impl Rule for Signed {
-///     fn check(&self, _: &dyn Model, _: usize) -> onward::Result<()> {
+///     fn check(&self, _: &Graph, _: usize) -> onward::Result<()> {
 ///         Ok(())
 ///     }
 ///     fn ask(&self, _: &State, _: &Clock) -> onward::Result<ProbePlan> {
@@ -130,8 +130,8 @@ pub struct Outcome {
 ///         let entry = Entry { step, loss: heard.mean(), rate, non_finite: heard.non_finite, update };
 ///         Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: heard.missing }))
 ///     }
-///     fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
-///         self.plan().cost(model, clock.batch)
+///     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
+///         self.plan().cost(graph, clock.batch)
 ///     }
 /// }
 /// ```
@@ -140,7 +140,7 @@ pub trait Rule: Send + Sync {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] saying which key does not fit.
-    fn check(&self, model: &dyn Model, rows: usize) -> Result<()>;
+    fn check(&self, graph: &Graph, rows: usize) -> Result<()>;
 
     /// The first question of a step.
     ///
@@ -156,7 +156,7 @@ pub trait Rule: Send + Sync {
     fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next>;
 
     /// What the step with this update cost, whatever its probes gave.
-    fn cost(&self, model: &dyn Model, clock: &Clock, update: &Update) -> Spent;
+    fn cost(&self, graph: &Graph, clock: &Clock, update: &Update) -> Spent;
 
     /// Steps in which it sees every weight once, if it goes round.
     fn round(&self) -> Option<u64> {
@@ -201,7 +201,7 @@ pub trait Configured {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Model`] if it cannot work on this model at all; that its keys fit is [`Rule::check`]'s business.
-    fn at_work(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Arc<dyn Rule>>;
+    fn at_work(&self, graph: &Graph) -> Result<Arc<dyn Rule>>;
 
     /// Checks what needs no model: that keys do not contradict each other, on batches of `rows`, which `batch` names.
     ///
@@ -246,7 +246,7 @@ impl Configured for Own {
         self.space.map_or(Moves::Directions, Moves::Noise)
     }
 
-    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+    fn at_work(&self, _: &Graph) -> Result<Arc<dyn Rule>> {
         Ok(Arc::clone(&self.rule))
     }
 }
@@ -309,9 +309,9 @@ impl Method {
     ///
     /// # Errors
     /// As for [`Rule::check`] and [`Sweep::new`].
-    pub fn rule(&self, model: &dyn Model, shape: [usize; 3], rows: usize) -> Result<Arc<dyn Rule>> {
-        let rule = self.common().at_work(model, shape)?;
-        rule.check(model, rows)?;
+    pub fn rule(&self, graph: &Graph, rows: usize) -> Result<Arc<dyn Rule>> {
+        let rule = self.common().at_work(graph)?;
+        rule.check(graph, rows)?;
         Ok(rule)
     }
 

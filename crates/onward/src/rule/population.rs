@@ -7,7 +7,7 @@
 use super::{Anneal, Clock, Configured, Heard, Next, Rule, centred_ranks, step_along, z_scores};
 use crate::ask::{MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
 use crate::ledger::{Moves, Scaling, State, Update};
-use crate::model::{Model, WeightSpace};
+use crate::model::{Graph, WeightSpace};
 use crate::noise::Family;
 use crate::schema::{self, is};
 use crate::{Result, choices, keys};
@@ -83,7 +83,7 @@ impl Configured for Population {
         Moves::Noise(self.space())
     }
 
-    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+    fn at_work(&self, _: &Graph) -> Result<Arc<dyn Rule>> {
         Ok(Arc::new(*self))
     }
 
@@ -99,7 +99,7 @@ impl Configured for Population {
 }
 
 impl Rule for Population {
-    fn check(&self, _: &dyn Model, rows: usize) -> Result<()> {
+    fn check(&self, _: &Graph, rows: usize) -> Result<()> {
         schema::fits(self, "method")?;
         self.check_keys(rows, &format!("the batch of {rows}"))?;
         if self.share > 0 && self.shaping == Shaping::CentredRank {
@@ -136,7 +136,7 @@ impl Rule for Population {
         Ok(step_along(&heard, &values, self.space(), clock))
     }
 
-    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
-        self.plan().cost(model, clock.batch)
+    fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
+        self.plan().cost(graph, clock.batch)
     }
 }

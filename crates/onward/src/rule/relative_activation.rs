@@ -8,7 +8,7 @@ use super::heard::other;
 use super::{Anneal, Clock, Configured, Next, Outcome, PIECE, Rule, signal_to_noise};
 use crate::ask::{ProbePlan, Response, Spent, Told, check_sigma, misfit, whole_passes};
 use crate::ledger::{Direction, Entry, Moves, Scaling, State, Update};
-use crate::model::Model;
+use crate::model::Graph;
 use crate::noise::Family;
 use crate::schema::{PerLayer, is};
 use crate::space::{ActivationPlan, Derivative, Directions, Focus, LayerPlan, LayerSpace};
@@ -56,8 +56,8 @@ keys! {
 
 impl RelativeActivation {
     /// The method at work on a model.
-    pub fn on(&self, model: &dyn Model) -> Estimator {
-        let widths = (0..model.stages()).map(|stage| model.width(stage)).collect();
+    pub fn on(&self, graph: &Graph) -> Estimator {
+        let widths = (0..graph.stages()).map(|stage| graph.width(stage)).collect();
         Estimator { method: self.clone(), widths }
     }
 
@@ -97,8 +97,8 @@ impl Configured for RelativeActivation {
         Moves::Directions
     }
 
-    fn at_work(&self, model: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
-        Ok(Arc::new(self.on(model)))
+    fn at_work(&self, graph: &Graph) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::new(self.on(graph)))
     }
 }
 
@@ -106,7 +106,7 @@ impl Configured for RelativeActivation {
 #[derive(Clone, Debug)]
 pub struct Estimator {
     method: RelativeActivation,
-    /// Numbers of each stage's output.
+    /// Numbers at each stage's site.
     widths: Vec<usize>,
 }
 
@@ -170,8 +170,8 @@ impl Estimator {
 }
 
 impl Rule for Estimator {
-    fn check(&self, model: &dyn Model, rows: usize) -> Result<()> {
-        self.method.check(model.stages(), rows)
+    fn check(&self, graph: &Graph, rows: usize) -> Result<()> {
+        self.method.check(graph.stages(), rows)
     }
 
     /// All stages at once; with focus the last one, whose derivatives tell which samples the others are probed with.
@@ -212,11 +212,11 @@ impl Rule for Estimator {
         Ok(Next::Step(Outcome { entry, direction: Some(direction), signal_to_noise, missing: 0 }))
     }
 
-    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
-        let mut spent = whole_passes(model, 1, clock.batch as u64);
+    fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
+        let mut spent = whole_passes(graph, 1, clock.batch as u64);
         for (part, layers) in self.questions(clock).into_iter().enumerate() {
             let rows = if part == 0 { clock.batch } else { self.focused(clock.batch).unwrap_or(clock.batch) };
-            spent += self.plan(clock, layers, None, false).cost(model, rows);
+            spent += self.plan(clock, layers, None, false).cost(graph, rows);
         }
         spent
     }

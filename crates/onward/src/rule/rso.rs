@@ -18,11 +18,11 @@
 //!
 //! ```
 //! use onward::rule::{LayerOrder, Rso, Sweep};
-//! use onward::model::{Activation, Mlp};
+//! use onward::model::{Activation, Graph, Mlp};
 //!
 //! let rso = Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 };
 //! let net = Mlp::new(&[4, 3, 2], Activation::Relu)?;
-//! let sweep = Sweep::new(&rso, &net, [1, 1, 4])?;
+//! let sweep = Sweep::new(&rso, &Graph::new(&net, [1, 1, 4])?)?;
 //! // One step for each output of each matrix, one for each vector: fc2's two rows, its bias, fc1's three rows, its bias.
 //! assert_eq!(sweep.steps(), 2 + 1 + 3 + 1);
 //! assert_eq!(sweep.plan(0, 1.0, 64).stage, 1);
@@ -31,9 +31,9 @@
 
 use super::heard::other;
 use super::{Anneal, Clock, Configured, Next, Outcome, Rule};
-use crate::ask::{ProbePlan, Spent, Told, all_flops, check_sigma, misfit};
+use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit};
 use crate::ledger::{Entry, Moves, Optimizer, Scaling, State, Update, Visited};
-use crate::model::{LinkKind, Map, Model, Outline, WeightSpace};
+use crate::model::{Graph, Link, LinkKind, WeightSpace};
 use crate::params::{Init, TensorSpec};
 use crate::schema::{self, PerLayer, is};
 use crate::space::{CoordinatePlan, Recompute, STATISTICS_ROWS};
@@ -75,9 +75,9 @@ keys! {
 }
 
 impl Rso {
-    fn check(&self, model: &dyn Model) -> Result<()> {
+    fn check(&self, graph: &Graph) -> Result<()> {
         schema::fits(self, "method")?;
-        self.sigma.check(Place::key("method", "sigma"), model.stages())?;
+        self.sigma.check(Place::key("method", "sigma"), graph.stages())?;
         check_sigma(self.sigma.values())
     }
 }
@@ -87,8 +87,8 @@ impl Configured for Rso {
         Moves::Noise(WeightSpace::Coordinate)
     }
 
-    fn at_work(&self, model: &dyn Model, shape: [usize; 3]) -> Result<Arc<dyn Rule>> {
-        Ok(Arc::new(Sweep::new(self, model, shape)?))
+    fn at_work(&self, graph: &Graph) -> Result<Arc<dyn Rule>> {
+        Ok(Arc::new(Sweep::new(self, graph)?))
     }
 
     /// Steps are choices between values.
@@ -169,14 +169,14 @@ impl Sweep {
     /// # Errors
     /// [`ErrorKind::Spec`] if the method does not fit the model, [`ErrorKind::Model`] if no stage has anything to visit, a tensor
     /// is used in two places, or the model does not do what it declares.
-    pub fn new(rso: &Rso, model: &dyn Model, shape: [usize; 3]) -> Result<Self> {
-        rso.check(model)?;
+    pub fn new(rso: &Rso, graph: &Graph) -> Result<Self> {
+        rso.check(graph)?;
         let mut stages: Vec<(usize, Vec<(usize, f32)>)> =
-            tensors_of_stages(model, shape)?.into_iter().enumerate().collect();
+            tensors_of_stages(graph)?.into_iter().enumerate().collect();
         if rso.order == LayerOrder::LastFirst {
             stages.reverse();
         }
-        let specs = model.tensors();
+        let specs = graph.tensors();
         let mut turns = Vec::new();
         for (stage, tensors) in stages {
             let mut before = 0;
@@ -231,7 +231,7 @@ impl Sweep {
 
 impl Rule for Sweep {
     /// [`Sweep::new`] has checked it.
-    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
+    fn check(&self, _: &Graph, _: usize) -> Result<()> {
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl Rule for Sweep {
 
     /// Its evaluations from the visited stage on; for the first step of a stage also the pass of all training rows (but for an
     /// incomplete last batch) up to it and the statistics before that.
-    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
+    fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
         let Clock { step, batch, rows, .. } = *clock;
         let turn = &self.turns[(step % self.steps()) as usize];
         let evaluations =
@@ -259,11 +259,11 @@ impl Rule for Sweep {
         let passes: u64 = (0..turn.elements.len()).map(evaluations).sum();
         let samples = passes * batch as u64;
         let mut spent =
-            Spent { passes, samples, flops: samples * all_flops(model, turn.stage), non_finite: 0 };
+            Spent { passes, samples, flops: samples * graph.flops_from(turn.stage), non_finite: 0 };
         if turn.before == 0 && turn.stage > 0 {
             let (all, some) = ((rows / batch.max(1) * batch) as u64, rows.min(STATISTICS_ROWS) as u64);
-            let before = all_flops(model, 0) - all_flops(model, turn.stage);
-            let flops = all * before + some * all_flops(model, 0);
+            let before = graph.flops() - graph.flops_from(turn.stage);
+            let flops = all * before + some * graph.flops();
             spent += Spent { passes: 2, samples: all + some, flops, non_finite: 0 };
         }
         spent
@@ -283,9 +283,10 @@ fn rows(spec: &TensorSpec) -> Vec<Range<usize>> {
 
 /// The tensors of each stage in the order of visits, each with the standard deviation of its changes: a product's weight,
 /// its bias, then the shift and the scale of the normalisation after it.
-fn tensors_of_stages(model: &dyn Model, shape: [usize; 3]) -> Result<Vec<Vec<(usize, f32)>>> {
-    let Outline { specs, maps, .. } = Outline::of(model, shape)?;
-    let of = |map: &Map| -> Vec<(usize, f32)> {
+fn tensors_of_stages(graph: &Graph) -> Result<Vec<Vec<(usize, f32)>>> {
+    let specs = graph.tensors();
+    let of = |link: &Link| -> Vec<(usize, f32)> {
+        let map = link.map;
         let sigma = match specs[map.weight].init {
             Init::He { fan_in } => (2.0 / fan_in.max(1) as f32).sqrt(),
             Init::Constant(_) => NORM_SIGMA,
@@ -295,7 +296,8 @@ fn tensors_of_stages(model: &dyn Model, shape: [usize; 3]) -> Result<Vec<Vec<(us
         let both = if map.kind == LinkKind::Norm { [bias, weight] } else { [weight, bias] };
         both.into_iter().flatten().collect()
     };
-    let all: Vec<Vec<(usize, f32)>> = maps.iter().map(|stage| stage.iter().flat_map(of).collect()).collect();
+    let all: Vec<Vec<(usize, f32)>> =
+        (0..graph.stages()).map(|stage| graph.links(stage).iter().flat_map(of).collect()).collect();
     let mut seen = vec![false; specs.len()];
     for (tensor, _) in all.iter().flatten() {
         if std::mem::replace(&mut seen[*tensor], true) {

@@ -17,7 +17,7 @@ use super::{Clock, Configured, Next, Outcome, Rule};
 use crate::Result;
 use crate::ask::{ProbePlan, Spent, Told, whole_passes};
 use crate::ledger::{Entry, Incumbent, Moves, Search, State, Update};
-use crate::model::Model;
+use crate::model::Graph;
 use crate::study::{Method, Restarts};
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl Configured for Search {
         "halve method.sigma, or centre and scale the data (data.center)"
     }
 
-    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+    fn at_work(&self, _: &Graph) -> Result<Arc<dyn Rule>> {
         Ok(Arc::new(self.clone()))
     }
 }
@@ -80,7 +80,7 @@ impl Configured for Search {
 /// One generation a step: a candidate without a finite loss, or whose loss never came, has none.
 impl Rule for Search {
     /// Its state has checked it: that needs the params.
-    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
+    fn check(&self, _: &Graph, _: usize) -> Result<()> {
         Ok(())
     }
 
@@ -103,9 +103,9 @@ impl Rule for Search {
         Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing }))
     }
 
-    fn cost(&self, model: &dyn Model, clock: &Clock, update: &Update) -> Spent {
+    fn cost(&self, graph: &Graph, clock: &Clock, update: &Update) -> Spent {
         let candidates = if let Update::Losses(losses) = update { losses.len() } else { 0 };
-        whole_passes(model, candidates as u64, clock.batch as u64)
+        whole_passes(graph, candidates as u64, clock.batch as u64)
     }
 }
 

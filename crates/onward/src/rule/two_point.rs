@@ -7,7 +7,7 @@
 use super::{Anneal, Clock, Configured, Heard, Next, Rule, step_along};
 use crate::ask::{MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma};
 use crate::ledger::{Moves, Scaling, State, Update};
-use crate::model::{Model, WeightSpace};
+use crate::model::{Graph, WeightSpace};
 use crate::noise::Family;
 use crate::schema::{self, is};
 use crate::{Result, keys};
@@ -47,13 +47,13 @@ impl Configured for TwoPoint {
         Moves::Noise(self.space())
     }
 
-    fn at_work(&self, _: &dyn Model, _: [usize; 3]) -> Result<Arc<dyn Rule>> {
+    fn at_work(&self, _: &Graph) -> Result<Arc<dyn Rule>> {
         Ok(Arc::new(*self))
     }
 }
 
 impl Rule for TwoPoint {
-    fn check(&self, _: &dyn Model, _: usize) -> Result<()> {
+    fn check(&self, _: &Graph, _: usize) -> Result<()> {
         schema::fits(self, "method")?;
         check_sigma(&[self.sigma])
     }
@@ -73,7 +73,7 @@ impl Rule for TwoPoint {
         Ok(step_along(&heard, &values, self.space(), clock))
     }
 
-    fn cost(&self, model: &dyn Model, clock: &Clock, _: &Update) -> Spent {
-        self.plan().cost(model, clock.batch)
+    fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
+        self.plan().cost(graph, clock.batch)
     }
 }

@@ -1,4 +1,4 @@
-//! Activation space: each sample is its own experiment at a stage's output.
+//! Activation space: each sample is its own experiment at a stage's site.
 //!
 //! Node perturbation with per-sample relative losses (research: Dust, Q Labs 2026; the law `cos = 1/√(1 + (d+1)/K)`):
 //! with `z` the stage's clean output, `ĝ = (1/K) Σₖ (ℓ(z + σaₖ) − ℓ(z − σaₖ))/(2σ) · aₖ`, only later stages being run again.
@@ -11,8 +11,8 @@ use super::{Derivative, Directions, Focus, Probes};
 use crate::choices;
 use crate::dataset::Targets;
 use crate::model::{
-    Act, Context, Homes, Member, Model, Norms, Probe, Spread, Statistics, TensorKeys, Trace, WeightSpace,
-    Weights,
+    Act, Context, Cut as Pass, Graph, Homes, Member, Norms, Probe, Spread, Statistics, TensorKeys,
+    WeightSpace, Weights,
 };
 use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Answers, PerSample};
@@ -45,7 +45,7 @@ pub struct LayerPlan {
     pub sigma: f32,
 }
 
-/// One question's probes at the outputs of stages.
+/// One question's probes at the sites of stages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActivationPlan {
     /// The step in the noise.
@@ -67,7 +67,9 @@ const TASK_NUMBERS: usize = 1 << 15;
 
 /// What all probes of one step share.
 pub(crate) struct Probing<'a> {
-    pub model: &'a dyn Model,
+    pub graph: &'a Graph,
+    /// Whether every row is run by itself, also where few can stand for many.
+    pub one_by_one: bool,
     pub weights: &'a Weights<'a>,
     pub objective: &'a dyn PerSample,
     pub targets: &'a Targets,
@@ -135,32 +137,34 @@ impl Probing<'_> {
     }
 }
 
-/// `ĝ`: for every sample the estimated derivative of its loss by the output `z` of stage `layer.stage`, `(rows, width)`.
+/// `ĝ`: for every sample the estimated derivative of its loss at the site of stage `layer.stage`, where `pass` is cut:
+/// `(rows, width)`.
 pub(crate) fn derivative_by_output(
     p: &Probing<'_>,
     plan: &ActivationPlan,
     layer: &LayerPlan,
-    z: &Act,
+    pass: &Pass,
     widest: usize,
 ) -> Vec<f32> {
+    let z = &pass.site;
     let (d, pairs) = (z.width(), layer.pairs as usize);
     let cut = Cut::new(widest.max(d), pairs);
     let key = p.key.tensor(Role::Activation, &format!("stage {}", layer.stage));
     let (directions, noise, step) = (plan.directions, plan.noise, plan.step);
-    let floor = p.model.blind_below(layer.stage).map(|floor| floor - layer.sigma);
+    let floor = p.graph.blind_below(layer.stage).map(|floor| floor - layer.sigma);
     let source = Source { directions, noise, key, step, pairs, floor };
     let mut g = vec![0.0; z.rows * d];
     g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(task, g)| {
         let (first, count) = (task * cut.samples, g.len() / d);
-        let clean = z.slice(first, first + count);
-        let draws = Draws::new(source, first, &clean);
+        let clean = pass.slice(first, first + count);
+        let draws = Draws::new(source, first, &clean.site);
         let odd = draws.sizes(layer.sigma);
         let scale = 1.0 / (layer.sigma * layer.pairs as f32);
         for from in (0..pairs).step_by(cut.pairs) {
             let now = cut.pairs.min(pairs - from);
             let spread = Spread { odd: odd.clone(), directions: Arc::new(draws.pairs(from, now)) };
             let directions = Arc::clone(&spread.directions);
-            let losses = p.run_from(layer.stage + 1, plan, &clean, spread, first);
+            let losses = p.run_from(layer.stage, plan, &clean, spread, first);
             let mut responses = vec![0.0; count * now];
             p.responses(&losses, count, now, scale, &mut responses);
             for ((s, g), responses) in g.chunks_exact_mut(d).enumerate().zip(responses.chunks_exact(now)) {
@@ -173,44 +177,43 @@ pub(crate) fn derivative_by_output(
 }
 
 impl Probing<'_> {
-    /// Losses of what `z` spreads to, from stage `next` on, as `[pair][sign][sample]`.
+    /// Losses of what the site of a stage spreads to, as `[pair][sign][sample]`.
     fn run_from(
         &self,
-        next: usize,
+        stage: usize,
         plan: &ActivationPlan,
-        z: &Act,
+        clean: &Pass,
         spread: Spread,
         first: usize,
     ) -> Vec<f32> {
-        let x = Act { spread: Some(Box::new(spread)), links: Vec::new(), ..z.clone() };
+        let rows = clean.site.rows;
+        let x = Act { spread: Some(Box::new(spread)), ..clean.site.clone() };
         let signs = plan.directions != Directions::Independent || plan.noise == Family::Sign;
-        let few = signs && next < self.model.stages() && self.model.by_operations(next);
         self.homes.with(|home| {
             let cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
-            let x = if few { x } else { x.whole() };
-            let outputs = self.model.forward_from(next, &mut cx.with_home(home.clone()), x);
-            self.losses(&outputs.whole(), first, z.rows)
+            let x = if signs && !self.one_by_one { x } else { x.whole() };
+            let outputs = self.graph.forward_after(stage, &mut cx.with_home(home.clone()), clean, x);
+            self.losses(&outputs.whole(), first, rows)
         })
     }
 
-    /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`, whose
-    /// clean input is `x`: `(rows, pairs)`, scaled so that `Σ response · noise` is the derivative of the mean loss.
+    /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`: `(rows, pairs)`, scaled so that `Σ response · noise` is the derivative of the mean loss.
     fn responses_to_own_weights(
         &self,
         plan: &ActivationPlan,
         layer: &LayerPlan,
-        x: &Act,
+        pass: &Pass,
         widest: usize,
     ) -> Vec<f32> {
-        let pairs = layer.pairs as usize;
+        let (pairs, rows) = (layer.pairs as usize, pass.site.rows);
         let cut = Cut::new(widest, pairs);
         let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
-        let tasks = x.rows.div_ceil(cut.samples);
+        let tasks = rows.div_ceil(cut.samples);
         let responses: Vec<Vec<f32>> = (0..tasks)
             .into_par_iter()
             .map(|task| {
-                let (first, last) = (task * cut.samples, ((task + 1) * cut.samples).min(x.rows));
-                let clean = x.slice(first, last);
+                let (first, last) = (task * cut.samples, ((task + 1) * cut.samples).min(rows));
+                let clean = pass.slice(first, last);
                 let mut all = vec![0.0; (last - first) * pairs];
                 for from in (0..pairs).step_by(cut.pairs) {
                     let now = cut.pairs.min(pairs - from);
@@ -221,7 +224,7 @@ impl Probing<'_> {
                         &losses,
                         last - first,
                         now,
-                        1.0 / (layer.sigma * pairs as f32 * x.rows as f32),
+                        1.0 / (layer.sigma * pairs as f32 * rows as f32),
                         &mut part,
                     );
                     for (s, row) in part.chunks_exact(now).enumerate() {
@@ -239,49 +242,46 @@ impl Probing<'_> {
         plan: &ActivationPlan,
         layer: &LayerPlan,
         space: WeightSpace,
-        clean: &Act,
+        clean: &Pass,
         first: usize,
         draws: std::ops::Range<usize>,
     ) -> Vec<f32> {
-        let pairs = layer.pairs as usize;
-        let x = clean.repeat(2 * draws.len());
-        let mut members = Vec::with_capacity(x.rows);
+        let (pairs, rows, times) = (layer.pairs as usize, clean.site.rows, 2 * draws.len());
+        let mut members = Vec::with_capacity(times * rows);
         for k in draws {
             for sign in [1.0, -1.0] {
-                members.extend(
-                    (0..clean.rows).map(|s| Member { index: ((first + s) * pairs + k) as u32, sign }),
-                );
+                members.extend((0..rows).map(|s| Member { index: ((first + s) * pairs + k) as u32, sign }));
             }
         }
         let probe = Probe { keys: self.keys, members: &members, space, sigma: layer.sigma, step: plan.step };
         let norms = Norms::Fixed(self.statistics);
         self.homes.with(|home| {
             let mut cx = Context::probing(self.weights, norms, probe, 1).with_home(home.clone());
-            let z = self.model.stage(layer.stage, &mut cx, x);
+            let z = self.graph.own_again(layer.stage, &mut cx, clean, times);
             let mut cx = Context::clean(self.weights, norms).with_home(home.clone());
-            let outputs = self.model.forward_from(layer.stage + 1, &mut cx, z);
-            self.losses(&outputs, first, clean.rows)
+            let outputs = self.graph.forward_after(layer.stage, &mut cx, clean, z);
+            self.losses(&outputs, first, rows)
         })
     }
 }
 
 /// Low-rank probes on the weights of stage `layer.stage`, each sample with its own noise: writes the derivative of the mean
-/// loss by the stage's params into `into`. `x` is the stage's clean input.
+/// loss by the stage's params into `into`. `pass` is cut at the stage's site and has what its own maps read.
 pub(crate) fn derivative_by_sample_weights_of(
     p: &Probing<'_>,
     plan: &ActivationPlan,
     layer: &LayerPlan,
-    x: &Act,
+    pass: &Pass,
     widest: usize,
-    trace: &Trace,
     into: &mut Derivative,
 ) {
     let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
-    let responses = p.responses_to_own_weights(plan, layer, x, widest);
-    let half = x.rows / 2 * layer.pairs as usize;
+    let responses = p.responses_to_own_weights(plan, layer, pass, widest);
+    let half = pass.site.rows / 2 * layer.pairs as usize;
     // A tensor that the stage uses twice was perturbed in both places.
+    let links = p.graph.links(layer.stage).iter();
     let tensors: BTreeSet<usize> =
-        trace.links.iter().flat_map(|l| std::iter::once(l.weight).chain(l.bias)).collect();
+        links.flat_map(|l| std::iter::once(l.map.weight).chain(l.map.bias)).collect();
     for tensor in tensors {
         let t = &p.weights.params().tensors()[tensor];
         let keys = p.keys[tensor];
@@ -297,21 +297,33 @@ pub(crate) fn derivative_by_sample_weights_of(
     }
 }
 
-/// The estimated derivative of each sample's loss by the output of one stage, for tests and benchmarks.
+/// The estimated derivative of each sample's loss at the site of one stage, for tests and benchmarks; with
+/// `one_by_one` every row is run by itself.
 #[allow(clippy::too_many_arguments)]
 pub fn derivative_at_output(
-    model: &dyn Model,
+    graph: &Graph,
     weights: &Weights<'_>,
     objective: &dyn PerSample,
     targets: &Targets,
     key: &RunKey,
     plan: &ActivationPlan,
     layer: &LayerPlan,
-    z: &Act,
+    pass: &Pass,
+    one_by_one: bool,
 ) -> Vec<f32> {
     let (keys, non_finite) = (&*TensorKeys::of(key, weights.params()), &AtomicU64::new(0));
     let homes = &Homes::default();
-    let probing =
-        Probing { model, weights, objective, targets, statistics: &[], key, keys, non_finite, homes };
-    derivative_by_output(&probing, plan, layer, z, z.width())
+    let probing = Probing {
+        graph,
+        one_by_one,
+        weights,
+        objective,
+        targets,
+        statistics: &[],
+        key,
+        keys,
+        non_finite,
+        homes,
+    };
+    derivative_by_output(&probing, plan, layer, pass, pass.site.width())
 }

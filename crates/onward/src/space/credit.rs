@@ -1,11 +1,11 @@
-//! From the derivative at a stage's output to the derivatives of its params: each param of a stage meets the output through
+//! From the derivative at a stage's site to the derivatives of its params: each param of a stage meets the site through
 //! one linear map, whose input was cached, so `∂/∂W = Σ ĝ xᵀ` is a product and nothing is chained.
 
 use crate::kernel::{
     Conv3, Panels, accumulate_conv_credit, add_moments_along, add_products, all_zero, gather_rows,
     transposed_product, without_moments,
 };
-use crate::model::{Act, After, Link, LinkKind, Trace};
+use crate::model::{Act, After, Graph, LinkKind, Map, Trace};
 use crate::params::Params;
 use crate::threads::{self, prelude::*};
 use std::borrow::Cow;
@@ -22,32 +22,35 @@ const PIECE: usize = 1 << 14;
 /// the estimate, their angle tells signal from noise). `None` for tensors that were not probed.
 pub type Derivative = Vec<Option<[Vec<f32>; 2]>>;
 
-/// Credits `g (rows, width)`, the derivative of each sample's loss by the stage's output, to the stage's params.
-pub fn credit(params: &Params, trace: &Trace, output: &Act, g: &[f32], into: &mut Derivative) {
-    let scale = 1.0 / output.rows as f32;
-    for index in &output.links {
-        let link = &trace.links[*index];
+/// Credits `g (rows, width)`, the derivative of each sample's loss at the stage's site, to the stage's params.
+pub fn credit(graph: &Graph, stage: usize, params: &Params, trace: &Trace, g: &[f32], into: &mut Derivative) {
+    let rows = g.len() / graph.width(stage).max(1);
+    let scale = 1.0 / rows as f32;
+    for link in graph.links(stage) {
+        let Some(input) = trace.input(link.node) else { continue };
+        let Map { kind, weight: tensor, bias } = link.map;
+        let shape = &params.tensors()[tensor].shape;
+        let outputs = if kind == LinkKind::Embed { shape[1] } else { shape[0] };
         let mut own = Cow::Borrowed(g);
         for step in link.after.iter().rev() {
             own = match step {
-                After::Norm(norm, factors) => through_norm(&own, &trace.links[*norm].input, factors),
-                After::Pool(shape) => {
-                    unpool(&own, output.rows, *shape, params.tensors()[link.weight].shape[0])
-                }
+                After::Norm(norm) => match trace.input(*norm) {
+                    Some(normalised) => through_norm(&own, normalised, trace.factors(*norm)),
+                    None => continue,
+                },
+                After::Pool(maps) => unpool(&own, rows, *maps, outputs),
             }
             .into();
         }
         let mut own = own.into_owned();
         own.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|v| *v *= scale));
-        let (points, outputs) = (output.rows * link.input.points(), params.tensors()[link.weight].shape[0]);
+        let points = rows * input.points();
         debug_assert_eq!(own.len(), points * outputs);
-        let half = output.rows / 2 * link.input.points();
-        let (first, second) = threads::join(
-            || weight(link, &own, outputs, 0, half),
-            || weight(link, &own, outputs, half, points),
-        );
-        add(&mut into[link.weight], [first, second]);
-        if let Some(bias) = link.bias {
+        let half = rows / 2 * input.points();
+        let of = |from, to| weight(kind, input, shape, &own[from * outputs..to * outputs], from, to);
+        let (first, second) = threads::join(|| of(0, half), || of(half, points));
+        add(&mut into[tensor], [first, second]);
+        if let Some(bias) = bias {
             let (first, second) = own.split_at(half * outputs);
             add(&mut into[bias], [column_sums(first, outputs), column_sums(second, outputs)]);
         }
@@ -97,18 +100,24 @@ fn unpool(g: &[f32], rows: usize, [h, w]: [usize; 2], c: usize) -> Vec<f32> {
     out
 }
 
-/// The derivative by a link's weight from positions `from..to`.
-fn weight(link: &Link, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec<f32> {
-    let x = &link.input;
-    let g = &g[from * outputs..to * outputs];
-    match link.kind {
-        LinkKind::Linear => {
-            linear_weight(&x.data[from * x.channels()..to * x.channels()], x.channels(), g, outputs)
-        }
-        LinkKind::Conv => conv_weight(x, g, outputs, from / x.points(), to / x.points()),
+/// The derivative by a map's weight from positions `from..to`, at whose outputs it is `g`.
+fn weight(kind: LinkKind, x: &Act, shape: &[usize], g: &[f32], from: usize, to: usize) -> Vec<f32> {
+    let own = &x.data[from * x.channels()..to * x.channels()];
+    match kind {
+        LinkKind::Linear => linear_weight(own, x.channels(), g, shape[0]),
+        LinkKind::Conv => conv_weight(x, g, shape[0], from / x.points(), to / x.points()),
         LinkKind::Norm => {
-            let mut out = vec![0.0; outputs];
-            add_products(&mut out, g, &x.data[from * outputs..to * outputs]);
+            let mut out = vec![0.0; shape[0]];
+            add_products(&mut out, g, own);
+            out
+        }
+        LinkKind::Embed => {
+            let mut out = vec![0.0; shape[0] * shape[1]];
+            for (word, g) in own.iter().zip(g.chunks_exact(shape[1])) {
+                if let Some(row) = out.chunks_exact_mut(shape[1]).nth(*word as usize) {
+                    row.iter_mut().zip(g).for_each(|(o, g)| *o += g);
+                }
+            }
             out
         }
     }

@@ -6,7 +6,7 @@ use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Batch, Local};
 use crate::kernel::{exp64, ln64};
 use crate::ledger::{Optimizer, Scaling, State};
-use crate::model::{Activation, Mlp, Model};
+use crate::model::{Activation, Graph, Mlp};
 use crate::noise::{Family, Role, RunKey};
 use crate::objective::{Loss, Objective};
 use crate::params::{Params, Storage, Tensor};
@@ -186,7 +186,7 @@ impl LinearNet {
         };
         let (x, y) = (draw("x", BATCH * inputs), draw("y", BATCH * outputs));
         let net = Mlp::new(&[inputs, outputs], Activation::Relu)?;
-        let tensors = Params::init(&net.tensors(), &key).tensors().to_vec();
+        let tensors = Params::init(Graph::new(&net, [1, 1, inputs])?.tensors(), &key).tensors().to_vec();
         let zeros = |t: Tensor| Tensor { data: vec![0.0; t.data.len()], ..t };
         let params = Params::from_tensors(tensors.into_iter().map(zeros).collect());
         let gradient =

@@ -3,8 +3,8 @@
 use super::{Plan, Trainer};
 use crate::dataset::Dataset;
 use crate::evaluate::{Local, Quorum, Worker};
-use crate::ledger::{Header, Moves, Numerics, RowsHeader, TensorHeader};
-use crate::model::Model;
+use crate::ledger::{Header, ModelDigest, Moves, Numerics, RowsHeader, TensorHeader};
+use crate::model::Graph;
 use crate::schema::{Value, written};
 use crate::settings::{self, Settings, Steps};
 use crate::threads::Threads;
@@ -48,20 +48,14 @@ impl Plan {
         written(&Planned { method, train })
     }
 
-    /// What `settings` say of a run with this seed, of a model with inputs of the given shape on so many rows.
+    /// What `settings` say of a run with this seed, of a model with this graph on so many rows.
     ///
     /// # Errors
     /// As for [`crate::rule::Method::rule`].
-    pub fn of(
-        settings: &Settings,
-        seed: u64,
-        model: &dyn Model,
-        shape: [usize; 3],
-        rows: usize,
-    ) -> Result<Self> {
+    pub fn of(settings: &Settings, seed: u64, graph: &Graph, rows: usize) -> Result<Self> {
         let Settings { method, train, model: net, .. } = settings;
         let batch = train.batch.min(rows);
-        let round = method.kind.rule(model, shape, batch)?.round();
+        let round = method.kind.rule(graph, batch)?.round();
         Ok(Self {
             seed,
             method: method.kind.clone(),
@@ -80,7 +74,8 @@ impl Trainer {
     /// # Errors
     /// As for [`Trainer::new`].
     pub fn of(settings: &Settings, seed: u64, local: Local, data: Dataset) -> Result<Self> {
-        let plan = Plan::of(settings, seed, local.model(), data.shape(), data.rows())?;
+        let graph = local.graph(data.shape())?;
+        let plan = Plan::of(settings, seed, &graph, data.rows())?;
         let data = Arc::new(data);
         let worker = Worker::new(local.clone(), Arc::clone(&data));
         Self::described(plan, local, data, Box::new(worker), Quorum::All, written(settings))
@@ -138,19 +133,19 @@ impl Settings {
         let Some(rows) = header.rows else { return Ok(()) };
         let shape = rows.shape.map(|n| n as usize);
         let model = self.model.build(shape, rows.outputs())?;
-        let local = Local::new(model, self.objective.objective(), &Threads::new(1)?);
+        let graph = Graph::new(&*model, shape)?;
         let differs = |key: &str, expected: String, found: String| {
             let expected = format!("a header with {expected}, which follows from it");
             Err(Error::expected(ErrorKind::Damage, key, expected, found))
         };
-        let found = local.digest(shape)?;
+        let found = ModelDigest::Graph(graph.digest());
         if let Some(told) = header.model.filter(|told| *told != found) {
             return differs("model", format!("the model digest {found}"), told.to_string());
         }
-        if TensorHeader::declared(&local.model().tensors()) != header.tensors {
+        if TensorHeader::declared(graph.tensors()) != header.tensors {
             return differs("model", "the tensors of its model".into(), "others".into());
         }
-        let plan = Plan::of(self, header.seed, local.model(), shape, rows.count as usize)?;
+        let plan = Plan::of(self, header.seed, &graph, rows.count as usize)?;
         if plan.method.name() != header.method {
             return differs(
                 "method.name",

@@ -6,10 +6,12 @@ pub mod reference;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::{Optimizer, Scaling, State};
-use onward::model::{Act, Activation, Context, Conv, GlobalPool, Model, TensorKeys, WeightSpace};
+use onward::model::{
+    Activation, Builder, Conv, GlobalPool, Graph, Mlp, Model, RowOp, Shape, TensorKeys, Var, WeightSpace,
+};
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective, PerSample};
-use onward::params::{Params, Storage, Tensor, TensorSpec};
+use onward::params::{Params, Storage, Tensor};
 use onward::rule::{
     Anneal, Clock, Method, Outcome, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
 };
@@ -73,33 +75,59 @@ pub fn shared(model: Arc<dyn Model>, loss: Loss, threads: usize) -> Local {
     Local::new(model, per_sample(loss), &self::threads(threads))
 }
 
-/// A model that says only what its stages do: no operations to take apart, no rows that stand for many.
-pub struct StagesOnly<M>(pub M);
+/// A model with an operation of no effect behind it, which makes it no chain of known operations.
+pub struct NoChain<M>(pub M);
 
-impl<'m, M: Deref<Target = dyn Model + 'm> + Send + Sync> Model for StagesOnly<M> {
-    fn tensors(&self) -> Vec<TensorSpec> {
-        self.0.tensors()
+struct Same;
+
+impl RowOp for Same {
+    fn name(&self) -> &str {
+        "same 1"
     }
-    fn stages(&self) -> usize {
-        self.0.stages()
+    fn shape(&self, inputs: &[Shape]) -> onward::Result<Shape> {
+        Ok(inputs[0])
     }
-    fn stage(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Act {
-        self.0.stage(stage, cx, x)
-    }
-    fn width(&self, stage: usize) -> usize {
-        self.0.width(stage)
-    }
-    fn flops(&self, stage: usize) -> u64 {
-        self.0.flops(stage)
-    }
-    fn blind_below(&self, stage: usize) -> Option<f32> {
-        self.0.blind_below(stage)
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+        output.copy_from_slice(inputs[0]);
     }
 }
 
+impl<'m, M: Deref<Target = dyn Model + 'm> + Send + Sync> Model for NoChain<M> {
+    fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+        let y = self.0.build(g)?;
+        Ok(g.host(Arc::new(Same), &[y]))
+    }
+}
+
+/// A model with the shape of its input.
+pub trait Shaped: Model + Sized {
+    fn input(&self) -> Shape;
+
+    fn graph(&self) -> Graph {
+        Graph::new(self, self.input()).unwrap()
+    }
+}
+
+impl Shaped for Mlp {
+    fn input(&self) -> Shape {
+        [1, 1, self.inputs()]
+    }
+}
+
+impl Shaped for Conv {
+    fn input(&self) -> Shape {
+        self.input
+    }
+}
+
+/// [`params_on`] the model's graph.
+pub fn params_of(model: &impl Shaped, seed: u64) -> Params {
+    params_on(&model.graph(), seed)
+}
+
 /// Initial params with every vector moved off its constant, so that no derivative is zero by accident.
-pub fn params_of(model: &dyn Model, seed: u64) -> Params {
-    let params = Params::init(&model.tensors(), &RunKey::from_seed(seed));
+pub fn params_on(graph: &Graph, seed: u64) -> Params {
+    let params = Params::init(graph.tensors(), &RunKey::from_seed(seed));
     let moved = params.tensors().iter().map(|t| {
         let vector = t.shape.len() == 1;
         let data = t

@@ -1,17 +1,24 @@
-//! Visits to models that are no chain of known operations: everything from the visited stage on is run again.
+//! Visits to models that are no chain of known operations: everything from the visited stage's first map on is run again.
 
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Batch, Local};
-use crate::model::{Act, Context, Norms, Weights};
+use crate::model::{Act, Context, Graph, Norms, Weights};
 use crate::params::{Params, Tensor};
 use crate::space::CoordinatePlan;
 
-/// The activations that enter a stage, in batches.
-pub(super) struct General(Vec<Batch>);
+/// What a stage and all behind it read, in batches.
+pub(super) struct General(Vec<Held>);
+
+struct Held {
+    before: Vec<(usize, Act)>,
+    targets: Targets,
+    rows: usize,
+}
 
 impl General {
     pub fn new<'a>(
         local: &Local,
+        graph: &Graph,
         params: &Params,
         norms: Norms<'_>,
         data: &Dataset,
@@ -22,22 +29,22 @@ impl General {
         let one = |rows: &[u32]| {
             let Batch { x, targets } = Batch::select(data, rows);
             let mut cx = Context::clean(&weights, norms);
-            Batch { x: (0..stage).fold(x, |x, s| local.model.stage(s, &mut cx, x)), targets }
+            Held { rows: x.rows, before: graph.before(stage, &mut cx, x), targets }
         };
         Self(batches.map(one).collect())
     }
 
-    /// The outputs for each value of the element, `[world][row]`.
+    /// The outputs on a batch for each value of an element, `[world][row]`.
     pub fn outputs(
         &self,
         local: &Local,
+        graph: &Graph,
         params: &Params,
         plan: &CoordinatePlan,
-        batch: usize,
-        element: usize,
+        [batch, element]: [usize; 2],
         values: &[f32],
     ) -> (Act, Targets, usize) {
-        let Batch { x, targets } = &self.0[batch % self.0.len()];
+        let Held { before, targets, rows } = &self.0[batch % self.0.len()];
         let (mut all, mut shape) = (Vec::new(), [1, 1, 0]);
         for value in values {
             let with = |(i, t): (usize, &Tensor)| {
@@ -50,10 +57,10 @@ impl General {
             let params = Params::from_tensors(params.tensors().iter().enumerate().map(with).collect());
             let weights = Weights::new(&params, local.precision);
             let mut cx = Context::clean(&weights, Norms::Batch);
-            let y = local.model.forward_from(plan.stage, &mut cx, x.clone());
+            let y = graph.forward_again(plan.stage, &mut cx, before);
             shape = y.shape;
             all.extend_from_slice(&y.data);
         }
-        (Act::new(values.len() * x.rows, shape, all), targets.clone(), x.rows)
+        (Act::new(values.len() * rows, shape, all), targets.clone(), *rows)
     }
 }

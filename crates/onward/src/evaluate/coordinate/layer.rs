@@ -3,7 +3,7 @@
 use crate::kernel::{
     Base, Lattice, Lines, MapMoments, Pool, SAMPLES, add_to_all, affine, chains, pool_lines, relu,
 };
-use crate::model::{Activation, Model, NORM_EPSILON, Operation};
+use crate::model::{Activation, Graph, NORM_EPSILON, Op};
 use crate::params::{Params, Tensor};
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ const STRIP: usize = 8192;
 /// A product with what is before it and what is after it: one stage.
 pub(super) struct Layer {
     /// What becomes of each channel that the stage before hands over.
-    before: Vec<Operation>,
+    before: Vec<Before>,
     /// Whether all its positions then become channels.
     flatten: bool,
     /// `[height, width, channels]` of what the stage before hands over.
@@ -34,12 +34,23 @@ pub(super) struct Layer {
     pub norm: Option<[usize; 2]>,
 }
 
+/// What may become of each channel before a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Map(Activation),
+    MaxPool,
+    GlobalAverage,
+    GlobalMax,
+}
+
 /// The model's stages, if each is a chain of operations with one product in it.
-pub(super) fn layers(model: &dyn Model, params: &Params, shape: [usize; 3]) -> Option<Vec<Layer>> {
+pub(super) fn layers(graph: &Graph, params: &Params, shape: [usize; 3]) -> Option<Vec<Layer>> {
     let mut source = shape;
-    (0..model.stages())
-        .map(|stage| {
-            let layer = Layer::of(&model.operations(stage)?, params, source)?;
+    graph
+        .chain()?
+        .iter()
+        .map(|operations| {
+            let layer = Layer::of(operations, params, source)?;
             source = layer.shape_out();
             Some(layer)
         })
@@ -54,38 +65,44 @@ pub(super) struct Terms {
 }
 
 impl Layer {
-    fn of(operations: &[Operation], params: &Params, source: [usize; 3]) -> Option<Self> {
-        let at = operations.iter().position(|o| matches!(o, Operation::Linear(_) | Operation::Conv3x3(_)))?;
-        let (mut before, after) = (operations[..at].to_vec(), &operations[at + 1..]);
-        let flatten = before.last() == Some(&Operation::Flatten);
-        before.truncate(before.len() - usize::from(flatten));
+    fn of(operations: &[&Op], params: &Params, source: [usize; 3]) -> Option<Self> {
+        let at = operations.iter().position(|o| o.map().is_some())?;
+        let (mut before, after) = (&operations[..at], &operations[at + 1..]);
+        let flatten = matches!(before.last(), Some(Op::Flatten));
+        before = &before[..before.len() - usize::from(flatten)];
         let [mut h, mut w, c] = source;
-        for operation in &before {
-            match operation {
-                Operation::Activation(_) => {}
-                Operation::MaxPool => (h, w) = (h / 2, w / 2),
-                Operation::GlobalAverage | Operation::GlobalMax => (h, w) = (1, 1),
+        let mut channelwise = Vec::new();
+        for operation in before {
+            channelwise.push(match operation {
+                Op::Map(activation) => Before::Map(*activation),
+                Op::MaxPool => {
+                    (h, w) = (h / 2, w / 2);
+                    Before::MaxPool
+                }
+                Op::GlobalAverage | Op::GlobalMax => {
+                    (h, w) = (1, 1);
+                    if matches!(operation, Op::GlobalMax) { Before::GlobalMax } else { Before::GlobalAverage }
+                }
                 _ => return None,
-            }
+            });
         }
         let input = if flatten { [1, 1, h * w * c] } else { [h, w, c] };
-        let (name, taps) = match &operations[at] {
-            Operation::Linear(name) => (name, 1),
-            Operation::Conv3x3(name) => (name, 9),
+        let (weight, bias, taps) = match *operations[at] {
+            Op::Linear { weight, bias } => (weight, bias, 1),
+            Op::Conv3x3 { weight, bias } => (weight, bias, 9),
             _ => return None,
         };
-        let weight = params.find(name, "weight")?;
         let (pool, rest) = match after {
-            [Operation::AveragePool, rest @ ..] => (true, rest),
+            [Op::AveragePool, rest @ ..] => (true, rest),
             rest => (false, rest),
         };
         let norm = match rest {
             [] => None,
-            [Operation::BatchNorm(norm)] => Some([params.find(norm, "weight")?, params.find(norm, "bias")?]),
+            [Op::BatchNorm { weight, bias, .. }] => Some([*weight, *bias]),
             _ => return None,
         };
         let outputs = params.tensors()[weight].shape[0];
-        let bias = params.find(name, "bias");
+        let before = channelwise;
         let fits = params.tensors()[weight].data.len() == outputs * taps * input[2];
         fits.then_some(Self { before, flatten, source, input, weight, bias, taps, outputs, pool, norm })
     }
@@ -276,7 +293,7 @@ impl Layer {
 
     /// Whether what the stage before hands over enters row by row.
     pub fn rowwise(&self) -> bool {
-        matches!(self.before[..], [] | [Operation::Activation(Activation::Relu)]) && !self.flatten
+        matches!(self.before[..], [] | [Before::Map(Activation::Relu)]) && !self.flatten
     }
 
     /// Rows from `y` on of one channel that the stage before hands over, normalised by `norm` (`a·v + b`), into their place in
@@ -324,7 +341,7 @@ impl Layer {
     }
 
     fn relu_first(&self) -> bool {
-        self.before.first() == Some(&Operation::Activation(Activation::Relu))
+        self.before.first() == Some(&Before::Map(Activation::Relu))
     }
 
     fn norm_and_relu(&self, v: &[f32], row: usize, norm: Option<[f32; 2]>, out: &mut [f32], stride: usize) {
@@ -355,14 +372,14 @@ fn copy_rows(from: &[f32], row: usize, to: &mut [f32], stride: usize) {
 }
 
 /// One map through an operation, from `from` to `from` by way of `to`.
-fn through(operation: &Operation, [h, w]: [usize; 2], from: &mut Lines, to: &mut Lines) -> (usize, usize) {
+fn through(operation: &Before, [h, w]: [usize; 2], from: &mut Lines, to: &mut Lines) -> (usize, usize) {
     let map = &mut from[..h * w * SAMPLES];
     match operation {
-        Operation::Activation(activation) => {
+        Before::Map(activation) => {
             activation.apply_to(map);
             return (h, w);
         }
-        Operation::MaxPool => {
+        Before::MaxPool => {
             let line = w * SAMPLES;
             let out = to.at_least((h / 2) * (w / 2) * SAMPLES).chunks_exact_mut((w / 2 * SAMPLES).max(1));
             for (lines, out) in map.chunks_exact(2 * line).zip(out) {
@@ -371,8 +388,8 @@ fn through(operation: &Operation, [h, w]: [usize; 2], from: &mut Lines, to: &mut
             std::mem::swap(from, to);
             return (h / 2, w / 2);
         }
-        Operation::GlobalMax => fold(map, to, f32::NEG_INFINITY, 1.0, f32::max),
-        _ => fold(map, to, 0.0, 1.0 / (h * w) as f32, |a, b| a + b),
+        Before::GlobalMax => fold(map, to, f32::NEG_INFINITY, 1.0, f32::max),
+        Before::GlobalAverage => fold(map, to, 0.0, 1.0 / (h * w) as f32, |a, b| a + b),
     }
     std::mem::swap(from, to);
     (1, 1)

@@ -1,5 +1,5 @@
 //! Visits to one number after the other (coordinate space). What enters a stage is kept for all training rows, so that a visit
-//! runs from there on; and where the model is a chain of layers ([`Model::operations`]), one number changes one channel:
+//! runs from there on; and where the model is a chain of layers ([`Graph::chain`]), one number changes one channel:
 //! that channel alone is worked out again, with its share of the next layer's sums, and everything from there on.
 //!
 //! Each loss is a fixed function of params, rows and the visited number, whatever was kept: a sum that is cut in two is cut at
@@ -14,7 +14,7 @@ mod work;
 use super::{Local, worst};
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Norms};
+use crate::model::{Act, Graph, Norms};
 use crate::noise::{Role, RunKey};
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
@@ -58,16 +58,17 @@ impl Local {
     /// The visits of one step.
     pub(super) fn choices_here(
         &self,
+        graph: &Graph,
         key: &RunKey,
         params: &Params,
         data: &Dataset,
         plan: &CoordinatePlan,
         cache: &mut CoordinateCache,
     ) -> Result<Choices> {
-        self.hold(key, params, data, plan, cache)?;
+        self.hold(graph, key, params, data, plan, cache)?;
         let tensor = &params.tensors()[plan.tensor];
         let changes = changes(key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
-        let mut step = Step { local: self, plan, working: params.clone(), terms: None, non_finite: 0 };
+        let mut step = Step { local: self, graph, plan, working: params.clone(), terms: None, non_finite: 0 };
         let mut choices = vec![0i8; plan.elements.len()];
         let mut acceptance = Acceptance::new();
         for (visit, element) in order(&tensor.shape, plan).into_iter().enumerate() {
@@ -95,6 +96,7 @@ impl Local {
     /// Has the cache hold what this step needs.
     fn hold(
         &self,
+        graph: &Graph,
         key: &RunKey,
         params: &Params,
         data: &Dataset,
@@ -108,7 +110,7 @@ impl Local {
         self.check_data(data)?;
         cache.held = None;
         if cache.chain.is_none() && self.precision == Precision::F32 {
-            let layers = layers(&*self.model, params, data.shape());
+            let layers = layers(graph, params, data.shape());
             cache.chain = layers.map(|layers| {
                 let workers = Workers::new(&layers, threads::here());
                 Chain { layers, workers, buffers: Buffers::default() }
@@ -124,7 +126,7 @@ impl Local {
             Batches::Chain(batches.map(one).collect())
         } else {
             let norms = Norms::Fixed(&statistics);
-            Batches::General(General::new(self, params, norms, data, batches, plan.stage))
+            Batches::General(General::new(self, graph, params, norms, data, batches, plan.stage))
         };
         cache.held = Some(Held { stage: plan.stage, cycle: plan.cycle, visits: plan.before, batches });
         Ok(())
@@ -172,6 +174,7 @@ fn order(shape: &[usize], plan: &CoordinatePlan) -> Vec<usize> {
 /// The visits of a step on their way.
 struct Step<'a> {
     local: &'a Local,
+    graph: &'a Graph,
     plan: &'a CoordinatePlan,
     /// The params as the visits have left them; those of the run change when the step is applied.
     working: Params,
@@ -200,7 +203,7 @@ impl Step<'_> {
                 self.chain_outputs(chain, slices, batch % count, visit == self.plan.before, element, values)
             }
             (_, Some(Held { batches: Batches::General(general), .. })) => {
-                general.outputs(self.local, &self.working, self.plan, batch, element, values)
+                general.outputs(self.local, self.graph, &self.working, self.plan, [batch, element], values)
             }
             _ => return Err(Error::new(ErrorKind::Spec, "no batches are held")),
         };

@@ -1,0 +1,355 @@
+//! Building a graph: each call adds one operation, with its shapes checked there and then.
+
+use super::Graph;
+use super::node::{Attention, Node, Norm, Op, RowOp, Shape};
+use crate::model::Activation;
+use crate::params::{Init, TensorSpec};
+use crate::{Error, ErrorKind, Place, Result};
+use std::fmt::Display;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A model, as code that builds its graph once.
+///
+/// [`Model::build`] is called whenever the model meets an input of a new shape. All that training needs to know (which outputs
+/// are linear in which tensor, what has to run again after a change, shapes, costs) is found in the graph; nothing else is
+/// asked of a model, and nothing is promised. It must add the same operations each time.
+///
+/// ```
+/// use onward::model::{Activation, Builder, Model, Var};
+///
+/// struct Skipping;
+/// impl Model for Skipping {
+///     fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+///         let x = g.input();
+///         let x = g.linear("in", x, 16);
+///         let y = g.map(Activation::Tanh, x);
+///         let y = g.linear("middle", y, 16);
+///         let y = g.add(x, y);
+///         let y = g.map(Activation::Relu, y);
+///         Ok(g.linear("out", y, 3))
+///     }
+/// }
+/// let graph = onward::model::Graph::new(&Skipping, [1, 1, 8])?;
+/// assert_eq!((graph.outputs(), graph.tensors().len()), (3, 6));
+/// # Ok::<(), onward::Error>(())
+/// ```
+pub trait Model: Send + Sync {
+    /// Adds the model's operations to `g`, beginning with [`Builder::input`], and returns what the model answers with. Shapes that do
+    /// not fit are noted by the builder and refused after this returns, so no call has to be checked.
+    ///
+    /// # Errors
+    /// Whatever makes the model impossible for this input, told as [`ErrorKind::Spec`] or [`ErrorKind::Model`].
+    fn build(&self, g: &mut Builder) -> Result<Var>;
+}
+
+/// What an operation of a graph answers with: rows of some shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Var {
+    node: usize,
+    shape: Shape,
+}
+
+impl Var {
+    /// `[height, width, channels]` of a row: `[1, 1, n]` for vectors, `[1, items, n]` for items in a row, such as tokens.
+    pub fn shape(self) -> Shape {
+        self.shape
+    }
+}
+
+/// A graph on its way.
+pub struct Builder {
+    nodes: Vec<Node>,
+    specs: Vec<TensorSpec>,
+    everywhere: bool,
+    /// The first thing that does not fit.
+    fault: Option<Error>,
+}
+
+/// Weights that a model may have: beyond, no machine holds them.
+const MOST: usize = 1 << 36;
+
+/// How many numbers the tensors have.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if they are too many.
+fn count_of(specs: &[TensorSpec]) -> Result<usize> {
+    let one = |s: &TensorSpec| s.shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis));
+    let all = specs.iter().try_fold(0usize, |n, spec| n.checked_add(one(spec)?));
+    all.filter(|n| *n <= MOST)
+        .ok_or_else(|| Error::expected(ErrorKind::Spec, "model", format!("at most {MOST} weights"), "more"))
+}
+
+/// The graph that `model` builds for inputs of the given shape.
+pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
+    let size = input.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis));
+    if size.is_none_or(|size| !(1..=MOST).contains(&size)) {
+        let (expected, found) = ("[height, width, channels] of at least 1", format!("{input:?}"));
+        return Err(Error::expected(ErrorKind::Model, "model input", expected, found));
+    }
+    let first = Node { op: Op::Input, inputs: Vec::new(), shape: input };
+    let mut builder = Builder { nodes: vec![first], specs: Vec::new(), everywhere: false, fault: None };
+    let output = model.build(&mut builder)?;
+    builder.operands("the model's answer", &[output]);
+    let Builder { nodes, specs, everywhere, fault } = builder;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    count_of(&specs)?;
+    Graph::of(nodes, specs, output.node, everywhere)
+}
+
+impl Builder {
+    /// The model's input: a row of the data.
+    pub fn input(&mut self) -> Var {
+        Var { node: 0, shape: self.nodes[0].shape }
+    }
+
+    /// `y = x Wᵀ + b` at every position, with the tensors `{name}.weight (outputs, channels)` and `{name}.bias (outputs)`.
+    pub fn linear(&mut self, name: &str, x: Var, outputs: usize) -> Var {
+        self.product(name, x, outputs, &[], true)
+    }
+
+    /// [`Builder::linear`] without a bias.
+    pub fn linear_without_bias(&mut self, name: &str, x: Var, outputs: usize) -> Var {
+        self.product(name, x, outputs, &[], false)
+    }
+
+    /// `y = x Eᵀ` with the tensor `{name}.weight` of an [`Builder::embed`] before: what reads tokens also tells them (Press and
+    /// Wolf 2017, arXiv 1608.05859). The tensor gets the sum of what both uses earn, and one noise.
+    pub fn linear_tied(&mut self, name: &str, x: Var) -> Var {
+        let tensor = format!("{name}.weight");
+        let Some(weight) = self.specs.iter().position(|s| s.name == tensor && s.shape.len() == 2) else {
+            let known: Vec<&str> = self.specs.iter().map(|s| s.name.as_str()).collect();
+            let found = if known.is_empty() { "none".into() } else { known.join(", ") };
+            self.fault(Place::tensor(&tensor), "a matrix that an operation before has", found);
+            return x;
+        };
+        let shape = self.specs[weight].shape.clone();
+        if shape[1] != x.shape[2] {
+            let expected = format!("{} inputs, as its input of shape {:?} has", x.shape[2], x.shape);
+            self.fault(Place::tensor(&tensor), expected, format!("shape {shape:?}"));
+        }
+        let [h, w, _] = x.shape;
+        self.push(Op::Linear { weight, bias: None }, &tensor, &[x], [h, w, shape[0]])
+    }
+
+    /// A 3×3 convolution with zero padding of one: `{name}.weight (outputs, 3, 3, channels)` and `{name}.bias (outputs)`.
+    pub fn conv3x3(&mut self, name: &str, x: Var, outputs: usize) -> Var {
+        self.product(name, x, outputs, &[3, 3], true)
+    }
+
+    /// [`Builder::conv3x3`] without a bias.
+    pub fn conv3x3_without_bias(&mut self, name: &str, x: Var, outputs: usize) -> Var {
+        self.product(name, x, outputs, &[3, 3], false)
+    }
+
+    fn product(&mut self, name: &str, x: Var, outputs: usize, kernel: &[usize], biased: bool) -> Var {
+        let [h, w, c] = x.shape;
+        let shape = [&[outputs], kernel, &[c]].concat();
+        let fan_in = shape[1..].iter().fold(1usize, |n, axis| n.saturating_mul(*axis));
+        let weight = self.tensor(format!("{name}.weight"), shape, Init::He { fan_in });
+        let bias = biased.then(|| self.tensor(format!("{name}.bias"), vec![outputs], Init::Constant(0.0)));
+        let op = if kernel.is_empty() { Op::Linear { weight, bias } } else { Op::Conv3x3 { weight, bias } };
+        self.push(op, name, &[x], [h, w, outputs])
+    }
+
+    /// Row `t` of the tensor `{name}.weight (words, width)` for every number `t` of `x`, which has one channel. Numbers that are not
+    /// whole or not below `words` are not finite afterwards.
+    pub fn embed(&mut self, name: &str, x: Var, words: usize, width: usize) -> Var {
+        if x.shape[2] != 1 || words > 1 << 24 {
+            let expected = "one channel of whole numbers below 2^24";
+            self.fault(name, expected, format!("shape {:?} and {words} words", x.shape));
+        }
+        let weight = self.tensor(format!("{name}.weight"), vec![words, width], Init::He { fan_in: width });
+        self.push(Op::Embed { weight }, name, &[x], [x.shape[0], x.shape[1], width])
+    }
+
+    /// Subtracts the mean and divides by the standard deviation of each channel over rows and positions, then `γ x̂ + β` with
+    /// `{name}.weight` and `{name}.bias` (Ioffe and Szegedy 2015, arXiv 1502.03167).
+    pub fn batch_norm(&mut self, name: &str, x: Var) -> Var {
+        let [weight, bias] = self.scale_and_shift(name, x);
+        self.push(Op::BatchNorm { layer: name.to_owned(), weight, bias }, name, &[x], x.shape)
+    }
+
+    /// Subtracts the mean and divides by the standard deviation of each position's channels, then `γ x̂ + β` with `{name}.weight` and
+    /// `{name}.bias` (Ba, Kiros and Hinton 2016, arXiv 1607.06450).
+    pub fn layer_norm(&mut self, name: &str, x: Var) -> Var {
+        let [weight, bias] = self.scale_and_shift(name, x);
+        let y = self.push(Op::Normalise(Norm::Layer), name, &[x], x.shape);
+        self.push(Op::Scale { weight, bias: Some(bias) }, name, &[y], x.shape)
+    }
+
+    /// Divides each position's channels by their root mean square, then multiplies with `{name}.weight` (Zhang and Sennrich 2019,
+    /// arXiv 1910.07467).
+    pub fn rms_norm(&mut self, name: &str, x: Var) -> Var {
+        let weight = self.tensor(format!("{name}.weight"), vec![x.shape[2]], Init::Constant(1.0));
+        let y = self.push(Op::Normalise(Norm::Rms), name, &[x], x.shape);
+        self.push(Op::Scale { weight, bias: None }, name, &[y], x.shape)
+    }
+
+    fn scale_and_shift(&mut self, name: &str, x: Var) -> [usize; 2] {
+        let mut one = |part: &str, value| {
+            self.tensor(format!("{name}.{part}"), vec![x.shape[2]], Init::Constant(value))
+        };
+        [one("weight", 1.0), one("bias", 0.0)]
+    }
+
+    /// Every number through a function.
+    pub fn map(&mut self, activation: Activation, x: Var) -> Var {
+        self.push(Op::Map(activation), "map", &[x], x.shape)
+    }
+
+    /// 2×2 pooling by the largest, with stride 2; an odd last row or column is left out.
+    pub fn max_pool(&mut self, x: Var) -> Var {
+        self.pool(Op::MaxPool, x)
+    }
+
+    /// 2×2 pooling by the mean, with stride 2; an odd last row or column is left out.
+    pub fn average_pool(&mut self, x: Var) -> Var {
+        self.pool(Op::AveragePool, x)
+    }
+
+    fn pool(&mut self, op: Op, x: Var) -> Var {
+        let [h, w, c] = x.shape;
+        self.push(op, "pool", &[x], [h / 2, w / 2, c])
+    }
+
+    /// Each channel's mean over all positions.
+    pub fn global_average(&mut self, x: Var) -> Var {
+        self.push(Op::GlobalAverage, "global average", &[x], [1, 1, x.shape[2]])
+    }
+
+    /// Each channel's largest over all positions.
+    pub fn global_max(&mut self, x: Var) -> Var {
+        self.push(Op::GlobalMax, "global maximum", &[x], [1, 1, x.shape[2]])
+    }
+
+    /// The row as one vector.
+    pub fn flatten(&mut self, x: Var) -> Var {
+        let size = x.shape.iter().fold(1usize, |n, axis| n.saturating_mul(*axis));
+        self.push(Op::Flatten, "flatten", &[x], [1, 1, size])
+    }
+
+    /// The sum of two of one shape.
+    pub fn add(&mut self, a: Var, b: Var) -> Var {
+        self.both(Op::Add, "sum", a, b)
+    }
+
+    /// The product, number by number, of two of one shape.
+    pub fn multiply(&mut self, a: Var, b: Var) -> Var {
+        self.both(Op::Multiply, "product", a, b)
+    }
+
+    fn both(&mut self, op: Op, what: &str, a: Var, b: Var) -> Var {
+        if a.shape != b.shape {
+            let expected = format!("two of one shape, {:?}", a.shape);
+            self.fault(what, expected, format!("{:?}", b.shape));
+        }
+        self.push(op, what, &[a, b], a.shape)
+    }
+
+    /// The channels of all, side by side at each position.
+    pub fn concat(&mut self, all: &[Var]) -> Var {
+        let Some(first) = all.first().copied() else {
+            self.fault("concat", "at least one", 0);
+            return self.input();
+        };
+        if let Some(other) = all.iter().find(|v| v.shape[..2] != first.shape[..2]) {
+            self.fault("concat", format!("positions {:?}", &first.shape[..2]), format!("{:?}", other.shape));
+        }
+        let channels = all.iter().fold(0usize, |n, v| n.saturating_add(v.shape[2]));
+        self.push(Op::Concat, "concat", all, [first.shape[0], first.shape[1], channels])
+    }
+
+    /// Some channels at each position.
+    pub fn channels(&mut self, x: Var, range: Range<usize>) -> Var {
+        if range.is_empty() || range.end > x.shape[2] {
+            self.fault("channels", format!("some of 0..{}", x.shape[2]), format!("{range:?}"));
+            return x;
+        }
+        let [h, w, _] = x.shape;
+        let n = range.len();
+        self.push(Op::Channels(range), "channels", &[x], [h, w, n])
+    }
+
+    /// Softmax attention of queries on keys and values (Vaswani et al. 2017, arXiv 1706.03762), all `[1, items, channels]`: `heads`
+    /// heads of the queries' channels share the heads that keys and values have (Ainslie et al. 2023, arXiv 2305.13245).
+    pub fn attention(&mut self, [q, k, v]: [Var; 3], attention: Attention) -> Var {
+        let size = q.shape[2] / attention.heads.max(1);
+        let whole = |n: usize| size > 0 && n > 0 && n.is_multiple_of(size);
+        let groups = k.shape[2] / size.max(1);
+        let fits = attention.heads > 0
+            && q.shape[2] == attention.heads * size
+            && whole(k.shape[2])
+            && attention.heads.is_multiple_of(groups.max(1))
+            && k.shape == v.shape
+            && [q.shape[0], k.shape[0]] == [1; 2]
+            && (q.shape[1] == k.shape[1] || !(attention.causal || attention.rotary.is_some()));
+        let even =
+            attention.rotary.is_none_or(|base| size.is_multiple_of(2) && base > 1.0 && base.is_finite());
+        if !(fits && even) {
+            let expected = format!(
+                "[1, items, channels] of {} equal heads that share those of keys and values (an even number of channels each where positions rotate them)",
+                attention.heads
+            );
+            self.fault("attention", expected, format!("{:?}, {:?} and {:?}", q.shape, k.shape, v.shape));
+        }
+        self.push(Op::Attention(attention), "attention", &[q, k, v], q.shape)
+    }
+
+    /// Any code of one's own on rows ([`RowOp`]). It is no linear map: what it reads is probed before it.
+    pub fn host(&mut self, op: Arc<dyn RowOp>, inputs: &[Var]) -> Var {
+        let shapes: Vec<Shape> = inputs.iter().map(|v| v.shape).collect();
+        let name = op.name().to_owned();
+        match op.shape(&shapes) {
+            Ok(shape) => self.push(Op::Host(op), &name, inputs, shape),
+            Err(error) => {
+                self.fault.get_or_insert(error);
+                self.input()
+            }
+        }
+    }
+
+    /// Probes move all numbers of all sites, also those that the function after them cannot tell from their neighbours (a ReLU
+    /// those below zero). Nets with residual connections have been probed so since they could be named in specs.
+    pub(in crate::model) fn probe_everywhere(&mut self) {
+        self.everywhere = true;
+    }
+
+    fn tensor(&mut self, name: String, shape: Vec<usize>, init: Init) -> usize {
+        if self.specs.iter().any(|s| s.name == name) {
+            self.fault(Place::tensor(&name), "a name of its own", "one that an operation before has");
+        } else if shape.contains(&0) {
+            self.fault(Place::tensor(&name), "a shape of axes of at least 1", format!("{shape:?}"));
+        }
+        self.specs.push(TensorSpec { name, shape, init });
+        self.specs.len() - 1
+    }
+
+    /// The indices of operands, which have to be of this graph.
+    fn operands(&mut self, what: &str, all: &[Var]) -> Vec<usize> {
+        for var in all {
+            if self.nodes.get(var.node).is_none_or(|node| node.shape != var.shape) {
+                self.fault(what, "what operations of this graph gave", "what another graph's gave");
+                return vec![0; all.len()];
+            }
+        }
+        all.iter().map(|v| v.node).collect()
+    }
+
+    fn push(&mut self, op: Op, what: &str, inputs: &[Var], shape: Shape) -> Var {
+        let inputs = self.operands(what, inputs);
+        let size = shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis));
+        if size.is_none_or(|n| !(1..=MOST).contains(&n)) {
+            self.fault(what, format!("rows of 1 to {MOST} numbers"), format!("{shape:?}"));
+        }
+        self.nodes.push(Node { op, inputs, shape });
+        Var { node: self.nodes.len() - 1, shape }
+    }
+
+    fn fault(&mut self, place: impl Into<Place>, expected: impl Display, found: impl Display) {
+        let place = place.into();
+        self.fault.get_or_insert_with(|| Error::expected(ErrorKind::Model, place, expected, found));
+    }
+}

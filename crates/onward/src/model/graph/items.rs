@@ -1,0 +1,140 @@
+//! Operations at single positions: lookups, normalisation and scale of channels, sums and products of two, cuts and joints of
+//! channels, and code of one's own. Where operands have fewer rows than others, they repeat: one clean row for all members.
+
+use super::node::{Norm, RowOp, Shape};
+use crate::model::low_rank::{add_noise_of_row, member_tensor};
+use crate::model::{Act, Context, NORM_EPSILON};
+use crate::threads::prelude::*;
+use std::ops::Range;
+
+/// Rows of one task.
+const ROWS: usize = 16;
+
+impl Context<'_> {
+    /// The row of a matrix that each number of `x` names; not finite where it names none.
+    pub(super) fn embed(&mut self, node: usize, weight: usize, x: &Act) -> Act {
+        let table = &self.weights.params().tensors()[weight];
+        let (words, width) = (table.shape[0], table.shape[1]);
+        let own = self.each_with_own_rows(x.clone());
+        let shape = [x.shape[0], x.shape[1], width];
+        let mut y = Act::of(own.rows, shape, self.home.take(own.data.len() * width));
+        let per_member = self.rows_per_member.min(own.rows).max(1) * own.width();
+        let places = y.data.par_chunks_mut(width).zip(own.data.par_chunks(1)).enumerate();
+        places.with_min_len(ROWS).for_each(|(place, (out, word))| {
+            let word = word[0];
+            if !(word >= 0.0 && word < words as f32 && word.fract() == 0.0) {
+                out.fill(f32::NAN);
+                return;
+            }
+            let word = word as usize;
+            out.copy_from_slice(&table.data[word * width..][..width]);
+            if let Some(probe) = &self.probe
+                && let Some(member) = probe.members.get(place / per_member)
+            {
+                add_noise_of_row(self.weights, probe, weight, *member, word, out);
+            }
+        });
+        if let Some(trace) = &mut self.trace {
+            trace.keep(node, own, Vec::new());
+        }
+        y
+    }
+
+    /// `γ x + β` for each position's channels.
+    pub(super) fn scaled(&mut self, node: usize, weight: usize, bias: Option<usize>, x: Act) -> Act {
+        let mut y = self.each_with_own_rows(x);
+        if let Some(trace) = &mut self.trace {
+            trace.keep(node, y.clone(), Vec::new());
+        }
+        let channels = y.channels();
+        let member = (self.rows_per_member.min(y.rows).max(1) * y.width()).max(1);
+        for (i, block) in y.data.chunks_mut(member).enumerate() {
+            let of = |tensor: usize| match &self.probe {
+                Some(probe) if i < probe.members.len() => {
+                    member_tensor(self.weights, probe, tensor, probe.members[i])
+                }
+                _ => self.weights.params().tensors()[tensor].data.clone(),
+            };
+            let (gamma, beta) = (of(weight), bias.map(of));
+            block.par_chunks_mut(channels).with_min_len(ROWS).for_each(|x| match &beta {
+                Some(beta) => {
+                    x.iter_mut().zip(&gamma).zip(beta).for_each(|((x, g), b)| *x = x.mul_add(*g, *b));
+                }
+                None => x.iter_mut().zip(&gamma).for_each(|(x, g)| *x *= g),
+            });
+        }
+        y.rectified = false;
+        y
+    }
+}
+
+impl Act {
+    /// Each position's channels divided by their size.
+    pub(super) fn normalised(self, norm: Norm) -> Self {
+        let channels = self.channels();
+        let mut y = self.whole();
+        y.rectified = false;
+        y.data.par_chunks_mut(channels.max(1)).with_min_len(ROWS).for_each(|x| {
+            let n = x.len() as f64;
+            let mean = match norm {
+                Norm::Layer => x.iter().map(|v| f64::from(*v)).sum::<f64>() / n,
+                Norm::Rms => 0.0,
+            };
+            let square = |v: &f32| (f64::from(*v) - mean) * (f64::from(*v) - mean);
+            let variance = x.iter().map(square).sum::<f64>() / n;
+            let factor = 1.0 / (variance + f64::from(NORM_EPSILON)).sqrt();
+            x.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) * factor) as f32);
+        });
+        y
+    }
+
+    /// The product, number by number.
+    pub(super) fn times(self, other: &Self) -> Self {
+        if self.spread.is_some() || other.spread.is_some() {
+            return self.whole().times(&other.clone().whole());
+        }
+        if other.rows > self.rows {
+            return other.clone().times(&self);
+        }
+        let mut y = self;
+        y.rectified = false;
+        for block in y.data.chunks_mut(other.data.len().max(1)) {
+            block.iter_mut().zip(other.data.iter()).for_each(|(a, b)| *a *= *b);
+        }
+        y
+    }
+
+    /// Some channels of each position.
+    pub(super) fn channels_of(self, range: Range<usize>) -> Self {
+        let x = self.whole();
+        let picked = x.data.chunks_exact(x.channels()).flat_map(|x| &x[range.clone()]).copied().collect();
+        Self::new(x.rows, [x.shape[0], x.shape[1], range.len()], picked)
+    }
+
+    /// All channels of each position.
+    pub(super) fn side_by_side(all: Vec<Self>, shape: Shape) -> Self {
+        let all: Vec<Self> = all.into_iter().map(Self::whole).collect();
+        let rows = all.iter().map(Self::rows).max().unwrap_or(0);
+        let mut data = Vec::with_capacity(rows * shape.iter().product::<usize>());
+        for place in 0..rows * shape[0] * shape[1] {
+            for part in &all {
+                let c = part.channels();
+                data.extend_from_slice(&part.data[place * c % part.data.len()..][..c]);
+            }
+        }
+        Self::new(rows, shape, data)
+    }
+
+    /// Each row through code of someone's own.
+    pub(super) fn by_rows(op: &dyn RowOp, all: Vec<Self>, shape: Shape) -> Self {
+        let all: Vec<Self> = all.into_iter().map(Self::whole).collect();
+        let rows = all.iter().map(Self::rows).max().unwrap_or(0);
+        let width: usize = shape.iter().product();
+        let mut y = Self::new(rows, shape, vec![0.0; rows * width]);
+        y.data.par_chunks_mut(width).enumerate().with_min_len(ROWS).for_each(|(row, out)| {
+            let inputs: Vec<&[f32]> = all.iter().map(|act| act.row(row % act.rows)).collect();
+            op.run(&inputs, out);
+        });
+        y
+    }
+}

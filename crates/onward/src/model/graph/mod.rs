@@ -1,0 +1,421 @@
+//! Models as graphs: what a model's operations are, built once, and what follows from it for probing.
+//!
+//! A *site* is where a probe acts: the place behind a linear map that all of the map's effect on the loss passes through, and up
+//! to which that effect is linear. So the derivative at the site, found by probes, is credited to the map's tensors by a product
+//! with its known input. What has to run again behind a site is whatever follows from it; all else keeps its clean value. Maps
+//! that meet at one site (a convolution and the shortcut that is added to it) are one *stage*. Nothing of this is promised by
+//! a model: it is found here.
+
+mod attention;
+mod builder;
+mod items;
+mod node;
+mod run;
+
+pub use builder::{Builder, Model, Var};
+pub use node::{Attention, Norm, RowOp, Shape};
+pub(crate) use node::{Map, Op};
+pub use run::Cut;
+pub(crate) use run::Flow;
+
+use crate::model::{Activation, After, Norms, Statistics};
+use crate::params::{Params, TensorSpec};
+use crate::{Error, ErrorKind, Place, Result};
+use node::Node;
+use run::Schedule;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// A model for inputs of one shape: its operations in an order in which they can run.
+pub struct Graph {
+    nodes: Vec<Node>,
+    specs: Vec<TensorSpec>,
+    output: usize,
+    stages: Vec<Stage>,
+    whole: Schedule,
+    /// Which nodes' clean values are looked at when something behind a site runs again.
+    kept: Vec<bool>,
+    /// Whether the only thing that looks at a linear map's answer is a ReLU.
+    rectified: Vec<bool>,
+}
+
+/// The linear maps that are probed at one site.
+struct Stage {
+    site: usize,
+    links: Vec<Link>,
+    /// What the maps' effects pass on their way to the site, and they themselves.
+    own: Schedule,
+    /// What follows from the site.
+    after: Schedule,
+    /// All from the first of the maps on.
+    rest: Schedule,
+    blind_below: Option<f32>,
+    flops: u64,
+    flops_after: u64,
+}
+
+/// A linear map of a stage.
+pub(crate) struct Link {
+    /// Its node.
+    pub node: usize,
+    pub map: Map,
+    /// The linear maps without weights of their own that follow up to the site, in order.
+    pub after: Vec<After>,
+}
+
+impl Graph {
+    /// The graph that `model` builds for inputs of shape `[height, width, channels]`.
+    ///
+    /// # Errors
+    /// Those of [`Model::build`]; [`ErrorKind::Model`] naming the operation or tensor whose shapes do not fit, that stands there twice,
+    /// or that does not reach the model's answer.
+    pub fn new(model: &dyn Model, input: Shape) -> Result<Self> {
+        builder::built(model, input)
+    }
+
+    fn of(nodes: Vec<Node>, specs: Vec<TensorSpec>, output: usize, everywhere: bool) -> Result<Self> {
+        let paths = Paths::new(&nodes, output);
+        let lost = nodes.iter().enumerate().find_map(|(i, n)| n.op.map().filter(|_| !paths.reaches[i]));
+        if let Some(Map { weight, .. }) = lost {
+            let place = Place::tensor(&specs[weight].name);
+            let expected = "a way from its product to the model's answer";
+            return Err(Error::expected(
+                ErrorKind::Model,
+                place,
+                expected,
+                "none: it could never be trained",
+            ));
+        }
+        let stages = paths.stages(everywhere);
+        if stages.is_empty() {
+            return Err(Error::expected(ErrorKind::Model, "model", "at least one linear map", "none"));
+        }
+        let mut kept = vec![false; nodes.len()];
+        for stage in &stages {
+            let beside = stage.own.operands.iter().chain(&stage.after.operands);
+            beside.chain([&stage.site]).for_each(|n| kept[*n] = true);
+        }
+        let rectified = (0..nodes.len()).map(|n| paths.only_a_relu_reads(n)).collect();
+        let whole = Schedule::new(&nodes, paths.all_from(1), output);
+        let graph = Self { whole, specs, output, stages, kept, rectified, nodes };
+        graph.check_names()?;
+        Ok(graph)
+    }
+
+    /// The model's tensors, in the order of their first uses.
+    pub fn tensors(&self) -> &[TensorSpec] {
+        &self.specs
+    }
+
+    /// Numbers that the model answers a row with.
+    pub fn outputs(&self) -> usize {
+        self.nodes[self.output].shape.iter().product()
+    }
+
+    /// How many stages there are: linear maps that are probed at one site count as one.
+    pub fn stages(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Numbers of a row at the site of a stage.
+    pub fn width(&self, stage: usize) -> usize {
+        self.shape(stage).iter().product()
+    }
+
+    /// The shape of a row at the site of a stage.
+    pub fn shape(&self, stage: usize) -> Shape {
+        self.nodes[self.stages[stage].site].shape
+    }
+
+    /// Numbers of a row at the site of the stage before, or of the input.
+    pub(crate) fn width_before(&self, stage: usize) -> usize {
+        stage.checked_sub(1).map_or_else(|| self.nodes[0].shape.iter().product(), |before| self.width(before))
+    }
+
+    /// Floating-point operations of a row's way through the model's products (a multiply-add counts as two).
+    pub fn flops(&self) -> u64 {
+        self.whole.nodes.iter().map(|n| flops(&self.nodes, *n)).sum()
+    }
+
+    /// Those of the products behind the site of a stage.
+    pub fn flops_after(&self, stage: usize) -> u64 {
+        self.stages[stage].flops_after
+    }
+
+    /// The same with those of the stage itself.
+    pub fn flops_from(&self, stage: usize) -> u64 {
+        self.stages[stage].flops + self.stages[stage].flops_after
+    }
+
+    /// The value below which the rest of the model sees no difference between two numbers at the site of a stage.
+    pub fn blind_below(&self, stage: usize) -> Option<f32> {
+        self.stages[stage].blind_below
+    }
+
+    /// The linear maps of a stage.
+    pub(crate) fn links(&self, stage: usize) -> &[Link] {
+        &self.stages[stage].links
+    }
+
+    /// The operations of each stage, if every one of them works on the answer of the one before and nothing else.
+    pub(crate) fn chain(&self) -> Option<Vec<Vec<&Op>>> {
+        let follows = |(i, n): (usize, &Node)| n.inputs.iter().eq(i.checked_sub(1).iter());
+        if self.output + 1 != self.nodes.len() || !self.nodes.iter().enumerate().all(follows) {
+            return None;
+        }
+        let mut from = 1;
+        let of = |stage: &Stage| {
+            let to = stage.site + 1;
+            (std::mem::replace(&mut from, to)..to).map(|n| &self.nodes[n].op).collect()
+        };
+        let stages: Vec<_> = self.stages.iter().map(of).collect();
+        (from == self.nodes.len()).then_some(stages)
+    }
+
+    /// The batch normalisations, in order, each with its channels.
+    pub(crate) fn norms(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.nodes.iter().filter_map(|n| match &n.op {
+            Op::BatchNorm { layer, .. } => Some((layer.as_str(), n.shape[2])),
+            _ => None,
+        })
+    }
+
+    /// A digest of what the model does: BLAKE3 over the JSON of its operations, with what they work on, and its tensors
+    /// (`docs/ledger.md`). A run is not gone on with by another model whose tensors happen to look the same.
+    pub fn digest(&self) -> [u8; 32] {
+        let name = |tensor: usize| self.specs[tensor].name.as_str();
+        let fact = |node: &'_ Node| Fact {
+            operation: node.op.to_string(),
+            inputs: node.inputs.clone(),
+            tensors: node
+                .op
+                .map()
+                .iter()
+                .flat_map(|m| [Some(m.weight), m.bias])
+                .flatten()
+                .map(name)
+                .collect(),
+            shape: node.shape,
+        };
+        let operations = self.nodes.iter().map(fact).collect();
+        let facts = Facts { operations, output: self.output, tensors: &self.specs };
+        let mut hasher = blake3::Hasher::new_derive_key("onward 2026 model graph v1");
+        // Numbers and names alone: there is nothing in it that JSON could refuse.
+        hasher.update(&serde_json::to_vec(&facts).unwrap_or_default());
+        *hasher.finalize().as_bytes()
+    }
+
+    /// That `params` are the model's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] naming the tensor that is not.
+    pub fn check_params(&self, params: &Params) -> Result<()> {
+        let tensors = params.tensors();
+        if tensors.len() != self.specs.len() {
+            let expected = format!("{} tensors", self.specs.len());
+            return Err(Error::expected(ErrorKind::Model, "params", expected, tensors.len()));
+        }
+        for (t, s) in tensors.iter().zip(&self.specs) {
+            let size = s.shape.iter().product::<usize>();
+            if (&t.name, &t.shape, t.data.len()) != (&s.name, &s.shape, size) {
+                let expected = format!("{} of shape {:?}", s.name, s.shape);
+                let found = format!("{} of shape {:?} with {} numbers", t.name, t.shape, t.data.len());
+                return Err(Error::expected(ErrorKind::Model, "params", expected, found));
+            }
+        }
+        Ok(())
+    }
+
+    /// That `norms` have statistics for every batch normalisation of the model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] naming the layer that has none, or others.
+    pub fn check_norms(&self, norms: Norms<'_>) -> Result<()> {
+        let Norms::Fixed(all) = norms else { return Ok(()) };
+        let sound = |s: &Statistics, channels: usize| {
+            let fits = |v: &[f32]| v.len() == channels && v.iter().all(|v| v.is_finite());
+            fits(&s.mean) && fits(&s.variance) && s.variance.iter().all(|v| *v >= 0.0)
+        };
+        for (layer, channels) in self.norms() {
+            let found = all.iter().find(|s| s.layer == layer);
+            if found.is_some_and(|s| sound(s, channels)) {
+                continue;
+            }
+            let of = |s: &Statistics| {
+                format!("{} means and {} variances, or not finite ones", s.mean.len(), s.variance.len())
+            };
+            let found = found.map_or_else(|| "none".to_owned(), of);
+            let (place, expected) =
+                (format!("normalisation {layer}"), format!("statistics of {channels} channels"));
+            return Err(Error::expected(ErrorKind::Model, place, expected, found));
+        }
+        Ok(())
+    }
+
+    /// Statistics are kept by the normalisation's name, noise by the tensor's: names are not empty.
+    fn check_names(&self) -> Result<()> {
+        let nameless = self.specs.iter().find(|s| s.name.starts_with('.'));
+        nameless.map_or(Ok(()), |s| {
+            Err(Error::expected(ErrorKind::Model, Place::tensor(&s.name), "a layer with a name", "none"))
+        })
+    }
+}
+
+/// All that a digest is of.
+#[derive(Serialize)]
+struct Facts<'a> {
+    operations: Vec<Fact<'a>>,
+    /// The operation that the model answers with.
+    output: usize,
+    tensors: &'a [TensorSpec],
+}
+
+/// An operation, with the numbers of those that it works on.
+#[derive(Serialize)]
+struct Fact<'a> {
+    operation: String,
+    inputs: Vec<usize>,
+    /// The weight's name, and the bias's.
+    tensors: Vec<&'a str>,
+    shape: Shape,
+}
+
+/// Which ways lead through a graph.
+struct Paths<'a> {
+    nodes: &'a [Node],
+    output: usize,
+    /// The nodes that read each node.
+    readers: Vec<Vec<usize>>,
+    /// Whether a way leads to the output.
+    reaches: Vec<bool>,
+}
+
+impl<'a> Paths<'a> {
+    fn new(nodes: &'a [Node], output: usize) -> Self {
+        let mut readers = vec![Vec::new(); nodes.len()];
+        for (i, node) in nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|n| readers[*n].push(i));
+        }
+        let mut reaches = vec![false; nodes.len()];
+        reaches[output] = true;
+        for node in (0..output).rev() {
+            reaches[node] = readers[node].iter().any(|r| reaches[*r]);
+        }
+        Self { nodes, output, readers, reaches }
+    }
+
+    /// The nodes from `first` on from which a way leads to the output.
+    fn all_from(&self, first: usize) -> Vec<usize> {
+        (first..self.nodes.len()).filter(|n| self.reaches[*n]).collect()
+    }
+
+    fn readers(&self, node: usize) -> Vec<usize> {
+        self.readers[node].iter().copied().filter(|r| self.reaches[*r]).collect()
+    }
+
+    fn only_a_relu_reads(&self, node: usize) -> bool {
+        let relu = |n: usize| matches!(self.nodes[n].op, Op::Map(Activation::Relu));
+        let linear = matches!(self.nodes[node].op, Op::Linear { .. });
+        linear && node != self.output && matches!(self.readers(node)[..], [reader] if relu(reader))
+    }
+
+    /// From a linear map on to the last place that all of its effect passes, being linear up to there: that place, the nodes on
+    /// the way, and how to come back.
+    fn way_to_site(&self, map: usize) -> (usize, Vec<usize>, Vec<After>) {
+        let (mut site, mut way, mut after) = (map, vec![map], Vec::new());
+        while site != self.output
+            && let [next] = self.readers(site)[..]
+            && self.nodes[next].op.passes()
+        {
+            match self.nodes[next].op {
+                Op::AveragePool => after.push({
+                    let [h, w, _] = self.nodes[site].shape;
+                    After::Pool([h, w])
+                }),
+                Op::BatchNorm { .. } => after.push(After::Norm(next)),
+                _ => {}
+            }
+            way.push(next);
+            site = next;
+        }
+        (site, way, after)
+    }
+
+    /// The nodes that follow from `site` and from which a way leads to the output, in order.
+    fn following(&self, site: usize) -> Vec<usize> {
+        let mut follows = vec![false; self.nodes.len()];
+        follows[site] = true;
+        for i in site + 1..self.nodes.len() {
+            follows[i] = self.reaches[i] && self.nodes[i].inputs.iter().any(|n| follows[*n]);
+        }
+        (site + 1..self.nodes.len()).filter(|n| follows[*n]).collect()
+    }
+
+    /// The stages, in the order of their sites.
+    fn stages(&self, everywhere: bool) -> Vec<Stage> {
+        let mut at: BTreeMap<usize, (Vec<Link>, BTreeSet<usize>)> = BTreeMap::new();
+        for node in self.all_from(0) {
+            let Some(map) = self.nodes[node].op.map() else { continue };
+            let (site, way, after) = self.way_to_site(node);
+            let (links, own) = at.entry(site).or_default();
+            links.push(Link { node, map, after });
+            own.extend(way);
+        }
+        let stage = |(site, (links, own)): (usize, (Vec<Link>, BTreeSet<usize>))| {
+            let flops = |schedule: &Schedule| schedule.nodes.iter().map(|n| flops(self.nodes, *n)).sum();
+            let rest = self.all_from(links[0].node.max(1));
+            let own = Schedule::new(self.nodes, own.into_iter().collect(), site);
+            let after = Schedule::new(self.nodes, self.following(site), self.output);
+            let rest = Schedule::new(self.nodes, rest, self.output);
+            let (flops, flops_after) = (flops(&own), flops(&after));
+            let blind_below = if everywhere { None } else { self.blind_below(site) };
+            Stage { site, links, own, after, rest, blind_below, flops, flops_after }
+        };
+        at.into_iter().map(stage).collect()
+    }
+
+    /// The value below which no reader of a node sees a difference.
+    fn blind_below(&self, node: usize) -> Option<f32> {
+        let floor = |reader: usize| match self.nodes[reader].op {
+            Op::Map(activation) => activation.blind_below(),
+            _ => None,
+        };
+        let mut floors = self.readers(node).into_iter().map(floor);
+        let first = floors.next()??;
+        (node != self.output && floors.all(|f| f == Some(first))).then_some(first)
+    }
+}
+
+/// Floating-point operations of a row through a node's products.
+fn flops(nodes: &[Node], node: usize) -> u64 {
+    let Node { op, inputs, shape } = &nodes[node];
+    let size: usize = shape.iter().product();
+    let work = match op {
+        Op::Linear { .. } => size * nodes[inputs[0]].shape[2],
+        Op::Conv3x3 { .. } => 9 * size * nodes[inputs[0]].shape[2],
+        Op::Attention(_) => 2 * size * nodes[inputs[1]].shape[1],
+        _ => 0,
+    };
+    2 * work as u64
+}
+
+/// One line for each operation: its number, what it is, what it works on, the shape of its answer, its weights.
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, node) in self.nodes.iter().enumerate() {
+            let inputs: Vec<String> = node.inputs.iter().map(usize::to_string).collect();
+            let tensors = node.op.map().map_or_else(String::new, |Map { weight, bias, .. }| {
+                let of = |t: usize| format!(" {} {:?}", self.specs[t].name, self.specs[t].shape);
+                of(weight) + &bias.map_or_else(String::new, of)
+            });
+            let site = self
+                .stages
+                .iter()
+                .position(|s| s.site == i)
+                .map_or_else(String::new, |s| format!(" (site {s})"));
+            writeln!(f, "{i:>4} {} [{}] -> {:?}{tensors}{site}", node.op, inputs.join(", "), node.shape)?;
+        }
+        Ok(())
+    }
+}

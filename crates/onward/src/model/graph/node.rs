@@ -1,0 +1,157 @@
+//! What a graph is made of.
+
+use crate::Result;
+use crate::model::{Activation, LinkKind};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// `[height, width, channels]` of a row: `[1, 1, n]` for vectors, `[1, items, n]` for items in a row, such as tokens.
+pub type Shape = [usize; 3];
+
+/// One operation, with what it works on and the shape of a row of its answer.
+pub(crate) struct Node {
+    pub op: Op,
+    /// Nodes before this one.
+    pub inputs: Vec<usize>,
+    pub shape: Shape,
+}
+
+/// The kinds of operations; tensors by their index.
+#[derive(Clone)]
+pub(crate) enum Op {
+    Input,
+    Map(Activation),
+    MaxPool,
+    AveragePool,
+    GlobalAverage,
+    GlobalMax,
+    Flatten,
+    Linear { weight: usize, bias: Option<usize> },
+    Conv3x3 { weight: usize, bias: Option<usize> },
+    Embed { weight: usize },
+    BatchNorm { layer: String, weight: usize, bias: usize },
+    Normalise(Norm),
+    Scale { weight: usize, bias: Option<usize> },
+    Add,
+    Multiply,
+    Concat,
+    Channels(Range<usize>),
+    Attention(Attention),
+    Host(Arc<dyn RowOp>),
+}
+
+/// What the channels of a position are divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// Their standard deviation, their mean being subtracted first.
+    Layer,
+    /// Their root mean square.
+    Rms,
+}
+
+/// How items attend to items.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// Heads that the queries' channels are cut into.
+    pub heads: usize,
+    /// Whether an item sees those before it and itself alone.
+    pub causal: bool,
+    /// The base of the rotations by which queries and keys know their positions (Su et al. 2021, arXiv 2104.09864): pair `i` of a
+    /// head's `d` channels, `(i, i + d/2)`, turns by `base^(−2i/d)` from item to item. `None` for no positions.
+    pub rotary: Option<f32>,
+}
+
+/// An operation of one's own on rows.
+///
+/// ```
+/// # use onward::model::{RowOp, Shape};
+/// /// The first of two rows where the gate's first number is the larger, else the second.
+/// struct Choose;
+/// impl RowOp for Choose {
+///     fn name(&self) -> &str {
+///         "choose 1"
+///     }
+///     fn shape(&self, inputs: &[Shape]) -> onward::Result<Shape> {
+///         Ok(inputs[1])
+///     }
+///     fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+///         output.copy_from_slice(inputs[if inputs[0][0] > inputs[0][1] { 1 } else { 2 }]);
+///     }
+/// }
+/// ```
+pub trait RowOp: Send + Sync {
+    /// A name that changes with what the operation does, such as `"top-k 2"`: the graph's digest tells two models apart by it.
+    fn name(&self) -> &str;
+
+    /// The shape of a row of the answer, from those of the inputs; asked where the graph is built.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Model`] if inputs of these shapes make no sense.
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape>;
+
+    /// One row of the answer, from a row of each input. Called from many threads for rows in any order: what it answers may depend on
+    /// nothing else. Numbers that are not finite are allowed and count as the worst loss in the end.
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32]);
+}
+
+/// A use of tensors by a linear map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Map {
+    pub kind: LinkKind,
+    /// Index of its weight (for a normalisation: the scale).
+    pub weight: usize,
+    /// Index of its bias, if there is one.
+    pub bias: Option<usize>,
+}
+
+impl Op {
+    /// The tensors, if there are any: then the answer is a linear function of them.
+    pub fn map(&self) -> Option<Map> {
+        let (kind, weight, bias) = match *self {
+            Self::Linear { weight, bias } => (LinkKind::Linear, weight, bias),
+            Self::Conv3x3 { weight, bias } => (LinkKind::Conv, weight, bias),
+            Self::Embed { weight } => (LinkKind::Embed, weight, None),
+            Self::BatchNorm { weight, bias, .. } => (LinkKind::Norm, weight, Some(bias)),
+            Self::Scale { weight, bias } => (LinkKind::Norm, weight, bias),
+            _ => return None,
+        };
+        Some(Map { kind, weight, bias })
+    }
+
+    /// Whether a probe behind the operation tells what one before it would have told: it is linear in its input, and how it undoes
+    /// itself is known. (Of a batch normalisation what the batch's statistics cancel is taken out.)
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Add | Self::AveragePool | Self::Flatten | Self::BatchNorm { .. })
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input => write!(f, "input"),
+            Self::Map(activation) => write!(f, "{}", activation.name()),
+            Self::MaxPool => write!(f, "max pool 2x2"),
+            Self::AveragePool => write!(f, "average pool 2x2"),
+            Self::GlobalAverage => write!(f, "global average"),
+            Self::GlobalMax => write!(f, "global maximum"),
+            Self::Flatten => write!(f, "flatten"),
+            Self::Linear { .. } => write!(f, "linear"),
+            Self::Conv3x3 { .. } => write!(f, "convolution 3x3"),
+            Self::Embed { .. } => write!(f, "embedding"),
+            Self::BatchNorm { .. } => write!(f, "batch norm"),
+            Self::Normalise(Norm::Layer) => write!(f, "layer norm"),
+            Self::Normalise(Norm::Rms) => write!(f, "rms norm"),
+            Self::Scale { .. } => write!(f, "scale"),
+            Self::Add => write!(f, "add"),
+            Self::Multiply => write!(f, "multiply"),
+            Self::Concat => write!(f, "concat"),
+            Self::Channels(range) => write!(f, "channels {}..{}", range.start, range.end),
+            Self::Attention(Attention { heads, causal, rotary }) => {
+                write!(f, "{}attention, {heads} heads", if *causal { "causal " } else { "" })?;
+                rotary.map_or(Ok(()), |base| write!(f, ", rotary {base}"))
+            }
+            Self::Host(op) => write!(f, "host {}", op.name()),
+        }
+    }
+}

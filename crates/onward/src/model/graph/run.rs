@@ -1,0 +1,246 @@
+//! Running a graph: all of it, or what follows from a change.
+
+use super::node::{Node, Op};
+use super::{Graph, Stage};
+use crate::model::context::Product;
+use crate::model::{Act, Context};
+
+/// Nodes to run, in order, so that one of them is there in the end.
+pub(super) struct Schedule {
+    pub nodes: Vec<usize>,
+    /// What they read that is not among them.
+    pub operands: Vec<usize>,
+    /// How often each node of the graph is read on the way: after the last time its numbers can be given away.
+    reads: Vec<u32>,
+    last: usize,
+}
+
+impl Schedule {
+    /// `nodes` ascend; `last` is what is wanted.
+    pub fn new(all: &[Node], nodes: Vec<usize>, last: usize) -> Self {
+        let mut reads = vec![0; all.len()];
+        nodes.iter().flat_map(|n| &all[*n].inputs).for_each(|n| reads[*n] += 1);
+        reads[last] += 1;
+        let operand = |n: &usize| reads[*n] > 0 && nodes.binary_search(n).is_err();
+        let operands = (0..all.len()).filter(operand).collect();
+        Self { nodes, operands, reads, last }
+    }
+}
+
+/// The values of some nodes.
+struct Values<'s> {
+    all: Vec<Option<Act>>,
+    reads: Vec<u32>,
+    schedule: &'s Schedule,
+}
+
+impl<'s> Values<'s> {
+    fn new(schedule: &'s Schedule) -> Self {
+        Self { all: vec![None; schedule.reads.len()], reads: schedule.reads.clone(), schedule }
+    }
+
+    /// A node's value, which is given away with the last reading of it.
+    fn read(&mut self, node: usize) -> Act {
+        self.reads[node] = self.reads[node].saturating_sub(1);
+        let value = &mut self.all[node];
+        let value = if self.reads[node] == 0 { value.take() } else { value.clone() };
+        // Schedules name all that their nodes read.
+        value.unwrap_or_default()
+    }
+
+    fn run(mut self, graph: &Graph, cx: &mut Context<'_>, mut seen: impl FnMut(usize, &Act)) -> Act {
+        for node in &self.schedule.nodes {
+            let inputs: Vec<Act> = graph.nodes[*node].inputs.iter().map(|n| self.read(*n)).collect();
+            let value = graph.operation(*node, cx, inputs);
+            seen(*node, &value);
+            self.all[*node] = Some(value);
+        }
+        self.read(self.schedule.last)
+    }
+}
+
+/// A clean pass cut at the site of a stage: what is there, and all else that is read behind it.
+#[derive(Clone)]
+pub struct Cut {
+    /// The values at the site, row by row.
+    pub site: Act,
+    /// Clean values of other nodes.
+    beside: Vec<(usize, Act)>,
+}
+
+impl Cut {
+    /// Rows `from..to`; nothing is copied until it is written to.
+    #[must_use]
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        self.each(|act| act.slice(from, to))
+    }
+
+    /// The rows that `indices` name, copied.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        self.each(|act| act.select(indices))
+    }
+
+    fn each(&self, f: impl Fn(&Act) -> Act) -> Self {
+        let beside = self.beside.iter().map(|(n, act)| (*n, f(act))).collect();
+        Self { site: f(&self.site), beside }
+    }
+}
+
+/// The values of a clean pass that may be looked at again.
+pub(crate) struct Flow {
+    values: Vec<Option<Act>>,
+    /// What the model answers.
+    pub outputs: Act,
+}
+
+impl Graph {
+    /// The model's answers to the rows `x`.
+    #[must_use]
+    pub fn forward(&self, cx: &mut Context<'_>, x: Act) -> Act {
+        self.forward_seen(cx, x, |_, _| {})
+    }
+
+    fn forward_seen(&self, cx: &mut Context<'_>, x: Act, seen: impl FnMut(usize, &Act)) -> Act {
+        let mut values = Values::new(&self.whole);
+        values.all[0] = Some(x);
+        values.run(self, cx, seen)
+    }
+
+    /// A pass that keeps what runs behind the stages' sites read.
+    pub(crate) fn flow(&self, cx: &mut Context<'_>, x: Act) -> Flow {
+        let mut values = vec![None; self.nodes.len()];
+        values[0] = self.kept[0].then(|| x.clone());
+        let outputs = self.forward_seen(cx, x, |node, value| {
+            if self.kept[node] {
+                values[node] = Some(value.clone());
+            }
+        });
+        Flow { values, outputs }
+    }
+
+    /// A clean pass cut at each stage's site.
+    pub fn cuts(&self, cx: &mut Context<'_>, x: Act) -> Vec<Cut> {
+        let flow = self.flow(cx, x);
+        (0..self.stages.len()).map(|stage| self.cut(&flow, stage)).collect()
+    }
+
+    /// A clean pass cut at the site of a stage.
+    pub(crate) fn cut(&self, flow: &Flow, stage: usize) -> Cut {
+        let Stage { site, after, .. } = &self.stages[stage];
+        let of = |node: usize| flow.values[node].clone().unwrap_or_default();
+        let beside = after.operands.iter().filter(|n| *n != site);
+        Cut { site: of(*site), beside: beside.map(|n| (*n, of(*n))).collect() }
+    }
+
+    /// The same with what the stage's own maps read.
+    pub(crate) fn cut_with_own(&self, flow: &Flow, stage: usize) -> Cut {
+        let mut cut = self.cut(flow, stage);
+        for node in &self.stages[stage].own.operands {
+            if cut.beside.iter().all(|(n, _)| n != node) {
+                cut.beside.push((*node, flow.values[*node].clone().unwrap_or_default()));
+            }
+        }
+        cut
+    }
+
+    /// What the model answers where `z` stands at the site of a stage, all beside it as in `cut`: that has the rows which `z`
+    /// has, or each of them for several of those, over and over.
+    #[must_use]
+    pub fn forward_after(&self, stage: usize, cx: &mut Context<'_>, cut: &Cut, z: Act) -> Act {
+        let Stage { site, after, .. } = &self.stages[stage];
+        self.with(after, cx, &cut.beside, Some((*site, z)))
+    }
+
+    /// The values at the site of a stage, whose own maps run again on `times` copies of each row of a
+    /// [`Graph::cut_with_own`].
+    #[must_use]
+    pub(crate) fn own_again(&self, stage: usize, cx: &mut Context<'_>, cut: &Cut, times: usize) -> Act {
+        let own = &self.stages[stage].own;
+        let read = cut.beside.iter().filter(|(n, _)| own.operands.contains(n));
+        let repeated: Vec<_> = read.map(|(n, act)| (*n, act.repeat(times))).collect();
+        self.with(own, cx, &repeated, None)
+    }
+
+    fn with(
+        &self,
+        schedule: &Schedule,
+        cx: &mut Context<'_>,
+        beside: &[(usize, Act)],
+        changed: Option<(usize, Act)>,
+    ) -> Act {
+        let mut values = Values::new(schedule);
+        for (node, act) in beside.iter().filter(|(n, _)| schedule.operands.contains(n)) {
+            values.all[*node] = Some(act.clone());
+        }
+        if let Some((node, act)) = changed {
+            values.all[node] = Some(act);
+        }
+        values.run(self, cx, |_, _| {})
+    }
+
+    /// What all from the first map of a stage on reads: found once, for [`Graph::forward_again`].
+    pub(crate) fn before(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Vec<(usize, Act)> {
+        let rest = &self.stages[stage].rest;
+        let nodes = self.whole.nodes.iter().copied().filter(|n| rest.nodes.binary_search(n).is_err());
+        let Some(last) = rest.operands.iter().copied().max() else { return Vec::new() };
+        let schedule = Schedule::new(&self.nodes, nodes.collect(), last);
+        let mut kept: Vec<(usize, Act)> = Vec::new();
+        if rest.operands.contains(&0) {
+            kept.push((0, x.clone()));
+        }
+        let mut values = Values::new(&schedule);
+        values.all[0] = Some(x);
+        let _ = values.run(self, cx, |node, value| {
+            if rest.operands.contains(&node) {
+                kept.push((node, value.clone()));
+            }
+        });
+        kept
+    }
+
+    /// What the model answers when all from the first map of a stage on runs again.
+    pub(crate) fn forward_again(&self, stage: usize, cx: &mut Context<'_>, before: &[(usize, Act)]) -> Act {
+        self.with(&self.stages[stage].rest, cx, before, None)
+    }
+
+    /// One node.
+    fn operation(&self, node: usize, cx: &mut Context<'_>, mut inputs: Vec<Act>) -> Act {
+        let Node { op, shape, .. } = &self.nodes[node];
+        if let Some(map) = op.map()
+            && let Op::Linear { .. } | Op::Conv3x3 { .. } = op
+        {
+            let product = Product { node, map, relu: self.rectified[node] };
+            return cx.mapped(product, &inputs[0]);
+        }
+        let x = inputs.pop().unwrap_or_default();
+        match op {
+            Op::Map(activation) => activation.apply(x),
+            Op::MaxPool => x.max_pool(),
+            Op::AveragePool => x.average_pool(),
+            Op::GlobalAverage => x.global_average(),
+            Op::GlobalMax => x.global_max(),
+            Op::Flatten => x.flatten(),
+            Op::BatchNorm { layer, weight, bias } => cx.batch_norm(node, layer, [*weight, *bias], x),
+            Op::Embed { weight } => cx.embed(node, *weight, &x.whole()),
+            Op::Normalise(norm) => x.normalised(*norm),
+            Op::Scale { weight, bias } => cx.scaled(node, *weight, *bias, x.whole()),
+            Op::Add => inputs.pop().unwrap_or_default().plus(&x),
+            Op::Multiply => inputs.pop().unwrap_or_default().times(&x),
+            Op::Channels(range) => x.channels_of(range.clone()),
+            Op::Concat => {
+                inputs.push(x);
+                Act::side_by_side(inputs, *shape)
+            }
+            Op::Attention(attention) => {
+                inputs.push(x);
+                attention.of(inputs)
+            }
+            Op::Host(op) => {
+                inputs.push(x);
+                Act::by_rows(&**op, inputs, *shape)
+            }
+            Op::Input | Op::Linear { .. } | Op::Conv3x3 { .. } => x,
+        }
+    }
+}
