@@ -126,7 +126,7 @@ fn ledger(kind: &str) -> Outcome<Vec<u8>> {
         evaluator: Some("worker".into()),
         numerics: Some(Numerics::Exact("f32".into())),
         settings: None,
-        model: Some(ModelDigest::Outline([5; 32])),
+        model: Some(ModelDigest::Graph([5; 32])),
         rows: Some(RowsHeader { count: 9, shape: [1, 1, 3], targets: TargetsHeader::Classes(2) }),
         seed: 1,
         steps: 3,

@@ -85,7 +85,9 @@ pub enum Command {
     )]
     Replay(Replay),
     /// Checks every file of a run, and that the ledger leads to the saved model
-    #[command(after_help = "Example:\n  onward verify runs/digits --from-start")]
+    #[command(
+        after_help = "It says what it can promise. Where nothing is wrong but steps that a device took could not be taken again here, the exit\ncode is 5.\n\nExample:\n  onward verify runs/digits --from-start"
+    )]
     Verify(Verify),
     /// Prints ledger and metrics, as a table or as JSON lines
     #[command(after_help = "Examples:\n  onward show runs/digits\n  onward show runs/digits --ledger --json")]

@@ -18,6 +18,7 @@ use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
 use crate::schema::Value;
 use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a run is, beyond model, objective and data.
@@ -122,7 +123,7 @@ impl Trainer {
         data: Arc<Dataset>,
         mut evaluator: Box<dyn Evaluator>,
         quorum: Quorum,
-        settings: Value,
+        settings: BTreeMap<String, Value>,
     ) -> Result<Self> {
         plan.check()?;
         let graph = local.check_data(&data)?;

@@ -365,6 +365,50 @@ fn answers_to_something_else_are_errors() {
     }
 }
 
+/// A device whose numbers are its own.
+struct Device(Worker);
+
+impl Evaluator for Device {
+    fn kind(&self) -> &str {
+        "card"
+    }
+
+    fn open(&mut self, run: &Header, state: &State) -> onward::Result<Numerics> {
+        self.0.open(run, state)?;
+        Ok(Numerics::Device("test card".into()))
+    }
+
+    fn submit(&mut self, ask: &Ask, state: &State) -> onward::Result<Ticket> {
+        self.0.submit(ask, state)
+    }
+
+    fn collect(&mut self, ticket: Ticket, enough: Quorum, state: &State) -> onward::Result<Answer> {
+        self.0.collect(ticket, enough, state)
+    }
+
+    fn follow(&mut self, entry: &Entry, direction: Option<&Direction>) -> onward::Result<()> {
+        self.0.follow(entry, direction)
+    }
+}
+
+/// Other bits than the ledger's are damage where the numerics promise the same ones, and only there.
+#[test]
+fn a_device_that_answers_otherwise_has_damaged_nothing() {
+    let plan = plan(Method::RelativeActivation(relative(4)), 0.05, 6, 24);
+    let worker = || Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
+    let mut exact = far(plan.clone(), worker(), Quorum::All);
+    let mut device = far(plan, Device(worker()), Quorum::All);
+    let header = device.header([0; 32]);
+    assert_eq!(header.numerics, Some(Numerics::Device("test card".into())));
+    assert_eq!(header.evaluator.as_deref(), Some("card"));
+    let entry = device.step().unwrap().entry;
+    let other = Entry { loss: entry.loss + 0.5, ..entry };
+    let again = |run: &mut Trainer| run.retake(&other).unwrap_err().kind();
+    assert_eq!(again(&mut exact), ErrorKind::Damage);
+    let next = Entry { step: 1, ..other.clone() };
+    assert_eq!(device.retake(&next).unwrap_err().kind(), ErrorKind::Ledger);
+}
+
 #[test]
 fn a_worker_answers_its_own_run_alone() {
     let trainer = |seed| {

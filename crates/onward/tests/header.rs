@@ -11,6 +11,7 @@ use onward::settings::Settings;
 use onward::threads::Threads;
 use onward::train::{Trainer, hex};
 use onward::{ErrorKind, kernel, rule};
+use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -91,7 +92,7 @@ fn a_plan_of_ones_own_is_told_as_far_as_it_goes() {
     let own = common::plan(rule::Method::TwoPoint(common::two_point(3)), 0.05, 6, 24);
     let net = Mlp::new(&[6, 5, 3], Activation::Relu).unwrap();
     let header = common::trainer(own, net, &blobs(24, [1, 1, 6], 3, 1), 1).header([0; 32]);
-    let Some(Value::Table(tables)) = &header.settings else { panic!("settings") };
+    let tables = header.settings.as_ref().unwrap();
     assert_eq!(tables.keys().collect::<Vec<_>>(), ["method", "train"]);
     assert_eq!(tables["method"].as_table().unwrap()["directions"], Value::Int(3));
     assert_eq!(tables["train"].as_table().unwrap()["steps"], Value::Int(6));
@@ -139,6 +140,7 @@ fn every_key_is_there_once_and_no_other_is() {
         ("{\"name\":\"fc1.weight\",", "{\"name\":\"fc1.weight\",\"kind\":1,", "unknown field `kind`"),
         ("\"count\":64,", "", "missing field `count`"),
         ("\"batch\":32,", "\"batch\":32,\"batch\":64,", "the key \"batch\" twice"),
+        ("\"batch\":32,", "\"batch\":9223372036854775808,", "no tables of what keys can hold"),
         ("{\"exact\":\"f32\"}", "{\"exact\":\"f32\",\"device\":\"x\"}", "expected value"),
         ("\"seed\":11", "\"seed\":-11", "invalid value"),
         ("\"base\":\"", "\"base\":\"0", "64 hexadecimal digits"),
@@ -186,21 +188,50 @@ fn settings_of_a_later_version_are_told_as_such() {
         words.ends_with(&format!("the run was begun by onward 99.1.0, this is onward {VERSION}")),
         "{words}"
     );
+    // An earlier version may have had keys that are no more; this one has not.
+    let error = Settings::of(&later("0.0.1")).unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Ledger && error.to_string().contains("begun by onward 0.0.1"),
+        "{error}"
+    );
     assert_eq!(Settings::of(&later(VERSION)).unwrap_err().kind(), ErrorKind::Damage);
+    let none = changed(&header, |json| json["settings"] = json!(null));
+    assert_eq!(Settings::of(&none).unwrap(), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_header_is_read_can_be_written(at in any::<prop::sample::Index>(), with in "[-0-9a-z\\[{\\]}\",:.]{1,4}") {
+        let header = trainer(&of_method("snes")).header([7; 32]);
+        let mut text = serde_json::to_string(&header).unwrap().into_bytes();
+        let at = at.index(text.len());
+        text.splice(at..(at + with.len()).min(text.len()), with.bytes());
+        let Ok(reading) = read(&ledger_with(std::str::from_utf8(&text).unwrap())) else { return Ok(()) };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.ledger");
+        Ledger::create(&path, &reading.header).unwrap();
+        prop_assert_eq!(&read(&std::fs::read(&path).unwrap()).unwrap().header, &reading.header);
+        let _ = Settings::of(&reading.header);
+    }
 }
 
 #[test]
 fn a_header_that_contradicts_itself_is_damage() {
     let header = trainer(&of_method("population")).header([7; 32]);
     type Lie = fn(&mut serde_json::Value);
-    let lies: [(Lie, &str); 9] = [
+    let lies: [(Lie, &str); 10] = [
         (
             |h| h["settings"]["model"]["activation"] = json!("tanh"),
             "model: expected a header with the model digest ",
         ),
         (
             |h| h["settings"]["model"]["hidden"] = json!([6]),
-            "model: expected a header with the model digest ",
+            "model: expected a header with the tensors of its model",
+        ),
+        (
+            |h| h["rows"]["shape"] = json!([4_294_967_296u64, 4_294_967_296u64, 6]),
+            "data: expected rows of at most ",
         ),
         (
             |h| h["tensors"][0]["shape"] = json!([6, 5]),
@@ -247,8 +278,7 @@ fn what_json_has_no_word_for_is_not_written() {
     assert_eq!(error.kind(), ErrorKind::Ledger);
     assert!(error.to_string().contains("cannot encode a header") && !path.exists(), "{error}");
     let mut header = trainer(&of_method("snes")).header([7; 32]);
-    let rate = BTreeMap::from([("rate".to_owned(), Value::Float(f64::INFINITY))]);
-    header.settings = Some(Value::Table(rate));
+    header.settings = Some(BTreeMap::from([("rate".to_owned(), Value::Float(f64::INFINITY))]));
     assert!(Ledger::create(&path, &header).is_err() && !path.exists());
 }
 
@@ -274,6 +304,21 @@ fn digests_of_models_stay_what_they_are() {
     assert_eq!(digest(mlp(Activation::Relu), [1, 1, 64]), "1722adb112fc8a28");
     assert_eq!(digest(Box::new(conv(plain.clone(), Activation::Relu)), [8, 8, 1]), "c3ecee64c4471896");
     assert_eq!(digest(Box::new(conv(vec![None, Some(0)], Activation::Relu)), [8, 8, 1]), "e25674c0c109011e");
+    // As docs/ledger.md writes it down.
+    let json = concat!(
+        r#"{"operations":[{"operation":"input","inputs":[],"tensors":[],"shape":[1,1,2]},"#,
+        r#"{"operation":"flatten","inputs":[0],"tensors":[],"shape":[1,1,2]},"#,
+        r#"{"operation":"linear","inputs":[1],"tensors":["fc1.weight","fc1.bias"],"shape":[1,1,3]},"#,
+        r#"{"operation":"gelu","inputs":[2],"tensors":[],"shape":[1,1,3]},"#,
+        r#"{"operation":"linear","inputs":[3],"tensors":["fc2.weight","fc2.bias"],"shape":[1,1,2]}],"output":4,"#,
+        r#""tensors":[{"name":"fc1.weight","shape":[3,2],"init":{"he":{"fan_in":2}}},"#,
+        r#"{"name":"fc1.bias","shape":[3],"init":{"constant":0.0}},"#,
+        r#"{"name":"fc2.weight","shape":[2,3],"init":{"he":{"fan_in":3}}},"#,
+        r#"{"name":"fc2.bias","shape":[2],"init":{"constant":0.0}}]}"#,
+    );
+    let by_hand = blake3::derive_key("onward 2026 model graph v1", json.as_bytes());
+    let small = Box::new(Mlp::new(&[2, 3, 2], Activation::Gelu).unwrap());
+    assert_eq!(digest(small, [1, 1, 2]), hex(&by_hand)[..16]);
     let all = [
         digest(mlp(Activation::Relu), [1, 1, 64]),
         digest(mlp(Activation::Relu), [8, 8, 1]),

@@ -6,7 +6,8 @@ mod common;
 use common::{Shaped, blobs, plan, population, relative, trainer, two_point};
 use onward::ask::Spent;
 use onward::ledger::{
-    Entry, Header, Ledger, Moves, Reading, Recipe, Search, State, Update, read, recognised, salvage,
+    Entry, FORMAT_VERSION, Header, Ledger, Moves, Reading, Recipe, Search, State, Update, read, recognised,
+    salvage,
 };
 use onward::model::{Activation, Mlp};
 use onward::noise::RunKey;
@@ -383,6 +384,14 @@ fn golden_ledgers_replay_to_their_digests() {
         let reading = read(&golden.bytes()).unwrap();
         let found = (hex(&reading.chain()), hex(&replayed(&reading)));
         assert_eq!(found, (golden.chain.into(), golden.digest.into()), "{}", golden.name);
+        if reading.version == FORMAT_VERSION {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("again");
+            let mut ledger = Ledger::create(&path, &reading.header).unwrap();
+            reading.records.iter().for_each(|r| ledger.append(r).unwrap());
+            ledger.sync().unwrap();
+            assert!(std::fs::read(&path).unwrap() == golden.bytes(), "{} is written as it was", golden.name);
+        }
     }
 }
 

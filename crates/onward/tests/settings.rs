@@ -9,9 +9,10 @@ use onward::model::{Activation, Mlp};
 use onward::objective::Loss;
 use onward::rule;
 use onward::schema::{Part, Preset, Value, Values, above, fits, is};
-use onward::settings::{Method, Model, ModelKind, Train};
+use onward::settings::{Method, Model, ModelKind, Settings, Train};
+use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
-use onward::{ErrorKind, keys};
+use onward::{ErrorKind, kernel, keys};
 
 /// A part whose only given keys are these.
 fn read<P: Part>(section: &'static str, given: &[(&str, Value)]) -> onward::Result<P> {
@@ -53,6 +54,21 @@ fn every_default_of_every_model_is_one_that_the_model_accepts() {
         model.check().unwrap();
         model.build([4, 4, 1], 2).unwrap();
     }
+}
+
+/// What no spec sets and its method refuses is told by its key before the run begins.
+#[test]
+fn a_default_that_the_method_refuses_is_told_by_its_key() {
+    let train: Train = read("train", &[("steps", 3.into()), ("batch", 64.into())]).unwrap();
+    let method: Method = read("method", &[("name", "population".into()), ("share", 8.into())]).unwrap();
+    let model = read("model", &[("kind", "mlp".into()), ("hidden", Value::List(vec![]))]).unwrap();
+    let settings = Settings { model, objective: read("objective", &[]).unwrap(), method, train };
+    let data = blobs(256, [1, 1, 4], 2, 1);
+    let threads = Threads::new(1).unwrap();
+    let local = settings.local(data.shape(), 2, &threads, kernel::Precision::F32).unwrap();
+    let error = Trainer::of(&settings, 1, local, data).map(|_| ()).unwrap_err();
+    assert_eq!((error.kind(), error.key()), (ErrorKind::Spec, Some("method.shaping")));
+    assert_eq!(error.found(), Some("centred-rank"), "the default: {error}");
 }
 
 keys! {

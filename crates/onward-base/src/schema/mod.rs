@@ -191,8 +191,8 @@ pub fn fits<P: Part>(part: &P, section: &'static str) -> Result<()> {
     refused.map(|(key, found)| values.error(&key.path(), &key.kind, found)).next().map_or(Ok(()), Err)
 }
 
-/// The keys of `part` as one value: a table with the tables within it, as a spec has them.
-pub fn written<P: Part>(part: &P) -> Value {
+/// The keys of `part`, with those of the tables within it under the tables' names, as a spec has them.
+pub fn written<P: Part>(part: &P) -> BTreeMap<String, Value> {
     let mut whole = BTreeMap::new();
     for (section, name, value) in part.write("") {
         let within = match section {
@@ -205,7 +205,7 @@ pub fn written<P: Part>(part: &P) -> Value {
         };
         within.insert(name.to_owned(), value);
     }
-    Value::Table(whole)
+    whole
 }
 
 /// Keys that are only there together: as soon as one of them is.

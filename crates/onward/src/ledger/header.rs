@@ -6,7 +6,8 @@ use crate::dataset::{Dataset, Targets};
 use crate::params::{Params, TensorSpec};
 use crate::schema::Value;
 use crate::{Error, ErrorKind, Result};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The first record of every ledger: what the run is. Its JSON is what the ledger keeps: all facts, each under its name, `null` where a
@@ -34,8 +35,8 @@ pub struct Header {
     /// How entries become steps.
     pub recipe: Recipe,
     /// What determines the run beyond that, in the words of specs: tables of keys ([`crate::schema::written`]).
-    #[serde(deserialize_with = "known")]
-    pub settings: Option<Value>,
+    #[serde(deserialize_with = "tables")]
+    pub settings: Option<BTreeMap<String, Value>>,
     /// A digest of what the model does.
     #[serde(deserialize_with = "known")]
     pub model: Option<ModelDigest>,
@@ -64,6 +65,25 @@ pub struct Header {
 /// A value that may be `null`, but whose key may not be missing.
 pub(super) fn known<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(from)
+}
+
+/// Tables of keys, in which nothing stands twice and everything is what keys can hold.
+fn tables<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, Value>>, D::Error> {
+    match Option::<Value>::deserialize(from)? {
+        None => Ok(None),
+        Some(Value::Table(tables)) if tables.values().all(is_writable) => Ok(Some(tables)),
+        Some(_) => Err(D::Error::custom("settings that are no tables of what keys can hold")),
+    }
+}
+
+/// Whether a value is written as it was read: a whole number beyond 64 bits with a sign is not.
+fn is_writable(value: &Value) -> bool {
+    match value {
+        Value::Other(_) => false,
+        Value::List(all) => all.iter().all(is_writable),
+        Value::Table(table) => table.values().all(is_writable),
+        _ => true,
+    }
 }
 
 /// Name and shape of one tensor.

@@ -3,14 +3,17 @@
 use super::{Plan, Trainer};
 use crate::dataset::Dataset;
 use crate::evaluate::{Local, Quorum, Worker};
-use crate::ledger::{Header, ModelDigest, Moves, Numerics, RowsHeader, TensorHeader};
+use crate::ledger::{Header, ModelDigest, Moves, Numerics, RowsHeader, TensorHeader, VERSION};
 use crate::model::Graph;
 use crate::schema::{Value, written};
 use crate::settings::{self, Settings, Steps};
 use crate::threads::Threads;
-use crate::{Error, ErrorKind, Result, keys};
+use crate::{Error, ErrorKind, Hint, Result, keys};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Numbers of a row, beyond which no header's model is built to be compared: what holds no more is no data set either.
+const MOST_NUMBERS: u64 = 1 << 31;
 
 keys! {
     /// The table `[train]` of a plan, which knows no epochs and measures nothing.
@@ -38,7 +41,7 @@ keys! {
 
 impl Plan {
     /// What the plan says in the words of specs: the tables `method` and `train`.
-    pub(super) fn written(&self) -> Value {
+    pub(super) fn written(&self) -> BTreeMap<String, Value> {
         let super::Schedule { rate, anneal, final_share, warmup, steps } = self.schedule;
         let (momentum, scaling) = (self.optimizer.momentum, self.optimizer.scaling);
         let own = Steps { rate, momentum, scaling, schedule: anneal, final_rate: final_share, warmup };
@@ -105,15 +108,16 @@ impl Settings {
     /// not tell all of it: those of earlier format versions, and of models that no spec can name.
     ///
     /// # Errors
-    /// [`ErrorKind::Damage`] naming the setting that contradicts the rest of the header or is none that this version knows, which is
-    /// [`ErrorKind::Ledger`] if the run was begun by a later one.
+    /// [`ErrorKind::Damage`] naming the setting that contradicts the rest of the header or is none that a spec can have;
+    /// [`ErrorKind::Ledger`] if that may be because another version, which is named, began the run.
     pub fn of(header: &Header) -> Result<Option<Self>> {
-        let Some(Value::Table(tables)) = &header.settings else { return Ok(None) };
+        let Some(tables) = &header.settings else { return Ok(None) };
         if !tables.contains_key("model") {
             return Ok(None);
         }
-        let settings = Self::read_from(tables).map_err(|e| told(e, header))?;
-        settings.check(header).map_err(|e| told(e, header))?;
+        let known = header.version.as_deref() == Some(VERSION);
+        let settings = Self::read_from(tables).map_err(|e| told(e, header, known))?;
+        settings.check(header).map_err(|e| told(e, header, header.later_version().is_none()))?;
         Ok(Some(settings))
     }
 
@@ -131,6 +135,12 @@ impl Settings {
     /// That the rest of the header is what these settings lead to.
     fn check(&self, header: &Header) -> Result<()> {
         let Some(rows) = header.rows else { return Ok(()) };
+        let count = rows.shape.iter().try_fold(1u64, |n, side| n.checked_mul(*side));
+        if count.is_none_or(|n| n > MOST_NUMBERS) || rows.outputs() as u64 > MOST_NUMBERS {
+            let found = format!("rows of {:?} with {} answers", rows.shape, rows.outputs());
+            let expected = format!("rows of at most {MOST_NUMBERS} numbers");
+            return Err(Error::expected(ErrorKind::Damage, "data", expected, found));
+        }
         let shape = rows.shape.map(|n| n as usize);
         let model = self.model.build(shape, rows.outputs())?;
         let graph = Graph::new(&*model, shape)?;
@@ -138,12 +148,12 @@ impl Settings {
             let expected = format!("a header with {expected}, which follows from it");
             Err(Error::expected(ErrorKind::Damage, key, expected, found))
         };
+        if TensorHeader::declared(graph.tensors()) != header.tensors {
+            return differs("model", "the tensors of its model".into(), "others".into());
+        }
         let found = ModelDigest::Graph(graph.digest());
         if let Some(told) = header.model.filter(|told| *told != found) {
             return differs("model", format!("the model digest {found}"), told.to_string());
-        }
-        if TensorHeader::declared(graph.tensors()) != header.tensors {
-            return differs("model", "the tensors of its model".into(), "others".into());
         }
         let plan = Plan::of(self, header.seed, &graph, rows.count as usize)?;
         if plan.method.name() != header.method {
@@ -171,17 +181,13 @@ impl Settings {
     }
 }
 
-/// What is wrong with a header's settings: their keys are no spec's, and who wrote them may know more.
-fn told(error: Error, header: &Header) -> Error {
-    let place = "settings in the ledger's header";
-    let later = header.later_version();
-    let error =
-        error.within(place).as_kind(if later.is_some() { ErrorKind::Ledger } else { ErrorKind::Damage });
-    match later {
-        Some(version) => error.hint(crate::Hint::Then(format!(
-            "the run was begun by onward {version}, this is onward {}",
-            crate::ledger::VERSION
-        ))),
-        None => error,
+/// What is wrong with a header's settings: damage, or what another version knows otherwise.
+fn told(error: Error, header: &Header, is_damage: bool) -> Error {
+    let error = error.within("settings in the ledger's header");
+    if is_damage {
+        return error.as_kind(ErrorKind::Damage);
     }
+    let version = header.version.as_deref().unwrap_or("of a version that is not known");
+    let both = format!("the run was begun by onward {version}, this is onward {VERSION}");
+    error.as_kind(ErrorKind::Ledger).hint(Hint::Then(both))
 }
