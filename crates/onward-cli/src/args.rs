@@ -371,8 +371,11 @@ pub struct Show {
     /// The run folder
     pub run: PathBuf,
     /// Prints the ledger's steps instead of the metrics
-    #[arg(long)]
+    #[arg(long, conflicts_with = "net")]
     pub ledger: bool,
+    /// Prints the net instead: its operations with shapes, weights and work
+    #[arg(long)]
+    pub net: bool,
     /// Prints one JSON object per line
     #[arg(long)]
     pub json: bool,

@@ -303,3 +303,29 @@ fn verbose_runs_say_what_products_run_on() {
         "{error}"
     );
 }
+
+/// The net: printed, as JSON, and drawn beside the curves.
+#[test]
+fn a_run_shows_its_net() {
+    let place = Place::new();
+    place.spec("p", "two-point", 5);
+    place.make_conv("p", "channels = [4, 4, 4]\nresidual = [-1, 0, 0]");
+    place.onward("train p.toml -q").good();
+    let words = place.onward("show runs/p --net").good();
+    let lines: Vec<&str> = words.lines().collect();
+    assert!(lines[0].contains("places where probes act"), "{words}");
+    for part in
+        ["convolution 3x3", "conv1.weight 4 × 3 × 3", "batch norm", "add", "8 × 8 × 4", "fc.weight 10 × 4"]
+    {
+        assert!(words.contains(part), "{part} in\n{words}");
+    }
+    let all = place.onward("show runs/p --net --json").good();
+    let rows: Vec<serde_json::Value> = all.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(rows.len(), lines.len() - 2);
+    assert_eq!((rows[0]["operation"].as_str(), rows[1]["inputs"][0].as_u64()), (Some("input"), Some(0)));
+    // Two residuals at once, the one inside the other, end in sums; the last operation is a site.
+    assert_eq!(rows.iter().filter(|r| r["operation"] == "add").count(), 2);
+    assert!(rows.last().unwrap()["site"].is_u64());
+    assert!(place.path("runs/p/plots/net.svg").exists() && place.path("runs/p/plots/net.png").exists());
+    assert!(place.onward("show runs/p --net --ledger").err.contains("cannot be used with"));
+}

@@ -3,6 +3,7 @@
 mod apply;
 mod bench;
 mod minimize;
+mod net;
 mod repair;
 mod replay;
 mod report;

@@ -1,6 +1,7 @@
 //! `report`: the page of a run, at any time.
 
 use super::OF_VALUES;
+use super::net::net_of;
 use super::session::{fact, grouped, headline};
 use super::source::spec_of;
 use crate::args::Report as Args;
@@ -9,7 +10,7 @@ use crate::folder::{Folder, REPORT};
 use crate::manifest::Manifest;
 use crate::metrics;
 use crate::progress::Voice;
-use crate::report::{self, Baseline, Point, Report};
+use crate::report::{self, Baseline, Point, Report, net_plot};
 use crate::spec::Spec;
 use crate::target;
 use onward::ledger::Reading;
@@ -83,6 +84,7 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, voice: 
         points: &points,
         confusion: None,
         class_names: Vec::new(),
+        net: net_plot(&net_of(folder, &reading.header)?),
         baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
         facts: facts(reading, points.last()),
         headline: result(&points, &spec),

@@ -4,7 +4,7 @@ use super::unit_words;
 use crate::args::How;
 use crate::memory;
 use crate::progress::{Progress, Voice, loss_words};
-use crate::report::{self, Baseline, Report};
+use crate::report::{self, Baseline, Report, net_plot};
 use crate::spec::Spec;
 use onward::ask::Spent;
 use onward::dataset::Targets;
@@ -175,6 +175,7 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
         points: run.points(),
         confusion: ended.score.confusion.as_deref(),
         class_names,
+        net: net_plot(run.trainer().graph()),
         baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
         facts,
         unfinished: None,

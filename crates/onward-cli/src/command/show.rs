@@ -1,5 +1,6 @@
 //! `show`.
 
+use super::net;
 use crate::args::Show;
 use crate::folder::Folder;
 use crate::metrics;
@@ -13,7 +14,11 @@ use serde_json::json;
 /// `onward show`.
 pub fn show(args: &Show) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
-    let mut lines = if args.ledger { steps(&folder, args)? } else { table(&folder, args)? };
+    let mut lines = match (args.ledger, args.net) {
+        (true, _) => steps(&folder, args)?,
+        (_, true) => net::lines(&folder, args)?,
+        _ => table(&folder, args)?,
+    };
     if let Ok(why) = std::fs::read_to_string(folder.diverged()) {
         let why = why.trim_end();
         let line = || json!({"event": "diverged", "why": why}).to_string();

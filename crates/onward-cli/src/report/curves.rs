@@ -16,6 +16,7 @@ pub fn plots(report: &Report<'_>) -> Vec<Plot> {
         ("signal-to-noise", lone(report, "Signal to noise", |p| p.signal_to_noise.map(f64::from))),
         ("rate", rate(report)),
         ("confusion", confusion),
+        ("net", report.net.clone()),
     ];
     let plot = |(name, scene): (&'static str, Option<Scene>)| {
         scene.map(|scene| Plot { name, svg: scene.svg(), scene })

@@ -9,6 +9,7 @@ mod curves;
 mod font;
 mod html;
 mod line;
+mod net;
 mod png;
 mod scene;
 mod theory;
@@ -21,6 +22,7 @@ pub use axis::{AxisKind, Unit};
 pub use curves::plots;
 pub use html::{Page, html};
 pub use line::{LinePlot, Series, line_plot, series_plot};
+pub use net::{net_plot, shape_words, short as net_short};
 pub use onward_run::metrics::Point;
 pub use png::png;
 pub use scene::Scene;
@@ -46,6 +48,8 @@ pub struct Report<'a> {
     pub confusion: Option<&'a [Vec<u64>]>,
     /// The classes' names; a class without one is shown by its number.
     pub class_names: Vec<String>,
+    /// The net, as a picture.
+    pub net: Option<Scene>,
     /// What the result is compared with.
     pub baseline: Option<Baseline>,
     /// Labels and values of what was spent and how, in order.

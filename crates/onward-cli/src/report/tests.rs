@@ -50,6 +50,7 @@ fn report<'a>(points: &'a [Point], confusion: Option<&'a [Vec<u64>]>) -> Report<
         name: "digits-mlp",
         points,
         confusion,
+        net: None,
         class_names: vec![],
         baseline: Some(Baseline { name: "Logistic regression".into(), accuracy: 0.9528 }),
         facts: facts.map(|(label, value)| (label.into(), value.into())).to_vec(),

@@ -25,7 +25,6 @@ use node::Node;
 use run::Schedule;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 /// A model for inputs of one shape: its operations in an order in which they can run.
 pub struct Graph {
@@ -184,21 +183,7 @@ impl Graph {
     /// A digest of what the model does: BLAKE3 over the JSON of its operations, with what they work on, and its tensors
     /// (`docs/ledger.md`). A run is not gone on with by another model whose tensors happen to look the same.
     pub fn digest(&self) -> [u8; 32] {
-        let name = |tensor: usize| self.specs[tensor].name.as_str();
-        let fact = |node: &'_ Node| Fact {
-            operation: node.op.to_string(),
-            inputs: node.inputs.clone(),
-            tensors: node
-                .op
-                .map()
-                .iter()
-                .flat_map(|m| [Some(m.weight), m.bias])
-                .flatten()
-                .map(name)
-                .collect(),
-            shape: node.shape,
-        };
-        let operations = self.nodes.iter().map(fact).collect();
+        let operations = self.operations().collect();
         let facts = Facts { operations, output: self.output, tensors: &self.specs };
         let mut hasher = blake3::Hasher::new_derive_key("onward 2026 model graph v1");
         // Numbers and names alone: there is nothing in it that JSON could refuse.
@@ -265,20 +250,10 @@ impl Graph {
 /// All that a digest is of.
 #[derive(Serialize)]
 struct Facts<'a> {
-    operations: Vec<Fact<'a>>,
+    operations: Vec<Operation<'a>>,
     /// The operation that the model answers with.
     output: usize,
     tensors: &'a [TensorSpec],
-}
-
-/// An operation, with the numbers of those that it works on.
-#[derive(Serialize)]
-struct Fact<'a> {
-    operation: String,
-    inputs: Vec<usize>,
-    /// The weight's name, and the bias's.
-    tensors: Vec<&'a str>,
-    shape: Shape,
 }
 
 /// Which ways lead through a graph.
@@ -400,22 +375,38 @@ fn flops(nodes: &[Node], node: usize) -> u64 {
     2 * work as u64
 }
 
-/// One line for each operation: its number, what it is, what it works on, the shape of its answer, its weights.
-impl fmt::Display for Graph {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, node) in self.nodes.iter().enumerate() {
-            let inputs: Vec<String> = node.inputs.iter().map(usize::to_string).collect();
-            let tensors = node.op.map().map_or_else(String::new, |Map { weight, bias, .. }| {
-                let of = |t: usize| format!(" {} {:?}", self.specs[t].name, self.specs[t].shape);
-                of(weight) + &bias.map_or_else(String::new, of)
-            });
-            let site = self
-                .stages
-                .iter()
-                .position(|s| s.site == i)
-                .map_or_else(String::new, |s| format!(" (site {s})"));
-            writeln!(f, "{i:>4} {} [{}] -> {:?}{tensors}{site}", node.op, inputs.join(", "), node.shape)?;
-        }
-        Ok(())
+/// An operation of a graph, for those who look at it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Operation<'a> {
+    /// What it is.
+    pub operation: String,
+    /// The numbers of those that it works on, counted from 0.
+    pub inputs: &'a [usize],
+    /// The name of its weight, and of its bias.
+    pub tensors: Vec<&'a str>,
+    /// The shape of a row of its answer.
+    pub shape: Shape,
+    /// Floating-point operations of a row through it.
+    #[serde(skip)]
+    pub flops: u64,
+    /// The stage whose site it is.
+    #[serde(skip)]
+    pub site_of: Option<usize>,
+}
+
+impl Graph {
+    /// The operations, in an order in which they can run; the first is the input.
+    pub fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
+        self.nodes.iter().enumerate().map(|(i, node)| {
+            let tensors = node.op.map().into_iter().flat_map(|m| [Some(m.weight), m.bias]).flatten();
+            Operation {
+                operation: node.op.to_string(),
+                inputs: &node.inputs,
+                tensors: tensors.map(|t| self.specs[t].name.as_str()).collect(),
+                shape: node.shape,
+                flops: flops(&self.nodes, i),
+                site_of: self.stages.iter().position(|s| s.site == i),
+            }
+        })
     }
 }
