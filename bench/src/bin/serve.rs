@@ -14,7 +14,7 @@ use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage};
 use onward::rule::{Clock, Method, Pairing, Population, Shaping, TwoPoint};
 use onward::threads::Threads;
-use onward::{Error, ErrorKind, Result, dataset::Targets};
+use onward::{Result, dataset::Targets};
 use onward_bench::{Times, numbers};
 use rayon::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
@@ -101,12 +101,12 @@ enum Part {
     Forward,
 }
 
-/// What is timed, with everything that comes before it done.
-type Work = Box<dyn FnMut() -> Result<()>>;
+/// What is timed, with everything that comes before it done: it runs on the case's threads, which wait for nothing else.
+type Work = Box<dyn FnMut() -> Result<()> + Send>;
 
 fn main() {
     let baseline = peak_mb();
-    let mut known: Option<(Case, Work)> = None;
+    let mut known: Option<(Case, Threads, Work)> = None;
     for line in std::io::stdin().lock().lines() {
         let answer = line.map_err(|e| e.to_string()).and_then(|line| answer(&line, &mut known));
         let mut answer = answer.unwrap_or_else(|error| json!({ "error": error }));
@@ -116,37 +116,49 @@ fn main() {
     }
 }
 
-fn answer(line: &str, known: &mut Option<(Case, Work)>) -> std::result::Result<Value, String> {
+fn answer(line: &str, known: &mut Option<(Case, Threads, Work)>) -> std::result::Result<Value, String> {
     let case: Case = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    let (case, mut work) = match known.take() {
-        Some((same, work)) if same == case => (case, work),
+    let (case, threads, mut work) = match known.take() {
+        Some(same) if same.0 == case => same,
         other => {
             drop(other);
-            let mut work = prepare(&case).map_err(|e| e.to_string())?;
-            work().map_err(|e| e.to_string())?;
-            (case, work)
+            let threads = Threads::new(case.threads()).map_err(|e| e.to_string())?;
+            let mut work = prepare(&case, &threads).map_err(|e| e.to_string())?;
+            threads.run(&mut work).map_err(|e| e.to_string())?;
+            (case, threads, work)
         }
     };
-    let answer = measure(&mut work).map_err(|e| e.to_string())?;
-    *known = Some((case, work));
+    let answer = threads.run(|| measure(&mut work)).map_err(|e| e.to_string())?;
+    *known = Some((case, threads, work));
     Ok(answer)
 }
 
-fn prepare(case: &Case) -> Result<Work> {
+impl Case {
+    fn threads(&self) -> usize {
+        match *self {
+            Self::Product(Sizes { threads, .. })
+            | Self::Population { threads, .. }
+            | Self::TwoPoint { threads, .. } => threads,
+        }
+    }
+}
+
+fn prepare(case: &Case, threads: &Threads) -> Result<Work> {
     match *case {
         Case::Product(sizes) => products(sizes),
-        Case::Population { net, members, samples, dtype, threads, space } => {
+        Case::Population { net, members, samples, dtype, space, .. } => {
             let model: Arc<dyn Model> = match net {
                 Net::Mlp => Arc::new(Mlp::new(&[784, 256, 256, 10], Activation::Relu)?),
                 Net::Conv => Arc::new(conv_net()?),
             };
             let shape = if net == Net::Mlp { [1, 1, 784] } else { [28, 28, 1] };
-            steps(evaluator(model, dtype, threads)?, population(members, space), batch(samples, shape, 10))
+            let batch = batch(samples, shape, 10);
+            steps(evaluator(model, dtype, threads), population(members, space), batch)
         }
-        Case::TwoPoint { part, ref widths, batch: rows, dtype, threads } => {
+        Case::TwoPoint { part, ref widths, batch: rows, dtype, .. } => {
             let model = Arc::new(Mlp::new(widths, Activation::Relu)?);
             let (first, last) = (widths[0], widths[widths.len() - 1]);
-            let (evaluator, batch) = (evaluator(model, dtype, threads)?, batch(rows, [1, 1, first], last));
+            let (evaluator, batch) = (evaluator(model, dtype, threads), batch(rows, [1, 1, first], last));
             let method = TwoPoint { sigma: 0.01, directions: 1, noise: Family::Binomial };
             match part {
                 Part::Step => steps(evaluator, Method::TwoPoint(method), batch),
@@ -156,9 +168,9 @@ fn prepare(case: &Case) -> Result<Work> {
     }
 }
 
-fn evaluator(model: Arc<dyn Model>, precision: Precision, threads: usize) -> Result<Local> {
+fn evaluator(model: Arc<dyn Model>, precision: Precision, threads: &Threads) -> Local {
     let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-    Ok(Local::new(model, objective, &Threads::new(threads)?).with_precision(precision))
+    Local::new(model, objective, threads).with_precision(precision)
 }
 
 fn products(sizes: Sizes) -> Result<Work> {
@@ -209,17 +221,13 @@ where
             Ok(())
         }));
     }
-    let bad = |e| Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"));
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(bad)?;
     if m >= FEW_ROWS {
         let (packed, rows) =
             (pack(w, n), m.div_ceil(PARTS * threads).max(ROWS.min(m.div_ceil(threads))).next_multiple_of(32));
         let mut own: Vec<Own> = (0..m.div_ceil(rows)).map(|_| Own::default()).collect();
         return Ok(Box::new(move || {
-            pool.install(|| {
-                let parts = black_box(&mut y).par_chunks_mut(rows * n).zip(x.par_chunks(rows * k));
-                parts.zip(&mut own).for_each(|((y, x), own)| run(&packed, x, y, own));
-            });
+            let parts = black_box(&mut y).par_chunks_mut(rows * n).zip(x.par_chunks(rows * k));
+            parts.zip(&mut own).for_each(|((y, x), own)| run(&packed, x, y, own));
             Ok(())
         }));
     }
@@ -227,7 +235,7 @@ where
     let own = |w: &[X]| (pack(w, w.len() / k), vec![Y::default(); m * w.len() / k], Own::default());
     let mut parts: Vec<(P, Vec<Y>, Own)> = w.chunks(columns * k).map(own).collect();
     Ok(Box::new(move || {
-        pool.install(|| parts.par_iter_mut().for_each(|(packed, y, own)| run(packed, &x, y, own)));
+        parts.par_iter_mut().for_each(|(packed, y, own)| run(packed, &x, y, own));
         for (i, (_, part, _)) in parts.iter().enumerate() {
             for (y, part) in black_box(&mut y).chunks_exact_mut(n).zip(part.chunks_exact(part.len() / m)) {
                 y[i * columns..][..part.len()].copy_from_slice(part);
