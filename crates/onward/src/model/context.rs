@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
             let even = Act { spread: None, ..x.clone() };
             let base = self.mapped(Product { relu: false, ..product }, &even);
             let packed = self.weights.packed(map.weight);
-            return spread.through(packed, self.weights.idle(), x.shape, &base);
+            return spread.through(packed, self.weights.idle(), &self.home, x.shape, &base);
         }
         let relu = relu && self.trace.is_none() && map.kind == LinkKind::Linear;
         let product = Product { relu, ..product };

@@ -5,8 +5,8 @@
 //! element-wise functions `2K` rows stay two, and the linear map that follows gives `W even ± W(odd' ∘ aₖ)`: one product
 //! for each pair, not two; and one for all pairs together where the directions are rows of a Hadamard matrix.
 
-use super::Act;
 use super::weights::{Idle, Packed};
+use super::{Act, Home};
 use crate::kernel::{
     Conv3, Epilogue, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
     hadamard_products_of_rows, hadamard_sign, plus_and_minus, scaled_along, walsh_hadamard,
@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 /// Rows from which on they are multiplied together, remainder by remainder; fewer are taken row by row, with the same bits.
 const MANY: usize = 16;
+
+/// Rows that are made and multiplied together where each pair has a product of its own.
+const TOGETHER: usize = 256;
 
 /// What is added to and subtracted from rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,9 +123,17 @@ impl Spread {
     }
 
     /// The rows that a linear map gives, `base` being those of the even part of rows with shape `shape`.
-    pub(super) fn through(&self, packed: &Packed, idle: &Idle, shape: [usize; 3], base: &Act) -> Act {
+    pub(super) fn through(
+        &self,
+        packed: &Packed,
+        idle: &Idle,
+        home: &Home,
+        shape: [usize; 3],
+        base: &Act,
+    ) -> Act {
         let count = self.directions.count();
-        let mut rows = Act::new(2 * count * base.rows, base.shape, vec![0.0; 2 * count * base.data.len()]);
+        let numbers = home.take(2 * count * base.data.len());
+        let mut rows = Act::of(2 * count * base.rows, base.shape, numbers);
         let remainders = count.next_power_of_two();
         match (&*self.directions, packed) {
             (Pairs::Hadamard { signs, columns, .. }, Packed::Matrix(Matrix::F32(weights)))
@@ -166,23 +177,35 @@ impl Spread {
                     }
                 }
             }
-            _ => self.one_by_one(packed, idle, shape, base, &mut rows.data),
+            _ => self.one_by_one(packed, idle, home, shape, base, &mut rows.data),
         }
         rows
     }
 
-    /// A product for each pair.
-    fn one_by_one(&self, packed: &Packed, idle: &Idle, shape: [usize; 3], base: &Act, out: &mut [f32]) {
-        let (count, size) = (self.directions.count(), base.data.len());
-        let mut x = vec![0.0; count * self.odd.len()];
-        for (k, x) in x.chunks_exact_mut(self.odd.len()).enumerate() {
-            self.directions.scaled(k, shape.iter().product(), &self.odd, x);
-        }
-        let mut change = vec![0.0; count * size];
-        packed.product([shape[0], shape[1]], &x, &mut change, Epilogue::default(), idle);
-        for (pair, change) in out.chunks_exact_mut(2 * size).zip(change.chunks_exact(size)) {
-            let (plus, minus) = pair.split_at_mut(size);
-            plus_and_minus(&base.data, change, plus, minus);
+    /// A product for each pair, those of a few pairs together, so that what goes in and what comes out stays near.
+    fn one_by_one(
+        &self,
+        packed: &Packed,
+        idle: &Idle,
+        home: &Home,
+        shape: [usize; 3],
+        base: &Act,
+        out: &mut [f32],
+    ) {
+        let (size, odd) = (base.data.len(), self.odd.len());
+        let together = (TOGETHER / base.rows.max(1)).min(self.directions.count()).max(1);
+        let (mut x, mut change) = (home.take(together * odd), home.take(together * size));
+        for (group, out) in out.chunks_mut((2 * together * size).max(1)).enumerate() {
+            let pairs = out.len() / (2 * size);
+            let (x, change) = (&mut x[..pairs * odd], &mut change[..pairs * size]);
+            for (k, x) in x.chunks_exact_mut(odd.max(1)).enumerate() {
+                self.directions.scaled(group * together + k, shape.iter().product(), &self.odd, x);
+            }
+            packed.product([shape[0], shape[1]], x, change, Epilogue::default(), idle);
+            for (pair, change) in out.chunks_exact_mut(2 * size).zip(change.chunks_exact(size)) {
+                let (plus, minus) = pair.split_at_mut(size);
+                plus_and_minus(&base.data, change, plus, minus);
+            }
         }
     }
 }
