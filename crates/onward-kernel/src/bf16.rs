@@ -56,13 +56,57 @@ pub(super) unsafe fn nearest(
     _mm512_permutex2var_epi16(left, halves, right)
 }
 
-super::multiversion! {
 /// `out[i]` is the bf16 nearest to `x[i]`.
 pub fn round_to_bf16(out: &mut [u16], x: &[f32]) {
+    dispatch!((out: &mut [u16], x: &[f32]) {
+        Avx512Bf16 => {
+            let whole = out.len().min(x.len()) / RUN * RUN;
+            let runs = out[..whole].chunks_exact_mut(RUN).zip(x[..whole].chunks_exact(RUN));
+            for (out, x) in runs {
+                // SAFETY: `dispatch!` detected what it needs; both are runs.
+                if !unsafe { round_run(out, x) } {
+                    round_each(out, x);
+                }
+            }
+            round_each(&mut out[whole..], &x[whole..]);
+        },
+        Avx512 => round_each(out, x),
+        Avx2 => round_each(out, x),
+        _ => round_each(out, x),
+    });
+}
+
+#[inline(always)]
+fn round_each(out: &mut [u16], x: &[f32]) {
     for (o, x) in out.iter_mut().zip(x) {
         *o = to_bf16(*x);
     }
 }
+
+/// Numbers that one instruction rounds.
+const RUN: usize = 32;
+
+/// Rounds a run by the processor's instruction, unless it has subnormal numbers, which that takes for zero.
+///
+/// # Safety
+/// AVX-512 F, DQ and BF16 were detected; both are runs.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bf16")]
+#[inline]
+unsafe fn round_run(out: &mut [u16], x: &[f32]) -> bool {
+    use std::arch::x86_64::*;
+    const SUBNORMAL: i32 = 0x20;
+    // SAFETY: the caller vouches for the runs.
+    unsafe {
+        let (first, second) = (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(16)));
+        let subnormal =
+            _mm512_fpclass_ps_mask::<SUBNORMAL>(first) | _mm512_fpclass_ps_mask::<SUBNORMAL>(second);
+        if subnormal == 0 {
+            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(second, first));
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), rounded);
+        }
+        subnormal == 0
+    }
 }
 
 super::multiversion! {

@@ -249,6 +249,26 @@ fn rounding_is_to_nearest_with_ties_to_even() {
     });
 }
 
+/// Every exponent and sign, with parts that decide which way a number goes, in runs with and without subnormal numbers.
+#[test]
+fn rounding_has_the_same_bits_on_every_instruction_set() {
+    let parts = [
+        0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0x1_7fff, 0x1_8000, 0x2a_5555, 0x7f_7fff, 0x7f_8000, 0x7f_ffff,
+    ];
+    let all: Vec<f32> =
+        (0..512u32).flat_map(|top| parts.map(|part| f32::from_bits(top << 23 | part))).collect();
+    let backwards: Vec<f32> = all.iter().rev().copied().collect();
+    for x in [&all[..], &backwards, &all[12..12 * 255], &all[5..41], &all[..31], &[]] {
+        let want: Vec<u16> = x.iter().map(|v| to_bf16(*v)).collect();
+        with_each_isa(|isa| {
+            let mut found = vec![7; x.len() + 2];
+            round_to_bf16(&mut found, x);
+            assert_eq!(found[..x.len()], want, "{isa:?}");
+            assert_eq!(found[x.len()..], [7, 7]);
+        });
+    }
+}
+
 #[test]
 fn what_is_not_finite_stays_so() {
     let [m, n, k] = [4, 40, 33];
