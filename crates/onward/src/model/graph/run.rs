@@ -50,8 +50,7 @@ impl<'s> Values<'s> {
 
     fn run(mut self, graph: &Graph, cx: &mut Context<'_>, mut seen: impl FnMut(usize, &Act)) -> Act {
         for node in &self.schedule.nodes {
-            let inputs: Vec<Act> = graph.nodes[*node].inputs.iter().map(|n| self.read(*n)).collect();
-            let value = graph.operation(*node, cx, inputs);
+            let value = graph.operation(*node, cx, &mut self);
             seen(*node, &value);
             self.all[*node] = Some(value);
         }
@@ -205,42 +204,36 @@ impl Graph {
     }
 
     /// One node.
-    fn operation(&self, node: usize, cx: &mut Context<'_>, mut inputs: Vec<Act>) -> Act {
-        let Node { op, shape, .. } = &self.nodes[node];
-        if let Some(map) = op.map()
-            && let Op::Linear { .. } | Op::Conv3x3 { .. } = op
-        {
-            let product = Product { node, map, relu: self.rectified[node] };
-            return cx.mapped(product, &inputs[0]);
-        }
-        let x = inputs.pop().unwrap_or_default();
+    fn operation(&self, node: usize, cx: &mut Context<'_>, values: &mut Values<'_>) -> Act {
+        let Node { op, inputs, shape } = &self.nodes[node];
+        let first = inputs.first().map(|n| values.read(*n)).unwrap_or_default();
+        let second = |values: &mut Values<'_>| values.read(inputs[1]);
+        let all = |values: &mut Values<'_>, first: Act| {
+            let others: Vec<Act> = inputs[1..].iter().map(|n| values.read(*n)).collect();
+            std::iter::once(first).chain(others).collect()
+        };
         match op {
-            Op::Map(activation) => activation.apply(x),
-            Op::MaxPool => x.max_pool(),
-            Op::AveragePool => x.average_pool(),
-            Op::GlobalAverage => x.global_average(),
-            Op::GlobalMax => x.global_max(),
-            Op::Flatten => x.flatten(),
-            Op::BatchNorm { layer, weight, bias } => cx.batch_norm(node, layer, [*weight, *bias], x),
-            Op::Embed { weight } => cx.embed(node, *weight, &x.whole()),
-            Op::Normalise(norm) => x.normalised(*norm),
-            Op::Scale { weight, bias } => cx.scaled(node, *weight, *bias, x.whole()),
-            Op::Add => inputs.pop().unwrap_or_default().plus(&x),
-            Op::Multiply => inputs.pop().unwrap_or_default().times(&x),
-            Op::Channels(range) => x.channels_of(range.clone()),
-            Op::Concat => {
-                inputs.push(x);
-                Act::side_by_side(inputs, *shape)
-            }
-            Op::Attention(attention) => {
-                inputs.push(x);
-                attention.of(inputs)
-            }
-            Op::Host(op) => {
-                inputs.push(x);
-                Act::by_rows(&**op, inputs, *shape)
-            }
-            Op::Input | Op::Linear { .. } | Op::Conv3x3 { .. } => x,
+            Op::Linear { .. } | Op::Conv3x3 { .. } => match op.map() {
+                Some(map) => cx.mapped(Product { node, map, relu: self.rectified[node] }, &first),
+                None => first,
+            },
+            Op::Map(activation) => activation.apply(first),
+            Op::MaxPool => first.max_pool(),
+            Op::AveragePool => first.average_pool(),
+            Op::GlobalAverage => first.global_average(),
+            Op::GlobalMax => first.global_max(),
+            Op::Flatten => first.flatten(),
+            Op::BatchNorm { layer, weight, bias } => cx.batch_norm(node, layer, [*weight, *bias], first),
+            Op::Embed { weight } => cx.embed(node, *weight, &first.whole()),
+            Op::Normalise(norm) => first.normalised(*norm),
+            Op::Scale { weight, bias } => cx.scaled(node, *weight, *bias, first.whole()),
+            Op::Add => first.plus(&second(values)),
+            Op::Multiply => first.times(&second(values)),
+            Op::Channels(range) => first.channels_of(range.clone()),
+            Op::Concat => Act::side_by_side(all(values, first), *shape),
+            Op::Attention(attention) => attention.of(all(values, first)),
+            Op::Host(op) => Act::by_rows(&**op, all(values, first), *shape),
+            Op::Input => first,
         }
     }
 }
