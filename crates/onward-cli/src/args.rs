@@ -94,7 +94,7 @@ pub enum Command {
     Show(Show),
     /// Draws a run's report.html and plots at any time, also while it goes on or after an interruption
     #[command(
-        after_help = "It only reads: a run that goes on is not held up. The page says how far the run has come; the confusion matrix is\ndrawn at the run's end. A finished run has its report already; --out draws one elsewhere.\n\nExamples:\n  onward report runs/digits\n  onward report runs/digits --out pages/digits"
+        after_help = "It only reads: a run that goes on is not held up. The page says how far the run has come. Its confusion matrix\nis of the last step, in activation space of the last snapshot; for it the data are read. A finished run has its report already; --out draws one elsewhere.\n\nExamples:\n  onward report runs/digits\n  onward report runs/digits --out pages/digits"
     )]
     Report(Report),
     /// Prints the trained model's answers to rows of a data file
@@ -135,6 +135,26 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// Whether one JSON object per line is asked for.
+    pub fn json(&self) -> bool {
+        match self {
+            Self::Train(args) => args.how.print.json,
+            Self::Minimize(args) => args.print.json,
+            Self::Resume(args) => args.how.print.json,
+            Self::Repair(args) => args.print.json,
+            Self::Replay(args) => args.how.print.json,
+            Self::Verify(args) => args.how.print.json,
+            Self::Show(args) => args.json,
+            Self::Report(args) => args.how.print.json,
+            Self::Predict(args) | Self::Eval(args) => args.how.print.json,
+            Self::Bench(args) => args.how.print.json,
+            Self::VerifyTheory(args) => args.how.print.json,
+            Self::Init { .. } | Self::Explain { .. } | Self::Completions { .. } => false,
+        }
+    }
 }
 
 /// Arguments of `train`.
@@ -389,9 +409,12 @@ pub struct Report {
     /// The folder of the page and its plots [default: the run folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// What to print
+    /// Where the data are now
     #[command(flatten)]
-    pub print: Print,
+    pub moved: Moved,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
 }
 
 /// Arguments of `predict` and `eval`.

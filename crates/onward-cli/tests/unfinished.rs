@@ -78,6 +78,10 @@ fn normalisations_take_their_statistics_from_the_training_rows() {
     assert_eq!(lines(&done.out)[0]["step"], 200);
     place.onward("train p.toml -q --runs short --set train.steps=200").good();
     assert_eq!(lines(&done.out)[1], place.onward(&format!("eval short/p {data} --json")).last_json());
+    // A search keeps no snapshots.
+    let search = died("snes", 40, "channels = [4]\nbatch_norm = true");
+    let done = search.onward(&format!("eval runs/p {data} --json"));
+    assert_eq!((done.code, lines(&done.out)[0]["step"].as_u64()), (Some(0), Some(40)), "{}", done.err);
     let spec = String::from_utf8(place.read("p.toml")).unwrap();
     let own = place.digits();
     place.write("p.toml", spec.replace(&data, &own.display().to_string()));
@@ -101,7 +105,8 @@ fn a_run_without_a_step_or_snapshot_answers_nothing() {
     ] {
         let place = died(method, kept, "");
         std::fs::remove_dir_all(place.path("runs/p/snapshots")).unwrap();
-        place.onward(&format!("predict runs/p {data}")).refuses(&["runs/p: ", words]);
+        let way = "(`onward resume runs/p` ";
+        place.onward(&format!("predict runs/p {data}")).refuses(&["runs/p: ", words, way]);
     }
     let place = died("two-point", 300, "");
     let whole = place.read("runs/p/ledger.bin");
@@ -145,7 +150,11 @@ fn the_report_of_an_interrupted_run_says_how_far_it_has_come() {
         assert_eq!(words, "runs/p/report.html\nnot finished: 333 of 350 steps\n");
         let drawn = page(&place, "runs/p/report.html");
         assert!(drawn.contains("Not finished: 333 of 350 steps.") && drawn.contains(" after step 300</p>"));
-        assert!(place.names("runs/p/plots").contains(&"loss.svg".to_owned()));
+        for name in ["loss.svg", "confusion.svg"] {
+            assert!(place.names("runs/p/plots").contains(&name.to_owned()), "{method}: {name}");
+        }
+        let older = drawn.contains("The confusion matrix is of step 300.");
+        assert_eq!(older, method == "relative-activation");
         assert!(!place.names("runs/p").iter().any(|name| name.ends_with(".tmp")));
         assert_eq!((place.read("runs/p/ledger.bin"), place.metrics("runs/p")), before);
         let told = place.onward("report runs/p --out pages/p --json").last_json();
@@ -190,6 +199,8 @@ fn the_report_of_a_finished_run_is_left_as_it_is() {
     place.onward("verify runs/p").good();
     place.onward("report runs/p --out elsewhere").good();
     assert!(!page(&place, "elsewhere/report.html").contains("Not finished"));
+    let confusion = |at: &str| place.read(&format!("{at}/plots/confusion.svg"));
+    assert_eq!(confusion("elsewhere"), confusion("runs/p"));
     std::fs::remove_file(place.path("runs/p/report.html")).unwrap();
     place.onward("report runs/p").finds_damage(&["runs/p/report.html", "found none", "onward resume runs/p"]);
 }
@@ -230,5 +241,52 @@ fn the_report_of_a_run_that_diverged_says_why() {
     let done = place.onward("train p.toml -q --set method.rate=1e9");
     assert_eq!(done.code, Some(4), "{}", done.err);
     place.onward("report runs/p").good();
-    assert!(page(&place, "runs/p/report.html").contains("steps. diverged: "));
+    assert!(page(&place, "runs/p/report.html").contains("steps. It diverged: "));
+}
+
+#[test]
+fn without_its_data_a_report_has_no_confusion_matrix_and_says_why() {
+    let place = Place::new();
+    let data = place.digits();
+    place.spec("p", "two-point", 60);
+    place.onward("train p.toml -q --set data.path=digits.csv").good();
+    place.write("runs/p/ledger.bin", &place.read("runs/p/ledger.bin")[..2000]);
+    for name in ["model.safetensors", "manifest.json"] {
+        std::fs::remove_file(place.path(&format!("runs/p/{name}"))).unwrap();
+    }
+    place.onward("report runs/p").good();
+    assert!(place.names("runs/p/plots").contains(&"confusion.svg".to_owned()));
+    std::fs::rename(&data, place.path("moved.csv")).unwrap();
+    let done = place.onward("report runs/p --out without");
+    assert!(done.code == Some(0) && done.err.starts_with("No confusion matrix: "), "{}", done.err);
+    assert!(page(&place, "without/report.html").contains("digits.csv: cannot read"));
+    assert!(!place.names("without/plots").contains(&"confusion.svg".to_owned()));
+    place.onward("report runs/p --out there --data moved.csv").good();
+    assert!(place.names("there/plots").contains(&"confusion.svg".to_owned()));
+}
+
+#[test]
+fn measurements_of_ones_own_are_drawn() {
+    let place = died("two-point", 100, "");
+    let noted = |step: u64, name: &str, value: f64| onward_run::Measurement {
+        step,
+        name: name.into(),
+        value,
+        unit: "%".into(),
+    };
+    let more = [noted(10, "auc <macro>", 50.0), noted(90, "auc <macro>", 75.0), noted(90, "lone", 3.0)];
+    let metrics = String::from_utf8(place.read("runs/p/metrics.jsonl")).unwrap();
+    place.write("runs/p/metrics.jsonl", metrics + &onward_run::metrics::lines(&more).unwrap());
+    place.onward("report runs/p").good();
+    let names = place.names("runs/p/plots");
+    assert!(
+        ["own-1.png", "own-1.svg", "own-2.svg"].iter().all(|n| names.iter().any(|m| m == n)),
+        "{names:?}"
+    );
+    assert!(page(&place, "runs/p/plots/own-1.svg").contains("auc &lt;macro&gt;"));
+    assert!(page(&place, "runs/p/report.html").contains("lone"));
+    // Also on the page of its end.
+    place.onward("resume runs/p -q").good();
+    assert!(page(&place, "runs/p/report.html").contains("auc &lt;macro&gt;"));
+    place.onward("verify runs/p").good();
 }

@@ -26,6 +26,13 @@ pub enum Event<'a> {
         /// Where the old file is kept.
         old: &'a Path,
     },
+    /// Rows of metrics that were due and were not there, or not whole, were written again as far as the ledger tells them.
+    MetricsRestored {
+        /// How many rows.
+        rows: usize,
+        /// How many measurements.
+        measurements: usize,
+    },
     /// The run was brought to the end of its ledger and goes on.
     Resumed {
         /// Steps taken.

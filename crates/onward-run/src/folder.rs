@@ -189,7 +189,11 @@ impl Folder {
     pub fn read_only(path: &Path) -> Result<Self> {
         let folder = Self { path: path.to_owned(), _lock: None };
         if !folder.ledger().is_file() {
-            let found = if path.is_dir() { "a folder without one" } else { "no such folder" };
+            let found = match path.metadata() {
+                Ok(at) if at.is_dir() => "a folder without one",
+                Ok(_) => "a file",
+                Err(_) => "no such folder",
+            };
             return Err(Error::expected(
                 ErrorKind::Io,
                 path.display(),
@@ -267,6 +271,20 @@ impl Folder {
         self.begun_with(&self.spec(), "a spec", &header.spec).map(|_| ())
     }
 
+    /// What makes a file of a finished run good again that is missing or damaged, and how far.
+    pub(crate) fn way_out(&self, path: &Path) -> String {
+        let run = self.path.display();
+        if path == self.spec() {
+            "`onward train SPEC --resume` writes it again, with the spec that the run was begun with".into()
+        } else if path == self.metrics() {
+            format!(
+                "`onward resume {run}` writes losses, rates and counts again from the ledger; accuracies and seconds are lost"
+            )
+        } else {
+            format!("`onward resume {run}` writes it again")
+        }
+    }
+
     /// The bytes of a file that the run began with, if they are those of its header.
     fn begun_with(&self, path: &Path, what: &str, digest: &[u8; 32]) -> Result<Vec<u8>> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
@@ -297,6 +315,11 @@ impl Folder {
     /// Why the run stopped, if it diverged: one line.
     pub fn diverged(&self) -> PathBuf {
         self.path.join(DIVERGED)
+    }
+
+    /// That line, of a run that diverged.
+    pub fn why_diverged(&self) -> Option<String> {
+        std::fs::read_to_string(self.diverged()).ok().map(|why| why.trim_end().to_owned())
     }
 
     /// The metrics, one JSON object per line.

@@ -114,10 +114,7 @@ impl Manifest {
 
     fn changed(&self, folder: &Folder, path: &Path, found: &str) -> Error {
         let expected = "the file whose hash manifest.json has";
-        let found = format!(
-            "{found} (what follows from ledger, spec and data, `onward resume {}` writes again)",
-            folder.path().display()
-        );
+        let found = format!("{found} ({})", folder.way_out(path));
         Error::expected(ErrorKind::Damage, path.display(), expected, found)
     }
 }

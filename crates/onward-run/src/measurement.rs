@@ -64,6 +64,11 @@ pub struct Point {
 /// The name that is written last of a step's: where it stands, the step was measured in full.
 pub(crate) const LAST: &str = "elapsed";
 
+/// How many lines that were damaged stood where this one stands: a resume leaves them out.
+pub(crate) const LOST: &str = "lost";
+/// How many measurements of the step a resume has written again from the ledger.
+pub(crate) const RESTORED: &str = "restored";
+
 /// Names and units of what every run measures, in the order in which they are written.
 const KNOWN: [(&str, &str); 12] = [
     ("passes", "passes"),
@@ -83,6 +88,11 @@ const KNOWN: [(&str, &str); 12] = [
 /// Whether every run measures something of this name.
 pub(crate) fn is_known(name: &str) -> bool {
     KNOWN.iter().any(|(known, _)| *known == name)
+}
+
+/// Whether metrics tell of themselves under this name.
+pub(crate) fn is_of_metrics(name: &str) -> bool {
+    [LOST, RESTORED].contains(&name)
 }
 
 impl Point {

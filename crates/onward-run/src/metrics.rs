@@ -1,11 +1,12 @@
 //! A run's metrics: one sealed measurement per line. They tell of a run and do not determine it, so damage to a line costs that
-//! line alone. Earlier versions wrote all of a step's measurements in one line; such lines are read as well, and stay as they are.
+//! line alone; what of it the ledger tells as well is written again. Earlier versions wrote all of a step's measurements in one line; such lines are read as well, and stay as they are.
 
 pub use crate::measurement::{Measurement, Point};
 
-use crate::measurement::{LAST, is_known};
+use crate::measurement::{LAST, LOST, RESTORED, is_known, is_of_metrics};
 use crate::sealed::{seal, unseal};
 use onward::{Error, ErrorKind, Result};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// A sound line.
@@ -23,6 +24,8 @@ pub struct Metrics {
     lines: Vec<Line>,
     /// What is wrong with the lines that are not sound. A last line that was cut off is none of them.
     pub damage: Vec<Error>,
+    /// The step of the sound line before each of these, 0 before the first.
+    damaged_after: Vec<u64>,
     /// The file as it is.
     pub bytes: Vec<u8>,
 }
@@ -53,7 +56,61 @@ impl Metrics {
 
     /// Measurements of other names, in order.
     pub fn others(&self) -> impl Iterator<Item = &Measurement> {
-        self.measurements().filter(|m| !is_known(&m.name))
+        self.measurements().filter(|m| !is_known(&m.name) && !is_of_metrics(&m.name))
+    }
+
+    /// What was lost of the metrics and what was written again, in a sentence; none where they are as they were measured.
+    pub fn repairs(&self) -> Option<String> {
+        let sum = |name| self.measurements().filter(|m| m.name == name).map(|m| m.value).sum::<f64>();
+        let rows = self.measurements().filter(|m| m.name == RESTORED).count();
+        let (lost, restored) = (sum(LOST), sum(RESTORED));
+        (lost + restored > 0.0).then(|| {
+            format!(
+                "Metrics were damaged: {lost} lines were left out, and {restored} measurements of {rows} rows written again from \
+                 the ledger; what it does not tell of these rows, such as accuracies, test losses and seconds, is lost."
+            )
+        })
+    }
+
+    /// The last step of which something was measured.
+    pub fn last_step(&self) -> u64 {
+        self.lines.iter().map(|line| line.step).max().unwrap_or(0)
+    }
+
+    /// Puts a line in the place of those that are damaged: how many there were.
+    pub(crate) fn leave_out_damage(&mut self) -> Result<()> {
+        let after = std::mem::take(&mut self.damaged_after);
+        let marks: Vec<Measurement> =
+            after.chunk_by(|a, b| a == b).map(|same| count(same[0], LOST, same.len(), "lines")).collect();
+        self.insert(&marks)
+    }
+
+    /// Adds what of these points' measurements is missing, each with a line that tells how much it was; how many points, and
+    /// how many measurements in all.
+    pub(crate) fn restore(&mut self, points: &[Point]) -> Result<(usize, usize)> {
+        let there: HashSet<(u64, String)> = self.measurements().map(|m| (m.step, m.name.clone())).collect();
+        let (mut rows, mut all) = (0, Vec::new());
+        for point in points {
+            let mut missing = point.measurements();
+            missing.retain(|m| m.name != LAST && !there.contains(&(m.step, m.name.clone())));
+            if !missing.is_empty() {
+                rows += 1;
+                missing.push(count(point.step, RESTORED, missing.len(), "measurements"));
+                all.append(&mut missing);
+            }
+        }
+        self.insert(&all)?;
+        Ok((rows, all.len() - rows))
+    }
+
+    /// Adds lines after those of their steps.
+    fn insert(&mut self, measurements: &[Measurement]) -> Result<()> {
+        for m in measurements {
+            let text = lines(std::slice::from_ref(m))?.trim_end().to_owned();
+            self.lines.push(Line { text, step: m.step, measurements: vec![m.clone()] });
+        }
+        self.lines.sort_by_key(|line| line.step);
+        Ok(())
     }
 
     /// Leaves out what is of later steps than `step`, and what is known of that step itself if not all of it was written.
@@ -68,6 +125,10 @@ impl Metrics {
     pub(crate) fn text(&self) -> String {
         self.lines.iter().flat_map(|line| [&line.text, "\n"]).collect()
     }
+}
+
+fn count(step: u64, name: &str, count: usize, unit: &str) -> Measurement {
+    Measurement { step, name: name.into(), value: count as f64, unit: unit.into() }
 }
 
 /// The lines of a step's measurements.
@@ -103,6 +164,7 @@ pub fn read(path: &Path) -> Result<Metrics> {
                 let place = format!("line {}", i + 1);
                 let damage = Error::expected(ErrorKind::Damage, place, "metrics as they were written", why);
                 found.damage.push(damage.in_file(path));
+                found.damaged_after.push(found.lines.last().map_or(0, |line| line.step));
             }
         }
     }

@@ -1,13 +1,14 @@
 //! The params of a run as far as it has come: what can be answered from before it is finished.
 
-use crate::folder::Folder;
-use crate::follow::{Source, base, check_header, same_run};
+use crate::folder::{Folder, Snapshot};
+use crate::follow::{Parts, Source, base, check_header, same_run};
 use crate::manifest::Manifest;
 use crate::replay::apply_all;
 use onward::ledger::{Reading, State};
 use onward::model::Statistics;
 use onward::threads::Threads;
-use onward::{Error, ErrorKind, Result};
+use onward::train::{self, Score};
+use onward::{Error, ErrorKind, Hint, Result};
 
 /// A state of a run that is not finished.
 pub struct Present {
@@ -28,14 +29,32 @@ pub fn is_unfinished(folder: &Folder, reading: &Reading) -> Result<bool> {
     Ok(!bound && missing)
 }
 
+/// So often a run that goes on meanwhile may have removed the snapshots that were listed.
+const LISTINGS: u32 = 5;
+
 /// The last state of a run that can be had without its data, worked out on so many threads. The run may go on meanwhile.
 ///
 /// # Errors
 /// [`ErrorKind::Ledger`] if the run has none yet: no step, or in activation space no snapshot. As for [`Folder::reading`], and
 /// [`ErrorKind::Damage`] if base params or records are not what the run wrote.
 pub fn present(folder: &Folder, threads: usize) -> Result<Present> {
-    // Before the ledger: a run that goes on meanwhile has each snapshot's step in its ledger first.
-    let snapshots = folder.snapshots();
+    let mut listed = folder.snapshots();
+    for _ in 1..LISTINGS {
+        if let Ok(present) = listed_present(folder, &listed, threads) {
+            return Ok(present);
+        }
+        let again = folder.snapshots();
+        if again == listed {
+            break;
+        }
+        listed = again;
+    }
+    listed_present(folder, &listed, threads)
+}
+
+/// The same from these snapshots, which were listed before the ledger is read: a run that goes on meanwhile has each snapshot's
+/// step in its ledger first.
+fn listed_present(folder: &Folder, snapshots: &[Snapshot], threads: usize) -> Result<Present> {
     let reading = folder.reading()?;
     check_header(&reading.header, folder)?;
     let mut state = State::of(&reading.header, base(folder, &reading.header)?)?;
@@ -53,23 +72,46 @@ pub fn present(folder: &Folder, threads: usize) -> Result<Present> {
     if state.step() > 0 {
         return Ok(Present { reading, state });
     }
-    let steps = reading.records.len();
-    let expected =
-        if reading.header.is_complete() { "a run that has taken a step" } else { "a run with a snapshot" };
+    let (steps, path) = (reading.records.len(), folder.path().display());
+    let (expected, way) = if reading.header.is_complete() {
+        ("a run that has taken a step", "takes steps")
+    } else {
+        (
+            "a run with a snapshot",
+            "goes on; one is kept every train.snapshot_every steps, and where Ctrl-C stops it",
+        )
+    };
     let found = format!("one with none yet, at step {steps}");
-    Err(Error::expected(ErrorKind::Ledger, folder.path().display(), expected, found))
+    let way = Hint::Aside(format!("`onward resume {path}` {way}"));
+    Err(Error::expected(ErrorKind::Ledger, path, expected, found).hint(way))
 }
 
 /// Statistics of the model's normalisations with the present params, over the first training rows.
 ///
 /// # Errors
-/// Those of `source`, and [`ErrorKind::Ledger`] if its data are not the run's.
+/// As for [`parts`].
 pub fn statistics(folder: &Folder, present: &Present, source: &mut dyn Source) -> Result<Vec<Statistics>> {
-    let Present { reading, state } = present;
+    let Parts { trainer, .. } = parts(folder, &present.reading, source)?;
+    trainer.statistics_of(present.state.params())
+}
+
+/// How the present params do on the run's test rows.
+///
+/// # Errors
+/// As for [`parts`].
+pub fn score(folder: &Folder, present: &Present, source: &mut dyn Source) -> Result<Score> {
+    let Parts { trainer, test, .. } = parts(folder, &present.reading, source)?;
+    let params = present.state.params();
+    train::score(trainer.local(), params, &trainer.statistics_of(params)?, &test)
+}
+
+/// The run's parts at its beginning, on its data.
+///
+/// # Errors
+/// Those of `source`, and [`ErrorKind::Ledger`] if its data are not the run's.
+pub fn parts(folder: &Folder, reading: &Reading, source: &mut dyn Source) -> Result<Parts> {
     let possible = source.possible(&reading.header)?;
-    let mut parts = source.build(possible.first().unwrap_or(&reading.header))?;
+    let parts = source.build(possible.first().unwrap_or(&reading.header))?;
     same_run(&reading.header, &parts, folder)?;
-    let snapshot = state.to_snapshot(&reading.chains[state.step() as usize])?;
-    parts.trainer.restore(&snapshot, &reading.records, &reading.chains)?;
-    parts.trainer.statistics()
+    Ok(parts)
 }

@@ -8,7 +8,7 @@ use crate::replay::{From, replay};
 use onward::ledger::{Numerics, Reading, State, Update};
 use onward::params::Params;
 use onward::train::hex;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Hint, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -103,7 +103,7 @@ pub fn verify(
     folder.interface(&reading.header)?;
     let states = states(folder, &reading, listed)?;
     if let Some(damage) = metrics::read(&folder.metrics())?.damage.into_iter().next() {
-        return Err(damage);
+        return Err(damage.hint(Hint::Aside(folder.way_out(&folder.metrics()))));
     }
     let refuse = |_: &Snapshot, why: &Error| Err(Error::new(why.kind(), why.to_string()));
     let start = if from_start { Start::Base } else { Start::Snapshot(&refuse) };
@@ -189,7 +189,10 @@ impl Verified {
             _ => format!("{MODEL}: its digest is the replay's"),
         };
         match self.outcome {
-            Outcome::Unfinished => format!("no {MODEL} yet: the run is not finished"),
+            Outcome::Unfinished => match folder.why_diverged() {
+                Some(why) => format!("no {MODEL}: the run {why}"),
+                None => format!("no {MODEL} yet: the run is not finished"),
+            },
             Outcome::WithoutModel => format!(
                 "{MODEL} is missing: all {steps} steps are in the ledger, `onward resume {path}` writes it"
             ),

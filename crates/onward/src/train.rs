@@ -340,10 +340,15 @@ impl Trainer {
         })
     }
 
+    /// What the step of this entry cost, its losses that were not finite included.
+    pub fn cost(&self, entry: &Entry) -> Spent {
+        let cost = self.rule.cost(&self.graph, &self.clock(entry.step), &entry.update);
+        Spent { non_finite: entry.non_finite, ..cost }
+    }
+
     /// Counts a step that was taken.
     fn count(&mut self, entry: &Entry) {
-        let cost = self.rule.cost(&self.graph, &self.clock(entry.step), &entry.update);
-        self.spent += Spent { non_finite: entry.non_finite, ..cost };
+        self.spent += self.cost(entry);
         let losses = if let Update::Losses(losses) = &entry.update { Some(&losses[..]) } else { None };
         self.watch.add(entry.step, entry.loss, losses);
     }
@@ -353,10 +358,18 @@ impl Trainer {
     /// # Errors
     /// None that [`Trainer::new`] has not told of.
     pub fn statistics(&self) -> Result<Vec<Statistics>> {
+        self.statistics_of(self.state.params())
+    }
+
+    /// The same with other params of the model.
+    ///
+    /// # Errors
+    /// As for [`Trainer::statistics`], and if they are those of another model.
+    pub fn statistics_of(&self, params: &Params) -> Result<Vec<Statistics>> {
         if self.graph.norms().next().is_none() {
             return Ok(Vec::new());
         }
-        self.local.statistics_of(self.state.params(), &self.data)
+        self.local.statistics_of(params, &self.data)
     }
 
     /// How well the present params do on `data`.

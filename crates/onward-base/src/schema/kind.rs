@@ -1,6 +1,6 @@
 //! What a key accepts, and how that and what was found instead are put into words.
 
-use super::Value;
+use super::{Value, nearest_of};
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
@@ -91,6 +91,12 @@ impl Kind {
         }
         let mut refused = entries.iter().enumerate().filter_map(|(i, entry)| Some((i, self.refuses(entry)?)));
         refused.next().map(|(i, found)| format!("{found} at index {i}"))
+    }
+
+    /// The word that was meant by one that is refused, if this is a choice and one is near enough.
+    pub(super) fn meant(&self, word: &str) -> Option<&'static str> {
+        let names: Vec<&'static str> = self.choices().iter().map(|choice| choice.name).collect();
+        nearest_of(word, &names)
     }
 
     /// The words that can be chosen from, if this is a choice.

@@ -129,7 +129,13 @@ impl Values {
             self.give(path.clone(), value);
         }
         match self.get("", &path).and_then(|value| key.kind.refuses(value)) {
-            Some(found) => Err(hinted(self.error(&path, &key.kind, found), key)),
+            Some(found) => {
+                let error = hinted(self.error(&path, &key.kind, found), key);
+                Err(match key.kind.meant(self.text("", &path)) {
+                    Some(choice) => error.hint(Hint::Then(format!("did you mean {choice:?}?"))),
+                    None => error,
+                })
+            }
             None => Ok(()),
         }
     }

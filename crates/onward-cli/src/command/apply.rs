@@ -1,7 +1,7 @@
 //! `predict` and `eval`.
 
 use super::source::{FromSpec, spec_of};
-use super::unit_words;
+use super::{told_of, unit_words};
 use crate::args::{Moved, OnData};
 use crate::data::Preparation;
 use crate::folder::{Folder, MODEL};
@@ -32,8 +32,7 @@ struct Trained {
 
 fn load(args: &OnData) -> Result<Trained> {
     let folder = Folder::read_only(&args.run)?;
-    // Only what the run began with: damage further on changes nothing for a finished one.
-    let (reading, _) = folder.salvage()?;
+    let (reading, damage) = folder.salvage()?;
     let spec = spec_of(&folder, &reading.header)?;
     let interface = Interface::read(&folder, &reading.header)?;
     let shape = interface.preparation.shape;
@@ -45,10 +44,8 @@ fn load(args: &OnData) -> Result<Trained> {
     let (params, statistics) = if present::is_unfinished(&folder, &reading)? {
         unfinished(args, &folder, &evaluator, zero)?
     } else {
-        let (params, rest) = model(&folder, &reading, evaluator.graph(shape)?.tensors())?;
-        let wanted = evaluator.statistics(&params, zero)?;
-        let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
-        (params, statistics)
+        tell_of_ledger(&folder, &reading, damage, Voice::new(&args.how))?;
+        model(&folder, &reading, &evaluator, zero)?
     };
     let path = data::expand_home(&args.data);
     let (features, rows, targets) =
@@ -61,6 +58,27 @@ fn load(args: &OnData) -> Result<Trained> {
     Ok(Trained { evaluator, params, statistics, preparation, features, targets, classes })
 }
 
+/// A finished run answers from its model, which the manifest binds, whatever has become of the ledger since; but if that does
+/// not lead to the model any more, somebody has to know.
+fn tell_of_ledger(folder: &Folder, reading: &Reading, damage: Option<Error>, voice: Voice) -> Result<()> {
+    let wrong = match (damage, Manifest::read(folder, &reading.chains[0])?) {
+        (Some(damage), _) => Some(damage.in_file(&folder.ledger())),
+        (None, Some(manifest)) => {
+            manifest.check_ledger(folder, reading.records.len() as u64, &reading.chain()).err()
+        }
+        (None, None) => None,
+    };
+    if let Some(wrong) = wrong {
+        let why =
+            format!("{wrong}; the model is the one that the run left, but its ledger does not lead there");
+        voice.warn(&format!("warning: {why}"));
+        if voice == Voice::Json {
+            voice.say("", &json!({"event": "ledger damaged", "why": wrong.to_string()}));
+        }
+    }
+    Ok(())
+}
+
 /// The params of a run that is not finished, as far as they can be had, and the statistics of its normalisations, for which
 /// the training rows are read; says which step they are of.
 fn unfinished(
@@ -71,9 +89,12 @@ fn unfinished(
 ) -> Result<(Params, Vec<Statistics>)> {
     let present = present::present(folder, args.how.threads())?;
     let (step, steps, voice) = (present.state.step(), present.reading.budget(), Voice::new(&args.how));
-    voice.warn(&format!("note: {} is not finished: this is step {step} of {steps}", args.run.display()));
+    let diverged = folder.why_diverged();
+    let why = diverged.as_ref().map_or_else(String::new, |why| format!("; it {why}"));
+    let run = args.run.display();
+    voice.warn(&format!("note: {run} is not finished: this is step {step} of {steps}{why}"));
     if voice == Voice::Json {
-        voice.say("", &json!({"event": "unfinished", "step": step, "steps": steps}));
+        voice.say("", &told_of(diverged, json!({"event": "unfinished", "step": step, "steps": steps})));
     }
     let params = present.state.params().clone();
     let mut statistics = evaluator.statistics(&params, zero)?;
@@ -85,8 +106,22 @@ fn unfinished(
     Ok((params, statistics))
 }
 
+/// The params of a finished run's model and the statistics of its normalisations, if they are those that the run left; `zero`
+/// is any input.
+pub(super) fn model(
+    folder: &Folder,
+    reading: &Reading,
+    evaluator: &Local,
+    zero: Act,
+) -> Result<(Params, Vec<Statistics>)> {
+    let (params, rest) = saved(folder, reading, evaluator.graph(zero.shape())?.tensors())?;
+    let wanted = evaluator.statistics(&params, zero)?;
+    let statistics = statistics(&rest, &wanted).map_err(|e| e.in_file(&folder.model()))?;
+    Ok((params, statistics))
+}
+
 /// The params of the model and what else is in its file, if it is the file that the run left.
-fn model(folder: &Folder, reading: &Reading, wanted: &[TensorSpec]) -> Result<(Params, Vec<Tensor>)> {
+fn saved(folder: &Folder, reading: &Reading, wanted: &[TensorSpec]) -> Result<(Params, Vec<Tensor>)> {
     let path = folder.model();
     let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
     match Manifest::read(folder, &reading.chains[0])? {

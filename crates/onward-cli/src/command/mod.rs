@@ -16,12 +16,14 @@ mod train;
 mod verify;
 
 use crate::args::{Args, Command};
+use crate::progress::Voice;
 use crate::target::Target;
 use crate::{output, spec};
 use clap::{CommandFactory, Parser};
 use onward::dataset::Targets;
 use onward::kernel::Isa;
 use onward::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -62,8 +64,17 @@ fn outlive_size_limit() -> Result<()> {
     heard.map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for SIGXFSZ: {e}"))).map(|_| ())
 }
 
+/// Does what is asked; for programs, an error is an event as well, with its parts.
 fn obey(args: Args) -> Result<ExitCode> {
-    check_limit()?;
+    let json = args.command.json();
+    let done = check_limit().and_then(|()| obeyed(args));
+    if let (true, Err(error)) = (json, &done) {
+        Voice::Json.say("", &json!({"event": "error", "error": error}));
+    }
+    done
+}
+
+fn obeyed(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Train(args) => return train::train(&args),
         Command::Minimize(args) => return minimize::minimize(&args),
@@ -117,6 +128,14 @@ fn unit_words(targets: &Targets) -> &'static str {
         Targets::Classes { .. } => "",
         Targets::Values { .. } => OF_VALUES,
     }
+}
+
+/// An event of a run, with why it diverged if it did.
+fn told_of(diverged: Option<String>, mut event: Value) -> Value {
+    if let Some(why) = diverged {
+        event["diverged"] = why.into();
+    }
+    event
 }
 
 fn init(path: &Path) -> Result<()> {

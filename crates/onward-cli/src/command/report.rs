@@ -1,21 +1,23 @@
 //! `report`: the page of a run, at any time.
 
-use super::OF_VALUES;
 use super::net::net_of;
-use super::session::{fact, grouped, headline};
-use super::source::spec_of;
+use super::session::{fact, grouped, headline, page};
+use super::source::{FromSpec, spec_of};
+use super::{OF_VALUES, apply, told_of};
 use crate::args::Report as Args;
 use crate::data::Target;
 use crate::folder::{Folder, REPORT};
 use crate::manifest::Manifest;
 use crate::metrics;
 use crate::progress::Voice;
-use crate::report::{self, Baseline, Point, Report, net_plot};
+use crate::report::{self, Measurement, Point, Report, net_plot};
 use crate::spec::Spec;
 use crate::target;
 use onward::ledger::Reading;
-use onward::train::hex;
+use onward::model::Act;
+use onward::train::{hex, score};
 use onward::{Error, ErrorKind, Result};
+use onward_run::present;
 use serde_json::json;
 use std::path::Path;
 
@@ -25,32 +27,33 @@ pub fn report(args: &Args) -> Result<()> {
     if let Some(out) = &args.out {
         target::no_run(out)?;
     }
-    let voice = Voice::of(args.print);
     let reading = folder.reading()?;
     let manifest = Manifest::read(&folder, &reading.chains[0])?;
     let into = args.out.as_deref().unwrap_or(folder.path());
     match &manifest {
         // The page is part of what the manifest binds: it is there, or damaged.
         Some(manifest) if args.out.is_none() => manifest.check_file(&folder, REPORT)?,
-        _ => draw(&folder, &reading, manifest.is_some(), into, voice)?,
+        _ => draw(&folder, &reading, manifest.is_some(), into, args)?,
     }
     if manifest.is_none() && args.out.is_none() {
         still_unfinished(&folder, &reading)?;
     }
-    say(args, &reading, manifest.is_some(), &into.join(REPORT), voice);
+    say(args, &folder, &reading, manifest.is_some(), &into.join(REPORT));
     Ok(())
 }
 
-fn say(args: &Args, reading: &Reading, finished: bool, page: &Path, voice: Voice) {
+fn say(args: &Args, folder: &Folder, reading: &Reading, finished: bool, page: &Path) {
     let (step, steps) = (reading.records.len(), reading.budget());
+    let diverged = folder.why_diverged().filter(|_| !finished);
     let words = if finished {
         format!("{}\nfinished after {step} steps", page.display())
     } else {
-        format!("{}\nnot finished: {step} of {steps} steps", page.display())
+        let why = diverged.as_ref().map_or_else(String::new, |why| format!("; it {why}"));
+        format!("{}\nnot finished: {step} of {steps} steps{why}", page.display())
     };
     let event = json!({"event": "report", "run": args.run, "step": step, "steps": steps, "finished": finished,
         "page": page});
-    voice.say(&words, &event);
+    Voice::new(&args.how).say(&words, &told_of(diverged, event));
 }
 
 /// Refuses to have written over the page of a run that has just ended: that has to be drawn again.
@@ -70,36 +73,75 @@ fn still_unfinished(folder: &Folder, reading: &Reading) -> Result<()> {
     }
 }
 
-fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, voice: Voice) -> Result<()> {
-    let spec = spec_of(folder, &reading.header)?;
+fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &Args) -> Result<()> {
+    let (spec, voice) = (spec_of(folder, &reading.header)?, Voice::new(&args.how));
     let found = metrics::read(&folder.metrics())?;
     for damage in &found.damage {
         voice.warn(&format!("{damage}; left out"));
     }
     let (step, mut points) = (reading.records.len() as u64, found.points());
     points.retain(|point| point.step <= step);
-    let baseline = spec.baseline.as_ref();
+    let own: Vec<Measurement> = found.others().filter(|m| m.step <= step).cloned().collect();
+    let mut notices: Vec<String> = (!finished).then(|| standing(folder, reading)).into_iter().collect();
+    notices.extend(found.repairs());
+    notices.extend(found.damage.iter().map(|damage| format!("{damage}; left out.")));
+    let confusion = match confusion(folder, reading, finished, &spec, args) {
+        Ok((counts, note)) => {
+            notices.extend(note);
+            counts
+        }
+        Err(e) => {
+            let why = format!("No confusion matrix: {e}");
+            voice.warn(&why);
+            notices.push(why);
+            None
+        }
+    };
+    let text = spec.to_toml();
     let page = Report {
-        name: &spec.name,
-        points: &points,
-        confusion: None,
-        class_names: Vec::new(),
         net: net_plot(&net_of(folder, &reading.header)?),
-        baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
         facts: facts(reading, points.last()),
         headline: result(&points, &spec),
-        unfinished: (!finished).then(|| standing(folder, reading)),
-        spec_text: &spec.to_toml(),
+        notices,
+        ..page(&spec, &text, &points, &own, confusion.as_deref())
     };
     report::write(&page, into)
+}
+
+/// A confusion matrix, and what to say of it.
+type Confusion = (Option<Vec<Vec<u64>>>, Option<String>);
+
+/// The confusion matrix of the run's model, or of its last params that can be had; and of which step it is, if not the last.
+fn confusion(
+    folder: &Folder,
+    reading: &Reading,
+    finished: bool,
+    spec: &Spec,
+    args: &Args,
+) -> Result<Confusion> {
+    if spec.data.target == Target::Value {
+        return Ok((None, None));
+    }
+    let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
+    if finished {
+        let parts = present::parts(folder, reading, &mut source)?;
+        let (local, shape) = (parts.trainer.local(), parts.test.shape());
+        let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
+        let (params, statistics) = apply::model(folder, reading, local, zero)?;
+        return Ok((score(local, &params, &statistics, &parts.test)?.confusion, None));
+    }
+    let now = present::present(folder, args.how.threads())?;
+    let (step, last) = (now.state.step(), reading.records.len() as u64);
+    let note = (step != last).then(|| format!("The confusion matrix is of step {step}."));
+    Ok((present::score(folder, &now, &mut source)?.confusion, note))
 }
 
 /// How far a run that is not finished has come, and why it stopped if it diverged.
 fn standing(folder: &Folder, reading: &Reading) -> String {
     let how_far = format!("Not finished: {} of {} steps.", reading.records.len(), reading.budget());
-    match std::fs::read_to_string(folder.diverged()) {
-        Ok(why) => format!("{how_far} {}", why.trim_end()),
-        Err(_) => how_far,
+    match folder.why_diverged() {
+        Some(why) => format!("{how_far} It {why}."),
+        None => how_far,
     }
 }
 

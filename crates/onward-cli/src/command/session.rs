@@ -2,12 +2,11 @@
 
 use super::unit_words;
 use crate::args::How;
-use crate::memory;
 use crate::progress::{Progress, Voice, loss_words};
-use crate::report::{self, Baseline, Report, net_plot};
+use crate::report::{self, Baseline, Measurement, Point, Report, net_plot};
 use crate::spec::Spec;
+use crate::{memory, metrics};
 use onward::ask::Spent;
-use onward::dataset::Targets;
 use onward::{Error, Result};
 use onward_run::{Clock, Ended, Event, Observer, Run};
 use serde_json::json;
@@ -67,6 +66,13 @@ impl Observer for Teller {
             Event::MetricsLeftOut { why, old } => voice.say(
                 &format!("{why}; left out (the old file is {})", old.display()),
                 &json!({"event": "metrics left out", "why": why.to_string(), "old": old}),
+            ),
+            Event::MetricsRestored { rows, measurements } => voice.say(
+                &format!(
+                    "metrics.jsonl: {measurements} measurements of {rows} rows were missing, written again from the ledger (losses, \
+                     rates, counts); what else was measured there, such as accuracies and seconds, is lost"
+                ),
+                &json!({"event": "metrics restored", "rows": rows, "measurements": measurements}),
             ),
             Event::Resumed { step, snapshot } => voice.say(
                 &format!("{run}: going on after step {step}"),
@@ -159,28 +165,44 @@ pub(super) fn headline(unit: &str, accuracy: Option<f32>, loss: f64, spec: &Spec
     format!("test accuracy {:.2} %{beside}", 100.0 * accuracy)
 }
 
-fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
-    let targets = run.test().targets();
-    let class_names = match targets {
-        Targets::Classes { classes, .. } => (0..*classes).map(|c| c.to_string()).collect(),
-        Targets::Values { .. } => Vec::new(),
-    };
+/// The report of a run with this spec, up to its facts and its headline.
+pub(super) fn page<'a>(
+    spec: &'a Spec,
+    spec_text: &'a str,
+    points: &'a [Point],
+    own: &'a [Measurement],
+    confusion: Option<&'a [Vec<u64>]>,
+) -> Report<'a> {
     let baseline = spec.baseline.as_ref();
+    Report {
+        name: &spec.name,
+        points,
+        own,
+        confusion,
+        // Their numbers.
+        class_names: Vec::new(),
+        baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
+        facts: Vec::new(),
+        notices: Vec::new(),
+        net: None,
+        headline: String::new(),
+        spec_text,
+    }
+}
+
+fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
     let mut facts = facts(run, ended, spec);
     if let Some(bytes) = memory::peak() {
         facts.insert(8, fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))));
     }
+    let (found, text) = (metrics::read(&run.folder().metrics())?, spec.to_toml());
+    let own: Vec<Measurement> = found.others().cloned().collect();
     let report = Report {
-        name: &spec.name,
-        points: run.points(),
-        confusion: ended.score.confusion.as_deref(),
-        class_names,
         net: net_plot(run.trainer().graph()),
-        baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
         facts,
-        unfinished: None,
-        headline: headline(unit_words(targets), ended.score.accuracy, ended.loss, spec),
-        spec_text: &spec.to_toml(),
+        notices: found.repairs().into_iter().collect(),
+        headline: headline(unit_words(run.test().targets()), ended.score.accuracy, ended.loss, spec),
+        ..page(spec, &text, run.points(), &own, ended.score.confusion.as_deref())
     };
     report::write(&report, run.folder().path())
 }

@@ -3,7 +3,7 @@
 use super::net;
 use crate::args::Show;
 use crate::folder::Folder;
-use crate::metrics;
+use crate::metrics::{self, Metrics};
 use crate::output;
 use crate::progress::loss_words;
 use onward::ledger::{Entry, Reading, Update};
@@ -11,28 +11,58 @@ use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
 use serde_json::json;
 
+/// An event, and what it is in words.
+type Note = (&'static str, String);
+
 /// `onward show`.
 pub fn show(args: &Show) -> Result<()> {
     let folder = Folder::read_only(&args.run)?;
-    let mut lines = match (args.ledger, args.net) {
-        (true, _) => steps(&folder, args)?,
-        (_, true) => net::lines(&folder, args)?,
-        _ => table(&folder, args)?,
+    let (mut lines, mut notes) = match (args.ledger, args.net) {
+        (true, _) => (steps(&folder, args)?, Vec::new()),
+        (_, true) => (net::lines(&folder, args)?, Vec::new()),
+        _ => measured(&folder, args)?,
     };
-    if let Ok(why) = std::fs::read_to_string(folder.diverged()) {
-        let why = why.trim_end();
-        let line = || json!({"event": "diverged", "why": why}).to_string();
-        lines.push(if args.json { line() } else { why.to_owned() });
-    }
+    notes.extend(folder.why_diverged().map(|why| ("diverged", why)));
+    let line = |(event, why): Note| {
+        if args.json { json!({"event": event, "why": why}).to_string() } else { why }
+    };
+    lines.extend(notes.into_iter().map(line));
     output::line(&lines.join("\n"));
     Ok(())
 }
 
-fn table(folder: &Folder, args: &Show) -> Result<Vec<String>> {
+/// The metrics, and what is to be known beside what they say.
+fn measured(folder: &Folder, args: &Show) -> Result<(Vec<String>, Vec<Note>)> {
+    // Before the ledger: a run that goes on meanwhile has each row's step in its ledger first.
     let mut found = metrics::read(&folder.metrics())?;
     if !found.damage.is_empty() {
         return Err(found.damage.remove(0));
     }
+    let (reading, _) = folder.salvage()?;
+    Ok((table(&found, &reading, args)?, notes(folder, &found, &reading)))
+}
+
+fn notes(folder: &Folder, found: &Metrics, reading: &Reading) -> Vec<Note> {
+    let repaired = found.repairs().map(|why| ("metrics repaired", why));
+    let beside = match folder.reading() {
+        Ok(_) => ahead(folder, reading, found.last_step()).map(|why| ("metrics ahead of the ledger", why)),
+        Err(damage) => Some(("ledger damaged", damage.to_string())),
+    };
+    repaired.into_iter().chain(beside).collect()
+}
+
+/// What to say of metrics that tell of steps which the ledger does not have.
+fn ahead(folder: &Folder, reading: &Reading, last: u64) -> Option<String> {
+    let (steps, run) = (reading.records.len() as u64, folder.path().display());
+    (last > steps).then(|| {
+        format!(
+            "metrics.jsonl goes on to step {last}, the ledger to step {steps}: later rows are of steps that were lost, and \
+             `onward resume {run}` leaves them out"
+        )
+    })
+}
+
+fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>> {
     let points = found.points();
     if args.json {
         let rows = points.iter().map(serde_json::to_string);
@@ -59,8 +89,7 @@ fn table(folder: &Folder, args: &Show) -> Result<Vec<String>> {
             number(p.signal_to_noise)
         )
     };
-    let (reading, _) = folder.salvage()?;
-    Ok([begun(&reading), head].into_iter().chain(points.iter().map(row)).collect())
+    Ok([begun(reading), head].into_iter().chain(points.iter().map(row)).collect())
 }
 
 /// By what the run was begun, and in which arithmetic.

@@ -57,6 +57,40 @@ impl<'a> FromSpec<'a> {
     }
 }
 
+impl FromSpec<'_> {
+    /// Whether a run can be brought to so many epochs, which are `steps` steps; what is wrong is said in epochs.
+    fn check_epochs(&self, epochs: f64, steps: u64, trainer: &Trainer) -> Result<()> {
+        let (has, at) = (trainer.steps(), trainer.state().step());
+        let refuse = |expected, found| Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
+        if steps < has {
+            let expected = format!("at least the {} that the run has, in all", self.in_epochs(has, trainer));
+            return refuse(expected, format!("{epochs} ({steps} steps)"));
+        }
+        if steps > has && !trainer.finished() {
+            let (all, run) = (self.in_epochs(has, trainer), self.folder.display());
+            let expected = format!(
+                "a run that has taken all its {all}, to prolong it (`onward resume {run}` takes them)"
+            );
+            return refuse(expected, format!("one at step {at}"));
+        }
+        Ok(())
+    }
+
+    /// A budget of so many steps in epochs: as the spec has them, or about, where the run was prolonged.
+    fn in_epochs(&self, steps: u64, trainer: &Trainer) -> String {
+        let (round, rows, batch) = (trainer.round(), trainer.data().rows(), trainer.batch());
+        match self.spec.as_ref().map(|spec| spec.train.budget) {
+            Some(own @ Budget::Epochs(epochs)) if own.steps(round, rows, batch) == steps => {
+                format!("{epochs} epochs ({steps} steps)")
+            }
+            _ => {
+                let each = round.map_or(rows as f64 / batch as f64, |steps| steps as f64);
+                format!("{:.2} epochs ({steps} steps)", steps as f64 / each)
+            }
+        }
+    }
+}
+
 impl Source for FromSpec<'_> {
     fn possible(&mut self, begun: &Header) -> Result<Vec<Header>> {
         Ok(build::possible(&self.spec(begun)?, begun))
@@ -83,7 +117,11 @@ impl Source for FromSpec<'_> {
             let (expected, found) = ("a spec with train.epochs", format!("train.steps = {steps}"));
             return Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
         }
-        Ok(Some(until.steps(trainer.round(), trainer.data().rows(), trainer.batch())))
+        let steps = |budget: Budget| budget.steps(trainer.round(), trainer.data().rows(), trainer.batch());
+        if let Budget::Epochs(epochs) = until {
+            self.check_epochs(epochs, steps(until), trainer)?;
+        }
+        Ok(Some(steps(until)))
     }
 
     fn check_interface(&self, bytes: &[u8]) -> Result<()> {

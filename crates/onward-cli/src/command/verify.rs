@@ -1,6 +1,7 @@
 //! `verify`: every file of a run against the ledger, and the ledger against itself.
 
 use super::source::FromSpec;
+use super::told_of;
 use crate::args::Verify;
 use crate::folder::Folder;
 use crate::progress::Voice;
@@ -31,6 +32,6 @@ pub fn verify(args: &Verify) -> Result<ExitCode> {
     let event = json!({"event": "verified", "steps": steps, "torn": found.torn, "from": from, "digest": digest,
         "promise": promise.name(), "promised": promise.describe(), "emulated": emulated,
         "model": folder.model().is_file(), "finished": folder.manifest().is_file()});
-    Voice::new(&args.how).say(&lines.join("\n"), &event);
+    Voice::new(&args.how).say(&lines.join("\n"), &told_of(folder.why_diverged(), event));
     Ok(if matches!(promise, Promise::Files { .. }) { ExitCode::from(NOT_ALL) } else { ExitCode::SUCCESS })
 }

@@ -2,8 +2,15 @@
 
 use super::axis::{AxisKind, Unit};
 use super::confusion::confusion_plot;
+use super::font;
 use super::line::{LinePlot, line_plot};
+use super::scene::Weight;
 use super::{Plot, Point, Report, Scene};
+use std::collections::HashSet;
+
+/// No more curves than this are drawn of measurements that the program does not know.
+pub(super) const MOST_OWN: usize = 24;
+const LONGEST_TITLE: f64 = 280.0;
 
 type Value = fn(&Point) -> Option<f64>;
 
@@ -18,10 +25,36 @@ pub fn plots(report: &Report<'_>) -> Vec<Plot> {
         ("confusion", confusion),
         ("net", report.net.clone()),
     ];
-    let plot = |(name, scene): (&'static str, Option<Scene>)| {
-        scene.map(|scene| Plot { name, svg: scene.svg(), scene })
+    let known = scenes.into_iter().filter_map(|(name, scene)| Some((name.to_owned(), scene?)));
+    known.chain(own(report)).map(|(name, scene)| Plot { name, svg: scene.svg(), scene }).collect()
+}
+
+/// Measurements of the run's own over steps: a curve for each name, and a file's name for each curve.
+fn own(report: &Report<'_>) -> Vec<(String, Scene)> {
+    let scene = |name: &&str| {
+        let of_name = || report.own.iter().filter(|m| m.name == **name);
+        let unit = of_name().map(|m| m.unit.as_str()).next().unwrap_or_default();
+        let points: Vec<(f64, f64)> =
+            of_name().filter(|m| m.value.is_finite()).map(|m| (m.step as f64, m.value)).collect();
+        let title = font::fit(name, 15.0, Weight::SemiBold, LONGEST_TITLE);
+        let plot = LinePlot {
+            title,
+            x_label: "step".into(),
+            y: AxisKind::fitting(points.iter().map(|p| p.1)),
+            y_label: font::fit(unit, 12.0, Weight::Regular, LONGEST_TITLE / 2.0),
+            ..LinePlot::default()
+        };
+        (!points.is_empty()).then(|| line_plot(&plot, &[(String::new(), points)]))
     };
-    scenes.into_iter().filter_map(plot).collect()
+    let names = own_names(report);
+    let drawn = names.iter().take(MOST_OWN).filter_map(scene);
+    (1..).zip(drawn).map(|(n, scene)| (format!("own-{n}"), scene)).collect()
+}
+
+/// The names of the run's own measurements, in the order in which they came.
+pub(super) fn own_names<'a>(report: &Report<'a>) -> Vec<&'a str> {
+    let mut seen = HashSet::new();
+    report.own.iter().map(|m| m.name.as_str()).filter(|name| seen.insert(*name)).collect()
 }
 
 /// The values that can be drawn, over forward passes; over steps where passes were not counted.

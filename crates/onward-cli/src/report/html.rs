@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Unit, short};
+use super::curves::{MOST_OWN, own_names};
 use super::scene::escape;
 use super::{Baseline, Plot, Point, Report, plots};
 
@@ -117,8 +118,12 @@ fn result(report: &Report<'_>) -> String {
 
 fn notices(report: &Report<'_>) -> String {
     let mut out = String::new();
-    if let Some(standing) = &report.unfinished {
-        out += &format!("<p class=\"notice\">{}</p>\n", escape(standing));
+    for notice in &report.notices {
+        out += &format!("<p class=\"notice\">{}</p>\n", escape(notice));
+    }
+    let more = own_names(report).len().saturating_sub(MOST_OWN);
+    if more > 0 {
+        out += &format!("<p class=\"notice\">{more} more measurements of the run's own are not drawn.</p>\n");
     }
     if report.points.is_empty() {
         out += "<p class=\"notice\">Nothing has been measured yet.</p>\n";

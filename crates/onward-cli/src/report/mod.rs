@@ -23,7 +23,7 @@ pub use curves::plots;
 pub use html::{Page, html};
 pub use line::{LinePlot, Series, line_plot, series_plot};
 pub use net::{net_plot, shape_words, short as net_short};
-pub use onward_run::metrics::Point;
+pub use onward_run::metrics::{Measurement, Point};
 pub use png::png;
 pub use scene::Scene;
 pub use theory::{Checked, write_theory};
@@ -44,6 +44,8 @@ pub struct Report<'a> {
     pub name: &'a str,
     /// The measurements in the order of their steps.
     pub points: &'a [Point],
+    /// Measurements of the run's own, whose names the program does not know.
+    pub own: &'a [Measurement],
     /// How often each class (row) was given each answer (column).
     pub confusion: Option<&'a [Vec<u64>]>,
     /// The classes' names; a class without one is shown by its number.
@@ -56,8 +58,8 @@ pub struct Report<'a> {
     pub facts: Vec<(String, String)>,
     /// The result in one sentence.
     pub headline: String,
-    /// Of a run that is not finished, how far it has come.
-    pub unfinished: Option<String>,
+    /// What has to be known beside the result, such as how far an unfinished run has come.
+    pub notices: Vec<String>,
     /// The spec as it was run.
     pub spec_text: &'a str,
 }
@@ -66,7 +68,7 @@ pub struct Report<'a> {
 #[derive(Clone, Debug)]
 pub struct Plot {
     /// Its file's name without an extension.
-    pub name: &'static str,
+    pub name: String,
     /// The SVG file, on white.
     pub svg: String,
     /// The picture itself, for other renderings.

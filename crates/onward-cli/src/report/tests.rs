@@ -46,7 +46,8 @@ fn report<'a>(points: &'a [Point], confusion: Option<&'a [Vec<u64>]>) -> Report<
         ("Params digest", "0b77e1aa93c4d2f60b77e1aa93c4d2f60b77e1aa93c4d2f60b77e1aa93c4d2f6"),
     ];
     Report {
-        unfinished: None,
+        notices: vec![],
+        own: &[],
         name: "digits-mlp",
         points,
         confusion,
@@ -82,7 +83,7 @@ fn every_number_of_points_makes_a_whole_report() {
             1 => vec!["loss", "accuracy", "signal-to-noise", "confusion"],
             _ => vec!["loss", "accuracy", "signal-to-noise", "rate", "confusion"],
         };
-        assert_eq!(plots.iter().map(|p| p.name).collect::<Vec<_>>(), expected);
+        assert_eq!(plots.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), expected);
         for plot in &plots {
             assert_well_formed(&plot.svg);
             assert_well_formed(&plot.scene.inline_svg());
@@ -195,4 +196,22 @@ fn a_folder_that_cannot_be_written_is_named() {
     std::fs::write(&file, "not a folder").unwrap();
     let error = write(&report(&[], None), &file).unwrap_err();
     assert!(error.kind() == onward::ErrorKind::Io && error.to_string().contains("taken"), "{error}");
+}
+
+#[test]
+fn own_measurements_have_a_curve_for_each_name_up_to_a_limit() {
+    let m = |i: u64| Measurement {
+        step: i / 40,
+        name: format!("{} {}", "a long name ".repeat(i as usize % 40 % 9), i % 40),
+        value: if i % 40 == 3 { f64::NAN } else { i as f64 },
+        unit: "GB/s".into(),
+    };
+    let own: Vec<Measurement> = (0..400).map(m).collect();
+    let points = points(3);
+    let report = Report { own: &own, ..report(&points, None) };
+    let drawn: Vec<Plot> = plots(&report).into_iter().filter(|p| p.name.starts_with("own-")).collect();
+    // One of the first names has no number that is finite.
+    assert_eq!(drawn.len(), 23);
+    drawn.iter().for_each(|plot| assert_well_formed(&plot.svg));
+    assert!(drawn[0].svg.contains("GB/s") && all_text(&report).contains("16 more measurements"));
 }

@@ -61,7 +61,7 @@ fn plot(figure: &Figure) -> Plot {
         });
     }
     let scene = series_plot(&frame, &series);
-    Plot { name: figure.file, svg: scene.svg(), scene }
+    Plot { name: figure.file.into(), svg: scene.svg(), scene }
 }
 
 fn page(all: &[Checked], lab: &Lab, seconds: f64) -> String {

@@ -187,8 +187,8 @@ fn unambiguous(name: &str) -> Cow<'_, str> {
 
 /// An argument as TOML, or as a string where it is none.
 pub fn from_words(text: &str) -> Value {
-    let parsed = DeValue::parse(text).ok().and_then(|value| to_value(value.get_ref()).ok());
-    parsed.unwrap_or_else(|| text.into())
+    let Ok(parsed) = DeValue::parse(text) else { return text.into() };
+    to_value(parsed.get_ref()).unwrap_or_else(|digits| Value::Other(format!("{digits}, beyond 2^63 - 1")))
 }
 
 /// From the parser's value; the text of an integer that is too large otherwise.

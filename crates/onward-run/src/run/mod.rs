@@ -1,9 +1,11 @@
 //! A run that takes its steps: append, then observe, in one place.
 //!
-//! A step is taken in memory, its record is appended to the ledger, and only then does anything else see it: metrics,
-//! snapshots (after the ledger is on the disk), observers. So whatever lies in the folder is of steps that the ledger has,
-//! and a process that dies anywhere leaves a run that [`Run::resume`] brings to the same bits.
+//! A step is taken in memory, its record is appended to the ledger, and only then does anything else see it: metrics (after the
+//! ledger is in the system's hands), snapshots (after it is on the disk), observers. So whatever lies in the folder of a process
+//! that died is of steps that the ledger has, and [`Run::resume`] brings the run to the same bits. (After a power cut, metrics
+//! may be ahead by what the disk has of them; a resume takes these lines away.)
 
+mod due;
 mod end;
 mod resume;
 mod window;
@@ -13,8 +15,9 @@ pub use end::Ended;
 use crate::event::{Event, Observers};
 use crate::folder::Folder;
 use crate::follow::Parts;
-use crate::measurement::{Measurement, Point, is_known};
+use crate::measurement::{Measurement, Point, is_known, is_of_metrics};
 use crate::metrics;
+use due::Row;
 use onward::ask::Spent;
 use onward::dataset::Dataset;
 use onward::ledger::{Header, Ledger};
@@ -27,8 +30,6 @@ use window::Window;
 
 /// At most this long are steps not yet on the disk.
 const SYNC: Duration = Duration::from_secs(1);
-/// Rows of metrics that a run leaves, about.
-const POINTS: u64 = 400;
 /// Rows of the training data that training accuracy is measured on.
 const TRAIN_ROWS: usize = 2000;
 
@@ -214,9 +215,8 @@ impl Run {
         }
         self.window.add(step.entry.loss, step.signal_to_noise, step.rounding);
         let at = self.trainer().state().step();
-        let (due, evaluate) = self.due(at);
-        if due {
-            let point = self.measure(evaluate, step.entry.rate)?;
+        if let Some(row) = due::row(&self.parts, at, self.trainer().steps()) {
+            let point = self.measure(row, step.entry.rate)?;
             self.observers.tell(&Event::Measured(&point));
         }
         let passes = (self.trainer().spent().passes - self.first_passes) as f64;
@@ -243,18 +243,6 @@ impl Run {
         Error::new(ErrorKind::Diverged, format!("{run}: {error}; {kept}"))
     }
 
-    /// Whether a row of metrics is due after so many steps, and whether it is to tell of an evaluation.
-    fn due(&self, at: u64) -> (bool, bool) {
-        let trainer = self.trainer();
-        let eval_every = match self.parts.rhythm.eval_every {
-            0 => trainer.steps_per_epoch(),
-            every => every,
-        };
-        let log_every = (trainer.steps() / POINTS).max(1);
-        let evaluate = at.is_multiple_of(eval_every) || at == trainer.steps();
-        (evaluate || at.is_multiple_of(log_every), evaluate)
-    }
-
     fn write_snapshot(&self) -> Result<()> {
         let state = self.trainer().state();
         if state.candidates().is_some() {
@@ -265,9 +253,9 @@ impl Run {
     }
 
     /// Measures, and writes a row of metrics.
-    fn measure(&mut self, evaluate: bool, rate: f32) -> Result<Point> {
+    fn measure(&mut self, row: Row, rate: f32) -> Result<Point> {
         let window = std::mem::take(&mut self.window);
-        let point = self.point(&window, evaluate, rate)?;
+        let point = self.point(&window, row, rate)?;
         self.write(&point.measurements())?;
         self.points.push(point.clone());
         Ok(point)
@@ -276,9 +264,9 @@ impl Run {
     /// Adds a measurement of one's own after the present step: it stands in the metrics beside those that every run has.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] for a name that is empty or that every run has; [`ErrorKind::Io`].
+    /// [`ErrorKind::Spec`] for a name that is empty or that runs have themselves; [`ErrorKind::Io`].
     pub fn note(&mut self, name: &str, value: f64, unit: &str) -> Result<()> {
-        if name.is_empty() || is_known(name) {
+        if name.is_empty() || is_known(name) || is_of_metrics(name) {
             let expected = "a name of its own";
             return Err(Error::expected(ErrorKind::Spec, "measurement", expected, format!("`{name}`")));
         }
@@ -289,17 +277,18 @@ impl Run {
         Ok(())
     }
 
-    /// Writes measurements, in one go.
+    /// Writes measurements, in one go, once the system has the steps that they are of.
     fn write(&mut self, measurements: &[Measurement]) -> Result<()> {
+        self.ledger.flush()?;
         let (lines, path) = (metrics::lines(measurements)?, self.folder.metrics());
         self.metrics.write_all(lines.as_bytes()).map_err(|e| Error::io("write", &path, e))
     }
 
-    fn point(&self, window: &Window, evaluate: bool, rate: f32) -> Result<Point> {
+    fn point(&self, window: &Window, row: Row, rate: f32) -> Result<Point> {
         let trainer = self.trainer();
         let Spent { passes, samples, non_finite, .. } = trainer.spent();
         // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
-        let scores = if evaluate {
+        let scores = if row == Row::Evaluated {
             let statistics = trainer.statistics()?;
             let on = |data| score(trainer.local(), trainer.state().params(), &statistics, data);
             Some((on(self.test())?, on(&self.train_rows)?))

@@ -1,6 +1,6 @@
 //! Going on with a run that is there.
 
-use super::{Clock, Run};
+use super::{Clock, Run, due};
 use crate::event::{Event, Observers};
 use crate::folder::{Folder, Snapshot};
 use crate::follow::{Parts, Source, Start, base, follow};
@@ -38,7 +38,7 @@ impl Run {
         write_again(&folder, &reading.header, &parts, source, &mut observers)?;
         remove_unsound(&folder, &reading, &parts, &mut observers)?;
         observers.tell(&Event::Resumed { step, snapshot: from });
-        let points = sound_points(&folder, step, &mut observers)?;
+        let points = sound_points(&folder, &parts, &reading, &mut observers)?;
         let begun = reading.chains[0];
         let mut run = Self::new(folder, parts, (ledger, begun), clock, observers)?;
         run.take_up(points, &reading.records)?;
@@ -69,12 +69,11 @@ impl Run {
         let last = points.last().map_or(0, |p| p.step as usize);
         self.points = points;
         done[last.min(done.len())..].iter().for_each(|r| self.window.add(r.loss, None, None));
-        let (due, evaluate) = self.due(done.len() as u64);
         if let Some(record) = done.last()
-            && due
+            && let Some(row) = due::row(&self.parts, done.len() as u64, self.trainer().steps())
             && last < done.len()
         {
-            self.measure(evaluate, record.rate)?;
+            self.measure(row, record.rate)?;
         }
         Ok(())
     }
@@ -162,9 +161,14 @@ fn write_again(
     Ok(())
 }
 
-/// The measurements up to `step`, with what is damaged left out of the file; the old file is kept beside it then. From here on
-/// the files of the run change, so there is no manifest of them.
-fn sound_points(folder: &Folder, step: u64, observers: &mut Observers) -> Result<Vec<Point>> {
+/// The measurements so far, with what is damaged left out of the file, and what is missing written again as far as the ledger
+/// tells it; a damaged file is kept beside it then. From here on the files of the run change, so there is no manifest of them.
+fn sound_points(
+    folder: &Folder,
+    parts: &Parts,
+    reading: &Reading,
+    observers: &mut Observers,
+) -> Result<Vec<Point>> {
     if folder.manifest().exists() {
         std::fs::remove_file(folder.manifest()).map_err(|e| Error::io("remove", &folder.manifest(), e))?;
     }
@@ -174,8 +178,19 @@ fn sound_points(folder: &Folder, step: u64, observers: &mut Observers) -> Result
         for why in &found.damage {
             observers.tell(&Event::MetricsLeftOut { why, old: &old });
         }
+        found.leave_out_damage()?;
     }
+    let step = reading.records.len() as u64;
     found.cut_after(step);
+    let mut told = due::told(parts, reading);
+    if found.points().last().is_none_or(|point| point.step < step) {
+        // Nothing is lost of the present step: it is measured in full.
+        told.retain(|point| point.step < step);
+    }
+    let (rows, measurements) = found.restore(&told)?;
+    if rows > 0 {
+        observers.tell(&Event::MetricsRestored { rows, measurements });
+    }
     let lines = found.text();
     if lines.as_bytes() != found.bytes {
         file::write(&folder.metrics(), lines.as_bytes())?;

@@ -162,7 +162,7 @@ fn plot(session: &Session) -> Option<Plot> {
         ..LinePlot::default()
     };
     let scene = line_plot(&plot, &[("best".into(), points)]);
-    Some(Plot { name: "best", svg: scene.svg(), scene })
+    Some(Plot { name: "best".into(), svg: scene.svg(), scene })
 }
 
 #[cfg(test)]
