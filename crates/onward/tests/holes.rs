@@ -9,7 +9,7 @@ use common::{
     whole,
 };
 use onward::ErrorKind;
-use onward::ask::WeightPlan;
+use onward::ask::{MemberPlan, Signs, WeightPlan};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, CoordinateCache, Local};
 use onward::model::{
@@ -445,4 +445,17 @@ fn a_tensor_in_two_places_is_credited_for_both() {
         );
     }
     assert_eq!(Sweep::new(&rso(), &graph).map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Model));
+}
+
+/// A question of more members than there can be is refused before room is made for them.
+#[test]
+fn members_beyond_counting_are_refused_before_they_are_listed() {
+    let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
+    let plan =
+        |first, directions| MemberPlan { space, sigma: 0.1, first, directions, signs: Signs::Both, share: 0 };
+    for (first, directions) in [(0, 0), (0, u32::MAX), (u32::MAX, 2), (0, 1 << 22)] {
+        let error = plan(first, directions).at(0).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Spec, "{first} {directions}: {error}");
+    }
+    assert_eq!(plan(u32::MAX - 2, 2).at(0).unwrap().members.len(), 4);
 }

@@ -87,17 +87,25 @@ impl MemberPlan {
     }
 
     /// The members one by one.
-    pub fn at(&self, step: u32) -> WeightPlan {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if there are none, or more than there can be: a question may come from anywhere.
+    pub fn at(&self, step: u32) -> Result<WeightPlan> {
+        let (members, last) = (self.members(), self.first.checked_add(self.directions));
+        let Some(last) = last.filter(|_| (1..=MOST_MEMBERS as usize).contains(&members)) else {
+            let found = format!("{members} from {} on", self.first);
+            return Err(misfit("members", format!("1 to {MOST_MEMBERS}, numbered below 2^32"), found));
+        };
         let signs: &[f32] = if self.signs == Signs::Both { &[1.0, -1.0] } else { &[1.0] };
         let of = |index| signs.iter().map(move |sign| Member { index, sign: *sign });
-        WeightPlan {
+        Ok(WeightPlan {
             step,
             space: self.space,
             sigma: self.sigma,
-            members: (self.first..self.first + self.directions).flat_map(of).collect(),
+            members: (self.first..last).flat_map(of).collect(),
             together: self.signs.count(),
             share: self.share as usize,
-        }
+        })
     }
 
     /// What running the plan on a batch of `rows` costs.

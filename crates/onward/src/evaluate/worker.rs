@@ -98,7 +98,7 @@ impl Local {
         let (key, params, step) = (state.key(), state.params(), ask.id.step as u32);
         let told = |losses: Vec<f32>| Told::Losses(losses.into_iter().map(Some).collect());
         match &ask.probes {
-            ProbePlan::Members(plan) => self.losses(key, params, batch, &plan.at(step)).map(told),
+            ProbePlan::Members(plan) => self.losses(key, params, batch, &plan.at(step)?).map(told),
             ProbePlan::Points => {
                 self.losses_at(params, batch, state.candidates().unwrap_or_default()).map(told)
             }
