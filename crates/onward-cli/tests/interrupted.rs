@@ -117,15 +117,18 @@ fn a_finished_run_can_be_resumed_and_nothing_doubles() {
     let lines: Vec<&str> = text.lines().collect();
     let last = lines.iter().position(|line| line.starts_with("{\"step\":30,")).unwrap();
     assert!(last + 3 < lines.len());
-    for spoiled in [
-        text[..text.len() - 9].to_owned(),
-        lines[..last + 3].join("\n") + "\n",
-        lines[..last].join("\n") + "\n\0\0\0\n",
-        lines[..last].join("\n") + "\n",
+    for (spoiled, lost) in [
+        (text[..text.len() - 9].to_owned(), None),
+        (lines[..last + 3].join("\n") + "\n", None),
+        // What that line said nobody knows: that it was there stays said.
+        (lines[..last].join("\n") + "\n\0\0\0\n", Some(1.0)),
+        (lines[..last].join("\n") + "\n", None),
     ] {
         place.write("runs/p/metrics.jsonl", spoiled);
         place.onward("resume runs/p --quiet").good();
-        assert_eq!(place.metrics("runs/p"), before.0);
+        assert_eq!(place.last("runs/p", "lost"), lost);
+        let measured = place.metrics("runs/p").into_iter().filter(|row| !row.contains("\"lost\""));
+        assert_eq!(measured.collect::<Vec<_>>(), before.0);
     }
 }
 
