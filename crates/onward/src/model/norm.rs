@@ -44,7 +44,7 @@ impl Context<'_> {
     }
 
     /// A tensor with the dense noise of the `member`-th member added.
-    fn vector(&self, tensor: usize, member: usize) -> Vec<f32> {
+    pub(super) fn vector(&self, tensor: usize, member: usize) -> Vec<f32> {
         if let Some(probe) = self.probe
             && let Some(member) = probe.members.get(member)
         {

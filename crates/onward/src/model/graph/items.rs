@@ -2,7 +2,7 @@
 //! channels, and code of one's own. Where operands have fewer rows than others, they repeat: one clean row for all members.
 
 use super::node::{Norm, RowOp, Shape};
-use crate::model::low_rank::{add_noise_of_row, member_tensor};
+use crate::model::low_rank::add_noise_of_row;
 use crate::model::{Act, Context, NORM_EPSILON};
 use crate::threads::prelude::*;
 use std::ops::Range;
@@ -49,13 +49,7 @@ impl Context<'_> {
         let channels = y.channels();
         let member = (self.rows_per_member.min(y.rows).max(1) * y.width()).max(1);
         for (i, block) in y.data.chunks_mut(member).enumerate() {
-            let of = |tensor: usize| match &self.probe {
-                Some(probe) if i < probe.members.len() => {
-                    member_tensor(self.weights, probe, tensor, probe.members[i])
-                }
-                _ => self.weights.params().tensors()[tensor].data.clone(),
-            };
-            let (gamma, beta) = (of(weight), bias.map(of));
+            let (gamma, beta) = (self.vector(weight, i), bias.map(|bias| self.vector(bias, i)));
             block.par_chunks_mut(channels).with_min_len(ROWS).for_each(|x| match &beta {
                 Some(beta) => {
                     x.iter_mut().zip(&gamma).zip(beta).for_each(|((x, g), b)| *x = x.mul_add(*g, *b));
