@@ -7,7 +7,9 @@ mod common;
 
 use common::{blobs, local, params_on, plan, population, relative, whole};
 use onward::ErrorKind;
-use onward::model::{Activation, Attention, Builder, Graph, Model, Norms, RowOp, Shape, Var};
+use onward::model::{
+    Activation, Attention, Builder, Function, Graph, Model, Norms, Pairwise, Reduction, RowOp, Shape, Var,
+};
 use onward::objective::Loss;
 use onward::rule::Method;
 use onward::train::{Trainer, predict};
@@ -131,6 +133,91 @@ fn f26_a_model_that_cannot_work_is_refused() {
                 g.batch_norm("", x)
             },
             &["tensor .weight", "a layer with a name"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.reshape(y, [1, 2, 2])
+            },
+            &["reshape", "as many numbers as [1, 1, 3]", "[1, 2, 2]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.transpose(y, [0, 1, 1])
+            },
+            &["transpose", "some order", "[0, 1, 1]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.pick(y, 2, [0, 3])
+            },
+            &["pick", "[1, 1, 3]", "[0, 3] along axis 2"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.split(y, 3, &[1, 2])[0]
+            },
+            &["split", "axis 3", "[1, 2]"],
+        ),
+        (
+            |g| {
+                let (x, y) = (g.input(), sound(g));
+                g.join(1, &[x, y])
+            },
+            &["join", "rows like [1, 1, 8]", "[1, 1, 3]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.join(3, &[y, y])
+            },
+            &["join", "along axis 3"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.gather(y, y)
+            },
+            &["gather", "[1, n, 1] item numbers", "[1, 1, 3]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.reduce(Reduction::Mean, y, &[3])
+            },
+            &["mean", "axes 0, 1 and 2", "[3]"],
+        ),
+        (
+            |g| {
+                let (x, y) = (g.input(), sound(g));
+                g.combine(Pairwise::Subtract, y, x)
+            },
+            &["expand", "[1, 1, 8]", "[1, 1, 3]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.products(y, y)
+            },
+            &["matrix product", "[1, 3, n]", "[1, 1, 3]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.apply(Function::Clip { low: 1.0, high: 0.0 }, y)
+            },
+            &["function", "the lower first", "clip 1..0"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                let other = g.constant([1, 1, 3], vec![0.0; 2]);
+                g.multiply(y, other)
+            },
+            &["constant", "[1, 1, 3]", "2"],
         ),
     ];
     let data = blobs(20, [1, 1, 8], 3, 1);

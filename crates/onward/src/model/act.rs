@@ -139,6 +139,12 @@ impl Act {
         self
     }
 
+    /// The same numbers as rows of another shape.
+    pub(super) fn shaped(mut self, shape: [usize; 3]) -> Self {
+        self.shape = shape;
+        self
+    }
+
     /// 2×2 pooling with stride 2; an odd last row or column is left out.
     #[must_use]
     pub fn max_pool(&self) -> Self {

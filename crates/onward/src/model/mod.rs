@@ -18,7 +18,9 @@ mod weights;
 pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
 pub use context::Context;
-pub use graph::{Attention, Builder, Cut, Graph, Model, Norm, Operation, RowOp, Shape, Var};
+pub use graph::{
+    Attention, Builder, Cut, Function, Graph, Model, Norm, Operation, Pairwise, Reduction, RowOp, Shape, Var,
+};
 pub(crate) use graph::{Flow, Link, Map, Op};
 pub(crate) use low_rank::{Crowd, Neighbours};
 pub(crate) use norm::NORM_EPSILON;

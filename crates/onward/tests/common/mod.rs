@@ -3,11 +3,13 @@
 
 pub mod reference;
 
+use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::{Optimizer, Scaling, State};
 use onward::model::{
-    Activation, Builder, Conv, GlobalPool, Graph, Mlp, Model, RowOp, Shape, TensorKeys, Var, WeightSpace,
+    Activation, Builder, Conv, GlobalPool, Graph, Member, Mlp, Model, RowOp, Shape, TensorKeys, Var,
+    WeightSpace,
 };
 use onward::noise::{Family, Role, RunKey};
 use onward::objective::{Loss, Objective, PerSample};
@@ -183,6 +185,16 @@ pub fn materialise(
         _ => keys.dense.at(step, member).fill(space.noise(), 0, &mut dense),
     }
     dense
+}
+
+/// The params that a member's noise makes.
+pub fn moved(params: &Params, plan: &WeightPlan, member: Member, key: &RunKey) -> Params {
+    let tensors = params.tensors().iter().map(|t| {
+        let z = materialise(plan.space, &TensorKeys::new(key, &t.name), &t.shape, plan.step, member.index);
+        let factor = plan.sigma * member.sign * plan.space.scale(t.shape.len() >= 2);
+        Tensor { data: t.data.iter().zip(z).map(|(w, z)| w + factor * z).collect(), ..t.clone() }
+    });
+    Params::from_tensors(tensors.collect())
 }
 
 /// `Σ c · z` of one tensor in 64-bit integers, member by member.

@@ -59,7 +59,7 @@ impl Attention {
 }
 
 /// Shares that add up to one.
-fn softmax(weights: &mut [f32]) {
+pub(super) fn softmax(weights: &mut [f32]) {
     let largest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for weight in &mut *weights {

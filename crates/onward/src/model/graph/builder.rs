@@ -47,7 +47,7 @@ pub trait Model: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     node: usize,
-    shape: Shape,
+    pub(super) shape: Shape,
 }
 
 impl Var {
@@ -338,7 +338,7 @@ impl Builder {
         all.iter().map(|v| v.node).collect()
     }
 
-    fn push(&mut self, op: Op, what: &str, inputs: &[Var], shape: Shape) -> Var {
+    pub(super) fn push(&mut self, op: Op, what: &str, inputs: &[Var], shape: Shape) -> Var {
         let inputs = self.operands(what, inputs);
         let size = shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis));
         if size.is_none_or(|n| !(1..=MOST).contains(&n)) {
@@ -348,7 +348,7 @@ impl Builder {
         Var { node: self.nodes.len() - 1, shape }
     }
 
-    fn fault(&mut self, place: impl Into<Place>, expected: impl Display, found: impl Display) {
+    pub(super) fn fault(&mut self, place: impl Into<Place>, expected: impl Display, found: impl Display) {
         let place = place.into();
         self.fault.get_or_insert_with(|| Error::expected(ErrorKind::Model, place, expected, found));
     }

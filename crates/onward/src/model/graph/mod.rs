@@ -8,11 +8,15 @@
 
 mod attention;
 mod builder;
+mod function;
 mod items;
 mod node;
+mod rows;
 mod run;
+mod shapes;
 
 pub use builder::{Builder, Model, Var};
+pub use function::{Function, Pairwise, Reduction};
 pub use node::{Attention, Norm, RowOp, Shape};
 pub(crate) use node::{Map, Op};
 pub use run::Cut;
@@ -370,6 +374,7 @@ fn flops(nodes: &[Node], node: usize) -> u64 {
         Op::Linear { .. } => size * nodes[inputs[0]].shape[2],
         Op::Conv3x3 { .. } => 9 * size * nodes[inputs[0]].shape[2],
         Op::Attention(_) => 2 * size * nodes[inputs[1]].shape[1],
+        Op::Rows(rowwise) => rowwise.flops(nodes[inputs[0]].shape, *shape),
         _ => 0,
     };
     2 * work as u64

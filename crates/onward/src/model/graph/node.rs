@@ -1,5 +1,7 @@
 //! What a graph is made of.
 
+use super::function::Function;
+use super::rows::Rowwise;
 use crate::Result;
 use crate::model::{Activation, LinkKind};
 use std::fmt;
@@ -38,6 +40,10 @@ pub(crate) enum Op {
     Concat,
     Channels(Range<usize>),
     Attention(Attention),
+    Apply(Function),
+    Reshape,
+    Constant(Arc<[f32]>),
+    Rows(Rowwise),
     Host(Arc<dyn RowOp>),
 }
 
@@ -151,6 +157,13 @@ impl fmt::Display for Op {
                 write!(f, "{}attention, {heads} heads", if *causal { "causal " } else { "" })?;
                 rotary.map_or(Ok(()), |base| write!(f, ", rotary {base}"))
             }
+            Self::Apply(function) => write!(f, "{function}"),
+            Self::Reshape => write!(f, "reshape"),
+            Self::Constant(values) => {
+                let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                write!(f, "constant {}", blake3::hash(&bytes).to_hex())
+            }
+            Self::Rows(rowwise) => write!(f, "{rowwise}"),
             Self::Host(op) => write!(f, "host {}", op.name()),
         }
     }

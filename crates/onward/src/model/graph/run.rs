@@ -232,6 +232,10 @@ impl Graph {
             Op::Channels(range) => first.channels_of(range.clone()),
             Op::Concat => Act::side_by_side(all(values, first), *shape),
             Op::Attention(attention) => attention.of(all(values, first)),
+            Op::Apply(function) => first.map_slices(|piece| function.apply_to(piece)),
+            Op::Reshape => first.shaped(*shape),
+            Op::Constant(values) => Act::new(first.rows, *shape, values.repeat(first.rows)),
+            Op::Rows(rowwise) => rowwise.of(all(values, first), *shape),
             Op::Host(op) => Act::by_rows(&**op, all(values, first), *shape),
             Op::Input => first,
         }

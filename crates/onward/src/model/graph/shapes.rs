@@ -1,0 +1,162 @@
+//! Building: numbers moved, cut, joined and summed, and what is worked out of two or more of them.
+
+use super::builder::{Builder, Var};
+use super::function::{Function, Pairwise, Reduction};
+use super::node::{Op, Shape};
+use super::rows::Rowwise;
+
+impl Builder {
+    /// Every number through a function ([`Function`]).
+    pub fn apply(&mut self, function: Function, x: Var) -> Var {
+        if !function.is_sound() {
+            self.fault("function", "finite constants, the lower first", function);
+        }
+        self.push(Op::Apply(function), "function", &[x], x.shape)
+    }
+
+    /// A function of two numbers, place by place; axes of 1 repeat.
+    pub fn combine(&mut self, pairwise: Pairwise, a: Var, b: Var) -> Var {
+        let [a, b] = self.matched([a, b]);
+        self.push(Op::Rows(Rowwise::Combine(pairwise)), pairwise.name(), &[a, b], a.shape)
+    }
+
+    /// `a` where `which` is not zero, else `b`, place by place; axes of 1 repeat.
+    pub fn choose(&mut self, which: Var, a: Var, b: Var) -> Var {
+        let all = self.matched([which, a, b]);
+        self.push(Op::Rows(Rowwise::Choose), "choose", &all, all[0].shape)
+    }
+
+    /// The same with axes of 1 repeated until all are of one shape. Only what has to change is copied.
+    pub fn matched<const N: usize>(&mut self, all: [Var; N]) -> [Var; N] {
+        let largest = |axis: usize| all.iter().map(|v| v.shape[axis]).max().unwrap_or(1);
+        let shape = [largest(0), largest(1), largest(2)];
+        all.map(|v| if v.shape == shape { v } else { self.expand(v, shape) })
+    }
+
+    /// Axes of 1 repeated so that rows have this shape.
+    pub fn expand(&mut self, x: Var, shape: Shape) -> Var {
+        if x.shape.iter().zip(shape).any(|(from, to)| *from != to && *from != 1) {
+            self.fault("expand", format!("{:?}, axes of 1 being repeated", shape), format!("{:?}", x.shape));
+        }
+        self.push(Op::Rows(Rowwise::Expand), "expand", &[x], shape)
+    }
+
+    /// The same numbers, in their order, as rows of another shape.
+    pub fn reshape(&mut self, x: Var, shape: Shape) -> Var {
+        let size = |shape: Shape| shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis));
+        if size(shape) != size(x.shape) {
+            let expected = format!("a shape of as many numbers as {:?}", x.shape);
+            self.fault("reshape", expected, format!("{shape:?}"));
+        }
+        self.push(Op::Reshape, "reshape", &[x], shape)
+    }
+
+    /// The axes of `[height, width, channels]` in another order: axis `i` is what axis `axes[i]` was.
+    pub fn transpose(&mut self, x: Var, axes: [usize; 3]) -> Var {
+        if (0..3).any(|axis| !axes.contains(&axis)) {
+            self.fault("transpose", "axes 0, 1 and 2 in some order", format!("{axes:?}"));
+            return x;
+        }
+        self.push(Op::Rows(Rowwise::Transpose(axes)), "transpose", &[x], axes.map(|axis| x.shape[axis]))
+    }
+
+    /// These places along an axis, in this order and as often as they are named.
+    pub fn pick(&mut self, x: Var, axis: usize, places: impl IntoIterator<Item = usize>) -> Var {
+        let places: Vec<usize> = places.into_iter().collect();
+        let size = x.shape.get(axis).copied().unwrap_or(0);
+        if places.is_empty() || places.iter().any(|place| *place >= size) {
+            let expected = format!("places along an axis of {:?}", x.shape);
+            self.fault("pick", expected, format!("{places:?} along axis {axis}"));
+            return x;
+        }
+        let mut shape = x.shape;
+        shape[axis] = places.len();
+        self.push(Op::Rows(Rowwise::Pick { axis, places: places.into() }), "pick", &[x], shape)
+    }
+
+    /// Parts of these sizes along an axis.
+    pub fn split(&mut self, x: Var, axis: usize, sizes: &[usize]) -> Vec<Var> {
+        let size = x.shape.get(axis).copied().unwrap_or(0);
+        if sizes.iter().try_fold(0usize, |n, part| n.checked_add(*part)) != Some(size) {
+            let expected = format!("parts of axis {axis} of {:?}", x.shape);
+            self.fault("split", expected, format!("{sizes:?}"));
+            return vec![x; sizes.len()];
+        }
+        let mut from = 0;
+        let mut part = |size: &usize| {
+            from += size;
+            self.pick(x, axis, from - size..from)
+        };
+        sizes.iter().map(&mut part).collect()
+    }
+
+    /// All, one after the other along an axis; the other axes are the same.
+    pub fn join(&mut self, axis: usize, all: &[Var]) -> Var {
+        let Some(first) = all.first().copied() else {
+            self.fault("join", "at least one", 0);
+            return self.input();
+        };
+        let others = |shape: Shape| (0..3).filter(|a| *a != axis).map(|a| shape[a]).collect::<Vec<_>>();
+        let odd = all.iter().find(|v| others(v.shape) != others(first.shape));
+        if let Some(found) = odd.or((axis > 2).then_some(&first)) {
+            let expected = format!("rows like {:?}, but along axis {axis}", first.shape);
+            self.fault("join", expected, format!("{:?}", found.shape));
+            return first;
+        }
+        let mut shape = first.shape;
+        shape[axis] = all.iter().fold(0usize, |n, v| n.saturating_add(v.shape[axis]));
+        self.push(Op::Rows(Rowwise::Join(axis)), "join", all, shape)
+    }
+
+    /// The items of `x` that `which` names, with `[height, n, 1]` item numbers for the `[height, items, channels]` of `x`: what is
+    /// not finite where a number names none.
+    pub fn gather(&mut self, x: Var, which: Var) -> Var {
+        if which.shape[0] != x.shape[0] || which.shape[2] != 1 {
+            let expected = format!("[{}, n, 1] item numbers", x.shape[0]);
+            self.fault("gather", expected, format!("{:?}", which.shape));
+        }
+        let shape = [x.shape[0], which.shape[1], x.shape[2]];
+        self.push(Op::Rows(Rowwise::Gather), "gather", &[x, which], shape)
+    }
+
+    /// Numbers along some of the axes 0, 1 and 2 made one, so that these are 1.
+    pub fn reduce(&mut self, reduction: Reduction, x: Var, axes: &[usize]) -> Var {
+        if axes.is_empty() || axes.iter().any(|axis| *axis > 2) {
+            self.fault(reduction.name(), "some of the axes 0, 1 and 2", format!("{axes:?}"));
+            return x;
+        }
+        let over = [0, 1, 2].map(|axis| axes.contains(&axis));
+        let shape = [0, 1, 2].map(|axis| if over[axis] { 1 } else { x.shape[axis] });
+        self.push(Op::Rows(Rowwise::Reduce { reduction, axes: over }), reduction.name(), &[x], shape)
+    }
+
+    /// Products of the matrices `[m, k]` of `a` with those `[k, n]` of `b`, one for each place of the first axis, which repeats where
+    /// it is 1: `[h, m, k]` and `[h, k, n]` give `[h, m, n]`.
+    pub fn products(&mut self, a: Var, b: Var) -> Var {
+        let ([ha, m, k], [hb, l, n]) = (a.shape, b.shape);
+        if k != l || (ha != hb && ha != 1 && hb != 1) {
+            let expected = format!("[{ha}, {k}, n] for {:?}", a.shape);
+            self.fault("matrix product", expected, format!("{:?}", b.shape));
+        }
+        self.push(Op::Rows(Rowwise::Products), "matrix product", &[a, b], [ha.max(hb), m, n])
+    }
+
+    /// `e^x / Σ e^x` over each position's channels.
+    pub fn softmax(&mut self, x: Var) -> Var {
+        self.push(Op::Rows(Rowwise::Softmax), "softmax", &[x], x.shape)
+    }
+
+    /// `x − ln Σ e^x` over each position's channels.
+    pub fn log_softmax(&mut self, x: Var) -> Var {
+        self.push(Op::Rows(Rowwise::LogSoftmax), "log softmax", &[x], x.shape)
+    }
+
+    /// The same numbers for every row, of no training: positions, masks. What trains is the [`Builder::embed`] of constant words.
+    pub fn constant(&mut self, shape: Shape, values: Vec<f32>) -> Var {
+        if shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis)) != Some(values.len()) {
+            self.fault("constant", format!("the numbers of {shape:?}"), values.len());
+        }
+        let input = self.input();
+        self.push(Op::Constant(values.into()), "constant", &[input], shape)
+    }
+}
