@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use onward::ledger::{
-    Entry, Header, Ledger, ModelDigest, Moves, Numerics, Optimizer, Recipe, RowsHeader, Scaling, Search, TargetsHeader, TensorHeader,
+    Entry, Header, Ledger, ModelDigest, Moves, Numerics, Optimizer, Recipe, Scaling, Search, TensorHeader,
     Update,
 };
 use onward::model::WeightSpace;
@@ -127,7 +127,7 @@ fn ledger(kind: &str) -> Outcome<Vec<u8>> {
         numerics: Some(Numerics::Exact("f32".into())),
         settings: None,
         model: Some(ModelDigest::Graph([5; 32])),
-        rows: Some(RowsHeader { count: 9, shape: [1, 1, 3], targets: TargetsHeader::Classes(2) }),
+        rows: Some(onward::rows::Schema { count: 9, shape: [1, 1, 3], targets: onward::rows::TargetsSchema::Classes(2) }),
         seed: 1,
         steps: 3,
         goal: "minimize".into(),

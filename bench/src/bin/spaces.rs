@@ -106,12 +106,12 @@ fn main() -> Result<()> {
     let usage = || Error::new(ErrorKind::Spec, "usage: spaces SPEC [key=value …]");
     let path = args.next().ok_or_else(usage)?;
     let spec = Spec::load(Path::new(&path), &args.collect::<Vec<_>>(), None)?;
-    let split = data::load(&spec.data)?;
+    let split = data::open(&spec.data)?;
     let mut trainer = build::trainer(&spec, &split, 2, None)?;
     for _ in 0..STEPS {
         trainer.step()?;
     }
-    let batch = Batch::select(&split.train, &(0..ROWS).collect::<Vec<_>>());
+    let batch = Batch::of(split.train.first(ROWS as usize)?);
     let bench = Bench {
         evaluator: trainer.local().clone(),
         key: *trainer.state().key(),

@@ -1,9 +1,8 @@
 //! From a spec to the library's objects.
 
-use crate::data::Split;
+use crate::data::Opened;
 use crate::memory;
 use crate::spec::Spec;
-use onward::dataset::Targets;
 use onward::evaluate::Local;
 use onward::kernel;
 use onward::ledger::{Header, Numerics, Scaling, Search};
@@ -14,14 +13,7 @@ use onward::settings::Precision;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
-
-/// How many numbers the model answers with.
-pub fn outputs(targets: &Targets) -> usize {
-    match targets {
-        Targets::Classes { classes, .. } => *classes,
-        Targets::Values { width, .. } => *width,
-    }
-}
+use std::sync::Arc;
 
 /// The header of a run that was begun, once for each arithmetic that its steps may have been taken in: ledgers of an older
 /// format do not tell which kind of bf16 that was. The machine's own comes first.
@@ -79,15 +71,15 @@ fn generation(search: &Search) -> u64 {
 ///
 /// # Errors
 /// [`ErrorKind::Spec`] if something does not fit together, [`ErrorKind::Ledger`] as for [`evaluator`].
-pub fn trainer(spec: &Spec, split: &Split, threads: usize, begun: Option<&Header>) -> Result<Trainer> {
-    let train = &split.train;
+pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<&Header>) -> Result<Trainer> {
+    let train = split.train.schema();
     if train.rows() < 2 {
         let expected = "at least 2 rows to train on (data.test says how many are held out, data.limit how many are used)";
         return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
     }
-    let evaluator = evaluator(spec, train.shape(), outputs(train.targets()), threads, begun)?;
+    let evaluator = evaluator(spec, train.shape(), train.outputs(), threads, begun)?;
     let graph = evaluator.graph(train.shape())?;
     let settings = spec.settings();
     check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;
-    Trainer::of(&settings, spec.seed, evaluator, train.clone())
+    Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train))
 }

@@ -1,7 +1,6 @@
 //! What a run's model expects and answers, as `interface.json` keeps it.
 
-use crate::build;
-use crate::data::{Preparation, Split};
+use crate::data::{Opened, Preparation};
 use onward::ledger::Header;
 use onward::{Error, ErrorKind, Result};
 use onward_run::folder::Folder;
@@ -20,8 +19,8 @@ pub struct Interface {
 
 impl Interface {
     /// Of a model that is trained on these data.
-    pub fn of(split: &Split) -> Self {
-        Self { outputs: build::outputs(split.train.targets()), preparation: split.preparation.clone() }
+    pub fn of(split: &Opened) -> Self {
+        Self { outputs: split.train.schema().outputs(), preparation: split.preparation.clone() }
     }
 
     /// That of a run with this header.

@@ -41,7 +41,7 @@ pub struct Rhythm {
 
 /// Builds what a run that was begun before is followed with. It is asked only where ledger and base params do not lead to the
 /// params alone, so that a replay of weight space needs no data.
-pub trait Source {
+pub trait Origin {
     /// The header of a run that was begun, once for each arithmetic that its steps may have been taken in (one, where the
     /// ledger tells which); the likeliest first. Asked once, before anything is built.
     ///
@@ -87,20 +87,20 @@ pub type Each<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
 /// The parts of the run that `reading` tells of, its trainer at the end, and the step of the snapshot that it was brought there from, if from any.
 ///
 /// # Errors
-/// Those of `source`; [`ErrorKind::Ledger`] naming data or params that are not those of the header; [`ErrorKind::Damage`] if a
+/// Those of `origin`; [`ErrorKind::Ledger`] naming data or params that are not those of the header; [`ErrorKind::Damage`] if a
 /// step taken again does not lead where its record says.
 pub fn follow(
     folder: &Folder,
     reading: &Reading,
     start: Start<'_>,
-    source: &mut dyn Source,
+    origin: &mut dyn Origin,
     each: &mut Each<'_>,
 ) -> Result<(Parts, Option<u64>)> {
     check_header(&reading.header, folder)?;
-    let possible = source.possible(&reading.header)?;
+    let possible = origin.possible(&reading.header)?;
     let mut first = None;
     for begun in &possible {
-        let mut parts = source.build(begun)?;
+        let mut parts = origin.build(begun)?;
         same_device(&reading.header, &parts, folder)?;
         same_run(&reading.header, &parts, folder)?;
         reading.stretches.iter().try_for_each(|stretch| parts.trainer.prolong(stretch))?;

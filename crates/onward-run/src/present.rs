@@ -1,7 +1,7 @@
 //! The params of a run as far as it has come: what can be answered from before it is finished.
 
 use crate::folder::{Folder, Snapshot};
-use crate::follow::{Parts, Source, base, check_header, same_run};
+use crate::follow::{Origin, Parts, base, check_header, same_run};
 use crate::manifest::Manifest;
 use crate::replay::apply_all;
 use onward::ledger::{Reading, State};
@@ -90,8 +90,8 @@ fn listed_present(folder: &Folder, snapshots: &[Snapshot], threads: usize) -> Re
 ///
 /// # Errors
 /// As for [`parts`].
-pub fn statistics(folder: &Folder, present: &Present, source: &mut dyn Source) -> Result<Vec<Statistics>> {
-    let Parts { trainer, .. } = parts(folder, &present.reading, source)?;
+pub fn statistics(folder: &Folder, present: &Present, origin: &mut dyn Origin) -> Result<Vec<Statistics>> {
+    let Parts { trainer, .. } = parts(folder, &present.reading, origin)?;
     trainer.statistics_of(present.state.params())
 }
 
@@ -99,8 +99,8 @@ pub fn statistics(folder: &Folder, present: &Present, source: &mut dyn Source) -
 ///
 /// # Errors
 /// As for [`parts`].
-pub fn score(folder: &Folder, present: &Present, source: &mut dyn Source) -> Result<Score> {
-    let Parts { trainer, test, .. } = parts(folder, &present.reading, source)?;
+pub fn score(folder: &Folder, present: &Present, origin: &mut dyn Origin) -> Result<Score> {
+    let Parts { trainer, test, .. } = parts(folder, &present.reading, origin)?;
     let params = present.state.params();
     train::score(trainer.local(), params, &trainer.statistics_of(params)?, &test)
 }
@@ -108,10 +108,10 @@ pub fn score(folder: &Folder, present: &Present, source: &mut dyn Source) -> Res
 /// The run's parts at its beginning, on its data.
 ///
 /// # Errors
-/// Those of `source`, and [`ErrorKind::Ledger`] if its data are not the run's.
-pub fn parts(folder: &Folder, reading: &Reading, source: &mut dyn Source) -> Result<Parts> {
-    let possible = source.possible(&reading.header)?;
-    let parts = source.build(possible.first().unwrap_or(&reading.header))?;
+/// Those of `origin`, and [`ErrorKind::Ledger`] if its data are not the run's.
+pub fn parts(folder: &Folder, reading: &Reading, origin: &mut dyn Origin) -> Result<Parts> {
+    let possible = origin.possible(&reading.header)?;
+    let parts = origin.build(possible.first().unwrap_or(&reading.header))?;
     same_run(&reading.header, &parts, folder)?;
     Ok(parts)
 }

@@ -1,7 +1,7 @@
 //! The params that a ledger leads to.
 
 use crate::folder::Folder;
-use crate::follow::{Each, Source, Start, base, check_header, follow};
+use crate::follow::{Each, Origin, Start, base, check_header, follow};
 use onward::ledger::{Entry, Reading, State};
 use onward::params::Params;
 use onward::threads::Threads;
@@ -38,7 +38,7 @@ pub struct Replayed {
 }
 
 /// The params that the ledger's records lead to, worked out on so many threads where they follow from base params and ledger
-/// alone, with the parts of `source` elsewhere; `each` sees the states on the way, as far as they are worked out.
+/// alone, with the parts of `origin` elsewhere; `each` sees the states on the way, as far as they are worked out.
 ///
 /// # Errors
 /// [`ErrorKind::Damage`] if base params or records are not what the run wrote, and as for [`follow`].
@@ -47,7 +47,7 @@ pub fn replay(
     reading: &Reading,
     start: Start<'_>,
     threads: usize,
-    source: &mut dyn Source,
+    origin: &mut dyn Origin,
     each: &mut Each<'_>,
 ) -> Result<Replayed> {
     check_header(&reading.header, folder)?;
@@ -56,7 +56,7 @@ pub fn replay(
         let params = from_ledger_alone(folder, reading, base, threads, each)?;
         return Ok(Replayed { params, from: From::Base, emulated: false });
     }
-    let (parts, from) = follow(folder, reading, start, source, each)?;
+    let (parts, from) = follow(folder, reading, start, origin, each)?;
     Ok(Replayed {
         params: parts.trainer.state().params().clone(),
         from: from.map_or(From::Base, From::Snapshot),

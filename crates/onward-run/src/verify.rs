@@ -1,7 +1,7 @@
 //! Every file of a run against its ledger, and the ledger against itself.
 
 use crate::folder::{Folder, MODEL, Snapshot};
-use crate::follow::{Source, Start, base, check_header, specs};
+use crate::follow::{Origin, Start, base, check_header, specs};
 use crate::manifest::Manifest;
 use crate::metrics;
 use crate::replay::{From, replay};
@@ -94,7 +94,7 @@ pub fn verify(
     folder: &Folder,
     from_start: bool,
     threads: usize,
-    source: &mut dyn Source,
+    origin: &mut dyn Origin,
 ) -> Result<Verified> {
     // A run that goes on meanwhile has each snapshot's step in its ledger first.
     let listed = folder.snapshots();
@@ -120,7 +120,7 @@ pub fn verify(
             (Promise::Files { device: device.clone() }, None, recorded(&reading))
         }
         _ => {
-            let found = replay(folder, &reading, start, threads, source, &mut same)?;
+            let found = replay(folder, &reading, start, threads, origin, &mut same)?;
             let retaken = Promise::Steps { emulated: found.emulated };
             let promise = if reading.header.is_complete() { Promise::Params } else { retaken };
             (promise, Some(found.from), Some(hex(&found.params.digest())))

@@ -49,8 +49,16 @@ fn main() -> onward::Result<()> {
     let schedule = Schedule { rate: 0.1, anneal: Anneal::Cosine, final_share: 0.0, warmup: 0, steps: 300 };
     let optimizer = onward::ledger::Optimizer { momentum: 0.9, ..Default::default() };
     let method = Method::Population(method);
-    let plan =
-        Plan { seed: 1, method, schedule, optimizer, storage: Storage::F32, batch: 100, digest_every: 1 };
+    let plan = Plan {
+        seed: 1,
+        method,
+        schedule,
+        optimizer,
+        storage: Storage::F32,
+        batch: 100,
+        shuffle: Default::default(),
+        digest_every: 1,
+    };
     let evaluator =
         Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), &Threads::new(2)?);
     let mut trainer = Trainer::new(plan, evaluator, data(0)?)?;

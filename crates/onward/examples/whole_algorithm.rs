@@ -177,6 +177,7 @@ fn engine(data: Dataset) -> onward::Result<Trainer> {
         optimizer,
         storage: Storage::F32,
         batch: BATCH,
+        shuffle: Default::default(),
         digest_every: 1,
     };
     let objective = Objective::PerSample(Arc::new(Loss::SquaredError));

@@ -6,7 +6,7 @@
 mod order;
 mod plan;
 
-pub use order::Order;
+pub use order::{Order, Shuffle};
 pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, check_sigma, misfit, whole_passes};
 pub use plan::{MemberPlan, Signs, Spent, WeightPlan};
 

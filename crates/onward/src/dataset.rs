@@ -31,6 +31,25 @@ impl Targets {
         }
     }
 
+    /// These, and `more` after them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if they are of another kind or width.
+    pub(crate) fn joined(mut self, more: &Self) -> Result<Self> {
+        match (&mut self, more) {
+            (Self::Classes { labels, classes }, Self::Classes { labels: more, classes: n })
+                if classes == n =>
+            {
+                labels.extend(more);
+            }
+            (Self::Values { values, width }, Self::Values { values: more, width: n }) if width == n => {
+                values.extend(more);
+            }
+            _ => return Err(Error::expected(ErrorKind::Data, "targets", "those of one schema", "others")),
+        }
+        Ok(self)
+    }
+
     /// Those of the rows that `indices` name.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
@@ -157,6 +176,11 @@ impl Dataset {
     /// What the rows should be answered with.
     pub fn targets(&self) -> &Targets {
         &self.targets
+    }
+
+    /// Features and targets.
+    pub(crate) fn into_parts(self) -> (Vec<f32>, Targets) {
+        (self.features, self.targets)
     }
 
     /// The features of the rows named by `indices`, in that order, copied.

@@ -16,11 +16,13 @@ pub use coordinate::CoordinateCache;
 pub use gathering::{Gathering, Part};
 pub use local::Local;
 pub use worker::Worker;
+pub(crate) use worker::not_resident;
 
 use crate::ask::{Answer, Ask, AskId};
 use crate::dataset::{Dataset, Targets};
 use crate::ledger::{Direction, Entry, Header, State};
 use crate::model::Act;
+use crate::rows::Rows;
 use crate::{Error, ErrorKind, Result};
 
 /// The samples of one step.
@@ -32,6 +34,14 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Rows that were read from a source.
+    pub fn of(rows: Rows) -> Self {
+        let (_, data) = rows.into_parts();
+        let shape = data.shape();
+        let (features, targets) = data.into_parts();
+        Self { x: Act::new(targets.rows(), shape, features), targets }
+    }
+
     /// The rows of `data` that `indices` name.
     pub fn select(data: &Dataset, indices: &[u32]) -> Self {
         let x = Act::new(indices.len(), data.shape(), data.features_of(indices));

@@ -3,17 +3,17 @@
 mod described;
 mod divergence;
 
-use crate::ask::{Ask, Spent, misfit};
+use crate::ask::{Ask, Shuffle, Spent, misfit};
 use crate::dataset::{Dataset, Targets};
-use crate::evaluate::{Evaluator, Local, Quorum, Worker};
+use crate::evaluate::{Evaluator, Local, Quorum, Worker, not_resident};
 use crate::ledger::{
-    Entry, Header, ModelDigest, Numerics, Optimizer, Rounding, RowsHeader, State, Stretch, TensorHeader,
-    Update, VERSION,
+    Entry, Header, ModelDigest, Numerics, Optimizer, Rounding, State, Stretch, TensorHeader, Update, VERSION,
 };
 use crate::model::{Act, Graph, Statistics};
 use crate::noise::RunKey;
 use crate::objective::argmax;
 use crate::params::{Params, Storage};
+use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
 use crate::schema::Value;
 use crate::{Error, ErrorKind, Hint, Result};
@@ -36,6 +36,8 @@ pub struct Plan {
     pub storage: Storage,
     /// Samples per step; all of them if there are fewer.
     pub batch: usize,
+    /// Which samples these are.
+    pub shuffle: Shuffle,
     /// Every how many steps an activation-space record carries the params' digest.
     pub digest_every: u64,
 }
@@ -50,7 +52,7 @@ pub struct Trainer {
     numerics: Numerics,
     /// For scores, statistics and work on params.
     local: Local,
-    data: Arc<Dataset>,
+    data: Arc<dyn Source>,
     state: State,
     /// All but what only the caller knows.
     header: Header,
@@ -94,7 +96,7 @@ impl Trainer {
     /// [`ErrorKind::Spec`] if the plan cannot work: a budget of 0, a batch of 0, a method that does not fit the model.
     /// [`ErrorKind::Model`] or [`ErrorKind::Data`] if the model does not do what it declares, or cannot take the rows or answer
     /// the targets.
-    pub fn new(plan: Plan, local: Local, data: Dataset) -> Result<Self> {
+    pub fn new(plan: Plan, local: Local, data: impl Source + 'static) -> Result<Self> {
         let data = Arc::new(data);
         let worker = Worker::new(local.clone(), Arc::clone(&data));
         Self::with(plan, local, data, Box::new(worker), Quorum::All)
@@ -108,28 +110,29 @@ impl Trainer {
     pub fn with(
         plan: Plan,
         local: Local,
-        data: Arc<Dataset>,
+        data: impl Source + 'static,
         evaluator: Box<dyn Evaluator>,
         quorum: Quorum,
     ) -> Result<Self> {
         let settings = plan.written();
-        Self::described(plan, local, data, evaluator, quorum, settings)
+        Self::described(plan, local, Arc::new(data), evaluator, quorum, settings)
     }
 
     /// The same with the settings that its header is to have.
     fn described(
         plan: Plan,
         local: Local,
-        data: Arc<Dataset>,
+        data: Arc<dyn Source>,
         mut evaluator: Box<dyn Evaluator>,
         quorum: Quorum,
         settings: BTreeMap<String, Value>,
     ) -> Result<Self> {
         plan.check()?;
-        let graph = local.check_data(&data)?;
+        let graph = local.check_source(&*data)?;
         let key = RunKey::from_seed(plan.seed);
         let plan = Plan { batch: plan.batch.min(data.rows()), ..plan };
         let rule = plan.method.rule(&graph, plan.batch)?;
+        plan.check_order(&*rule, &*data)?;
         plan.method.check_optimizer(plan.optimizer)?;
         let base = Params::init(graph.tensors(), &key);
         let state = State::new(base, plan.method.recipe(plan.optimizer, plan.storage), key)?;
@@ -137,10 +140,10 @@ impl Trainer {
             evaluator: Some(evaluator.kind().into()),
             settings: Some(settings),
             model: Some(ModelDigest::Graph(graph.digest())),
-            ..plan.header(&state, &data)
+            ..plan.header(&state, &*data)
         };
         let numerics = evaluator.open(&header, &state)?;
-        let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&data, graph.outputs()));
+        let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&*data, graph.outputs())?);
         Ok(Self {
             graph,
             rule,
@@ -180,8 +183,8 @@ impl Trainer {
     }
 
     /// The training data.
-    pub fn data(&self) -> &Dataset {
-        &self.data
+    pub fn data(&self) -> &dyn Source {
+        &*self.data
     }
 
     /// Whether the budget is used up.
@@ -369,14 +372,14 @@ impl Trainer {
         if self.graph.norms().next().is_none() {
             return Ok(Vec::new());
         }
-        self.local.statistics_of(params, &self.data)
+        self.local.statistics_of(params, &*self.data)
     }
 
     /// How well the present params do on `data`.
     ///
     /// # Errors
     /// As for [`score`].
-    pub fn score(&self, data: &Dataset) -> Result<Score> {
+    pub fn score(&self, data: &dyn Source) -> Result<Score> {
         score(&self.local, self.state.params(), &self.statistics()?, data)
     }
 }
@@ -397,8 +400,25 @@ impl Plan {
         self.check_rates()
     }
 
+    /// That `data` can be had in the order that the plan and its rule need.
+    fn check_order(&self, rule: &dyn Rule, data: &dyn Source) -> Result<()> {
+        if rule.round().is_none() {
+            return self.shuffle.check(data.rows(), self.batch, self.schedule.steps);
+        }
+        if self.shuffle != Shuffle::All {
+            let expected = "no such key, as the method visits all rows in an order of its own";
+            return Err(Error::expected(
+                ErrorKind::Spec,
+                "train.shuffle",
+                expected,
+                format!("{:?}", self.shuffle),
+            ));
+        }
+        data.resident().map(|_| ()).ok_or_else(not_resident)
+    }
+
     /// The header of this run on `data`, whose first state is `state`, without what only others know.
-    fn header(&self, state: &State, data: &Dataset) -> Header {
+    fn header(&self, state: &State, data: &dyn Source) -> Header {
         let params = state.params();
         Header {
             version: Some(VERSION.into()),
@@ -412,7 +432,7 @@ impl Plan {
             settings: None,
             model: None,
             tensors: TensorHeader::all(params),
-            rows: Some(RowsHeader::of(data)),
+            rows: Some(data.schema()),
             data: data.digest(),
             test: None,
             base: params.digest(),
@@ -469,12 +489,18 @@ pub fn predict(
 ///
 /// # Errors
 /// As for [`predict`], and [`ErrorKind::Data`] if the outputs cannot answer the targets.
-pub fn score(evaluator: &Local, params: &Params, statistics: &[Statistics], data: &Dataset) -> Result<Score> {
-    evaluator.check_data(data)?;
-    let outputs = predict(evaluator, params, statistics, data.features(), data.shape())?;
-    let width = outputs.len() / data.rows();
-    let loss = evaluator.loss(&Act::new(data.rows(), [1, 1, width], outputs.clone()), data.targets())?;
-    let Targets::Classes { labels, classes } = data.targets() else {
+pub fn score(
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    data: &dyn Source,
+) -> Result<Score> {
+    evaluator.check_source(data)?;
+    let rows = data.rows();
+    let (outputs, targets) = answered(evaluator, params, statistics, data)?;
+    let width = outputs.len() / rows;
+    let loss = evaluator.loss(&Act::new(rows, [1, 1, width], outputs.clone()), &targets)?;
+    let Targets::Classes { labels, classes } = &targets else {
         return Ok(Score { loss, accuracy: None, confusion: None });
     };
     if labels.iter().any(|l| *l as usize >= width) {
@@ -488,7 +514,34 @@ pub fn score(evaluator: &Local, params: &Params, statistics: &[Statistics], data
         right += usize::from(argmax(row) == Some(*label as usize));
         confusion[*label as usize][answer] += 1;
     }
-    Ok(Score { loss, accuracy: Some(right as f32 / data.rows() as f32), confusion: Some(confusion) })
+    Ok(Score { loss, accuracy: Some(right as f32 / rows as f32), confusion: Some(confusion) })
+}
+
+/// The model's outputs on all rows of `data`, and what these should be answered with. Rows that do not lie in memory are read in
+/// pieces.
+fn answered(
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    data: &dyn Source,
+) -> Result<(Vec<f32>, Targets)> {
+    let outputs = |rows: &Dataset| predict(evaluator, params, statistics, rows.features(), rows.shape());
+    if let Some(all) = data.resident() {
+        return Ok((outputs(all)?, all.targets().clone()));
+    }
+    let ids: Vec<u64> = (0..data.rows() as u64).collect();
+    let (mut all, mut targets) = (Vec::new(), None);
+    for ids in ids.chunks(EVALUATION_ROWS) {
+        let rows = data.read(ids)?;
+        all.extend(outputs(rows.data())?);
+        targets = Some(match targets {
+            None => rows.data().targets().clone(),
+            Some(before) => Targets::joined(before, rows.data().targets())?,
+        });
+    }
+    targets
+        .map(|targets| (all, targets))
+        .ok_or_else(|| Error::expected(ErrorKind::Data, "data", "at least one row", 0))
 }
 
 /// Lower-case hexadecimal.

@@ -36,6 +36,7 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
             optimizer: method.optimizer(),
             storage: onward::params::Storage::F32,
             batch: train.batch,
+            shuffle: train.shuffle.unwrap_or_default(),
             digest_every: train.digest_every,
         };
         let net = local(Mlp::new(&[4, 3, 2], Activation::Relu).unwrap(), Loss::CrossEntropy, 1);

@@ -1,6 +1,6 @@
 //! `predict` and `eval`.
 
-use super::source::{FromSpec, spec_of};
+use super::origin::{FromSpec, spec_of};
 use super::{told_of, unit_words};
 use crate::args::{Moved, OnData};
 use crate::data::Preparation;
@@ -100,8 +100,8 @@ fn unfinished(
     let mut statistics = evaluator.statistics(&params, zero)?;
     if !statistics.is_empty() {
         let moved = Moved::default();
-        let mut source = FromSpec::new(folder.path(), &moved, &args.how);
-        statistics = present::statistics(folder, &present, &mut source)?;
+        let mut origin = FromSpec::new(folder.path(), &moved, &args.how);
+        statistics = present::statistics(folder, &present, &mut origin)?;
     }
     Ok((params, statistics))
 }

@@ -1,6 +1,6 @@
 //! The net of a run, and `show --net`.
 
-use super::source::spec_of;
+use super::origin::spec_of;
 use crate::args::Show;
 use crate::folder::Folder;
 use crate::interface::Interface;

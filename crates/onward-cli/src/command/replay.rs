@@ -1,6 +1,6 @@
 //! `replay`.
 
-use super::source::FromSpec;
+use super::origin::FromSpec;
 use crate::args::Replay;
 use crate::folder::{Folder, Snapshot};
 use crate::progress::Voice;
@@ -29,9 +29,9 @@ pub fn replay(args: &Replay) -> Result<()> {
         Ok(())
     };
     let start = Start::Snapshot(&stepped_over);
-    let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
+    let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
     let again::Replayed { params, from, .. } =
-        again::replay(&folder, &reading, start, args.how.threads(), &mut source, &mut |_| Ok(()))?;
+        again::replay(&folder, &reading, start, args.how.threads(), &mut origin, &mut |_| Ok(()))?;
     if let Some(out) = &out {
         out.write(
             &params.to_safetensors(&[], &[("format", "pt".into()), ("onward.steps", to.to_string())])?,

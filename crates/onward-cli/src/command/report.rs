@@ -1,8 +1,8 @@
 //! `report`: the page of a run, at any time.
 
 use super::net::net_of;
+use super::origin::{FromSpec, spec_of};
 use super::session::{fact, grouped, headline, page};
-use super::source::{FromSpec, spec_of};
 use super::{OF_VALUES, apply, told_of};
 use crate::args::Report as Args;
 use crate::data::Target;
@@ -122,9 +122,9 @@ fn confusion(
     if spec.data.target == Target::Value {
         return Ok((None, None));
     }
-    let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
+    let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
     if finished {
-        let parts = present::parts(folder, reading, &mut source)?;
+        let parts = present::parts(folder, reading, &mut origin)?;
         let (local, shape) = (parts.trainer.local(), parts.test.shape());
         let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
         let (params, statistics) = apply::model(folder, reading, local, zero)?;
@@ -133,7 +133,7 @@ fn confusion(
     let now = present::present(folder, args.how.threads())?;
     let (step, last) = (now.state.step(), reading.records.len() as u64);
     let note = (step != last).then(|| format!("The confusion matrix is of step {step}."));
-    Ok((present::score(folder, &now, &mut source)?.confusion, note))
+    Ok((present::score(folder, &now, &mut origin)?.confusion, note))
 }
 
 /// How far a run that is not finished has come, and why it stopped if it diverged.

@@ -1,7 +1,7 @@
 //! `resume`, and `train --resume`: going on with a run that is there.
 
+use super::origin::{FromSpec, spec_of};
 use super::session::{Teller, clock, finish, say_written};
-use super::source::{FromSpec, spec_of};
 use crate::args::{How, Moved, Resume};
 use crate::folder::Folder;
 use crate::progress::Voice;
@@ -9,7 +9,7 @@ use crate::spec::Spec;
 use onward::ledger::Header;
 use onward::settings::Budget;
 use onward::{Error, ErrorKind, Result, file};
-use onward_run::follow::{Parts, Source};
+use onward_run::follow::{Origin, Parts};
 use onward_run::{Observers, Run};
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,24 +18,24 @@ use std::process::ExitCode;
 pub fn resume(args: &Resume) -> Result<ExitCode> {
     let folder = Folder::open(&args.run)?;
     let at = folder.path().to_owned();
-    let mut source = FromSpec::new(&at, &args.moved, &args.how);
-    source.until = args.steps.map(Budget::Steps).or(args.epochs.map(Budget::Epochs));
-    let run = go_on(folder, &mut source, &args.how)?;
-    finish(run, source.known()?, &args.how)
+    let mut origin = FromSpec::new(&at, &args.moved, &args.how);
+    origin.until = args.steps.map(Budget::Steps).or(args.epochs.map(Budget::Epochs));
+    let run = go_on(folder, &mut origin, &args.how)?;
+    finish(run, origin.known()?, &args.how)
 }
 
 /// Goes on with the run in `existing` if it is that of `spec`, which `file` has.
 pub(super) fn same_or_refuse(existing: &Path, spec: &Spec, file: &Path, how: &How) -> Result<ExitCode> {
     let (folder, moved) = (Folder::open(existing)?, Moved::default());
     let at = folder.path().to_owned();
-    let mut source = Same { parts: FromSpec::new(&at, &moved, how), folder: &at, spec, file, how };
-    let run = go_on(folder, &mut source, how)?;
-    finish(run, source.parts.known()?, how)
+    let mut origin = Same { parts: FromSpec::new(&at, &moved, how), folder: &at, spec, file, how };
+    let run = go_on(folder, &mut origin, how)?;
+    finish(run, origin.parts.known()?, how)
 }
 
-fn go_on(folder: Folder, source: &mut dyn Source, how: &How) -> Result<Run> {
+fn go_on(folder: Folder, origin: &mut dyn Origin, how: &How) -> Result<Run> {
     let observers = Observers::one(Teller::new(Voice::new(how), folder.path()));
-    Run::resume(folder, source, clock(), observers)
+    Run::resume(folder, origin, clock(), observers)
 }
 
 /// The parts of a run whose spec has to be the one that was given.
@@ -67,7 +67,7 @@ impl Same<'_> {
     }
 }
 
-impl Source for Same<'_> {
+impl Origin for Same<'_> {
     fn possible(&mut self, begun: &Header) -> Result<Vec<Header>> {
         self.parts.spec = Some(self.checked(begun)?);
         self.parts.possible(begun)

@@ -1,8 +1,8 @@
 //! `train`.
 
+use super::origin::parts;
 use super::resume::same_or_refuse;
 use super::session::{Teller, clock, finish};
-use super::source::parts;
 use crate::args::Train;
 use crate::folder::Folder;
 use crate::progress::Voice;
@@ -20,7 +20,7 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     if args.resume && existing.join("ledger.bin").is_file() {
         return same_or_refuse(&existing, &spec, &args.spec, &args.how);
     }
-    let split = data::load(&spec.data)?;
+    let split = data::open(&spec.data)?;
     let voice = Voice::new(&args.how);
     for note in &split.notes {
         voice.say(note, &json!({"event": "note", "text": note}));

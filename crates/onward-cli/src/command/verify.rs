@@ -1,6 +1,6 @@
 //! `verify`: every file of a run against the ledger, and the ledger against itself.
 
-use super::source::FromSpec;
+use super::origin::FromSpec;
 use super::told_of;
 use crate::args::Verify;
 use crate::folder::Folder;
@@ -16,8 +16,8 @@ const NOT_ALL: u8 = 5;
 /// `onward verify`.
 pub fn verify(args: &Verify) -> Result<ExitCode> {
     let folder = Folder::read_only(&args.run)?;
-    let mut source = FromSpec::new(folder.path(), &args.moved, &args.how);
-    let found = check::verify(&folder, args.from_start, args.how.threads(), &mut source)?;
+    let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
+    let found = check::verify(&folder, args.from_start, args.how.threads(), &mut origin)?;
     let (steps, promise, digest) = (found.steps, &found.promise, &found.digest);
     let mut lines = vec![format!("ledger.bin: {} records, chain and checksums sound", steps + 1)];
     if found.torn > 0 {

@@ -12,36 +12,50 @@ pub mod npz;
 mod options;
 mod pages;
 pub mod parquet;
+mod part;
 mod prepare;
-mod source;
 pub mod table;
 mod targets;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use onward::dataset::{Dataset, Targets};
+use onward::rows::Source;
 use onward::{Error, ErrorKind, Result};
 
 pub use options::{Center, DataOptions, Format, Guessed, Holdout, Target};
+pub use part::expand_home;
+use part::{Part, bad};
 pub use prepare::{Preparation, TargetScale};
-pub use source::expand_home;
-use source::{Part, bad};
 pub use table::Label;
 use targets::{Rows, check_varied};
 
 /// Rows to train on, rows to test on, and how both were prepared.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Split {
+pub struct Split<T = Dataset> {
     /// The training rows.
-    pub train: Dataset,
+    pub train: T,
     /// The test rows.
     pub test: Dataset,
     /// How new rows have to be prepared.
     pub preparation: Preparation,
     /// What was taken for something that it may not be, or left out, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// Rows to train on wherever they lie, and rows to test on in memory.
+pub type Opened = Split<Arc<dyn Source>>;
+
+/// The data that the options tell of, ready to be trained on.
+///
+/// # Errors
+/// As for [`load`].
+pub fn open(options: &DataOptions) -> Result<Opened> {
+    let Split { train, test, preparation, notes } = load(options)?;
+    Ok(Split { train: Arc::new(train), test, preparation, notes })
 }
 
 /// Reads data, holds rows out for testing where the data bring none, and prepares the features.
@@ -51,7 +65,7 @@ pub struct Split {
 /// [`ErrorKind::Spec`] if the options ask for something impossible.
 pub fn load(options: &DataOptions) -> Result<Split> {
     check_options(options)?;
-    let (train, test) = source::read(options)?;
+    let (train, test) = part::read(options)?;
     let shape = choose_shape(options.shape, &train)?;
     if let Some(test) = &test {
         check_names(&train.names, test)?;
@@ -93,7 +107,7 @@ pub fn load_more(
     preparation: &Preparation,
     classes: usize,
 ) -> Result<(Vec<f32>, usize, Option<Targets>)> {
-    let part = source::read_more(path, options, preparation.width(), &preparation.names)?;
+    let part = part::read_more(path, options, preparation.width(), &preparation.names)?;
     check_names(&preparation.names, &part)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
     let features = preparation.features(&part, &rows)?;

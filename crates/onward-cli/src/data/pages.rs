@@ -8,9 +8,9 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescriptor;
 
 /// A file in memory that answers every lying offset with an error.
-pub(super) struct Source(Bytes);
+pub(super) struct InMemory(Bytes);
 
-impl Source {
+impl InMemory {
     pub(super) fn new(bytes: &[u8]) -> Self {
         Self(Bytes::copy_from_slice(bytes))
     }
@@ -24,13 +24,13 @@ impl Source {
     }
 }
 
-impl Length for Source {
+impl Length for InMemory {
     fn len(&self) -> u64 {
         self.0.len() as u64
     }
 }
 
-impl ChunkReader for Source {
+impl ChunkReader for InMemory {
     type T = bytes::buf::Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {

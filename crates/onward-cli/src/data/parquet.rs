@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::footer;
 use super::gz::MOST;
-use super::pages::{CheckedPages, Source};
+use super::pages::{CheckedPages, InMemory};
 use super::shorten;
 use super::table::{Numbers, Table};
 
@@ -37,7 +37,7 @@ pub fn read(bytes: &[u8]) -> Result<Table> {
 
 fn read_groups(bytes: &[u8]) -> Result<Table> {
     footer::check(bytes).map_err(damaged)?;
-    let reader = SerializedFileReader::new(Source::new(bytes)).map_err(damaged)?;
+    let reader = SerializedFileReader::new(InMemory::new(bytes)).map_err(damaged)?;
     let meta = reader.metadata().file_metadata();
     let schema = meta.schema_descr().columns();
     schema.iter().try_for_each(|column| check_column(column))?;

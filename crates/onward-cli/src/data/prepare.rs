@@ -5,7 +5,7 @@ use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::options::Center;
-use super::source::Part;
+use super::part::Part;
 
 /// How features and targets were prepared for training, and how new ones have to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

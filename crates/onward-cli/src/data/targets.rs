@@ -3,8 +3,8 @@
 use onward::dataset::Targets;
 use onward::{Error, ErrorKind, Result};
 
+use super::part::{Part, bad};
 use super::prepare::TargetScale;
-use super::source::{Part, bad};
 use super::{Holdout, Target};
 
 /// The highest class label that is believed.

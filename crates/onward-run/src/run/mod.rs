@@ -94,8 +94,7 @@ impl Run {
         observers: Observers,
     ) -> Result<Self> {
         let trainer = &parts.trainer;
-        let rows: Vec<u32> = (0..trainer.data().rows().min(TRAIN_ROWS) as u32).collect();
-        let train_rows = trainer.data().select(&rows);
+        let (_, train_rows) = trainer.data().first(TRAIN_ROWS)?.into_parts();
         let path = folder.metrics();
         let metrics = File::options().append(true).create(true).open(&path);
         let metrics = metrics.map_err(|e| Error::io("open", &path, e))?;
@@ -290,7 +289,7 @@ impl Run {
         // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
         let scores = if row == Row::Evaluated {
             let statistics = trainer.statistics()?;
-            let on = |data| score(trainer.local(), trainer.state().params(), &statistics, data);
+            let on = |data: &Dataset| score(trainer.local(), trainer.state().params(), &statistics, data);
             Some((on(self.test())?, on(&self.train_rows)?))
         } else {
             None

@@ -3,7 +3,7 @@
 use super::{Clock, Run, due};
 use crate::event::{Event, Observers};
 use crate::folder::{Folder, Snapshot};
-use crate::follow::{Parts, Source, Start, base, follow};
+use crate::follow::{Origin, Parts, Start, base, follow};
 use crate::metrics::{self, Point};
 use onward::ledger::{Entry, Header, Ledger, Rates, Reading, Stretch};
 use onward::noise::RunKey;
@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 impl Run {
     /// Goes on with the run in a folder ([`Folder::open`]): cuts a torn tail, writes again what can be computed, removes what
-    /// cannot be used, and brings the trainer to where the ledger ends. A finished run is prolonged if `source` wants more
+    /// cannot be used, and brings the trainer to where the ledger ends. A finished run is prolonged if `origin` wants more
     /// steps of it.
     ///
     /// # Errors
@@ -22,7 +22,7 @@ impl Run {
     /// run wrote it, with the way out; otherwise as for [`follow`].
     pub fn resume(
         folder: Folder,
-        source: &mut dyn Source,
+        origin: &mut dyn Origin,
         clock: Clock,
         mut observers: Observers,
     ) -> Result<Self> {
@@ -33,9 +33,9 @@ impl Run {
         if reading.torn > 0 {
             observers.tell(&Event::Torn { bytes: reading.torn, step });
         }
-        let (parts, from) = caught_up(&folder, &reading, source, &mut observers)?;
-        let stretch = stretch(&folder, &parts.trainer, source.budget(&parts.trainer)?)?;
-        write_again(&folder, &reading.header, &parts, source, &mut observers)?;
+        let (parts, from) = caught_up(&folder, &reading, origin, &mut observers)?;
+        let stretch = stretch(&folder, &parts.trainer, origin.budget(&parts.trainer)?)?;
+        write_again(&folder, &reading.header, &parts, origin, &mut observers)?;
         remove_unsound(&folder, &reading, &parts, &mut observers)?;
         observers.tell(&Event::Resumed { step, snapshot: from });
         let points = sound_points(&folder, &parts, &reading, &mut observers)?;
@@ -102,14 +102,14 @@ fn stretch(folder: &Folder, trainer: &Trainer, wanted: Option<u64>) -> Result<Op
 fn caught_up(
     folder: &Folder,
     reading: &Reading,
-    source: &mut dyn Source,
+    origin: &mut dyn Origin,
     observers: &mut Observers,
 ) -> Result<(Parts, Option<u64>)> {
     let watched = Mutex::new(observers);
     let unusable = |snapshot: &Snapshot, why: &Error| {
         remove(snapshot, why, &mut watched.lock().unwrap_or_else(PoisonError::into_inner))
     };
-    follow(folder, reading, Start::Snapshot(&unusable), source, &mut |_| Ok(()))
+    follow(folder, reading, Start::Snapshot(&unusable), origin, &mut |_| Ok(()))
 }
 
 fn remove(snapshot: &Snapshot, why: &Error, observers: &mut Observers) -> Result<()> {
@@ -139,12 +139,12 @@ fn write_again(
     folder: &Folder,
     header: &Header,
     parts: &Parts,
-    source: &dyn Source,
+    origin: &dyn Origin,
     observers: &mut Observers,
 ) -> Result<()> {
     let kept = folder.interface(header);
     let kept = kept
-        .and_then(|bytes| source.check_interface(&bytes).map_err(|e| e.in_file(&folder.interface_file())));
+        .and_then(|bytes| origin.check_interface(&bytes).map_err(|e| e.in_file(&folder.interface_file())));
     if let Err(damage) = kept {
         if header.interface.is_some_and(|digest| digest != *blake3::hash(&parts.interface).as_bytes()) {
             return Err(damage);

@@ -15,7 +15,7 @@ use onward::space::{Directions, LayerSpace};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use onward_run::folder::Folder;
-use onward_run::follow::{Parts, Rhythm, Source};
+use onward_run::follow::{Origin, Parts, Rhythm};
 use onward_run::{Event, Observers, Run};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -81,6 +81,7 @@ impl Small {
             optimizer: Optimizer { momentum: self.momentum(), scaling: Scaling::None },
             storage: Storage::F32,
             batch: 10,
+            shuffle: Default::default(),
             digest_every: 4,
         };
         Parts {
@@ -122,7 +123,7 @@ impl Small {
     }
 }
 
-impl Source for Small {
+impl Origin for Small {
     fn possible(&mut self, begun: &Header) -> Result<Vec<Header>> {
         Ok(vec![begun.clone()])
     }

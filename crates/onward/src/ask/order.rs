@@ -1,36 +1,121 @@
 //! The order of samples.
 
 use crate::noise::{Role, RunKey};
+use crate::schema::{Choice, Field, Kind, Range, Value, range};
+use crate::{Error, ErrorKind, Result};
 
-/// Which samples a step sees: every epoch is a permutation of its own, a pure function of key and epoch.
+/// How the rows of the training data are put in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shuffle {
+    /// All of them, anew in every epoch.
+    #[default]
+    All,
+    /// Within windows of so many rows, anew in every epoch; the windows come in the data's order.
+    Window(usize),
+    /// Not at all: in the data's order, again and again.
+    InOrder,
+    /// Not at all, and none is seen twice.
+    Once,
+}
+
+impl Field for Shuffle {
+    fn kind(_: Range) -> Kind {
+        let word = |name, doc| Choice { name, doc };
+        let words = vec![
+            word("all", "All rows, anew in every epoch."),
+            word("in-order", "Not at all: the data's order, again and again."),
+            word("once", "Not at all, and no row is seen twice."),
+        ];
+        Kind::Either(Box::new(Kind::OneOf(words)), Box::new(Kind::Int(range(1.0..=f64::from(u32::MAX)))))
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        match value?.as_text() {
+            Some("all") => Some(Self::All),
+            Some("in-order") => Some(Self::InOrder),
+            Some("once") => Some(Self::Once),
+            _ => usize::read(value).map(Self::Window),
+        }
+    }
+
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::All => Some("all".into()),
+            Self::Window(rows) => rows.value(),
+            Self::InOrder => Some("in-order".into()),
+            Self::Once => Some("once".into()),
+        }
+    }
+}
+
+impl Shuffle {
+    /// That `steps` batches of `batch` rows can be taken from `rows` rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if there are more rows than can be shuffled, a window of none, or too few rows to see each once.
+    pub fn check(self, rows: usize, batch: usize, steps: u64) -> Result<()> {
+        let bad = |expected: String, found: String| {
+            Err(Error::expected(ErrorKind::Spec, "train.shuffle", expected, found))
+        };
+        let most = u32::MAX as usize;
+        match self {
+            Self::All if rows > most => bad(
+                format!("a window, as more than {most} rows are not shuffled at once"),
+                format!("{rows} rows"),
+            ),
+            Self::Window(window) if !(1..=most).contains(&window) => {
+                bad(format!("a window of 1 to {most} rows"), window.to_string())
+            }
+            Self::Once if steps.saturating_mul(batch as u64) > rows as u64 => {
+                let fitting = rows as u64 / batch.max(1) as u64;
+                bad(
+                    format!("at most {fitting} steps of {batch} samples, to see {rows} rows once"),
+                    format!("{steps}"),
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which samples a step sees: a pure function of key and step.
 #[derive(Clone, Debug)]
 pub struct Order {
     key: RunKey,
     rows: usize,
-    epoch: u64,
-    permutation: Vec<u32>,
+    shuffle: Shuffle,
+    /// The last permutation, and of which epoch and window it is.
+    kept: Option<([u64; 2], Vec<u32>)>,
 }
 
 impl Order {
-    /// The order of `rows` samples in the run with this key.
-    pub fn new(key: RunKey, rows: usize) -> Self {
-        Self { key, rows, epoch: u64::MAX, permutation: Vec::new() }
+    /// The order of `rows` samples (at least one) in the run with this key.
+    pub fn new(key: RunKey, rows: usize, shuffle: Shuffle) -> Self {
+        Self { key, rows, shuffle, kept: None }
     }
 
-    /// The `batch` samples of a step.
-    pub fn batch(&mut self, step: u64, batch: usize) -> Vec<u32> {
-        let first = step * batch as u64;
-        (first..first + batch as u64)
-            .map(|i| self.at(i / self.rows as u64, (i % self.rows as u64) as usize))
-            .collect()
+    /// The ids of a step's `batch` samples.
+    pub fn batch(&mut self, step: u64, batch: usize) -> Vec<u64> {
+        let (first, rows) = (step * batch as u64, self.rows as u64);
+        (first..first + batch as u64).map(|i| self.at(i / rows, i % rows)).collect()
     }
 
-    fn at(&mut self, epoch: u64, place: usize) -> u32 {
-        if self.epoch != epoch {
-            let noise = self.key.tensor(Role::Shuffle, "samples").at(epoch as u32, (epoch >> 32) as u32);
-            self.permutation = noise.permutation(self.rows);
-            self.epoch = epoch;
+    fn at(&mut self, epoch: u64, place: u64) -> u64 {
+        let size = match self.shuffle {
+            Shuffle::InOrder | Shuffle::Once => return place,
+            Shuffle::All => self.rows as u64,
+            Shuffle::Window(size) => size as u64,
+        };
+        let window = place / size;
+        let begin = window * size;
+        if self.kept.as_ref().is_none_or(|(of, _)| *of != [epoch, window]) {
+            let name =
+                if self.shuffle == Shuffle::All { "samples".into() } else { format!("window {window}") };
+            let noise = self.key.tensor(Role::Shuffle, &name).at(epoch as u32, (epoch >> 32) as u32);
+            self.kept =
+                Some(([epoch, window], noise.permutation((self.rows as u64 - begin).min(size) as usize)));
         }
-        self.permutation[place]
+        let within = self.kept.as_ref().map_or(0, |(_, permutation)| permutation[(place - begin) as usize]);
+        begin + u64::from(within)
     }
 }

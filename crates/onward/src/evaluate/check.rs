@@ -5,6 +5,7 @@ use crate::ask::{MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma, misfit};
 use crate::dataset::{Dataset, Targets};
 use crate::model::{Act, Graph, Link, WeightSpace};
 use crate::params::Params;
+use crate::rows::Source;
 use crate::space::{ActivationPlan, CoordinatePlan, Focus};
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, PoisonError};
@@ -120,6 +121,17 @@ impl Local {
         let graph = self.fitting(params, &batch.x)?;
         self.check_targets(batch.x.rows, graph.outputs(), &batch.targets)?;
         Ok(graph)
+    }
+
+    /// The graph for rows of `source`, which the model can be trained or scored on; of one that lies elsewhere the first row is looked at.
+    ///
+    /// # Errors
+    /// As for [`Local::check_data`], and those of [`Source::read`].
+    pub(crate) fn check_source(&self, source: &dyn Source) -> Result<Arc<Graph>> {
+        match source.resident() {
+            Some(data) => self.check_data(data),
+            None => self.check_data(source.first(1)?.data()),
+        }
     }
 
     /// The graph for `data`, which the model can be trained or scored on.

@@ -9,6 +9,7 @@ use crate::model::{Act, Context, Graph, Home, Homes, Model, Norms, Spare, Statis
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
+use crate::rows::Source;
 use crate::rule::mean;
 use crate::space::{ActivationPlan, Choices, CoordinatePlan, STATISTICS_ROWS};
 use crate::threads::{Threads, prelude::*};
@@ -147,19 +148,26 @@ impl Local {
     /// Statistics of all normalisations over the first rows of `data`.
     ///
     /// # Errors
-    /// As for [`Local::statistics`].
-    pub(crate) fn statistics_of(&self, params: &Params, data: &Dataset) -> Result<Vec<Statistics>> {
-        let rows = data.rows().min(STATISTICS_ROWS);
-        self.statistics(params, Act::new(rows, data.shape(), data.features()[..rows * data.width()].to_vec()))
+    /// As for [`Local::statistics`] and [`Source::read`].
+    pub(crate) fn statistics_of(&self, params: &Params, data: &dyn Source) -> Result<Vec<Statistics>> {
+        self.statistics(params, Batch::of(data.first(STATISTICS_ROWS)?).x)
     }
 
     /// The mean loss of answering `width` zeros to the first rows of `data`; 0 if the objective has no per-sample losses.
-    pub(crate) fn loss_of_zero(&self, data: &Dataset, width: usize) -> f32 {
-        let Objective::PerSample(objective) = &self.objective else { return 0.0 };
-        let rows = data.rows().min(STATISTICS_ROWS);
+    ///
+    /// # Errors
+    /// As for [`Source::read`].
+    pub(crate) fn loss_of_zero(&self, data: &dyn Source, width: usize) -> Result<f32> {
+        let Objective::PerSample(objective) = &self.objective else { return Ok(0.0) };
+        let first = data.first(STATISTICS_ROWS)?;
+        let rows = first.ids().len();
         let (outputs, mut losses) = (Act::new(rows, [1, 1, width], vec![0.0; rows * width]), vec![0.0; rows]);
-        objective.losses(&outputs, Answers { targets: data.targets(), first: 0, count: rows }, &mut losses);
-        mean(&losses)
+        objective.losses(
+            &outputs,
+            Answers { targets: first.data().targets(), first: 0, count: rows },
+            &mut losses,
+        );
+        Ok(mean(&losses))
     }
 
     /// The mean loss of outputs that answer `targets` row by row.

@@ -1,19 +1,20 @@
-//! An evaluator on this process's threads, with all rows in memory.
+//! An evaluator on this process's threads, with a source of rows.
 
 use super::sites::Clean;
 use super::{Batch, CoordinateCache, Evaluator, Local, Numerics, Quorum, Ticket, unknown};
 use crate::ask::{Answer, Ask, AskId, Order, ProbePlan, Told};
 use crate::dataset::Dataset;
 use crate::ledger::{Direction, Entry, Header, State};
+use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, find};
 use crate::space::ActivationPlan;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-/// Answers what a run asks by forward passes on the rows that it holds.
+/// Answers what a run asks by forward passes on rows of its source.
 pub struct Worker {
     local: Local,
-    data: Arc<Dataset>,
+    data: Arc<dyn Source>,
     opened: Option<Opened>,
     /// The question that was taken last.
     taken: Option<Ask>,
@@ -29,9 +30,9 @@ struct Opened {
 }
 
 impl Worker {
-    /// A worker that evaluates on `data`.
-    pub fn new(local: Local, data: Arc<Dataset>) -> Self {
-        Self { local, data, opened: None, taken: None }
+    /// A worker that evaluates on rows of `data`.
+    pub fn new(local: Local, data: impl Source + 'static) -> Self {
+        Self { local, data: Arc::new(data), opened: None, taken: None }
     }
 
     fn answer(&mut self, ask: &Ask, state: &State) -> Result<Told> {
@@ -39,11 +40,12 @@ impl Worker {
         let Some(opened) = opened else { return Err(not_opened(ask)) };
         match &ask.probes {
             ProbePlan::Visits(plan) => {
+                let data = data.resident().ok_or_else(not_resident)?;
                 let found = local.choices(state.key(), state.params(), data, plan, &mut opened.cache);
                 found.map(Told::Choices)
             }
-            ProbePlan::Sites(plan) => opened.sites(local, data, ask, plan, state),
-            _ => local.answer(ask, state, &opened.batch(data, ask)),
+            ProbePlan::Sites(plan) => opened.sites(local, &**data, ask, plan, state),
+            _ => local.answer(ask, state, &opened.batch(&**data, ask)?),
         }
     }
 }
@@ -54,16 +56,26 @@ fn not_opened(ask: &Ask) -> Error {
     Error::expected(ErrorKind::Evaluator, place, "one of the opened run", "one of another")
 }
 
+/// Visits go over all rows again and again.
+pub(crate) fn not_resident() -> Error {
+    Error::expected(
+        ErrorKind::Spec,
+        "method",
+        "rows in memory, as it visits all of them",
+        "a source that is read as it goes",
+    )
+}
+
 impl Opened {
     /// The samples of a step.
-    fn batch(&mut self, data: &Dataset, ask: &Ask) -> Batch {
-        Batch::select(data, &self.order.batch(ask.id.step, ask.batch as usize))
+    fn batch(&mut self, data: &dyn Source, ask: &Ask) -> Result<Batch> {
+        Ok(Batch::of(data.read(&self.order.batch(ask.id.step, ask.batch as usize))?))
     }
 
     fn sites(
         &mut self,
         local: &Local,
-        data: &Dataset,
+        data: &dyn Source,
         ask: &Ask,
         plan: &ActivationPlan,
         state: &State,
@@ -72,7 +84,7 @@ impl Opened {
         let (batch, clean) = match self.clean.take().filter(|(of, ..)| earlier(of)) {
             Some((_, batch, clean)) => (batch, clean.told()),
             None => {
-                let batch = self.batch(data, ask);
+                let batch = self.batch(data, ask)?;
                 let clean = local.clean_for(ask, plan, state, &batch)?;
                 (batch, clean)
             }
@@ -132,8 +144,8 @@ impl Evaluator for Worker {
     }
 
     fn open(&mut self, run: &Header, state: &State) -> Result<Numerics> {
-        self.local.check_data(&self.data)?;
-        let order = Order::new(*state.key(), self.data.rows());
+        self.local.check_source(&*self.data)?;
+        let order = Order::new(*state.key(), self.data.rows(), run.shuffle()?);
         let cache = CoordinateCache::default();
         (self.opened, self.taken) = (Some(Opened { run: run.run(), order, cache, clean: None }), None);
         Ok(Numerics::Exact(self.local.precision().arithmetic().into()))

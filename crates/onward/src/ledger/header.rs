@@ -2,9 +2,10 @@
 
 use super::earlier::SecondHeader;
 use super::{Moves, Numerics, Recipe, digest};
-use crate::dataset::{Dataset, Targets};
+use crate::ask::Shuffle;
 use crate::params::{Params, TensorSpec};
-use crate::schema::Value;
+use crate::rows::Schema;
+use crate::schema::{Field, Value};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ pub struct Header {
     pub tensors: Vec<TensorHeader>,
     /// The form of the training data.
     #[serde(deserialize_with = "known")]
-    pub rows: Option<RowsHeader>,
+    pub rows: Option<Schema>,
     /// Digest of the training data.
     #[serde(with = "digest")]
     pub data: [u8; 32],
@@ -127,45 +128,6 @@ impl fmt::Display for ModelDigest {
     }
 }
 
-/// The form of rows of data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RowsHeader {
-    /// How many.
-    pub count: u64,
-    /// `[height, width, channels]` of one.
-    pub shape: [u64; 3],
-    /// What one is answered with.
-    pub targets: TargetsHeader,
-}
-
-/// What a row is answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TargetsHeader {
-    /// One of so many classes.
-    Classes(u64),
-    /// So many values.
-    Values(u64),
-}
-
-impl RowsHeader {
-    /// That of `data`.
-    pub fn of(data: &Dataset) -> Self {
-        let targets = match data.targets() {
-            Targets::Classes { classes, .. } => TargetsHeader::Classes(*classes as u64),
-            Targets::Values { width, .. } => TargetsHeader::Values(*width as u64),
-        };
-        Self { count: data.rows() as u64, shape: data.shape().map(|n| n as u64), targets }
-    }
-
-    /// How many numbers answer one.
-    pub fn outputs(&self) -> usize {
-        let (TargetsHeader::Classes(n) | TargetsHeader::Values(n)) = self.targets;
-        n as usize
-    }
-}
-
 /// The version of this library, for headers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -197,6 +159,20 @@ impl Header {
         // A header that cannot be written has no ledger either; its run still has a name.
         hash.update(&serde_json::to_vec(&facts).unwrap_or_default());
         *hash.finalize().as_bytes()
+    }
+
+    /// How the run's rows are shuffled, as its settings say; all of them where these do not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] if it is none that settings can have.
+    pub fn shuffle(&self) -> Result<Shuffle> {
+        let train = self.settings.as_ref().and_then(|tables| tables.get("train")?.as_table());
+        let Some(told) = train.and_then(|train| train.get("shuffle")) else { return Ok(Shuffle::All) };
+        let bad = || {
+            let place = "train.shuffle in the ledger's header";
+            Error::expected(ErrorKind::Damage, place, "a way to shuffle", format!("{told:?}"))
+        };
+        Shuffle::read(Some(told)).ok_or_else(bad)
     }
 
     /// The version that began the run, if it is later than this program's: it may know more.

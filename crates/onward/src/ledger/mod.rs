@@ -13,7 +13,7 @@ mod stretch;
 
 pub use entry::{Direction, Entry, Update, Visited};
 pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage};
-pub use header::{Header, ModelDigest, RowsHeader, TargetsHeader, TensorHeader, VERSION};
+pub use header::{Header, ModelDigest, TensorHeader, VERSION};
 pub use numerics::Numerics;
 pub use records::{Record, Records};
 pub use search::{Incumbent, Search};

@@ -1,5 +1,6 @@
 //! The tables `[objective]`, `[train]` and `[baseline]`.
 
+use crate::ask::Shuffle;
 use crate::objective::{self, Loss};
 use crate::schema::{Key, Only, Part, Preset, Setting, Values, is};
 use crate::{Result, keys};
@@ -29,6 +30,9 @@ keys! {
         budget: Budget, in "";
         /// Samples per step.
         batch: usize = is(128), 1.0..;
+        /// How training rows are shuffled: all of them without this key, or within windows of so many rows (which is what data that
+        /// are read as they are needed allow), or not.
+        shuffle: Option<Shuffle> = Preset::Unset;
         /// Steps between two evaluations on the test rows; 0 for about once per epoch.
         eval_every: u64 = is(0), 0.0..;
         /// Steps between two snapshots of the whole state.

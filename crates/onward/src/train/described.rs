@@ -1,10 +1,11 @@
 //! Runs that settings describe, and settings that headers keep: the way from one to the other, and back.
 
 use super::{Plan, Trainer};
-use crate::dataset::Dataset;
+use crate::ask::Shuffle;
 use crate::evaluate::{Local, Quorum, Worker};
-use crate::ledger::{Header, ModelDigest, Moves, Numerics, RowsHeader, TensorHeader, VERSION};
+use crate::ledger::{Header, ModelDigest, Moves, Numerics, TensorHeader, VERSION};
 use crate::model::Graph;
+use crate::rows::Source;
 use crate::schema::{Value, written};
 use crate::settings::{self, Settings, Steps};
 use crate::threads::Threads;
@@ -22,6 +23,8 @@ keys! {
         steps: u64 = crate::schema::Preset::Required;
         /// Samples per step.
         batch: usize = crate::schema::Preset::Required;
+        /// Which samples these are, if not all in turn.
+        shuffle: Option<Shuffle> = crate::schema::Preset::Unset;
         /// Steps between two digests of the parameters.
         digest_every: u64 = crate::schema::Preset::Required;
     }
@@ -47,7 +50,8 @@ impl Plan {
         let own = Steps { rate, momentum, scaling, schedule: anneal, final_rate: final_share, warmup };
         let own = Some(own).filter(|_| !matches!(self.method.common().moves(), Moves::Search(_)));
         let method = settings::Method { kind: self.method.clone(), steps: own };
-        let train = Paced { steps, batch: self.batch, digest_every: self.digest_every };
+        let shuffle = Some(self.shuffle).filter(|shuffle| *shuffle != Shuffle::All);
+        let train = Paced { steps, batch: self.batch, shuffle, digest_every: self.digest_every };
         written(&Planned { method, train })
     }
 
@@ -66,6 +70,7 @@ impl Plan {
             optimizer: method.optimizer(),
             storage: net.storage,
             batch,
+            shuffle: train.shuffle.unwrap_or_default(),
             digest_every: train.digest_every,
         })
     }
@@ -76,10 +81,10 @@ impl Trainer {
     ///
     /// # Errors
     /// As for [`Trainer::new`].
-    pub fn of(settings: &Settings, seed: u64, local: Local, data: Dataset) -> Result<Self> {
-        let graph = local.graph(data.shape())?;
-        let plan = Plan::of(settings, seed, &graph, data.rows())?;
-        let data = Arc::new(data);
+    pub fn of(settings: &Settings, seed: u64, local: Local, data: impl Source + 'static) -> Result<Self> {
+        let (schema, data) = (data.schema(), Arc::new(data));
+        let graph = local.graph(schema.shape())?;
+        let plan = Plan::of(settings, seed, &graph, schema.rows())?;
         let worker = Worker::new(local.clone(), Arc::clone(&data));
         Self::described(plan, local, data, Box::new(worker), Quorum::All, written(settings))
     }
@@ -89,14 +94,14 @@ impl Trainer {
     /// # Errors
     /// [`ErrorKind::Ledger`] if the header does not tell all that determines the run (those of earlier format versions, and of models
     /// that no spec can name), and naming what is not as the header says; as for [`Settings::of`] and [`Trainer::new`].
-    pub fn again(header: &Header, data: Dataset, threads: &Threads) -> Result<Self> {
+    pub fn again(header: &Header, data: impl Source + 'static, threads: &Threads) -> Result<Self> {
         let Some(settings) = Settings::of(header)? else {
             let expected = "settings from which the model can be built";
             return Err(Error::expected(ErrorKind::Ledger, "the ledger's header", expected, "none"));
         };
         let precision = settings.model.precision.begun(header.numerics.as_ref())?;
-        let outputs = RowsHeader::of(&data).outputs();
-        let local = settings.local(data.shape(), outputs, threads, precision)?;
+        let schema = data.schema();
+        let local = settings.local(schema.shape(), schema.outputs(), threads, precision)?;
         let trainer = Self::of(&settings, header.seed, local, data)?;
         trainer.header(header.spec).check_begun(&Header { test: None, interface: None, ..header.clone() })?;
         Ok(trainer)

@@ -250,6 +250,7 @@ pub fn plan(method: Method, rate: f32, steps: u64, batch: usize) -> Plan {
         optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
         storage: Storage::F32,
         batch,
+        shuffle: Default::default(),
         digest_every: 2,
     }
 }

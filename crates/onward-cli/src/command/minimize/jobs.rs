@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::channel;
 
 /// Where evaluations come from and their outcomes go.
-pub trait Source {
+pub trait Queue {
     /// The next evaluation; `None` if there is none before another outcome is there.
     fn next(&mut self) -> Result<Option<Evaluation>>;
 
@@ -15,19 +15,19 @@ pub trait Source {
     fn done(&mut self, evaluation: &Evaluation, outcome: Outcome) -> Result<()>;
 }
 
-/// Runs what `source` gives, at most `jobs` at once, until it has no more or `stop` is raised: 1 starts no further program,
+/// Runs what `queue` gives, at most `jobs` at once, until it has no more or `stop` is raised: 1 starts no further program,
 /// 2 ends those that run.
 ///
 /// # Errors
 /// The first that there was. What runs then is waited for and its outcome taken, unless that is what failed.
-pub fn run(program: &Program, jobs: usize, stop: &AtomicU8, source: &mut dyn Source) -> Result<()> {
+pub fn run(program: &Program, jobs: usize, stop: &AtomicU8, queue: &mut dyn Queue) -> Result<()> {
     let mut failed = None;
     let mut running = 0;
     std::thread::scope(|scope| {
         let (tell, outcomes) = channel();
         loop {
             while running < jobs && failed.is_none() && stop.load(Ordering::SeqCst) == 0 {
-                let evaluation = match source.next() {
+                let evaluation = match queue.next() {
                     Ok(Some(evaluation)) => evaluation,
                     Ok(None) => break,
                     Err(error) => {
@@ -51,7 +51,7 @@ pub fn run(program: &Program, jobs: usize, stop: &AtomicU8, source: &mut dyn Sou
             let Ok((evaluation, outcome)) = outcomes.recv() else { return };
             running -= 1;
             let done = match outcome {
-                Ok(outcome) => source.done(&evaluation, outcome).inspect_err(|_| {
+                Ok(outcome) => queue.done(&evaluation, outcome).inspect_err(|_| {
                     // Nothing can be kept any more: what runs runs in vain.
                     stop.fetch_max(2, Ordering::SeqCst);
                 }),

@@ -1,6 +1,6 @@
 //! The phases of a study: is there noise, search, and under noise the recommended point.
 
-use super::jobs::Source;
+use super::jobs::Queue;
 use super::journal::{Choice, Entry, Line, Phase};
 use super::program::Outcome;
 use super::recommend::{Recommended, recommend};
@@ -152,19 +152,19 @@ pub(super) fn listed(
     list: Vec<Evaluation>,
 ) -> Result<Option<Vec<Entry>>> {
     let count = list.len();
-    let mut source = Listed { session, phase, waiting: VecDeque::new(), entries: BTreeMap::new() };
+    let mut queue = Listed { session, phase, waiting: VecDeque::new(), entries: BTreeMap::new() };
     for evaluation in list {
-        match source.session.recall(phase, &evaluation)? {
-            Some(entry) => _ = source.entries.insert(entry.id, entry),
-            None => source.waiting.push_back(evaluation),
+        match queue.session.recall(phase, &evaluation)? {
+            Some(entry) => _ = queue.entries.insert(entry.id, entry),
+            None => queue.waiting.push_back(evaluation),
         }
     }
-    Session::run(&mut source)?;
-    let entries: Vec<Entry> = source.entries.into_values().collect();
+    Session::run(&mut queue)?;
+    let entries: Vec<Entry> = queue.entries.into_values().collect();
     Ok((entries.len() == count).then_some(entries))
 }
 
-impl Source for Listed<'_> {
+impl Queue for Listed<'_> {
     fn next(&mut self) -> Result<Option<Evaluation>> {
         Ok(self.waiting.pop_front())
     }
@@ -302,7 +302,7 @@ impl Searching<'_> {
     }
 }
 
-impl Source for Searching<'_> {
+impl Queue for Searching<'_> {
     fn next(&mut self) -> Result<Option<Evaluation>> {
         let Some((phase, evaluation)) = self.waiting.pop_front().or_else(|| self.ask()) else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! What all phases of a study share: evaluations are run, kept, counted and shown.
 
 use super::folder::StudyFolder;
-use super::jobs::{self, Source};
+use super::jobs::{self, Queue};
 use super::journal::{Choice, Entry, Journal, Line, Phase};
 use super::loss::Reading;
 use super::program::{Ending, Outcome, Program};
@@ -284,12 +284,12 @@ impl Session {
         self.space.dimensions().iter().zip(values).map(value).collect()
     }
 
-    /// Runs what `source` gives, with the session in its hands.
-    pub fn run(source: &mut dyn InSession) -> Result<()> {
-        let session = source.session();
+    /// Runs what `queue` gives, with the session in its hands.
+    pub fn run(queue: &mut dyn InSession) -> Result<()> {
+        let session = queue.session();
         let (stop, jobs, program) = (session.stop.clone(), session.jobs, session.program.clone());
-        let outcome = jobs::run(&program, jobs, &stop, source);
-        let synced = source.session().journal.sync();
+        let outcome = jobs::run(&program, jobs, &stop, queue);
+        let synced = queue.session().journal.sync();
         outcome.and(synced)
     }
 
@@ -333,8 +333,8 @@ impl Session {
     }
 }
 
-/// A source of evaluations that keeps what comes of them in a session.
-pub trait InSession: Source {
+/// A queue of evaluations that keeps what comes of them in a session.
+pub trait InSession: Queue {
     /// The session.
     fn session(&mut self) -> &mut Session;
 }

@@ -38,7 +38,7 @@ mod system {
     pub const PATIENCE: Duration = Duration::MAX;
 
     /// A pipe that is read to its end, or once the program has ended as far as it is filled.
-    pub struct Source<P> {
+    pub struct Piped<P> {
         pipe: P,
         closed: Option<PipeReader>,
         left: usize,
@@ -47,7 +47,7 @@ mod system {
     /// No pipe holds more, unless somebody still writes to it.
     const MOST: usize = 1 << 20;
 
-    impl<P: Pipe> Source<P> {
+    impl<P: Pipe> Piped<P> {
         pub fn new(pipe: P) -> Result<(Self, Closing)> {
             let (closed, closing) = std::io::pipe()?;
             Ok((Self { pipe, closed: Some(closed), left: MOST }, closing))
@@ -70,7 +70,7 @@ mod system {
         }
     }
 
-    impl<P: Pipe> Read for Source<P> {
+    impl<P: Pipe> Read for Piped<P> {
         fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
             if self.left == 0 || !self.waits()? {
                 return Ok(0);
@@ -99,15 +99,15 @@ mod system {
     pub const PATIENCE: Duration = Duration::from_secs(1);
 
     /// A pipe that is read to its end.
-    pub struct Source<P>(P);
+    pub struct Piped<P>(P);
 
-    impl<P: Pipe> Source<P> {
+    impl<P: Pipe> Piped<P> {
         pub fn new(pipe: P) -> Result<(Self, Closing)> {
             Ok((Self(pipe), ()))
         }
     }
 
-    impl<P: Pipe> Read for Source<P> {
+    impl<P: Pipe> Read for Piped<P> {
         fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
             self.0.read(buffer)
         }
@@ -119,7 +119,7 @@ impl Tail {
     pub fn of(pipe: impl system::Pipe, most: usize) -> std::io::Result<Self> {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let (open, end) = channel();
-        let (mut source, closing) = system::Source::new(pipe)?;
+        let (mut source, closing) = system::Piped::new(pipe)?;
         let read = {
             let kept = kept.clone();
             move || {

@@ -1,7 +1,7 @@
 //! What a run that was begun before is followed with: built from the spec in its folder and from its data.
 
 use crate::args::{How, Moved};
-use crate::data::{self, DataOptions, Split};
+use crate::data::{self, DataOptions, Opened};
 use crate::interface::Interface;
 use crate::progress::Voice;
 use crate::spec::Spec;
@@ -10,7 +10,7 @@ use onward::ledger::Header;
 use onward::settings::Budget;
 use onward::train::Trainer;
 use onward::{Error, ErrorKind, Result};
-use onward_run::follow::{Parts, Rhythm, Source};
+use onward_run::follow::{Origin, Parts, Rhythm};
 use std::path::Path;
 
 /// The spec as run, if it is the one that the header tells of.
@@ -29,7 +29,7 @@ pub(super) struct FromSpec<'a> {
     pub(super) spec: Option<Spec>,
     /// How long the run is to be, if longer than its ledger says.
     pub(super) until: Option<Budget>,
-    split: Option<Split>,
+    split: Option<Opened>,
     folder: &'a Path,
     moved: &'a Moved,
     how: &'a How,
@@ -91,7 +91,7 @@ impl FromSpec<'_> {
     }
 }
 
-impl Source for FromSpec<'_> {
+impl Origin for FromSpec<'_> {
     fn possible(&mut self, begun: &Header) -> Result<Vec<Header>> {
         Ok(build::possible(&self.spec(begun)?, begun))
     }
@@ -133,7 +133,7 @@ impl Source for FromSpec<'_> {
 ///
 /// # Errors
 /// [`ErrorKind::Io`] if the interface cannot be put into words.
-pub(super) fn parts(spec: &Spec, split: &Split, options: DataOptions, trainer: Trainer) -> Result<Parts> {
+pub(super) fn parts(spec: &Spec, split: &Opened, options: DataOptions, trainer: Trainer) -> Result<Parts> {
     let test_place = options.test_path.unwrap_or_else(|| options.path.clone());
     let preparation = split.preparation.clone();
     Ok(Parts {
@@ -162,8 +162,8 @@ fn options(spec: &Spec, moved: &Moved) -> Result<DataOptions> {
     Ok(options)
 }
 
-fn load(options: &DataOptions) -> Result<Split> {
-    data::load(options).map_err(|e| match e.kind() {
+fn load(options: &DataOptions) -> Result<Opened> {
+    data::open(options).map_err(|e| match e.kind() {
         ErrorKind::Io => {
             Error::new(e.kind(), format!("{e} (if data have moved: --data PATH, --test-data PATH)"))
         }
