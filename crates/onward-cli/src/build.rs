@@ -9,10 +9,12 @@ use onward::ledger::{Header, Numerics, Scaling, Search};
 use onward::model::Graph;
 use onward::rule::Method;
 use onward::schema::Value;
-use onward::settings::Precision;
+use onward::settings::{Precision, Settings};
 use onward::threads::Threads;
-use onward::train::{Plan, Trainer};
+use onward::train::{Given, Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
+use onward_run::folder::Folder;
+use onward_run::follow::base;
 use std::sync::Arc;
 
 /// The header of a run that was begun, once for each arithmetic that its steps may have been taken in: ledgers of an older
@@ -66,20 +68,46 @@ fn generation(search: &Search) -> u64 {
     named("members").or_else(|| named("directions")).filter(|n| *n <= 1_000_000).unwrap_or(1)
 }
 
-/// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the header of the ledger that
-/// it is to follow, if there is one.
+/// A run that was begun: what it began with is in its folder, wherever that came from.
+#[derive(Clone, Copy)]
+pub struct Begun<'a> {
+    /// The header of its ledger.
+    pub header: &'a Header,
+    /// Its folder.
+    pub folder: &'a Folder,
+}
+
+/// What is in the file that the spec's run begins with, if it names one.
+fn given(spec: &Spec, graph: &Graph, begun: Option<Begun<'_>>) -> Result<Option<Given>> {
+    let Some(path) = &spec.model.from else { return Ok(None) };
+    let Some(Begun { header, folder }) = begun else {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        return Given::from_safetensors(&bytes, graph).map(Some).map_err(|e| e.in_file(path));
+    };
+    let from = Settings::of(header)?.and_then(|settings| settings.model.from);
+    let file = from.map(|file| file.display().to_string()).ok_or_else(|| {
+        let expected = "the digest of the file that model.from names";
+        Error::expected(ErrorKind::Ledger, folder.ledger().display(), expected, "none")
+    })?;
+    Ok(Some(Given { params: base(folder, header)?, file }))
+}
+
+/// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the run that it is to follow, if
+/// there is one.
 ///
 /// # Errors
-/// [`ErrorKind::Spec`] if something does not fit together, [`ErrorKind::Ledger`] as for [`evaluator`].
-pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<&Header>) -> Result<Trainer> {
+/// [`ErrorKind::Spec`] if something does not fit together, [`ErrorKind::Ledger`] as for [`evaluator`], [`ErrorKind::Io`] and
+/// [`ErrorKind::Model`] if the spec begins with a file that cannot be read or is not the model's.
+pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<'_>>) -> Result<Trainer> {
     let train = split.train.schema();
     if train.rows() < 2 {
         let expected = "at least 2 rows to train on (data.test says how many are held out, data.limit how many are used)";
         return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
     }
-    let evaluator = evaluator(spec, train.shape(), train.outputs(), threads, begun)?;
+    let evaluator = evaluator(spec, train.shape(), train.outputs(), threads, begun.map(|b| b.header))?;
     let graph = evaluator.graph(train.shape())?;
     let settings = spec.settings();
     check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;
-    Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train))
+    let given = given(spec, &graph, begun)?;
+    Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given)
 }

@@ -198,30 +198,13 @@ impl Params {
         with_metadata(&file, &metadata.iter().map(|(k, v)| (*k, v.as_str())).collect())
     }
 
-    /// All tensors of a safetensors file, sorted by name.
+    /// All tensors of a safetensors file, sorted by name; those of f16 and bf16 widened, which is exact.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] if the bytes are no sound safetensors file or a tensor is of another type than f32 and bf16.
+    /// [`ErrorKind::Model`] if the bytes are no sound safetensors file or a tensor is of another type than these and f32.
     pub fn tensors_from_safetensors(bytes: &[u8]) -> Result<Vec<Tensor>> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
-        let mut tensors = Vec::new();
-        for (name, view) in file.iter() {
-            let (fours, twos) = (view.data().as_chunks::<4>().0, view.data().as_chunks::<2>().0);
-            let data = match view.dtype() {
-                Dtype::F32 => fours.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-                Dtype::BF16 => twos.iter().map(|b| from_bf16(u16::from_le_bytes(*b))).collect(),
-                other => {
-                    let found = format!("{other:?}");
-                    return Err(Error::expected(
-                        ErrorKind::Model,
-                        Place::tensor(name),
-                        "type F32 or BF16",
-                        found,
-                    ));
-                }
-            };
-            tensors.push(Tensor { name: name.to_owned(), shape: view.shape().to_vec(), data });
-        }
+        let mut tensors = file.iter().map(|(name, view)| tensor(name, &view)).collect::<Result<Vec<_>>>()?;
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tensors)
     }
@@ -272,7 +255,34 @@ impl Params {
     }
 }
 
-fn broken(error: &safetensors::SafeTensorError) -> Error {
+/// A tensor of a file.
+pub(crate) fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor> {
+    let (fours, twos) = (view.data().as_chunks::<4>().0, view.data().as_chunks::<2>().0);
+    let data = match view.dtype() {
+        Dtype::F32 => fours.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::BF16 => twos.iter().map(|b| from_bf16(u16::from_le_bytes(*b))).collect(),
+        Dtype::F16 => twos.iter().map(|b| from_f16(u16::from_le_bytes(*b))).collect(),
+        other => {
+            let (place, found) = (Place::tensor(name), format!("{other:?}"));
+            return Err(Error::expected(ErrorKind::Model, place, "type F32, F16 or BF16", found));
+        }
+    };
+    Ok(Tensor { name: name.to_owned(), shape: view.shape().to_vec(), data })
+}
+
+/// A number of half precision (5 bits of exponent, 10 of fraction), exactly.
+fn from_f16(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, bits >> 10 & 0x1f, bits & 0x3ff);
+    match exponent {
+        // Below the least normal number fractions count in steps of 2⁻²⁴.
+        0 => f32::from_bits((f32::from(fraction) * 2f32.powi(-24)).to_bits() | sign),
+        0x1f => f32::from_bits(sign | 0x7f80_0000 | u32::from(fraction) << 13),
+        _ => f32::from_bits(sign | (u32::from(exponent) + 112) << 23 | u32::from(fraction) << 13),
+    }
+}
+
+/// What is wrong with the bytes of a safetensors file.
+pub(crate) fn broken(error: &safetensors::SafeTensorError) -> Error {
     Error::expected(
         ErrorKind::Model,
         "model",
@@ -353,10 +363,20 @@ mod tests {
         assert!(read(&header(overlapping, 12)).contains("sound"));
         let huge = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#;
         assert!(read(&header(huge, 8)).contains("sound"));
-        let half = r#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
-        assert_eq!(read(&header(half, 4)), "tensor a: expected type F32 or BF16, found F16");
+        let double = r#"{"a":{"dtype":"F64","shape":[2],"data_offsets":[0,16]}}"#;
+        assert_eq!(read(&header(double, 16)), "tensor a: expected type F32, F16 or BF16, found F64");
         let wrong =
             Params::take(&[TensorSpec { shape: vec![3, 2], ..specs()[0].clone() }], params.tensors.clone());
         assert_eq!(wrong.unwrap_err().to_string(), "tensor fc.weight: expected shape [3, 2], found [2, 3]");
+    }
+    #[test]
+    fn numbers_of_half_precision_are_widened_exactly() {
+        let known = [(0x0000, 0.0), (0x8000, -0.0), (0x0001, 5.960_464_5e-8), (0x03ff, 6.097_555e-5)];
+        let normal = [(0x0400, 6.103_515_6e-5), (0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95)];
+        let largest = [(0x7bff, 65504.0), (0x7c00, f32::INFINITY), (0xfc00, f32::NEG_INFINITY)];
+        for (bits, number) in known.into_iter().chain(normal).chain(largest) {
+            assert_eq!(from_f16(bits).to_bits(), f32::to_bits(number), "{bits:#06x}");
+        }
+        assert!(from_f16(0x7e00).is_nan());
     }
 }

@@ -2,6 +2,7 @@
 
 mod described;
 mod divergence;
+mod given;
 
 use crate::ask::{Ask, Shuffle, Spent, misfit};
 use crate::dataset::{Dataset, Targets};
@@ -20,6 +21,8 @@ use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use given::Given;
 
 /// What a run is, beyond model, objective and data.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,10 +118,11 @@ impl Trainer {
         quorum: Quorum,
     ) -> Result<Self> {
         let settings = plan.written();
-        Self::described(plan, local, Arc::new(data), evaluator, quorum, settings)
+        Self::described(plan, local, Arc::new(data), evaluator, quorum, settings, None)
     }
 
-    /// The same with the settings that its header is to have.
+    /// The same with the settings that its header is to have, and with the params that it begins with, if not those that its seed
+    /// determines.
     fn described(
         plan: Plan,
         local: Local,
@@ -126,6 +130,7 @@ impl Trainer {
         mut evaluator: Box<dyn Evaluator>,
         quorum: Quorum,
         settings: BTreeMap<String, Value>,
+        base: Option<Params>,
     ) -> Result<Self> {
         plan.check()?;
         let graph = local.check_source(&*data)?;
@@ -134,7 +139,8 @@ impl Trainer {
         let rule = plan.method.rule(&graph, plan.batch)?;
         plan.check_order(&*rule, &*data)?;
         plan.method.check_optimizer(plan.optimizer)?;
-        let base = Params::init(graph.tensors(), &key);
+        let base = base.unwrap_or_else(|| Params::init(graph.tensors(), &key));
+        graph.check_params(&base)?;
         let state = State::new(base, plan.method.recipe(plan.optimizer, plan.storage), key)?;
         let header = Header {
             evaluator: Some(evaluator.kind().into()),

@@ -67,7 +67,7 @@ fn a_default_that_the_method_refuses_is_told_by_its_key() {
     let data = blobs(256, [1, 1, 4], 2, 1);
     let threads = Threads::new(1).unwrap();
     let local = settings.local(data.shape(), 2, &threads, kernel::Precision::F32).unwrap();
-    let error = Trainer::of(&settings, 1, local, data).map(|_| ()).unwrap_err();
+    let error = Trainer::of(&settings, 1, local, data, None).map(|_| ()).unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::Spec, Some("method.shaping")));
     assert_eq!(error.found(), Some("centred-rank"), "the default: {error}");
 }

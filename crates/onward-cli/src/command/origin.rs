@@ -104,9 +104,10 @@ impl Origin for FromSpec<'_> {
             None => load(&options)?,
         };
         let split = self.split.insert(split);
-        let at = Folder::read_only(self.folder)?.spec();
+        let folder = &Folder::read_only(self.folder)?;
+        let begun = Some(build::Begun { header: begun, folder });
         let trainer =
-            build::trainer(&spec, split, self.how.threads(), Some(begun)).map_err(|e| e.in_file(&at))?;
+            build::trainer(&spec, split, self.how.threads(), begun).map_err(|e| e.in_file(&folder.spec()))?;
         Voice::new(self.how).say_emulation(trainer.local().precision());
         parts(&spec, split, options, trainer)
     }

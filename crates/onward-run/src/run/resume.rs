@@ -155,6 +155,10 @@ fn write_again(
     if let Err(damage) = base(folder, header) {
         let base = Params::init(parts.trainer.graph().tensors(), &RunKey::from_seed(header.seed))
             .stored_as(header.recipe.storage);
+        // Those that a file gave are nowhere else in the run.
+        if base.digest() != header.base {
+            return Err(damage);
+        }
         file::write(&folder.base(), &base.to_safetensors(&[], &[])?)?;
         observers.tell(&Event::WrittenAgain(&damage));
     }

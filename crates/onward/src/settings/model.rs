@@ -6,6 +6,7 @@ use crate::model::{self, Activation, GlobalPool};
 use crate::params::Storage;
 use crate::schema::{Field, Kind, Preset, Range, Value, Values, is};
 use crate::{Error, ErrorKind, Result, choices, keys, variants};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 keys! {
@@ -20,6 +21,9 @@ keys! {
         precision: Precision = is(Precision::F32);
         /// What numbers its params may be.
         storage: Storage = is(Storage::F32);
+        /// A safetensors file that the params begin as, with a tensor of each name and shape of the net's, in f32, f16 or bf16;
+        /// what batch normalisations have kept beside is passed over. Without it, params begin as the seed says.
+        from: Option<PathBuf> = Preset::Unset;
     }
 }
 

@@ -1,10 +1,11 @@
 //! Runs that settings describe, and settings that headers keep: the way from one to the other, and back.
 
-use super::{Plan, Trainer};
+use super::{Given, Plan, Trainer};
 use crate::ask::Shuffle;
 use crate::evaluate::{Local, Quorum, Worker};
 use crate::ledger::{Header, ModelDigest, Moves, Numerics, TensorHeader, VERSION};
 use crate::model::Graph;
+use crate::params::Params;
 use crate::rows::Source;
 use crate::schema::{Value, written};
 use crate::settings::{self, Settings, Steps};
@@ -77,24 +78,54 @@ impl Plan {
 }
 
 impl Trainer {
-    /// The run that `settings` describe, at its beginning, on `local`, which has to be of the same settings ([`Settings::local`]).
+    /// The run that `settings` describe, at its beginning, on `local`, which has to be of the same settings ([`Settings::local`]);
+    /// `given` is what is in the file that they name to begin with, if they name one.
     ///
     /// # Errors
-    /// As for [`Trainer::new`].
-    pub fn of(settings: &Settings, seed: u64, local: Local, data: impl Source + 'static) -> Result<Self> {
+    /// [`ErrorKind::Spec`] if params are given though the settings name no file, or the other way round; as for [`Trainer::new`].
+    pub fn of(
+        settings: &Settings,
+        seed: u64,
+        local: Local,
+        data: impl Source + 'static,
+        given: Option<Given>,
+    ) -> Result<Self> {
+        let mut settings = settings.clone();
+        if let (None, Some(_)) | (Some(_), None) = (&given, &settings.model.from) {
+            let words = |there: bool| if there { "params from a file" } else { "none" };
+            let (expected, found) = (words(settings.model.from.is_some()), words(given.is_some()));
+            return Err(Error::expected(ErrorKind::Spec, "model.from", expected, found));
+        }
+        // What matters is what is in the file, not where it was.
+        settings.model.from = given.as_ref().map(|given| given.file.clone().into());
+        let settings = &settings;
         let (schema, data) = (data.schema(), Arc::new(data));
         let graph = local.graph(schema.shape())?;
         let plan = Plan::of(settings, seed, &graph, schema.rows())?;
         let worker = Worker::new(local.clone(), Arc::clone(&data));
-        Self::described(plan, local, data, Box::new(worker), Quorum::All, written(settings))
+        Self::described(
+            plan,
+            local,
+            data,
+            Box::new(worker),
+            Quorum::All,
+            written(settings),
+            given.map(|given| given.params),
+        )
     }
 
-    /// The run that a ledger's header tells of, at its beginning, on its training data: no spec is needed.
+    /// The run that a ledger's header tells of, at its beginning, on its training data: no spec is needed. `base` are the params that it
+    /// began with, where a file gave them.
     ///
     /// # Errors
     /// [`ErrorKind::Ledger`] if the header does not tell all that determines the run (those of earlier format versions, and of models
     /// that no spec can name), and naming what is not as the header says; as for [`Settings::of`] and [`Trainer::new`].
-    pub fn again(header: &Header, data: impl Source + 'static, threads: &Threads) -> Result<Self> {
+    pub fn again(
+        header: &Header,
+        data: impl Source + 'static,
+        base: Option<Params>,
+        threads: &Threads,
+    ) -> Result<Self> {
         let Some(settings) = Settings::of(header)? else {
             let expected = "settings from which the model can be built";
             return Err(Error::expected(ErrorKind::Ledger, "the ledger's header", expected, "none"));
@@ -102,7 +133,13 @@ impl Trainer {
         let precision = settings.model.precision.begun(header.numerics.as_ref())?;
         let schema = data.schema();
         let local = settings.local(schema.shape(), schema.outputs(), threads, precision)?;
-        let trainer = Self::of(&settings, header.seed, local, data)?;
+        let file = settings.model.from.as_ref().map(|file| file.display().to_string());
+        if let (Some(file), None) = (&file, &base) {
+            let expected = format!("the params that the run began with, from the file {file}");
+            return Err(Error::expected(ErrorKind::Ledger, "the run's base params", expected, "none"));
+        }
+        let given = file.zip(base).map(|(file, params)| Given { params, file });
+        let trainer = Self::of(&settings, header.seed, local, data, given)?;
         trainer.header(header.spec).check_begun(&Header { test: None, interface: None, ..header.clone() })?;
         Ok(trainer)
     }
