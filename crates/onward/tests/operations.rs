@@ -5,16 +5,16 @@
 mod common;
 
 use common::reference::{Named, derivative, named};
-use common::{distance, moved, params_on, per_sample, threads, whole, wide};
+use common::{
+    SPACES, distance, each, every_direction, moved, params_on, per_sample, sum_of_halves, threads,
+    three_members, whole, wide,
+};
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
-use onward::model::{
-    Activation, Builder, Function, Graph, Member, Model, Norms, Pairwise, Reduction, Shape, Var, WeightSpace,
-};
-use onward::noise::{Family, RunKey};
+use onward::model::{Activation, Builder, Function, Model, Norms, Pairwise, Reduction, Shape, Var};
+use onward::noise::RunKey;
 use onward::objective::Loss;
-use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use std::sync::Arc;
 
 const ROWS: usize = 3;
@@ -63,30 +63,9 @@ fn loss(p: &Named, truth: fn(&[f64]) -> Vec<f64>, data: &Dataset) -> f64 {
     (0..ROWS).map(row).sum::<f64>() / ROWS as f64
 }
 
-fn every_direction(graph: &Graph) -> ActivationPlan {
-    let layer = |stage| {
-        let pairs = graph.width(stage).next_power_of_two() as u32;
-        LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma: 0.003 }
-    };
-    ActivationPlan {
-        step: 0,
-        layers: (0..graph.stages()).map(layer).collect(),
-        directions: Directions::Orthogonal,
-        noise: Family::Sign,
-        focus: None,
-        norms: false,
-    }
-}
-
 /// `x[i][j][k]` of the shape that the operations work on.
 fn at(x: &[f64], [i, j, k]: [usize; 3]) -> f64 {
     x[(i * SHAPE[1] + j) * SHAPE[2] + k]
-}
-
-/// All numbers of a shape by their places.
-fn each(shape: Shape, f: impl Fn([usize; 3]) -> f64) -> Vec<f64> {
-    let [h, w, c] = shape;
-    (0..h * w * c).map(|n| f([n / (w * c), n / c % w, n % c])).collect()
 }
 
 type Case = (&'static str, fn(&mut Builder, Var) -> Var, fn(&[f64]) -> Vec<f64>);
@@ -300,8 +279,7 @@ fn all_orthogonal_directions_give_the_derivative_through_each() {
         let found = evaluator.derivative(&RunKey::from_seed(5), &params, &whole(&data), &plan).unwrap();
         let want = derivative(&named(&params), |_| true, |p| loss(p, *truth, &data));
         for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
-            let [a, b] = own.as_ref().unwrap_or_else(|| panic!("{name}: {} earns nothing", tensor.name));
-            let own: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+            let own = sum_of_halves(own);
             let (want, name_of) = (&want[&tensor.name], &tensor.name);
             let far = own.iter().zip(want).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             let size = want.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -314,19 +292,14 @@ fn all_orthogonal_directions_give_the_derivative_through_each() {
 #[test]
 fn members_have_the_losses_of_the_params_that_their_noise_makes() {
     let (data, key) = (data(), RunKey::from_seed(9));
-    let members: Vec<Member> =
-        [(4, 1.0), (4, -1.0), (5, 1.0)].map(|(index, sign)| Member { index, sign }).into();
-    for space in
-        [WeightSpace::Dense { noise: Family::Sign }, WeightSpace::LowRank { rank: 2, noise: Family::Sign }]
-    {
-        let plan =
-            WeightPlan { step: 2, space, sigma: 0.05, members: members.clone(), together: 1, share: 0 };
+    for space in SPACES {
+        let plan = WeightPlan { space, ..three_members() };
         for (name, build, truth) in CASES {
             let evaluator =
                 Local::new(Arc::new(Between { build: *build }), per_sample(Loss::SquaredError), &threads(2));
             let params = params_on(&evaluator.graph(data.shape()).unwrap(), 3);
             let found = evaluator.losses(&key, &params, &whole(&data), &plan).unwrap();
-            for (member, found) in members.iter().zip(found) {
+            for (member, found) in plan.members.iter().zip(found) {
                 let want = loss(&named(&moved(&params, &plan, *member, &key)), *truth, &data);
                 assert!(
                     (f64::from(found) - want).abs() < 1e-5 * want.max(1.0),
@@ -372,9 +345,7 @@ fn constants_are_embedded_as_learned_positions() {
         },
     );
     for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
-        let [a, b] = own.as_ref().unwrap();
-        let own: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
-        let off = distance(&own, &want[&tensor.name]);
+        let off = distance(&sum_of_halves(own), &want[&tensor.name]);
         assert!(off < 2e-3, "{}: off by {off}", tensor.name);
     }
 }

@@ -8,7 +8,8 @@ mod common;
 use common::{blobs, local, params_on, plan, population, relative, whole};
 use onward::ErrorKind;
 use onward::model::{
-    Activation, Attention, Builder, Function, Graph, Model, Norms, Pairwise, Reduction, RowOp, Shape, Var,
+    Activation, Attention, Builder, Function, Graph, Model, Norms, Pairwise, Patch, Reduction, RowOp, Shape,
+    Var,
 };
 use onward::objective::Loss;
 use onward::rule::Method;
@@ -218,6 +219,55 @@ fn f26_a_model_that_cannot_work_is_refused() {
                 g.multiply(y, other)
             },
             &["constant", "[1, 1, 3]", "2"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                g.convolution("c", x, 4, Patch::of([1, 1]), 3)
+            },
+            &["c: expected groups", "8 channels and 4 outputs", "3"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                g.convolution("c", x, 4, Patch::of([1, 2]), 1)
+            },
+            &["c: expected patches that fit into [1, 1, 8]", "1x2"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                g.convolution("c", x, 4, Patch { stride: [0, 1], ..Patch::of([1, 1]) }, 1)
+            },
+            &["c: expected patches", "stride [0, 1]"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                g.convolution("c", x, 4, Patch { dilation: [0, 1], ..Patch::of([1, 1]) }, 1)
+            },
+            &["c: expected patches", "dilation [0, 1]"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                g.convolution("c", x, 4, Patch::of([0, 1]), 1)
+            },
+            &["c: expected patches", "0x1"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.pool(Reduction::Largest, y, Patch { padding: [1; 4], ..Patch::of([1, 1]) })
+            },
+            &["pool", "less padding than they reach"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                g.group_norm("n", x, 3)
+            },
+            &["n: expected groups that 8 channels", "3"],
         ),
     ];
     let data = blobs(20, [1, 1, 8], 3, 1);

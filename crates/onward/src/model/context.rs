@@ -90,7 +90,7 @@ impl<'a> Context<'a> {
             }
             let even = Act { spread: None, ..x.clone() };
             let base = self.mapped(Product { relu: false, ..product }, &even);
-            let packed = self.weights.packed(map.weight);
+            let packed = self.weights.packed(map.weight, map.kind);
             return spread.through(packed, self.weights.idle(), &self.home, x.shape, &base);
         }
         let relu = relu && self.trace.is_none() && map.kind == LinkKind::Linear;
@@ -106,8 +106,8 @@ impl<'a> Context<'a> {
     }
 
     /// The product with the weights as they are.
-    fn shared_by_all(&self, Product { map: Map { weight, bias, .. }, relu, .. }: Product, x: &Act) -> Act {
-        let packed = self.weights.packed(weight);
+    fn shared_by_all(&self, Product { map: Map { kind, weight, bias }, relu, .. }: Product, x: &Act) -> Act {
+        let packed = self.weights.packed(weight, kind);
         let shape = [x.shape[0], x.shape[1], packed.outputs()];
         let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
         let bias = bias.map_or(&[][..], |bias| &self.weights.params().tensors()[bias].data);

@@ -3,7 +3,7 @@
 use super::context::{Product, member_rows};
 use super::weights::Packed;
 use super::{Act, Context, Home, LinkKind, Map, Member, Numbers, Probe, WeightSpace, Weights};
-use crate::kernel::{Conv3, Correction, Epilogue, conv3x3_single, correct, dots};
+use crate::kernel::{Conv3, Correction, Epilogue, axpy, conv3x3_single, correct, dots};
 use crate::threads::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -117,7 +117,7 @@ impl Context<'_> {
 
 impl Layer<'_> {
     fn packed(&self) -> &Packed {
-        self.weights.packed(self.weight)
+        self.weights.packed(self.weight, self.kind)
     }
 
     fn points(&self) -> usize {
@@ -276,6 +276,31 @@ pub(super) fn member_tensor(
     let mut data = weights.params().tensors()[tensor].data.clone();
     let noise = probe.keys[tensor].dense.at(probe.step, member.index);
     noise.add_to(probe.space.noise(), 0, probe.sigma * member.sign * probe.space.scale(false), &mut data);
+    data
+}
+
+/// A tensor with the noise of one member added, low-rank noise too: for products that have no way around forming it.
+pub(super) fn formed_tensor(
+    weights: &Weights<'_>,
+    probe: &Probe<'_>,
+    tensor: usize,
+    member: Member,
+) -> Vec<f32> {
+    let t = &weights.params().tensors()[tensor];
+    let (WeightSpace::LowRank { rank, noise }, Some((rows, columns))) = (probe.space, t.matrix()) else {
+        return member_tensor(weights, probe, tensor, member);
+    };
+    let (keys, rank) = (probe.keys[tensor], rank as usize);
+    let (mut left, mut right) = (vec![0.0; rank * rows], vec![0.0; rank * columns]);
+    keys.left.at(probe.step, member.index).fill(noise, 0, &mut left);
+    keys.right.at(probe.step, member.index).fill(noise, 0, &mut right);
+    let factor = probe.sigma * member.sign * probe.space.scale(true);
+    let mut data = t.data.clone();
+    for (left, right) in left.chunks_exact(rows).zip(right.chunks_exact(columns)) {
+        for (row, a) in data.chunks_exact_mut(columns).zip(left) {
+            axpy(row, factor * a, right);
+        }
+    }
     data
 }
 

@@ -91,6 +91,8 @@ pub enum LinkKind {
     Linear,
     /// A 3×3 convolution.
     Conv,
+    /// `x Wᵀ + b` of groups of channels at every position, each with outputs of its own.
+    Grouped,
     /// `γ x̂ + β` per channel.
     Norm,
     /// The row of a matrix that each number names.

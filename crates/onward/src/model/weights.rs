@@ -1,11 +1,12 @@
 //! Params packed for products, once per step.
 
+use super::LinkKind;
 use super::dense::Forming;
 use crate::kernel::{Conv3, Epilogue, Filter, Matrix, Precision, Scratch, Window, add_bias};
 use crate::params::{Params, Tensor};
 use crate::threads::{self, prelude::*};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How the rows and columns of a product are shared by threads: the one rule for all products. No number depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub(crate) struct Packing(Arc<All>);
 
 struct All {
     packed: Vec<Packed>,
+    /// Weights of 3×3 patches that are gathered, as matrices: their shape is that of a [`Packed::Filter`] too.
+    flat: Vec<OnceLock<Packed>>,
     precision: Precision,
     spare: Spare,
 }
@@ -115,7 +118,8 @@ impl<'a> Weights<'a> {
     }
 
     fn of(params: &'a Params, packed: Vec<Packed>, precision: Precision) -> Self {
-        Self { params, packing: Packing(Arc::new(All { packed, precision, spare: Spare::default() })) }
+        let flat = packed.iter().map(|_| OnceLock::new()).collect();
+        Self { params, packing: Packing(Arc::new(All { packed, flat, precision, spare: Spare::default() })) }
     }
 
     /// The same params again, packed before.
@@ -156,8 +160,16 @@ impl<'a> Weights<'a> {
         &self.packing.0.spare.0.1
     }
 
-    pub(super) fn packed(&self, tensor: usize) -> &Packed {
-        &self.packing.0.packed[tensor]
+    /// The weights of a map of this kind.
+    pub(super) fn packed(&self, tensor: usize, kind: LinkKind) -> &Packed {
+        let All { packed, flat, precision, .. } = &*self.packing.0;
+        match &packed[tensor] {
+            Packed::Filter(_) if kind == LinkKind::Linear => {
+                let t = &self.params.tensors()[tensor];
+                flat[tensor].get_or_init(|| Packed::matrix(t, &t.data, *precision))
+            }
+            packed => packed,
+        }
     }
 }
 
@@ -176,9 +188,13 @@ impl Packed {
     pub(super) fn new(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
         match tensor.shape.as_slice() {
             [n, 3, 3, c] => Self::Filter(Filter::new(data, *n, *c, precision)),
-            [n, k] => Self::Matrix(Matrix::new(data, *n, *k, precision)),
-            _ => Self::Vector,
+            _ => Self::matrix(tensor, data, precision),
         }
+    }
+
+    /// The same as the weights of a linear map.
+    fn matrix(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
+        tensor.matrix().map_or(Self::Vector, |(n, k)| Self::Matrix(Matrix::new(data, n, k, precision)))
     }
 
     /// Numbers per position that a product with this gives (0 for vectors).

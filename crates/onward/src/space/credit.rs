@@ -106,6 +106,7 @@ fn weight(kind: LinkKind, x: &Act, shape: &[usize], g: &[f32], from: usize, to: 
     match kind {
         LinkKind::Linear => linear_weight(own, x.channels(), g, shape[0]),
         LinkKind::Conv => conv_weight(x, g, shape[0], from / x.points(), to / x.points()),
+        LinkKind::Grouped => grouped_weight(own, shape, g),
         LinkKind::Norm => {
             let mut out = vec![0.0; shape[0]];
             add_products(&mut out, g, own);
@@ -142,6 +143,22 @@ fn linear_weight(x: &[f32], k: usize, g: &[f32], outputs: usize) -> Vec<f32> {
         g.chunks_exact(outputs).for_each(|g| columns.extend_from_slice(&g[chunk * OUTPUTS..][..rows]));
         transposed_product(out, &columns, rows, &panels);
     });
+    out
+}
+
+/// [`linear_weight`] of each group of channels and its outputs.
+fn grouped_weight(x: &[f32], shape: &[usize], g: &[f32]) -> Vec<f32> {
+    let (outputs, k) = (shape[0], shape[1..].iter().product::<usize>());
+    let positions = g.len() / outputs;
+    let groups = x.len() / (positions * k).max(1);
+    let own = outputs / groups.max(1);
+    let part = |all: &[f32], size: usize, group: usize| -> Vec<f32> {
+        all.chunks_exact(size * groups).flat_map(|p| &p[group * size..][..size]).copied().collect()
+    };
+    let of = |group| linear_weight(&part(x, k, group), k, &part(g, own, group), own);
+    let mut out: Vec<f32> = (0..groups).flat_map(of).collect();
+    // No positions, no groups.
+    out.resize(outputs * k, 0.0);
     out
 }
 

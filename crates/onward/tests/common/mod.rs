@@ -17,7 +17,7 @@ use onward::params::{Params, Storage, Tensor};
 use onward::rule::{
     Anneal, Clock, Method, Outcome, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
 };
-use onward::space::{Directions, LayerSpace};
+use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use std::ops::Deref;
@@ -273,4 +273,42 @@ pub fn step_of(
     let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
     let state = State::new(params.clone(), method.recipe(optimizer, Storage::F32), key).unwrap();
     evaluator.step(method, &state, &whole(data), &Clock::alone(step, rate, data.rows()))
+}
+
+/// All orthogonal directions at every stage: the exact derivative but for `O(σ²)`.
+pub fn every_direction(graph: &Graph) -> ActivationPlan {
+    let layer = |stage| {
+        let pairs = graph.width(stage).next_power_of_two() as u32;
+        LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma: 0.003 }
+    };
+    ActivationPlan {
+        step: 0,
+        layers: (0..graph.stages()).map(layer).collect(),
+        directions: Directions::Orthogonal,
+        noise: Family::Sign,
+        focus: None,
+        norms: false,
+    }
+}
+
+/// All numbers of a shape by their places.
+pub fn each(shape: Shape, f: impl Fn([usize; 3]) -> f64) -> Vec<f64> {
+    let [h, w, c] = shape;
+    (0..h * w * c).map(|n| f([n / (w * c), n / c % w, n % c])).collect()
+}
+
+/// An estimated derivative by one tensor, from both halves of the batch.
+pub fn sum_of_halves(halves: &Option<[Vec<f32>; 2]>) -> Vec<f64> {
+    let [a, b] = halves.as_ref().unwrap();
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect()
+}
+
+/// The spaces of members on weights.
+pub const SPACES: [WeightSpace; 2] =
+    [WeightSpace::Dense { noise: Family::Sign }, WeightSpace::LowRank { rank: 2, noise: Family::Sign }];
+
+/// A pair and another member.
+pub fn three_members() -> WeightPlan {
+    let members = [(4, 1.0), (4, -1.0), (5, 1.0)].map(|(index, sign)| Member { index, sign }).into();
+    WeightPlan { step: 2, space: SPACES[0], sigma: 0.05, members, together: 1, share: 0 }
 }

@@ -188,7 +188,7 @@ impl Builder {
         self.push(Op::Scale { weight, bias: None }, name, &[y], x.shape)
     }
 
-    fn scale_and_shift(&mut self, name: &str, x: Var) -> [usize; 2] {
+    pub(super) fn scale_and_shift(&mut self, name: &str, x: Var) -> [usize; 2] {
         let mut one = |part: &str, value| {
             self.tensor(format!("{name}.{part}"), vec![x.shape[2]], Init::Constant(value))
         };
@@ -202,15 +202,15 @@ impl Builder {
 
     /// 2×2 pooling by the largest, with stride 2; an odd last row or column is left out.
     pub fn max_pool(&mut self, x: Var) -> Var {
-        self.pool(Op::MaxPool, x)
+        self.halve(Op::MaxPool, x)
     }
 
     /// 2×2 pooling by the mean, with stride 2; an odd last row or column is left out.
     pub fn average_pool(&mut self, x: Var) -> Var {
-        self.pool(Op::AveragePool, x)
+        self.halve(Op::AveragePool, x)
     }
 
-    fn pool(&mut self, op: Op, x: Var) -> Var {
+    fn halve(&mut self, op: Op, x: Var) -> Var {
         let [h, w, c] = x.shape;
         self.push(op, "pool", &[x], [h / 2, w / 2, c])
     }
@@ -317,7 +317,7 @@ impl Builder {
         self.everywhere = true;
     }
 
-    fn tensor(&mut self, name: String, shape: Vec<usize>, init: Init) -> usize {
+    pub(super) fn tensor(&mut self, name: String, shape: Vec<usize>, init: Init) -> usize {
         if self.specs.iter().any(|s| s.name == name) {
             self.fault(Place::tensor(&name), "a name of its own", "one that an operation before has");
         } else if shape.contains(&0) {

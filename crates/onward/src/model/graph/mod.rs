@@ -8,9 +8,11 @@
 
 mod attention;
 mod builder;
+mod convolution;
 mod function;
 mod items;
 mod node;
+mod patch;
 mod rows;
 mod run;
 mod shapes;
@@ -19,6 +21,7 @@ pub use builder::{Builder, Model, Var};
 pub use function::{Function, Pairwise, Reduction};
 pub use node::{Attention, Norm, RowOp, Shape};
 pub(crate) use node::{Map, Op};
+pub use patch::Patch;
 pub use run::Cut;
 pub(crate) use run::Flow;
 
@@ -78,7 +81,7 @@ impl Graph {
     }
 
     fn of(nodes: Vec<Node>, specs: Vec<TensorSpec>, output: usize, everywhere: bool) -> Result<Self> {
-        let paths = Paths::new(&nodes, output);
+        let paths = Paths::new(&nodes, &specs, output);
         let lost = nodes.iter().enumerate().find_map(|(i, n)| n.op.map().filter(|_| !paths.reaches[i]));
         if let Some(Map { weight, .. }) = lost {
             let place = Place::tensor(&specs[weight].name);
@@ -138,7 +141,7 @@ impl Graph {
 
     /// Floating-point operations of a row's way through the model's products (a multiply-add counts as two).
     pub fn flops(&self) -> u64 {
-        self.whole.nodes.iter().map(|n| flops(&self.nodes, *n)).sum()
+        self.whole.nodes.iter().map(|n| flops(&self.nodes, &self.specs, *n)).sum()
     }
 
     /// Those of the products behind the site of a stage.
@@ -263,6 +266,7 @@ struct Facts<'a> {
 /// Which ways lead through a graph.
 struct Paths<'a> {
     nodes: &'a [Node],
+    specs: &'a [TensorSpec],
     output: usize,
     /// The nodes that read each node.
     readers: Vec<Vec<usize>>,
@@ -271,7 +275,7 @@ struct Paths<'a> {
 }
 
 impl<'a> Paths<'a> {
-    fn new(nodes: &'a [Node], output: usize) -> Self {
+    fn new(nodes: &'a [Node], specs: &'a [TensorSpec], output: usize) -> Self {
         let mut readers = vec![Vec::new(); nodes.len()];
         for (i, node) in nodes.iter().enumerate() {
             node.inputs.iter().for_each(|n| readers[*n].push(i));
@@ -281,7 +285,7 @@ impl<'a> Paths<'a> {
         for node in (0..output).rev() {
             reaches[node] = readers[node].iter().any(|r| reaches[*r]);
         }
-        Self { nodes, output, readers, reaches }
+        Self { nodes, specs, output, readers, reaches }
     }
 
     /// The nodes from `first` on from which a way leads to the output.
@@ -342,7 +346,8 @@ impl<'a> Paths<'a> {
             own.extend(way);
         }
         let stage = |(site, (links, own)): (usize, (Vec<Link>, BTreeSet<usize>))| {
-            let flops = |schedule: &Schedule| schedule.nodes.iter().map(|n| flops(self.nodes, *n)).sum();
+            let flops =
+                |schedule: &Schedule| schedule.nodes.iter().map(|n| flops(self.nodes, self.specs, *n)).sum();
             let rest = self.all_from(links[0].node.max(1));
             let own = Schedule::new(self.nodes, own.into_iter().collect(), site);
             let after = Schedule::new(self.nodes, self.following(site), self.output);
@@ -367,11 +372,13 @@ impl<'a> Paths<'a> {
 }
 
 /// Floating-point operations of a row through a node's products.
-fn flops(nodes: &[Node], node: usize) -> u64 {
+fn flops(nodes: &[Node], specs: &[TensorSpec], node: usize) -> u64 {
     let Node { op, inputs, shape } = &nodes[node];
     let size: usize = shape.iter().product();
     let work = match op {
         Op::Linear { .. } => size * nodes[inputs[0]].shape[2],
+        // Each output sees the channels of its own group.
+        Op::Grouped { weight, .. } => size * specs[*weight].shape[1..].iter().product::<usize>(),
         Op::Conv3x3 { .. } => 9 * size * nodes[inputs[0]].shape[2],
         Op::Attention(_) => 2 * size * nodes[inputs[1]].shape[1],
         Op::Rows(rowwise) => rowwise.flops(nodes[inputs[0]].shape, *shape),
@@ -409,7 +416,7 @@ impl Graph {
                 inputs: &node.inputs,
                 tensors: tensors.map(|t| self.specs[t].name.as_str()).collect(),
                 shape: node.shape,
-                flops: flops(&self.nodes, i),
+                flops: flops(&self.nodes, &self.specs, i),
                 site_of: self.stages.iter().position(|s| s.site == i),
             }
         })

@@ -31,6 +31,7 @@ pub(crate) enum Op {
     Flatten,
     Linear { weight: usize, bias: Option<usize> },
     Conv3x3 { weight: usize, bias: Option<usize> },
+    Grouped { weight: usize, bias: Option<usize> },
     Embed { weight: usize },
     BatchNorm { layer: String, weight: usize, bias: usize },
     Normalise(Norm),
@@ -117,6 +118,7 @@ impl Op {
         let (kind, weight, bias) = match *self {
             Self::Linear { weight, bias } => (LinkKind::Linear, weight, bias),
             Self::Conv3x3 { weight, bias } => (LinkKind::Conv, weight, bias),
+            Self::Grouped { weight, bias } => (LinkKind::Grouped, weight, bias),
             Self::Embed { weight } => (LinkKind::Embed, weight, None),
             Self::BatchNorm { weight, bias, .. } => (LinkKind::Norm, weight, Some(bias)),
             Self::Scale { weight, bias } => (LinkKind::Norm, weight, bias),
@@ -144,6 +146,7 @@ impl fmt::Display for Op {
             Self::Flatten => write!(f, "flatten"),
             Self::Linear { .. } => write!(f, "linear"),
             Self::Conv3x3 { .. } => write!(f, "convolution 3x3"),
+            Self::Grouped { .. } => write!(f, "linear in groups"),
             Self::Embed { .. } => write!(f, "embedding"),
             Self::BatchNorm { .. } => write!(f, "batch norm"),
             Self::Normalise(Norm::Layer) => write!(f, "layer norm"),

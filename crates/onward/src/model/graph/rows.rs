@@ -4,6 +4,7 @@
 use super::attention::softmax;
 use super::function::{Pairwise, Reduction};
 use super::node::Shape;
+use super::patch::Patch;
 use crate::kernel::{Panels, Start, exp64, ln64, product};
 use crate::model::Act;
 use crate::threads::prelude::*;
@@ -35,6 +36,10 @@ pub(crate) enum Rowwise {
     Softmax,
     /// Logarithms of these.
     LogSoftmax,
+    /// The channels of all places of patches, group after group.
+    Patches { patch: Patch, groups: usize },
+    /// Each channel of the places of patches made one.
+    Pool { reduction: Reduction, patch: Patch },
 }
 
 /// Rows of one task.
@@ -103,6 +108,8 @@ impl Rowwise {
                     *o = if *which != 0.0 { *a } else { *b };
                 }
             }
+            Self::Patches { patch, groups } => patch.gather(*groups, x, from, out),
+            Self::Pool { reduction, patch } => patch.pool(*reduction, x, from, out),
             Self::Softmax => {
                 out.copy_from_slice(x);
                 out.chunks_exact_mut(shape[2]).for_each(softmax);
@@ -196,6 +203,8 @@ impl fmt::Display for Rowwise {
             Self::Choose => write!(f, "choose"),
             Self::Softmax => write!(f, "softmax"),
             Self::LogSoftmax => write!(f, "log softmax"),
+            Self::Patches { patch, groups } => write!(f, "patches {patch}, groups {groups}"),
+            Self::Pool { reduction, patch } => write!(f, "{} of patches {patch}", reduction.name()),
         }
     }
 }

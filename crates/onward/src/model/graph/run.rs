@@ -217,6 +217,10 @@ impl Graph {
                 Some(map) => cx.mapped(Product { node, map, relu: self.rectified[node] }, &first),
                 None => first,
             },
+            Op::Grouped { .. } => match op.map() {
+                Some(map) => cx.grouped(node, map, first),
+                None => first,
+            },
             Op::Map(activation) => activation.apply(first),
             Op::MaxPool => first.max_pool(),
             Op::AveragePool => first.average_pool(),
