@@ -53,7 +53,7 @@ fn data() -> Dataset {
     Dataset::new(x, SHAPE, Targets::Values { values, width: 2 }).unwrap()
 }
 
-/// The mean over rows and outputs of the squared distance, as [`Loss::SquaredError`] has it.
+/// The mean over rows of half the squared distance, as [`Loss::SquaredError`] has it.
 fn loss(p: &Named, truth: fn(&[f64]) -> Vec<f64>, data: &Dataset) -> f64 {
     let Targets::Values { values, .. } = data.targets() else { return f64::NAN };
     let row = |r: usize| -> f64 {

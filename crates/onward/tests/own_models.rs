@@ -8,8 +8,8 @@ mod common;
 use common::{blobs, local, params_on, plan, population, relative, whole};
 use onward::ErrorKind;
 use onward::model::{
-    Activation, Attention, Builder, Function, Graph, Model, Norms, Pairwise, Patch, Reduction, RowOp, Shape,
-    Var,
+    Activation, Attention, Builder, Cell, Function, Graph, Lif, Model, Norms, Pairwise, Patch, Reduction,
+    RowOp, Shape, Var,
 };
 use onward::objective::Loss;
 use onward::rule::Method;
@@ -268,6 +268,36 @@ fn f26_a_model_that_cannot_work_is_refused() {
                 g.group_norm("n", x, 3)
             },
             &["n: expected groups that 8 channels", "3"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                let x = g.reshape(x, [2, 1, 4]);
+                g.cell("l", Cell::Lstm, x, 2)
+            },
+            &["l: expected [1, items, channels]", "[2, 1, 4]"],
+        ),
+        (
+            |g| {
+                let x = g.input();
+                g.cell("l", Cell::Gru, x, 0)
+            },
+            &["tensor l.weight_ih", "at least 1", "[0, 8]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.lif("f", y, Lif { leak: 0.0, threshold: 1.0 })
+            },
+            &["f: expected", "a leak above 0", "leak: 0.0"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                let y = g.lif("f", y, Lif { leak: 0.5, threshold: 1.0 });
+                g.lif("f", y, Lif { leak: 0.5, threshold: 1.0 })
+            },
+            &["f.v: expected a name of its own"],
         ),
     ];
     let data = blobs(20, [1, 1, 8], 3, 1);

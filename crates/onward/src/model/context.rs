@@ -90,8 +90,9 @@ impl<'a> Context<'a> {
             }
             let even = Act { spread: None, ..x.clone() };
             let base = self.mapped(Product { relu: false, ..product }, &even);
-            let packed = self.weights.packed(map.weight, map.kind);
-            return spread.through(packed, self.weights.idle(), &self.home, x.shape, &base);
+            return self.weights.packed(map.weight, map.kind, |packed| {
+                spread.through(packed, self.weights.idle(), &self.home, x.shape, &base)
+            });
         }
         let relu = relu && self.trace.is_none() && map.kind == LinkKind::Linear;
         let product = Product { relu, ..product };
@@ -107,13 +108,14 @@ impl<'a> Context<'a> {
 
     /// The product with the weights as they are.
     fn shared_by_all(&self, Product { map: Map { kind, weight, bias }, relu, .. }: Product, x: &Act) -> Act {
-        let packed = self.weights.packed(weight, kind);
-        let shape = [x.shape[0], x.shape[1], packed.outputs()];
-        let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
         let bias = bias.map_or(&[][..], |bias| &self.weights.params().tensors()[bias].data);
         let epilogue = Epilogue { bias, relu };
-        packed.product([shape[0], shape[1]], &x.data, &mut y.data, epilogue, self.weights.idle());
-        y
+        self.weights.packed(weight, kind, |packed| {
+            let shape = [x.shape[0], x.shape[1], packed.outputs()];
+            let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
+            packed.product([shape[0], shape[1]], &x.data, &mut y.data, epilogue, self.weights.idle());
+            y
+        })
     }
 
     /// Every member with rows of its own, from where its noise makes them differ on.

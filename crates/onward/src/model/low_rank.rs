@@ -1,7 +1,6 @@
 //! Low-rank probes: one shared product for all members, and for each member's rows `σ (x·b) aᵀ` while they are hot.
 
 use super::context::{Product, member_rows};
-use super::weights::Packed;
 use super::{Act, Context, Home, LinkKind, Map, Member, Numbers, Probe, WeightSpace, Weights};
 use crate::kernel::{Conv3, Correction, Epilogue, axpy, conv3x3_single, correct, dots};
 use crate::threads::prelude::*;
@@ -116,8 +115,12 @@ impl Context<'_> {
 }
 
 impl Layer<'_> {
-    fn packed(&self) -> &Packed {
-        self.weights.packed(self.weight, self.kind)
+    /// The clean product of rows of `x`.
+    fn clean(&self, x: &[f32], y: &mut [f32]) {
+        let maps = [self.shape[0], self.shape[1]];
+        self.weights.packed(self.weight, self.kind, |packed| {
+            packed.product(maps, x, y, Epilogue::default(), self.weights.idle());
+        });
     }
 
     fn points(&self) -> usize {
@@ -154,10 +157,10 @@ impl Layer<'_> {
 
     /// The clean product of rows that all members see, and their `t`; both kept for the neighbours if there are any.
     fn shared(&self, x: &Act, neighbours: Option<&Neighbours<'_>>) -> Before {
-        let (positions, maps) = (x.rows * x.points(), [self.shape[0], self.shape[1]]);
+        let positions = x.rows * x.points();
         let product = || {
             let mut y = self.home.take(positions * self.matrix.0);
-            self.packed().product(maps, &x.data, &mut y, Epilogue::default(), self.weights.idle());
+            self.clean(&x.data, &mut y);
             y
         };
         let along = |directions: &[u32]| {
@@ -218,8 +221,7 @@ impl Layer<'_> {
     fn product(&self, before: &Before, from: usize, y: &mut [f32]) {
         if let Before::Rows(x) = before {
             let len = y.len() / self.matrix.0 * self.shape[2];
-            let maps = [self.shape[0], self.shape[1]];
-            self.packed().product(maps, &x[from..from + len], y, Epilogue::default(), self.weights.idle());
+            self.clean(&x[from..from + len], y);
         }
     }
 

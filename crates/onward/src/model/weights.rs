@@ -6,7 +6,7 @@ use crate::kernel::{Conv3, Epilogue, Filter, Matrix, Precision, Scratch, Window,
 use crate::params::{Params, Tensor};
 use crate::threads::{self, prelude::*};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How the rows and columns of a product are shared by threads: the one rule for all products. No number depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +94,6 @@ pub(crate) struct Packing(Arc<All>);
 
 struct All {
     packed: Vec<Packed>,
-    /// Weights of 3×3 patches that are gathered, as matrices: their shape is that of a [`Packed::Filter`] too.
-    flat: Vec<OnceLock<Packed>>,
     precision: Precision,
     spare: Spare,
 }
@@ -118,8 +116,7 @@ impl<'a> Weights<'a> {
     }
 
     fn of(params: &'a Params, packed: Vec<Packed>, precision: Precision) -> Self {
-        let flat = packed.iter().map(|_| OnceLock::new()).collect();
-        Self { params, packing: Packing(Arc::new(All { packed, flat, precision, spare: Spare::default() })) }
+        Self { params, packing: Packing(Arc::new(All { packed, precision, spare: Spare::default() })) }
     }
 
     /// The same params again, packed before.
@@ -160,15 +157,15 @@ impl<'a> Weights<'a> {
         &self.packing.0.spare.0.1
     }
 
-    /// The weights of a map of this kind.
-    pub(super) fn packed(&self, tensor: usize, kind: LinkKind) -> &Packed {
-        let All { packed, flat, precision, .. } = &*self.packing.0;
-        match &packed[tensor] {
+    /// Shows `f` the weights of a map of this kind. Those of 3×3 patches that were gathered have the shape of a [`Packed::Filter`], and
+    /// are packed as a matrix each time: that reads them once more, beside one product with many places.
+    pub(super) fn packed<T>(&self, tensor: usize, kind: LinkKind, f: impl FnOnce(&Packed) -> T) -> T {
+        match &self.packing.0.packed[tensor] {
             Packed::Filter(_) if kind == LinkKind::Linear => {
                 let t = &self.params.tensors()[tensor];
-                flat[tensor].get_or_init(|| Packed::matrix(t, &t.data, *precision))
+                f(&Packed::matrix(t, &t.data, self.precision()))
             }
-            packed => packed,
+            packed => f(packed),
         }
     }
 }

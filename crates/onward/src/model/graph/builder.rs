@@ -1,6 +1,7 @@
 //! Building a graph: each call adds one operation, with its shapes checked there and then.
 
 use super::Graph;
+use super::cell::Carry;
 use super::node::{Attention, Node, Norm, Op, RowOp, Shape};
 use crate::model::Activation;
 use crate::params::{Init, TensorSpec};
@@ -61,6 +62,7 @@ impl Var {
 pub struct Builder {
     nodes: Vec<Node>,
     specs: Vec<TensorSpec>,
+    carries: Vec<Carry>,
     everywhere: bool,
     /// The first thing that does not fit.
     fault: Option<Error>,
@@ -88,15 +90,21 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         return Err(Error::expected(ErrorKind::Model, "model input", expected, found));
     }
     let first = Node { op: Op::Input, inputs: Vec::new(), shape: input };
-    let mut builder = Builder { nodes: vec![first], specs: Vec::new(), everywhere: false, fault: None };
+    let mut builder = Builder {
+        nodes: vec![first],
+        specs: Vec::new(),
+        carries: Vec::new(),
+        everywhere: false,
+        fault: None,
+    };
     let output = model.build(&mut builder)?;
     builder.operands("the model's answer", &[output]);
-    let Builder { nodes, specs, everywhere, fault } = builder;
+    let Builder { nodes, specs, carries, everywhere, fault } = builder;
     if let Some(fault) = fault {
         return Err(fault);
     }
     count_of(&specs)?;
-    Graph::of(nodes, specs, output.node, everywhere)
+    Graph::of(nodes, specs, output.node, everywhere).map(|graph| Graph { carries, ..graph })
 }
 
 impl Builder {
@@ -315,6 +323,23 @@ impl Builder {
     /// those below zero). Nets with residual connections have been probed so since they could be named in specs.
     pub(in crate::model) fn probe_everywhere(&mut self) {
         self.everywhere = true;
+    }
+
+    /// What items before a row's first would have handed to it: zero, unless it is given.
+    pub(super) fn carry(&mut self, name: String, shape: Shape) -> Var {
+        let input = self.input();
+        if self.carries.iter().any(|carry| carry.name == name) {
+            self.fault(name.as_str(), "a name of its own", "one that a carry before has");
+        }
+        let begin = self.push(Op::Carry(name.clone()), &name, &[input], shape);
+        self.carries.push(Carry { name, begin: begin.node, end: begin.node });
+        begin
+    }
+
+    /// What becomes of a carry.
+    pub(super) fn carry_on(&mut self, begin: Var, end: Var) {
+        let own = self.carries.iter_mut().filter(|carry| carry.begin == begin.node);
+        own.for_each(|carry| carry.end = end.node);
     }
 
     pub(super) fn tensor(&mut self, name: String, shape: Vec<usize>, init: Init) -> usize {

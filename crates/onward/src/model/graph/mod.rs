@@ -8,6 +8,7 @@
 
 mod attention;
 mod builder;
+mod cell;
 mod convolution;
 mod function;
 mod items;
@@ -18,6 +19,7 @@ mod run;
 mod shapes;
 
 pub use builder::{Builder, Model, Var};
+pub use cell::{Cell, Lif};
 pub use function::{Function, Pairwise, Reduction};
 pub use node::{Attention, Norm, RowOp, Shape};
 pub(crate) use node::{Map, Op};
@@ -28,6 +30,7 @@ pub(crate) use run::Flow;
 use crate::model::{Activation, After, Norms, Statistics};
 use crate::params::{Params, TensorSpec};
 use crate::{Error, ErrorKind, Place, Result};
+use cell::Carry;
 use node::Node;
 use run::Schedule;
 use serde::Serialize;
@@ -39,6 +42,7 @@ pub struct Graph {
     specs: Vec<TensorSpec>,
     output: usize,
     stages: Vec<Stage>,
+    carries: Vec<Carry>,
     whole: Schedule,
     /// Which nodes' clean values are looked at when something behind a site runs again.
     kept: Vec<bool>,
@@ -104,7 +108,7 @@ impl Graph {
         }
         let rectified = (0..nodes.len()).map(|n| paths.only_a_relu_reads(n)).collect();
         let whole = Schedule::new(&nodes, paths.all_from(1), output);
-        let graph = Self { whole, specs, output, stages, kept, rectified, nodes };
+        let graph = Self { whole, specs, output, stages, carries: Vec::new(), kept, rectified, nodes };
         graph.check_names()?;
         Ok(graph)
     }
@@ -112,6 +116,11 @@ impl Graph {
     /// The model's tensors, in the order of their first uses.
     pub fn tensors(&self) -> &[TensorSpec] {
         &self.specs
+    }
+
+    /// What a row's items hand on beyond its last one: a name and a shape for each. They begin with zero.
+    pub fn carries(&self) -> impl Iterator<Item = (&str, Shape)> {
+        self.carries.iter().map(|carry| (carry.name.as_str(), self.nodes[carry.begin].shape))
     }
 
     /// Numbers that the model answers a row with.

@@ -44,6 +44,7 @@ pub(crate) enum Op {
     Apply(Function),
     Reshape,
     Constant(Arc<[f32]>),
+    Carry(String),
     Rows(Rowwise),
     Host(Arc<dyn RowOp>),
 }
@@ -166,6 +167,7 @@ impl fmt::Display for Op {
                 let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                 write!(f, "constant {}", blake3::hash(&bytes).to_hex())
             }
+            Self::Carry(name) => write!(f, "carry {name}"),
             Self::Rows(rowwise) => write!(f, "{rowwise}"),
             Self::Host(op) => write!(f, "host {}", op.name()),
         }

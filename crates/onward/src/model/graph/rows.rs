@@ -2,6 +2,7 @@
 //! products of two, softmax. Every number of a row follows from that row alone, by sums in the order of places.
 
 use super::attention::softmax;
+use super::cell::{self, Lif};
 use super::function::{Pairwise, Reduction};
 use super::node::Shape;
 use super::patch::Patch;
@@ -38,6 +39,12 @@ pub(crate) enum Rowwise {
     LogSoftmax,
     /// The channels of all places of patches, group after group.
     Patches { patch: Patch, groups: usize },
+    /// A step of [`super::cell::Cell::Lstm`] from gates and `c`.
+    Lstm,
+    /// A step of [`super::cell::Cell::Gru`] from both gates and `h`.
+    Gru,
+    /// All steps of leaky neurons.
+    Lif(Lif),
     /// Each channel of the places of patches made one.
     Pool { reduction: Reduction, patch: Patch },
 }
@@ -110,6 +117,9 @@ impl Rowwise {
             }
             Self::Patches { patch, groups } => patch.gather(*groups, x, from, out),
             Self::Pool { reduction, patch } => patch.pool(*reduction, x, from, out),
+            Self::Lstm => cell::lstm(x, inputs[1], out),
+            Self::Gru => cell::gru(x, inputs[1], inputs[2], out),
+            Self::Lif(lif) => cell::fire(*lif, x, inputs[1], out),
             Self::Softmax => {
                 out.copy_from_slice(x);
                 out.chunks_exact_mut(shape[2]).for_each(softmax);
@@ -203,6 +213,9 @@ impl fmt::Display for Rowwise {
             Self::Choose => write!(f, "choose"),
             Self::Softmax => write!(f, "softmax"),
             Self::LogSoftmax => write!(f, "log softmax"),
+            Self::Lstm => write!(f, "lstm step"),
+            Self::Gru => write!(f, "gru step"),
+            Self::Lif(Lif { leak, threshold }) => write!(f, "lif, leak {leak}, threshold {threshold}"),
             Self::Patches { patch, groups } => write!(f, "patches {patch}, groups {groups}"),
             Self::Pool { reduction, patch } => write!(f, "{} of patches {patch}", reduction.name()),
         }

@@ -100,6 +100,34 @@ impl Graph {
         self.forward_seen(cx, x, |_, _| {})
     }
 
+    /// The model's answers to the rows `x`, whose items go on from `carried`, and what they carry on: the graph's carries
+    /// ([`Graph::carries`]), in their order, with as many rows as `x`.
+    #[must_use]
+    pub fn forward_carrying(&self, cx: &mut Context<'_>, x: Act, carried: Vec<Act>) -> (Act, Vec<Act>) {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[self.output] = true;
+        self.carries.iter().for_each(|carry| needed[carry.end] = true);
+        for node in (0..self.nodes.len()).rev() {
+            if needed[node] {
+                self.nodes[node].inputs.iter().for_each(|n| needed[*n] = true);
+            }
+        }
+        let begins = |n: &usize| self.carries.iter().any(|carry| carry.begin == *n);
+        let nodes = (1..self.nodes.len()).filter(|n| needed[*n] && !begins(n)).collect();
+        let schedule = Schedule::new(&self.nodes, nodes, self.output);
+        let mut values = Values::new(&schedule);
+        values.all[0] = Some(x);
+        for (carry, act) in self.carries.iter().zip(carried) {
+            values.all[carry.begin] = Some(act);
+        }
+        let mut after = vec![Act::default(); self.carries.len()];
+        let outputs = values.run(self, cx, |node, value| {
+            let ends = self.carries.iter().zip(&mut after).filter(|(carry, _)| carry.end == node);
+            ends.for_each(|(_, after)| *after = value.clone());
+        });
+        (outputs, after)
+    }
+
     fn forward_seen(&self, cx: &mut Context<'_>, x: Act, seen: impl FnMut(usize, &Act)) -> Act {
         let mut values = Values::new(&self.whole);
         values.all[0] = Some(x);
@@ -239,6 +267,9 @@ impl Graph {
             Op::Apply(function) => first.map_slices(|piece| function.apply_to(piece)),
             Op::Reshape => first.shaped(*shape),
             Op::Constant(values) => Act::new(first.rows, *shape, values.repeat(first.rows)),
+            Op::Carry(_) => {
+                Act::new(first.rows, *shape, vec![0.0; first.rows * shape.iter().product::<usize>()])
+            }
             Op::Rows(rowwise) => rowwise.of(all(values, first), *shape),
             Op::Host(op) => Act::by_rows(&**op, all(values, first), *shape),
             Op::Input => first,
