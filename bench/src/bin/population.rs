@@ -86,7 +86,7 @@ impl Case {
     fn batch(&self, rows: usize) -> Batch {
         let x = Act::new(rows, self.shape, numbers(rows * self.shape.iter().product::<usize>(), 5));
         let labels = (0..rows).map(|r| (r % self.classes) as u32).collect();
-        Batch { x, targets: Targets::Classes { labels, classes: self.classes } }
+        Batch::new(x, Targets::Classes { labels, classes: self.classes })
     }
 
     /// Plain inference of pieces of a batch, each a task of its own, `times` over.

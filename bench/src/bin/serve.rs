@@ -310,7 +310,7 @@ fn conv_net() -> Result<Conv> {
 fn batch(rows: usize, shape: [usize; 3], classes: usize) -> Batch {
     let labels = (0..rows as u32).map(|i| i.wrapping_mul(2_654_435_761) % classes as u32).collect();
     let x = Act::new(rows, shape, numbers(rows * shape.iter().product::<usize>(), 3));
-    Batch { x, targets: Targets::Classes { labels, classes } }
+    Batch::new(x, Targets::Classes { labels, classes })
 }
 
 fn now(clock: ClockId) -> f64 {

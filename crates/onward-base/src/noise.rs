@@ -29,6 +29,8 @@ pub enum Role {
     Rounding = 7,
     /// A change of one number of a tensor.
     Coordinate = 8,
+    /// Chance inside a model: samples, dropout.
+    Sample = 9,
 }
 
 choices! {

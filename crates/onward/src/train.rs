@@ -474,6 +474,18 @@ pub fn predict(
     features: &[f32],
     shape: [usize; 3],
 ) -> Result<Vec<f32>> {
+    predict_from(0, evaluator, params, statistics, features, shape)
+}
+
+/// The same for rows of which the first has this place in the data.
+fn predict_from(
+    first: u64,
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    features: &[f32],
+    shape: [usize; 3],
+) -> Result<Vec<f32>> {
     let width =
         shape.iter().try_fold(EVALUATION_ROWS, |n, axis| n.checked_mul(*axis)).unwrap_or(0) / EVALUATION_ROWS;
     if width == 0 || !features.len().is_multiple_of(width) {
@@ -488,7 +500,7 @@ pub fn predict(
     if features.is_empty() {
         return Ok(Vec::new());
     }
-    evaluator.outputs_of_rows(params, features, shape, EVALUATION_ROWS, statistics)
+    evaluator.outputs_of_rows(params, features, shape, (EVALUATION_ROWS, first), statistics)
 }
 
 /// How well `params` do on `data`. There is an accuracy where every class has an output of its own.
@@ -531,15 +543,17 @@ fn answered(
     statistics: &[Statistics],
     data: &dyn Source,
 ) -> Result<(Vec<f32>, Targets)> {
-    let outputs = |rows: &Dataset| predict(evaluator, params, statistics, rows.features(), rows.shape());
+    let outputs = |first, rows: &Dataset| {
+        predict_from(first, evaluator, params, statistics, rows.features(), rows.shape())
+    };
     if let Some(all) = data.resident() {
-        return Ok((outputs(all)?, all.targets().clone()));
+        return Ok((outputs(0, all)?, all.targets().clone()));
     }
     let ids: Vec<u64> = (0..data.rows() as u64).collect();
     let (mut all, mut targets) = (Vec::new(), None);
     for ids in ids.chunks(EVALUATION_ROWS) {
         let rows = data.read(ids)?;
-        all.extend(outputs(rows.data())?);
+        all.extend(outputs(ids[0], rows.data())?);
         targets = Some(match targets {
             None => rows.data().targets().clone(),
             Some(before) => Targets::joined(before, rows.data().targets())?,

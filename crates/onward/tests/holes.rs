@@ -133,7 +133,7 @@ fn targets_for_other_rows_are_refused() {
     let (evaluator, params) = (local(net(), Loss::CrossEntropy, 1), params_of(&net(), 1));
     let x = whole(&data).x;
     for labels in [vec![], vec![0; 11], vec![0; 13]] {
-        let batch = Batch { x: x.clone(), targets: Targets::Classes { labels, classes: 3 } };
+        let batch = Batch::new(x.clone(), Targets::Classes { labels, classes: 3 });
         let found = [
             evaluator.losses(&key(), &params, &batch, &weight_plan()).err(),
             evaluator.losses_at(&params, &batch, &vec![0.0; params.count()]).err(),
@@ -141,7 +141,7 @@ fn targets_for_other_rows_are_refused() {
         ];
         assert!(found.iter().all(|e| e.as_ref().is_some_and(|e| e.kind() == ErrorKind::Data)), "{found:?}");
     }
-    let batch = Batch { x: Act::new(0, [1, 1, 6], vec![]), targets: data.targets().clone() };
+    let batch = Batch::new(Act::new(0, [1, 1, 6], vec![]), data.targets().clone());
     assert!(evaluator.losses(&key(), &params, &batch, &weight_plan()).is_err());
     assert!(evaluator.outputs(&params, batch.x, Norms::Batch).is_err());
 }

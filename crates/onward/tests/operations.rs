@@ -12,9 +12,10 @@ use common::{
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
-use onward::model::{Activation, Builder, Function, Model, Norms, Pairwise, Reduction, Shape, Var};
+use onward::model::{Activation, Adapter, Builder, Function, Model, Norms, Pairwise, Reduction, Shape, Var};
 use onward::noise::RunKey;
 use onward::objective::Loss;
+use onward::params::{Params, Tensor};
 use std::sync::Arc;
 
 const ROWS: usize = 3;
@@ -307,6 +308,61 @@ fn members_have_the_losses_of_the_params_that_their_noise_makes() {
                 );
             }
         }
+    }
+}
+
+/// An adapter changes nothing at first, and then by `alpha / rank · B A x`, whose tensors are probed like any others.
+#[test]
+fn adapters_add_what_their_tensors_say() {
+    struct Adapted;
+    impl Model for Adapted {
+        fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+            let x = g.input();
+            let y = g.linear("out", x, 2);
+            Ok(g.adapter("out", x, y, Adapter { rank: 2, alpha: 3.0 }))
+        }
+    }
+    let x: Vec<f32> = (0..12).map(|i| i as f32 * 0.3 - 1.0).collect();
+    let values = (0..8).map(|i| (i as f32).sin()).collect();
+    let data = Dataset::new(x, [1, 1, 3], Targets::Values { values, width: 2 }).unwrap();
+    let evaluator = Local::new(Arc::new(Adapted), per_sample(Loss::SquaredError), &threads(1));
+    let graph = evaluator.graph(data.shape()).unwrap();
+    let begin = params_on(&graph, 1);
+    assert!(begin.tensors()[3].data.iter().all(|v| *v == 0.0), "{}", begin.tensors()[3].name);
+    let moved = begin.tensors().iter().enumerate().map(|(i, t)| {
+        let data = t.data.iter().enumerate().map(|(n, v)| if i == 3 { 0.2 * (n as f32).cos() } else { *v });
+        Tensor { data: data.collect(), ..t.clone() }
+    });
+    let params = Params::from_tensors(moved.collect());
+    let answer = |p: &Named, row: usize| -> Vec<f64> {
+        let x = wide(data.row(row));
+        let dot = |w: &[f64], x: &[f64]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+        let low: Vec<f64> = p["out.lora_A.weight"].chunks_exact(3).map(|a| dot(a, &x)).collect();
+        let one = |o: usize| {
+            let own = dot(&p["out.weight"][o * 3..][..3], &x) + p["out.bias"][o];
+            own + 1.5 * dot(&p["out.lora_B.weight"][o * 2..][..2], &low)
+        };
+        (0..2).map(one).collect()
+    };
+    let found = evaluator.outputs(&params, whole(&data).x, Norms::Batch).unwrap();
+    (0..4).for_each(|row| assert!(distance(&wide(found.row(row)), &answer(&named(&params), row)) < 1e-6));
+    let plan = every_direction(&graph);
+    let found = evaluator.derivative(&RunKey::from_seed(5), &params, &whole(&data), &plan).unwrap();
+    let want = derivative(
+        &named(&params),
+        |_| true,
+        |p| {
+            let Targets::Values { values, .. } = data.targets() else { return f64::NAN };
+            let row = |r: usize| {
+                let pairs = answer(p, r).into_iter().zip(&values[r * 2..]);
+                pairs.map(|(y, v)| (y - f64::from(*v)).powi(2)).sum::<f64>() / 2.0
+            };
+            (0..4).map(row).sum::<f64>() / 4.0
+        },
+    );
+    for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
+        let off = distance(&sum_of_halves(own), &want[&tensor.name]);
+        assert!(off < 2e-3, "{}: off by {off}", tensor.name);
     }
 }
 

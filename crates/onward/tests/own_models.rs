@@ -8,8 +8,8 @@ mod common;
 use common::{blobs, local, params_on, plan, population, relative, whole};
 use onward::ErrorKind;
 use onward::model::{
-    Activation, Attention, Builder, Cell, Function, Graph, Lif, Model, Norms, Pairwise, Patch, Reduction,
-    RowOp, Shape, Var,
+    Activation, Adapter, Attention, Builder, Cell, Function, Graph, Lif, Model, Norms, Pairwise, Patch,
+    Reduction, RowOp, Shape, Var,
 };
 use onward::objective::Loss;
 use onward::rule::Method;
@@ -298,6 +298,45 @@ fn f26_a_model_that_cannot_work_is_refused() {
                 g.lif("f", y, Lif { leak: 0.5, threshold: 1.0 })
             },
             &["f.v: expected a name of its own"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.dropout("d", y, 1.0)
+            },
+            &["d: expected a share from 0 to below 1", "found 1"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                let y = g.dropout("d", y, 0.5);
+                g.bernoulli("d", y)
+            },
+            &["noise: expected a name of its own", "\"d\""],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                g.outputs(&[("a", y), ("a", y)])
+            },
+            &["outputs: expected names", "each once", "\"a\""],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                let x = g.input();
+                g.adapter("b", x, y, Adapter { rank: 0, alpha: 1.0 })
+            },
+            &["tensor b.lora_A.weight", "at least 1", "[0, 8]"],
+        ),
+        (
+            |g| {
+                let y = sound(g);
+                let x = g.input();
+                let x = g.reshape(x, [1, 2, 4]);
+                g.adapter("b", x, y, Adapter { rank: 1, alpha: 1.0 })
+            },
+            &["b: expected an answer at the positions of [1, 2, 4]", "[1, 1, 3]"],
         ),
     ];
     let data = blobs(20, [1, 1, 8], 3, 1);

@@ -5,7 +5,7 @@ use super::{Batch, CoordinateCache};
 use crate::ask::{Response, WeightPlan};
 use crate::dataset::{Dataset, Targets};
 use crate::kernel::Precision;
-use crate::model::{Act, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, Weights};
+use crate::model::{Act, Chance, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, Weights};
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
 use crate::params::Params;
@@ -133,7 +133,7 @@ impl Local {
         Ok(outputs)
     }
 
-    /// The model's outputs on rows of `features` of the given shape, `at_once` rows at a time; each row stands alone. There is
+    /// The model's outputs on rows of `features` of the given shape, `at_once` rows at a time; each row stands alone, the `first` being that of its data. There is
     /// at least one, and no part of one.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Local {
         params: &Params,
         features: &[f32],
         shape: [usize; 3],
-        at_once: usize,
+        (at_once, first): (usize, u64),
         statistics: &[Statistics],
     ) -> Result<Vec<f32>> {
         let (width, norms) = (shape.iter().product::<usize>(), Norms::Fixed(statistics));
@@ -152,12 +152,13 @@ impl Local {
         Ok(self.run(|| {
             let (weights, home) = (self.packed(params), Home::keeping());
             let mut outputs = Vec::new();
-            for rows in features.chunks(width * at_once) {
+            for (part, rows) in features.chunks(width * at_once).enumerate() {
                 let mut x = home.take(rows.len());
                 x.par_chunks_mut(COPIED)
                     .zip(rows.par_chunks(COPIED))
                     .for_each(|(x, rows)| x.copy_from_slice(rows));
-                let mut cx = Context::clean(&weights, norms).with_home(home.clone());
+                let chance = Chance::Evaluation(first + (part * at_once) as u64);
+                let mut cx = Context::clean(&weights, norms).with_home(home.clone()).with_chance(chance);
                 let x = Act::of(rows.len() / width, shape, x);
                 outputs.extend_from_slice(&graph.forward(&mut cx, x).data);
             }
@@ -240,6 +241,17 @@ impl Local {
     /// # Errors
     /// As for [`Local::losses`].
     pub fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64]) -> Result<Vec<f32>> {
+        self.losses_at_step(params, batch, points, &Chance::Evaluation(0))
+    }
+
+    /// The same with the chance of a step inside the model.
+    pub(super) fn losses_at_step(
+        &self,
+        params: &Params,
+        batch: &Batch,
+        points: &[f64],
+        chance: &Chance,
+    ) -> Result<Vec<f32>> {
         let graph = self.meets(params, batch)?;
         let count = params.count();
         if points.is_empty() || !points.len().is_multiple_of(count) {
@@ -247,7 +259,7 @@ impl Local {
                 (format!("whole sets of {count} params"), format!("{} numbers", points.len()));
             return Err(Error::expected(ErrorKind::Spec, "points", expected, found));
         }
-        Ok(self.losses_at_points(&graph, params, batch, points))
+        Ok(self.losses_at_points(&graph, params, batch, points, chance))
     }
 
     /// The estimated derivative of the batch's mean loss by the params of the probed stages.
@@ -261,7 +273,7 @@ impl Local {
         batch: &Batch,
         plan: &ActivationPlan,
     ) -> Result<Response> {
-        let clean = self.clean(params, batch, plan)?;
+        let clean = self.clean(key, params, batch, plan)?;
         self.response(key, params, batch, plan, &clean)
     }
 

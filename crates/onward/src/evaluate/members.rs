@@ -4,7 +4,7 @@ use super::{Batch, Local};
 use crate::ask::WeightPlan;
 use crate::dataset::Targets;
 use crate::model::{
-    Act, Context, Crowd, Graph, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights,
+    Act, Chance, Context, Crowd, Graph, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights,
 };
 use crate::noise::RunKey;
 use crate::objective::{Answers, Objective};
@@ -57,6 +57,7 @@ struct Step<'a> {
     batch: &'a Batch,
     plan: &'a WeightPlan,
     crowd: Crowd,
+    chance: Chance,
 }
 
 impl Local {
@@ -74,7 +75,8 @@ impl Local {
             WeightSpace::LowRank { .. } | WeightSpace::Coordinate => self.packed(params),
         };
         let (weights, keys) = (&weights, &*TensorKeys::of(key, params));
-        let step = Step { graph, weights, keys, batch, plan, crowd: Crowd::default() };
+        let chance = batch.chance(key, plan.step);
+        let step = Step { graph, weights, keys, batch, plan, crowd: Crowd::default(), chance };
         let cut = Cut::of(graph, batch, plan);
         let tasks = plan.members.len().div_ceil(cut.task);
         let all: Vec<_> = (0..tasks).into_par_iter().map(|task| self.task(&step, task, cut)).collect();
@@ -109,7 +111,7 @@ impl Local {
         let probe = Probe { keys: step.keys, members: own, space, sigma, step: number };
         if plan.share == 0 {
             let cx = Context::probing(step.weights, Norms::Batch, probe, batch.x.rows);
-            let mut cx = cx.with_home(home.clone()).among(neighbours);
+            let mut cx = cx.with_home(home.clone()).among(neighbours).with_chance(step.chance.clone());
             let outputs = step.graph.forward(&mut cx, batch.x.clone());
             let part = |i| outputs.slice(i * batch.x.rows, (i + 1) * batch.x.rows);
             losses.extend((0..own.len()).map(|i| self.mean_loss(part(i), &batch.targets, 0)));
@@ -119,7 +121,8 @@ impl Local {
         let groups = batch.x.rows / plan.share;
         let starts: Vec<usize> = own.iter().map(|m| m.index as usize % groups * plan.share).collect();
         let x = gathered(&batch.x, &starts, plan.share, home);
-        let mut cx = Context::probing(step.weights, Norms::Batch, probe, plan.share).with_home(home.clone());
+        let cx = Context::probing(step.weights, Norms::Batch, probe, plan.share).with_home(home.clone());
+        let mut cx = cx.with_chance(of_shares(&step.chance, &starts, plan.share));
         let outputs = step.graph.forward(&mut cx, x);
         for (i, start) in starts.iter().enumerate() {
             let part = outputs.slice(i * plan.share, (i + 1) * plan.share);
@@ -139,6 +142,14 @@ impl Local {
             }
         }
     }
+}
+
+/// The chance of the rows that [`gathered`] gives.
+fn of_shares(chance: &Chance, starts: &[usize], share: usize) -> Chance {
+    let Chance::Step { key, step, ids } = chance else { return chance.clone() };
+    // Where all see the same rows, so many ids name them.
+    let ids = starts.iter().flat_map(|start| ids[*start..start + share].iter().copied()).collect();
+    Chance::Step { key: *key, step: *step, ids }
 }
 
 /// The `share` rows from each of `starts`, one block after the other; one block if all are the same.

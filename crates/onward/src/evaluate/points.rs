@@ -1,7 +1,7 @@
 //! The losses of whole sets of params.
 
 use super::{Batch, Local};
-use crate::model::{Context, Graph, Norms};
+use crate::model::{Chance, Context, Graph, Norms};
 use crate::params::Params;
 use crate::threads::prelude::*;
 
@@ -13,11 +13,12 @@ impl Local {
         params: &Params,
         batch: &Batch,
         points: &[f64],
+        chance: &Chance,
     ) -> Vec<f32> {
         let one = |point: &[f64]| {
             let candidate = params.moved_to(point);
             let weights = self.packed(&candidate);
-            let mut cx = Context::clean(&weights, Norms::Batch);
+            let mut cx = Context::clean(&weights, Norms::Batch).with_chance(chance.clone());
             let outputs = graph.forward(&mut cx, batch.x.clone());
             self.mean_loss(outputs, &batch.targets, 0)
         };

@@ -47,13 +47,20 @@ impl Local {
     }
 
     /// The clean pass that `plan` needs.
-    pub(super) fn clean(&self, params: &Params, batch: &Batch, plan: &ActivationPlan) -> Result<Clean> {
+    pub(super) fn clean(
+        &self,
+        key: &RunKey,
+        params: &Params,
+        batch: &Batch,
+        plan: &ActivationPlan,
+    ) -> Result<Clean> {
         let objective = self.per_sample()?;
         let graph = self.meets(params, batch)?;
         plan.check(&graph, batch.x.rows)?;
         self.run(|| {
             let weights = self.packed(params);
             let mut cx = Context::clean(&weights, Norms::Batch).with_home(self.home.clone());
+            cx = cx.with_chance(batch.chance(key, plan.step));
             cx.start_trace();
             let flow = graph.flow(&mut cx, batch.x.clone());
             let mut trace = cx.take_trace();

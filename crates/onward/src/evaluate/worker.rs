@@ -98,7 +98,7 @@ impl Opened {
 impl Local {
     /// The clean pass that a question starts from; its losses are told with the first question of a step.
     fn clean_for(&self, ask: &Ask, plan: &ActivationPlan, state: &State, batch: &Batch) -> Result<Clean> {
-        let clean = self.clean(state.params(), batch, plan)?;
+        let clean = self.clean(state.key(), state.params(), batch, plan)?;
         Ok(if ask.id.part > 0 { clean.told() } else { clean })
     }
 
@@ -112,7 +112,8 @@ impl Local {
         match &ask.probes {
             ProbePlan::Members(plan) => self.losses(key, params, batch, &plan.at(step)?).map(told),
             ProbePlan::Points => {
-                self.losses_at(params, batch, state.candidates().unwrap_or_default()).map(told)
+                let chance = batch.chance(key, step);
+                self.losses_at_step(params, batch, state.candidates().unwrap_or_default(), &chance).map(told)
             }
             ProbePlan::Sites(plan) => {
                 let clean = self.clean_for(ask, plan, state, batch)?;

@@ -1,7 +1,7 @@
 //! The one door for noise: a graph asks the context for its products, and the context adds the perturbation of each
 //! row's member, or nothing. No model knows that noise exists.
 
-use super::{Act, Home, LinkKind, Map, Neighbours, Norms, Probe, Trace, Weights};
+use super::{Act, Chance, Home, LinkKind, Map, Neighbours, Norms, Probe, Trace, Weights};
 use crate::kernel::Epilogue;
 
 /// Positions that a product works on at once, its bias and corrections following while they are hot; the same for any
@@ -29,6 +29,8 @@ pub struct Context<'a> {
     pub(super) trace: Option<Trace>,
     pub(super) home: Home,
     pub(super) neighbours: Option<&'a Neighbours<'a>>,
+    /// The chance inside the model.
+    pub(super) chance: Chance,
     /// Whether noise was added already: until then all members' rows are the same.
     pub(super) noisy: bool,
 }
@@ -45,6 +47,7 @@ impl<'a> Context<'a> {
             trace: None,
             home,
             neighbours,
+            chance: Chance::Evaluation(0),
             noisy: false,
         }
     }

@@ -19,8 +19,8 @@ pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
 pub use context::Context;
 pub use graph::{
-    Attention, Builder, Cell, Cut, Function, Graph, Lif, Model, Norm, Operation, Pairwise, Patch, Reduction,
-    RowOp, Shape, Var,
+    Adapter, Attention, Builder, Cell, Chance, Cut, Function, Graph, Lif, Model, Norm, Operation, Pairwise,
+    Patch, Reduction, RowOp, Shape, Var,
 };
 pub(crate) use graph::{Flow, Link, Map, Op};
 pub(crate) use low_rank::{Crowd, Neighbours};

@@ -2,7 +2,8 @@
 
 use crate::dataset::{Dataset, Targets};
 use crate::evaluate::{Batch, Local};
-use crate::model::{Act, Context, Graph, Norms, Weights};
+use crate::model::{Act, Chance, Context, Graph, Norms, Weights};
+use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
 use crate::space::CoordinatePlan;
 
@@ -13,6 +14,7 @@ struct Held {
     before: Vec<(usize, Act)>,
     targets: Targets,
     rows: usize,
+    chance: Chance,
 }
 
 impl General {
@@ -23,13 +25,15 @@ impl General {
         norms: Norms<'_>,
         data: &Dataset,
         batches: impl Iterator<Item = &'a [u32]>,
-        stage: usize,
+        (key, plan): (&RunKey, &CoordinatePlan),
     ) -> Self {
         let weights = Weights::new(params, local.precision);
         let one = |rows: &[u32]| {
-            let Batch { x, targets } = Batch::select(data, rows);
-            let mut cx = Context::clean(&weights, norms);
-            Held { rows: x.rows, before: graph.before(stage, &mut cx, x), targets }
+            let batch = Batch::select(data, rows);
+            let chance = batch.chance(key, plan.cycle);
+            let Batch { x, targets, .. } = batch;
+            let mut cx = Context::clean(&weights, norms).with_chance(chance.clone());
+            Held { rows: x.rows, before: graph.before(plan.stage, &mut cx, x), targets, chance }
         };
         Self(batches.map(one).collect())
     }
@@ -44,7 +48,7 @@ impl General {
         [batch, element]: [usize; 2],
         values: &[f32],
     ) -> (Act, Targets, usize) {
-        let Held { before, targets, rows } = &self.0[batch % self.0.len()];
+        let Held { before, targets, rows, chance } = &self.0[batch % self.0.len()];
         let (mut all, mut shape) = (Vec::new(), [1, 1, 0]);
         for value in values {
             let with = |(i, t): (usize, &Tensor)| {
@@ -56,7 +60,7 @@ impl General {
             };
             let params = Params::from_tensors(params.tensors().iter().enumerate().map(with).collect());
             let weights = Weights::new(&params, local.precision);
-            let mut cx = Context::clean(&weights, Norms::Batch);
+            let mut cx = Context::clean(&weights, Norms::Batch).with_chance(chance.clone());
             let y = graph.forward_again(plan.stage, &mut cx, before);
             shape = y.shape;
             all.extend_from_slice(&y.data);

@@ -126,7 +126,7 @@ impl Local {
             Batches::Chain(batches.map(one).collect())
         } else {
             let norms = Norms::Fixed(&statistics);
-            Batches::General(General::new(self, graph, params, norms, data, batches, plan.stage))
+            Batches::General(General::new(self, graph, params, norms, data, batches, (key, plan)))
         };
         cache.held = Some(Held { stage: plan.stage, cycle: plan.cycle, visits: plan.before, batches });
         Ok(())

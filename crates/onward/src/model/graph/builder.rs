@@ -325,6 +325,11 @@ impl Builder {
         self.everywhere = true;
     }
 
+    /// Whether a name of noise is taken.
+    pub(super) fn has_noise(&self, name: &str) -> bool {
+        self.nodes.iter().any(|node| matches!(&node.op, Op::Noise(draw) if draw.name == name))
+    }
+
     /// What items before a row's first would have handed to it: zero, unless it is given.
     pub(super) fn carry(&mut self, name: String, shape: Shape) -> Var {
         let input = self.input();

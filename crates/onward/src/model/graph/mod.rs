@@ -9,6 +9,7 @@
 mod attention;
 mod builder;
 mod cell;
+mod chance;
 mod convolution;
 mod function;
 mod items;
@@ -20,12 +21,14 @@ mod shapes;
 
 pub use builder::{Builder, Model, Var};
 pub use cell::{Cell, Lif};
+pub use chance::Chance;
 pub use function::{Function, Pairwise, Reduction};
 pub use node::{Attention, Norm, RowOp, Shape};
 pub(crate) use node::{Map, Op};
 pub use patch::Patch;
 pub use run::Cut;
 pub(crate) use run::Flow;
+pub use shapes::Adapter;
 
 use crate::model::{Activation, After, Norms, Statistics};
 use crate::params::{Params, TensorSpec};
@@ -35,6 +38,7 @@ use node::Node;
 use run::Schedule;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// A model for inputs of one shape: its operations in an order in which they can run.
 pub struct Graph {
@@ -126,6 +130,11 @@ impl Graph {
     /// Numbers that the model answers a row with.
     pub fn outputs(&self) -> usize {
         self.nodes[self.output].shape.iter().product()
+    }
+
+    /// The parts of what the model answers with, by name: which of a row's numbers each is. Empty where it has one answer without a name.
+    pub fn named_outputs(&self) -> &[(String, Range<usize>)] {
+        if let Op::Outputs(parts) = &self.nodes[self.output].op { parts } else { &[] }
     }
 
     /// How many stages there are: linear maps that are probed at one site count as one.

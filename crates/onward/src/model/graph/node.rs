@@ -1,5 +1,6 @@
 //! What a graph is made of.
 
+use super::chance::Draw;
 use super::function::Function;
 use super::rows::Rowwise;
 use crate::Result;
@@ -29,13 +30,31 @@ pub(crate) enum Op {
     GlobalAverage,
     GlobalMax,
     Flatten,
-    Linear { weight: usize, bias: Option<usize> },
-    Conv3x3 { weight: usize, bias: Option<usize> },
-    Grouped { weight: usize, bias: Option<usize> },
-    Embed { weight: usize },
-    BatchNorm { layer: String, weight: usize, bias: usize },
+    Linear {
+        weight: usize,
+        bias: Option<usize>,
+    },
+    Conv3x3 {
+        weight: usize,
+        bias: Option<usize>,
+    },
+    Grouped {
+        weight: usize,
+        bias: Option<usize>,
+    },
+    Embed {
+        weight: usize,
+    },
+    BatchNorm {
+        layer: String,
+        weight: usize,
+        bias: usize,
+    },
     Normalise(Norm),
-    Scale { weight: usize, bias: Option<usize> },
+    Scale {
+        weight: usize,
+        bias: Option<usize>,
+    },
     Add,
     Multiply,
     Concat,
@@ -45,6 +64,9 @@ pub(crate) enum Op {
     Reshape,
     Constant(Arc<[f32]>),
     Carry(String),
+    Noise(Draw),
+    /// What the model answers with, one named part after the other.
+    Outputs(Vec<(String, Range<usize>)>),
     Rows(Rowwise),
     Host(Arc<dyn RowOp>),
 }
@@ -168,6 +190,12 @@ impl fmt::Display for Op {
                 write!(f, "constant {}", blake3::hash(&bytes).to_hex())
             }
             Self::Carry(name) => write!(f, "carry {name}"),
+            Self::Noise(draw) => write!(f, "{draw}"),
+            Self::Outputs(parts) => {
+                let named =
+                    parts.iter().map(|(name, range)| format!("{name} {}..{}", range.start, range.end));
+                write!(f, "outputs {}", named.collect::<Vec<_>>().join(", "))
+            }
             Self::Rows(rowwise) => write!(f, "{rowwise}"),
             Self::Host(op) => write!(f, "host {}", op.name()),
         }

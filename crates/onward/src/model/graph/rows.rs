@@ -3,6 +3,7 @@
 
 use super::attention::softmax;
 use super::cell::{self, Lif};
+use super::chance::categorical;
 use super::function::{Pairwise, Reduction};
 use super::node::Shape;
 use super::patch::Patch;
@@ -45,6 +46,8 @@ pub(crate) enum Rowwise {
     Gru,
     /// All steps of leaky neurons.
     Lif(Lif),
+    /// A channel by chance, from logits and noise.
+    Categorical,
     /// Each channel of the places of patches made one.
     Pool { reduction: Reduction, patch: Patch },
 }
@@ -119,6 +122,7 @@ impl Rowwise {
             Self::Pool { reduction, patch } => patch.pool(*reduction, x, from, out),
             Self::Lstm => cell::lstm(x, inputs[1], out),
             Self::Gru => cell::gru(x, inputs[1], inputs[2], out),
+            Self::Categorical => categorical(x, inputs[1], out),
             Self::Lif(lif) => cell::fire(*lif, x, inputs[1], out),
             Self::Softmax => {
                 out.copy_from_slice(x);
@@ -214,6 +218,7 @@ impl fmt::Display for Rowwise {
             Self::Softmax => write!(f, "softmax"),
             Self::LogSoftmax => write!(f, "log softmax"),
             Self::Lstm => write!(f, "lstm step"),
+            Self::Categorical => write!(f, "categorical"),
             Self::Gru => write!(f, "gru step"),
             Self::Lif(Lif { leak, threshold }) => write!(f, "lif, leak {leak}, threshold {threshold}"),
             Self::Patches { patch, groups } => write!(f, "patches {patch}, groups {groups}"),

@@ -262,7 +262,7 @@ impl Graph {
             Op::Add => first.plus(&second(values)),
             Op::Multiply => first.times(&second(values)),
             Op::Channels(range) => first.channels_of(range.clone()),
-            Op::Concat => Act::side_by_side(all(values, first), *shape),
+            Op::Concat | Op::Outputs(_) => Act::side_by_side(all(values, first), *shape),
             Op::Attention(attention) => attention.of(all(values, first)),
             Op::Apply(function) => first.map_slices(|piece| function.apply_to(piece)),
             Op::Reshape => first.shaped(*shape),
@@ -270,6 +270,7 @@ impl Graph {
             Op::Carry(_) => {
                 Act::new(first.rows, *shape, vec![0.0; first.rows * shape.iter().product::<usize>()])
             }
+            Op::Noise(draw) => cx.noise(draw, first.rows, *shape),
             Op::Rows(rowwise) => rowwise.of(all(values, first), *shape),
             Op::Host(op) => Act::by_rows(&**op, all(values, first), *shape),
             Op::Input => first,

@@ -4,6 +4,8 @@ use super::builder::{Builder, Var};
 use super::function::{Function, Pairwise, Reduction};
 use super::node::{Op, Shape};
 use super::rows::Rowwise;
+use crate::params::Init;
+use std::ops::Range;
 
 impl Builder {
     /// Every number through a function ([`Function`]).
@@ -159,4 +161,69 @@ impl Builder {
         let input = self.input();
         self.push(Op::Constant(values.into()), "constant", &[input], shape)
     }
+
+    /// Several answers of a model, each under a name: all their numbers as one vector, which `build` returns. Tasks find each by its name
+    /// ([`super::Graph::named_outputs`]).
+    ///
+    /// ```
+    /// # use onward::model::{Builder, Graph, Model, Var};
+    /// struct Judge;
+    /// impl Model for Judge {
+    ///     fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+    ///         let x = g.input();
+    ///         let (class, value) = (g.linear("class", x, 3), g.linear("value", x, 1));
+    ///         Ok(g.outputs(&[("class", class), ("value", value)]))
+    ///     }
+    /// }
+    /// let graph = Graph::new(&Judge, [1, 1, 8])?;
+    /// assert_eq!(graph.named_outputs(), [("class".into(), 0..3), ("value".into(), 3..4)]);
+    /// # Ok::<(), onward::Error>(())
+    /// ```
+    pub fn outputs(&mut self, all: &[(&str, Var)]) -> Var {
+        let (mut flat, mut parts) = (Vec::new(), Vec::<(String, Range<usize>)>::new());
+        for (name, x) in all {
+            if name.is_empty() || parts.iter().any(|(other, _)| other == name) {
+                self.fault("outputs", "names that are there, each once", format!("{name:?}"));
+            }
+            let x = self.flatten(*x);
+            let from = parts.last().map_or(0, |(_, range)| range.end);
+            parts.push(((*name).to_owned(), from..from.saturating_add(x.shape[2])));
+            flat.push(x);
+        }
+        let Some((_, last)) = parts.last() else {
+            self.fault("outputs", "at least one", 0);
+            return self.input();
+        };
+        let shape = [1, 1, last.end];
+        self.push(Op::Outputs(parts), "outputs", &flat, shape)
+    }
+
+    /// `y + alpha / rank · B A x`: what a linear map's answer `y` to `x` becomes with a low-rank adapter (Hu et al. 2021, arXiv 2106.09685),
+    /// whose tensors are `{name}.lora_A.weight (rank, channels)` and `{name}.lora_B.weight (outputs, rank)`, zero at the beginning.
+    pub fn adapter(&mut self, name: &str, x: Var, y: Var, Adapter { rank, alpha }: Adapter) -> Var {
+        let ([h, w, channels], outputs) = (x.shape, y.shape[2]);
+        if x.shape[..2] != y.shape[..2] || !alpha.is_finite() {
+            let expected = format!("an answer at the positions of {:?} and a finite alpha", x.shape);
+            self.fault(name, expected, format!("{:?} and {alpha}", y.shape));
+            return y;
+        }
+        let init = Init::He { fan_in: channels.saturating_mul(2) };
+        let weight = self.tensor(format!("{name}.lora_A.weight"), vec![rank, channels], init);
+        let low = self.push(Op::Linear { weight, bias: None }, name, &[x], [h, w, rank]);
+        let shape = vec![outputs, rank];
+        let weight = self.tensor(format!("{name}.lora_B.weight"), shape, Init::Constant(0.0));
+        let change = self.push(Op::Linear { weight, bias: None }, name, &[low], [h, w, outputs]);
+        let scale = alpha / rank.max(1) as f32;
+        let change = self.apply(Function::Affine { scale, shift: 0.0 }, change);
+        self.add(y, change)
+    }
+}
+
+/// A low-rank adapter of a linear map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adapter {
+    /// Channels in its middle.
+    pub rank: usize,
+    /// Its answer is multiplied by `alpha / rank`.
+    pub alpha: f32,
 }
