@@ -11,10 +11,10 @@ use onward::kernel::Precision;
 use onward::ledger::{Direction, Optimizer, Scaling, State, Update};
 use onward::model::{Act, Activation, Context, Graph, Mlp, Norms, Weights};
 use onward::noise::{Family, RunKey};
-use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Clock, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
+use onward::task::{Answers, Loss};
 use onward::threads::Threads;
 use onward_bench::print_table;
 use onward_cli::data::{Center, DataOptions, load};
@@ -189,7 +189,8 @@ fn one_sample(graph: &Graph, params: &Params, data: &Dataset) -> Vec<Vec<String>
             norms: false,
         };
         let (loss, cut) = (Loss::CrossEntropy, &cuts[0]);
-        let g = derivative_at_output(graph, &weights, &loss, data.targets(), &key, &plan, &layer, cut, false);
+        let answers = Answers::all(data.targets(), data.columns());
+        let g = derivative_at_output(graph, &weights, &loss, answers, &key, &plan, &layer, cut, false);
         let cosines = g.chunks_exact(WIDTHS[1]).zip(&truth).map(|(g, t)| cosine(&wide(g), t));
         format!("{:.3}", cosines.sum::<f64>() / ROWS as f64)
     };
@@ -231,7 +232,7 @@ fn estimate(
     seed: u64,
 ) -> onward::Result<Vec<f64>> {
     let (key, indices) = (RunKey::from_seed(seed), (0..ROWS as u32).collect::<Vec<_>>());
-    let evaluator = Local::new(model, Objective::PerSample(Arc::new(Loss::CrossEntropy)), &Threads::new(1)?);
+    let evaluator = Local::new(model, Arc::new(Loss::CrossEntropy), &Threads::new(1)?);
     let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
     let state = State::new(params.clone(), recipe.clone(), key)?;
     let batch = Batch::select(data, &indices);

@@ -3,13 +3,13 @@
 //!
 //!     cargo run --release -p onward-bench --bin hot quantise 10
 
-use onward::dataset::Targets;
+use onward::dataset::{Columns, Targets};
 use onward::ledger::{Entry, Header, Ledger, Moves, Optimizer, Recipe, Update, read};
 use onward::model::{Act, WeightSpace};
 use onward::noise::{Family, Role, RunKey};
-use onward::objective::{Answers, Loss, PerSample};
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{centred_ranks, quantise};
+use onward::task::{Answers, Loss, Task};
 use onward_bench::numbers;
 use std::hint::black_box;
 use std::path::Path;
@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wide: Vec<f64> = values[..1024].iter().map(|v| f64::from(*v)).collect();
     let outputs = Act::new(1024, [1, 1, 10], values[..10_240].to_vec());
     let targets = Targets::Classes { labels: (0..1024).map(|i| i % 10).collect(), classes: 10 };
+    let columns = Columns::default();
     let params =
         Params::from_tensors(vec![Tensor { name: "w".into(), shape: vec![1 << 16], data: values.clone() }]);
     let noise = RunKey::from_seed(1).tensor(Role::Dense, "w").at(0, 0);
@@ -49,8 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "quantise" => _ = black_box(quantise(black_box(&wide), Some(1))),
             "centred-ranks" => _ = black_box(centred_ranks(black_box(&values[..1024]))),
             "cross-entropy" => {
-                let answers = Answers { targets: &targets, first: 0, count: 1024 };
-                Loss::CrossEntropy.losses(black_box(&outputs), answers, &mut buffer[..1024]);
+                let answers = Answers::all(&targets, &columns);
+                Loss::CrossEntropy.losses(black_box(&outputs), answers, &mut buffer[..1024])?;
             }
             "sign-noise" => noise.add_to(Family::Sign, 0, 0.5, black_box(&mut buffer)),
             "params-digest" => _ = black_box(params.digest()),

@@ -13,8 +13,8 @@ use onward::model::{
     Act, Activation, Context, Conv, GlobalPool, Graph, Member, Mlp, Model, Norms, WeightSpace, Weights,
 };
 use onward::noise::{Family, RunKey};
-use onward::objective::{Loss, Objective};
 use onward::params::Params;
+use onward::task::Loss;
 use onward::threads::Threads;
 use onward_bench::{Times, numbers, print_table};
 use rustix::time::{ClockId, clock_gettime};
@@ -77,9 +77,9 @@ impl Case {
         let (model, key): (Arc<dyn Model>, _) = (Arc::new(model), RunKey::from_seed(1));
         let graph = Graph::new(&*model, shape).unwrap_or_else(|error| panic!("{error}"));
         let params = Params::init(graph.tensors(), &key);
-        let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
+        let task = Arc::new(Loss::CrossEntropy);
         let threads = Threads::new(threads).unwrap_or_else(|error| panic!("{error}"));
-        let evaluator = Local::new(model, objective, &threads);
+        let evaluator = Local::new(model, task, &threads);
         Self { graph, params, evaluator, shape, classes }
     }
 

@@ -5,10 +5,10 @@ use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{CoordinateCache, Local};
 use onward::model::{Activation, Conv, GlobalPool, Graph};
 use onward::noise::RunKey;
-use onward::objective::{Loss, Objective};
 use onward::params::Params;
 use onward::rule::{LayerOrder, Rso, Sweep};
 use onward::space::{CoordinatePlan, Recompute};
+use onward::task::Loss;
 use onward::threads::Threads;
 use onward_bench::{numbers, print_table};
 use rustix::time::{ClockId, clock_gettime};
@@ -56,8 +56,8 @@ fn main() -> onward::Result<()> {
     let graph = Graph::new(&*net, data.shape())?;
     let sweep = Sweep::new(&rso, &graph)?;
     let params = Params::init(graph.tensors(), &key);
-    let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-    let local = Local::new(net.clone(), objective, &Threads::new(threads)?);
+    let task = Arc::new(Loss::CrossEntropy);
+    let local = Local::new(net.clone(), task, &Threads::new(threads)?);
     let (mut table, mut total, mut all_visits, mut filling) = (Vec::new(), [0.0; 3], 0, 0.0);
     let mut from_images = None;
     for stage in 0..graph.stages() {

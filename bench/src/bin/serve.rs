@@ -10,9 +10,9 @@ use onward::kernel::{Int8Panels, Int8Rows, Matrix, Precision, Scratch, Start, Wi
 use onward::ledger::{Optimizer, Scaling, State};
 use onward::model::{Act, Activation, Context, Conv, GlobalPool, Mlp, Model, Norms, Weights};
 use onward::noise::{Family, RunKey};
-use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage};
 use onward::rule::{Clock, Method, Pairing, Population, Shaping, TwoPoint};
+use onward::task::{Answers, Loss};
 use onward::threads::Threads;
 use onward::{Result, dataset::Targets};
 use onward_bench::{Times, numbers};
@@ -169,8 +169,8 @@ fn prepare(case: &Case, threads: &Threads) -> Result<Work> {
 }
 
 fn evaluator(model: Arc<dyn Model>, precision: Precision, threads: &Threads) -> Local {
-    let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-    Local::new(model, objective, threads).with_precision(precision)
+    let task = Arc::new(Loss::CrossEntropy);
+    Local::new(model, task, threads).with_precision(precision)
 }
 
 fn products(sizes: Sizes) -> Result<Work> {
@@ -268,7 +268,7 @@ fn forwards(evaluator: Local, batch: Batch) -> Result<Work> {
             let mut cx = Context::clean(&weights, Norms::Batch);
             graph.forward(&mut cx, batch.x.clone())
         });
-        let _ = black_box(evaluator.loss(&outputs, &batch.targets));
+        let _ = black_box(evaluator.loss(&outputs, Answers::all(&batch.targets, &batch.columns)));
         Ok(())
     }))
 }

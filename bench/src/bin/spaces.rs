@@ -11,6 +11,7 @@ use onward::noise::{Family, RunKey};
 use onward::params::{Params, Storage};
 use onward::rule::{Clock, Method, Pairing, Population, Shaping};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use onward::task::Answers;
 use onward::{Error, ErrorKind, Result};
 use onward_bench::print_table;
 use onward_cli::{build, data, spec::Spec};
@@ -32,7 +33,7 @@ struct Bench {
 impl Bench {
     fn loss(&self, params: &Params) -> Result<f64> {
         let outputs = self.evaluator.outputs(params, self.batch.x.clone(), Norms::Batch)?;
-        Ok(f64::from(self.evaluator.loss(&outputs, &self.batch.targets)?))
+        Ok(f64::from(self.evaluator.loss(&outputs, Answers::all(&self.batch.targets, &self.batch.columns))?))
     }
 
     fn truth(&self, tensor: usize, picks: &[usize]) -> Result<Vec<f64>> {

@@ -106,6 +106,7 @@ pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<
     }
     let evaluator = evaluator(spec, train.shape(), train.outputs(), threads, begun.map(|b| b.header))?;
     let graph = evaluator.graph(train.shape())?;
+    evaluator.check_data(&split.test).map_err(|e| e.within("test rows"))?;
     let settings = spec.settings();
     check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;
     let given = given(spec, &graph, begun)?;

@@ -5,9 +5,9 @@ use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
 use onward::model::{Builder, Model, RowOp, Shape, Var};
 use onward::noise::{Family, Role, RunKey};
-use onward::objective::{Loss, Objective};
 use onward::params::Storage;
 use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
+use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
@@ -59,8 +59,7 @@ fn main() -> onward::Result<()> {
         shuffle: Default::default(),
         digest_every: 1,
     };
-    let evaluator =
-        Local::new(Arc::new(Gated), Objective::PerSample(Arc::new(Loss::CrossEntropy)), &Threads::new(2)?);
+    let evaluator = Local::new(Arc::new(Gated), Arc::new(Loss::CrossEntropy), &Threads::new(2)?);
     let mut trainer = Trainer::new(plan, evaluator, data(0)?)?;
     (0..300).try_for_each(|_| trainer.step().map(drop))?;
     let accuracy = trainer.score(&data(1)?)?.accuracy.unwrap_or(0.0);

@@ -9,9 +9,9 @@ use onward::evaluate::Local;
 use onward::ledger::{Entry, Ledger, Optimizer, Scaling, Update};
 use onward::model::{Activation, Mlp};
 use onward::noise::{Family, Noise, Role, RunKey};
-use onward::objective::{Loss, Objective};
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
+use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer, hex};
 use std::sync::Arc;
@@ -180,9 +180,9 @@ fn engine(data: Dataset) -> onward::Result<Trainer> {
         shuffle: Default::default(),
         digest_every: 1,
     };
-    let objective = Objective::PerSample(Arc::new(Loss::SquaredError));
+    let task = Arc::new(Loss::SquaredError);
     let model = Arc::new(Mlp::new(&WIDTHS, Activation::Relu)?);
-    Trainer::new(plan, Local::new(model, objective, &Threads::new(2)?), data)
+    Trainer::new(plan, Local::new(model, task, &Threads::new(2)?), data)
 }
 
 #[cfg_attr(test, test)]

@@ -2,6 +2,7 @@
 
 use crate::kernel::gather_rows;
 use crate::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
 
 /// What each row should be answered with.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,12 +71,106 @@ impl Targets {
     }
 }
 
+/// The column of sample weights: the loss of a row is multiplied by its own.
+pub const WEIGHT: &str = "weight";
+/// The column of queries: rows that are ranked against each other share a number.
+pub const QUERY: &str = "query";
+
+/// Numbers that rows have beside features and targets: one a row in each column.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns(BTreeMap<String, Vec<f64>>);
+
+impl Columns {
+    /// Adds the column `name`, or puts it in the place of the one of that name.
+    #[must_use]
+    pub fn with(mut self, name: &str, values: Vec<f64>) -> Self {
+        self.0.insert(name.to_owned(), values);
+        self
+    }
+
+    /// The column of this name, row after row.
+    pub fn get(&self, name: &str) -> Option<&[f64]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// All columns in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[f64])> {
+        self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// These, and `more` after them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if they have other names.
+    pub(crate) fn joined(mut self, more: &Self) -> Result<Self> {
+        if !self.0.keys().eq(more.0.keys()) {
+            return Err(Error::expected(ErrorKind::Data, "columns", "those of one schema", "others"));
+        }
+        self.0.values_mut().zip(more.0.values()).for_each(|(own, more)| own.extend(more));
+        Ok(self)
+    }
+
+    /// Those of the rows that `indices` name, in that order.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let of = |values: &[f64]| indices.iter().map(|&i| values[i as usize]).collect();
+        Self(self.iter().map(|(name, values)| (name.to_owned(), of(values))).collect())
+    }
+
+    /// That there is a finite number for each of `rows` rows, and that sample weights are not negative, nor all zero.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming column and row.
+    pub fn check(&self, rows: usize) -> Result<()> {
+        for (name, values) in self.iter() {
+            let place = || format!("column {name}");
+            let bad = |expected: String, found: String| {
+                Err(Error::expected(ErrorKind::Data, place(), expected, found))
+            };
+            if values.len() != rows {
+                return bad(format!("one number for each of {rows} rows"), values.len().to_string());
+            }
+            let least = if name == WEIGHT { 0.0 } else { f64::MIN };
+            if let Some(row) = values.iter().position(|v| !(v.is_finite() && *v >= least)) {
+                let expected = if name == WEIGHT { "a finite number, at least 0" } else { "a finite number" };
+                return bad(expected.into(), format!("{} in row {row}", values[row]));
+            }
+            if name == WEIGHT && values.iter().all(|v| *v == 0.0) {
+                return bad("a row that counts".into(), "weights of 0 alone".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A weight for each class that makes all count alike: rows over (classes × rows of the class); 0 for a class without rows.
+/// The mean over all rows is 1 where every class has some.
+///
+/// Classes beyond `classes` are counted for none.
+pub fn balanced(labels: &[u32], classes: usize) -> Vec<f64> {
+    let mut counts = vec![0u64; classes];
+    for label in labels {
+        if let Some(count) = counts.get_mut(*label as usize) {
+            *count += 1;
+        }
+    }
+    let there = counts.iter().filter(|count| **count > 0).count();
+    let of = |count: &u64| labels.len() as f64 / (there as f64 * *count as f64);
+    counts.iter().map(|count| if *count > 0 { of(count) } else { 0.0 }).collect()
+}
+
 /// Rows of features with their targets. Images are rows of `height × width × channels`, channels last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     features: Vec<f32>,
     shape: [usize; 3],
     targets: Targets,
+    columns: Columns,
 }
 
 /// Numbers that go into a digest together.
@@ -145,7 +240,16 @@ impl Dataset {
                 }
             }
         }
-        Ok(Self { features, shape, targets })
+        Ok(Self { features, shape, targets, columns: Columns::default() })
+    }
+
+    /// The same rows with these columns in place of their own.
+    ///
+    /// # Errors
+    /// As for [`Columns::check`].
+    pub fn with_columns(self, columns: Columns) -> Result<Self> {
+        columns.check(self.rows())?;
+        Ok(Self { columns, ..self })
     }
 
     /// How many rows there are.
@@ -178,9 +282,14 @@ impl Dataset {
         &self.targets
     }
 
-    /// Features and targets.
-    pub(crate) fn into_parts(self) -> (Vec<f32>, Targets) {
-        (self.features, self.targets)
+    /// The columns beside features and targets.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// Features, targets and columns.
+    pub(crate) fn into_parts(self) -> (Vec<f32>, Targets, Columns) {
+        (self.features, self.targets, self.columns)
     }
 
     /// The features of the rows named by `indices`, in that order, copied.
@@ -192,10 +301,15 @@ impl Dataset {
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
         let features = self.features_of(indices);
-        Self { features, shape: self.shape, targets: self.targets.select(indices) }
+        Self {
+            features,
+            shape: self.shape,
+            targets: self.targets.select(indices),
+            columns: self.columns.select(indices),
+        }
     }
 
-    /// BLAKE3 over shape, features and targets: what a run remembers of its data.
+    /// BLAKE3 over shape, features, targets and columns: what a run remembers of its data.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = blake3::Hasher::new_derive_key("onward 2026 dataset v1");
         for n in self.shape {
@@ -213,12 +327,21 @@ impl Dataset {
             }
         };
         hash.update(&kind.to_le_bytes());
+        for (name, values) in self.columns.iter() {
+            hash.update(&(name.len() as u64).to_le_bytes());
+            hash.update(name.as_bytes());
+            add_numbers(&mut hash, values, |v| v.to_le_bytes());
+        }
         *hash.finalize().as_bytes()
     }
 }
 
 /// Adds numbers to a digest, many at once: hashing whole blocks is several times faster.
-fn add_numbers<T: Copy>(hash: &mut blake3::Hasher, numbers: &[T], bytes: impl Fn(T) -> [u8; 4]) {
+fn add_numbers<T: Copy, const N: usize>(
+    hash: &mut blake3::Hasher,
+    numbers: &[T],
+    bytes: impl Fn(T) -> [u8; N],
+) {
     let mut block = Vec::new();
     for part in numbers.chunks(HASHED_AT_ONCE) {
         block.clear();

@@ -19,11 +19,12 @@ pub use worker::Worker;
 pub(crate) use worker::not_resident;
 
 use crate::ask::{Answer, Ask, AskId};
-use crate::dataset::{Dataset, Targets};
+use crate::dataset::{Columns, Dataset, Targets};
 use crate::ledger::{Direction, Entry, Header, State};
 use crate::model::{Act, Chance};
 use crate::noise::RunKey;
 use crate::rows::Rows;
+use crate::task::Answers;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -33,30 +34,32 @@ pub struct Batch {
     pub x: Act,
     /// What should be answered.
     pub targets: Targets,
+    /// Numbers beside these.
+    pub columns: Columns,
     /// Which rows these are: chance inside a model is named by that.
     pub ids: Arc<[u64]>,
 }
 
 impl Batch {
-    /// Rows of the caller's own, named by their places.
+    /// Rows of the caller's own without columns, named by their places.
     pub fn new(x: Act, targets: Targets) -> Self {
         let ids = (0..x.rows() as u64).collect();
-        Self { x, targets, ids }
+        Self { x, targets, columns: Columns::default(), ids }
     }
 
     /// Rows that were read from a source.
     pub fn of(rows: Rows) -> Self {
         let (ids, data) = rows.into_parts();
         let shape = data.shape();
-        let (features, targets) = data.into_parts();
-        Self { x: Act::new(targets.rows(), shape, features), targets, ids }
+        let (features, targets, columns) = data.into_parts();
+        Self { x: Act::new(targets.rows(), shape, features), targets, columns, ids }
     }
 
     /// The rows of `data` that `indices` name.
     pub fn select(data: &Dataset, indices: &[u32]) -> Self {
         let x = Act::new(indices.len(), data.shape(), data.features_of(indices));
         let ids = indices.iter().map(|i| u64::from(*i)).collect();
-        Self { x, targets: data.targets().select(indices), ids }
+        Self { x, targets: data.targets().select(indices), columns: data.columns().select(indices), ids }
     }
 }
 
@@ -64,6 +67,11 @@ impl Batch {
     /// The chance inside a model at a step on these rows.
     fn chance(&self, key: &RunKey, step: u32) -> Chance {
         Chance::Step { key: *key, step, ids: Arc::clone(&self.ids) }
+    }
+
+    /// What the rows are answers to, each once.
+    pub(crate) fn answers(&self) -> Answers<'_> {
+        Answers::all(&self.targets, &self.columns)
     }
 }
 

@@ -3,19 +3,19 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`study`] (crates of their own,
-//! shown here as modules), [`threads`], [`params`], [`dataset`], [`rows`], [`model`], [`objective`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`settings`], [`train`], [`theory`].
+//! shown here as modules), [`threads`], [`params`], [`dataset`], [`rows`], [`model`], [`task`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`settings`], [`train`], [`theory`].
 
 pub mod ask;
 pub mod dataset;
 pub mod evaluate;
 pub mod ledger;
 pub mod model;
-pub mod objective;
 pub mod params;
 pub mod rows;
 pub mod rule;
 pub mod settings;
 pub mod space;
+pub mod task;
 pub mod theory;
 pub mod threads;
 pub mod train;

@@ -5,18 +5,19 @@ mod divergence;
 mod given;
 
 use crate::ask::{Ask, Shuffle, Spent, misfit};
-use crate::dataset::{Dataset, Targets};
+use crate::dataset::{Columns, Dataset, Targets};
 use crate::evaluate::{Evaluator, Local, Quorum, Worker, not_resident};
 use crate::ledger::{
-    Entry, Header, ModelDigest, Numerics, Optimizer, Rounding, State, Stretch, TensorHeader, Update, VERSION,
+    Entry, Header, ModelDigest, Moves, Numerics, Optimizer, Rounding, State, Stretch, TensorHeader, Update,
+    VERSION,
 };
 use crate::model::{Act, Graph, Statistics};
 use crate::noise::RunKey;
-use crate::objective::argmax;
 use crate::params::{Params, Storage};
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
 use crate::schema::Value;
+use crate::task::{Answers, Metric, argmax};
 use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 pub use given::Given;
 
-/// What a run is, beyond model, objective and data.
+/// What a run is, beyond model, task and data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The seed that all noise follows from.
@@ -81,8 +82,10 @@ pub struct Step {
 /// How well params do on data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// The mean loss.
+    /// The loss; NaN where the task cannot tell it.
     pub loss: f32,
+    /// The number that people know the task by, where that is another than its loss.
+    pub metric: Option<Metric>,
     /// The share of right answers (classification only).
     pub accuracy: Option<f32>,
     /// `[truth][answer]` counts (classification only).
@@ -139,6 +142,9 @@ impl Trainer {
         let rule = plan.method.rule(&graph, plan.batch)?;
         plan.check_order(&*rule, &*data)?;
         plan.method.check_optimizer(plan.optimizer)?;
+        if plan.method.common().moves() == Moves::Directions {
+            local.task_of_rows()?;
+        }
         let base = base.unwrap_or_else(|| Params::init(graph.tensors(), &key));
         graph.check_params(&base)?;
         let state = State::new(base, plan.method.recipe(plan.optimizer, plan.storage), key)?;
@@ -149,7 +155,7 @@ impl Trainer {
             ..plan.header(&state, &*data)
         };
         let numerics = evaluator.open(&header, &state)?;
-        let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&*data, graph.outputs())?);
+        let watch = Watch::new(plan.schedule.steps, local.loss_of_zero(&*data, &graph)?);
         Ok(Self {
             graph,
             rule,
@@ -513,16 +519,16 @@ pub fn score(
     statistics: &[Statistics],
     data: &dyn Source,
 ) -> Result<Score> {
-    evaluator.check_source(data)?;
-    let rows = data.rows();
-    let (outputs, targets) = answered(evaluator, params, statistics, data)?;
-    let width = outputs.len() / rows;
-    let loss = evaluator.loss(&Act::new(rows, [1, 1, width], outputs.clone()), &targets)?;
-    let Targets::Classes { labels, classes } = &targets else {
-        return Ok(Score { loss, accuracy: None, confusion: None });
-    };
+    let graph = evaluator.check_source(data)?;
+    let (outputs, targets, columns) = answered(evaluator, params, statistics, data)?;
+    let (rows, width) = (data.rows(), graph.outputs());
+    let answers = Answers::all(&targets, &columns);
+    let loss = evaluator.loss(&Act::new(rows, graph.answer(), outputs.clone()), answers).unwrap_or(f32::NAN);
+    let metric = evaluator.task().metric(loss).filter(|_| !loss.is_nan());
+    let score = Score { loss, metric, accuracy: None, confusion: None };
+    let Targets::Classes { labels, classes } = &targets else { return Ok(score) };
     if labels.iter().any(|l| *l as usize >= width) {
-        return Ok(Score { loss, accuracy: None, confusion: None });
+        return Ok(score);
     }
     let classes = (*classes).max(width);
     let mut confusion = vec![vec![0; classes]; classes];
@@ -532,35 +538,36 @@ pub fn score(
         right += usize::from(argmax(row) == Some(*label as usize));
         confusion[*label as usize][answer] += 1;
     }
-    Ok(Score { loss, accuracy: Some(right as f32 / rows as f32), confusion: Some(confusion) })
+    Ok(Score { accuracy: Some(right as f32 / rows as f32), confusion: Some(confusion), ..score })
 }
 
-/// The model's outputs on all rows of `data`, and what these should be answered with. Rows that do not lie in memory are read in
+/// The model's outputs on all rows of `data`, what these should be answered with, and their columns. Rows that do not lie in memory are read in
 /// pieces.
 fn answered(
     evaluator: &Local,
     params: &Params,
     statistics: &[Statistics],
     data: &dyn Source,
-) -> Result<(Vec<f32>, Targets)> {
+) -> Result<(Vec<f32>, Targets, Columns)> {
     let outputs = |first, rows: &Dataset| {
         predict_from(first, evaluator, params, statistics, rows.features(), rows.shape())
     };
     if let Some(all) = data.resident() {
-        return Ok((outputs(0, all)?, all.targets().clone()));
+        return Ok((outputs(0, all)?, all.targets().clone(), all.columns().clone()));
     }
     let ids: Vec<u64> = (0..data.rows() as u64).collect();
-    let (mut all, mut targets) = (Vec::new(), None);
+    let (mut all, mut before) = (Vec::new(), None);
     for ids in ids.chunks(EVALUATION_ROWS) {
         let rows = data.read(ids)?;
         all.extend(outputs(ids[0], rows.data())?);
-        targets = Some(match targets {
-            None => rows.data().targets().clone(),
-            Some(before) => Targets::joined(before, rows.data().targets())?,
+        let (_, targets, columns) = rows.into_parts().1.into_parts();
+        before = Some(match before {
+            None => (targets, columns),
+            Some((first, beside)) => (Targets::joined(first, &targets)?, Columns::joined(beside, &columns)?),
         });
     }
-    targets
-        .map(|targets| (all, targets))
+    before
+        .map(|(targets, columns)| (all, targets, columns))
         .ok_or_else(|| Error::expected(ErrorKind::Data, "data", "at least one row", 0))
 }
 

@@ -6,8 +6,8 @@ mod common;
 
 use common::reference::{Named, derivative, named};
 use common::{
-    SPACES, distance, every_direction, moved, params_on, per_sample, plan, sum_of_halves, threads,
-    three_members, whole, wide,
+    SPACES, distance, every_direction, known, moved, params_on, plan, sum_of_halves, threads, three_members,
+    whole, wide,
 };
 use onward::ErrorKind;
 use onward::ask::WeightPlan;
@@ -15,8 +15,8 @@ use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
 use onward::model::{Act, Builder, Cell, Graph, Lif, Model, Norms, Var};
 use onward::noise::RunKey;
-use onward::objective::Loss;
 use onward::rule::{Method, Rso};
+use onward::task::Loss;
 use onward::train::Trainer;
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ fn loss(p: &Named, cell: Cell, data: &Dataset) -> f64 {
 }
 
 fn evaluator(model: impl Model + 'static) -> Local {
-    Local::new(Arc::new(model), per_sample(Loss::SquaredError), &threads(2))
+    Local::new(Arc::new(model), Arc::new(Loss::SquaredError), &threads(2))
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn cells_pass_and_earn_what_they_should() {
         }
         for space in SPACES {
             let plan = WeightPlan { space, ..three_members() };
-            let found = evaluator.losses(&key, &params, &whole(&data), &plan).unwrap();
+            let found = known(evaluator.losses(&key, &params, &whole(&data), &plan));
             for (member, found) in plan.members.iter().zip(found) {
                 let want = loss(&named(&moved(&params, &plan, *member, &key)), cell, &data);
                 assert!(
@@ -187,7 +187,7 @@ fn rows_in_pieces_give_the_same_bits() {
     let models: [(Arc<dyn Model>, usize); 3] =
         [(Arc::new(Recurrent(Cell::Lstm)), 2), (Arc::new(Recurrent(Cell::Gru)), 1), (Arc::new(Spiking), 1)];
     for (model, carries) in models {
-        let evaluator = Local::new(model, per_sample(Loss::SquaredError), &threads(2));
+        let evaluator = Local::new(model, Arc::new(Loss::SquaredError), &threads(2));
         let graph = evaluator.graph(data.shape()).unwrap();
         assert_eq!(graph.carries().count(), carries);
         let params = params_on(&graph, 3);

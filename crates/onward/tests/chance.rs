@@ -5,16 +5,16 @@ mod common;
 
 use common::reference::{Named, derivative, named};
 use common::{
-    SPACES, distance, every_direction, moved, params_on, per_sample, plan, population, sum_of_halves,
-    threads, three_members, whole, wide,
+    SPACES, distance, every_direction, known, moved, params_on, plan, population, sum_of_halves, threads,
+    three_members, whole, wide,
 };
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::model::{Act, Activation, Builder, Model, Norms, Var};
 use onward::noise::{Role, RunKey};
-use onward::objective::Loss;
 use onward::rule::Method;
+use onward::task::Loss;
 use onward::train::{Trainer, predict};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ fn data(rows: usize) -> Dataset {
 }
 
 fn evaluator(model: impl Model + 'static) -> Local {
-    Local::new(Arc::new(model), per_sample(Loss::SquaredError), &threads(2))
+    Local::new(Arc::new(model), Arc::new(Loss::SquaredError), &threads(2))
 }
 
 /// The mean loss of rows under the dropout of a step.
@@ -81,14 +81,14 @@ fn dropout_is_the_same_for_all_members_and_another_for_each_row_and_step() {
     let batch = Batch::select(&data, &rows);
     for space in SPACES {
         let plan = WeightPlan { space, ..three_members() };
-        let found = evaluator.losses(&key, &params, &batch, &plan).unwrap();
+        let found = known(evaluator.losses(&key, &params, &batch, &plan));
         for (member, found) in plan.members.iter().zip(found) {
             let want = loss(&named(&moved(&params, &plan, *member, &key)), &data, &rows, &key, plan.step);
             assert!((f64::from(found) - want).abs() < 1e-5 * want.max(1.0), "{found}, not {want}");
         }
         // Each direction's own third of the batch.
         let shared = WeightPlan { share: 2, ..plan.clone() };
-        let found = evaluator.losses(&key, &params, &batch, &shared).unwrap();
+        let found = known(evaluator.losses(&key, &params, &batch, &shared));
         for (member, found) in plan.members.iter().zip(found) {
             let own = &rows[member.index as usize % 3 * 2..][..2];
             let want = loss(&named(&moved(&params, &plan, *member, &key)), &data, own, &key, plan.step);
@@ -130,7 +130,7 @@ fn nothing_is_dropped_in_evaluation() {
 #[test]
 fn threads_make_no_difference_to_a_run_with_chance() {
     let entries = |count: usize| {
-        let local = Local::new(Arc::new(Dropping), per_sample(Loss::SquaredError), &threads(count));
+        let local = Local::new(Arc::new(Dropping), Arc::new(Loss::SquaredError), &threads(count));
         let plan = plan(Method::Population(population(8)), 0.05, 3, 16);
         let mut trainer = Trainer::new(plan, local, data(40)).unwrap();
         (0..3).map(|_| trainer.step().unwrap().entry).collect::<Vec<_>>()

@@ -6,7 +6,7 @@ mod common;
 
 use common::reference::{Named, derivative, named};
 use common::{
-    SPACES, cosine, distance, each, every_direction, moved, params_on, per_sample, sum_of_halves, threads,
+    SPACES, cosine, distance, each, every_direction, known, moved, params_on, sum_of_halves, threads,
     three_members, whole, wide,
 };
 use onward::ask::WeightPlan;
@@ -14,8 +14,8 @@ use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
 use onward::model::{Activation, Builder, Model, Patch, Reduction, Shape, Var};
 use onward::noise::RunKey;
-use onward::objective::Loss;
 use onward::space::{ActivationPlan, LayerPlan, LayerSpace};
+use onward::task::Loss;
 use std::sync::Arc;
 
 const ROWS: usize = 3;
@@ -131,7 +131,7 @@ fn images() -> Dataset {
 }
 
 fn evaluator(model: Convolved) -> Local {
-    Local::new(Arc::new(model), per_sample(Loss::SquaredError), &threads(2))
+    Local::new(Arc::new(model), Arc::new(Loss::SquaredError), &threads(2))
 }
 
 fn loss(p: &Named, model: &Convolved, data: &Dataset) -> f64 {
@@ -173,7 +173,7 @@ fn members_have_the_losses_of_the_params_that_their_noise_makes() {
         let params = params_on(&evaluator.graph(IMAGE).unwrap(), 3);
         for space in SPACES {
             let plan = WeightPlan { space, ..three_members() };
-            let found = evaluator.losses(&key, &params, &whole(&data), &plan).unwrap();
+            let found = known(evaluator.losses(&key, &params, &whole(&data), &plan));
             for (member, found) in plan.members.iter().zip(found) {
                 let own = named(&moved(&params, &plan, *member, &key));
                 let want = loss(&own, &Convolved { first, groups }, &data);

@@ -9,10 +9,10 @@ use onward::evaluate::CoordinateCache;
 use onward::ledger::{Entry, Optimizer, State, Update, Visited};
 use onward::model::{Activation, Conv, GlobalPool, Graph, Mlp, Model};
 use onward::noise::RunKey;
-use onward::objective::Loss;
 use onward::params::{Params, Storage};
 use onward::rule::{LayerOrder, Method, Rso, Sweep};
 use onward::space::{Choices, Recompute};
+use onward::task::Loss;
 use std::sync::Arc;
 
 const SEED: u64 = 5;

@@ -15,10 +15,10 @@ use onward::model::{
     Activation, Builder, Context, Conv, GlobalPool, Mlp, Model, Norms, Shape, TensorKeys, Var, Weights,
 };
 use onward::noise::{Family, RunKey};
-use onward::objective::Loss;
 use onward::params::Params;
 use onward::rule::{Method, Pairing, Population, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, Focus, LayerPlan, LayerSpace, derivative_at_output};
+use onward::task::{Answers, Loss};
 use std::sync::Arc;
 
 fn input(data: &Dataset) -> Map {
@@ -287,7 +287,7 @@ fn the_cosine_of_activation_probes_follows_its_law() {
             &graph,
             &weights,
             &Loss::CrossEntropy,
-            data.targets(),
+            Answers::all(data.targets(), data.columns()),
             &key,
             &plan,
             &plan.layers[0],
@@ -400,7 +400,7 @@ fn layers_of_one_shape_do_not_share_noise() {
         "the two derivatives are too alike for this test: {}",
         cosine(&tied, first)
     );
-    let evaluator = Local::new(Arc::new(TwoLinear), common::per_sample(Loss::CrossEntropy), &threads(2));
+    let evaluator = Local::new(Arc::new(TwoLinear), Arc::new(Loss::CrossEntropy), &threads(2));
     let methods = [
         Method::TwoPoint(two_point(2000)),
         Method::Population(Population { shaping: Shaping::ZScore, ..population(4000) }),

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    Shaped, blobs, local, materialise, naive_sum, params_of, params_on, plan, population, relative,
-    small_conv, step_of, trainer, two_point, whole,
+    Shaped, blobs, known, local, loss_of, materialise, naive_sum, params_of, params_on, plan, population,
+    relative, small_conv, step_of, trainer, two_point, whole,
 };
 use onward::ask::WeightPlan;
 use onward::dataset::Dataset;
@@ -16,11 +16,11 @@ use onward::model::{
     Activation, Context, Cut, Member, Mlp, Model, Norms, Probe, TensorKeys, WeightSpace, Weights,
 };
 use onward::noise::{Family, RunKey};
-use onward::objective::Loss;
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint, quantise};
 use onward::schema::PerLayer;
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
+use onward::task::{Answers, Loss};
 
 fn spaces() -> Vec<WeightSpace> {
     let mut all = Vec::new();
@@ -109,7 +109,7 @@ fn check_perturbed(net: impl Shaped + Clone + 'static, data: &Dataset) {
         let all = members(6);
         let (sigma, step) = (0.03, 9);
         let plan = WeightPlan { step, space, sigma, members: all.clone(), together: 2, share: 0 };
-        let found = evaluator.losses(&key, &params, &whole(data), &plan).unwrap();
+        let found = known(evaluator.losses(&key, &params, &whole(data), &plan));
         let weights = Weights::new(&params, Precision::F32);
         let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &all, space, sigma, step };
         let cx = || Context::probing(&weights, Norms::Batch, probe, x.rows());
@@ -132,7 +132,7 @@ fn check_perturbed(net: impl Shaped + Clone + 'static, data: &Dataset) {
             let part = outputs.slice(i * x.rows(), (i + 1) * x.rows());
             assert!(close(part.data(), own.data(), 1e-5), "{space:?}, member {i}");
             assert!(!close(part.data(), clean.data(), 1e-3), "{space:?}: member {i} does not move");
-            assert!((found[i] - evaluator.loss(&own, data.targets()).unwrap()).abs() < 1e-5);
+            assert!((found[i] - loss_of(&evaluator, &own, data)).abs() < 1e-5);
         }
     }
 }
@@ -201,7 +201,7 @@ fn members_do_not_depend_on_who_runs_beside_them() {
         let losses = |members: &[Member]| {
             let plan =
                 WeightPlan { step: 2, space, sigma: 0.05, members: members.to_vec(), together: 2, share };
-            evaluator.losses(&RunKey::from_seed(6), &params, &whole(&data), &plan).unwrap()
+            known(evaluator.losses(&RunKey::from_seed(6), &params, &whole(&data), &plan))
         };
         let all = members(84);
         let together = losses(&all);
@@ -231,7 +231,8 @@ fn samples_do_not_depend_on_the_cut_of_the_batch() {
         };
         let of = |cut: &Cut| {
             let loss = &Loss::CrossEntropy;
-            derivative_at_output(&graph, &weights, loss, data.targets(), &key, &plan, &layer, cut, false)
+            let answers = Answers::all(data.targets(), data.columns());
+            derivative_at_output(&graph, &weights, loss, answers, &key, &plan, &layer, cut, false)
         };
         let all = of(&cuts[0]);
         for rows in [1, 2, 51, 149] {

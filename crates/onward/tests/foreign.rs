@@ -12,9 +12,9 @@ use onward::evaluate::{Evaluator, Gathering, Numerics, Part, Quorum, Ticket, Wor
 use onward::ledger::{Direction, Entry, Header, Search, State, Update};
 use onward::model::{Activation, Mlp};
 use onward::noise::RunKey;
-use onward::objective::Loss;
 use onward::params::Params;
 use onward::rule::{Clock, LayerOrder, Method, Pairing, Population, RelativeActivation, Rso, Shaping};
+use onward::task::Loss;
 use onward::train::{Plan, Trainer};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;

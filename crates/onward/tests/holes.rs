@@ -5,7 +5,7 @@
 mod common;
 
 use common::{
-    Shaped, blobs, local, params_of, per_sample, plan, population, relative, small_conv, threads, two_point,
+    Shaped, blobs, local, loss_of, params_of, plan, population, relative, small_conv, threads, two_point,
     whole,
 };
 use onward::ErrorKind;
@@ -16,7 +16,7 @@ use onward::model::{
     Act, Activation, Builder, Graph, Member, Mlp, Model, Norms, Statistics, Var, WeightSpace,
 };
 use onward::noise::{Family, RunKey};
-use onward::objective::Loss;
+use onward::task::{Answers, Loss};
 
 use onward::rule::{LayerOrder, Method, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint};
 use onward::schema::PerLayer;
@@ -86,7 +86,7 @@ fn refusals(evaluator: &Local, data: &Dataset) -> Vec<onward::Error> {
     vec![
         trainer.err().unwrap(),
         score(evaluator, &params, &[], data).unwrap_err(),
-        evaluator.loss(&outputs, data.targets()).unwrap_err(),
+        evaluator.loss(&outputs, Answers::all(data.targets(), data.columns())).unwrap_err(),
         evaluator.losses(&key(), &params, &batch, &weight_plan()).unwrap_err(),
         evaluator.losses_at(&params, &batch, &points).unwrap_err(),
         evaluator.derivative(&key(), &params, &batch, &activation_plan()).err().unwrap(),
@@ -146,22 +146,28 @@ fn targets_for_other_rows_are_refused() {
     assert!(evaluator.outputs(&params, batch.x, Norms::Batch).is_err());
 }
 
-/// An objective of one's own decides itself what it can answer; an accuracy is told where there is one.
+/// A task of one's own decides itself what it can answer; an accuracy is told where there is one.
 #[test]
 fn one_output_may_answer_two_classes_but_has_no_accuracy() {
     struct Logistic;
-    impl onward::objective::PerSample for Logistic {
-        fn losses(&self, outputs: &Act, answers: onward::objective::Answers<'_>, losses: &mut [f32]) {
-            let Targets::Classes { labels, .. } = answers.targets else { return };
+    impl onward::task::Task for Logistic {
+        fn losses(
+            &self,
+            outputs: &Act,
+            answers: onward::task::Answers<'_>,
+            losses: &mut [f32],
+        ) -> onward::Result<()> {
+            let Targets::Classes { labels, .. } = answers.targets else { return Ok(()) };
             for (row, loss) in losses.iter_mut().enumerate() {
-                let sign = if labels[answers.first + row % answers.count] == 1 { 1.0 } else { -1.0 };
+                let sign = if labels[answers.sample(row)] == 1 { 1.0 } else { -1.0 };
                 *loss = (1.0 - sign * outputs.row(row)[0]).max(0.0);
             }
+            Ok(())
         }
     }
     let data = blobs(20, [1, 1, 6], 2, 1);
     let net = Mlp::new(&[6, 4, 1], Activation::Tanh).unwrap();
-    let evaluator = Local::new(Arc::new(net), per_sample(Logistic), &threads(1));
+    let evaluator = Local::new(Arc::new(net), Arc::new(Logistic), &threads(1));
     let mut trainer =
         Trainer::new(plan(Method::RelativeActivation(relative(2)), 0.1, 4, 20), evaluator, data.clone())
             .unwrap();
@@ -194,7 +200,7 @@ fn what_goes_round_a_non_linearity_is_credited_in_full() {
     let found = evaluator.derivative(&key(), &params, &whole(&data), &plan).unwrap().derivative;
     let loss = |p: &onward::params::Params| {
         let outputs = evaluator.outputs(p, whole(&data).x, Norms::Batch).unwrap();
-        evaluator.loss(&outputs, data.targets()).unwrap()
+        loss_of(&evaluator, &outputs, &data)
     };
     for (t, tensor) in params.tensors().iter().enumerate() {
         let [first, second] = found[t].as_ref().unwrap();

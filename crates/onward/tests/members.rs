@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Shaped, blobs, local, materialise, params_of, params_on, whole};
+use common::{Shaped, blobs, known, local, materialise, params_of, params_on, whole};
 use onward::ask::WeightPlan;
 use onward::kernel::Precision;
 use onward::model::{
@@ -11,8 +11,8 @@ use onward::model::{
     Var, WeightSpace, Weights,
 };
 use onward::noise::{Family, RunKey};
-use onward::objective::Loss;
 use onward::params::{Params, Tensor};
+use onward::task::Loss;
 
 fn pairs(n: u32) -> Vec<Member> {
     (0..n).map(|i| Member { index: i / 2, sign: if i % 2 == 0 { 1.0 } else { -1.0 } }).collect()
@@ -114,9 +114,12 @@ fn members_that_do_not_fill_their_chunks_give_the_same_losses() {
             let members = members.to_vec();
             let plan =
                 WeightPlan { step: 2, space: low_rank(rank), sigma: 0.05, members, together: 1, share };
-            local(net.clone(), Loss::CrossEntropy, threads)
-                .losses(&RunKey::from_seed(5), &params, &whole(&data), &plan)
-                .unwrap()
+            known(local(net.clone(), Loss::CrossEntropy, threads).losses(
+                &RunKey::from_seed(5),
+                &params,
+                &whole(&data),
+                &plan,
+            ))
         };
         let all = pairs(67);
         let one = losses(&all, 1);
@@ -155,9 +158,12 @@ fn noise_on_a_leading_normalisation_reaches_every_member() {
         let losses = |members: &[Member]| {
             let members = members.to_vec();
             let plan = WeightPlan { step: 2, space, sigma: 0.2, members, together: 2, share: 0 };
-            local(NormFirst, Loss::CrossEntropy, 1)
-                .losses(&RunKey::from_seed(6), &params, &whole(&data), &plan)
-                .unwrap()
+            known(local(NormFirst, Loss::CrossEntropy, 1).losses(
+                &RunKey::from_seed(6),
+                &params,
+                &whole(&data),
+                &plan,
+            ))
         };
         let all = pairs(6);
         let together = losses(&all);

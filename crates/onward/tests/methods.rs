@@ -12,12 +12,12 @@ use onward::evaluate::Local;
 use onward::ledger::{Optimizer, Scaling, Update};
 use onward::model::{Act, Activation, Builder, Conv, GlobalPool, Mlp, Model, RowOp, Shape, Var};
 use onward::noise::{Family, RunKey};
-use onward::objective::{Answers, Loss, PerSample};
 use onward::rule::{
     LayerOrder, Method, Order, Outcome, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
 };
 use onward::schema::PerLayer;
 use onward::space::{Directions, LayerSpace};
+use onward::task::{Answers, Loss, Task};
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
 
@@ -149,10 +149,11 @@ fn weight_space_methods_lower_the_error_count_itself() {
 /// Cross-entropy and a constant.
 struct Raised(f32);
 
-impl PerSample for Raised {
-    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) {
-        Loss::CrossEntropy.losses(outputs, answers, losses);
+impl Task for Raised {
+    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
+        Loss::CrossEntropy.losses(outputs, answers, losses)?;
         losses.iter_mut().for_each(|l| *l += self.0);
+        Ok(())
     }
 }
 
@@ -174,7 +175,7 @@ fn a_constant_added_to_all_losses_changes_nothing() {
     let params = params_of(&net(), 4);
     for plan in registry() {
         let update = |constant| {
-            let evaluator = Local::new(Arc::new(net()), common::per_sample(Raised(constant)), &threads(1));
+            let evaluator = Local::new(Arc::new(net()), Arc::new(Raised(constant)), &threads(1));
             flat(step_of(&plan.method, &evaluator, &params, &data, RunKey::from_seed(4), (3, 0.1)).unwrap())
         };
         let plain = update(0.0);
@@ -196,13 +197,14 @@ fn a_constant_added_to_all_losses_changes_nothing() {
 #[test]
 fn equal_losses_move_nothing() {
     struct Flat;
-    impl PerSample for Flat {
-        fn losses(&self, _: &Act, _: Answers<'_>, losses: &mut [f32]) {
+    impl Task for Flat {
+        fn losses(&self, _: &Act, _: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
             losses.fill(2.5);
+            Ok(())
         }
     }
     let data = blobs(32, [1, 1, 8], 4, 5);
-    let evaluator = Local::new(Arc::new(net()), common::per_sample(Flat), &threads(1));
+    let evaluator = Local::new(Arc::new(net()), Arc::new(Flat), &threads(1));
     for plan in registry() {
         let params = params_of(&net(), 5);
         let outcome =
@@ -250,7 +252,7 @@ fn what_was_spent_is_counted_exactly() {
         let whole_batches = (100 / plan.batch * plan.batch) as u64;
         let seen = Arc::new(AtomicU64::new(0));
         let evaluator =
-            Local::new(Arc::new(Counted(seen.clone())), common::per_sample(Loss::CrossEntropy), &threads(2));
+            Local::new(Arc::new(Counted(seen.clone())), Arc::new(Loss::CrossEntropy), &threads(2));
         let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
         while !trainer.finished() {
             trainer.step().unwrap();

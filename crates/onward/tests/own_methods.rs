@@ -9,9 +9,9 @@ use onward::ask::{MemberPlan, ProbePlan, Signs, Spent, Told};
 use onward::ledger::{Entry, State, Update};
 use onward::model::{Activation, Graph, Mlp, WeightSpace};
 use onward::noise::{Family, RunKey};
-use onward::objective::Loss;
 use onward::params::Params;
 use onward::rule::{Clock, Heard, Method, Next, Outcome, Own, Rule, quantise};
+use onward::task::Loss;
 use onward::train::Trainer;
 use std::sync::Arc;
 

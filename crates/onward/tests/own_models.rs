@@ -11,8 +11,8 @@ use onward::model::{
     Activation, Adapter, Attention, Builder, Cell, Function, Graph, Lif, Model, Norms, Pairwise, Patch,
     Reduction, RowOp, Shape, Var,
 };
-use onward::objective::Loss;
 use onward::rule::Method;
+use onward::task::Loss;
 use onward::train::{Trainer, predict};
 use std::sync::{Arc, Mutex};
 

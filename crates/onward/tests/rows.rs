@@ -10,9 +10,9 @@ use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
 use onward::model::{Activation, Mlp};
 use onward::noise::RunKey;
-use onward::objective::Loss;
 use onward::rows::{Rows, Schema, Source};
 use onward::rule::{LayerOrder, Method, Rso};
+use onward::task::Loss;
 use onward::train::{Plan, Trainer, score};
 use onward::{Error, ErrorKind, Result};
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Shaped, blobs, local, per_sample, plan, threads, trainer, whole};
+use common::{Shaped, blobs, known, local, plan, threads, trainer, whole};
 use onward::ErrorKind;
 use onward::dataset::Dataset;
 use onward::evaluate::Local;
@@ -12,9 +12,9 @@ use onward::ledger::{
 };
 use onward::model::{Act, Activation, Mlp, Norms};
 use onward::noise::RunKey;
-use onward::objective::{Answers, Loss, PerSample};
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{Method, Schedule};
+use onward::task::{Answers, Loss, Task};
 use onward::train::{Plan, Trainer};
 use std::sync::Arc;
 
@@ -157,10 +157,13 @@ fn a_candidate_has_the_loss_of_a_clean_forward_pass_and_the_params_go_to_the_bes
         assert_eq!(points.len(), 3 * state.params().count());
         let candidates: Vec<Params> =
             points.chunks_exact(state.params().count()).map(|p| at(state.params(), p)).collect();
-        let found = evaluator.losses_at(state.params(), &batch, points).unwrap();
+        let found = known(evaluator.losses_at(state.params(), &batch, points));
         for (candidate, loss) in candidates.iter().zip(&found) {
             let outputs = evaluator.outputs(candidate, batch.x.clone(), Norms::Batch).unwrap();
-            assert_eq!(evaluator.loss(&outputs, &batch.targets).unwrap().to_bits(), loss.to_bits());
+            assert_eq!(
+                evaluator.loss(&outputs, Answers::all(&batch.targets, &batch.columns)).unwrap().to_bits(),
+                loss.to_bits()
+            );
         }
         let best = (0..3).min_by(|a, b| found[*a].total_cmp(&found[*b])).unwrap();
         trainer.step().unwrap();
@@ -171,17 +174,18 @@ fn a_candidate_has_the_loss_of_a_clean_forward_pass_and_the_params_go_to_the_bes
 /// Cross-entropy that is not a number where the first output is large.
 struct Fails(f32);
 
-impl PerSample for Fails {
-    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) {
-        Loss::CrossEntropy.losses(outputs, answers, losses);
+impl Task for Fails {
+    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
+        Loss::CrossEntropy.losses(outputs, answers, losses)?;
         if outputs.data()[0] > self.0 {
             losses.fill([f32::NAN, f32::INFINITY, f32::NEG_INFINITY][answers.count % 3]);
         }
+        Ok(())
     }
 }
 
 fn failing(name: &str, above: f32) -> Trainer {
-    let evaluator = Local::new(Arc::new(net()), per_sample(Fails(above)), &threads(2));
+    let evaluator = Local::new(Arc::new(net()), Arc::new(Fails(above)), &threads(2));
     Trainer::new(with(name, 100_000), evaluator, data()).unwrap()
 }
 

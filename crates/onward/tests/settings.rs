@@ -6,10 +6,10 @@ mod common;
 
 use common::{blobs, local};
 use onward::model::{Activation, Mlp};
-use onward::objective::Loss;
 use onward::rule;
 use onward::schema::{Part, Preset, Value, Values, above, fits, is};
 use onward::settings::{Method, Model, ModelKind, Settings, Train};
+use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use onward::{ErrorKind, kernel, keys};

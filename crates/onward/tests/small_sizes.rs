@@ -9,9 +9,9 @@ use onward::dataset::{Dataset, Targets};
 use onward::ledger::Search;
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::Family;
-use onward::objective::Loss;
 use onward::rule::{LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Shaping};
 use onward::space::{Directions, LayerSpace};
+use onward::task::Loss;
 use onward::train::Trainer;
 use std::sync::Arc;
 

@@ -7,8 +7,8 @@ use common::{Shaped, blobs, distance, params_on, whole, wide};
 use onward::kernel::Precision;
 use onward::model::{Activation, Context, Conv, GlobalPool, Mlp, Norms, Weights};
 use onward::noise::{Family, RunKey};
-use onward::objective::Loss;
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
+use onward::task::{Answers, Loss};
 
 /// Both estimates at the output of every stage.
 fn compare(net: &impl Shaped, shape: [usize; 3], pairs: u32, draws: Directions, sigma: f32) {
@@ -28,8 +28,8 @@ fn compare(net: &impl Shaped, shape: [usize; 3], pairs: u32, draws: Directions, 
             norms: false,
         };
         let of = |one_by_one| {
-            let (loss, targets) = (&Loss::CrossEntropy, data.targets());
-            derivative_at_output(&graph, &weights, loss, targets, &key, &plan, &layer, cut, one_by_one)
+            let (loss, answers) = (&Loss::CrossEntropy, Answers::all(data.targets(), data.columns()));
+            derivative_at_output(&graph, &weights, loss, answers, &key, &plan, &layer, cut, one_by_one)
         };
         let (few, all) = (wide(&of(false)), wide(&of(true)));
         assert!(all.iter().any(|v| *v != 0.0), "stage {stage} of {pairs} {draws:?} pairs: no response");

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    blobs, local, params_of, plan, population, relative, step_of, threads, trainer, two_point, whole,
+    blobs, known, local, params_of, plan, population, relative, step_of, threads, trainer, two_point, whole,
 };
 use onward::ErrorKind;
 use onward::ask::{Told, WeightPlan};
@@ -13,10 +13,10 @@ use onward::evaluate::Local;
 use onward::ledger::{Direction, Entry, Moves, Optimizer, Recipe, Scaling, State, Update, Visited};
 use onward::model::{Act, Activation, Member, Mlp, WeightSpace};
 use onward::noise::{Family, RunKey};
-use onward::objective::{Answers, Loss, Objective, PerSample, WholeBatch};
 use onward::params::{Params, Storage};
 use onward::rule::{Heard, Method, RelativeActivation};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use onward::task::{Answers, Grain, Loss, Task};
 use onward::train::Trainer;
 use std::sync::Arc;
 
@@ -162,18 +162,19 @@ fn entries_that_do_not_fit_change_nothing() {
 /// Cross-entropy, less 1000, and not a number wherever `lost` says so of sample and loss.
 struct Sometimes<F>(F);
 
-impl<F: Fn(usize, f32) -> bool + Send + Sync> PerSample for Sometimes<F> {
-    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) {
-        Loss::CrossEntropy.losses(outputs, answers, losses);
+impl<F: Fn(usize, f32) -> bool + Send + Sync> Task for Sometimes<F> {
+    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
+        Loss::CrossEntropy.losses(outputs, answers, losses)?;
         for (row, loss) in losses.iter_mut().enumerate() {
-            let lost = (self.0)(answers.first + row % answers.count, *loss);
+            let lost = (self.0)(answers.sample(row), *loss);
             *loss = if lost { [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][row % 3] } else { *loss - 1000.0 };
         }
+        Ok(())
     }
 }
 
-fn with_objective(objective: Objective) -> Local {
-    Local::new(Arc::new(net()), objective, &threads(2))
+fn at(task: impl Task + 'static) -> Local {
+    Local::new(Arc::new(net()), Arc::new(task), &threads(2))
 }
 
 fn all_finite(params: &Params) -> bool {
@@ -184,28 +185,30 @@ fn all_finite(params: &Params) -> bool {
 fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
     let data = blobs(16, [1, 1, 6], 3, 2);
     let params = params_of(&net(), 3);
-    let clean = with_objective(common::per_sample(Sometimes(|_, _| false)));
+    let clean = at(Sometimes(|_, _| false));
     let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
     let members = (0..10).map(|index| Member { index, sign: 1.0 }).collect();
     let plan = WeightPlan { step: 0, space, sigma: 0.3, members, together: 1, share: 0 };
-    let sound = clean.losses(&RunKey::from_seed(3), &params, &whole(&data), &plan).unwrap();
-    // A whole-batch objective that fails for the members above the median.
+    let sound = known(clean.losses(&RunKey::from_seed(3), &params, &whole(&data), &plan));
+    // A task of whole batches that fails for the members above the median.
     let mut sorted = sound.clone();
     sorted.sort_by(f32::total_cmp);
     let limit = sorted[5];
     struct Above(f32);
-    impl WholeBatch for Above {
-        fn loss(&self, outputs: &Act, answers: Answers<'_>) -> f32 {
+    impl Task for Above {
+        fn grain(&self) -> Grain {
+            Grain::Batch
+        }
+        fn losses(&self, outputs: &Act, answers: Answers<'_>, loss: &mut [f32]) -> onward::Result<()> {
             let mut losses = vec![0.0; outputs.rows()];
-            Sometimes(|_, _| false).losses(outputs, answers, &mut losses);
+            Sometimes(|_, _| false).losses(outputs, answers, &mut losses)?;
             let mean = (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len() as f64) as f32;
-            if mean > self.0 { f32::NAN } else { mean }
+            loss.fill(if mean > self.0 { f32::NAN } else { mean });
+            Ok(())
         }
     }
-    let found = with_objective(Objective::WholeBatch(Arc::new(Above(limit))))
-        .losses(&RunKey::from_seed(3), &params, &whole(&data), &plan)
-        .unwrap();
-    let heard = Heard::of(vec![Told::Losses(found.into_iter().map(Some).collect())], 0).unwrap();
+    let found = at(Above(limit)).losses(&RunKey::from_seed(3), &params, &whole(&data), &plan).unwrap();
+    let heard = Heard::of(vec![Told::Losses(found)], 0).unwrap();
     assert_eq!((heard.non_finite, heard.missing), (4, 0));
     for (found, sound) in heard.losses.iter().zip(&sound) {
         assert_eq!(*found, Some(if *sound > limit { limit } else { *sound }));
@@ -225,13 +228,13 @@ fn samples_without_a_loss_earn_no_credit_and_spoil_no_other() {
         focus: None,
         norms: false,
     };
-    let derivative = |objective: Objective, data: &onward::dataset::Dataset| {
-        with_objective(objective).derivative(&RunKey::from_seed(3), &params, &whole(data), &plan).unwrap()
+    let derivative = |evaluator: Local, data: &onward::dataset::Dataset| {
+        evaluator.derivative(&RunKey::from_seed(3), &params, &whole(data), &plan).unwrap()
     };
-    let lost = derivative(common::per_sample(Sometimes(|sample, _| sample == 5)), &data);
+    let lost = derivative(at(Sometimes(|sample, _| sample == 5)), &data);
     assert_eq!(lost.non_finite, 1 + 2 * 16);
     let without = data.select(&(0..16).filter(|i| *i != 5).collect::<Vec<_>>());
-    let rest = derivative(common::per_sample(Loss::CrossEntropy), &without);
+    let rest = derivative(at(Loss::CrossEntropy), &without);
     let sum = |d: &onward::ask::Response| -> Vec<f64> {
         let halves = d.derivative.iter().flatten();
         halves.flat_map(|[a, b]| a.iter().zip(b).map(|(a, b)| f64::from(a + b)).collect::<Vec<_>>()).collect()
@@ -254,16 +257,14 @@ fn a_lost_probe_counts_as_the_worst_of_its_sample() {
         focus: None,
         norms: false,
     };
-    let size = |objective| {
-        let response = with_objective(objective)
-            .derivative(&RunKey::from_seed(3), &params, &whole(&data), &plan)
-            .unwrap();
+    let size = |evaluator: Local| {
+        let response = evaluator.derivative(&RunKey::from_seed(3), &params, &whole(&data), &plan).unwrap();
         let largest =
             response.derivative.iter().flatten().flatten().flatten().fold(0.0f32, |m, v| m.max(v.abs()));
         (largest, response.non_finite)
     };
-    let (clean, none) = size(common::per_sample(Sometimes(|_, _| false)));
-    let (found, some) = size(common::per_sample(Sometimes(|_, loss| loss > 2.0)));
+    let (clean, none) = size(at(Sometimes(|_, _| false)));
+    let (found, some) = size(at(Sometimes(|_, loss| loss > 2.0)));
     assert!(none == 0 && some > 4, "{some} lost");
     assert!(found < 2.0 * clean, "an estimate of {found} where {clean} is right");
 }
@@ -289,7 +290,7 @@ fn an_overflowing_sample_does_not_reach_the_weights() {
 fn no_finite_loss_at_all_is_an_error() {
     let data = blobs(16, [1, 1, 6], 3, 2);
     let params = params_of(&net(), 3);
-    let evaluator = with_objective(common::per_sample(Sometimes(|_, _| true)));
+    let evaluator = at(Sometimes(|_, _| true));
     for method in methods() {
         let error = step_of(&method, &evaluator, &params, &data, RunKey::from_seed(3), (0, 0.1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NonFinite, "{}", method.name());
@@ -298,7 +299,7 @@ fn no_finite_loss_at_all_is_an_error() {
             "{error}"
         );
         let plan = plan(method, 0.1, 3, 16);
-        let evaluator = Local::new(Arc::new(net()), common::per_sample(Sometimes(|_, _| true)), &threads(1));
+        let evaluator = Local::new(Arc::new(net()), Arc::new(Sometimes(|_, _| true)), &threads(1));
         let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
         let before = trainer.state().clone();
         assert!(trainer.step().is_err());
@@ -306,18 +307,22 @@ fn no_finite_loss_at_all_is_an_error() {
     }
 }
 
-/// One loss for a whole batch cannot be split over samples.
+/// One loss for a whole batch cannot be split over rows.
 #[test]
-fn activation_space_needs_losses_per_sample() {
+fn activation_space_needs_losses_of_rows() {
     struct Metric;
-    impl WholeBatch for Metric {
-        fn loss(&self, outputs: &Act, _: Answers<'_>) -> f32 {
-            outputs.data().iter().sum()
+    impl Task for Metric {
+        fn grain(&self) -> Grain {
+            Grain::Batch
+        }
+        fn losses(&self, outputs: &Act, _: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
+            losses.fill(outputs.data().iter().sum());
+            Ok(())
         }
     }
     let data = blobs(8, [1, 1, 6], 3, 2);
     assert!(matches!(data.targets(), Targets::Classes { .. }));
-    let evaluator = with_objective(Objective::WholeBatch(Arc::new(Metric)));
+    let evaluator = at(Metric);
     let params = params_of(&net(), 3);
     let kinds = methods().map(|m| {
         let outcome = step_of(&m, &evaluator, &params, &data, RunKey::from_seed(3), (0, 0.1));

@@ -5,13 +5,13 @@
 mod common;
 
 use common::reference::{Named, derivative, named};
-use common::{cosine, distance, params_on, per_sample, threads, wide};
+use common::{cosine, distance, params_on, threads, wide};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::model::{Act, Activation, Attention, Builder, Model, Norms, Var};
 use onward::noise::{Family, RunKey};
-use onward::objective::{Answers, PerSample};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use onward::task::{Answers, Grain, Task};
 use std::sync::Arc;
 
 const ITEMS: usize = 5;
@@ -57,18 +57,21 @@ impl Model for Transformer {
     }
 }
 
-/// `ln Σ exp − the right one`, the mean over a row's items.
+/// `ln Σ exp − the right one`, of each item.
 struct NextWord;
 
-impl PerSample for NextWord {
-    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) {
-        let Targets::Values { values, .. } = answers.targets else { return };
-        for (row, loss) in losses.iter_mut().enumerate() {
-            let sample = answers.first + row % answers.count;
-            let items = outputs.row(row).chunks_exact(WORDS).zip(&values[sample * ITEMS..]);
-            *loss = (items.map(|(z, word)| surprise(&wide(z), *word as usize)).sum::<f64>() / ITEMS as f64)
-                as f32;
+impl Task for NextWord {
+    fn grain(&self) -> Grain {
+        Grain::Item
+    }
+    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
+        let Targets::Values { values, .. } = answers.targets else { return Ok(()) };
+        for (row, losses) in losses.chunks_exact_mut(ITEMS).enumerate() {
+            let words = &values[answers.sample(row) * ITEMS..];
+            let items = outputs.row(row).chunks_exact(WORDS).zip(words);
+            losses.iter_mut().zip(items).for_each(|(l, (z, w))| *l = surprise(&wide(z), *w as usize) as f32);
         }
+        Ok(())
     }
 }
 
@@ -176,7 +179,7 @@ fn reference_loss(p: &Named, blocks: usize, data: &Dataset) -> f64 {
 }
 
 fn evaluator(blocks: usize, count: usize) -> Local {
-    Local::new(Arc::new(Transformer { blocks }), per_sample(NextWord), &threads(count))
+    Local::new(Arc::new(Transformer { blocks }), Arc::new(NextWord), &threads(count))
 }
 
 fn whole(data: &Dataset) -> Batch {

@@ -92,7 +92,7 @@ macro_rules! keys {
 }
 
 /// Declares an enum with one variant for each value of the key `by`, each holding the struct of the same name with the keys
-/// that belong to that value alone.
+/// that belong to that value alone. The key is required, or has the `default`.
 ///
 /// A line `.. Name(Keys),` is one variant for many values: those that `Keys::choices()` lists, with
 /// defaults from `Keys::preset_of(word, key)`. A line `+ Name(Type),` is a
@@ -109,7 +109,7 @@ macro_rules! variants {
             }
         }
     };
-    ($(#[doc = $about:literal])+ $vis:vis enum $Name:ident by $selector:literal $(, each dyn $Trait:path)? {
+    ($(#[doc = $about:literal])+ $vis:vis enum $Name:ident by $selector:literal $(default $default:literal)? $(, each dyn $Trait:path)? {
         $($(#[doc = $doc:literal])+ $Variant:ident = $name:literal,)+
         $(.. $(#[doc = $many_doc:literal])+ $Many:ident($Keys:ident),)?
         $(+ $(#[doc = $other_doc:literal])+ $Other:ident($Type:ident),)?
@@ -161,7 +161,7 @@ macro_rules! variants {
             fn keys(section: &'static str, only: Option<$crate::schema::Only>) -> Vec<$crate::schema::Key> {
                 use $crate::schema::{Key, Kind, Only, Part, Preset};
                 let (kind, doc) = (Kind::OneOf(Self::choices()), concat!($($about),+));
-                let preset = Preset::Required;
+                let preset = [$($crate::schema::is($default),)? Preset::Required][0].clone();
                 let mut keys =
                     vec![Key { section, name: $selector, kind, preset, only, selects: true, hint: "", doc }];
                 $(keys.extend(<$Variant as Part>::keys(

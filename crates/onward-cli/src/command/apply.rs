@@ -8,13 +8,14 @@ use crate::folder::{Folder, MODEL};
 use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::progress::{Voice, loss_words};
+use crate::spec::Spec;
 use crate::{build, data};
-use onward::dataset::{Dataset, Targets};
+use onward::dataset::{Columns, Dataset, Targets};
 use onward::evaluate::Local;
 use onward::ledger::Reading;
 use onward::model::{Act, Statistics};
-use onward::objective::argmax;
 use onward::params::{Params, Tensor, TensorSpec};
+use onward::task::argmax;
 use onward::train::{self, hex};
 use onward::{Error, ErrorKind, Result};
 use onward_run::present;
@@ -26,8 +27,9 @@ struct Trained {
     statistics: Vec<Statistics>,
     preparation: Preparation,
     features: Vec<f32>,
-    targets: Option<Targets>,
+    targets: Option<(Targets, Columns)>,
     classes: bool,
+    spec: Spec,
 }
 
 fn load(args: &OnData) -> Result<Trained> {
@@ -55,7 +57,7 @@ fn load(args: &OnData) -> Result<Trained> {
     }
     let classes = spec.data.target == data::Target::Class;
     let preparation = interface.preparation;
-    Ok(Trained { evaluator, params, statistics, preparation, features, targets, classes })
+    Ok(Trained { evaluator, params, statistics, preparation, features, targets, classes, spec })
 }
 
 /// A finished run answers from its model, which the manifest binds, whatever has become of the ledger since; but if that does
@@ -191,7 +193,7 @@ pub fn predict(args: &OnData) -> Result<()> {
 /// `onward eval`.
 pub fn eval(args: &OnData) -> Result<()> {
     let t = load(args)?;
-    let Some(targets) = t.targets else {
+    let Some((targets, columns)) = t.targets else {
         return Err(Error::expected(
             ErrorKind::Data,
             args.data.display(),
@@ -199,19 +201,25 @@ pub fn eval(args: &OnData) -> Result<()> {
             "features alone",
         ));
     };
-    let data = Dataset::new(t.features, t.preparation.shape, targets).map_err(|e| e.in_file(&args.data))?;
+    let data = Dataset::new(t.features, t.preparation.shape, targets)
+        .and_then(|data| data.with_columns(columns))
+        .map_err(|e| e.in_file(&args.data))?;
     let score =
         train::score(&t.evaluator, &t.params, &t.statistics, &data).map_err(|e| e.in_file(&args.data))?;
     let accuracy = score.accuracy.map_or_else(String::new, |a| format!("accuracy {:.2} %, ", 100.0 * a));
-    let loss = t.preparation.loss(score.loss);
+    let metric = score.metric.as_ref().map_or_else(String::new, |m| format!("{} {:.5}, ", m.name, m.value));
+    let loss = t.preparation.loss(score.loss, t.spec.objective.power());
     let words = format!(
-        "{accuracy}loss {} on {} rows{}",
+        "{accuracy}{metric}loss {} on {} rows{}",
         loss_words(loss, 5),
         data.rows(),
-        unit_words(data.targets())
+        unit_words(&t.spec)
     );
-    let event =
+    let mut event =
         json!({"rows": data.rows(), "loss": loss, "accuracy": score.accuracy, "confusion": score.confusion});
+    if let Some(metric) = score.metric {
+        event[metric.name] = metric.value.into();
+    }
     Voice::new(&args.how).say(&words, &event);
     Ok(())
 }

@@ -17,11 +17,12 @@ mod verify;
 
 use crate::args::{Args, Command};
 use crate::progress::Voice;
+use crate::spec::Spec;
 use crate::target::Target;
-use crate::{output, spec};
+use crate::{data, output, spec};
 use clap::{CommandFactory, Parser};
-use onward::dataset::Targets;
 use onward::kernel::Isa;
+use onward::settings::Objective;
 use onward::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -119,14 +120,15 @@ fn check_limit() -> Result<()> {
     Err(Error::expected(ErrorKind::Spec, Isa::LIMIT, expected, name.to_string_lossy()))
 }
 
-/// What a loss of values is of.
-const OF_VALUES: &str = " (half the squared error, in the target's own units)";
-
-/// What a loss is of, where that is not plain.
-fn unit_words(targets: &Targets) -> &'static str {
-    match targets {
-        Targets::Classes { .. } => "",
-        Targets::Values { .. } => OF_VALUES,
+/// What a run's losses are of, where that is not plain.
+fn unit_words(spec: &Spec) -> &'static str {
+    match (spec.data.target, &spec.objective) {
+        (data::Target::Value, Objective::SquaredError(_)) => {
+            " (half the squared error, in the target's own units)"
+        }
+        (data::Target::Value, Objective::Huber(_)) => " (in the square of the target's own units)",
+        (data::Target::Value, Objective::AbsoluteError(_)) => " (the error in the target's own units)",
+        _ => "",
     }
 }
 

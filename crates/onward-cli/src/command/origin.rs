@@ -136,14 +136,14 @@ impl Origin for FromSpec<'_> {
 /// [`ErrorKind::Io`] if the interface cannot be put into words.
 pub(super) fn parts(spec: &Spec, split: &Opened, options: DataOptions, trainer: Trainer) -> Result<Parts> {
     let test_place = options.test_path.unwrap_or_else(|| options.path.clone());
-    let preparation = split.preparation.clone();
+    let (preparation, power) = (split.preparation.clone(), spec.objective.power());
     Ok(Parts {
         name: spec.name.clone(),
         trainer,
         test: split.test.clone(),
         places: [options.path, test_place],
         interface: Interface::of(split).to_json()?,
-        units: Box::new(move |loss| preparation.loss(loss)),
+        units: Box::new(move |loss| preparation.loss(loss, power)),
         rhythm: Rhythm { eval_every: spec.train.eval_every, snapshot_every: spec.train.snapshot_every },
     })
 }

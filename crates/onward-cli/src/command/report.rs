@@ -3,7 +3,7 @@
 use super::net::net_of;
 use super::origin::{FromSpec, spec_of};
 use super::session::{fact, grouped, headline, page};
-use super::{OF_VALUES, apply, told_of};
+use super::{apply, told_of, unit_words};
 use crate::args::Report as Args;
 use crate::data::Target;
 use crate::folder::{Folder, REPORT};
@@ -119,7 +119,7 @@ fn confusion(
     spec: &Spec,
     args: &Args,
 ) -> Result<Confusion> {
-    if spec.data.target == Target::Value {
+    if spec.data.target != Target::Class {
         return Ok((None, None));
     }
     let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
@@ -150,8 +150,7 @@ fn result(points: &[Point], spec: &Spec) -> String {
     let Some(point) = points.iter().rev().find(|p| p.test_loss.is_some()) else {
         return "no evaluation yet".into();
     };
-    let unit = if spec.data.target == Target::Value { OF_VALUES } else { "" };
-    let words = headline(unit, point.test_accuracy, point.test_loss.unwrap_or(f64::NAN), spec);
+    let words = headline(unit_words(spec), point.test_accuracy, point.test_loss.unwrap_or(f64::NAN), spec);
     format!("{words} after step {}", point.step)
 }
 

@@ -136,16 +136,19 @@ pub(super) fn finish(mut run: Run, spec: &Spec, how: &How) -> Result<ExitCode> {
 
 fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     let (spent, path) = (ended.spent, run.folder().path());
-    let event = json!({
+    let mut event = json!({
         "event": "finished", "run": path.display().to_string(), "steps": ended.steps,
         "test_loss": ended.loss, "test_accuracy": ended.score.accuracy,
         "baseline": spec.baseline.as_ref().map(|b| json!({"name": b.name, "accuracy": b.accuracy})),
         "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
         "seconds": run.elapsed(), "peak_memory_bytes": memory::peak(), "digest": ended.digest,
     });
+    if let Some(metric) = &ended.score.metric {
+        event[format!("test_{}", metric.name)] = metric.value.into();
+    }
     let words = format!(
         "{}\n{} in {:.1} s · digest {}\n{} · {}",
-        headline(unit_words(run.test().targets()), ended.score.accuracy, ended.loss, spec),
+        headline(unit_words(spec), ended.score.accuracy, ended.loss, spec),
         cost(spent),
         run.elapsed(),
         &ended.digest[..16],
@@ -157,6 +160,9 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
 
 /// A result in one sentence; `unit` says what the loss is of, where that is not plain.
 pub(super) fn headline(unit: &str, accuracy: Option<f32>, loss: f64, spec: &Spec) -> String {
+    if let Some(metric) = spec.objective.metric(loss as f32) {
+        return format!("test {} {:.5}", metric.name, metric.value);
+    }
     let Some(accuracy) = accuracy else {
         return format!("test loss {}{unit}", loss_words(loss, 5));
     };
@@ -201,7 +207,7 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
         net: net_plot(run.trainer().graph()),
         facts,
         notices: found.repairs().into_iter().collect(),
-        headline: headline(unit_words(run.test().targets()), ended.score.accuracy, ended.loss, spec),
+        headline: headline(unit_words(spec), ended.score.accuracy, ended.loss, spec),
         ..page(spec, &text, run.points(), &own, ended.score.confusion.as_deref())
     };
     report::write(&report, run.folder().path())

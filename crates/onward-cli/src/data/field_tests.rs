@@ -22,9 +22,9 @@ fn f02_targets_are_centred_and_scaled_by_the_training_rows() {
     let scale = TargetScale { offsets: vec![1_000_000_004.0], deviation: 2.0 };
     assert_eq!(split.preparation.targets, Some(scale));
     assert_eq!(split.preparation.answers(&[1.5]), [1_000_000_007.0]);
-    assert_eq!(split.preparation.loss(0.5), 2.0);
+    assert_eq!(split.preparation.loss(0.5, 2), 2.0);
     let (_, _, targets) = load_more(&test_path, &options, &split.preparation, 1).unwrap();
-    assert_eq!(targets.as_ref(), Some(split.test.targets()));
+    assert_eq!(targets.unwrap().0, *split.test.targets());
     let none = load(&DataOptions { center: Center::None, ..options }).unwrap();
     assert_eq!(none.preparation.targets, None);
     assert_eq!(values(&none.train).0, [1_000_000_000.0, 1_000_000_000.0]);

@@ -22,11 +22,11 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
-use onward::dataset::{Dataset, Targets};
+use onward::dataset::{Columns, Dataset, Targets};
 use onward::rows::Source;
 use onward::{Error, ErrorKind, Result};
 
-pub use options::{Center, DataOptions, Format, Guessed, Holdout, Target};
+pub use options::{Center, ClassWeights, DataOptions, Format, Guessed, Holdout, Labels, Target};
 pub use part::expand_home;
 use part::{Part, bad};
 pub use prepare::{Preparation, TargetScale};
@@ -82,13 +82,18 @@ pub fn load(options: &DataOptions) -> Result<Split> {
     let classes = train.classes().max(test.classes());
     rows.truncate(options.limit.unwrap_or(usize::MAX));
     let mut preparation = Preparation::fit(options.center, options.scale, train.part(), &rows, shape);
-    if options.center != Center::None {
+    let class_weights = train.class_weights(options.class_weights.as_ref(), &rows, classes);
+    preparation.class_weights = class_weights.map_err(|e| e.in_file(&path))?;
+    if options.center != Center::None && options.target == Target::Value {
         preparation.targets = train.fit(&rows).map_err(|e| e.in_file(&path))?;
     }
     let dataset = |from: &Rows, rows: &[usize]| {
         let features = preparation.features(from.part(), rows)?;
         let targets = from.targets(rows, classes, preparation.targets.as_ref());
-        let data = targets.and_then(|targets| Dataset::new(features, shape, targets));
+        let columns = from.columns(rows, &preparation.class_weights);
+        let data = targets
+            .and_then(|targets| Dataset::new(features, shape, targets))
+            .and_then(|data| data.with_columns(columns?));
         data.map_err(|e| e.in_file(&from.part().path))
     };
     let (training, testing) = (dataset(&train, &rows)?, dataset(test, &test_rows)?);
@@ -96,8 +101,11 @@ pub fn load(options: &DataOptions) -> Result<Split> {
     Ok(Split { train: training, test: testing, preparation, notes })
 }
 
+/// What rows should be answered with, and what stands beside it.
+pub type Answered = (Targets, Columns);
+
 /// One more file of features, with or without answers, prepared like the training data: the features row after row,
-/// the number of rows, the answers. Class labels must be below `classes`.
+/// the number of rows, the answers and what stands beside them. Class labels must be below `classes`.
 ///
 /// # Errors
 /// As [`load`]; also if the columns are not those that the model was trained on.
@@ -106,7 +114,7 @@ pub fn load_more(
     options: &DataOptions,
     preparation: &Preparation,
     classes: usize,
-) -> Result<(Vec<f32>, usize, Option<Targets>)> {
+) -> Result<(Vec<f32>, usize, Option<Answered>)> {
     let part = part::read_more(path, options, preparation.width(), &preparation.names)?;
     check_names(&preparation.names, &part)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
@@ -119,7 +127,8 @@ pub fn load_more(
         .check_classes(classes)
         .and_then(|()| answered.targets(&rows, classes, preparation.targets.as_ref()))
         .map_err(|e| e.in_file(path))?;
-    Ok((features, rows.len(), Some(targets)))
+    let columns = answered.columns(&rows, &preparation.class_weights).map_err(|e| e.in_file(path))?;
+    Ok((features, rows.len(), Some((targets, columns))))
 }
 
 fn check_options(options: &DataOptions) -> Result<()> {

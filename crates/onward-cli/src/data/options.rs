@@ -20,12 +20,20 @@ keys! {
         /// are 0, 1, … and 1, 2, … over at least four columns; what may be names or data is refused. Files to test or
         /// predict with have a header if it is this file's or looks like one.
         header: Guessed<bool> = is("auto");
-        /// The column that holds the target: a string is its name, a whole number its position among all columns of the
-        /// file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
+        /// The column that holds the target, or an array of several columns: a string is its name, a whole number its position
+        /// among all columns of the file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
         /// (pandas' index, an unnamed first column) are left out and named.
-        label: Option<Label> = Preset::Unset, 0.0..;
+        label: Option<Labels> = Preset::Unset, 0.0..;
         /// What the target is.
         target: Target = is(Target::Class);
+        /// The column of sample weights, said as `label` is: a row's loss is multiplied by its own over the mean of all. It is no feature.
+        weight: Option<Label> = Preset::Unset, 0.0..;
+        /// What a row counts by its class: one number for each class from 0 on, or "balanced", which is rows over (classes × rows of
+        /// the class) among the training rows. Multiplied with the sample weight.
+        class_weights: Option<ClassWeights> = Preset::Unset, 0.0..;
+        /// The column of queries, said as `label` is: rows that are ranked against each other share a number. They come into a batch
+        /// and into the test rows together. It is no feature.
+        query: Option<Label> = Preset::Unset, 0.0..;
         /// The shape of a row as [height, width, channels]; without it, what the file says, or one plain vector.
         shape: Option<[usize; 3]> = Preset::Unset, 1.0..=65536.0;
         /// Every feature is multiplied by this first.
@@ -58,6 +66,9 @@ impl DataOptions {
             test: Holdout::Fraction(0.2),
             split: 0,
             target: Target::Class,
+            weight: None,
+            class_weights: None,
+            query: None,
             limit: None,
         }
     }
@@ -86,6 +97,8 @@ choices! {
         Class = "class",
         /// A number.
         Value = "value",
+        /// Several labels that hold or not: 0 or 1 in each of the columns.
+        Labels = "labels",
     }
 }
 
@@ -155,6 +168,56 @@ impl Field for Label {
         match self {
             Self::Name(name) => name.value(),
             Self::Position(position) => position.value(),
+        }
+    }
+}
+
+/// The columns that hold targets, at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels(pub Vec<Label>);
+
+impl Field for Labels {
+    fn kind(range: Range) -> Kind {
+        let one = Label::kind(range);
+        Kind::Either(Box::new(one.clone()), Box::new(Kind::Array { each: Box::new(one), len: None }))
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        let several = || Vec::read(value).filter(|all: &Vec<Label>| !all.is_empty());
+        Label::read(value).map(|one| vec![one]).or_else(several).map(Self)
+    }
+
+    fn value(&self) -> Option<Value> {
+        if let [one] = &self.0[..] { one.value() } else { self.0.value() }
+    }
+}
+
+/// What rows count by their class.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClassWeights {
+    /// So that all classes count alike.
+    Balanced,
+    /// These numbers, class after class.
+    Given(Vec<f64>),
+}
+
+impl Field for ClassWeights {
+    fn kind(range: Range) -> Kind {
+        let balanced = Choice { name: "balanced", doc: "So that all classes count alike." };
+        Kind::Either(Box::new(Kind::OneOf(vec![balanced])), Box::new(Vec::<f64>::kind(range)))
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        match value?.as_text() {
+            Some("balanced") => Some(Self::Balanced),
+            _ => Vec::read(value).map(Self::Given),
+        }
+    }
+
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::Balanced => Some("balanced".into()),
+            Self::Given(all) => all.value(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use onward::{Error, ErrorKind, Place, Result};
 
 use super::csv::Header;
-use super::table::{Array, Numbers, Table};
-use super::{DataOptions, Format, csv, gz, idx, npy, npz, parquet, shorten};
+use super::table::{Array, Label, Numbers, Table};
+use super::{DataOptions, Format, Labels, csv, gz, idx, npy, npz, parquet, shorten};
 
 /// Where the MNIST files can be had.
 const MNIST: &str = "the MNIST files are published at yann.lecun.com/exdb/mnist and mirrored by many, \
@@ -25,6 +25,10 @@ pub(super) struct Part {
     /// The names of the features; none if the file has none.
     pub(super) names: Vec<String>,
     pub(super) answers: Option<Answers>,
+    /// Sample weights, if there are any.
+    pub(super) weights: Option<Vec<f64>>,
+    /// Queries, if there are any.
+    pub(super) queries: Option<Vec<f64>>,
     /// What the user may want otherwise, one sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -61,9 +65,9 @@ impl Part {
         }
     }
 
-    /// Splits a table into features and the label column, if it has one.
-    fn from_table(path: &Path, table: Table, label: Option<usize>) -> Result<Self> {
-        let left_out = |column: &usize| table.index.contains(column) && Some(*column) != label;
+    /// Splits a table into features and columns that are none.
+    fn from_table(path: &Path, table: Table, beside: &Beside) -> Result<Self> {
+        let left_out = |column: &usize| table.index.contains(column) && !beside.has(*column);
         let name = |column: usize| match table.names.get(column) {
             Some(name) => shorten(name.as_bytes()),
             None => format!("{column} (from 0)"),
@@ -75,15 +79,23 @@ impl Part {
                 .map(|column| format!("column {} only says which row it is, and is left out", name(column))),
         );
         let columns: Vec<usize> =
-            (0..table.columns).filter(|column| Some(*column) != label && !left_out(column)).collect();
+            (0..table.columns).filter(|column| !beside.has(*column) && !left_out(column)).collect();
         if columns.is_empty() {
             return Err(bad("columns", "at least one besides the label", "none").in_file(path));
         }
-        let answers = label.map(|column| Answers {
-            values: table.values.iter().skip(column).step_by(table.columns).collect(),
+        let numbers = |columns: &[usize]| -> Vec<f64> {
+            let of_row = |row| columns.iter().map(move |column| row * table.columns + column);
+            (0..table.rows()).flat_map(of_row).map(|at| table.values.at(at)).collect()
+        };
+        let words: Vec<String> = beside.labels.iter().map(|column| name(*column)).collect();
+        let plural = if words.len() > 1 { "s" } else { "" };
+        let answers = (!words.is_empty()).then(|| Answers {
+            values: numbers(&beside.labels),
             rows: table.rows(),
-            place: format!("column {}", name(column)),
+            place: format!("column{plural} {}", words.join(", ")),
         });
+        let (weights, queries) =
+            (beside.weight.map(|column| numbers(&[column])), beside.query.map(|column| numbers(&[column])));
         let names = columns.iter().filter_map(|&column| table.names.get(column)).cloned().collect();
         Ok(Self {
             path: path.into(),
@@ -92,6 +104,8 @@ impl Part {
             columns,
             names,
             answers,
+            weights,
+            queries,
             notes,
             numbers: table.values,
         })
@@ -129,6 +143,8 @@ impl Part {
             shape,
             names: Vec::new(),
             answers,
+            weights: None,
+            queries: None,
             notes: Vec::new(),
         })
     }
@@ -152,6 +168,87 @@ pub fn expand_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) if !home.as_os_str().is_empty() => home.join(rest),
         _ => path.into(),
+    }
+}
+
+/// Which columns of a table are no features.
+#[derive(Default)]
+struct Beside {
+    labels: Vec<usize>,
+    weight: Option<usize>,
+    query: Option<usize>,
+}
+
+impl Beside {
+    /// Those that the options say; without a word on labels, the table's own label column.
+    fn of(options: &DataOptions, table: &Table) -> Result<Self> {
+        let labels = match &options.label {
+            None => vec![table.label_column(None)?],
+            Some(all) => all.0.iter().map(|one| table.column("label column", one)).collect::<Result<_>>()?,
+        };
+        let one = |key: &str, wanted: Option<&Label>| {
+            wanted.map(|wanted| table.column(&format!("{key} column"), wanted)).transpose()
+        };
+        let (weight, query) =
+            (one("weight", options.weight.as_ref())?, one("query", options.query.as_ref())?);
+        let own = Self { labels, weight, query };
+        let mut all: Vec<usize> = own.all().collect();
+        all.sort_unstable();
+        match all.windows(2).find(|pair| pair[0] == pair[1]) {
+            None => Ok(own),
+            Some(pair) => {
+                let found = format!("column {} (from 0) twice", pair[0]);
+                Err(bad("columns", "a use of its own for each", found))
+            }
+        }
+    }
+
+    /// Those of `names` that a table has, without the others.
+    fn there(options: &DataOptions, table: &Table) -> Result<Self> {
+        let has = |wanted: &Label| matches!(wanted, Label::Name(name) if table.names.contains(name));
+        let default = Labels(vec![Label::Name("label".into())]);
+        let labels = &options.label.as_ref().unwrap_or(&default).0;
+        let labels = if labels.iter().all(has) { labels.as_slice() } else { &[] };
+        let one = |key: &str, wanted: Option<&Label>| {
+            let wanted = wanted.filter(|wanted| has(wanted));
+            wanted.map(|wanted| table.column(&format!("{key} column"), wanted)).transpose()
+        };
+        Ok(Self {
+            labels: labels.iter().map(|one| table.column("label column", one)).collect::<Result<_>>()?,
+            weight: one("weight", options.weight.as_ref())?,
+            query: one("query", options.query.as_ref())?,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> + '_ {
+        self.labels.iter().copied().chain(self.weight).chain(self.query)
+    }
+
+    fn has(&self, column: usize) -> bool {
+        self.all().any(|own| own == column)
+    }
+}
+
+/// How many columns are no features, if all are there.
+fn count_beside(options: &DataOptions) -> usize {
+    let labels = options.label.as_ref().map_or(1, |labels| labels.0.len());
+    labels + usize::from(options.weight.is_some()) + usize::from(options.query.is_some())
+}
+
+/// Refuses columns of arrays, which have none but features and answers.
+fn check_arrays(options: &DataOptions, path: &Path) -> Result<()> {
+    let several = options.label.as_ref().is_some_and(|labels| labels.0.len() > 1);
+    let said = [
+        ("data.weight", options.weight.is_some()),
+        ("data.query", options.query.is_some()),
+        ("data.label", several),
+    ];
+    match said.into_iter().find(|(_, said)| *said) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let (expected, found) = ("a table, whose columns it can name", "arrays");
+            Err(Error::expected(ErrorKind::Spec, key, expected, found).in_file(path))
+        }
     }
 }
 
@@ -189,6 +286,9 @@ impl Format {
 /// Training rows and, where the data have them, test rows.
 pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
     let format = options.format.0.map_or_else(|| Format::of(&options.path), Ok)?;
+    if matches!(format, Format::Idx | Format::Npz) {
+        check_arrays(options, &options.path)?;
+    }
     let (train, own_test) = match format {
         Format::Idx => {
             let test = read_folder(&options.path, "t10k")?;
@@ -202,8 +302,8 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
                 Some(false) => Header::No,
             };
             let table = read_table(&options.path, format, header)?;
-            let label = table.label_column(options.label.as_ref()).map_err(|e| e.in_file(&options.path))?;
-            (Part::from_table(&options.path, table, Some(label))?, None)
+            let beside = Beside::of(options, &table).map_err(|e| e.in_file(&options.path))?;
+            (Part::from_table(&options.path, table, &beside)?, None)
         }
     };
     let (train, own_test) = (train.check_finite()?, own_test.map(Part::check_finite).transpose()?);
@@ -244,17 +344,20 @@ pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize, names:
 }
 
 fn read_more_table(path: &Path, options: &DataOptions, table: Table, width: usize) -> Result<Part> {
-    let label = match table.columns - table.index.len() {
-        columns if columns == width => None,
-        columns if columns == width + 1 => {
-            Some(table.label_column(options.label.as_ref()).map_err(|e| e.in_file(path))?)
-        }
-        columns => {
+    let columns = table.columns - table.index.len();
+    let beside = if columns == width {
+        Beside::default()
+    } else if columns == width + count_beside(options) {
+        Beside::of(options, &table).map_err(|e| e.in_file(path))?
+    } else {
+        let there = Beside::there(options, &table).map_err(|e| e.in_file(path))?;
+        if columns != width + there.all().count() {
             let expected = format!("{width} features, with or without a label");
             return Err(bad("columns", expected, columns).in_file(path));
         }
+        there
     };
-    Part::from_table(path, table, label)
+    Part::from_table(path, table, &beside)
 }
 
 fn read_table(path: &Path, format: Format, header: Header<'_>) -> Result<Table> {

@@ -23,6 +23,9 @@ pub struct Preparation {
     /// How targets were centred and scaled; nothing for class labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetScale>,
+    /// What rows count by their class; nothing where all classes count 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_weights: Vec<f64>,
 }
 
 impl Preparation {
@@ -34,8 +37,15 @@ impl Preparation {
     /// Fits offsets and divisors of the features to the training `rows` of `part`, whose rows have `shape`.
     pub(super) fn fit(center: Center, scale: f64, part: &Part, rows: &[usize], shape: [usize; 3]) -> Self {
         let names = part.names.clone();
-        let mut fitted =
-            Self { shape, names, scale, offsets: Vec::new(), divisors: Vec::new(), targets: None };
+        let mut fitted = Self {
+            shape,
+            names,
+            scale,
+            offsets: Vec::new(),
+            divisors: Vec::new(),
+            targets: None,
+            class_weights: Vec::new(),
+        };
         let column = |feature: usize| rows.iter().map(move |&row| part.feature(row, feature) * scale);
         match center {
             Center::Auto if shape[0] * shape[1] == 1 => {
@@ -78,11 +88,13 @@ impl Preparation {
         Ok(features)
     }
 
-    /// A loss that was computed on prepared targets, in the targets' own units (their square, for a squared error).
-    pub fn loss(&self, loss: f32) -> f64 {
+    /// A loss that was computed on prepared targets, in the targets' own units to this power.
+    pub fn loss(&self, loss: f32, power: i32) -> f64 {
         match &self.targets {
-            None => decimal(&loss.to_string()),
-            Some(targets) => decimal(&format!("{:.8e}", f64::from(loss) * targets.deviation.powi(2))),
+            Some(targets) if power != 0 => {
+                decimal(&format!("{:.8e}", f64::from(loss) * targets.deviation.powi(power)))
+            }
+            _ => decimal(&loss.to_string()),
         }
     }
 

@@ -73,37 +73,46 @@ impl Table {
     /// The column that `wanted` says; without it the one named "label", else the last that is no index column.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] if there is no such column, or if the name stands twice.
+    /// As for [`Table::column`].
     pub fn label_column(&self, wanted: Option<&Label>) -> Result<usize> {
-        let name = match wanted {
-            Some(Label::Position(column)) if *column < self.columns => return Ok(*column),
-            Some(Label::Position(column)) => {
-                let expected = format!("a column at position {column} (from 0)");
-                return Err(bad_label(expected, format!("{} columns", self.columns)));
-            }
-            Some(Label::Name(name)) => name,
-            None => "label",
+        let Some(wanted) = wanted else {
+            let free = |column: &usize| !self.index.contains(column);
+            let mut named = (0..self.names.len()).filter(|&i| self.names[i] == "label").filter(free);
+            return match (named.next(), named.next()) {
+                (Some(column), None) => Ok(column),
+                (None, _) => Ok((0..self.columns).rev().find(free).unwrap_or(0)),
+                _ => self.column("label column", &Label::Name("label".into())),
+            };
         };
-        let free = |column: &usize| wanted.is_some() || !self.index.contains(column);
-        let mut named = (0..self.names.len()).filter(|&i| self.names[i] == name).filter(free);
-        match (named.next(), named.next(), wanted) {
-            (Some(column), None, _) => Ok(column),
-            (None, _, None) => Ok((0..self.columns).rev().find(free).unwrap_or(0)),
-            (first, ..) => {
+        self.column("label column", wanted)
+    }
+
+    /// The column that `wanted` says, which `place` names in errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if there is no such column, or if the name stands twice.
+    pub fn column(&self, place: &str, wanted: &Label) -> Result<usize> {
+        let bad =
+            |expected: String, found: &str| Err(Error::expected(ErrorKind::Data, place, expected, found));
+        let name = match wanted {
+            Label::Position(column) if *column < self.columns => return Ok(*column),
+            Label::Position(column) => {
+                let expected = format!("a column at position {column} (from 0)");
+                return bad(expected, &format!("{} columns", self.columns));
+            }
+            Label::Name(name) => name,
+        };
+        let mut named = (0..self.names.len()).filter(|&i| self.names[i] == *name);
+        match (named.next(), named.next()) {
+            (Some(column), None) => Ok(column),
+            (first, _) => {
                 let found = if first.is_some() { "two columns of that name" } else { "none" };
-                let hint = if name.parse::<usize>().is_ok() {
-                    " (a position is written without quotes)"
-                } else {
-                    ""
-                };
-                Err(bad_label(format!("one column named {name:?}{hint}"), found))
+                let is_number = name.parse::<usize>().is_ok();
+                let hint = if is_number { " (a position is written without quotes)" } else { "" };
+                bad(format!("one column named {name:?}{hint}"), found)
             }
         }
     }
-}
-
-fn bad_label(expected: String, found: impl std::fmt::Display) -> Error {
-    Error::expected(ErrorKind::Data, "label column", expected, found)
 }
 
 /// How the label column is said.

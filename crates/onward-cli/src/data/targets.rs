@@ -1,11 +1,11 @@
 //! Answers: class labels or numbers; and which rows are held out.
 
-use onward::dataset::Targets;
+use onward::dataset::{Columns, QUERY, Targets, WEIGHT, balanced};
 use onward::{Error, ErrorKind, Result};
 
 use super::part::{Part, bad};
 use super::prepare::TargetScale;
-use super::{Holdout, Target};
+use super::{ClassWeights, Holdout, Target};
 
 /// The highest class label that is believed.
 const HIGHEST_LABEL: f64 = 65535.0;
@@ -31,6 +31,9 @@ impl Rows {
         let answers = match target {
             Target::Value => {
                 check_values(&read.values, width).map(|()| Answers::Values { values: read.values, width })
+            }
+            Target::Labels => {
+                check_labels(&read.values, width).map(|()| Answers::Values { values: read.values, width })
             }
             Target::Class if width != 1 => {
                 Err(bad("labels", "one number per row", format!("{width} numbers per row")))
@@ -105,13 +108,65 @@ impl Rows {
         }
     }
 
+    /// Sample weights and queries of `rows`: a row's weight is the file's times that of its class, over the mean of these rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if a weight is negative or none is above 0.
+    pub(super) fn columns(&self, rows: &[usize], class_weights: &[f64]) -> Result<Columns> {
+        let mut columns = Columns::default();
+        if let Some(queries) = &self.part.queries {
+            columns = columns.with(QUERY, rows.iter().map(|row| queries[*row]).collect());
+        }
+        let by_class = |row: usize| match &self.answers {
+            Answers::Labels(labels) => class_weights.get(labels[row] as usize).copied(),
+            Answers::Values { .. } => None,
+        };
+        let own = |row: usize| self.part.weights.as_ref().map(|weights| weights[row]);
+        if self.part.weights.is_some() || !class_weights.is_empty() {
+            let one = |row: &usize| own(*row).unwrap_or(1.0) * by_class(*row).unwrap_or(1.0);
+            let all: Vec<f64> = rows.iter().map(one).collect();
+            columns = columns.with(WEIGHT, all);
+            columns.check(rows.len())?;
+            let all = columns.get(WEIGHT).unwrap_or_default();
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let over_mean = all.iter().map(|weight| weight / mean).collect();
+            columns = columns.with(WEIGHT, over_mean);
+        }
+        Ok(columns)
+    }
+
+    /// What classes count: as given, or so that those of the training `rows` count alike.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if there is not one number for each class.
+    pub(super) fn class_weights(
+        &self,
+        wanted: Option<&ClassWeights>,
+        rows: &[usize],
+        classes: usize,
+    ) -> Result<Vec<f64>> {
+        let (Some(wanted), Answers::Labels(labels)) = (wanted, &self.answers) else { return Ok(Vec::new()) };
+        match wanted {
+            ClassWeights::Balanced => {
+                let own: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
+                Ok(balanced(&own, classes))
+            }
+            ClassWeights::Given(all) if all.len() == classes => Ok(all.clone()),
+            ClassWeights::Given(all) => {
+                let expected = format!("one number for each of the {classes} classes");
+                Err(Error::expected(ErrorKind::Spec, "data.class_weights", expected, all.len()))
+            }
+        }
+    }
+
     /// All rows.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.part.rows()).collect()
     }
 
     /// Which rows are to be trained on and which to be tested with. Each row's turn is a hash of the key and its index,
-    /// so it depends on nothing else; within each part the rows keep their order.
+    /// so it depends on nothing else; within each part the rows keep their order. Rows of one query have the turn of the first and go
+    /// together, even if more rows than asked for are held out then.
     pub(super) fn hold_out(&self, holdout: Holdout, split_key: u64) -> Result<(Vec<usize>, Vec<usize>)> {
         let rows = self.part.rows();
         let held = match holdout {
@@ -122,11 +177,27 @@ impl Rows {
             let expected = format!("fewer than the {rows} rows of the file");
             return Err(Error::expected(ErrorKind::Spec, "rows held out for testing", expected, held));
         }
-        let mut order: Vec<_> = (0..rows).map(|row| (turn(split_key, row as u64), row)).collect();
+        let first = self.first_of_query();
+        let mut order: Vec<_> = (0..rows).map(|row| (turn(split_key, first(row)), row)).collect();
         order.sort_unstable();
+        let whole = order[held..].iter().take_while(|(turn, _)| *turn == order[held - 1].0).count();
+        if held + whole >= rows {
+            let expected = "a query that is left to be trained on";
+            return Err(Error::expected(ErrorKind::Spec, "rows held out for testing", expected, "none"));
+        }
         let mut in_test = vec![false; rows];
-        order[..held].iter().for_each(|&(_, row)| in_test[row] = true);
+        order[..held + whole].iter().for_each(|&(_, row)| in_test[row] = true);
         Ok(self.all().into_iter().partition(|&row| !in_test[row]))
+    }
+
+    /// From a row to the first of its query; to itself where there are none.
+    fn first_of_query(&self) -> impl Fn(usize) -> u64 {
+        let mut first = std::collections::BTreeMap::new();
+        let queries = self.part.queries.iter().flatten().enumerate();
+        // Numbers that are equal have equal bits, but for the two zeros.
+        let of_row: Vec<u64> =
+            queries.map(|(row, query)| *first.entry((query + 0.0).to_bits()).or_insert(row as u64)).collect();
+        move |row| of_row.get(row).copied().unwrap_or(row as u64)
     }
 }
 
@@ -155,6 +226,13 @@ fn check_values(values: &[f64], width: usize) -> Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
         Some(at) => Err(bad(target_of(at / width.max(1)), "a finite number", values[at])),
+    }
+}
+
+fn check_labels(values: &[f64], width: usize) -> Result<()> {
+    match values.iter().position(|v| *v != 0.0 && *v != 1.0) {
+        None => Ok(()),
+        Some(at) => Err(bad(target_of(at / width.max(1)), "0 or 1", values[at])),
     }
 }
 

@@ -120,7 +120,9 @@ fn finds_the_label_column() {
     let folder = Folder::new();
     let text = "label,b,c\n1,5,2\n0,6,3\n";
     let options = DataOptions { test: Holdout::Rows(1), ..csv_options(&folder, text) };
-    let of = |label: Option<Label>| load(&DataOptions { label, ..options.clone() });
+    let of = |label: Option<Label>| {
+        load(&DataOptions { label: label.map(|one| Labels(vec![one])), ..options.clone() })
+    };
     let named = |name: &str| of(Some(Label::Name(name.into())));
     assert_eq!(of(None).unwrap().preparation.names, ["b", "c"]);
     assert_eq!(labels(&of(None).unwrap().train).1, 2);
@@ -178,7 +180,7 @@ fn prepares_by_the_training_rows_alone() {
     );
     let (features, rows, targets) = load_more(&test_path, &options, &split.preparation, 2).unwrap();
     assert_eq!((&features[..], rows), (split.test.features(), 1));
-    assert_eq!(targets.as_ref(), Some(split.test.targets()));
+    assert_eq!(targets.unwrap().0, *split.test.targets());
 }
 
 #[test]
@@ -188,7 +190,7 @@ fn more_rows_come_with_or_without_labels() {
     let preparation = load(&options).unwrap().preparation;
     let more = |text: &str| load_more(&folder.put("more.csv", text), &options, &preparation, 2);
     assert_eq!(more("a,b\n1,2\n").unwrap(), (vec![1.0, 2.0], 1, None));
-    let targets = Some(Targets::Classes { labels: vec![1], classes: 2 });
+    let targets = Some((Targets::Classes { labels: vec![1], classes: 2 }, Columns::default()));
     assert_eq!(more("label,a,b\n1,7,8\n").unwrap(), (vec![7.0, 8.0], 1, targets));
     let message = |text: &str| more(text).unwrap_err().to_string();
     assert!(
@@ -234,7 +236,7 @@ fn reads_a_folder_of_idx_files() {
     for path in [folder.0.path().to_path_buf(), folder.0.path().join("t10k-images-idx3-ubyte")] {
         let (features, rows, targets) = load_more(&path, &options, &split.preparation, 5).unwrap();
         assert_eq!((&features[..], rows), (&[5.0, 6.0][..], 1));
-        assert_eq!(targets.as_ref(), Some(split.test.targets()));
+        assert_eq!(targets.unwrap().0, *split.test.targets());
     }
     fs::remove_file(folder.0.path().join("t10k-labels-idx1-ubyte")).unwrap();
     let images = folder.0.path().join("t10k-images-idx3-ubyte");

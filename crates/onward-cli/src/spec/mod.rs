@@ -13,7 +13,6 @@ mod search_tests;
 mod tests;
 
 use crate::data::{DataOptions, Target};
-use onward::objective::Loss;
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};
 use onward::settings::{Baseline, Method, Model, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
@@ -90,13 +89,31 @@ impl Spec {
             let expected = "letters, digits, '-', '_' and '.', at most 100 and not opening with '.'";
             return Err(values.error("name", expected, quoted(&self.name)));
         }
-        let loss = self.objective.loss;
-        if self.data.target == Target::Value && loss != Loss::SquaredError {
-            let expected = "\"squared-error\", as data.target is \"value\"";
-            return Err(values.error("objective.loss", expected, format!("{:?}", loss.name())));
+        let (target, loss) = (self.data.target, self.objective.name());
+        let fitting = losses_for(target);
+        if !fitting.contains(&loss) {
+            let words: Vec<String> = fitting.iter().map(|word| format!("{word:?}")).collect();
+            let expected = format!("{}, as data.target is {:?}", words.join(" or "), target.name());
+            return Err(values.error("objective.loss", expected, format!("{loss:?}")));
+        }
+        if self.data.class_weights.is_some() && target != Target::Class {
+            let expected = format!("none, as data.target is {:?}", target.name());
+            return Err(values.error("data.class_weights", expected, "some"));
         }
         let checked = self.model.check().and_then(|()| self.method.check(&self.train));
+        let checked = checked.and_then(|()| self.objective.check(&self.method.kind));
         checked.map_err(|e| values.placed(e))
+    }
+}
+
+/// The losses that there are for a kind of target.
+fn losses_for(target: Target) -> &'static [&'static str] {
+    match target {
+        Target::Class => {
+            &["cross-entropy", "zero-one", "squared-error", "absolute-error", "huber", "f1", "auc"]
+        }
+        Target::Value => &["squared-error", "absolute-error", "huber"],
+        Target::Labels => &["sigmoid-cross-entropy", "squared-error", "absolute-error", "huber", "f1", "auc"],
     }
 }
 

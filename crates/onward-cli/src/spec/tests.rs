@@ -4,7 +4,7 @@ use onward::ErrorKind;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::{Holdout, Label};
+use crate::data::{Holdout, Label, Labels};
 use onward::Place;
 use onward::model::Activation;
 use onward::rule::{Method as Kinds, Order};
@@ -76,7 +76,7 @@ fn a_short_spec_is_filled_with_the_defaults() {
     assert_eq!(spec.data.test, Holdout::Fraction(0.2));
     assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![32] }));
     assert_eq!(spec.model.activation, Activation::Relu);
-    assert_eq!(spec.objective.loss, Loss::CrossEntropy);
+    assert_eq!(spec.objective.name(), "cross-entropy");
     let steps = spec.method.steps.as_ref().unwrap();
     assert_eq!((steps.final_rate, steps.warmup), (0.0, 0));
     let Kinds::RelativeActivation(own) = &spec.method.kind else { panic!("{:?}", spec.method) };
@@ -157,7 +157,11 @@ fn wrong_types_say_what_was_expected_and_found() {
             "shape = [8, 8]",
             "expected an array of 3, each entry an integer from 1 to 65536, found an array of 2",
         ),
-        ("data", "label = 1.5", "data.label: expected a string, or an integer ≥ 0, found 1.5"),
+        (
+            "data",
+            "label = 1.5",
+            "data.label: expected a string, or an integer ≥ 0, or an array, each entry a string, or an integer ≥ 0, found 1.5",
+        ),
         ("data", "test_path = \"\"", "data.test_path: expected a path, found the string \"\""),
         (
             "model",
@@ -279,7 +283,7 @@ fn arguments_override_the_file() {
         ["method.sigma = 0.5", "data.label=species", "data.path=x.csv", "name=\"b-2\"", "model.hidden=[]"];
     let spec = parse_with(MLP, &sets, Some(9)).unwrap();
     assert_eq!((method_key(&spec, "sigma"), spec.seed, spec.name.as_str()), (Some(0.5.into()), 9, "b-2"));
-    assert_eq!(spec.data.label, Some(Label::Name("species".into())));
+    assert_eq!(spec.data.label, Some(Labels(vec![Label::Name("species".into())])));
     assert_eq!(spec.data.path, std::path::absolute("x.csv").unwrap());
     assert_eq!(spec.model.kind, ModelKind::Mlp(Mlp { hidden: vec![] }));
     let spec = parse_with(
@@ -316,7 +320,7 @@ fn keys_that_contradict_each_other_are_refused() {
     for (sets, expected) in [
         (
             &["data.target=value"][..],
-            "objective.loss: expected \"squared-error\", as data.target is \"value\"",
+            "objective.loss: expected \"squared-error\" or \"absolute-error\" or \"huber\", as data.target is \"value\"",
         ),
         (&["model.channels=[]"], "model.channels: expected at least one layer, found an array of 0"),
         (&["model.pool_after=[3]"], "model.pool_after: expected layers below 3, found 3"),

@@ -254,8 +254,8 @@ impl Run {
     /// Measures, and writes a row of metrics.
     fn measure(&mut self, row: Row, rate: f32) -> Result<Point> {
         let window = std::mem::take(&mut self.window);
-        let point = self.point(&window, row, rate)?;
-        self.write(&point.measurements())?;
+        let (point, own) = self.point(&window, row, rate)?;
+        self.write(&[own, point.measurements()].concat())?;
         self.points.push(point.clone());
         Ok(point)
     }
@@ -283,7 +283,8 @@ impl Run {
         self.metrics.write_all(lines.as_bytes()).map_err(|e| Error::io("write", &path, e))
     }
 
-    fn point(&self, window: &Window, row: Row, rate: f32) -> Result<Point> {
+    /// What every run measures, and the task's own metric.
+    fn point(&self, window: &Window, row: Row, rate: f32) -> Result<(Point, Vec<Measurement>)> {
         let trainer = self.trainer();
         let Spent { passes, samples, non_finite, .. } = trainer.spent();
         // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
@@ -294,8 +295,15 @@ impl Run {
         } else {
             None
         };
-        Ok(Point {
-            step: trainer.state().step(),
+        let step = trainer.state().step();
+        let own = scores.iter().flat_map(|(test, train)| [("test", test), ("train", train)]);
+        let own = own.filter_map(|(of, score)| {
+            let metric = score.metric.as_ref()?;
+            let (name, value) = (format!("{of}_{}", metric.name), f64::from(metric.value));
+            Some(Measurement { step, name, value, unit: String::new() })
+        });
+        let point = Point {
+            step,
             passes,
             samples,
             elapsed: self.elapsed(),
@@ -308,7 +316,8 @@ impl Run {
             moved: window.moved(),
             step_cosine: window.cosine(),
             non_finite,
-        })
+        };
+        Ok((point, own.collect()))
     }
 }
 

@@ -8,10 +8,10 @@ use onward::evaluate::Local;
 use onward::ledger::{Header, Optimizer, Scaling, Search};
 use onward::model::{Activation, Mlp};
 use onward::noise::Family;
-use onward::objective::{Loss, Objective};
 use onward::params::Storage;
 use onward::rule::{Anneal, Method, Order, RelativeActivation, Schedule, TwoPoint};
 use onward::space::{Directions, LayerSpace};
+use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use onward_run::folder::Folder;
@@ -66,8 +66,8 @@ impl Small {
             Dataset::new(features.collect(), [1, 1, 2], targets).unwrap()
         };
         let net = Mlp::new(&[2, 6, 2], Activation::Tanh).unwrap();
-        let objective = Objective::PerSample(Arc::new(Loss::CrossEntropy));
-        let local = Local::new(Arc::new(net), objective, &Threads::new(1).unwrap());
+        let task = Arc::new(Loss::CrossEntropy);
+        let local = Local::new(Arc::new(net), task, &Threads::new(1).unwrap());
         let plan = Plan {
             seed: 3,
             method: self.method.clone(),

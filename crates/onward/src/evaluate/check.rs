@@ -2,11 +2,12 @@
 
 use super::{Batch, Local};
 use crate::ask::{MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma, misfit};
-use crate::dataset::{Dataset, Targets};
+use crate::dataset::Dataset;
 use crate::model::{Act, Graph, Link, WeightSpace};
 use crate::params::Params;
 use crate::rows::Source;
 use crate::space::{ActivationPlan, CoordinatePlan, Focus};
+use crate::task::Answers;
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, PoisonError};
 
@@ -119,7 +120,7 @@ impl Local {
     /// The graph for a batch that can be evaluated at `params`.
     pub(super) fn meets(&self, params: &Params, batch: &Batch) -> Result<Arc<Graph>> {
         let graph = self.fitting(params, &batch.x)?;
-        self.check_targets(batch.x.rows, graph.outputs(), &batch.targets)?;
+        self.check_answers(batch.x.rows, graph.outputs(), batch.answers())?;
         Ok(graph)
     }
 
@@ -130,7 +131,7 @@ impl Local {
     pub(crate) fn check_source(&self, source: &dyn Source) -> Result<Arc<Graph>> {
         match source.resident() {
             Some(data) => self.check_data(data),
-            None => self.check_data(source.first(1)?.data()),
+            None => self.check_rows(source.first(1)?.data()),
         }
     }
 
@@ -138,17 +139,26 @@ impl Local {
     ///
     /// # Errors
     /// [`ErrorKind::Model`] or [`ErrorKind::Data`] naming what does not fit.
-    pub(crate) fn check_data(&self, data: &Dataset) -> Result<Arc<Graph>> {
-        let graph = self.graph(data.shape())?;
-        self.check_targets(data.rows(), graph.outputs(), data.targets())?;
+    pub fn check_data(&self, data: &Dataset) -> Result<Arc<Graph>> {
+        let graph = self.check_rows(data)?;
+        self.task.check_all(Answers::all(data.targets(), data.columns()))?;
         Ok(graph)
     }
 
-    pub(super) fn check_targets(&self, rows: usize, outputs: usize, targets: &Targets) -> Result<()> {
-        if targets.rows() != rows || rows == 0 {
+    fn check_rows(&self, data: &Dataset) -> Result<Arc<Graph>> {
+        let graph = self.graph(data.shape())?;
+        let answers = Answers::all(data.targets(), data.columns());
+        self.check_answers(data.rows(), graph.outputs(), answers)?;
+        Ok(graph)
+    }
+
+    pub(super) fn check_answers(&self, rows: usize, outputs: usize, answers: Answers<'_>) -> Result<()> {
+        let found = answers.targets.rows();
+        if found != rows || rows == 0 {
             let expected = format!("one for each of {rows} rows (at least one)");
-            return Err(Error::expected(ErrorKind::Data, "targets", expected, targets.rows()));
+            return Err(Error::expected(ErrorKind::Data, "targets", expected, found));
         }
-        self.objective.check(outputs, targets)
+        answers.columns.check(rows)?;
+        self.task.check(outputs, answers)
     }
 }

@@ -3,20 +3,19 @@
 use super::check::row_of;
 use super::{Batch, CoordinateCache};
 use crate::ask::{Response, WeightPlan};
-use crate::dataset::{Dataset, Targets};
+use crate::dataset::Dataset;
 use crate::kernel::Precision;
 use crate::model::{Act, Chance, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, Weights};
 use crate::noise::RunKey;
-use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use crate::rows::Source;
-use crate::rule::mean;
 use crate::space::{ActivationPlan, Choices, CoordinatePlan, STATISTICS_ROWS};
+use crate::task::{Answers, Grain, Task, mean};
 use crate::threads::{Threads, prelude::*};
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
 
-/// Numbers that one task copies.
+/// Numbers that are copied at once.
 const COPIED: usize = 1 << 15;
 
 /// The model's graph, and for which shape of input.
@@ -26,7 +25,7 @@ pub(super) type Known = Option<([usize; 3], Arc<Graph>)>;
 #[derive(Clone)]
 pub struct Local {
     pub(super) model: Arc<dyn Model>,
-    pub(super) objective: Objective,
+    pub(super) task: Arc<dyn Task>,
     pub(super) precision: Precision,
     threads: Threads,
     pub(super) known: Arc<Mutex<Known>>,
@@ -39,12 +38,12 @@ pub struct Local {
 }
 
 impl Local {
-    /// An evaluator of `model` and `objective` on `threads`, in single precision.
-    pub fn new(model: Arc<dyn Model>, objective: Objective, threads: &Threads) -> Self {
+    /// An evaluator of `model` at `task` on `threads`, in single precision.
+    pub fn new(model: Arc<dyn Model>, task: Arc<dyn Task>, threads: &Threads) -> Self {
         let threads = threads.clone();
         Self {
             model,
-            objective,
+            task,
             precision: Precision::F32,
             threads,
             known: Arc::default(),
@@ -189,36 +188,41 @@ impl Local {
         self.statistics(params, Batch::of(data.first(STATISTICS_ROWS)?).x)
     }
 
-    /// The mean loss of answering `width` zeros to the first rows of `data`; 0 if the objective has no per-sample losses.
+    /// The mean loss of answering zeros to the first rows of `data`; 0 if the task has no losses of rows.
     ///
     /// # Errors
     /// As for [`Source::read`].
-    pub(crate) fn loss_of_zero(&self, data: &dyn Source, width: usize) -> Result<f32> {
-        let Objective::PerSample(objective) = &self.objective else { return Ok(0.0) };
-        let first = data.first(STATISTICS_ROWS)?;
-        let rows = first.ids().len();
-        let (outputs, mut losses) = (Act::new(rows, [1, 1, width], vec![0.0; rows * width]), vec![0.0; rows]);
-        objective.losses(
-            &outputs,
-            Answers { targets: first.data().targets(), first: 0, count: rows },
-            &mut losses,
-        );
-        Ok(mean(&losses))
+    pub(crate) fn loss_of_zero(&self, data: &dyn Source, graph: &Graph) -> Result<f32> {
+        if self.task.grain() == Grain::Batch {
+            return Ok(0.0);
+        }
+        let Batch { targets, columns, .. } = Batch::of(data.first(STATISTICS_ROWS)?);
+        let rows = targets.rows();
+        let outputs = Act::new(rows, graph.answer(), vec![0.0; rows * graph.outputs()]);
+        let mut losses = vec![0.0; rows];
+        // What is not known is no scale to compare with.
+        let known = self.task.of_rows(&outputs, Answers::all(&targets, &columns), &mut losses);
+        Ok(known.map_or(0.0, |()| mean(&losses)))
     }
 
-    /// The mean loss of outputs that answer `targets` row by row.
+    /// What the model is to become good at.
+    pub fn task(&self) -> &dyn Task {
+        &*self.task
+    }
+
+    /// The loss of outputs that answer all of `answers` row by row: the batch's, or the mean of the rows'.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] if these are for other rows or cannot be answered by so many outputs.
-    pub fn loss(&self, outputs: &Act, targets: &Targets) -> Result<f32> {
-        self.check_targets(outputs.rows, outputs.width(), targets)?;
-        Ok(self.mean_loss(outputs.clone(), targets, 0))
+    /// [`ErrorKind::Data`] if the answers are to other rows or cannot be given by so many outputs; as for [`Task::losses`].
+    pub fn loss(&self, outputs: &Act, answers: Answers<'_>) -> Result<f32> {
+        self.check_answers(outputs.rows, outputs.width(), answers)?;
+        self.task.of_batch(outputs, answers)
     }
 }
 
 /// What plans find on batches that the caller has: [`super::Worker`] answers questions with these.
 impl Local {
-    /// The mean loss of every member of `plan`, finite or not.
+    /// The mean loss of every member of `plan`, finite or not; `None` where the task cannot tell it.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`], [`ErrorKind::Model`] or [`ErrorKind::Data`] if plan, model, params and batch do not fit together, here
@@ -229,18 +233,18 @@ impl Local {
         params: &Params,
         batch: &Batch,
         plan: &WeightPlan,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Vec<Option<f32>>> {
         plan.check(batch.x.rows)?;
         let graph = self.meets(params, batch)?;
         Ok(self.run(|| self.losses_here(&graph, key, params, batch, plan)))
     }
 
-    /// The mean loss at every one of `points`, finite or not: one set of numbers after another, each for all tensors of `params` in
-    /// order.
+    /// The mean loss at every one of `points`, finite or not, or `None` where the task cannot tell it: one set of numbers after
+    /// another, each for all tensors of `params` in order.
     ///
     /// # Errors
     /// As for [`Local::losses`].
-    pub fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64]) -> Result<Vec<f32>> {
+    pub fn losses_at(&self, params: &Params, batch: &Batch, points: &[f64]) -> Result<Vec<Option<f32>>> {
         self.losses_at_step(params, batch, points, &Chance::Evaluation(0))
     }
 
@@ -251,7 +255,7 @@ impl Local {
         batch: &Batch,
         points: &[f64],
         chance: &Chance,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Vec<Option<f32>>> {
         let graph = self.meets(params, batch)?;
         let count = params.count();
         if points.is_empty() || !points.len().is_multiple_of(count) {
@@ -265,7 +269,7 @@ impl Local {
     /// The estimated derivative of the batch's mean loss by the params of the probed stages.
     ///
     /// # Errors
-    /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Spec`] if the objective has no per-sample losses.
+    /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Spec`] if the task has no losses of rows.
     pub fn derivative(
         &self,
         key: &RunKey,

@@ -1,29 +1,27 @@
-//! The losses of many members: tasks of neighbours, each worked through a few members at a time.
+//! The losses of many members: groups of neighbours, each worked through a few members at a time.
 
 use super::{Batch, Local};
 use crate::ask::WeightPlan;
-use crate::dataset::Targets;
 use crate::model::{
     Act, Chance, Context, Crowd, Graph, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights,
 };
 use crate::noise::RunKey;
-use crate::objective::{Answers, Objective};
 use crate::params::Params;
-use crate::rule::mean;
+use crate::task::Answers;
 use crate::threads::prelude::*;
 
 /// Numbers that a layer's input and output may have for all members that run together: half of a second-level cache.
 const HOT: usize = 1 << 17;
-/// Tasks that there should be, so that many threads end at about the same time.
-const TASKS: usize = 64;
-/// Members of one task at most.
+/// Groups that there should be, so that many threads end at about the same time.
+const GROUPS: usize = 64;
+/// Members of one group at most.
 const NEIGHBOURS: usize = 32;
 
 /// How the members of a plan are cut; the same for any number of threads.
 #[derive(Clone, Copy)]
 struct Cut {
-    /// Members of one task.
-    task: usize,
+    /// Members of one group.
+    group: usize,
     /// Members that run together.
     chunk: usize,
 }
@@ -44,12 +42,13 @@ impl Cut {
         // Dense noise is made once for neighbours with one direction, so these must run together.
         let least = if matches!(plan.space, WeightSpace::Dense { .. }) { plan.together } else { 1 };
         let chunk = fit.clamp(least, members.max(least)).next_multiple_of(least);
-        let task = (members / TASKS).min(NEIGHBOURS).next_multiple_of(plan.together).next_multiple_of(chunk);
-        Self { task: task.max(chunk), chunk }
+        let group =
+            (members / GROUPS).min(NEIGHBOURS).next_multiple_of(plan.together).next_multiple_of(chunk);
+        Self { group: group.max(chunk), chunk }
     }
 }
 
-/// What all tasks of a step share.
+/// What all groups of a step share.
 struct Step<'a> {
     graph: &'a Graph,
     weights: &'a Weights<'a>,
@@ -61,7 +60,7 @@ struct Step<'a> {
 }
 
 impl Local {
-    /// The mean loss of every member, finite or not.
+    /// The mean loss of every member, finite or not; `None` if not known.
     pub(super) fn losses_here(
         &self,
         graph: &Graph,
@@ -69,7 +68,7 @@ impl Local {
         params: &Params,
         batch: &Batch,
         plan: &WeightPlan,
-    ) -> Vec<f32> {
+    ) -> Vec<Option<f32>> {
         let weights = match plan.space {
             WeightSpace::Dense { .. } => self.unpacked(params),
             WeightSpace::LowRank { .. } | WeightSpace::Coordinate => self.packed(params),
@@ -78,18 +77,18 @@ impl Local {
         let chance = batch.chance(key, plan.step);
         let step = Step { graph, weights, keys, batch, plan, crowd: Crowd::default(), chance };
         let cut = Cut::of(graph, batch, plan);
-        let tasks = plan.members.len().div_ceil(cut.task);
-        let all: Vec<_> = (0..tasks).into_par_iter().map(|task| self.task(&step, task, cut)).collect();
+        let groups = plan.members.len().div_ceil(cut.group);
+        let all: Vec<_> = (0..groups).into_par_iter().map(|group| self.group(&step, group, cut)).collect();
         all.concat()
     }
 
-    /// One task: the mean losses of neighbouring members.
-    fn task(&self, step: &Step<'_>, task: usize, cut: Cut) -> Vec<f32> {
-        let last = ((task + 1) * cut.task).min(step.plan.members.len());
-        let neighbours = Neighbours::new(&step.crowd, &step.plan.members[task * cut.task..last]);
+    /// One group: the mean losses of neighbouring members.
+    fn group(&self, step: &Step<'_>, group: usize, cut: Cut) -> Vec<Option<f32>> {
+        let last = ((group + 1) * cut.group).min(step.plan.members.len());
+        let neighbours = Neighbours::new(&step.crowd, &step.plan.members[group * cut.group..last]);
         let mut losses = Vec::with_capacity(neighbours.members.len());
         self.homes.with(|home| {
-            for first in (task * cut.task..last).step_by(cut.chunk) {
+            for first in (group * cut.group..last).step_by(cut.chunk) {
                 self.chunk(step, &neighbours, first..(first + cut.chunk).min(last), home, &mut losses);
             }
         });
@@ -103,7 +102,7 @@ impl Local {
         neighbours: &Neighbours<'_>,
         members: std::ops::Range<usize>,
         home: &Home,
-        losses: &mut Vec<f32>,
+        losses: &mut Vec<Option<f32>>,
     ) {
         let (plan, batch) = (step.plan, step.batch);
         let own = &plan.members[members.clone()];
@@ -114,7 +113,7 @@ impl Local {
             let mut cx = cx.with_home(home.clone()).among(neighbours).with_chance(step.chance.clone());
             let outputs = step.graph.forward(&mut cx, batch.x.clone());
             let part = |i| outputs.slice(i * batch.x.rows, (i + 1) * batch.x.rows);
-            losses.extend((0..own.len()).map(|i| self.mean_loss(part(i), &batch.targets, 0)));
+            losses.extend((0..own.len()).map(|i| self.known_loss(&part(i), batch.answers())));
             return;
         }
         // Members of one pair stand next to each other and see the same samples.
@@ -126,21 +125,14 @@ impl Local {
         let outputs = step.graph.forward(&mut cx, x);
         for (i, start) in starts.iter().enumerate() {
             let part = outputs.slice(i * plan.share, (i + 1) * plan.share);
-            losses.push(self.mean_loss(part, &batch.targets, *start));
+            let answers = Answers { first: *start, count: plan.share, ..batch.answers() };
+            losses.push(self.known_loss(&part, answers));
         }
     }
 
-    /// The mean loss of outputs that answer samples from `first` on.
-    pub(super) fn mean_loss(&self, outputs: Act, targets: &Targets, first: usize) -> f32 {
-        let answers = Answers { targets, first, count: outputs.rows };
-        match &self.objective {
-            Objective::WholeBatch(metric) => metric.loss(&outputs, answers),
-            Objective::PerSample(loss) => {
-                let mut losses = vec![0.0; outputs.rows];
-                loss.losses(&outputs, answers, &mut losses);
-                mean(&losses)
-            }
-        }
+    /// The mean loss of outputs, if the task can tell it.
+    pub(super) fn known_loss(&self, outputs: &Act, answers: Answers<'_>) -> Option<f32> {
+        self.task.of_batch(outputs, answers).ok()
     }
 }
 

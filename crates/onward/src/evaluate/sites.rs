@@ -2,16 +2,15 @@
 
 use super::{Batch, Local};
 use crate::ask::Response;
-use crate::dataset::Targets;
 use crate::model::{Context, Cut, Flow, Graph, Norms, Packing, Statistics, TensorKeys, Trace, Weights};
 use crate::noise::RunKey;
-use crate::objective::{Answers, Objective, PerSample};
 use crate::params::Params;
-use crate::rule::{mean, worst_for_non_finite};
+use crate::rule::worst_for_non_finite;
 use crate::space::{
     ActivationPlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit, derivative_by_output,
     derivative_by_sample_weights_of,
 };
+use crate::task::{Grain, Task, Wanted, mean};
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,15 +34,17 @@ impl Clean {
 }
 
 impl Local {
-    fn per_sample(&self) -> Result<&dyn PerSample> {
-        let Objective::PerSample(objective) = &self.objective else {
-            let (expected, found) = (
-                "a loss per sample for activation-space probes",
-                "one that only a whole batch has: use a weight-space method",
-            );
+    /// The task, which has losses of rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if it has none.
+    pub(crate) fn task_of_rows(&self) -> Result<&dyn Task> {
+        if self.task.grain() == Grain::Batch {
+            let expected = "a task with losses of rows, as probes act on activations";
+            let found = "one that only a whole batch has: use a weight-space method";
             return Err(Error::expected(ErrorKind::Spec, "objective", expected, found));
-        };
-        Ok(&**objective)
+        }
+        Ok(&*self.task)
     }
 
     /// The clean pass that `plan` needs.
@@ -54,7 +55,7 @@ impl Local {
         batch: &Batch,
         plan: &ActivationPlan,
     ) -> Result<Clean> {
-        let objective = self.per_sample()?;
+        let task = self.task_of_rows()?;
         let graph = self.meets(params, batch)?;
         plan.check(&graph, batch.x.rows)?;
         self.run(|| {
@@ -67,11 +68,7 @@ impl Local {
             trace.silence_overflow();
             let rows = batch.x.rows;
             let mut losses = vec![0.0; rows];
-            objective.losses(
-                &flow.outputs,
-                Answers { targets: &batch.targets, first: 0, count: rows },
-                &mut losses,
-            );
+            task.of_rows(&flow.outputs, batch.answers(), &mut losses)?;
             let lost = worst_for_non_finite(&mut losses, u64::from(plan.step))?;
             Ok(Clean { graph, flow, trace, packing: weights.packing(), loss: mean(&losses), lost })
         })
@@ -86,9 +83,9 @@ impl Local {
         plan: &ActivationPlan,
         clean: &Clean,
     ) -> Result<Response> {
-        let objective = self.per_sample()?;
+        let task = self.task_of_rows()?;
         plan.check(&clean.graph, batch.x.rows)?;
-        self.run(|| self.response_here(key, params, batch, plan, clean, objective))
+        self.run(|| self.response_here(key, params, batch, plan, clean, task))
     }
 
     fn response_here(
@@ -98,7 +95,7 @@ impl Local {
         batch: &Batch,
         plan: &ActivationPlan,
         clean: &Clean,
-        objective: &dyn PerSample,
+        task: &dyn Task,
     ) -> Result<Response> {
         let Clean { graph, flow, trace, packing, loss, lost } = clean;
         let weights = Weights::with(params, packing);
@@ -108,16 +105,18 @@ impl Local {
             graph,
             one_by_one: false,
             weights: &weights,
-            objective,
-            targets: &batch.targets,
+            task,
+            answers: batch.answers(),
             statistics,
             key,
             keys: &TensorKeys::of(key, params),
             non_finite: &non_finite,
             homes: &self.homes,
         };
-        let focused =
-            plan.focus.as_ref().map(|chosen| Focused { chosen, targets: batch.targets.select(&chosen.rows) });
+        let focused = plan
+            .focus
+            .as_ref()
+            .map(|chosen| Focused { chosen, wanted: batch.answers().select(&chosen.rows) });
         let mut derivative: Derivative = vec![None; params.tensors().len()];
         let mut norms = Vec::new();
         for (place, layer) in plan.layers.iter().rev().enumerate() {
@@ -153,7 +152,7 @@ fn norm(g: &[f32]) -> f64 {
 /// The samples that are probed.
 struct Focused<'a> {
     chosen: &'a Focus,
-    targets: Targets,
+    wanted: Wanted,
 }
 
 impl Focused<'_> {
@@ -166,7 +165,7 @@ impl Focused<'_> {
         pass: &Cut,
         widest: usize,
     ) -> Vec<f32> {
-        let probing = Probing { targets: &self.targets, ..*probing };
+        let probing = Probing { answers: self.wanted.answers(), ..*probing };
         let part = derivative_by_output(&probing, plan, layer, &pass.select(&self.chosen.rows), widest);
         let z = &pass.site;
         let mut g = vec![0.0; z.data.len()];

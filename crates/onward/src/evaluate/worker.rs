@@ -108,19 +108,19 @@ impl Local {
     /// As for [`Local::losses`], [`Local::derivative`] and [`Local::choices`].
     pub fn answer(&self, ask: &Ask, state: &State, batch: &Batch) -> Result<Told> {
         let (key, params, step) = (state.key(), state.params(), ask.id.step as u32);
-        let told = |losses: Vec<f32>| Told::Losses(losses.into_iter().map(Some).collect());
         match &ask.probes {
-            ProbePlan::Members(plan) => self.losses(key, params, batch, &plan.at(step)?).map(told),
+            ProbePlan::Members(plan) => self.losses(key, params, batch, &plan.at(step)?).map(Told::Losses),
             ProbePlan::Points => {
-                let chance = batch.chance(key, step);
-                self.losses_at_step(params, batch, state.candidates().unwrap_or_default(), &chance).map(told)
+                let (points, chance) = (state.candidates().unwrap_or_default(), batch.chance(key, step));
+                self.losses_at_step(params, batch, points, &chance).map(Told::Losses)
             }
             ProbePlan::Sites(plan) => {
                 let clean = self.clean_for(ask, plan, state, batch)?;
                 self.response(key, params, batch, plan, &clean).map(Told::Response)
             }
             ProbePlan::Visits(plan) => {
-                let data = Dataset::new(batch.x.data.to_vec(), batch.x.shape, batch.targets.clone())?;
+                let data = Dataset::new(batch.x.data.to_vec(), batch.x.shape, batch.targets.clone())?
+                    .with_columns(batch.columns.clone())?;
                 let cache = &mut CoordinateCache::default();
                 self.choices(key, params, &data, plan, cache).map(Told::Choices)
             }

@@ -4,6 +4,7 @@
 //! loss that never came is none: its direction is left out, and the mean is over those that remain.
 
 use crate::ask::Told;
+use crate::task::mean;
 use crate::{Error, ErrorKind, Result};
 
 /// Losses of members after that policy.
@@ -65,11 +66,6 @@ pub(crate) fn nothing_finite(step: u64, first: Option<&f32>) -> Error {
     let found = first.map_or_else(|| "none".to_owned(), f32::to_string);
     let place = format!("objective at step {step}");
     Error::expected(ErrorKind::NonFinite, place, "at least one finite loss", found)
-}
-
-/// The mean, summed in f64 in the order given.
-pub(crate) fn mean(losses: &[f32]) -> f32 {
-    (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
 }
 
 /// Puts the worst finite loss where one is not finite, and counts these: the policy for members and for samples of a batch.

@@ -10,7 +10,7 @@ mod shaping;
 mod two_point;
 
 pub use heard::Heard;
-pub(crate) use heard::{mean, worst_for_non_finite};
+pub(crate) use heard::worst_for_non_finite;
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Order, RelativeActivation};
 pub(crate) use rso::Acceptance;

@@ -12,13 +12,14 @@
 //! `smtp`), batches must be large, or all rows. Nor does it help `nesterov-spokoiny` to learn its constant: on batches that must
 //! be given. `bench/search.md` has all of them on the same small net.
 
-use super::heard::{losses, mean, nothing_finite};
+use super::heard::{losses, nothing_finite};
 use super::{Clock, Configured, Next, Outcome, Rule};
 use crate::Result;
 use crate::ask::{ProbePlan, Spent, Told, whole_passes};
 use crate::ledger::{Entry, Incumbent, Moves, Search, State, Update};
 use crate::model::Graph;
 use crate::study::{Method, Restarts};
+use crate::task::mean;
 use std::sync::Arc;
 
 /// The one strategy whose name a method of nets has already, and its name here.

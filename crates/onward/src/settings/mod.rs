@@ -5,12 +5,14 @@
 
 mod method;
 mod model;
+mod objective;
 mod search;
 mod train;
 
 pub use method::{Method, Steps};
 pub use model::{Conv, Mlp, Model, ModelKind, Precision, Skip};
-pub use train::{Baseline, Budget, Objective, Train};
+pub use objective::{F1, Huber, Nothing, Objective};
+pub use train::{Baseline, Budget, Train};
 
 use crate::evaluate::Local;
 use crate::threads::Threads;
@@ -35,10 +37,10 @@ keys! {
 }
 
 impl Settings {
-    /// What runs the model and its objective on rows of shape `[height, width, channels]`, each answered with so many numbers.
+    /// What runs the model at its task on rows of shape `[height, width, channels]`, each answered with so many numbers.
     ///
     /// # Errors
-    /// As for [`Model::build`].
+    /// As for [`Model::build`] and [`Objective::task`].
     pub fn local(
         &self,
         shape: [usize; 3],
@@ -47,6 +49,6 @@ impl Settings {
         precision: kernel::Precision,
     ) -> Result<Local> {
         let model = self.model.build(shape, outputs)?;
-        Ok(Local::new(model, self.objective.objective(), threads).with_precision(precision))
+        Ok(Local::new(model, self.objective.task()?, threads).with_precision(precision))
     }
 }

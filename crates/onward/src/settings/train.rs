@@ -1,26 +1,9 @@
-//! The tables `[objective]`, `[train]` and `[baseline]`.
+//! The tables `[train]` and `[baseline]`.
 
 use crate::ask::Shuffle;
-use crate::objective::{self, Loss};
 use crate::schema::{Key, Only, Part, Preset, Setting, Values, is};
 use crate::{Result, keys};
 use std::ops::Bound;
-use std::sync::Arc;
-
-keys! {
-    /// What is to become small.
-    pub struct Objective {
-        /// The loss of one sample.
-        loss: Loss = is(Loss::CrossEntropy);
-    }
-}
-
-impl Objective {
-    /// The objective itself.
-    pub fn objective(&self) -> objective::Objective {
-        objective::Objective::PerSample(Arc::new(self.loss))
-    }
-}
 
 keys! {
     /// How long to train, and what to write down on the way.

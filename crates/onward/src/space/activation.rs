@@ -9,13 +9,12 @@ use super::credit::add;
 use super::directions::{Draws, Source};
 use super::{Derivative, Directions, Focus, Probes};
 use crate::choices;
-use crate::dataset::Targets;
 use crate::model::{
     Act, Context, Cut as Pass, Graph, Homes, Member, Norms, Probe, Spread, Statistics, TensorKeys,
     WeightSpace, Weights,
 };
 use crate::noise::{Family, Role, RunKey};
-use crate::objective::{Answers, PerSample};
+use crate::task::{Answers, Task};
 use crate::threads::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -62,8 +61,8 @@ pub struct ActivationPlan {
     pub norms: bool,
 }
 
-/// Numbers of all rows of one task together: what stays in a core's second-level cache.
-const TASK_NUMBERS: usize = 1 << 15;
+/// Numbers of all rows of one piece together: what stays in a core's second-level cache.
+const PIECE_NUMBERS: usize = 1 << 15;
 
 /// What all probes of one step share.
 pub(crate) struct Probing<'a> {
@@ -71,8 +70,9 @@ pub(crate) struct Probing<'a> {
     /// Whether every row is run by itself, also where few can stand for many.
     pub one_by_one: bool,
     pub weights: &'a Weights<'a>,
-    pub objective: &'a dyn PerSample,
-    pub targets: &'a Targets,
+    pub task: &'a dyn Task,
+    /// To the samples, each once.
+    pub answers: Answers<'a>,
     pub statistics: &'a [Statistics],
     pub key: &'a RunKey,
     /// Each tensor's noise under `key`.
@@ -82,7 +82,7 @@ pub(crate) struct Probing<'a> {
     pub homes: &'a Homes,
 }
 
-/// How tasks cut a batch: `samples` at a time, and of these `pairs` at a time (a power of two where that is not all).
+/// How a batch is cut into pieces: `samples` at a time, and of these `pairs` at a time (a power of two where that is not all).
 struct Cut {
     samples: usize,
     pairs: usize,
@@ -90,7 +90,7 @@ struct Cut {
 
 impl Cut {
     fn new(widest: usize, pairs: usize) -> Self {
-        let fit = (TASK_NUMBERS / widest.max(1) / 2).max(1);
+        let fit = (PIECE_NUMBERS / widest.max(1) / 2).max(1);
         if pairs > fit {
             Self { samples: 1, pairs: 1 << fit.ilog2() }
         } else {
@@ -103,7 +103,9 @@ impl Probing<'_> {
     /// The losses of `rows`, which answer samples `first..first + count` again and again.
     fn losses(&self, outputs: &Act, first: usize, count: usize) -> Vec<f32> {
         let mut losses = vec![0.0; outputs.rows];
-        self.objective.losses(outputs, Answers { targets: self.targets, first, count }, &mut losses);
+        if self.task.of_rows(outputs, Answers { first, count, ..self.answers }, &mut losses).is_err() {
+            losses.fill(f32::NAN);
+        }
         losses
     }
 
@@ -154,8 +156,8 @@ pub(crate) fn derivative_by_output(
     let floor = p.graph.blind_below(layer.stage).map(|floor| floor - layer.sigma);
     let source = Source { directions, noise, key, step, pairs, floor };
     let mut g = vec![0.0; z.rows * d];
-    g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(task, g)| {
-        let (first, count) = (task * cut.samples, g.len() / d);
+    g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(piece, g)| {
+        let (first, count) = (piece * cut.samples, g.len() / d);
         let clean = pass.slice(first, first + count);
         let draws = Draws::new(source, first, &clean.site);
         let odd = draws.sizes(layer.sigma);
@@ -208,11 +210,11 @@ impl Probing<'_> {
         let (pairs, rows) = (layer.pairs as usize, pass.site.rows);
         let cut = Cut::new(widest, pairs);
         let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
-        let tasks = rows.div_ceil(cut.samples);
-        let responses: Vec<Vec<f32>> = (0..tasks)
+        let pieces = rows.div_ceil(cut.samples);
+        let responses: Vec<Vec<f32>> = (0..pieces)
             .into_par_iter()
-            .map(|task| {
-                let (first, last) = (task * cut.samples, ((task + 1) * cut.samples).min(rows));
+            .map(|piece| {
+                let (first, last) = (piece * cut.samples, ((piece + 1) * cut.samples).min(rows));
                 let clean = pass.slice(first, last);
                 let mut all = vec![0.0; (last - first) * pairs];
                 for from in (0..pairs).step_by(cut.pairs) {
@@ -303,8 +305,8 @@ pub(crate) fn derivative_by_sample_weights_of(
 pub fn derivative_at_output(
     graph: &Graph,
     weights: &Weights<'_>,
-    objective: &dyn PerSample,
-    targets: &Targets,
+    task: &dyn Task,
+    answers: Answers<'_>,
     key: &RunKey,
     plan: &ActivationPlan,
     layer: &LayerPlan,
@@ -313,17 +315,7 @@ pub fn derivative_at_output(
 ) -> Vec<f32> {
     let (keys, non_finite) = (&*TensorKeys::of(key, weights.params()), &AtomicU64::new(0));
     let homes = &Homes::default();
-    let probing = Probing {
-        graph,
-        one_by_one,
-        weights,
-        objective,
-        targets,
-        statistics: &[],
-        key,
-        keys,
-        non_finite,
-        homes,
-    };
+    let probing =
+        Probing { graph, one_by_one, weights, task, answers, statistics: &[], key, keys, non_finite, homes };
     derivative_by_output(&probing, plan, layer, pass, pass.site.width())
 }

@@ -8,7 +8,6 @@ use crate::kernel::{exp64, ln64};
 use crate::ledger::{Optimizer, Scaling, State};
 use crate::model::{Activation, Graph, Mlp};
 use crate::noise::{Family, Role, RunKey};
-use crate::objective::{Loss, Objective};
 use crate::params::{Params, Storage, Tensor};
 use crate::rule::{Clock, Method, TwoPoint};
 use crate::threads::Threads;
@@ -192,9 +191,9 @@ impl LinearNet {
         let gradient =
             params.tensors().iter().flat_map(|t| squared_error_gradient(&x, &y, &t.shape)).collect();
         let data = Dataset::new(x, [1, 1, inputs], Targets::Values { values: y, width: outputs })?;
-        let objective = Objective::PerSample(Arc::new(Loss::SquaredError));
+        let task = Arc::new(crate::task::Loss::SquaredError);
         Ok(Self {
-            evaluator: Local::new(Arc::new(net), objective, &Threads::new(1)?),
+            evaluator: Local::new(Arc::new(net), task, &Threads::new(1)?),
             params,
             batch: Batch::select(&data, &(0..BATCH as u32).collect::<Vec<_>>()),
             gradient,

@@ -90,6 +90,7 @@ impl Trainer {
         data: impl Source + 'static,
         given: Option<Given>,
     ) -> Result<Self> {
+        settings.objective.check(&settings.method.kind)?;
         let mut settings = settings.clone();
         if let (None, Some(_)) | (Some(_), None) = (&given, &settings.model.from) {
             let words = |there: bool| if there { "params from a file" } else { "none" };
@@ -171,6 +172,7 @@ impl Settings {
         let settings = Self::read(&values, "")?;
         settings.model.check()?;
         settings.method.check(&settings.train)?;
+        settings.objective.check(&settings.method.kind)?;
         Ok(settings)
     }
 

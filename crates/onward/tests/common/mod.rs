@@ -8,16 +8,16 @@ use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::{Optimizer, Scaling, State};
 use onward::model::{
-    Activation, Builder, Conv, GlobalPool, Graph, Member, Mlp, Model, RowOp, Shape, TensorKeys, Var,
+    Act, Activation, Builder, Conv, GlobalPool, Graph, Member, Mlp, Model, RowOp, Shape, TensorKeys, Var,
     WeightSpace,
 };
 use onward::noise::{Family, Role, RunKey};
-use onward::objective::{Loss, Objective, PerSample};
 use onward::params::{Params, Storage, Tensor};
 use onward::rule::{
     Anneal, Clock, Method, Outcome, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
 };
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use onward::task::{Answers, Loss};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use std::ops::Deref;
@@ -61,8 +61,14 @@ pub fn whole(data: &Dataset) -> Batch {
     Batch::select(data, &(0..data.rows() as u32).collect::<Vec<_>>())
 }
 
-pub fn per_sample(loss: impl PerSample + 'static) -> Objective {
-    Objective::PerSample(Arc::new(loss))
+/// The loss of outputs that answer all rows.
+pub fn loss_of(evaluator: &Local, outputs: &Act, data: &Dataset) -> f32 {
+    evaluator.loss(outputs, Answers::all(data.targets(), data.columns())).unwrap()
+}
+
+/// Losses, all of which are known.
+pub fn known(losses: onward::Result<Vec<Option<f32>>>) -> Vec<f32> {
+    losses.unwrap().into_iter().map(|loss| loss.unwrap()).collect()
 }
 
 pub fn threads(count: usize) -> Threads {
@@ -74,7 +80,7 @@ pub fn local(model: impl Model + 'static, loss: Loss, threads: usize) -> Local {
 }
 
 pub fn shared(model: Arc<dyn Model>, loss: Loss, threads: usize) -> Local {
-    Local::new(model, per_sample(loss), &self::threads(threads))
+    Local::new(model, Arc::new(loss), &self::threads(threads))
 }
 
 /// A model with an operation of no effect behind it, which makes it no chain of known operations.

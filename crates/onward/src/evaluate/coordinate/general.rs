@@ -1,18 +1,19 @@
 //! Visits to models that are no chain of known operations: everything from the visited stage's first map on is run again.
 
-use crate::dataset::{Dataset, Targets};
+use crate::dataset::Dataset;
 use crate::evaluate::{Batch, Local};
 use crate::model::{Act, Chance, Context, Graph, Norms, Weights};
 use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
 use crate::space::CoordinatePlan;
+use crate::task::Wanted;
 
 /// What a stage and all behind it read, in batches.
 pub(super) struct General(Vec<Held>);
 
 struct Held {
     before: Vec<(usize, Act)>,
-    targets: Targets,
+    wanted: Wanted,
     rows: usize,
     chance: Chance,
 }
@@ -31,9 +32,10 @@ impl General {
         let one = |rows: &[u32]| {
             let batch = Batch::select(data, rows);
             let chance = batch.chance(key, plan.cycle);
-            let Batch { x, targets, .. } = batch;
+            let Batch { x, targets, columns, .. } = batch;
             let mut cx = Context::clean(&weights, norms).with_chance(chance.clone());
-            Held { rows: x.rows, before: graph.before(plan.stage, &mut cx, x), targets, chance }
+            let wanted = Wanted { targets, columns };
+            Held { rows: x.rows, before: graph.before(plan.stage, &mut cx, x), wanted, chance }
         };
         Self(batches.map(one).collect())
     }
@@ -47,8 +49,8 @@ impl General {
         plan: &CoordinatePlan,
         [batch, element]: [usize; 2],
         values: &[f32],
-    ) -> (Act, Targets, usize) {
-        let Held { before, targets, rows, chance } = &self.0[batch % self.0.len()];
+    ) -> (Act, Wanted, usize) {
+        let Held { before, wanted, rows, chance } = &self.0[batch % self.0.len()];
         let (mut all, mut shape) = (Vec::new(), [1, 1, 0]);
         for value in values {
             let with = |(i, t): (usize, &Tensor)| {
@@ -65,6 +67,6 @@ impl General {
             shape = y.shape;
             all.extend_from_slice(&y.data);
         }
-        (Act::new(values.len() * rows, shape, all), targets.clone(), *rows)
+        (Act::new(values.len() * rows, shape, all), wanted.clone(), *rows)
     }
 }

@@ -12,14 +12,14 @@ mod visit;
 mod work;
 
 use super::{Local, worst};
-use crate::dataset::{Dataset, Targets};
+use crate::dataset::Dataset;
 use crate::kernel::Precision;
 use crate::model::{Act, Graph, Norms};
 use crate::noise::{Role, RunKey};
-use crate::objective::{Answers, Objective};
 use crate::params::Params;
 use crate::rule::Acceptance;
 use crate::space::{Choices, CoordinatePlan, changes, moved};
+use crate::task::{Answers, Grain, Wanted};
 use crate::threads;
 use crate::{Error, ErrorKind, Result};
 use general::General;
@@ -132,23 +132,19 @@ impl Local {
         Ok(())
     }
 
-    /// The loss of each world, summed over the batch's rows; `outputs` are `[world][row]`.
-    fn world_losses(&self, outputs: &Act, targets: &Targets, rows: usize) -> Vec<f64> {
-        let of = |first: usize| outputs.slice(first, first + rows);
-        let worlds = (0..outputs.rows / rows).map(|w| of(w * rows));
-        let answers = Answers { targets, first: 0, count: rows };
-        match &self.objective {
-            Objective::PerSample(objective) => worlds
-                .map(|outputs| {
-                    let mut losses = vec![0.0; rows];
-                    objective.losses(&outputs, answers, &mut losses);
-                    losses.iter().map(|l| f64::from(*l)).sum()
-                })
-                .collect(),
-            Objective::WholeBatch(objective) => {
-                worlds.map(|outputs| f64::from(objective.loss(&outputs, answers)) * rows as f64).collect()
+    /// The loss of each world, summed over the batch's rows; what is not known is not finite. `outputs` are `[world][row]`.
+    fn world_losses(&self, outputs: &Act, answers: Answers<'_>) -> Vec<f64> {
+        let rows = answers.count;
+        let one = |world: usize| {
+            let own = outputs.slice(world * rows, (world + 1) * rows);
+            if self.task.grain() == Grain::Batch {
+                return self.known_loss(&own, answers).map_or(f64::NAN, f64::from) * rows as f64;
             }
-        }
+            let mut losses = vec![0.0; rows];
+            let known = self.task.of_rows(&own, answers, &mut losses);
+            known.map_or(f64::NAN, |()| losses.iter().map(|l| f64::from(*l)).sum())
+        };
+        (0..outputs.rows / rows).map(one).collect()
     }
 }
 
@@ -197,7 +193,7 @@ impl Step<'_> {
         values: &[f32],
     ) -> Result<Vec<f64>> {
         let batch = visit / self.plan.hold;
-        let (outputs, targets, rows) = match (&mut cache.chain, &mut cache.held) {
+        let (outputs, wanted, rows) = match (&mut cache.chain, &mut cache.held) {
             (Some(chain), Some(Held { batches: Batches::Chain(slices), .. })) => {
                 let count = slices.len();
                 self.chain_outputs(chain, slices, batch % count, visit == self.plan.before, element, values)
@@ -207,7 +203,7 @@ impl Step<'_> {
             }
             _ => return Err(Error::new(ErrorKind::Spec, "no batches are held")),
         };
-        let mut losses = self.local.world_losses(&outputs, &targets, rows);
+        let mut losses = self.local.world_losses(&outputs, wanted.answers());
         for loss in &mut losses {
             *loss /= rows as f64;
             if !loss.is_finite() {
@@ -226,7 +222,7 @@ impl Step<'_> {
         first: bool,
         element: usize,
         values: &[f32],
-    ) -> (Act, Targets, usize) {
+    ) -> (Act, Wanted, usize) {
         let plan = self.plan;
         let layer = &chain.layers[plan.stage];
         let (channel, part) = place(layer, plan.tensor, element);
@@ -256,7 +252,7 @@ impl Step<'_> {
         }
         let outputs = Act::new(values.len() * slice.rows, [1, 1, width], outputs);
         self.terms = Some((channel, visits.into_terms()));
-        (outputs, slice.targets.clone(), slice.rows)
+        (outputs, slice.wanted.clone(), slice.rows)
     }
 }
 

@@ -2,15 +2,16 @@
 
 use super::layer::{Layer, norm_of, number};
 use super::work::{Sums, Workers};
-use crate::dataset::{Dataset, Targets};
+use crate::dataset::Dataset;
 use crate::kernel::{Lines, SAMPLES, side_by_side};
 use crate::model::Statistics;
 use crate::params::Params;
+use crate::task::{Answers, Wanted};
 
 /// One batch at one stage, in blocks of sixteen samples side by side.
 pub(super) struct Slice {
     pub rows: usize,
-    pub targets: Targets,
+    pub wanted: Wanted,
     /// The input of the stage's product, block after block.
     pub inputs: Lines,
     /// What the stage hands over, but for its normalisation; empty until it is asked for.
@@ -82,7 +83,7 @@ impl Slice {
         let outputs = layers[stage].outputs;
         Self {
             rows,
-            targets: data.targets().select(indices),
+            wanted: Answers::all(data.targets(), data.columns()).select(indices),
             inputs,
             outputs: Lines::default(),
             fresh: vec![false; outputs],

@@ -132,6 +132,11 @@ impl Graph {
         self.nodes[self.output].shape.iter().product()
     }
 
+    /// The shape of what the model answers a row with.
+    pub fn answer(&self) -> Shape {
+        self.nodes[self.output].shape
+    }
+
     /// The parts of what the model answers with, by name: which of a row's numbers each is. Empty where it has one answer without a name.
     pub fn named_outputs(&self) -> &[(String, Range<usize>)] {
         if let Op::Outputs(parts) = &self.nodes[self.output].op { parts } else { &[] }

@@ -1,0 +1,155 @@
+//! What specs can say of tasks: losses, weights, several labels, metrics of whole batches.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::Place;
+use serde_json::Value;
+
+/// 240 rows: two features, a class (one in four is 1), a value, two labels, a weight and a query of six rows.
+fn table() -> String {
+    let row = |i: usize| {
+        let [a, b] = [0.754_877_666, 0.569_840_291].map(|r: f64| (i as f64 * r).fract() * 2.0 - 1.0);
+        let class = u8::from(a + b > 0.6);
+        let [up, right] = [b, a].map(|v| u8::from(v > 0.0));
+        let relevance = ((a + 1.0) * 1.5) as u8;
+        let weight = 1 + 3 * usize::from(i.is_multiple_of(5));
+        format!(
+            "{a:.6},{b:.6},{class},{:.6},{up},{right},{weight},{},{relevance}\n",
+            3.0 * a - b + 10.0,
+            i / 6
+        )
+    };
+    "a,b,class,value,up,right,weight,query,relevance\n".to_owned() + &(0..240).map(row).collect::<String>()
+}
+
+/// A place with the columns of the table that are named, and a spec with these lines of `[data]`, `[objective]` and `[method]`.
+fn place(columns: &str, data: &str, objective: &str, method: &str) -> Place {
+    let place = Place::new();
+    let (text, wanted): (String, Vec<&str>) = (table(), columns.split(',').collect());
+    let head: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let cut = |line: &str| {
+        let all = line.split(',').zip(&head).filter(|(_, name)| wanted.contains(name)).map(|(v, _)| v);
+        all.collect::<Vec<_>>().join(",") + "\n"
+    };
+    place.write("d.csv", text.lines().map(cut).collect::<String>());
+    place.write(
+        "s.toml",
+        format!(
+            "seed = 1\n[data]\npath = \"d.csv\"\n{data}\n[model]\nkind = \"mlp\"\nhidden = [8]\n[objective]\n{objective}\n\
+             [method]\n{method}\n[train]\nbatch = 48\nsteps = 200\n"
+        ),
+    );
+    place
+}
+
+const RELATIVE: &str = "name = \"relative-activation\"";
+const POPULATION: &str = "name = \"population\"";
+
+fn trained(place: &Place) -> Value {
+    let done = place.onward("train s.toml --json").last_json();
+    place.onward("verify runs/s --from-start").good();
+    done
+}
+
+#[test]
+fn absolute_errors_and_hubers_are_told_in_the_targets_units() {
+    for (loss, words) in [
+        ("\"absolute-error\"", "(the error in the target's own units)"),
+        ("\"huber\"\ndelta = 0.5", "(in the square of the target's own units)"),
+    ] {
+        let place = place(
+            "a,b,value",
+            "label = \"value\"\ntarget = \"value\"",
+            &format!("loss = {loss}"),
+            &format!("{RELATIVE}\nrate = 0.02"),
+        );
+        let loss = trained(&place)["test_loss"].as_f64().unwrap();
+        // The values' mean distance from their mean is about 1.6.
+        assert!(loss > 0.0 && loss < 0.5, "{loss}");
+        let said = place.onward("eval runs/s d.csv").good();
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn several_labels_are_learned_at_once() {
+    let place = place(
+        "a,b,up,right",
+        "label = [\"up\", \"right\"]\ntarget = \"labels\"",
+        "loss = \"sigmoid-cross-entropy\"",
+        RELATIVE,
+    );
+    let loss = trained(&place)["test_loss"].as_f64().unwrap();
+    assert!(loss < 0.5, "{loss}, where nothing known is 1.386");
+    place.write("new.csv", "a,b\n0.5,-0.5\n-0.5,0.5\n");
+    let answers = place.onward("predict runs/s new.csv").good();
+    let signs: Vec<Vec<bool>> =
+        answers.lines().map(|l| l.split(',').map(|v| v.parse::<f64>().unwrap() > 0.0).collect()).collect();
+    assert_eq!(signs, [[false, true], [true, false]], "{answers}");
+    place.onward("eval runs/s d.csv").good();
+    place.write("d.csv", "a,b,up,right\n0.5,0.5,1,2\n0.1,0.2,0,0\n0.3,0.1,1,0\n");
+    place.onward("train s.toml --runs other").refuses(&["d.csv", "target of row 0", "0 or 1", "found 2"]);
+}
+
+#[test]
+fn rows_count_by_their_weight_and_their_class() {
+    let plain = place("a,b,class,weight", "label = \"class\"\nweight = \"weight\"", "", RELATIVE);
+    trained(&plain);
+    // The column of weights is no feature.
+    let interface: Value = serde_json::from_slice(&plain.read("runs/s/interface.json")).unwrap();
+    assert_eq!(interface["preparation"]["names"], serde_json::json!(["a", "b"]));
+    plain.onward("eval runs/s d.csv").good();
+    let without = place("a,b,class", "label = \"class\"", "", RELATIVE);
+    let balanced = place("a,b,class", "label = \"class\"\nclass_weights = \"balanced\"", "", RELATIVE);
+    let given = place("a,b,class", "label = \"class\"\nclass_weights = [1.0, 3.0]", "", RELATIVE);
+    let digests = [&plain, &without, &balanced, &given].map(|p| trained(p)["digest"].clone());
+    assert!((0..4).all(|i| (0..i).all(|j| digests[i] != digests[j])));
+    let interface: Value = serde_json::from_slice(&balanced.read("runs/s/interface.json")).unwrap();
+    let kept: Vec<f64> = serde_json::from_value(interface["preparation"]["class_weights"].clone()).unwrap();
+    assert!(kept[0] < 1.0 && kept[1] > 1.0, "{kept:?}");
+    balanced.onward("eval runs/s d.csv").good();
+    for (set, words) in [
+        ("data.class_weights=[1.0]", "one number for each of the 2 classes"),
+        ("data.weight=a2", "one column named \"a2\""),
+        ("data.weight=class", "a use of its own for each"),
+    ] {
+        balanced.onward(&format!("train s.toml --runs other --set {set}")).refuses(&[words]);
+    }
+}
+
+#[test]
+fn metrics_of_whole_batches_are_trained_and_told_by_name() {
+    for (objective, name) in [("loss = \"f1\"\naverage = \"binary\"", "f1"), ("loss = \"auc\"", "auc")] {
+        let place = place("a,b,class", "label = \"class\"", objective, POPULATION);
+        let done = place.onward("train s.toml --json").last_json();
+        let found = done[format!("test_{name}")].as_f64().unwrap();
+        assert!(found > 0.8, "{name} {found}");
+        assert_eq!(place.last("runs/s", &format!("test_{name}")).map(|v| v as f32), Some(found as f32));
+        place.onward("verify runs/s").good();
+        let said = place.onward("eval runs/s d.csv").good();
+        assert!(said.contains(&format!("{name} ")), "{said}");
+        let report = place.onward("show runs/s --json").good();
+        assert!(report.contains(name), "{report}");
+        place.onward("train s.toml --set method.name=relative-activation --runs other").refuses(&[
+            "objective.loss",
+            "a loss of rows",
+            name,
+        ]);
+    }
+}
+
+#[test]
+fn an_auc_of_one_class_is_refused_before_the_run_begins() {
+    let place = place("a,b,class", "label = \"class\"", "loss = \"auc\"", POPULATION);
+    let row = |i: usize| format!("{},{},{}\n", i % 7, i % 5, u8::from(i < 4));
+    place.write("d.csv", "a,b,class\n".to_owned() + &(0..40).map(row).collect::<String>());
+    place.write("t.csv", "a,b,class\n1,2,0\n3,4,0\n");
+    place.onward("train s.toml --set data.test_path=t.csv").refuses(&[
+        "auc",
+        "rows of both classes",
+        "class 0 alone in 2 rows",
+    ]);
+    assert!(place.names("runs").is_empty());
+}

@@ -1,0 +1,184 @@
+//! Tasks: outputs of a forward pass become losses; lower is better, always.
+
+mod batch;
+mod loss;
+mod ndcg;
+
+pub use batch::{Auc, Average, F1};
+pub use loss::{Loss, argmax};
+pub use ndcg::Ndcg;
+
+use crate::Result;
+use crate::dataset::{Columns, Targets, WEIGHT};
+use crate::model::Act;
+
+/// What outputs should have been. Rows of outputs lie over the samples of a batch again and again: row `r` answers sample
+/// `first + r % count`.
+#[derive(Clone, Copy)]
+pub struct Answers<'a> {
+    /// The batch's targets.
+    pub targets: &'a Targets,
+    /// The batch's columns.
+    pub columns: &'a Columns,
+    /// The first sample that the rows answer.
+    pub first: usize,
+    /// How many samples they answer before they begin again.
+    pub count: usize,
+}
+
+impl<'a> Answers<'a> {
+    /// To all samples of `targets`, one row each.
+    pub fn all(targets: &'a Targets, columns: &'a Columns) -> Self {
+        Self { targets, columns, first: 0, count: targets.rows() }
+    }
+
+    /// Those of the samples that `indices` name, in that order, copied.
+    pub(crate) fn select(&self, indices: &[u32]) -> Wanted {
+        Wanted { targets: self.targets.select(indices), columns: self.columns.select(indices) }
+    }
+
+    /// The sample that a row of outputs answers.
+    pub fn sample(&self, row: usize) -> usize {
+        self.first + row % self.count
+    }
+}
+
+/// What some samples should be answered with, kept.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub targets: Targets,
+    pub columns: Columns,
+}
+
+impl Wanted {
+    pub fn answers(&self) -> Answers<'_> {
+        Answers::all(&self.targets, &self.columns)
+    }
+}
+
+/// What one loss of a [`Task`] is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grain {
+    /// Of an item: outputs of shape `[height, width, channels]` have `height × width` items a row. A row's loss is the mean of its
+    /// items'.
+    Item,
+    /// Of a row.
+    #[default]
+    Row,
+    /// Of a batch, which has no losses of its rows: no method that acts on activations can use it.
+    Batch,
+}
+
+/// A number that people know a task by, found from its loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// Its name, one word in lower case such as `f1`.
+    pub name: String,
+    /// Its value.
+    pub value: f32,
+}
+
+/// What a model is to become good at. A loss of a row takes one method:
+///
+/// ```
+/// use onward::model::Act;
+/// use onward::task::{Answers, Task};
+///
+/// /// How far the first output is from 1.
+/// struct One;
+///
+/// impl Task for One {
+///     fn losses(&self, outputs: &Act, _: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
+///         losses.iter_mut().enumerate().for_each(|(row, loss)| *loss = (outputs.row(row)[0] - 1.0).abs());
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// It is called from many threads at once, for any rows in any order, as often as a method asks: losses have to follow from the
+/// arguments alone for a run to have the same bits twice.
+pub trait Task: Send + Sync {
+    /// What one loss is of.
+    fn grain(&self) -> Grain {
+        Grain::Row
+    }
+
+    /// That rows of `outputs` numbers can answer a batch: asked of every batch, before any of its losses.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] naming what cannot be answered.
+    fn check(&self, outputs: usize, answers: Answers<'_>) -> Result<()> {
+        let _ = (outputs, answers);
+        Ok(())
+    }
+
+    /// That something can be learned from, or measured on, a whole data set that has passed [`Task::check`]: asked once of
+    /// training and of test rows.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] naming what is missing.
+    fn check_all(&self, answers: Answers<'_>) -> Result<()> {
+        let _ = answers;
+        Ok(())
+    }
+
+    /// Writes the loss of each row of `outputs` to `losses`; of each item of each row, row after row, or the one loss of the batch
+    /// where that is the grain. Sample weights are no concern of losses of rows and items: these are multiplied afterwards. A loss
+    /// that is not finite is an answer, and the worst.
+    ///
+    /// # Errors
+    /// What keeps these losses from being known. They are then left out of the step as if never answered, but where the probes act on
+    /// activations or visit weights, where they count as not finite.
+    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()>;
+
+    /// The number that people know the task by, if that is another than its loss.
+    fn metric(&self, loss: f32) -> Option<Metric> {
+        let _ = loss;
+        None
+    }
+}
+
+/// The mean, summed in f64 in the order given.
+pub(crate) fn mean(losses: &[f32]) -> f32 {
+    (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
+}
+
+impl<'a> dyn Task + 'a {
+    /// The loss of each row times its sample weight, for tasks that have losses of rows.
+    ///
+    /// # Errors
+    /// As for [`Task::losses`].
+    pub(crate) fn of_rows(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
+        if self.grain() == Grain::Item {
+            let items = outputs.points();
+            let mut each = vec![0.0; losses.len() * items];
+            self.losses(outputs, answers, &mut each)?;
+            losses.iter_mut().zip(each.chunks_exact(items)).for_each(|(loss, items)| *loss = mean(items));
+        } else {
+            self.losses(outputs, answers, losses)?;
+        }
+        if let Some(weights) = answers.columns.get(WEIGHT) {
+            let weighted = losses.iter_mut().enumerate();
+            weighted.for_each(|(row, loss)| *loss *= weights[answers.sample(row)] as f32);
+        }
+        Ok(())
+    }
+
+    /// The loss of all rows together: the batch's own, or the mean of the rows'.
+    ///
+    /// # Errors
+    /// As for [`Task::losses`].
+    pub(crate) fn of_batch(&self, outputs: &Act, answers: Answers<'_>) -> Result<f32> {
+        if self.grain() == Grain::Batch {
+            let mut loss = [f32::NAN];
+            self.losses(outputs, answers, &mut loss)?;
+            return Ok(loss[0]);
+        }
+        let mut losses = vec![0.0; outputs.rows()];
+        self.of_rows(outputs, answers, &mut losses)?;
+        Ok(mean(&losses))
+    }
+}
+
+#[cfg(test)]
+mod tests;
