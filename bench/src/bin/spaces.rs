@@ -107,7 +107,7 @@ fn main() -> Result<()> {
     let usage = || Error::new(ErrorKind::Spec, "usage: spaces SPEC [key=value …]");
     let path = args.next().ok_or_else(usage)?;
     let spec = Spec::load(Path::new(&path), &args.collect::<Vec<_>>(), None)?;
-    let split = data::open(&spec.data)?;
+    let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default())?;
     let mut trainer = build::trainer(&spec, &split, 2, None)?;
     for _ in 0..STEPS {
         trainer.step()?;

@@ -36,7 +36,7 @@ impl Targets {
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if they are of another kind or width.
-    pub(crate) fn joined(mut self, more: &Self) -> Result<Self> {
+    pub fn joined(mut self, more: &Self) -> Result<Self> {
         match (&mut self, more) {
             (Self::Classes { labels, classes }, Self::Classes { labels: more, classes: n })
                 if classes == n =>

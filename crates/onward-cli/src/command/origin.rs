@@ -6,6 +6,7 @@ use crate::interface::Interface;
 use crate::progress::Voice;
 use crate::spec::Spec;
 use crate::{build, folder::Folder};
+use onward::ask::Shuffle;
 use onward::ledger::Header;
 use onward::settings::Budget;
 use onward::train::Trainer;
@@ -101,7 +102,7 @@ impl Origin for FromSpec<'_> {
         let options = options(&spec, self.moved)?;
         let split = match self.split.take() {
             Some(split) => split,
-            None => load(&options)?,
+            None => load(&options, spec.train.shuffle.unwrap_or_default())?,
         };
         let split = self.split.insert(split);
         let folder = &Folder::read_only(self.folder)?;
@@ -163,8 +164,8 @@ fn options(spec: &Spec, moved: &Moved) -> Result<DataOptions> {
     Ok(options)
 }
 
-fn load(options: &DataOptions) -> Result<Opened> {
-    data::open(options).map_err(|e| match e.kind() {
+fn load(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
+    data::open(options, shuffle).map_err(|e| match e.kind() {
         ErrorKind::Io => {
             Error::new(e.kind(), format!("{e} (if data have moved: --data PATH, --test-data PATH)"))
         }

@@ -20,7 +20,7 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     if args.resume && existing.join("ledger.bin").is_file() {
         return same_or_refuse(&existing, &spec, &args.spec, &args.how);
     }
-    let split = data::open(&spec.data)?;
+    let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default())?;
     let voice = Voice::new(&args.how);
     for note in &split.notes {
         voice.say(note, &json!({"event": "note", "text": note}));

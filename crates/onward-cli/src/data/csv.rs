@@ -33,7 +33,6 @@ pub fn read(bytes: &[u8], header: Header<'_>) -> Result<Table> {
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
     let mut record = ByteRecord::new();
     let (mut table, mut values) = (Table::default(), Vec::new());
-    let malformed = |error| Error::expected(ErrorKind::Data, "file", "comma-separated values", error);
     while reader.read_byte_record(&mut record).map_err(malformed)? {
         let in_line = |flaw: Flaw, names: &[String]| flaw.at(line_of(bytes, &record), names);
         if table.columns == 0 {
@@ -55,8 +54,13 @@ pub fn read(bytes: &[u8], header: Header<'_>) -> Result<Table> {
     Ok(table)
 }
 
+/// What the reader of records says.
+pub(super) fn malformed(error: csv::Error) -> Error {
+    Error::expected(ErrorKind::Data, "file", "comma-separated values", error)
+}
+
 /// Refuses what is no text at all, or in an encoding where commas are not single bytes.
-fn check_text(bytes: &[u8]) -> Result<()> {
+pub(super) fn check_text(bytes: &[u8]) -> Result<()> {
     let found = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
         [0x1f, 0x8b, ..] => "bytes packed by gzip (the file's name has to end in .csv.gz then)",
@@ -90,7 +94,7 @@ fn other_separator(field: &[u8]) -> Option<char> {
     [b';', b'\t', b'|', b' '].into_iter().find(apart).map(char::from)
 }
 
-fn push_row(values: &mut Vec<f64>, columns: usize, record: &ByteRecord) -> Result<(), Flaw> {
+pub(super) fn push_row(values: &mut Vec<f64>, columns: usize, record: &ByteRecord) -> Result<(), Flaw> {
     if record.len() != columns {
         let column = record.len().min(columns);
         let found = format!("{} fields", record.len());
@@ -109,12 +113,17 @@ fn push_row(values: &mut Vec<f64>, columns: usize, record: &ByteRecord) -> Resul
 /// "Unnamed: 0"): such a column is left out if its numbers are whole and all different, or if the data that this file goes
 /// with has no feature of its name (`known`).
 fn index_columns(table: &Table, known: &[String]) -> Vec<usize> {
-    let nameless = |name: &String| name.is_empty() || name.starts_with("Unnamed: ");
     let is_index = |&column: &usize| {
         let name = &table.names[column];
-        nameless(name) && if known.is_empty() { numbers_rows(table, column) } else { !known.contains(name) }
+        is_nameless(name)
+            && if known.is_empty() { numbers_rows(table, column) } else { !known.contains(name) }
     };
     (0..table.names.len().saturating_sub(1)).take_while(is_index).collect()
+}
+
+/// Whether programs write a column of row numbers under this name.
+pub(super) fn is_nameless(name: &str) -> bool {
+    name.is_empty() || name.starts_with("Unnamed: ")
 }
 
 /// Whether a column's numbers are whole, not below 0, and all different.
@@ -149,7 +158,7 @@ impl Flaw {
         Some(Self { column, expected, found: shorten(field) })
     }
 
-    fn at(self, line: usize, names: &[String]) -> Error {
+    pub(super) fn at(self, line: usize, names: &[String]) -> Error {
         let name = names.get(self.column).map(|name| shorten(name.as_bytes()));
         let place = Segment::Cell { line, column: self.column + 1, name };
         Error::expected(ErrorKind::Data, place, self.expected, self.found)

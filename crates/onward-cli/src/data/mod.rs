@@ -14,6 +14,7 @@ mod pages;
 pub mod parquet;
 mod part;
 mod prepare;
+mod stream;
 pub mod table;
 mod targets;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use onward::ask::Shuffle;
 use onward::dataset::{Columns, Dataset, Targets};
 use onward::rows::Source;
 use onward::{Error, ErrorKind, Result};
@@ -30,6 +32,7 @@ pub use options::{Center, ClassWeights, DataOptions, Format, Guessed, Holdout, L
 pub use part::expand_home;
 use part::{Part, bad};
 pub use prepare::{Preparation, TargetScale};
+pub use stream::{TokenOptions, TokenWidth, Tokens};
 pub use table::Label;
 use targets::{Rows, check_varied};
 
@@ -49,11 +52,14 @@ pub struct Split<T = Dataset> {
 /// Rows to train on wherever they lie, and rows to test on in memory.
 pub type Opened = Split<Arc<dyn Source>>;
 
-/// The data that the options tell of, ready to be trained on.
+/// The data that the options tell of, ready to be trained on in an order that is shuffled so.
 ///
 /// # Errors
 /// As for [`load`].
-pub fn open(options: &DataOptions) -> Result<Opened> {
+pub fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
+    if options.stream == Some(true) {
+        return stream::open(options, shuffle);
+    }
     let Split { train, test, preparation, notes } = load(options)?;
     Ok(Split { train: Arc::new(train), test, preparation, notes })
 }
@@ -66,7 +72,7 @@ pub fn open(options: &DataOptions) -> Result<Opened> {
 pub fn load(options: &DataOptions) -> Result<Split> {
     check_options(options)?;
     let (train, test) = part::read(options)?;
-    let shape = choose_shape(options.shape, &train)?;
+    let shape = choose_shape(options.shape, train.shape, train.width(), &train.path)?;
     if let Some(test) = &test {
         check_names(&train.names, test)?;
     }
@@ -149,14 +155,19 @@ fn check_options(options: &DataOptions) -> Result<()> {
     }
 }
 
-fn choose_shape(wanted: Option<[usize; 3]>, part: &Part) -> Result<[usize; 3]> {
-    let Some(shape) = wanted else { return Ok(part.shape) };
-    if shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n)) == Some(part.width()) {
+/// The shape that is wanted of rows of so many features, or the one that the file has.
+fn choose_shape(
+    wanted: Option<[usize; 3]>,
+    own: [usize; 3],
+    width: usize,
+    path: &Path,
+) -> Result<[usize; 3]> {
+    let Some(shape) = wanted else { return Ok(own) };
+    if shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n)) == Some(width) {
         return Ok(shape);
     }
-    let (expected, found) =
-        (format!("height × width × channels of {} features", part.width()), format!("{shape:?}"));
-    Err(Error::expected(ErrorKind::Spec, "shape", expected, found).in_file(&part.path))
+    let (expected, found) = (format!("height × width × channels of {width} features"), format!("{shape:?}"));
+    Err(Error::expected(ErrorKind::Spec, "shape", expected, found).in_file(path))
 }
 
 /// Columns in another order would be silently wrong, so where both files name them, the names must agree.

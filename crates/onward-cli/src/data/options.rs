@@ -46,6 +46,11 @@ keys! {
         /// The key of the random split into training and test rows; independent of the seed, so that runs with different
         /// seeds are tested on the same rows.
         split: u64 = is(0), 0.0..;
+        /// Are training rows read from the file as they are needed? They can be more than memory holds then: of a Parquet file, or of
+        /// CSV that is not packed, with `train.shuffle` a window of rows, "in-order" or "once". Test rows are kept in memory, so hold
+        /// few out (`test = 10000`) or have them in a file of their own. The file is read three times before training begins: for
+        /// its digest, which is kept beside it, and for the numbers that centre and scale it.
+        stream: Option<bool> = Preset::Unset;
         /// Train on the first rows only: how many.
         limit: Option<usize> = Preset::Unset, 1.0..;
     }
@@ -70,6 +75,7 @@ impl DataOptions {
             class_weights: None,
             query: None,
             limit: None,
+            stream: None,
         }
     }
 }

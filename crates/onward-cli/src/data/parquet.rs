@@ -20,7 +20,7 @@ use super::shorten;
 use super::table::{Numbers, Table};
 
 /// Runs and dictionaries pack equal numbers without limit; more than this many per byte of file are refused.
-const NUMBERS_PER_BYTE: u64 = 1 << 16;
+pub(super) const NUMBERS_PER_BYTE: u64 = 1 << 16;
 
 /// How many values are decoded at once.
 const BATCH: usize = 1 << 14;
@@ -39,10 +39,9 @@ fn read_groups(bytes: &[u8]) -> Result<Table> {
     footer::check(bytes).map_err(damaged)?;
     let reader = SerializedFileReader::new(InMemory::new(bytes)).map_err(damaged)?;
     let meta = reader.metadata().file_metadata();
-    let schema = meta.schema_descr().columns();
-    schema.iter().try_for_each(|column| check_column(column))?;
-    let names: Vec<_> = schema.iter().map(|column| column.name().to_string()).collect();
-    check_size(meta.num_rows(), names.len(), bytes.len())?;
+    let names = column_names(meta)?;
+    let most = (MOST / 8).min(NUMBERS_PER_BYTE.saturating_mul(bytes.len() as u64));
+    check_size(meta.num_rows(), names.len(), most)?;
     let mut values = Vec::new();
     let rows_of = |values: &[f64]| (values.len() / names.len().max(1)) as i64;
     for group in 0..reader.num_row_groups() {
@@ -64,9 +63,16 @@ fn read_groups(bytes: &[u8]) -> Result<Table> {
     }
 }
 
+/// The names of a table's columns, all of which are numbers.
+pub(super) fn column_names(meta: &FileMetaData) -> Result<Vec<String>> {
+    let schema = meta.schema_descr().columns();
+    schema.iter().try_for_each(|column| check_column(column))?;
+    Ok(schema.iter().map(|column| column.name().to_string()).collect())
+}
+
 /// The columns that pandas wrote its index into: those that its note in the file names, and those with the names that it
 /// gives to an index without one.
-fn index_columns(names: &[String], meta: &FileMetaData) -> Vec<usize> {
+pub(super) fn index_columns(names: &[String], meta: &FileMetaData) -> Vec<usize> {
     let note = meta.key_value_metadata().into_iter().flatten().find(|pair| pair.key == "pandas");
     let note: Value =
         note.and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok()).unwrap_or_default();
@@ -77,15 +83,17 @@ fn index_columns(names: &[String], meta: &FileMetaData) -> Vec<usize> {
     (0..names.len()).filter(|&column| is_index(&names[column])).collect()
 }
 
-fn damaged(found: impl std::fmt::Display) -> Error {
+pub(super) fn damaged(found: impl std::fmt::Display) -> Error {
     Error::expected(ErrorKind::Data, "Parquet file", "a whole table", found)
 }
 
-fn check_size(rows: i64, columns: usize, file_len: usize) -> Result<()> {
-    let most = (MOST / 8).min(NUMBERS_PER_BYTE.saturating_mul(file_len as u64));
+/// That a table declares no more than `most` numbers.
+pub(super) fn check_size(rows: i64, columns: usize, most: u64) -> Result<()> {
     match u64::try_from(rows).ok().and_then(|rows| rows.checked_mul(columns as u64)) {
         Some(numbers) if numbers <= most => Ok(()),
-        _ => Err(damaged(format!("{rows} rows declared, in {columns} columns and {file_len} bytes"))),
+        _ => Err(damaged(format!(
+            "{rows} rows of {columns} columns declared, where {most} numbers can be at most"
+        ))),
     }
 }
 
@@ -125,24 +133,97 @@ fn check_column(column: &ColumnDescriptor) -> Result<()> {
 fn read_group(table: &mut Vec<f64>, names: &[String], group: &dyn RowGroupReader) -> Result<()> {
     let columns = names.len();
     let first_row = table.len() / columns.max(1);
-    let rows = usize::try_from(group.metadata().num_rows()).map_err(damaged)?;
-    if group.num_columns() != columns {
-        return Err(damaged(format!("a row group of {} columns", group.num_columns())));
-    }
+    let rows = check_group(group, columns)?;
     let start = table.len();
+    let mut values = Vec::new();
     for (column, name) in names.iter().enumerate() {
-        let values = read_column(group, column, rows).map_err(|flaw| flaw.at(name, first_row))?;
+        values.clear();
+        let decoded =
+            open_column(group, column).and_then(|mut column| decode(&mut *column, rows, &mut values));
+        decoded.map_err(|flaw| flaw.at(name, first_row))?;
         if column == 0 {
             table.resize(start + rows * columns, 0.0);
         }
-        for (row, value) in table[start..].chunks_exact_mut(columns).zip(values) {
-            row[column] = value;
+        for (row, value) in table[start..].chunks_exact_mut(columns).zip(&values) {
+            row[column] = *value;
         }
     }
     Ok(())
 }
 
-fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result<Vec<f64>, Flaw> {
+/// The rows of a group, which has to have so many columns.
+pub(super) fn check_group(group: &dyn RowGroupReader, columns: usize) -> Result<usize> {
+    if group.num_columns() != columns {
+        return Err(damaged(format!("a row group of {} columns", group.num_columns())));
+    }
+    usize::try_from(group.metadata().num_rows()).map_err(damaged)
+}
+
+/// Decodes exactly `rows` numbers; memory grows with what is decoded, not with what is declared.
+fn decode(column: &mut dyn Column, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
+    while out.len() < rows {
+        let before = out.len();
+        column.read(BATCH.min(rows - before), out).map_err(|flaw| flaw.behind(before))?;
+    }
+    Ok(())
+}
+
+/// A column of one row group, decoded from its front.
+pub(super) trait Column: Send {
+    /// Appends the next `rows` numbers.
+    fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw>;
+
+    /// Passes over the next `rows` numbers: whole pages are not unpacked.
+    fn skip(&mut self, rows: usize) -> Result<(), Flaw>;
+}
+
+/// A decoder with room for what it decodes at once.
+struct Typed<T: DataType, F> {
+    reader: ColumnReaderImpl<T>,
+    to_f64: F,
+    values: Vec<T::T>,
+    levels: Vec<i16>,
+}
+
+impl<T: DataType, F: Fn(T::T) -> f64 + Send> Column for Typed<T, F> {
+    fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
+        let mut left = rows;
+        while left > 0 {
+            self.values.clear();
+            self.levels.clear();
+            let (records, ..) =
+                self.reader.read_records(left, Some(&mut self.levels), None, &mut self.values)?;
+            if let Some(null) = self.levels.iter().position(|&level| level == 0) {
+                return Err(Flaw::Null(rows - left + null));
+            }
+            if records == 0 || self.values.len() != records {
+                return Err(Flaw::Damage(format!(
+                    "{} values fewer than rows",
+                    left - self.values.len().min(left)
+                )));
+            }
+            out.extend(self.values.drain(..).map(&self.to_f64));
+            left -= records;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, rows: usize) -> Result<(), Flaw> {
+        match self.reader.skip_records(rows)? {
+            skipped if skipped == rows => Ok(()),
+            skipped => Err(Flaw::Damage(format!("{} values fewer than rows", rows - skipped))),
+        }
+    }
+}
+
+/// The decoder of a group's column.
+pub(super) fn open_column(group: &dyn RowGroupReader, column: usize) -> Result<Box<dyn Column>, Flaw> {
+    fn typed<T: DataType>(
+        reader: ColumnReaderImpl<T>,
+        to_f64: impl Fn(T::T) -> f64 + Send + 'static,
+    ) -> Result<Box<dyn Column>, Flaw> {
+        Ok(Box::new(Typed { reader, to_f64, values: Vec::new(), levels: Vec::new() }))
+    }
     let chunk = group.metadata().column(column);
     if chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()) < 0 || chunk.compressed_size() < 0 {
         return Err(Flaw::Damage("a negative offset or size".into()));
@@ -154,42 +235,22 @@ fn read_column(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result
     };
     let pages = CheckedPages::new(group.get_column_page_reader(column)?, &descriptor);
     match get_column_reader(descriptor, Box::new(pages)) {
-        ColumnReader::BoolColumnReader(r) => decode(r, rows, |v| f64::from(u8::from(v))),
-        ColumnReader::Int32ColumnReader(r) if unsigned => decode(r, rows, |v| f64::from(v as u32)),
-        ColumnReader::Int32ColumnReader(r) => decode(r, rows, f64::from),
-        ColumnReader::Int64ColumnReader(r) if unsigned => decode(r, rows, |v| v as u64 as f64),
-        ColumnReader::Int64ColumnReader(r) => decode(r, rows, |v| v as f64),
-        ColumnReader::FloatColumnReader(r) => decode(r, rows, f64::from),
-        ColumnReader::DoubleColumnReader(r) => decode(r, rows, |v| v),
+        ColumnReader::BoolColumnReader(r) => typed(r, |v| f64::from(u8::from(v))),
+        ColumnReader::Int32ColumnReader(r) if unsigned => typed(r, |v| f64::from(v as u32)),
+        ColumnReader::Int32ColumnReader(r) => typed(r, f64::from),
+        ColumnReader::Int64ColumnReader(r) if unsigned => typed(r, |v| v as u64 as f64),
+        ColumnReader::Int64ColumnReader(r) => typed(r, |v| v as f64),
+        ColumnReader::FloatColumnReader(r) => typed(r, f64::from),
+        ColumnReader::DoubleColumnReader(r) => typed(r, |v| v),
         _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
     }
 }
 
-/// Decodes exactly `rows` numbers; memory grows with what is decoded, not with what is declared.
-fn decode<T: DataType>(
-    mut reader: ColumnReaderImpl<T>,
-    rows: usize,
-    to_f64: impl Fn(T::T) -> f64,
-) -> Result<Vec<f64>, Flaw> {
-    let (mut out, mut values, mut levels) = (Vec::new(), Vec::new(), Vec::new());
-    while out.len() < rows {
-        values.clear();
-        levels.clear();
-        let (records, ..) =
-            reader.read_records(BATCH.min(rows - out.len()), Some(&mut levels), None, &mut values)?;
-        if let Some(null) = levels.iter().position(|&level| level == 0) {
-            return Err(Flaw::Null(out.len() + null));
-        }
-        if records == 0 || values.len() != records {
-            return Err(Flaw::Damage(format!("{} values instead of {rows}", out.len() + values.len())));
-        }
-        out.extend(values.drain(..).map(&to_f64));
-    }
-    Ok(out)
-}
-
-enum Flaw {
+/// What is wrong with a column.
+pub(super) enum Flaw {
+    /// No number in this row, counted from where reading began.
     Null(usize),
+    /// Bytes that cannot be.
     Damage(String),
 }
 
@@ -200,7 +261,15 @@ impl From<ParquetError> for Flaw {
 }
 
 impl Flaw {
-    fn at(self, column: &str, first_row: usize) -> Error {
+    /// The same, told by what began so many rows earlier.
+    fn behind(self, rows: usize) -> Self {
+        match self {
+            Self::Null(row) => Self::Null(rows + row),
+            damage => damage,
+        }
+    }
+
+    pub(super) fn at(self, column: &str, first_row: usize) -> Error {
         let column = shorten(column.as_bytes());
         let (place, expected, found) = match self {
             Self::Null(row) => {
@@ -251,6 +320,30 @@ pub(super) mod tests {
             let label: Vec<_> = (0..rows).map(|v| i64::from(v % 2)).collect();
             column.typed::<Int64Type>().write_batch(&label, Some(&vec![1; rows as usize]), None).unwrap();
             column.close().unwrap();
+            group.close().unwrap();
+        }
+        writer.into_inner().unwrap()
+    }
+
+    /// A Parquet file of these rows under these names, in groups of so many rows and pages of a few.
+    pub(in super::super) fn numbers_file<const N: usize>(
+        names: &[&str; N],
+        rows: &[[f64; N]],
+        group: usize,
+    ) -> Vec<u8> {
+        let builder = WriterProperties::builder().set_compression(Compression::SNAPPY);
+        let builder = builder.set_data_page_row_count_limit(100).set_write_batch_size(50);
+        let columns: String = names.iter().map(|name| format!("required double {name}; ")).collect();
+        let schema = Arc::new(parse_message_type(&format!("message m {{ {columns} }}")).unwrap());
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(builder.build())).unwrap();
+        for rows in rows.chunks(group) {
+            let mut group = writer.next_row_group().unwrap();
+            for at in 0..N {
+                let values: Vec<f64> = rows.iter().map(|row| row[at]).collect();
+                let mut column = group.next_column().unwrap().unwrap();
+                column.typed::<DoubleType>().write_batch(&values, None, None).unwrap();
+                column.close().unwrap();
+            }
             group.close().unwrap();
         }
         writer.into_inner().unwrap()
@@ -324,9 +417,9 @@ pub(super) mod tests {
 
     #[test]
     fn refuses_more_numbers_than_a_file_can_mean() {
-        assert!(check_size(1 << 40, 4, 1000).is_err());
+        assert!(check_size(1 << 40, 4, 1 << 26).is_err());
         assert!(check_size(-1, 4, 1000).is_err());
-        assert!(check_size(i64::MAX, usize::MAX, usize::MAX).is_err());
-        assert!(check_size(60_000, 785, 1 << 20).is_ok());
+        assert!(check_size(i64::MAX, usize::MAX, u64::MAX).is_err());
+        assert!(check_size(60_000, 785, 1 << 30).is_ok());
     }
 }

@@ -59,35 +59,18 @@ impl Part {
 
     /// Where in the file that is, in words.
     pub(super) fn place(&self, row: usize, feature: usize) -> String {
-        match self.names.get(feature) {
-            Some(name) => format!("row {row} (from 0), column {}", shorten(name.as_bytes())),
-            None => format!("row {row}, column {} (from 0)", self.columns[feature]),
-        }
+        cell(row as u64, self.columns[feature], self.names.get(feature))
     }
 
     /// Splits a table into features and columns that are none.
     fn from_table(path: &Path, table: Table, beside: &Beside) -> Result<Self> {
-        let left_out = |column: &usize| table.index.contains(column) && !beside.has(*column);
-        let name = |column: usize| match table.names.get(column) {
-            Some(name) => shorten(name.as_bytes()),
-            None => format!("{column} (from 0)"),
-        };
-        let mut notes = table.notes.clone();
-        notes.extend(
-            (0..table.columns)
-                .filter(left_out)
-                .map(|column| format!("column {} only says which row it is, and is left out", name(column))),
-        );
-        let columns: Vec<usize> =
-            (0..table.columns).filter(|column| !beside.has(*column) && !left_out(column)).collect();
-        if columns.is_empty() {
-            return Err(bad("columns", "at least one besides the label", "none").in_file(path));
-        }
+        let Layout { features: columns, names, notes } =
+            Layout::of(path, &table, |column| beside.has(column))?;
         let numbers = |columns: &[usize]| -> Vec<f64> {
             let of_row = |row| columns.iter().map(move |column| row * table.columns + column);
             (0..table.rows()).flat_map(of_row).map(|at| table.values.at(at)).collect()
         };
-        let words: Vec<String> = beside.labels.iter().map(|column| name(*column)).collect();
+        let words: Vec<String> = beside.labels.iter().map(|column| table.name(*column)).collect();
         let plural = if words.len() > 1 { "s" } else { "" };
         let answers = (!words.is_empty()).then(|| Answers {
             values: numbers(&beside.labels),
@@ -96,7 +79,6 @@ impl Part {
         });
         let (weights, queries) =
             (beside.weight.map(|column| numbers(&[column])), beside.query.map(|column| numbers(&[column])));
-        let names = columns.iter().filter_map(|&column| table.names.get(column)).cloned().collect();
         Ok(Self {
             path: path.into(),
             shape: [1, 1, columns.len()],
@@ -160,6 +142,59 @@ impl Part {
                 Err(bad(self.place(row, feature), "a finite number", found).in_file(&self.path))
             }
         }
+    }
+}
+
+/// Which columns of a table are features.
+pub(super) struct Layout {
+    /// Their places among all columns.
+    pub(super) features: Vec<usize>,
+    /// Their names; none if the table has none.
+    pub(super) names: Vec<String>,
+    /// What the user may want otherwise, one sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+impl Layout {
+    /// All of a table's columns but those with a use of their own and those that only say which row it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if there are none.
+    pub(super) fn of(path: &Path, table: &Table, is_used: impl Fn(usize) -> bool) -> Result<Self> {
+        let left_out = |column: &usize| table.index.contains(column) && !is_used(*column);
+        let mut notes = table.notes.clone();
+        let said =
+            |column| format!("column {} only says which row it is, and is left out", table.name(column));
+        notes.extend((0..table.columns).filter(left_out).map(said));
+        let is_feature = |column: &usize| !is_used(*column) && !left_out(column);
+        let features: Vec<usize> = (0..table.columns).filter(is_feature).collect();
+        if features.is_empty() {
+            return Err(bad("columns", "at least one besides the label", "none").in_file(path));
+        }
+        let names = features.iter().filter_map(|&column| table.names.get(column)).cloned().collect();
+        Ok(Self { features, names, notes })
+    }
+
+    /// Where in the file a row's feature is, in words.
+    pub(super) fn place(&self, row: u64, feature: usize) -> String {
+        cell(row, self.features[feature], self.names.get(feature))
+    }
+}
+
+/// Where in a file a number is, in words.
+fn cell(row: u64, column: usize, name: Option<&String>) -> String {
+    match name {
+        Some(name) => format!("row {row} (from 0), column {}", shorten(name.as_bytes())),
+        None => format!("row {row}, column {column} (from 0)"),
+    }
+}
+
+/// What the first row of a CSV file is, as far as the options say.
+pub(super) fn header_of(options: &DataOptions) -> Header<'static> {
+    match options.header.0 {
+        None => Header::Auto,
+        Some(true) => Header::Yes,
+        Some(false) => Header::No,
     }
 }
 
@@ -296,12 +331,7 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         }
         Format::Npz => read_npz_pair(&options.path)?,
         Format::Csv | Format::Npy | Format::Parquet => {
-            let header = match options.header.0 {
-                None => Header::Auto,
-                Some(true) => Header::Yes,
-                Some(false) => Header::No,
-            };
-            let table = read_table(&options.path, format, header)?;
+            let table = read_table(&options.path, format, header_of(options))?;
             let beside = Beside::of(options, &table).map_err(|e| e.in_file(&options.path))?;
             (Part::from_table(&options.path, table, &beside)?, None)
         }
@@ -378,7 +408,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|error| Error::io("read", path, error))
 }
 
-fn is_gz(path: &Path) -> bool {
+pub(super) fn is_gz(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }
 

@@ -54,13 +54,31 @@ impl Preparation {
             Center::Auto | Center::None => {}
             Center::Mean => fitted.offsets.push(mean((0..part.width()).flat_map(column))),
             Center::Standardize => {
-                for (offset, deviation) in (0..part.width()).map(|feature| moments(column(feature))) {
-                    fitted.offsets.push(offset);
-                    fitted.divisors.push(if deviation > 0.0 { deviation } else { 1.0 });
-                }
+                fitted.standardize((0..part.width()).map(|feature| moments(column(feature))));
             }
         }
         fitted
+    }
+
+    /// Has each feature's mean subtracted and its deviation, if any, divided by.
+    pub(super) fn standardize(&mut self, moments: impl Iterator<Item = (f64, f64)>) {
+        for (offset, deviation) in moments {
+            self.offsets.push(offset);
+            self.divisors.push(if deviation > 0.0 { deviation } else { 1.0 });
+        }
+    }
+
+    /// What is subtracted from each feature, and what it is divided by.
+    pub(super) fn terms(&self) -> Vec<(f64, f64)> {
+        let one_for_all = || self.offsets.first().filter(|_| self.offsets.len() == 1);
+        let offset = |column| self.offsets.get(column).or_else(one_for_all).copied().unwrap_or(0.0);
+        let divisor = |column| self.divisors.get(column).copied().unwrap_or(1.0);
+        (0..self.width()).map(|column| (offset(column), divisor(column))).collect()
+    }
+
+    /// A feature with these terms as the model sees it.
+    pub(super) fn number(&self, raw: f64, (offset, divisor): (f64, f64)) -> f32 {
+        ((raw * self.scale - offset) / divisor) as f32
     }
 
     /// The features of `rows` as the model sees them, row after row.
@@ -68,19 +86,13 @@ impl Preparation {
     /// # Errors
     /// [`ErrorKind::Data`] if a feature is not finite then.
     pub(super) fn features(&self, part: &Part, rows: &[usize]) -> Result<Vec<f32>> {
-        let mut features = Vec::with_capacity(rows.len() * self.width());
+        let (mut features, terms) = (Vec::with_capacity(rows.len() * self.width()), self.terms());
         for &row in rows {
-            for column in 0..self.width() {
+            for (column, terms) in terms.iter().enumerate() {
                 let raw = part.feature(row, column);
-                let one_for_all = || self.offsets.first().filter(|_| self.offsets.len() == 1);
-                let offset = self.offsets.get(column).or_else(one_for_all).copied().unwrap_or(0.0);
-                let divisor = self.divisors.get(column).copied().unwrap_or(1.0);
-                let value = ((raw * self.scale - offset) / divisor) as f32;
+                let value = self.number(raw, *terms);
                 if !value.is_finite() {
-                    let expected = "a number that stays finite in single precision when scaled and centred";
-                    let error =
-                        Error::expected(ErrorKind::Data, part.place(row, column), expected, number(raw));
-                    return Err(error.in_file(&part.path));
+                    return Err(not_single(part.place(row, column), raw).in_file(&part.path));
                 }
                 features.push(value);
             }
@@ -109,6 +121,12 @@ impl Preparation {
     }
 }
 
+/// A feature that cannot be prepared.
+pub(super) fn not_single(place: String, raw: f64) -> Error {
+    let expected = "a number that stays finite in single precision when scaled and centred";
+    Error::expected(ErrorKind::Data, place, expected, number(raw))
+}
+
 /// How targets that are values were centred and scaled. The scale is one for all numbers of a row, so that what a squared
 /// error weighs against what does not change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,7 +144,15 @@ impl TargetScale {
     /// [`ErrorKind::Data`] if no number holds the square of the targets' deviation.
     pub(super) fn fit(width: usize, target: impl Fn(usize, usize) -> f64, rows: &[usize]) -> Result<Self> {
         let column = |column: usize| moments(rows.iter().map(|&row| target(row, column)));
-        let columns: Vec<(f64, f64)> = (0..width).map(column).collect();
+        Self::of((0..width).map(column).collect())
+    }
+
+    /// That of columns with these means and deviations.
+    ///
+    /// # Errors
+    /// As for [`TargetScale::fit`].
+    pub(super) fn of(columns: Vec<(f64, f64)>) -> Result<Self> {
+        let width = columns.len();
         let largest = columns.iter().fold(0.0_f64, |largest, (_, deviation)| largest.max(*deviation));
         let shares = columns.iter().map(|(_, deviation)| (deviation / largest).powi(2)).sum::<f64>();
         let deviation = if largest > 0.0 { largest * (shares / width as f64).sqrt() } else { 1.0 };
@@ -166,21 +192,69 @@ fn number(value: f64) -> String {
     }
 }
 
-fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let first = values.clone().next().unwrap_or(0.0);
-    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), v| (sum + (v - first), count + 1));
-    first + sum / count.max(1) as f64
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let mut spread = Spread::default();
+    values.for_each(|v| spread.see(v));
+    spread.mean()
 }
 
 /// Mean and standard deviation; of equal values that value itself and 0.
 fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
-    let mean = mean(values.clone());
-    // Squares of what is very large or small would be infinite or 0.
-    let largest = values.clone().fold(0.0_f64, |largest, v| largest.max((v - mean).abs()));
-    if largest == 0.0 {
-        return (mean, 0.0);
+    let mut spread = Spread::default();
+    values.clone().for_each(|v| spread.see(v));
+    spread.settle();
+    values.for_each(|v| spread.see_again(v));
+    spread.moments()
+}
+
+/// Mean and deviation of numbers that are seen twice, each time in the same order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spread {
+    first: f64,
+    least: f64,
+    most: f64,
+    /// Of the differences from the first.
+    sum: f64,
+    count: u64,
+    /// The mean, once it is known.
+    center: f64,
+    /// The largest difference from it.
+    largest: f64,
+    squares: f64,
+}
+
+impl Spread {
+    /// A number, the first time.
+    pub(super) fn see(&mut self, v: f64) {
+        if self.count == 0 {
+            (self.first, self.least, self.most) = (v, v, v);
+        }
+        (self.least, self.most) = (self.least.min(v), self.most.max(v));
+        self.sum += v - self.first;
+        self.count += 1;
     }
-    let (sum, count) =
-        values.fold((0.0, 0_u64), |(sum, count), v| (sum + ((v - mean) / largest).powi(2), count + 1));
-    (mean, largest * (sum / count.max(1) as f64).sqrt())
+
+    fn mean(&self) -> f64 {
+        self.first + self.sum / self.count.max(1) as f64
+    }
+
+    /// All numbers were seen once.
+    pub(super) fn settle(&mut self) {
+        self.center = self.mean();
+        // Rounding keeps the order of differences, so the largest is that of an extreme.
+        self.largest = (self.least - self.center).abs().max((self.most - self.center).abs());
+    }
+
+    /// A number, the second time.
+    pub(super) fn see_again(&mut self, v: f64) {
+        // Squares of what is very large or small would be infinite or 0.
+        if self.largest > 0.0 {
+            self.squares += ((v - self.center) / self.largest).powi(2);
+        }
+    }
+
+    /// Mean and standard deviation; of equal values that value itself and 0.
+    pub(super) fn moments(&self) -> (f64, f64) {
+        (self.center, self.largest * (self.squares / self.count.max(1) as f64).sqrt())
+    }
 }

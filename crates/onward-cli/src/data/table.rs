@@ -1,5 +1,6 @@
 //! Numbers as the readers give them: tables with column names, and arrays of any shape.
 
+use super::shorten;
 use crate::memory;
 use onward::{Error, ErrorKind, Result};
 
@@ -68,6 +69,14 @@ impl Table {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.values.count() / self.columns.max(1)
+    }
+
+    /// What a column is called in messages.
+    pub(super) fn name(&self, column: usize) -> String {
+        match self.names.get(column) {
+            Some(name) => shorten(name.as_bytes()),
+            None => format!("{column} (from 0)"),
+        }
     }
 
     /// The column that `wanted` says; without it the one named "label", else the last that is no index column.

@@ -1,5 +1,7 @@
 //! Answers: class labels or numbers; and which rows are held out.
 
+use std::collections::BinaryHeap;
+
 use onward::dataset::{Columns, QUERY, Targets, WEIGHT, balanced};
 use onward::{Error, ErrorKind, Result};
 
@@ -169,14 +171,7 @@ impl Rows {
     /// together, even if more rows than asked for are held out then.
     pub(super) fn hold_out(&self, holdout: Holdout, split_key: u64) -> Result<(Vec<usize>, Vec<usize>)> {
         let rows = self.part.rows();
-        let held = match holdout {
-            Holdout::Fraction(part) => ((rows as f64 * part).round() as usize).max(1),
-            Holdout::Rows(held) => held,
-        };
-        if held >= rows {
-            let expected = format!("fewer than the {rows} rows of the file");
-            return Err(Error::expected(ErrorKind::Spec, "rows held out for testing", expected, held));
-        }
+        let held = held_count(holdout, rows as u64)? as usize;
         let first = self.first_of_query();
         let mut order: Vec<_> = (0..rows).map(|row| (turn(split_key, first(row)), row)).collect();
         order.sort_unstable();
@@ -209,12 +204,49 @@ pub(super) fn check_varied(part: &Part) -> Result<()> {
     if answers.rows < 2 || rows.any(|row| Some(row) != first) {
         return Ok(());
     }
-    let found = format!("one value in all rows, {}", first.and_then(|row| row.first()).unwrap_or(&0.0));
-    let expected = "at least two different values to be told apart";
-    Err(bad(&answers.place, expected, found).in_file(&part.path))
+    let first = first.and_then(|row| row.first()).copied();
+    Err(not_varied(&answers.place, first.unwrap_or_default()).in_file(&part.path))
 }
 
-fn label(row: usize, value: f64) -> Result<u32> {
+/// The answers in this place are all the same.
+pub(super) fn not_varied(place: &str, value: f64) -> Error {
+    let found = format!("one value in all rows, {value}");
+    bad(place, "at least two different values to be told apart", found)
+}
+
+/// The rows of `rows` without queries that are held out for testing, in ascending order: those whose turn comes first.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if these are all.
+pub(super) fn held_rows(holdout: Holdout, split_key: u64, rows: u64) -> Result<Vec<u64>> {
+    let held = held_count(holdout, rows)?;
+    // The last of the first turns on top: no more of them are kept than are wanted.
+    let mut first = BinaryHeap::new();
+    for row in 0..rows {
+        first.push((turn(split_key, row), row));
+        if first.len() as u64 > held {
+            first.pop();
+        }
+    }
+    let mut held: Vec<u64> = first.into_iter().map(|(_, row)| row).collect();
+    held.sort_unstable();
+    Ok(held)
+}
+
+/// How many rows of `rows` are asked to be held out: not all.
+fn held_count(holdout: Holdout, rows: u64) -> Result<u64> {
+    let held = match holdout {
+        Holdout::Fraction(part) => ((rows as f64 * part).round() as u64).max(1),
+        Holdout::Rows(held) => held as u64,
+    };
+    if held < rows {
+        return Ok(held);
+    }
+    let expected = format!("fewer than the {rows} rows of the file");
+    Err(Error::expected(ErrorKind::Spec, "rows held out for testing", expected, held))
+}
+
+pub(super) fn label(row: usize, value: f64) -> Result<u32> {
     if value.fract() == 0.0 && (0.0..=HIGHEST_LABEL).contains(&value) {
         return Ok(value as u32);
     }
@@ -236,7 +268,7 @@ fn check_labels(values: &[f64], width: usize) -> Result<()> {
     }
 }
 
-fn target_of(row: usize) -> String {
+pub(super) fn target_of(row: usize) -> String {
     format!("target of row {row} (from 0)")
 }
 

@@ -13,6 +13,7 @@ mod search_tests;
 mod tests;
 
 use crate::data::{DataOptions, Target};
+use onward::ask::Shuffle;
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};
 use onward::settings::{Baseline, Method, Model, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
@@ -99,6 +100,10 @@ impl Spec {
         if self.data.class_weights.is_some() && target != Target::Class {
             let expected = format!("none, as data.target is {:?}", target.name());
             return Err(values.error("data.class_weights", expected, "some"));
+        }
+        if self.data.stream == Some(true) && self.train.shuffle.unwrap_or_default() == Shuffle::All {
+            let expected = "a window of rows, \"in-order\" or \"once\", as data.stream is true";
+            return Err(values.error("train.shuffle", expected, "all rows"));
         }
         let checked = self.model.check().and_then(|()| self.method.check(&self.train));
         let checked = checked.and_then(|()| self.objective.check(&self.method.kind));

@@ -1,0 +1,80 @@
+//! Tables larger than memory: read from front to back, a block of rows at a time.
+//!
+//! The training rows alone are streamed. Which rows these are, how they are centred and scaled, and every number that the model sees are
+//! those of [`super::load`], to the bit; test rows are kept in memory. What the file's numbers lead to is found in two passes over it
+//! before training begins.
+
+mod ahead;
+mod groups;
+mod lines;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod watched;
+
+pub use tokens::{TokenOptions, TokenWidth, Tokens};
+
+use super::table::Table;
+use super::{DataOptions, Format, Opened, check_options, part};
+use groups::Groups;
+use lines::Lines;
+use onward::ask::Shuffle;
+use onward::{Error, ErrorKind, Result};
+use std::path::Path;
+use watched::Watched;
+
+/// A table in a file, which can be read from any row on.
+trait Stream: Send + Sync {
+    /// Its columns, without their numbers.
+    fn table(&self) -> &Table;
+
+    /// How many rows it has.
+    fn rows(&self) -> u64;
+
+    /// What reads it from this row on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], [`ErrorKind::Data`]; as for [`Watched::open`].
+    fn at(&self, row: u64) -> Result<Box<dyn Rows>>;
+}
+
+/// Reads a table's rows one after the other.
+trait Rows: Send {
+    /// Appends the next `rows` rows, which are there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming place and flaw; as for [`Watched::check`].
+    fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<()>;
+}
+
+/// Rows that are decoded at once: those of a hundred columns stay in a cache.
+const PIECE: usize = 1 << 10;
+
+/// Bytes of a block where no window tells its rows.
+const BLOCK: usize = 8 << 20;
+
+/// Opens the data that the options tell of for training on rows that come in windows, or in order.
+///
+/// # Errors
+/// As for [`super::load`]; [`ErrorKind::Spec`] naming what cannot be streamed.
+pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
+    check_options(options)?;
+    let path = &options.path;
+    let watched = Watched::new(path)?;
+    let stream: Box<dyn Stream> = match options.format.0.map_or_else(|| Format::of(path), Ok)? {
+        Format::Parquet => Box::new(Groups::open(&watched)?),
+        Format::Csv if !part::is_gz(path) => Box::new(Lines::open(&watched, part::header_of(options))?),
+        _ => return Err(refusal(path, "data.stream", "a .parquet or .csv file", "another")),
+    };
+    scan::opened(stream, &watched, options, |width| match shuffle {
+        Shuffle::Window(rows) => rows,
+        _ => (BLOCK / (4 * width)).max(1),
+    })
+}
+
+/// What cannot be streamed.
+fn refusal(path: &Path, key: &'static str, expected: &str, found: &str) -> Error {
+    Error::expected(ErrorKind::Spec, key, format!("{expected}, to be read as it is needed"), found)
+        .in_file(path)
+}
