@@ -4,15 +4,17 @@
 //! All of the library's parallel loops are of the types here. Within [`Threads::run`] they share the handle's threads; anywhere
 //! else they run one after the other on the thread they are called on. So the process-wide pool that rayon would start of its
 //! own accord never begins, and the results are the same either way: loops share out rows, members or outputs, never a sum.
+//!
+//! Rayon's own iterators would be compiled anew, a dozen functions each, for every loop: a quarter of the library's code. Here
+//! a loop is one recursion that halves what it is over, and all loops hand their halves to one function of rayon's.
+
+mod items;
 
 use crate::{Error, ErrorKind, Result};
-use rayon::iter::plumbing::{Producer, ProducerCallback};
-use rayon::iter::{Enumerate, Map, MinLen, Zip};
-use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator};
-use rayon::slice::{Chunks, ChunksExact, ChunksMut, ParallelSlice, ParallelSliceMut};
+use items::{EachMut, Enumerate, Items, Zip};
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Threads of a handle at most.
 const MOST: usize = 4096;
@@ -44,7 +46,13 @@ impl Threads {
     /// Runs `f` on one of the threads; what it does in parallel runs on all of them. On one of these threads already, it just
     /// runs.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
-        self.0.install(f)
+        let (mut f, mut found) = (Some(f), None);
+        self.install(&mut || found = f.take().map(|f| f()));
+        done(found)
+    }
+
+    fn install(&self, f: &mut (dyn FnMut() + Send)) {
+        self.0.install(f);
     }
 }
 
@@ -52,6 +60,11 @@ impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Threads({})", self.count())
     }
+}
+
+/// What work gave that has come to its end: had it panicked, nobody would be here.
+fn done<T>(found: Option<T>) -> T {
+    found.unwrap_or_else(|| unreachable!("work ended without a result"))
 }
 
 /// How many threads share the work that is begun here: 1 outside of [`Threads::run`].
@@ -67,168 +80,160 @@ pub(crate) fn index() -> Option<usize> {
 
 /// Both of two pieces of work, at once where there are threads for it.
 pub(crate) fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-    if index().is_some() { rayon::join(a, b) } else { (a(), b()) }
+    if index().is_none() {
+        return (a(), b());
+    }
+    let (mut a, mut b, mut first, mut second) = (Some(a), Some(b), None, None);
+    both(&mut |_| first = a.take().map(|a| a()), &mut |_| second = b.take().map(|b| b()));
+    (done(first), done(second))
+}
+
+/// Work that is told whether another thread took it than the one that offered it.
+type Half<'a> = &'a mut (dyn FnMut(bool) + Send);
+
+fn both(a: Half<'_>, b: Half<'_>) {
+    rayon::join_context(|cx| a(cx.migrated()), |cx| b(cx.migrated()));
+}
+
+/// How often work is still to be halved: so often that every thread gets some, and anew when a thread without work took it.
+#[derive(Clone, Copy)]
+struct Shares {
+    left: usize,
+    least: usize,
+}
+
+impl Shares {
+    fn halve(&mut self, len: usize, taken: bool) -> bool {
+        if len / 2 < self.least {
+            return false;
+        }
+        let more = if taken { rayon::current_num_threads() } else { 0 };
+        let halve = taken || self.left > 0;
+        self.left = more.max(self.left / 2);
+        halve
+    }
+}
+
+/// Hands `items` to `leaf` in pieces, on the threads of the handle that this one is of.
+fn share<I: Items>(items: I, mut shares: Shares, taken: bool, leaf: &(impl Fn(I::Each) + Sync)) {
+    let len = items.len();
+    if !shares.halve(len, taken) {
+        return leaf(items.each());
+    }
+    let (a, b) = items.split_at(len / 2);
+    let (mut a, mut b) = (Some(a), Some(b));
+    both(&mut |taken| a.take().into_iter().for_each(|a| share(a, shares, taken, leaf)), &mut |taken| {
+        b.take().into_iter().for_each(|b| share(b, shares, taken, leaf))
+    });
 }
 
 /// What the library's parallel loops are written with.
 pub(crate) mod prelude {
-    pub(crate) use super::{IntoParallel, Slice, SliceMut};
+    pub(crate) use super::IntoParallel;
+    pub(crate) use super::items::{Slice, SliceMut};
 }
 
 /// A loop over what can be done in parallel.
-pub(crate) struct Parallel<I>(I);
+pub(crate) struct Parallel<I> {
+    items: I,
+    least: usize,
+}
 
-impl<I: IndexedParallelIterator> Parallel<I> {
-    /// Each item with that of `other` at the same place.
-    #[inline]
+impl<I: Items> Parallel<I> {
+    fn new(items: I) -> Self {
+        Self { items, least: 1 }
+    }
+
+    /// Each item with that of `other` at the same place, as long as both have one.
     pub fn zip<J: IntoParallel>(self, other: J) -> Parallel<Zip<I, J::Items>> {
-        Parallel(self.0.zip(other.into_par_iter().0))
+        let other = other.into_par_iter();
+        Parallel { items: Zip(self.items, other.items), least: self.least.max(other.least) }
     }
 
     /// Each item with its place.
-    #[inline]
     pub fn enumerate(self) -> Parallel<Enumerate<I>> {
-        Parallel(self.0.enumerate())
+        Parallel { items: Enumerate { first: 0, items: self.items }, least: self.least }
     }
 
     /// What `f` makes of each item.
-    #[inline]
-    pub fn map<R: Send, F: Fn(I::Item) -> R + Sync + Send>(self, f: F) -> Parallel<Map<I, F>> {
-        Parallel(self.0.map(f))
+    pub fn map<R: Send, F: Fn(I::Item) -> R + Sync>(self, f: F) -> Mapped<I, F> {
+        Mapped { of: self, f }
     }
 
     /// At least so many items for a thread at a time.
-    #[inline]
-    pub fn with_min_len(self, least: usize) -> Parallel<MinLen<I>> {
-        Parallel(self.0.with_min_len(least))
+    pub fn with_min_len(self, least: usize) -> Self {
+        Self { least: self.least.max(least), ..self }
     }
 
     /// Does `f` with each item.
-    #[inline]
-    pub fn for_each(self, f: impl Fn(I::Item) + Sync + Send) {
-        if index().is_some() { self.0.for_each(f) } else { self.serially(|items| items.for_each(f)) }
+    pub fn for_each(self, f: impl Fn(I::Item) + Sync) {
+        self.pieces(|items| items.for_each(&f));
     }
 
     /// The same with something of the thread's own, which `init` makes.
-    #[inline]
-    pub fn for_each_init<T>(
-        self,
-        init: impl Fn() -> T + Sync + Send,
-        f: impl Fn(&mut T, I::Item) + Sync + Send,
-    ) {
-        if index().is_some() {
-            return self.0.for_each_init(init, f);
-        }
-        let mut own = init();
-        self.serially(|items| items.for_each(|item| f(&mut own, item)));
+    pub fn for_each_init<T>(self, init: impl Fn() -> T + Sync, f: impl Fn(&mut T, I::Item) + Sync) {
+        self.pieces(|items| {
+            let mut own = init();
+            items.for_each(|item| f(&mut own, item));
+        });
     }
 
     /// Whether `f` holds of all items.
-    #[inline]
-    pub fn all(self, f: impl Fn(I::Item) -> bool + Sync + Send) -> bool {
-        if index().is_some() {
-            self.0.all(f)
-        } else {
-            self.serially(|mut items| Iterator::all(&mut items, f))
-        }
-    }
-
-    /// All items, in order.
-    #[inline]
-    pub fn collect<C: rayon::iter::FromParallelIterator<I::Item> + FromIterator<I::Item>>(self) -> C {
-        if index().is_some() { self.0.collect() } else { self.serially(|items| items.collect()) }
-    }
-
-    /// Hands all items to `f`, one after the other on this thread.
-    fn serially<R>(self, f: impl FnOnce(&mut dyn Iterator<Item = I::Item>) -> R) -> R {
-        struct Items<F>(F);
-        impl<T, R, F: FnOnce(&mut dyn Iterator<Item = T>) -> R> ProducerCallback<T> for Items<F> {
-            type Output = R;
-            fn callback<P: Producer<Item = T>>(self, producer: P) -> R {
-                (self.0)(&mut producer.into_iter())
+    pub fn all(self, f: impl Fn(I::Item) -> bool + Sync) -> bool {
+        let holds = AtomicBool::new(true);
+        self.pieces(|mut items| {
+            if holds.load(Ordering::Relaxed) && !items.all(&f) {
+                holds.store(false, Ordering::Relaxed);
             }
+        });
+        holds.into_inner()
+    }
+
+    /// Hands all items to `leaf` in pieces.
+    fn pieces(self, leaf: impl Fn(I::Each) + Sync) {
+        if index().is_none() {
+            return leaf(self.items.each());
         }
-        self.0.with_producer(Items(f))
+        share(self.items, Shares { left: rayon::current_num_threads(), least: self.least }, false, &leaf);
+    }
+}
+
+/// What a function makes of each item of a loop.
+pub(crate) struct Mapped<I, F> {
+    of: Parallel<I>,
+    f: F,
+}
+
+impl<I: Items, R: Send, F: Fn(I::Item) -> R + Sync> Mapped<I, F> {
+    /// All of it, in order.
+    pub fn collect<C: FromIterator<R>>(self) -> C {
+        let mut all: Vec<Option<R>> = Vec::new();
+        all.resize_with(self.of.items.len(), || None);
+        let places = Parallel::new(EachMut(&mut all));
+        self.of.zip(places).for_each(|(item, place)| *place = Some((self.f)(item)));
+        all.into_iter().map(done).collect()
     }
 }
 
 /// What a parallel loop can be over.
 pub(crate) trait IntoParallel {
-    /// Rayon's name for it.
-    type Items: IndexedParallelIterator;
+    /// Its items.
+    type Items: Items;
     /// The loop.
     fn into_par_iter(self) -> Parallel<Self::Items>;
 }
 
-impl<I: IndexedParallelIterator> IntoParallel for Parallel<I> {
+impl<I: Items> IntoParallel for Parallel<I> {
     type Items = I;
-    #[inline]
     fn into_par_iter(self) -> Self {
         self
     }
 }
 
-impl<T: Send> IntoParallel for Vec<T> {
-    type Items = rayon::vec::IntoIter<T>;
-    #[inline]
-    fn into_par_iter(self) -> Parallel<Self::Items> {
-        Parallel(IntoParallelIterator::into_par_iter(self))
-    }
-}
-
-impl IntoParallel for Range<usize> {
-    type Items = rayon::range::Iter<usize>;
-    #[inline]
-    fn into_par_iter(self) -> Parallel<Self::Items> {
-        Parallel(IntoParallelIterator::into_par_iter(self))
-    }
-}
-
-impl<'a, T: Sync> IntoParallel for &'a [T] {
-    type Items = rayon::slice::Iter<'a, T>;
-    #[inline]
-    fn into_par_iter(self) -> Parallel<Self::Items> {
-        Parallel(IntoParallelIterator::into_par_iter(self))
-    }
-}
-
-/// Loops over a slice.
-pub(crate) trait Slice<T: Sync> {
-    /// Over its elements.
-    fn par_iter(&self) -> Parallel<rayon::slice::Iter<'_, T>>;
-    /// Over pieces of `size` elements, the last one perhaps shorter.
-    fn par_chunks(&self, size: usize) -> Parallel<Chunks<'_, T>>;
-    /// Over pieces of `size` elements, without what is left.
-    fn par_chunks_exact(&self, size: usize) -> Parallel<ChunksExact<'_, T>>;
-}
-
-impl<T: Sync> Slice<T> for [T] {
-    #[inline]
-    fn par_iter(&self) -> Parallel<rayon::slice::Iter<'_, T>> {
-        IntoParallel::into_par_iter(self)
-    }
-
-    #[inline]
-    fn par_chunks(&self, size: usize) -> Parallel<Chunks<'_, T>> {
-        Parallel(ParallelSlice::par_chunks(self, size))
-    }
-
-    #[inline]
-    fn par_chunks_exact(&self, size: usize) -> Parallel<ChunksExact<'_, T>> {
-        Parallel(ParallelSlice::par_chunks_exact(self, size))
-    }
-}
-
-/// Loops over a slice that is changed.
-pub(crate) trait SliceMut<T: Send> {
-    /// Over pieces of `size` elements, the last one perhaps shorter.
-    fn par_chunks_mut(&mut self, size: usize) -> Parallel<ChunksMut<'_, T>>;
-}
-
-impl<T: Send> SliceMut<T> for [T] {
-    #[inline]
-    fn par_chunks_mut(&mut self, size: usize) -> Parallel<ChunksMut<'_, T>> {
-        Parallel(ParallelSliceMut::par_chunks_mut(self, size))
+impl<I: Items> IntoParallel for I {
+    type Items = I;
+    fn into_par_iter(self) -> Parallel<I> {
+        Parallel::new(self)
     }
 }
 
