@@ -45,7 +45,9 @@ use super::diagnosis::Diagnosis;
 use super::draws::Draws;
 use super::space::Space;
 use crate::{Error, ErrorKind, Place, Result};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use std::fmt;
 use std::ops::Range;
 
@@ -185,7 +187,7 @@ macro_rules! methods {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal),* $(,)?) => {
         /// The strategies that specs can name, with their settings.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "name")]
+        #[serde(tag = "name", remote = "Self")]
         pub enum Method {
             /// Chosen from dimension, budget and noise.
             #[serde(rename = "auto")]
@@ -254,6 +256,19 @@ methods! {
     NesterovSpokoiny = "nesterov-spokoiny",
     /// Losses relative to random neighbours' on the same batch, moves judged on the next.
     RelativeLoss = "relative-loss",
+}
+
+impl Serialize for Method {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+/// Through one kind of value: so what reads every strategy's settings is compiled once, not for every format.
+impl<'de> Deserialize<'de> for Method {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Self::deserialize(Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 impl Method {
