@@ -75,6 +75,7 @@ fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
             moves: Moves::Noise(WeightSpace::Dense { noise: Family::Sign }),
             optimizer: Optimizer::default(),
             storage: Storage::F32,
+            rates: vec![],
         },
         settings: None,
         model: None,

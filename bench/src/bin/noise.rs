@@ -96,6 +96,7 @@ fn replay(
         moves: Moves::Noise(space),
         optimizer: Optimizer { momentum, scaling: Scaling::None },
         storage: Storage::F32,
+        rates: vec![],
     };
     let mut state = State::new(Params::from_tensors(vec![weights]), recipe, RunKey::from_seed(1))?;
     let coefficients: Vec<i16> = (0..members as i16).map(|i| i % 97 - 50).collect();

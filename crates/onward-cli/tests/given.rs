@@ -39,6 +39,31 @@ fn a_run_that_began_with_a_file_is_followed_without_it() {
 }
 
 #[test]
+fn what_stays_as_it_is_is_the_files_to_the_byte() {
+    for method in ["two-point", "relative-activation", "population"] {
+        let place = Place::new();
+        place.spec("first", "two-point", 1);
+        place.train("first");
+        place.spec("second", method, 3);
+        let set = "--set model.from=\"runs/first/model.safetensors\" --set train.rates=[\"fc1*:0\"]";
+        place.onward(&format!("train second.toml {set} --quiet")).good();
+        let tensors = |file: &str| Params::tensors_from_safetensors(&place.read(file)).unwrap();
+        let (base, model) =
+            (tensors("runs/second/base.safetensors"), tensors("runs/second/model.safetensors"));
+        for (before, after) in base.iter().zip(&model) {
+            assert_eq!(before == after, before.name.starts_with("fc1"), "{method}, {}", before.name);
+        }
+        place.onward("verify runs/second --from-start --quiet").good();
+        place.onward("replay runs/second").good();
+        let refused = place.onward("train second.toml --set train.rates=[\"fc7*:0\"] --runs elsewhere");
+        refused.refuses(&[
+            "rates: expected a pattern of some of fc1.weight, fc1.bias, fc2.weight",
+            "found fc7*",
+        ]);
+    }
+}
+
+#[test]
 fn a_file_that_is_not_the_models_is_refused_before_there_is_a_run() {
     let place = Place::new();
     place.spec("bad", "two-point", 1);

@@ -147,7 +147,11 @@ impl Trainer {
         }
         let base = base.unwrap_or_else(|| Params::init(graph.tensors(), &key));
         graph.check_params(&base)?;
-        let state = State::new(base, plan.method.recipe(plan.optimizer, plan.storage), key)?;
+        let state = State::new(
+            base,
+            plan.method.recipe(plan.optimizer, plan.storage).with_rates(graph.rates()),
+            key,
+        )?;
         let header = Header {
             evaluator: Some(evaluator.kind().into()),
             settings: Some(settings),

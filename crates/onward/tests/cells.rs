@@ -13,7 +13,7 @@ use onward::ErrorKind;
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
-use onward::model::{Act, Builder, Cell, Graph, Lif, Model, Norms, Var};
+use onward::model::{Act, Builder, Cell, Graph, Lif, Model, Norms, Rate, Rated, Var};
 use onward::noise::RunKey;
 use onward::rule::{Method, Rso};
 use onward::task::Loss;
@@ -221,4 +221,10 @@ fn visits_to_recurrent_tensors_are_refused() {
         .unwrap();
     assert_eq!(error.kind(), ErrorKind::Model);
     assert!(error.to_string().contains("tensor cell.weight_hh: expected one use"), "{error}");
+    // Where the cell stays as it is, its readout is visited like any other.
+    let rates = vec![Rate { tensors: "cell*".into(), factor: 0.0 }];
+    let model = Rated { model: Arc::new(Recurrent(Cell::Gru)), rates };
+    let rso = Rso { sigma: 1.0.into(), decay: 0.0, hold: 1, order: onward::rule::LayerOrder::LastFirst };
+    let mut trainer = Trainer::new(plan(Method::Rso(rso), 1.0, 2, 3), evaluator(model), series()).unwrap();
+    assert!(trainer.step().unwrap().entry.loss.is_finite() && trainer.round() == Some(2));
 }

@@ -47,6 +47,7 @@ fn applying_an_entry_equals_the_naive_sum_in_integers() {
                 moves: Moves::Noise(space),
                 optimizer: Optimizer { momentum: 0.0, scaling: Scaling::None },
                 storage: Storage::F32,
+                rates: vec![],
             };
             let mut state = State::new(params.clone(), recipe, key).unwrap();
             let (exponent, coefficients) = quantise(&values(600), space.largest());

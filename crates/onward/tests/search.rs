@@ -157,7 +157,7 @@ fn a_candidate_has_the_loss_of_a_clean_forward_pass_and_the_params_go_to_the_bes
         assert_eq!(points.len(), 3 * state.params().count());
         let candidates: Vec<Params> =
             points.chunks_exact(state.params().count()).map(|p| at(state.params(), p)).collect();
-        let found = known(evaluator.losses_at(state.params(), &batch, points));
+        let found = known(evaluator.losses_at(state.params(), &batch, &points));
         for (candidate, loss) in candidates.iter().zip(&found) {
             let outputs = evaluator.outputs(candidate, batch.x.clone(), Norms::Batch).unwrap();
             assert_eq!(
@@ -256,8 +256,12 @@ fn entries_that_do_not_fit_change_nothing() {
     let snes = Search::named("snes").unwrap();
     let state = |moves| {
         let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
-        State::new(params(), Recipe { moves, optimizer, storage: Storage::F32 }, RunKey::from_seed(1))
-            .unwrap()
+        State::new(
+            params(),
+            Recipe { moves, optimizer, storage: Storage::F32, rates: vec![] },
+            RunKey::from_seed(1),
+        )
+        .unwrap()
     };
     let search = || state(Moves::Search(snes.clone()));
     let other = state(Moves::Directions);

@@ -69,7 +69,7 @@ fn foreign_snapshots_are_refused_and_change_nothing() {
     let [plain, momentum, adam] = optimizers();
     let method = &methods()[0];
     let taken = |model: &Mlp, optimizer| {
-        let recipe = Recipe { moves: Moves::Directions, optimizer, storage: Storage::F32 };
+        let recipe = Recipe { moves: Moves::Directions, optimizer, storage: Storage::F32, rates: vec![] };
         State::new(params_of(model, 5), recipe, RunKey::from_seed(5)).unwrap().to_snapshot(&[0; 32]).unwrap()
     };
     let other = Mlp::new(&[6, 8, 3], Activation::Relu).unwrap();
@@ -121,7 +121,7 @@ fn r04_a_snapshot_of_another_ledger_is_refused_and_changes_nothing() {
 
 #[test]
 fn entries_that_do_not_fit_change_nothing() {
-    let recipe = |moves| Recipe { moves, optimizer: optimizers()[1], storage: Storage::F32 };
+    let recipe = |moves| Recipe { moves, optimizer: optimizers()[1], storage: Storage::F32, rates: vec![] };
     let space = || Moves::Noise(WeightSpace::Dense { noise: Family::Sign });
     let coordinate = || Moves::Noise(WeightSpace::Coordinate);
     let entry = |step, update| Entry { step, loss: 0.0, rate: 1.0, non_finite: 0, update };

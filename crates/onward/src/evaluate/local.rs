@@ -5,7 +5,9 @@ use super::{Batch, CoordinateCache};
 use crate::ask::{Response, WeightPlan};
 use crate::dataset::Dataset;
 use crate::kernel::Precision;
-use crate::model::{Act, Chance, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, Weights};
+use crate::model::{
+    Act, Chance, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, TensorKeys, Weights,
+};
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rows::Source;
@@ -80,8 +82,8 @@ impl Local {
     }
 
     /// `params` for dense probes alone.
-    pub(super) fn unpacked<'a>(&self, params: &'a Params) -> Weights<'a> {
-        Weights::unpacked(params, self.precision).with_spare(&self.spare)
+    pub(super) fn for_dense<'a>(&self, params: &'a Params, keys: &[TensorKeys]) -> Weights<'a> {
+        Weights::for_dense(params, self.precision, keys).with_spare(&self.spare)
     }
 
     /// The model's outputs on `x`, with normalisations as told.

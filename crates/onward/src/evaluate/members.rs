@@ -69,11 +69,12 @@ impl Local {
         batch: &Batch,
         plan: &WeightPlan,
     ) -> Vec<Option<f32>> {
+        let keys = TensorKeys::of_trained(key, params, graph);
         let weights = match plan.space {
-            WeightSpace::Dense { .. } => self.unpacked(params),
+            WeightSpace::Dense { .. } => self.for_dense(params, &keys),
             WeightSpace::LowRank { .. } | WeightSpace::Coordinate => self.packed(params),
         };
-        let (weights, keys) = (&weights, &*TensorKeys::of(key, params));
+        let (weights, keys) = (&weights, &*keys);
         let chance = batch.chance(key, plan.step);
         let step = Step { graph, weights, keys, batch, plan, crowd: Crowd::default(), chance };
         let cut = Cut::of(graph, batch, plan);

@@ -109,7 +109,7 @@ impl Local {
             answers: batch.answers(),
             statistics,
             key,
-            keys: &TensorKeys::of(key, params),
+            keys: &TensorKeys::of_trained(key, params, graph),
             non_finite: &non_finite,
             homes: &self.homes,
         };

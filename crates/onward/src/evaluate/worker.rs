@@ -112,7 +112,7 @@ impl Local {
             ProbePlan::Members(plan) => self.losses(key, params, batch, &plan.at(step)?).map(Told::Losses),
             ProbePlan::Points => {
                 let (points, chance) = (state.candidates().unwrap_or_default(), batch.chance(key, step));
-                self.losses_at_step(params, batch, points, &chance).map(Told::Losses)
+                self.losses_at_step(params, batch, &points, &chance).map(Told::Losses)
             }
             ProbePlan::Sites(plan) => {
                 let clean = self.clean_for(ask, plan, state, batch)?;

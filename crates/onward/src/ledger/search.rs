@@ -2,10 +2,11 @@
 //! from base params, settings and the losses that it was told.
 
 use crate::noise::RunKey;
-use crate::params::Params;
+use crate::params::{Params, Tensor};
 use crate::study::{Draws, Method, Record, Setup, Strategy};
 use crate::{Error, ErrorKind, Place, Result, choices};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 choices! {
     /// What a strategy that keeps a best point compares the next candidates with.
@@ -39,14 +40,17 @@ impl Search {
         }
     }
 
-    fn setup(&self, params: &Params) -> Setup {
-        let tensors = params.tensors();
-        let sigma = |shape: &[usize]| self.sigma * Self::scale(shape);
+    /// The numbers of the tensors whose rate is not 0: their first candidates are the nearer, the lower it is.
+    fn setup(&self, params: &Params, rates: &[f32]) -> Setup {
+        let rate = |i: usize| rates.get(i).map_or(1.0, |rate| f64::from(*rate));
+        let trained = || params.tensors().iter().enumerate().filter(|(i, _)| rate(*i) != 0.0);
+        let sigma = |(i, t): (usize, &Tensor)| self.sigma * Self::scale(&t.shape) * rate(i);
+        let start: Vec<f64> = trained().flat_map(|(_, t)| t.data.iter().map(|w| f64::from(*w))).collect();
         Setup {
-            start: tensors.iter().flat_map(|t| t.data.iter().map(|w| f64::from(*w))).collect(),
-            sigma: tensors.iter().flat_map(|t| std::iter::repeat_n(sigma(&t.shape), t.data.len())).collect(),
-            floor: vec![0.0; params.count()],
-            extent: vec![f64::INFINITY; params.count()],
+            sigma: trained().flat_map(|all| std::iter::repeat_n(sigma(all), all.1.data.len())).collect(),
+            floor: vec![0.0; start.len()],
+            extent: vec![f64::INFINITY; start.len()],
+            start,
             options: Vec::new(),
         }
     }
@@ -55,7 +59,7 @@ impl Search {
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if a setting cannot work or there are too many params for the strategy.
-    fn begin(&self, params: &Params) -> Result<Box<dyn Strategy>> {
+    fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
         if !(self.sigma.is_finite() && self.sigma > 0.0) {
             return Err(Error::expected(
                 ErrorKind::Spec,
@@ -69,7 +73,7 @@ impl Search {
             Some(setting) if setting != "name" => format!("method.settings.{setting}"),
             _ => key.to_owned(),
         };
-        self.strategy.begin(&self.setup(params)).map_err(|e| e.at_key(in_spec))
+        self.strategy.begin(setup).map_err(|e| e.at_key(in_spec))
     }
 }
 
@@ -81,21 +85,28 @@ pub(super) struct Searching {
     draws: Draws,
     generation: u32,
     width: usize,
-    /// The candidates of the generation, one after another, the incumbent last where it is evaluated anew.
+    /// The candidates of the generation, one after another, the incumbent last where it is evaluated anew: what changes of them.
     points: Vec<f64>,
+    /// Each tensor's numbers, and whether they change; nothing, if all do.
+    base: Vec<(bool, Vec<f64>)>,
     anew: bool,
     /// The loss that the strategy remembers of its incumbent: infinite before there is one.
     remembered: f64,
 }
 
 impl Searching {
-    pub(super) fn begin(search: &Search, params: &Params, key: &RunKey) -> Result<Self> {
+    pub(super) fn begin(search: &Search, params: &Params, key: &RunKey, rates: &[f32]) -> Result<Self> {
+        let setup = search.setup(params, rates);
+        let trains = |i: usize| rates.get(i).is_none_or(|rate| *rate != 0.0);
+        let one = |(i, t): (usize, &Tensor)| (trains(i), t.data.iter().map(|w| f64::from(*w)).collect());
+        let still = rates.contains(&0.0);
         let mut new = Self {
-            strategy: search.begin(params)?,
+            strategy: search.begin(&setup)?,
+            base: if still { params.tensors().iter().enumerate().map(one).collect() } else { Vec::new() },
             search: search.clone(),
             draws: Draws::of(key),
             generation: 0,
-            width: params.count(),
+            width: setup.start.len(),
             points: Vec::new(),
             anew: false,
             remembered: f64::INFINITY,
@@ -113,8 +124,20 @@ impl Searching {
         self.points.extend_from_slice(incumbent.unwrap_or_default());
     }
 
-    pub(super) fn points(&self) -> &[f64] {
-        &self.points
+    /// The candidates, each with all numbers of all tensors.
+    pub(super) fn points(&self) -> Cow<'_, [f64]> {
+        if self.base.is_empty() {
+            return (&self.points).into();
+        }
+        let mut all = Vec::new();
+        for mut point in self.points.chunks_exact(self.width) {
+            for (changes, numbers) in &self.base {
+                let own =
+                    if *changes { point.split_off(..numbers.len()).unwrap_or_default() } else { numbers };
+                all.extend_from_slice(own);
+            }
+        }
+        all.into()
     }
 
     /// How many losses the generation needs.

@@ -12,6 +12,7 @@ use crate::space::{Probes, Sum, changes, moved};
 use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 choices! {
     /// How an estimate becomes a step (Adam: Kingma and Ba 2015, arXiv 1412.6980; β₂ = 0.99, ε = 1e-8).
@@ -55,6 +56,33 @@ pub struct Recipe {
     pub optimizer: Optimizer,
     /// What numbers the params may be.
     pub storage: Storage,
+    /// What each tensor's steps are multiplied by, 0 for those that stay as they are; empty for 1 everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<f32>,
+}
+
+impl Recipe {
+    /// The same with a factor for each tensor's steps.
+    #[must_use]
+    pub fn with_rates(self, rates: &[f32]) -> Self {
+        let rates = if rates.iter().all(|rate| *rate == 1.0) { Vec::new() } else { rates.to_vec() };
+        Self { rates, ..self }
+    }
+
+    /// The factor of a tensor's steps.
+    pub fn rate(&self, tensor: usize) -> f32 {
+        self.rates.get(tensor).copied().unwrap_or(1.0)
+    }
+
+    fn check(&self, params: &Params) -> Result<()> {
+        let (tensors, rates) = (params.tensors().len(), &self.rates);
+        let sound = rates.iter().all(|rate| *rate >= 0.0 && rate.is_finite());
+        if sound && (rates.is_empty() || rates.len() == tensors) {
+            return Ok(());
+        }
+        let expected = format!("none or {tensors}, of at least 0");
+        Err(Error::expected(ErrorKind::Spec, "rates", expected, format!("{rates:?}")))
+    }
 }
 
 /// What rounding made of a step (with [`Storage::Bf16`]).
@@ -121,8 +149,9 @@ impl State {
     /// The state before the first step; `params` are rounded to what the recipe's storage holds.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if a search's setting cannot work or there are too many params for its strategy.
+    /// [`ErrorKind::Spec`] if there is not one rate of at least 0 for each tensor (or none), a search's setting cannot work or there are too many params for its strategy.
     pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Result<Self> {
+        recipe.check(&params)?;
         let params = params.stored_as(recipe.storage);
         let zeros = |needed: bool| -> Vec<Vec<f32>> {
             if needed {
@@ -134,7 +163,7 @@ impl State {
         let adam = recipe.optimizer.scaling == Scaling::Adam;
         let (momentum, squares) = (zeros(adam || recipe.optimizer.momentum > 0.0), zeros(adam));
         let search = match &recipe.moves {
-            Moves::Search(search) => Some(Searching::begin(search, &params, &key)?),
+            Moves::Search(search) => Some(Searching::begin(search, &params, &key, &recipe.rates)?),
             Moves::Noise(_) | Moves::Directions => None,
         };
         Ok(Self { key, recipe, params, momentum, squares, step: 0, search })
@@ -149,7 +178,7 @@ impl State {
     }
 
     /// The points of a search's generation, one after another, each all params in order; `None` for other runs.
-    pub fn candidates(&self) -> Option<&[f64]> {
+    pub fn candidates(&self) -> Option<Cow<'_, [f64]>> {
         self.search.as_ref().map(Searching::points)
     }
 
@@ -202,7 +231,7 @@ impl State {
                 if space != WeightSpace::Coordinate =>
             {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
-                for index in 0..self.params.tensors().len() {
+                for index in self.trained() {
                     self.rounded(index, &mut rounding, |state| {
                         state.follow(index, space, *exponent, &coefficients, entry.rate);
                     });
@@ -211,7 +240,7 @@ impl State {
             (Update::Choices(visited), Moves::Noise(WeightSpace::Coordinate)) => {
                 let index = visited.tensor as usize;
                 let end = visited.first.saturating_add(visited.choices.len() as u64);
-                let fits = |t: &Tensor| end <= t.data.len() as u64;
+                let fits = |t: &Tensor| end <= t.data.len() as u64 && self.recipe.rate(index) != 0.0;
                 let choices = visited.choices.iter().all(|c| (-1..=1).contains(c));
                 if !choices || !self.params.tensors().get(index).is_some_and(fits) {
                     let expected = "choices of −1, 0 or 1 for elements of a tensor of the run";
@@ -242,8 +271,8 @@ impl State {
                         "other shapes",
                     ));
                 }
-                for (index, direction) in directions.iter().enumerate() {
-                    if let Some(direction) = direction {
+                for index in self.trained() {
+                    if let Some(direction) = &directions[index] {
                         self.rounded(index, &mut rounding, |state| {
                             state.update(index, &Sum::Whole(direction.into()), 1.0, entry.rate);
                         });
@@ -263,12 +292,17 @@ impl State {
         Ok(rounding)
     }
 
+    /// The tensors that change.
+    fn trained(&self) -> Vec<usize> {
+        (0..self.params.tensors().len()).filter(|index| self.recipe.rate(*index) != 0.0).collect()
+    }
+
     /// Tells the search its losses and goes where it stands then.
     fn follow_search(&mut self, losses: &[f32], rounding: &mut Option<Rounding>) {
         let Some(mut search) = self.search.take() else { return };
         search.tell(losses);
         let mut rest = search.centre().unwrap_or_default();
-        for index in 0..self.params.tensors().len() {
+        for index in self.trained() {
             let n = self.params.tensors()[index].data.len().min(rest.len());
             let (own, others) = rest.split_at(n);
             self.rounded(index, rounding, |state| {
@@ -314,7 +348,11 @@ impl State {
 
     /// Moves one tensor along `scale · sum` (`scale` is a power of two), in one pass over weights and memory.
     fn update(&mut self, index: usize, sum: &Sum<'_>, scale: f32, rate: f32) {
-        let beta = self.recipe.optimizer.momentum;
+        let Recipe { optimizer: Optimizer { momentum: beta, scaling }, .. } = self.recipe;
+        // Where steps are rescaled, what was multiplied before would cancel.
+        let factor = self.recipe.rate(index);
+        let (scale, rate) =
+            if scaling == Scaling::Adam { (scale, rate * factor) } else { (scale * factor, rate) };
         let tile = sum.tile();
         // They come from memory while the sum is made.
         let ask = |part: &[f32]| {
@@ -323,7 +361,7 @@ impl State {
             }
         };
         let w = self.params.data_mut(index).par_chunks_mut(tile).enumerate();
-        match self.recipe.optimizer.scaling {
+        match scaling {
             Scaling::None if beta == 0.0 => {
                 w.for_each_init(Vec::new, |scratch, (i, w)| {
                     ask(w);

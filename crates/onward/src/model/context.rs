@@ -121,8 +121,13 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// The rows `x` for a map: every member's own, if the probe moves the map's tensors.
+    pub(super) fn rows_for(&mut self, map: Map, x: Act) -> Act {
+        if self.probe.is_some_and(|probe| !probe.moves(map)) { x } else { self.each_with_own_rows(x) }
+    }
+
     /// Every member with rows of its own, from where its noise makes them differ on.
-    pub(super) fn each_with_own_rows(&mut self, x: Act) -> Act {
+    fn each_with_own_rows(&mut self, x: Act) -> Act {
         let members = self.probe.as_ref().map_or(1, |p| p.members.len());
         self.noisy |= self.probe.is_some();
         if members > 1 && x.rows == self.rows_per_member { x.repeat(members) } else { x }

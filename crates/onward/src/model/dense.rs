@@ -64,7 +64,7 @@ impl Context<'_> {
     /// `y = x (W + σ s z)ᵀ + bias`, each member with its own noise on the bias too.
     pub(super) fn dense(&self, product: Product, x: &Act) -> Option<Act> {
         let Map { kind, weight, bias } = product.map;
-        let probe = self.probe?;
+        let probe = self.probe.filter(|probe| probe.moves(product.map))?;
         let WeightSpace::Dense { .. } = probe.space else { return None };
         let (weights, precision) = (self.weights, self.weights.precision());
         let tensor = &weights.params().tensors()[weight];
@@ -158,7 +158,8 @@ impl Layer<'_> {
         let Forming { noise, matrices, scratch } = forming;
         let Some(matrices) = matrices.last_mut() else { return };
         let Some(at_once) = matrices.first().map(|m| m.inputs_at_once(INPUTS)) else { return };
-        let source = keys[self.product.map.weight].dense.at(step, direction[0].index);
+        let keys = keys[self.product.map.weight];
+        let source = keys.dense.at(step, direction[0].index);
         for from in (0..count).step_by(SLICE) {
             let rows = first + from..first + count.min(from + SLICE);
             for column in (0..k).step_by(at_once) {
@@ -166,7 +167,11 @@ impl Layer<'_> {
                 noise.resize(rows.len() * length, 0.0);
                 for (row, noise) in rows.clone().zip(noise.chunks_exact_mut(length)) {
                     ask_for(&self.tensor.data[row * k + column..][..length]);
-                    source.fill(space.noise(), (row * k + column) as u64, noise);
+                    if keys.probed {
+                        source.fill(space.noise(), (row * k + column) as u64, noise);
+                    } else {
+                        noise.fill(0.0);
+                    }
                 }
                 for (member, matrix) in direction.iter().zip(matrices.iter_mut()) {
                     let factor = sigma * member.sign * space.scale(false);

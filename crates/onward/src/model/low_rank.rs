@@ -85,7 +85,7 @@ impl Context<'_> {
     /// `y = x (W + σ s Σ a bᵀ)ᵀ + bias`, each member with its own `s`, `a`, `b` and bias.
     pub(super) fn low_rank(&self, product: Product, x: &Act) -> Option<Act> {
         let Product { map: Map { kind, weight, bias }, relu, .. } = product;
-        let probe = self.probe?;
+        let probe = self.probe.filter(|probe| probe.moves(product.map))?;
         let WeightSpace::LowRank { rank, .. } = probe.space else { return None };
         let matrix = self.weights.params().tensors()[weight].matrix()?;
         let rows = self.rows_per_member;
@@ -131,8 +131,10 @@ impl Layer<'_> {
         let ((m, n), keys) = (self.matrix, self.probe.keys[self.weight]);
         let (family, step) = (self.probe.space.noise(), self.probe.step);
         let (mut a, mut b) = (vec![0.0; self.rank * m], vec![0.0; self.rank * n]);
-        keys.left.at(step, index).fill(family, 0, &mut a);
-        keys.right.at(step, index).fill(family, 0, &mut b);
+        if keys.probed {
+            keys.left.at(step, index).fill(family, 0, &mut a);
+            keys.right.at(step, index).fill(family, 0, &mut b);
+        }
         Factors { index, a, b }
     }
 
@@ -276,6 +278,9 @@ pub(super) fn member_tensor(
     member: Member,
 ) -> Vec<f32> {
     let mut data = weights.params().tensors()[tensor].data.clone();
+    if !probe.keys[tensor].probed {
+        return data;
+    }
     let noise = probe.keys[tensor].dense.at(probe.step, member.index);
     noise.add_to(probe.space.noise(), 0, probe.sigma * member.sign * probe.space.scale(false), &mut data);
     data
@@ -289,7 +294,9 @@ pub(super) fn formed_tensor(
     member: Member,
 ) -> Vec<f32> {
     let t = &weights.params().tensors()[tensor];
-    let (WeightSpace::LowRank { rank, noise }, Some((rows, columns))) = (probe.space, t.matrix()) else {
+    let (WeightSpace::LowRank { rank, noise }, Some((rows, columns)), true) =
+        (probe.space, t.matrix(), probe.keys[tensor].probed)
+    else {
         return member_tensor(weights, probe, tensor, member);
     };
     let (keys, rank) = (probe.keys[tensor], rank as usize);
@@ -315,7 +322,8 @@ pub(super) fn add_noise_of_row(
     row: usize,
     out: &mut [f32],
 ) {
-    let Some((rows, columns)) = weights.params().tensors()[tensor].matrix() else { return };
+    let matrix = weights.params().tensors()[tensor].matrix().filter(|_| probe.keys[tensor].probed);
+    let Some((rows, columns)) = matrix else { return };
     let (keys, family) = (probe.keys[tensor], probe.space.noise());
     let factor = probe.sigma * member.sign;
     let WeightSpace::LowRank { rank, .. } = probe.space else {

@@ -1,7 +1,7 @@
 //! Batch normalisation, each member over its own rows.
 
 use super::low_rank::member_tensor;
-use super::{Act, Context, Norms, Statistics};
+use super::{Act, Context, LinkKind, Map, Norms, Statistics};
 use crate::kernel::{add_moments, normalise, normalise_and_scale, scale_and_shift};
 use crate::threads::prelude::*;
 
@@ -16,7 +16,7 @@ impl Context<'_> {
     /// Subtracts the mean and divides by the standard deviation of each channel over rows and positions, then
     /// `γ x̂ + β`.
     pub(super) fn batch_norm(&mut self, node: usize, layer: &str, [weight, bias]: [usize; 2], x: Act) -> Act {
-        let mut x = self.each_with_own_rows(x.whole());
+        let mut x = self.rows_for(Map { kind: LinkKind::Norm, weight, bias: Some(bias) }, x.whole());
         let channels = x.channels();
         let block = x.rows.min(self.rows_per_member).max(1) * x.width();
         x.rectified = false;

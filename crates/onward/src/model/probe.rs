@@ -1,5 +1,6 @@
 //! Probes: what is added to the params while a model runs, and where its noise comes from.
 
+use super::{Graph, Map};
 use crate::noise::{Family, Role, RunKey, TensorKey};
 use crate::params::Params;
 
@@ -12,6 +13,8 @@ pub struct TensorKeys {
     pub left: TensorKey,
     /// Input-side factors.
     pub right: TensorKey,
+    /// Whether there is noise on the tensor at all.
+    pub probed: bool,
 }
 
 impl TensorKeys {
@@ -21,12 +24,19 @@ impl TensorKeys {
             dense: key.tensor(Role::Dense, name),
             left: key.tensor(Role::Left, name),
             right: key.tensor(Role::Right, name),
+            probed: true,
         }
     }
 
     /// The keys of all tensors of `params`, in their order.
     pub fn of(key: &RunKey, params: &Params) -> Vec<Self> {
         params.tensors().iter().map(|t| Self::new(key, &t.name)).collect()
+    }
+
+    /// The same without noise on those that never change.
+    pub(crate) fn of_trained(key: &RunKey, params: &Params, graph: &Graph) -> Vec<Self> {
+        let all = Self::of(key, params).into_iter().enumerate();
+        all.map(|(i, keys)| Self { probed: graph.trains(i), ..keys }).collect()
     }
 }
 
@@ -52,6 +62,13 @@ pub struct Probe<'a> {
     pub sigma: f32,
     /// The step in the noise.
     pub step: u32,
+}
+
+impl Probe<'_> {
+    /// Whether there is noise on any tensor of a map.
+    pub(super) fn moves(&self, map: Map) -> bool {
+        map.tensors().any(|tensor| self.keys[tensor].probed)
+    }
 }
 
 /// Where a weight-space probe acts.

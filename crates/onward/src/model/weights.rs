@@ -1,7 +1,7 @@
 //! Params packed for products, once per step.
 
-use super::LinkKind;
 use super::dense::Forming;
+use super::{LinkKind, TensorKeys};
 use crate::kernel::{Conv3, Epilogue, Filter, Matrix, Precision, Scratch, Window, add_bias};
 use crate::params::{Params, Tensor};
 use crate::threads::{self, prelude::*};
@@ -109,9 +109,12 @@ impl<'a> Weights<'a> {
         Self::of(params, packed, precision)
     }
 
-    /// `params` for dense probes alone, which read them as they are: nothing is packed.
-    pub(crate) fn unpacked(params: &'a Params, precision: Precision) -> Self {
-        let packed = params.tensors().iter().map(|_| Packed::Vector).collect();
+    /// `params` for dense probes alone, which read what they move as it is: only what `keys` say has no noise is packed.
+    pub(crate) fn for_dense(params: &'a Params, precision: Precision, keys: &[TensorKeys]) -> Self {
+        let one = |(t, keys): (&Tensor, &TensorKeys)| {
+            if keys.probed { Packed::Vector } else { Packed::new(t, &t.data, precision) }
+        };
+        let packed = params.tensors().par_iter().zip(keys).map(one).collect();
         Self::of(params, packed, precision)
     }
 

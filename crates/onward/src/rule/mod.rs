@@ -297,7 +297,7 @@ impl Method {
     pub fn recipe(&self, optimizer: Optimizer, storage: Storage) -> Recipe {
         let moves = self.common().moves();
         let optimizer = if matches!(moves, Moves::Search(_)) { Optimizer::default() } else { optimizer };
-        Recipe { moves, optimizer, storage }
+        Recipe { moves, optimizer, storage, rates: Vec::new() }
     }
 
     /// What to change where a run diverges.

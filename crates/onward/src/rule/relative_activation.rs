@@ -58,7 +58,8 @@ impl RelativeActivation {
     /// The method at work on a model.
     pub fn on(&self, graph: &Graph) -> Estimator {
         let widths = (0..graph.stages()).map(|stage| graph.width(stage)).collect();
-        Estimator { method: self.clone(), widths }
+        let stages = (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect();
+        Estimator { method: self.clone(), widths, stages }
     }
 
     fn check(&self, layers: usize, rows: usize) -> Result<()> {
@@ -108,6 +109,8 @@ pub struct Estimator {
     method: RelativeActivation,
     /// Numbers at each stage's site.
     widths: Vec<usize>,
+    /// The stages with tensors that change.
+    stages: Vec<usize>,
 }
 
 impl Estimator {
@@ -128,7 +131,7 @@ impl Estimator {
 
     /// The stages that a step probes.
     fn layers(&self, step: u64) -> Vec<LayerPlan> {
-        let layers = self.widths.len();
+        let layers = self.stages.len();
         let stages = match self.method.order {
             Order::Together => 0..layers,
             Order::InTurn => {
@@ -136,7 +139,7 @@ impl Estimator {
                 stage..stage + 1
             }
         };
-        stages.filter_map(|stage| self.layer(stage)).collect()
+        self.stages[stages].iter().filter_map(|stage| self.layer(*stage)).collect()
     }
 
     fn plan(
@@ -171,7 +174,11 @@ impl Estimator {
 
 impl Rule for Estimator {
     fn check(&self, graph: &Graph, rows: usize) -> Result<()> {
-        self.method.check(graph.stages(), rows)
+        self.method.check(graph.stages(), rows)?;
+        if self.stages.iter().all(|stage| self.layer(*stage).is_none()) {
+            return Err(misfit("directions", "at least 1 for a layer whose rate is not 0", 0));
+        }
+        Ok(())
     }
 
     /// All stages at once; with focus the last one, whose derivatives tell which samples the others are probed with.

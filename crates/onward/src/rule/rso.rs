@@ -176,12 +176,13 @@ impl Sweep {
         if rso.order == LayerOrder::LastFirst {
             stages.reverse();
         }
-        let specs = graph.tensors();
+        let (specs, rates) = (graph.tensors(), graph.rates());
         let mut turns = Vec::new();
         for (stage, tensors) in stages {
             let mut before = 0;
             let factor = *rso.sigma.of(stage);
             for (tensor, sigma) in tensors {
+                let factor = factor * rates[tensor];
                 for elements in rows(&specs[tensor]) {
                     let visits = elements.len();
                     turns.push(Turn { stage, tensor, elements, before, sigma: sigma * factor });
@@ -281,7 +282,7 @@ fn rows(spec: &TensorSpec) -> Vec<Range<usize>> {
     (0..all).step_by(row.max(1)).map(|first| first..first + row).collect()
 }
 
-/// The tensors of each stage in the order of visits, each with the standard deviation of its changes: a product's weight,
+/// The tensors of each stage that change, in the order of visits, each with the standard deviation of its changes: a product's weight,
 /// its bias, then the shift and the scale of the normalisation after it.
 fn tensors_of_stages(graph: &Graph) -> Result<Vec<Vec<(usize, f32)>>> {
     let specs = graph.tensors();
@@ -294,7 +295,7 @@ fn tensors_of_stages(graph: &Graph) -> Result<Vec<Vec<(usize, f32)>>> {
         let bias = map.bias.map(|bias| (bias, sigma));
         let weight = Some((map.weight, sigma));
         let both = if map.kind == LinkKind::Norm { [bias, weight] } else { [weight, bias] };
-        both.into_iter().flatten().collect()
+        both.into_iter().flatten().filter(|(tensor, _)| graph.trains(*tensor)).collect()
     };
     let all: Vec<Vec<(usize, f32)>> =
         (0..graph.stages()).map(|stage| graph.links(stage).iter().flat_map(of).collect()).collect();

@@ -15,8 +15,10 @@ pub use objective::{F1, Huber, Nothing, Objective};
 pub use train::{Baseline, Budget, Train};
 
 use crate::evaluate::Local;
+use crate::model::{Rate, Rated};
 use crate::threads::Threads;
 use crate::{Result, kernel, keys};
+use std::sync::Arc;
 
 keys! {
     /// What determines a run but for its seed and its data: in specs, and in the headers of ledgers.
@@ -37,6 +39,17 @@ keys! {
 }
 
 impl Settings {
+    /// The net for inputs of shape `[height, width, channels]` that answers with so many numbers, its tensors at their rates.
+    ///
+    /// # Errors
+    /// As for [`Model::build`]; [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
+    pub fn built(&self, shape: [usize; 3], outputs: usize) -> Result<Arc<dyn crate::model::Model>> {
+        let model = self.model.build(shape, outputs)?;
+        let Some(rates) = &self.train.rates else { return Ok(model) };
+        let rates = rates.iter().map(|words| Rate::parse(words)).collect::<Result<_>>()?;
+        Ok(Arc::new(Rated { model, rates }))
+    }
+
     /// What runs the model at its task on rows of shape `[height, width, channels]`, each answered with so many numbers.
     ///
     /// # Errors
@@ -48,7 +61,7 @@ impl Settings {
         threads: &Threads,
         precision: kernel::Precision,
     ) -> Result<Local> {
-        let model = self.model.build(shape, outputs)?;
+        let model = self.built(shape, outputs)?;
         Ok(Local::new(model, self.objective.task()?, threads).with_precision(precision))
     }
 }

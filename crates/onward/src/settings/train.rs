@@ -16,6 +16,9 @@ keys! {
         /// How training rows are shuffled: all of them without this key, or within windows of so many rows (which is what data that
         /// are read as they are needed allow), or not.
         shuffle: Option<Shuffle> = Preset::Unset;
+        /// What the steps of some tensors are multiplied by, each as "pattern: factor" with * for any characters: ["embed*: 0"] leaves the
+        /// tensors that begin with embed as they are. Where several name a tensor, the last one counts.
+        rates: Option<Vec<String>> = Preset::Unset;
         /// Steps between two evaluations on the test rows; 0 for about once per epoch.
         eval_every: u64 = is(0), 0.0..;
         /// Steps between two snapshots of the whole state.

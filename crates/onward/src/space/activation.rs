@@ -283,7 +283,7 @@ pub(crate) fn derivative_by_sample_weights_of(
     // A tensor that the stage uses twice was perturbed in both places.
     let links = p.graph.links(layer.stage).iter();
     let tensors: BTreeSet<usize> =
-        links.flat_map(|l| std::iter::once(l.map.weight).chain(l.map.bias)).collect();
+        links.flat_map(|l| l.map.tensors()).filter(|tensor| p.graph.trains(*tensor)).collect();
     for tensor in tensors {
         let t = &p.weights.params().tensors()[tensor];
         let keys = p.keys[tensor];

@@ -26,7 +26,7 @@ pub type Derivative = Vec<Option<[Vec<f32>; 2]>>;
 pub fn credit(graph: &Graph, stage: usize, params: &Params, trace: &Trace, g: &[f32], into: &mut Derivative) {
     let rows = g.len() / graph.width(stage).max(1);
     let scale = 1.0 / rows as f32;
-    for link in graph.links(stage) {
+    for link in graph.links(stage).iter().filter(|link| link.map.tensors().any(|t| graph.trains(t))) {
         let Some(input) = trace.input(link.node) else { continue };
         let Map { kind, weight: tensor, bias } = link.map;
         let shape = &params.tensors()[tensor].shape;
@@ -48,9 +48,11 @@ pub fn credit(graph: &Graph, stage: usize, params: &Params, trace: &Trace, g: &[
         debug_assert_eq!(own.len(), points * outputs);
         let half = rows / 2 * input.points();
         let of = |from, to| weight(kind, input, shape, &own[from * outputs..to * outputs], from, to);
-        let (first, second) = threads::join(|| of(0, half), || of(half, points));
-        add(&mut into[tensor], [first, second]);
-        if let Some(bias) = bias {
+        if graph.trains(tensor) {
+            let (first, second) = threads::join(|| of(0, half), || of(half, points));
+            add(&mut into[tensor], [first, second]);
+        }
+        if let Some(bias) = bias.filter(|bias| graph.trains(*bias)) {
             let (first, second) = own.split_at(half * outputs);
             add(&mut into[bias], [column_sums(first, outputs), column_sums(second, outputs)]);
         }

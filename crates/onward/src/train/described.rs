@@ -186,7 +186,7 @@ impl Settings {
             return Err(Error::expected(ErrorKind::Damage, "data", expected, found));
         }
         let shape = rows.shape.map(|n| n as usize);
-        let model = self.model.build(shape, rows.outputs())?;
+        let model = self.built(shape, rows.outputs())?;
         let graph = Graph::new(&*model, shape)?;
         let differs = |key: &str, expected: String, found: String| {
             let expected = format!("a header with {expected}, which follows from it");
@@ -207,7 +207,7 @@ impl Settings {
                 header.method.clone(),
             );
         }
-        if plan.method.recipe(plan.optimizer, plan.storage) != header.recipe {
+        if plan.method.recipe(plan.optimizer, plan.storage).with_rates(graph.rates()) != header.recipe {
             return differs("method", "the recipe of its entries".into(), "another".into());
         }
         if plan.schedule.steps != header.steps {

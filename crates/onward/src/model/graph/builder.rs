@@ -4,6 +4,7 @@ use super::Graph;
 use super::cell::Carry;
 use super::node::{Attention, Node, Norm, Op, RowOp, Shape};
 use crate::model::Activation;
+use crate::model::rate::fits;
 use crate::params::{Init, TensorSpec};
 use crate::{Error, ErrorKind, Place, Result};
 use std::fmt::Display;
@@ -62,6 +63,8 @@ impl Var {
 pub struct Builder {
     nodes: Vec<Node>,
     specs: Vec<TensorSpec>,
+    /// What each tensor's steps are multiplied by.
+    rates: Vec<f32>,
     carries: Vec<Carry>,
     everywhere: bool,
     /// The first thing that does not fit.
@@ -93,18 +96,23 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
     let mut builder = Builder {
         nodes: vec![first],
         specs: Vec::new(),
+        rates: Vec::new(),
         carries: Vec::new(),
         everywhere: false,
         fault: None,
     };
     let output = model.build(&mut builder)?;
     builder.operands("the model's answer", &[output]);
-    let Builder { nodes, specs, carries, everywhere, fault } = builder;
+    let Builder { nodes, specs, rates, carries, everywhere, fault } = builder;
     if let Some(fault) = fault {
         return Err(fault);
     }
     count_of(&specs)?;
-    Graph::of(nodes, specs, output.node, everywhere).map(|graph| Graph { carries, ..graph })
+    if !rates.is_empty() && rates.iter().all(|rate| *rate == 0.0) {
+        let expected = "at least one tensor whose rate is not 0";
+        return Err(Error::expected(ErrorKind::Model, "rates", expected, "none: nothing would be trained"));
+    }
+    Graph::of(nodes, specs, output.node, everywhere).map(|graph| Graph { rates, carries, ..graph })
 }
 
 impl Builder {
@@ -319,6 +327,22 @@ impl Builder {
         }
     }
 
+    /// Multiplies the steps of the tensors so far whose names are as `pattern` says, in which `*` stands for any characters. With 0 they
+    /// stay as they are to the byte, and nothing is spent on probing them.
+    pub fn rate(&mut self, pattern: &str, factor: f32) {
+        if !(factor >= 0.0 && factor.is_finite()) {
+            self.fault("rates", "a factor of at least 0", format!("{factor} for {pattern}"));
+        }
+        let meant: Vec<usize> =
+            (0..self.specs.len()).filter(|i| fits(pattern, &self.specs[*i].name)).collect();
+        if meant.is_empty() {
+            let known: Vec<&str> = self.specs.iter().map(|s| s.name.as_str()).collect();
+            let expected = format!("a pattern of some of {}", known.join(", "));
+            self.fault("rates", expected, pattern);
+        }
+        meant.into_iter().for_each(|i| self.rates[i] = factor);
+    }
+
     /// Probes move all numbers of all sites, also those that the function after them cannot tell from their neighbours (a ReLU
     /// those below zero). Nets with residual connections have been probed so since they could be named in specs.
     pub(in crate::model) fn probe_everywhere(&mut self) {
@@ -354,6 +378,7 @@ impl Builder {
             self.fault(Place::tensor(&name), "a shape of axes of at least 1", format!("{shape:?}"));
         }
         self.specs.push(TensorSpec { name, shape, init });
+        self.rates.push(1.0);
         self.specs.len() - 1
     }
 

@@ -111,7 +111,7 @@ impl Builder {
 impl Context<'_> {
     /// The products of each group of a position's channels with the weights of its own outputs.
     pub(super) fn grouped(&mut self, node: usize, map: Map, x: Act) -> Act {
-        let x = self.each_with_own_rows(x.whole());
+        let x = self.rows_for(map, x.whole());
         let tensor = &self.weights.params().tensors()[map.weight];
         let Some((outputs, k)) = tensor.matrix() else { return x };
         let member = self.rows_per_member.min(x.rows).max(1);

@@ -3,7 +3,7 @@
 
 use super::node::{Norm, RowOp, Shape};
 use crate::model::low_rank::add_noise_of_row;
-use crate::model::{Act, Context, NORM_EPSILON};
+use crate::model::{Act, Context, LinkKind, Map, NORM_EPSILON};
 use crate::threads::prelude::*;
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ impl Context<'_> {
     pub(super) fn embed(&mut self, node: usize, weight: usize, x: &Act) -> Act {
         let table = &self.weights.params().tensors()[weight];
         let (words, width) = (table.shape[0], table.shape[1]);
-        let own = self.each_with_own_rows(x.clone());
+        let own = self.rows_for(Map { kind: LinkKind::Embed, weight, bias: None }, x.clone());
         let shape = [x.shape[0], x.shape[1], width];
         let mut y = Act::of(own.rows, shape, self.home.take(own.data.len() * width));
         let per_member = self.rows_per_member.min(own.rows).max(1) * own.width();
@@ -42,7 +42,7 @@ impl Context<'_> {
 
     /// `γ x + β` for each position's channels.
     pub(super) fn scaled(&mut self, node: usize, weight: usize, bias: Option<usize>, x: Act) -> Act {
-        let mut y = self.each_with_own_rows(x);
+        let mut y = self.rows_for(Map { kind: LinkKind::Norm, weight, bias }, x);
         if let Some(trace) = &mut self.trace {
             trace.keep(node, y.clone(), Vec::new());
         }

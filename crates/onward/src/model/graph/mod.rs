@@ -46,6 +46,8 @@ pub struct Graph {
     specs: Vec<TensorSpec>,
     output: usize,
     stages: Vec<Stage>,
+    /// What each tensor's steps are multiplied by.
+    rates: Vec<f32>,
     carries: Vec<Carry>,
     whole: Schedule,
     /// Which nodes' clean values are looked at when something behind a site runs again.
@@ -112,7 +114,17 @@ impl Graph {
         }
         let rectified = (0..nodes.len()).map(|n| paths.only_a_relu_reads(n)).collect();
         let whole = Schedule::new(&nodes, paths.all_from(1), output);
-        let graph = Self { whole, specs, output, stages, carries: Vec::new(), kept, rectified, nodes };
+        let graph = Self {
+            whole,
+            specs,
+            output,
+            stages,
+            rates: Vec::new(),
+            carries: Vec::new(),
+            kept,
+            rectified,
+            nodes,
+        };
         graph.check_names()?;
         Ok(graph)
     }
@@ -120,6 +132,21 @@ impl Graph {
     /// The model's tensors, in the order of their first uses.
     pub fn tensors(&self) -> &[TensorSpec] {
         &self.specs
+    }
+
+    /// What the steps of each tensor are multiplied by, 0 for those that stay as they are.
+    pub fn rates(&self) -> &[f32] {
+        &self.rates
+    }
+
+    /// Whether a tensor ever changes.
+    pub(crate) fn trains(&self, tensor: usize) -> bool {
+        self.rates[tensor] != 0.0
+    }
+
+    /// Whether any tensor of a stage ever changes.
+    pub(crate) fn stage_trains(&self, stage: usize) -> bool {
+        self.links(stage).iter().any(|link| link.map.tensors().any(|tensor| self.trains(tensor)))
     }
 
     /// What a row's items hand on beyond its last one: a name and a shape for each. They begin with zero.
@@ -433,7 +460,7 @@ impl Graph {
     /// The operations, in an order in which they can run; the first is the input.
     pub fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
         self.nodes.iter().enumerate().map(|(i, node)| {
-            let tensors = node.op.map().into_iter().flat_map(|m| [Some(m.weight), m.bias]).flatten();
+            let tensors = node.op.map().into_iter().flat_map(Map::tensors);
             Operation {
                 operation: node.op.to_string(),
                 inputs: &node.inputs,

@@ -135,6 +135,13 @@ pub(crate) struct Map {
     pub bias: Option<usize>,
 }
 
+impl Map {
+    /// Its tensors.
+    pub fn tensors(self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.weight).chain(self.bias)
+    }
+}
+
 impl Op {
     /// The tensors, if there are any: then the answer is a linear function of them.
     pub fn map(&self) -> Option<Map> {
