@@ -40,6 +40,12 @@ fn main() -> Outcome {
     put("npy", "bytes", &arrays[1])?;
     put("npz", "stored", &npz(&arrays, zip::CompressionMethod::Stored)?)?;
     put("npz", "deflated", &npz(&arrays, zip::CompressionMethod::Deflated)?)?;
+    for file in fs::read_dir(here.join("../testdata/onnx"))? {
+        let path = file?.path();
+        if path.extension().is_some_and(|e| e == "onnx") {
+            put("onnx", &path.file_stem().unwrap_or_default().to_string_lossy(), &fs::read(&path)?)?;
+        }
+    }
     let codecs = [
         ("plain", Compression::UNCOMPRESSED),
         ("snappy", Compression::SNAPPY),

@@ -107,6 +107,11 @@ pub enum Command {
         after_help = "A run that is not finished answers from its last step, in activation space from its last snapshot, and says so.\n\nExample:\n  onward eval runs/digits data/digits.csv"
     )]
     Eval(OnData),
+    /// Writes a run's model as a file that other programs run
+    #[command(
+        after_help = "An ONNX file takes rows as training saw them (centred and scaled, see its metadata onward.interface), as `input`: [batch, n],\nitems as [batch, items, channels], images as [batch, channels, height, width]. A net that came from an ONNX file goes back into\nits own graph. A run that is not finished is written as predict answers.\n\nExamples:\n  onward export runs/digits --as onnx --out digits.onnx\n  onward export runs/digits --as safetensors --out digits.safetensors"
+    )]
+    Export(Export),
     /// Writes a commented spec to start from (to FILE, or to standard output)
     #[command(after_help = "Example:\n  onward init my.toml")]
     Init {
@@ -150,6 +155,7 @@ impl Command {
             Self::Show(args) => args.json,
             Self::Report(args) => args.how.print.json,
             Self::Predict(args) | Self::Eval(args) => args.how.print.json,
+            Self::Export(args) => args.how.print.json,
             Self::Bench(args) => args.how.print.json,
             Self::VerifyTheory(args) => args.how.print.json,
             Self::Init { .. } | Self::Explain { .. } | Self::Completions { .. } => false,
@@ -412,6 +418,31 @@ pub struct Report {
     /// Where the data are now
     #[command(flatten)]
     pub moved: Moved,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// The kinds of files that models are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileKind {
+    /// The net with its params, for onnxruntime and others
+    Onnx,
+    /// The params and the statistics of normalisations alone
+    Safetensors,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Group)]
+pub struct Export {
+    /// The run folder
+    pub run: PathBuf,
+    /// The kind of file
+    #[arg(long = "as", value_name = "KIND")]
+    pub kind: FileKind,
+    /// The file
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,

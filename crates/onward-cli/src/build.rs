@@ -9,12 +9,16 @@ use onward::ledger::{Header, Numerics, Scaling, Search};
 use onward::model::Graph;
 use onward::rule::Method;
 use onward::schema::Value;
-use onward::settings::{Precision, Settings};
+use onward::settings::{Model, ModelKind, Onnx, Precision, Settings};
 use onward::threads::Threads;
 use onward::train::{Given, Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
+use onward_onnx::{Elsewhere, Net};
 use onward_run::folder::Folder;
 use onward_run::follow::base;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The header of a run that was begun, once for each arithmetic that its steps may have been taken in: ledgers of an older
@@ -33,16 +37,32 @@ pub fn possible(spec: &Spec, begun: &Header) -> Vec<Header> {
 /// An evaluator of the spec's model and objective, with the arithmetic of the run that was `begun`, if one was.
 ///
 /// # Errors
-/// [`ErrorKind::Spec`] if the model does not fit the input, [`ErrorKind::Ledger`] if the run's arithmetic is none of the spec's.
+/// [`ErrorKind::Spec`] if the model does not fit the input, [`ErrorKind::Ledger`] if the run's arithmetic is none of the spec's; as for
+/// [`net`].
 pub fn evaluator(
     spec: &Spec,
     input: [usize; 3],
     outputs: usize,
     threads: usize,
-    begun: Option<&Header>,
+    begun: Option<Begun<'_>>,
 ) -> Result<Local> {
-    let precision = spec.model.precision.begun(begun.and_then(|header| header.numerics.as_ref()))?;
-    spec.settings().local(input, outputs, &Threads::new(threads)?, precision)
+    evaluator_of(spec, net(spec, begun)?, input, outputs, threads, begun)
+}
+
+fn evaluator_of(
+    spec: &Spec,
+    net: Option<Arc<Net>>,
+    input: [usize; 3],
+    outputs: usize,
+    threads: usize,
+    begun: Option<Begun<'_>>,
+) -> Result<Local> {
+    let precision = spec.model.precision.begun(begun.and_then(|begun| begun.header.numerics.as_ref()))?;
+    let (settings, threads) = (spec.settings(), Threads::new(threads)?);
+    match net {
+        Some(net) => settings.local_of(net, &threads, precision),
+        None => settings.local(input, outputs, &threads, precision),
+    }
 }
 
 /// Refuses a model that there is no memory for, before any of it is asked for.
@@ -77,19 +97,98 @@ pub struct Begun<'a> {
     pub folder: &'a Folder,
 }
 
-/// What is in the file that the spec's run begins with, if it names one.
-fn given(spec: &Spec, graph: &Graph, begun: Option<Begun<'_>>) -> Result<Option<Given>> {
-    let Some(path) = &spec.model.from else { return Ok(None) };
+/// A net that is in a file.
+struct Imported {
+    net: Arc<Net>,
+    /// The name in headers of the file that it came from.
+    file: String,
+}
+
+/// The net of the spec, if that is in a file: that file, or the copy that the run which was begun has kept.
+fn imported(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Imported>> {
+    let ModelKind::Onnx(Onnx { path }) = &spec.model.kind else { return Ok(None) };
     let Some(Begun { header, folder }) = begun else {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        return Given::from_safetensors(&bytes, graph).map(Some).map_err(|e| e.in_file(path));
+        let net = Net::read(&bytes, &mut |other| elsewhere(path, other)).map_err(|e| e.in_file(path))?;
+        return Ok(Some(Imported { net: Arc::new(net), file: Given::named(&bytes) }));
     };
-    let from = Settings::of(header)?.and_then(|settings| settings.model.from);
-    let file = from.map(|file| file.display().to_string()).ok_or_else(|| {
-        let expected = "the digest of the file that model.from names";
+    let path = folder.net();
+    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+    let model = header_model(header, folder)?;
+    let ModelKind::Onnx(Onnx { path: began }) = &model.kind else { return Ok(None) };
+    let (began, now) = (began.display().to_string(), Given::named(&bytes));
+    if began != now {
+        let (expected, found) = (format!("the net {began}"), format!("{now} (changed since the run began)"));
+        return Err(Error::expected(ErrorKind::Damage, path.display(), expected, found));
+    }
+    let none =
+        |_: &Elsewhere| Err(Error::expected(ErrorKind::Damage, "weights", "some in the file", "others"));
+    let net = Net::read(&bytes, &mut { none }).map_err(|e| e.in_file(&path))?;
+    let file = model.from.map(|file| file.display().to_string()).unwrap_or_default();
+    Ok(Some(Imported { net: Arc::new(net), file }))
+}
+
+/// The net of the spec, if that is in a file.
+///
+/// # Errors
+/// [`ErrorKind::Io`] and [`ErrorKind::Model`] if the file cannot be read or is no net's; of a run that was begun, [`ErrorKind::Damage`] if it
+/// is not the one that the run began with.
+pub fn net(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Arc<Net>>> {
+    Ok(imported(spec, begun)?.map(|imported| imported.net))
+}
+
+/// A stretch of a file beside another.
+fn elsewhere(path: &Path, other: &Elsewhere) -> Result<Vec<u8>> {
+    let path = path.parent().unwrap_or(Path::new("")).join(&other.name);
+    let read = || {
+        let mut file = File::open(&path)?;
+        file.seek(SeekFrom::Start(other.offset))?;
+        let mut bytes = Vec::new();
+        file.take(other.length.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|e| Error::io("read", &path, e))
+}
+
+/// What a header says of the model.
+fn header_model(header: &Header, folder: &Folder) -> Result<Model> {
+    let settings = Settings::of(header)?.ok_or_else(|| {
+        let expected = "settings from which the model can be built";
         Error::expected(ErrorKind::Ledger, folder.ledger().display(), expected, "none")
     })?;
-    Ok(Some(Given { params: base(folder, header)?, file }))
+    Ok(settings.model)
+}
+
+/// What is in the file that the spec's run begins with, if it does with one.
+fn given(
+    spec: &Spec,
+    graph: &Graph,
+    shape: [usize; 3],
+    imported: Option<&Imported>,
+    begun: Option<Begun<'_>>,
+) -> Result<Option<Given>> {
+    if let Some(Begun { header, folder }) = begun {
+        if spec.model.from.is_none() && imported.is_none() {
+            return Ok(None);
+        }
+        let file = header_model(header, folder)?.from.map(|file| file.display().to_string());
+        return Ok(Some(Given { params: base(folder, header)?, file: file.unwrap_or_default() }));
+    }
+    if let Some(path) = &spec.model.from {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        return Given::from_safetensors(&bytes, graph).map(Some).map_err(|e| e.in_file(path));
+    }
+    let of_net =
+        |Imported { net, file }: &Imported| Ok(Given { params: net.begin(shape)?.1, file: file.clone() });
+    imported.map(of_net).transpose()
+}
+
+/// The run that a spec describes, at its beginning.
+pub struct Built {
+    /// The run.
+    pub trainer: Trainer,
+    /// The file of its net, if that is in one: a run keeps it.
+    pub net: Option<Vec<u8>>,
 }
 
 /// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the run that it is to follow, if
@@ -98,17 +197,28 @@ fn given(spec: &Spec, graph: &Graph, begun: Option<Begun<'_>>) -> Result<Option<
 /// # Errors
 /// [`ErrorKind::Spec`] if something does not fit together, [`ErrorKind::Ledger`] as for [`evaluator`], [`ErrorKind::Io`] and
 /// [`ErrorKind::Model`] if the spec begins with a file that cannot be read or is not the model's.
-pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<'_>>) -> Result<Trainer> {
+pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<'_>>) -> Result<Built> {
     let train = split.train.schema();
     if train.rows() < 2 {
         let expected = "at least 2 rows to train on (data.test says how many are held out, data.limit how many are used)";
         return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
     }
-    let evaluator = evaluator(spec, train.shape(), train.outputs(), threads, begun.map(|b| b.header))?;
-    let graph = evaluator.graph(train.shape())?;
+    let imported = imported(spec, begun)?;
+    let net = imported.as_ref().map(|imported| Arc::clone(&imported.net));
+    let evaluator = evaluator_of(spec, net, train.shape(), train.outputs(), threads, begun)?;
+    let in_file = |e: Error| match &spec.model.kind {
+        ModelKind::Onnx(Onnx { path }) => e.in_file(path),
+        _ => e,
+    };
+    let graph = evaluator.graph(train.shape()).map_err(in_file)?;
     evaluator.check_data(&split.test).map_err(|e| e.within("test rows"))?;
-    let settings = spec.settings();
+    let mut settings = spec.settings();
     check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;
-    let given = given(spec, &graph, begun)?;
-    Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given)
+    let given = given(spec, &graph, train.shape(), imported.as_ref(), begun)?;
+    let net = imported.map(|imported| imported.net.to_bytes());
+    if let (ModelKind::Onnx(onnx), Some(net)) = (&mut settings.model.kind, &net) {
+        onnx.path = Given::named(net).into();
+    }
+    let trainer = Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given)?;
+    Ok(Built { trainer, net })
 }

@@ -232,9 +232,19 @@ fn help_and_completions_are_there() {
         assert!(place.onward(&format!("completions {shell}")).good().contains("onward"));
     }
     assert!(place.onward("--help").good().contains("Examples:"));
-    for command in
-        ["train", "resume", "replay", "verify", "show", "predict", "eval", "init", "explain", "completions"]
-    {
+    for command in [
+        "train",
+        "resume",
+        "replay",
+        "verify",
+        "show",
+        "predict",
+        "eval",
+        "export",
+        "init",
+        "explain",
+        "completions",
+    ] {
         assert!(place.onward(&format!("{command} --help")).good().contains("Example"), "{command}");
     }
 }

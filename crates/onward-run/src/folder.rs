@@ -20,6 +20,7 @@ const DIVERGED: &str = "diverged.txt";
 const SPEC: &str = "spec.toml";
 const BASE: &str = "base.safetensors";
 const INTERFACE: &str = "interface.json";
+const NET: &str = "net.onnx";
 /// The file of the trained model.
 pub const MODEL: &str = "model.safetensors";
 const METRICS: &str = "metrics.jsonl";
@@ -30,7 +31,7 @@ const PLOTS_IN: &str = "plots";
 /// The file in a folder that is locked.
 pub const LOCK: &str = "lock";
 const SNAPSHOTS_IN: &str = "snapshots";
-const FILES: [&str; 8] = [LEDGER, SPEC, BASE, INTERFACE, LOCK, MODEL, METRICS, MANIFEST];
+const FILES: [&str; 9] = [LEDGER, SPEC, BASE, INTERFACE, NET, LOCK, MODEL, METRICS, MANIFEST];
 
 /// One state of a run, whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +162,7 @@ impl Folder {
     pub fn discard(self) {
         self.sweep();
         // What cannot be removed stays; the error that led here is the one to tell.
-        for name in [LEDGER, SPEC, BASE, INTERFACE, LOCK] {
+        for name in [LEDGER, SPEC, BASE, INTERFACE, NET, LOCK] {
             let _ = std::fs::remove_file(self.path.join(name));
         }
         let _ = std::fs::remove_dir(&self.path);
@@ -232,7 +233,7 @@ impl Folder {
         let plots = std::fs::read_dir(self.path.join(PLOTS_IN)).into_iter().flatten().flatten();
         let plots = plots.filter_map(|file| file.file_name().into_string().ok());
         let plots = plots.filter(|name| name.ends_with(".svg") || name.ends_with(".png"));
-        let names = [SPEC, BASE, INTERFACE, MODEL, METRICS, REPORT].map(str::to_owned);
+        let names = [SPEC, BASE, INTERFACE, NET, MODEL, METRICS, REPORT].map(str::to_owned);
         let mut all: Vec<String> =
             names.into_iter().chain(plots.map(|name| format!("{PLOTS_IN}/{name}"))).collect();
         all.retain(|name| self.path.join(name).is_file());
@@ -310,6 +311,11 @@ impl Folder {
     /// The trained model.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
+    }
+
+    /// The net as the run began with it, of a run whose net is in a file.
+    pub fn net(&self) -> PathBuf {
+        self.path.join(NET)
     }
 
     /// Why the run stopped, if it diverged: one line.

@@ -271,7 +271,7 @@ pub(crate) fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor> {
 }
 
 /// A number of half precision (5 bits of exponent, 10 of fraction), exactly.
-fn from_f16(bits: u16) -> f32 {
+pub fn from_f16(bits: u16) -> f32 {
     let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, bits >> 10 & 0x1f, bits & 0x3ff);
     match exponent {
         // Below the least normal number fractions count in steps of 2⁻²⁴.

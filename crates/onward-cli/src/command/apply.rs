@@ -2,17 +2,18 @@
 
 use super::origin::{FromSpec, spec_of};
 use super::{told_of, unit_words};
-use crate::args::{Moved, OnData};
+use crate::args::{How, Moved, OnData};
+use crate::build::{self, Begun};
+use crate::data;
 use crate::data::Preparation;
 use crate::folder::{Folder, MODEL};
 use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::progress::{Voice, loss_words};
 use crate::spec::Spec;
-use crate::{build, data};
 use onward::dataset::{Columns, Dataset, Targets};
 use onward::evaluate::Local;
-use onward::ledger::Reading;
+use onward::ledger::{Header, Reading};
 use onward::model::{Act, Statistics};
 use onward::params::{Params, Tensor, TensorSpec};
 use onward::task::argmax;
@@ -20,6 +21,7 @@ use onward::train::{self, hex};
 use onward::{Error, ErrorKind, Result};
 use onward_run::present;
 use serde_json::json;
+use std::path::Path;
 
 struct Trained {
     evaluator: Local,
@@ -32,23 +34,43 @@ struct Trained {
     spec: Spec,
 }
 
-fn load(args: &OnData) -> Result<Trained> {
-    let folder = Folder::read_only(&args.run)?;
+/// What a run answers with.
+pub(super) struct Answering {
+    pub spec: Spec,
+    pub header: Header,
+    /// What was trained, and its params, which may be those of an unfinished run.
+    pub evaluator: Local,
+    pub params: Params,
+    pub statistics: Vec<Statistics>,
+    pub interface: Interface,
+}
+
+/// What the run in a folder answers with, as far as it has come.
+///
+/// # Errors
+/// What of the run cannot be read, or is not what it wrote; [`ErrorKind::Ledger`] if there is no state of it yet.
+pub(super) fn answering(run: &Path, how: &How) -> Result<Answering> {
+    let folder = Folder::read_only(run)?;
     let (reading, damage) = folder.salvage()?;
     let spec = spec_of(&folder, &reading.header)?;
     let interface = Interface::read(&folder, &reading.header)?;
     let shape = interface.preparation.shape;
-    let evaluator =
-        build::evaluator(&spec, shape, interface.outputs, args.how.threads(), Some(&reading.header))
-            .map_err(|e| e.in_file(&folder.spec()))?;
-    Voice::new(&args.how).say_emulation(evaluator.precision());
+    let begun = Begun { header: &reading.header, folder: &folder };
+    let evaluator = build::evaluator(&spec, shape, interface.outputs, how.threads(), Some(begun))
+        .map_err(|e| e.in_file(&folder.spec()))?;
+    Voice::new(how).say_emulation(evaluator.precision());
     let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
     let (params, statistics) = if present::is_unfinished(&folder, &reading)? {
-        unfinished(args, &folder, &evaluator, zero)?
+        unfinished(run, how, &folder, &evaluator, zero)?
     } else {
-        tell_of_ledger(&folder, &reading, damage, Voice::new(&args.how))?;
+        tell_of_ledger(&folder, &reading, damage, Voice::new(how))?;
         model(&folder, &reading, &evaluator, zero)?
     };
+    Ok(Answering { spec, header: reading.header, evaluator, params, statistics, interface })
+}
+
+fn load(args: &OnData) -> Result<Trained> {
+    let Answering { spec, evaluator, params, statistics, interface, .. } = answering(&args.run, &args.how)?;
     let path = data::expand_home(&args.data);
     let (features, rows, targets) =
         data::load_more(&path, &spec.data, &interface.preparation, interface.outputs)?;
@@ -84,16 +106,17 @@ fn tell_of_ledger(folder: &Folder, reading: &Reading, damage: Option<Error>, voi
 /// The params of a run that is not finished, as far as they can be had, and the statistics of its normalisations, for which
 /// the training rows are read; says which step they are of.
 fn unfinished(
-    args: &OnData,
+    run: &Path,
+    how: &How,
     folder: &Folder,
     evaluator: &Local,
     zero: Act,
 ) -> Result<(Params, Vec<Statistics>)> {
-    let present = present::present(folder, args.how.threads())?;
-    let (step, steps, voice) = (present.state.step(), present.reading.budget(), Voice::new(&args.how));
+    let present = present::present(folder, how.threads())?;
+    let (step, steps, voice) = (present.state.step(), present.reading.budget(), Voice::new(how));
     let diverged = folder.why_diverged();
     let why = diverged.as_ref().map_or_else(String::new, |why| format!("; it {why}"));
-    let run = args.run.display();
+    let run = run.display();
     voice.warn(&format!("note: {run} is not finished: this is step {step} of {steps}{why}"));
     if voice == Voice::Json {
         voice.say("", &told_of(diverged, json!({"event": "unfinished", "step": step, "steps": steps})));
@@ -102,7 +125,7 @@ fn unfinished(
     let mut statistics = evaluator.statistics(&params, zero)?;
     if !statistics.is_empty() {
         let moved = Moved::default();
-        let mut origin = FromSpec::new(folder.path(), &moved, &args.how);
+        let mut origin = FromSpec::new(folder.path(), &moved, how);
         statistics = present::statistics(folder, &present, &mut origin)?;
     }
     Ok((params, statistics))

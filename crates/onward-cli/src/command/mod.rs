@@ -2,6 +2,7 @@
 
 mod apply;
 mod bench;
+mod export;
 mod minimize;
 mod net;
 mod origin;
@@ -87,6 +88,7 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Report(args) => report::report(&args)?,
         Command::Predict(args) => apply::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,
+        Command::Export(args) => export::export(&args)?,
         Command::Init { file: None } => output::write(spec::starter().as_bytes()),
         Command::Init { file: Some(path) } => init(&path)?,
         Command::Explain { key } => output::write(spec::explain(key.as_deref())?.as_bytes()),

@@ -1,11 +1,12 @@
 //! What a run that was begun before is followed with: built from the spec in its folder and from its data.
 
 use crate::args::{How, Moved};
+use crate::build::{self, Built};
 use crate::data::{self, DataOptions, Opened};
+use crate::folder::Folder;
 use crate::interface::Interface;
 use crate::progress::Voice;
 use crate::spec::Spec;
-use crate::{build, folder::Folder};
 use onward::ask::Shuffle;
 use onward::ledger::Header;
 use onward::settings::Budget;
@@ -107,7 +108,7 @@ impl Origin for FromSpec<'_> {
         let split = self.split.insert(split);
         let folder = &Folder::read_only(self.folder)?;
         let begun = Some(build::Begun { header: begun, folder });
-        let trainer =
+        let Built { trainer, .. } =
             build::trainer(&spec, split, self.how.threads(), begun).map_err(|e| e.in_file(&folder.spec()))?;
         Voice::new(self.how).say_emulation(trainer.local().precision());
         parts(&spec, split, options, trainer)

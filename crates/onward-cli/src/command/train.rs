@@ -4,11 +4,12 @@ use super::origin::parts;
 use super::resume::same_or_refuse;
 use super::session::{Teller, clock, finish};
 use crate::args::Train;
+use crate::build::{self, Built};
+use crate::data;
 use crate::folder::Folder;
 use crate::progress::Voice;
 use crate::spec::Spec;
-use crate::{build, data};
-use onward::Result;
+use onward::{Result, file};
 use onward_run::{Observers, Run};
 use serde_json::json;
 use std::process::ExitCode;
@@ -25,10 +26,13 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     for note in &split.notes {
         voice.say(note, &json!({"event": "note", "text": note}));
     }
-    let trainer =
+    let Built { trainer, net } =
         build::trainer(&spec, &split, args.how.threads(), None).map_err(|e| e.in_file(&args.spec))?;
     let parts = parts(&spec, &split, spec.data.clone(), trainer)?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
+    if let Some(net) = net {
+        file::write(&folder.net(), &net)?;
+    }
     let observers = Observers::one(Teller::new(voice, folder.path()));
     let run = Run::create(folder, &spec.to_toml(), parts, clock(), observers)?;
     finish(run, &spec, &args.how)

@@ -45,7 +45,8 @@ impl Run {
             ("onward.digest", digest.clone()),
         ];
         let storage = trainer.state().recipe().storage;
-        let model = params.to_safetensors_as(storage, &tensors(&statistics), &metadata)?;
+        let kept: Vec<Tensor> = statistics.iter().flat_map(Statistics::tensors).collect();
+        let model = params.to_safetensors_as(storage, &kept, &metadata)?;
         file::write(&self.folder.model(), &model)?;
         let (loss, chain) = ((self.parts.units)(score.loss), self.ledger.chain());
         let ended = Ended { score, loss, steps, spent: trainer.spent(), digest, chain: hex(&chain) };
@@ -53,17 +54,4 @@ impl Run {
         Manifest::write(&self.folder, &self.begun, &chain, steps)?;
         Ok(ended)
     }
-}
-
-/// Statistics as tensors, under the names that other frameworks give them.
-fn tensors(statistics: &[Statistics]) -> Vec<Tensor> {
-    let named = |part: &str, layer: &str, data: &[f32]| Tensor {
-        name: format!("{layer}.{part}"),
-        shape: vec![data.len()],
-        data: data.to_vec(),
-    };
-    let both = |s: &Statistics| {
-        [named("running_mean", &s.layer, &s.mean), named("running_var", &s.layer, &s.variance)]
-    };
-    statistics.iter().flat_map(both).collect()
 }

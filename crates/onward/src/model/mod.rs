@@ -25,7 +25,7 @@ pub use graph::{
 };
 pub(crate) use graph::{Flow, Link, Map, Op};
 pub(crate) use low_rank::{Crowd, Neighbours};
-pub(crate) use norm::NORM_EPSILON;
+pub use norm::NORM_EPSILON;
 pub(crate) use numbers::Homes;
 pub use numbers::{Home, Numbers};
 pub use probe::{Member, Probe, TensorKeys, WeightSpace};

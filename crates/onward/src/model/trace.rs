@@ -2,6 +2,7 @@
 
 use super::Act;
 use crate::kernel::all_finite;
+use crate::params::Tensor;
 use crate::threads::prelude::*;
 
 /// Mean and variance of each channel at one normalisation.
@@ -13,6 +14,17 @@ pub struct Statistics {
     pub mean: Vec<f32>,
     /// One variance per channel.
     pub variance: Vec<f32>,
+}
+
+impl Statistics {
+    /// As tensors, under the names that other frameworks give them: `{layer}.running_mean` and `{layer}.running_var`.
+    pub fn tensors(&self) -> [Tensor; 2] {
+        [("running_mean", &self.mean), ("running_var", &self.variance)].map(|(part, data)| Tensor {
+            name: format!("{}.{part}", self.layer),
+            shape: vec![data.len()],
+            data: data.clone(),
+        })
+    }
 }
 
 /// Where a normalisation takes its statistics from.

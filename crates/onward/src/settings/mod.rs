@@ -10,7 +10,7 @@ mod search;
 mod train;
 
 pub use method::{Method, Steps};
-pub use model::{Conv, Mlp, Model, ModelKind, Precision, Skip};
+pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip};
 pub use objective::{F1, Huber, Nothing, Objective};
 pub use train::{Baseline, Budget, Train};
 
@@ -44,7 +44,11 @@ impl Settings {
     /// # Errors
     /// As for [`Model::build`]; [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
     pub fn built(&self, shape: [usize; 3], outputs: usize) -> Result<Arc<dyn crate::model::Model>> {
-        let model = self.model.build(shape, outputs)?;
+        self.rated(self.model.build(shape, outputs)?)
+    }
+
+    /// A net with its tensors at their rates.
+    fn rated(&self, model: Arc<dyn crate::model::Model>) -> Result<Arc<dyn crate::model::Model>> {
         let Some(rates) = &self.train.rates else { return Ok(model) };
         let rates = rates.iter().map(|words| Rate::parse(words)).collect::<Result<_>>()?;
         Ok(Arc::new(Rated { model, rates }))
@@ -61,7 +65,20 @@ impl Settings {
         threads: &Threads,
         precision: kernel::Precision,
     ) -> Result<Local> {
-        let model = self.built(shape, outputs)?;
+        self.local_of(self.model.build(shape, outputs)?, threads, precision)
+    }
+
+    /// The same of a net that the settings do not tell all of, such as one from a file.
+    ///
+    /// # Errors
+    /// As for [`Objective::task`], and [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
+    pub fn local_of(
+        &self,
+        model: Arc<dyn crate::model::Model>,
+        threads: &Threads,
+        precision: kernel::Precision,
+    ) -> Result<Local> {
+        let model = self.rated(model)?;
         Ok(Local::new(model, self.objective.task()?, threads).with_precision(precision))
     }
 }

@@ -79,6 +79,8 @@ variants! {
         Mlp = "mlp",
         /// 3×3 convolutions, then one dense layer.
         Conv = "conv",
+        /// The net of an ONNX file, which begins with the file's weights.
+        Onnx = "onnx",
     }
 }
 
@@ -87,6 +89,14 @@ keys! {
     pub struct Mlp {
         /// The widths of the hidden layers; [] for a linear model.
         hidden: Vec<usize> = Preset::Required, 1.0..=65536.0;
+    }
+}
+
+keys! {
+    /// The net of an ONNX file.
+    pub struct Onnx {
+        /// The file. A run keeps a copy of it.
+        path: PathBuf = Preset::Required;
     }
 }
 
@@ -163,13 +173,24 @@ impl Model {
         match &self.kind {
             ModelKind::Mlp(_) => Ok(()),
             ModelKind::Conv(conv) => conv.on([1, 1, 1], self.activation, 1).check_layers(),
+            ModelKind::Onnx(_) if self.activation != Activation::Relu => {
+                let expected = "none, as the file has its own";
+                Err(Error::expected(ErrorKind::Spec, "model.activation", expected, self.activation.name()))
+            }
+            ModelKind::Onnx(_) => Ok(()),
         }
+    }
+
+    /// Whether the net is in a file, which gives it its first params too.
+    pub fn is_in_a_file(&self) -> bool {
+        matches!(self.kind, ModelKind::Onnx(_))
     }
 
     /// The net for inputs of shape `[height, width, channels]` that answers with so many numbers.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Spec`] if the parts do not fit together.
+    /// [`crate::ErrorKind::Spec`] if the parts do not fit together, or if the net is in a file: who reads that makes a
+    /// [`crate::evaluate::Local`] of it.
     pub fn build(&self, input: [usize; 3], outputs: usize) -> Result<Arc<dyn model::Model>> {
         Ok(match &self.kind {
             ModelKind::Mlp(mlp) => {
@@ -177,6 +198,11 @@ impl Model {
                 Arc::new(model::Mlp::new(&widths, self.activation)?)
             }
             ModelKind::Conv(conv) => Arc::new(conv.on(input, self.activation, outputs).checked()?),
+            ModelKind::Onnx(Onnx { path }) => {
+                let expected = "a net that follows from its settings";
+                let found = format!("one that is in a file: {}", path.display());
+                return Err(Error::expected(ErrorKind::Spec, "model.kind", expected, found));
+            }
         })
     }
 }

@@ -92,9 +92,10 @@ impl Trainer {
     ) -> Result<Self> {
         settings.objective.check(&settings.method.kind)?;
         let mut settings = settings.clone();
-        if let (None, Some(_)) | (Some(_), None) = (&given, &settings.model.from) {
+        let named = settings.model.from.is_some() || settings.model.is_in_a_file();
+        if named != given.is_some() {
             let words = |there: bool| if there { "params from a file" } else { "none" };
-            let (expected, found) = (words(settings.model.from.is_some()), words(given.is_some()));
+            let (expected, found) = (words(named), words(given.is_some()));
             return Err(Error::expected(ErrorKind::Spec, "model.from", expected, found));
         }
         // What matters is what is in the file, not where it was.
@@ -184,6 +185,9 @@ impl Settings {
             let found = format!("rows of {:?} with {} answers", rows.shape, rows.outputs());
             let expected = format!("rows of at most {MOST_NUMBERS} numbers");
             return Err(Error::expected(ErrorKind::Damage, "data", expected, found));
+        }
+        if self.model.is_in_a_file() {
+            return Ok(());
         }
         let shape = rows.shape.map(|n| n as usize);
         let model = self.built(shape, rows.outputs())?;

@@ -204,6 +204,12 @@ impl Builder {
         self.push(Op::Scale { weight, bias: None }, name, &[y], x.shape)
     }
 
+    /// `γ x + β` of each channel, with `{name}.weight` and `{name}.bias`.
+    pub fn scale(&mut self, name: &str, x: Var) -> Var {
+        let [weight, bias] = self.scale_and_shift(name, x);
+        self.push(Op::Scale { weight, bias: Some(bias) }, name, &[x], x.shape)
+    }
+
     pub(super) fn scale_and_shift(&mut self, name: &str, x: Var) -> [usize; 2] {
         let mut one = |part: &str, value| {
             self.tensor(format!("{name}.{part}"), vec![x.shape[2]], Init::Constant(value))

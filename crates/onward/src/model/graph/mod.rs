@@ -457,6 +457,11 @@ pub struct Operation<'a> {
 }
 
 impl Graph {
+    /// Which of the operations the model answers with.
+    pub fn output(&self) -> usize {
+        self.output
+    }
+
     /// The operations, in an order in which they can run; the first is the input.
     pub fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
         self.nodes.iter().enumerate().map(|(i, node)| {
