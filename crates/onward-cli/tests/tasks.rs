@@ -153,3 +153,38 @@ fn an_auc_of_one_class_is_refused_before_the_run_begins() {
     ]);
     assert!(place.names("runs").is_empty());
 }
+
+#[test]
+fn rankings_are_trained_on_whole_queries() {
+    let (data, objective) = ("label = \"relevance\"\nquery = \"query\"", "loss = \"ndcg\"\nk = 3");
+    let place = place("a,b,query,relevance", data, objective, POPULATION);
+    let one = place.onward("train s.toml --json --threads 1 --runs r1").last_json();
+    let two = place.onward("train s.toml --json --threads 2 --runs r2").last_json();
+    assert_eq!(one["digest"], two["digest"]);
+    let found = one["test_ndcg@3"].as_f64().unwrap();
+    assert!(found > 0.9, "{found}");
+    place.onward("verify r1/s --from-start").good();
+    assert!(place.onward("eval r1/s d.csv").good().starts_with("ndcg@3 "));
+    // Queries are held out whole: a fifth of 40 queries of six rows.
+    let header: Value = place.onward("eval r1/s d.csv --json").last_json();
+    assert_eq!(header["rows"], 240);
+    for (set, words) in [
+        ("method.name=relative-activation", ["objective.loss", "a loss of rows"]),
+        ("method.name=rso", ["objective.loss", "which is of whole queries"]),
+        ("method.share=8 --set method.shaping=z-score", ["objective.loss", "which is of whole queries"]),
+        ("train.shuffle=7", ["train.shuffle", "rows of a query stay together"]),
+        ("data.query=c", ["query column", "one column named"]),
+    ] {
+        place.onward(&format!("train s.toml --runs other --set {set}")).refuses(&words);
+    }
+    let without = place_without_query();
+    without.onward("train s.toml").refuses(&["data.query", "as objective.loss is"]);
+    let row = |i: usize| format!("{},{},{},0\n", i % 7, i % 5, i / 4);
+    place.write("d.csv", "a,b,query,relevance\n".to_owned() + &(0..40).map(row).collect::<String>());
+    place.write("t.csv", "a,b,query,relevance\n1,2,0,1\n3,4,0,0\n");
+    place.onward("train s.toml --runs other").refuses(&["one value in all rows"]);
+}
+
+fn place_without_query() -> Place {
+    place("a,b,relevance", "label = \"relevance\"", "loss = \"ndcg\"", POPULATION)
+}

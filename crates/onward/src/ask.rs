@@ -5,10 +5,12 @@
 
 mod order;
 mod plan;
+mod queries;
 
 pub use order::{Order, Shuffle};
 pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, check_sigma, misfit, whole_passes};
 pub use plan::{MemberPlan, Signs, Spent, WeightPlan};
+pub use queries::Queries;
 
 use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative};
 use crate::{Error, ErrorKind, Result};

@@ -17,7 +17,7 @@ use serde_json::json;
 pub(super) fn net_of(folder: &Folder, header: &Header) -> Result<Graph> {
     let (spec, interface) = (spec_of(folder, header)?, Interface::read(folder, header)?);
     let shape = interface.preparation.shape;
-    Graph::new(&*spec.model.build(shape, interface.outputs)?, shape)
+    Graph::new(&*spec.model.build(shape, spec.objective.outputs(interface.outputs))?, shape)
 }
 
 /// One line for each operation.

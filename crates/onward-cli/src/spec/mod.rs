@@ -105,6 +105,10 @@ impl Spec {
             let expected = "a window of rows, \"in-order\" or \"once\", as data.stream is true";
             return Err(values.error("train.shuffle", expected, "all rows"));
         }
+        if matches!(self.objective, Objective::Ndcg(_)) && self.data.query.is_none() {
+            let expected = "a column, as objective.loss is \"ndcg\"";
+            return Err(values.error("data.query", expected, "no such key"));
+        }
         let checked = self.model.check().and_then(|()| self.method.check(&self.train));
         let checked = checked.and_then(|()| self.objective.check(&self.method.kind));
         checked.map_err(|e| values.placed(e))
@@ -115,7 +119,7 @@ impl Spec {
 fn losses_for(target: Target) -> &'static [&'static str] {
     match target {
         Target::Class => {
-            &["cross-entropy", "zero-one", "squared-error", "absolute-error", "huber", "f1", "auc"]
+            &["cross-entropy", "zero-one", "squared-error", "absolute-error", "huber", "f1", "auc", "ndcg"]
         }
         Target::Value => &["squared-error", "absolute-error", "huber"],
         Target::Labels => &["sigmoid-cross-entropy", "squared-error", "absolute-error", "huber", "f1", "auc"],

@@ -2,12 +2,13 @@
 
 use super::sites::Clean;
 use super::{Batch, CoordinateCache, Evaluator, Local, Numerics, Quorum, Ticket, unknown};
-use crate::ask::{Answer, Ask, AskId, Order, ProbePlan, Told};
-use crate::dataset::Dataset;
+use crate::ask::{Answer, Ask, AskId, Order, ProbePlan, Queries, Told};
+use crate::dataset::{Dataset, QUERY};
 use crate::ledger::{Direction, Entry, Header, State};
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, find};
 use crate::space::ActivationPlan;
+use crate::task::Grain;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Worker {
 struct Opened {
     run: [u8; 32],
     order: Order,
+    /// Where the task is of whole batches and rows have queries.
+    queries: Option<Queries>,
     cache: CoordinateCache,
     /// The clean pass of the present step.
     clean: Option<(AskId, Batch, Clean)>,
@@ -69,7 +72,12 @@ pub(crate) fn not_resident() -> Error {
 impl Opened {
     /// The samples of a step.
     fn batch(&mut self, data: &dyn Source, ask: &Ask) -> Result<Batch> {
-        Ok(Batch::of(data.read(&self.order.batch(ask.id.step, ask.batch as usize))?))
+        let (step, batch) = (ask.id.step, ask.batch as usize);
+        let ids = match &self.queries {
+            Some(queries) => queries.batch(step, batch),
+            None => self.order.batch(step, batch),
+        };
+        Ok(Batch::of(data.read(&ids)?))
     }
 
     fn sites(
@@ -147,8 +155,12 @@ impl Evaluator for Worker {
     fn open(&mut self, run: &Header, state: &State) -> Result<Numerics> {
         self.local.check_source(&*self.data)?;
         let order = Order::new(*state.key(), self.data.rows(), run.shuffle()?);
+        let column = self.data.resident().and_then(|data| data.columns().get(QUERY));
+        let numbers = column.filter(|_| self.local.task().grain() == Grain::Batch);
+        let queries = numbers.map(|n| Queries::new(*state.key(), n, run.shuffle()?)).transpose()?;
         let cache = CoordinateCache::default();
-        (self.opened, self.taken) = (Some(Opened { run: run.run(), order, cache, clean: None }), None);
+        let opened = Opened { run: run.run(), order, queries, cache, clean: None };
+        (self.opened, self.taken) = (Some(opened), None);
         Ok(Numerics::Exact(self.local.precision().arithmetic().into()))
     }
 

@@ -11,7 +11,7 @@ mod train;
 
 pub use method::{Method, Steps};
 pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip};
-pub use objective::{F1, Huber, Nothing, Objective};
+pub use objective::{F1, Huber, Ndcg, Nothing, Objective};
 pub use train::{Baseline, Budget, Train};
 
 use crate::evaluate::Local;
@@ -65,7 +65,7 @@ impl Settings {
         threads: &Threads,
         precision: kernel::Precision,
     ) -> Result<Local> {
-        self.local_of(self.model.build(shape, outputs)?, threads, precision)
+        self.local_of(self.model.build(shape, self.objective.outputs(outputs))?, threads, precision)
     }
 
     /// The same of a net that the settings do not tell all of, such as one from a file.

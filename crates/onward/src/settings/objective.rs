@@ -26,6 +26,8 @@ variants! {
         F1 = "f1",
         /// One minus the area under the ROC curve of a batch, ties counting half; weight-space methods and rso only.
         Auc = "auc",
+        /// One minus the mean NDCG@k of a batch's queries (`data.query`), the classes being relevances; weight-space methods only.
+        Ndcg = "ndcg",
     }
 }
 
@@ -64,7 +66,20 @@ keys! {
     }
 }
 
+keys! {
+    /// An NDCG.
+    pub struct Ndcg {
+        /// Ranks that count.
+        k: usize = is(10), 1.0..;
+    }
+}
+
 impl Objective {
+    /// Numbers that a model answers with where targets are so many: a ranking has one.
+    pub fn outputs(&self, targets: usize) -> usize {
+        if let Self::Ndcg(_) = self { 1 } else { targets }
+    }
+
     /// The task itself.
     ///
     /// # Errors
@@ -80,6 +95,7 @@ impl Objective {
             Self::SigmoidCrossEntropy(_) => Arc::new(Loss::SigmoidCrossEntropy),
             Self::F1(own) => Arc::new(task::F1 { average: own.average }),
             Self::Auc(_) => Arc::new(task::Auc),
+            Self::Ndcg(own) => Arc::new(task::Ndcg { k: own.k }),
         })
     }
 
@@ -91,7 +107,7 @@ impl Objective {
     /// What one loss is of.
     pub fn grain(&self) -> Grain {
         match self {
-            Self::F1(_) | Self::Auc(_) => Grain::Batch,
+            Self::F1(_) | Self::Auc(_) | Self::Ndcg(_) => Grain::Batch,
             _ => Grain::Row,
         }
     }
@@ -108,13 +124,28 @@ impl Objective {
     /// That a method can train for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if it has no losses of rows and the method acts on activations.
+    /// [`ErrorKind::Spec`] if it has no losses of rows and the method acts on activations, or is of whole queries and the method parts
+    /// batches.
     pub fn check(&self, method: &rule::Method) -> Result<()> {
+        let refuse = |expected: String, found: String| {
+            Err(Error::expected(ErrorKind::Spec, crate::Place::key("objective", "loss"), expected, found))
+        };
+        if let Self::Ndcg(_) = self {
+            let parts = match method {
+                rule::Method::Rso(_) => true,
+                rule::Method::Population(own) => own.share != 0,
+                _ => false,
+            };
+            if parts {
+                let expected = "a loss of rows or of any rows together, as the method parts batches";
+                return refuse(expected.into(), "\"ndcg\", which is of whole queries".into());
+            }
+        }
         if self.grain() != Grain::Batch || method.common().moves() != Moves::Directions {
             return Ok(());
         }
         let expected = format!("a loss of rows, as method.name is {:?}", method.name());
         let found = format!("{:?}, which only a whole batch has", self.name());
-        Err(Error::expected(ErrorKind::Spec, crate::Place::key("objective", "loss"), expected, found))
+        refuse(expected, found)
     }
 }
