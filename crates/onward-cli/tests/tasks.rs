@@ -102,6 +102,9 @@ fn rows_count_by_their_weight_and_their_class() {
     assert_eq!(interface["preparation"]["names"], serde_json::json!(["a", "b"]));
     plain.onward("eval runs/s d.csv").good();
     let without = place("a,b,class", "label = \"class\"", "", RELATIVE);
+    plain.write("unweighted.csv", without.read("d.csv"));
+    plain.onward("eval runs/s unweighted.csv").refuses(&["unweighted.csv", "and their weights"]);
+    plain.onward("predict runs/s unweighted.csv").good();
     let balanced = place("a,b,class", "label = \"class\"\nclass_weights = \"balanced\"", "", RELATIVE);
     let given = place("a,b,class", "label = \"class\"\nclass_weights = [1.0, 3.0]", "", RELATIVE);
     let digests = [&plain, &without, &balanced, &given].map(|p| trained(p)["digest"].clone());

@@ -217,12 +217,11 @@ pub fn predict(args: &OnData) -> Result<()> {
 pub fn eval(args: &OnData) -> Result<()> {
     let t = load(args)?;
     let Some((targets, columns)) = t.targets else {
-        return Err(Error::expected(
-            ErrorKind::Data,
-            args.data.display(),
-            "rows with answers to compare with",
-            "features alone",
-        ));
+        let (expected, found) = match &t.spec.data.weight {
+            None => ("rows with answers to compare with", "features alone"),
+            Some(_) => ("rows with answers to compare with, and their weights", "not both"),
+        };
+        return Err(Error::expected(ErrorKind::Data, args.data.display(), expected, found));
     };
     let data = Dataset::new(t.features, t.preparation.shape, targets)
         .and_then(|data| data.with_columns(columns))

@@ -111,7 +111,8 @@ pub fn load(options: &DataOptions) -> Result<Split> {
 pub type Answered = (Targets, Columns);
 
 /// One more file of features, with or without answers, prepared like the training data: the features row after row,
-/// the number of rows, the answers and what stands beside them. Class labels must be below `classes`.
+/// the number of rows, the answers and what stands beside them: neither of these where the sample weights are missing that the
+/// options name. Class labels must be below `classes`.
 ///
 /// # Errors
 /// As [`load`]; also if the columns are not those that the model was trained on.
@@ -125,7 +126,8 @@ pub fn load_more(
     check_names(&preparation.names, &part)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
     let features = preparation.features(&part, &rows)?;
-    if part.answers.is_none() {
+    // Answers whose weights are missing would be counted alike.
+    if part.answers.is_none() || (options.weight.is_some() && part.weights.is_none()) {
         return Ok((features, rows.len(), None));
     }
     let answered = Rows::from_part(part, options.target)?;
