@@ -5,12 +5,11 @@
 mod common;
 
 use common::reference::{Named, derivative, named};
-use common::{cosine, distance, params_on, threads, wide};
+use common::{cosine, distance, every_direction, params_on, threads, wide};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::model::{Act, Activation, Attention, Builder, Model, Norms, Var};
-use onward::noise::{Family, RunKey};
-use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use onward::noise::RunKey;
 use onward::task::{Answers, Grain, Task};
 use std::sync::Arc;
 
@@ -204,18 +203,7 @@ fn all_orthogonal_directions_give_the_derivative_of_every_tensor() {
     let (data, evaluator) = (sentences(4), evaluator(6, 2));
     let graph = evaluator.graph(data.shape()).unwrap();
     let params = params_on(&graph, 4);
-    let layer = |stage| {
-        let pairs = graph.width(stage).next_power_of_two() as u32;
-        LayerPlan { stage, space: LayerSpace::Activation, pairs, sigma: 0.003 }
-    };
-    let plan = ActivationPlan {
-        step: 0,
-        layers: (0..graph.stages()).map(layer).collect(),
-        directions: Directions::Orthogonal,
-        noise: Family::Sign,
-        focus: None,
-        norms: false,
-    };
+    let plan = every_direction(&graph);
     let found = evaluator.derivative(&RunKey::from_seed(5), &params, &whole(&data), &plan).unwrap();
     let loss = |p: &Named| reference_loss(p, 6, &data);
     assert!((f64::from(found.loss) - loss(&named(&params))).abs() < 1e-5);

@@ -39,12 +39,17 @@ keys! {
 }
 
 impl Settings {
-    /// The net for inputs of shape `[height, width, channels]` that answers with so many numbers, its tensors at their rates.
+    /// The net for inputs of shape `[height, width, channels]`, each answered with so many numbers, its tensors at their rates.
     ///
     /// # Errors
     /// As for [`Model::build`]; [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
     pub fn built(&self, shape: [usize; 3], outputs: usize) -> Result<Arc<dyn crate::model::Model>> {
-        self.rated(self.model.build(shape, outputs)?)
+        self.rated(self.unrated(shape, outputs)?)
+    }
+
+    /// The net whose outputs the task takes for so many numbers.
+    fn unrated(&self, shape: [usize; 3], outputs: usize) -> Result<Arc<dyn crate::model::Model>> {
+        self.model.build(shape, self.objective.outputs(outputs))
     }
 
     /// A net with its tensors at their rates.
@@ -65,7 +70,7 @@ impl Settings {
         threads: &Threads,
         precision: kernel::Precision,
     ) -> Result<Local> {
-        self.local_of(self.model.build(shape, self.objective.outputs(outputs))?, threads, precision)
+        self.local_of(self.unrated(shape, outputs)?, threads, precision)
     }
 
     /// The same of a net that the settings do not tell all of, such as one from a file.

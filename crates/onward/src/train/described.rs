@@ -190,7 +190,7 @@ impl Settings {
             return Ok(());
         }
         let shape = rows.shape.map(|n| n as usize);
-        let model = self.built(shape, self.objective.outputs(rows.outputs()))?;
+        let model = self.built(shape, rows.outputs())?;
         let graph = Graph::new(&*model, shape)?;
         let differs = |key: &str, expected: String, found: String| {
             let expected = format!("a header with {expected}, which follows from it");
