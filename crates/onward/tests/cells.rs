@@ -6,7 +6,7 @@ mod common;
 
 use common::reference::{Named, derivative, named};
 use common::{
-    SPACES, distance, every_direction, known, moved, params_on, plan, sum_of_halves, threads, three_members,
+    SPACES, assert_near, distance, every_direction, known, moved, params_on, plan, threads, three_members,
     whole, wide,
 };
 use onward::ErrorKind;
@@ -104,10 +104,7 @@ fn cells_pass_and_earn_what_they_should() {
         }
         let found = evaluator.derivative(&key, &params, &whole(&data), &every_direction(&graph)).unwrap();
         let want = derivative(&named(&params), |_| true, |p| loss(p, cell, &data));
-        for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
-            let off = distance(&sum_of_halves(own), &want[&tensor.name]);
-            assert!(off < 5e-3, "{cell:?}, {}: off by {off}", tensor.name);
-        }
+        assert_near(&format!("{cell:?}"), &params, &found.derivative, &want, 5e-3);
         for space in SPACES {
             let plan = WeightPlan { space, ..three_members() };
             let found = known(evaluator.losses(&key, &params, &whole(&data), &plan));

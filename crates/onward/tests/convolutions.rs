@@ -6,7 +6,7 @@ mod common;
 
 use common::reference::{Named, derivative, named};
 use common::{
-    SPACES, cosine, distance, each, every_direction, known, moved, params_on, sum_of_halves, threads,
+    SPACES, assert_near, cosine, each, every_direction, known, moved, params_on, sum_of_halves, threads,
     three_members, whole, wide,
 };
 use onward::ask::WeightPlan;
@@ -157,10 +157,7 @@ fn all_directions_give_the_derivative() {
         let found = evaluator.derivative(&key, &params, &whole(&data), &plan).unwrap();
         let model = Convolved { first, groups };
         let want = derivative(&named(&params), |_| true, |p| loss(p, &model, &data));
-        for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
-            let off = distance(&sum_of_halves(own), &want[&tensor.name]);
-            assert!(off < 5e-3, "{name}, {}: off by {off}", tensor.name);
-        }
+        assert_near(&name, &params, &found.derivative, &want, 5e-3);
     }
 }
 

@@ -6,8 +6,8 @@ mod common;
 
 use common::reference::{Named, derivative, named};
 use common::{
-    SPACES, distance, each, every_direction, moved, params_on, sum_of_halves, threads, three_members, whole,
-    wide,
+    SPACES, assert_near, distance, each, every_direction, moved, params_on, sum_of_halves, threads,
+    three_members, whole, wide,
 };
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
@@ -360,10 +360,7 @@ fn adapters_add_what_their_tensors_say() {
             (0..4).map(row).sum::<f64>() / 4.0
         },
     );
-    for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
-        let off = distance(&sum_of_halves(own), &want[&tensor.name]);
-        assert!(off < 2e-3, "{}: off by {off}", tensor.name);
-    }
+    assert_near("adapter", &params, &found.derivative, &want, 2e-3);
 }
 
 /// An embedding of constant places is what trains at every position: the learned positions of a transformer.
@@ -400,8 +397,5 @@ fn constants_are_embedded_as_learned_positions() {
             (0..4).map(place).sum::<f64>() / 4.0
         },
     );
-    for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
-        let off = distance(&sum_of_halves(own), &want[&tensor.name]);
-        assert!(off < 2e-3, "{}: off by {off}", tensor.name);
-    }
+    assert_near("places", &params, &found.derivative, &want, 2e-3);
 }

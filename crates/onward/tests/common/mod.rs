@@ -309,6 +309,20 @@ pub fn sum_of_halves(halves: &Option<[Vec<f32>; 2]>) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect()
 }
 
+/// That the estimate by each tensor is nowhere further than `most` from what is `wanted`; `what` is estimated.
+pub fn assert_near(
+    what: &str,
+    params: &Params,
+    found: &[Option<[Vec<f32>; 2]>],
+    wanted: &reference::Named,
+    most: f64,
+) {
+    for (tensor, own) in params.tensors().iter().zip(found) {
+        let off = distance(&sum_of_halves(own), &wanted[&tensor.name]);
+        assert!(off < most, "{what}, {}: off by {off}", tensor.name);
+    }
+}
+
 /// The spaces of members on weights.
 pub const SPACES: [WeightSpace; 2] =
     [WeightSpace::Dense { noise: Family::Sign }, WeightSpace::LowRank { rank: 2, noise: Family::Sign }];
