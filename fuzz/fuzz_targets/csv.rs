@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onward_cli::data::csv::{self, Header};
+use onward_data::csv::{self, Header};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(table) = csv::read(bytes, Header::Auto) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onward_cli::data::idx;
+use onward_data::idx;
 
 fuzz_target!(|bytes: &[u8]| {
     for array in [idx::read(bytes), idx::read_gz(bytes)].into_iter().flatten() {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onward_cli::data::npy;
+use onward_data::npy;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(array) = npy::read(bytes) {

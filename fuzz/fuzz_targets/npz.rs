@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onward_cli::data::npz;
+use onward_data::npz;
 
 fuzz_target!(|bytes: &[u8]| {
     for (_, array) in npz::read(bytes).into_iter().flatten() {

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onward_cli::data::parquet;
+use onward_data::parquet;
 
 fuzz_target!(init: std::panic::set_hook(Box::new(|_| {})), |bytes: &[u8]| {
     if let Ok(table) = parquet::read(bytes) {

@@ -14,7 +14,8 @@ use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
 use onward::task::Answers;
 use onward::{Error, ErrorKind, Result};
 use onward_bench::print_table;
-use onward_cli::{build, data, spec::Spec};
+use onward_cli::{build, spec::Spec};
+use onward_data as data;
 use std::path::Path;
 
 /// Steps taken first, samples of the batch, weights of each layer that are looked at, estimates averaged over.

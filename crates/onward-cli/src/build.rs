@@ -1,7 +1,5 @@
 //! From a spec to the library's objects.
 
-use crate::data::Opened;
-use crate::memory;
 use crate::spec::Spec;
 use onward::evaluate::Local;
 use onward::kernel;
@@ -13,6 +11,8 @@ use onward::settings::{Model, ModelKind, Onnx, Precision, Settings};
 use onward::threads::Threads;
 use onward::train::{Given, Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
+use onward_data::Opened;
+use onward_data::memory;
 use onward_onnx::{Elsewhere, Net};
 use onward_run::folder::Folder;
 use onward_run::follow::base;

@@ -1,8 +1,8 @@
 //! What a run's model expects and answers, as `interface.json` keeps it.
 
-use crate::data::{Opened, Preparation};
 use onward::ledger::Header;
 use onward::{Error, ErrorKind, Result};
+use onward_data::{Opened, Preparation};
 use onward_run::folder::Folder;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};

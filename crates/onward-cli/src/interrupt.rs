@@ -19,6 +19,19 @@ pub fn listen(heard: impl FnMut(Request) + Send + 'static) -> Result<()> {
     system::listen(heard).map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for Ctrl-C: {e}")))
 }
 
+/// Makes a refusal in the middle, where no caller can be told of it, end the process as every other refusal does: the
+/// system's words are printed, and the exit code is 2 instead of an abort's.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if the system lets nobody listen.
+#[cfg(unix)]
+pub fn refusals_are_errors() -> Result<()> {
+    let signal = rustix::process::Signal::ABORT.as_raw();
+    let always = std::sync::Arc::new(true.into());
+    let heard = signal_hook::flag::register_conditional_shutdown(signal, 2, always);
+    heard.map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for SIGABRT: {e}"))).map(|_| ())
+}
+
 #[cfg(unix)]
 mod system {
     use super::Request;

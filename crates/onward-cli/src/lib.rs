@@ -1,13 +1,11 @@
-//! The command line of Onward: arguments, specs and data files on one side, the library on the other.
+//! The command line of Onward: arguments and specs on one side, the library on the other.
 
 pub mod allocator;
 pub mod args;
 pub mod build;
 pub mod command;
-pub mod data;
 pub mod interface;
 pub mod interrupt;
-pub mod memory;
 pub mod output;
 pub mod progress;
 pub mod report;

@@ -20,7 +20,7 @@ use crate::args::{Args, Command};
 use crate::progress::Voice;
 use crate::spec::Spec;
 use crate::target::Target;
-use crate::{data, output, spec};
+use crate::{output, spec};
 use clap::{CommandFactory, Parser};
 use onward::kernel::Isa;
 use onward::settings::Objective;
@@ -39,7 +39,7 @@ use std::sync::Arc;
 /// One sentence that names the file, the place, what was expected and what was found.
 pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     #[cfg(unix)]
-    outlive_size_limit().and_then(|()| crate::memory::refusals_are_errors())?;
+    outlive_size_limit().and_then(|()| crate::interrupt::refusals_are_errors())?;
     let code = match Args::try_parse_from(words) {
         Ok(args) => obey(args)?,
         Err(told) => tell(&told)?,
@@ -125,11 +125,11 @@ fn check_limit() -> Result<()> {
 /// What a run's losses are of, where that is not plain.
 fn unit_words(spec: &Spec) -> &'static str {
     match (spec.data.target, &spec.objective) {
-        (data::Target::Value, Objective::SquaredError(_)) => {
+        (onward_data::Target::Value, Objective::SquaredError(_)) => {
             " (half the squared error, in the target's own units)"
         }
-        (data::Target::Value, Objective::Huber(_)) => " (in the square of the target's own units)",
-        (data::Target::Value, Objective::AbsoluteError(_)) => " (the error in the target's own units)",
+        (onward_data::Target::Value, Objective::Huber(_)) => " (in the square of the target's own units)",
+        (onward_data::Target::Value, Objective::AbsoluteError(_)) => " (the error in the target's own units)",
         _ => "",
     }
 }

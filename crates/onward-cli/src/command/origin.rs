@@ -2,7 +2,6 @@
 
 use crate::args::{How, Moved};
 use crate::build::{self, Built};
-use crate::data::{self, DataOptions, Opened};
 use crate::folder::Folder;
 use crate::interface::Interface;
 use crate::progress::Voice;
@@ -12,6 +11,7 @@ use onward::ledger::Header;
 use onward::settings::Budget;
 use onward::train::Trainer;
 use onward::{Error, ErrorKind, Result};
+use onward_data::{self as data, DataOptions, Opened};
 use onward_run::follow::{Origin, Parts, Rhythm};
 use std::path::Path;
 

@@ -2,12 +2,13 @@
 
 use super::unit_words;
 use crate::args::How;
+use crate::metrics;
 use crate::progress::{Progress, Voice, loss_words};
 use crate::report::{self, Baseline, Measurement, Point, Report, net_plot};
 use crate::spec::Spec;
-use crate::{memory, metrics};
 use onward::ask::Spent;
 use onward::{Error, Result};
+use onward_data::memory;
 use onward_run::{Clock, Ended, Event, Observer, Run};
 use serde_json::json;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Specs: what a run is to do, as a TOML file that is checked to the letter.
 //!
-//! What a spec can say is declared by the library ([`onward::settings`]) and, as far as it concerns files, by [`crate::data`]:
+//! What a spec can say is declared by the library ([`onward::settings`]) and, as far as it concerns files, by [`onward_data`]:
 //! the comments on the keys are what `onward explain` prints, their presets and ranges are what is filled in and enforced, and
 //! the starter spec lists them.
 
@@ -12,11 +12,11 @@ mod search_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::data::{DataOptions, Target};
 use onward::ask::Shuffle;
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};
 use onward::settings::{Baseline, Method, Model, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
+use onward_data::{DataOptions, Target};
 use std::path::Path;
 
 pub use explain::explain;

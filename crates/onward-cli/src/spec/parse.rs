@@ -1,9 +1,9 @@
 //! From TOML text and `--set` arguments to a checked [`Spec`].
 
 use super::{Spec, all_keys};
-use crate::data::expand_home;
 use onward::schema::{Field, Given, Key, Kind, Part, Value, Values, is_section, join, quoted};
 use onward::{Error, ErrorKind, Place, Result, Segment};
+use onward_data::expand_home;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -4,13 +4,13 @@ use onward::ErrorKind;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::{Holdout, Label, Labels};
 use onward::Place;
 use onward::model::Activation;
 use onward::rule::{Method as Kinds, Order};
 use onward::schema::PerLayer;
 use onward::settings::{Budget, Mlp, ModelKind, Skip};
 use onward::space::{Directions, LayerSpace};
+use onward_data::{Holdout, Label, Labels};
 
 /// The value of a key of `[method]`.
 fn method_key(spec: &Spec, name: &str) -> Option<Value> {

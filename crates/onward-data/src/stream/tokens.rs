@@ -1,7 +1,7 @@
 //! Files of tokens: whole numbers one after the other, of which rows are windows.
 
 use super::watched::Watched;
-use crate::data::part::bad;
+use crate::part::bad;
 use onward::dataset::{Dataset, Targets};
 use onward::rows::{Rows, Schema, Source, TargetsSchema};
 use onward::{Error, ErrorKind, Result};

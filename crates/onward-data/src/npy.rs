@@ -169,7 +169,7 @@ pub(super) mod tests {
     use super::*;
 
     /// An npy file of version 1.
-    pub(in super::super) fn npy(descr: &str, order: &str, shape: &str, numbers: &[u8]) -> Vec<u8> {
+    pub(crate) fn npy(descr: &str, order: &str, shape: &str, numbers: &[u8]) -> Vec<u8> {
         let mut text = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
         text.push_str(&" ".repeat(63 - (10 + text.len()) % 64));
         text.push('\n');

@@ -2,10 +2,10 @@
 
 use super::scan::Training;
 use super::{PIECE, Rows as Reading, Stream};
-use crate::data::Preparation;
-use crate::data::part::{Layout, bad};
-use crate::data::prepare::not_single;
-use crate::data::targets::{label, target_of};
+use crate::Preparation;
+use crate::part::{Layout, bad};
+use crate::prepare::not_single;
+use crate::targets::{label, target_of};
 use onward::dataset::{Dataset, Targets};
 use onward::rows::{Rows, Schema, Source};
 use onward::{Error, ErrorKind, Result};

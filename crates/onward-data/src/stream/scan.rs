@@ -3,12 +3,12 @@
 use super::ahead::{Recipe, Streamed};
 use super::watched::Watched;
 use super::{PIECE, Stream, refusal};
-use crate::data::Label;
-use crate::data::part::{self, Layout};
-use crate::data::prepare::{Spread, TargetScale};
-use crate::data::targets::{Rows as Answered, held_rows, label, not_varied, target_of};
-use crate::data::{Center, DataOptions, Opened, Preparation, Split, Target, check_names, choose_shape};
+use crate::Label;
 use crate::memory;
+use crate::part::{self, Layout};
+use crate::prepare::{Spread, TargetScale};
+use crate::targets::{Rows as Answered, held_rows, label, not_varied, target_of};
+use crate::{Center, DataOptions, Opened, Preparation, Split, Target, check_names, choose_shape};
 use onward::dataset::Dataset;
 use onward::{Error, Result};
 use std::path::Path;

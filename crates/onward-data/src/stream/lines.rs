@@ -2,9 +2,9 @@
 
 use super::watched::Watched;
 use super::{Rows, Stream};
-use crate::data::csv::{Flaw, Header, check_text, is_nameless, malformed, name, parse, push_row};
-use crate::data::first_row;
-use crate::data::table::Table;
+use crate::csv::{Flaw, Header, check_text, is_nameless, malformed, name, parse, push_row};
+use crate::first_row;
+use crate::table::Table;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use onward::{Error, ErrorKind, Result};
 use std::fs::File;
@@ -26,7 +26,7 @@ impl Lines {
     /// Counts the file's rows and finds out what its columns are called.
     ///
     /// # Errors
-    /// As for [`crate::data::csv::read`], but for what is wrong with numbers; [`ErrorKind::Data`] if a column without a name may number the rows or not.
+    /// As for [`crate::csv::read`], but for what is wrong with numbers; [`ErrorKind::Data`] if a column without a name may number the rows or not.
     pub(super) fn open(watched: &Watched, header: Header<'_>) -> Result<Self> {
         let file = watched.open()?;
         let found = Self::counted(watched, &file, header);

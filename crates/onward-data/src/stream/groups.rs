@@ -2,9 +2,9 @@
 
 use super::watched::Watched;
 use super::{PIECE, Rows, Stream};
-use crate::data::footer;
-use crate::data::parquet::{self, Column, Flaw, NUMBERS_PER_BYTE, check_group, check_size, damaged};
-use crate::data::table::{Numbers, Table};
+use crate::footer;
+use crate::parquet::{self, Column, Flaw, NUMBERS_PER_BYTE, check_group, check_size, damaged};
+use crate::table::{Numbers, Table};
 use ::parquet::errors::{ParquetError, Result as Decoded};
 use ::parquet::file::reader::{ChunkReader, FileReader, Length};
 use ::parquet::file::serialized_reader::SerializedFileReader;

@@ -296,7 +296,7 @@ pub(super) mod tests {
     const SCHEMA: &str = "message m { required float a; optional double b; required int32 c (INTEGER(8, false)); optional int64 label; }";
 
     /// A Parquet file of `rows` rows a, b, c, label in each of two groups; `None` leaves a null in b of row 1.
-    pub(in super::super) fn parquet(compression: Compression, rows: i32, b: Option<f64>) -> Vec<u8> {
+    pub(crate) fn parquet(compression: Compression, rows: i32, b: Option<f64>) -> Vec<u8> {
         let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
         let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
         let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
@@ -326,7 +326,7 @@ pub(super) mod tests {
     }
 
     /// A Parquet file of these rows under these names, in groups of so many rows and pages of a few.
-    pub(in super::super) fn numbers_file<const N: usize>(
+    pub(crate) fn numbers_file<const N: usize>(
         names: &[&str; N],
         rows: &[[f64; N]],
         group: usize,

@@ -36,19 +36,6 @@ pub fn room<T>(place: impl Into<Place> + Clone, count: usize) -> Result<Vec<T>> 
     Ok(room)
 }
 
-/// Makes a refusal in the middle, where no caller can be told of it, end the process as every other refusal does: the
-/// system's words are printed, and the exit code is 2 instead of an abort's.
-///
-/// # Errors
-/// [`ErrorKind::Io`] if the system lets nobody listen.
-#[cfg(unix)]
-pub fn refusals_are_errors() -> Result<()> {
-    let signal = rustix::process::Signal::ABORT.as_raw();
-    let always = std::sync::Arc::new(true.into());
-    let heard = signal_hook::flag::register_conditional_shutdown(signal, 2, always);
-    heard.map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen for SIGABRT: {e}"))).map(|_| ())
-}
-
 /// Bytes that the process can still get, as far as the system tells.
 fn available() -> Option<u64> {
     [in_system(), in_group(), in_address_space()].into_iter().flatten().min()

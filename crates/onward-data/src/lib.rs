@@ -1,4 +1,7 @@
 //! Data files: reading them, holding rows out for testing, preparing features.
+//!
+//! A reader takes bytes and never trusts a length in them. [`open`] gives what the options of a spec's `[data]` tell of: a
+//! [`Source`] of training rows, in memory or read as steps need them, and test rows in memory.
 
 pub mod csv;
 #[cfg(test)]
@@ -7,6 +10,7 @@ mod first_row;
 mod footer;
 mod gz;
 pub mod idx;
+pub mod memory;
 pub mod npy;
 pub mod npz;
 mod options;

@@ -60,11 +60,11 @@ pub(super) mod tests {
     use zip::{CompressionMethod, ZipWriter};
 
     use super::*;
-    use crate::data::npy::tests::npy;
-    use crate::data::table::Numbers;
+    use crate::npy::tests::npy;
+    use crate::table::Numbers;
 
     /// An npz file of these arrays.
-    pub(in super::super) fn npz(arrays: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
+    pub(crate) fn npz(arrays: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, bytes) in arrays {
             let options = SimpleFileOptions::default().compression_method(method).large_file(true);

@@ -14,7 +14,7 @@ use onward::rule::{Anneal, Method, Schedule, TwoPoint};
 use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
-use onward_cli::data::{TokenOptions, TokenWidth, Tokens};
+use onward_data::{TokenOptions, TokenWidth, Tokens};
 use std::sync::Arc;
 use tempfile::TempDir;
 
