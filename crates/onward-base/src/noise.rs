@@ -31,6 +31,8 @@ pub enum Role {
     Coordinate = 8,
     /// Chance inside a model: samples, dropout.
     Sample = 9,
+    /// A change of an image that a step sees.
+    Augmentation = 10,
 }
 
 choices! {

@@ -10,6 +10,38 @@ use serde_json::Value;
 use std::process::Stdio;
 
 #[test]
+fn images_changed_in_every_step_are_learned_from_to_the_same_bits() {
+    let place = Place::new();
+    for method in ["relative-activation", "population"] {
+        place.spec("p", method, 12);
+        place.make_conv("p", "channels = [4]\nbatch_norm = false");
+        let set = "--set augment.shift=1 --set augment.flip=true --set augment.noise=0.1";
+        let train = |more: &str| place.onward(&format!("train p.toml {set} --json {more}")).last_json();
+        let (one, two) = (
+            train(&format!("--runs {method}/one --threads 1")),
+            train(&format!("--runs {method}/two --threads 2")),
+        );
+        let plain = place.onward(&format!("train p.toml --json --runs {method}/plain")).last_json();
+        assert_eq!(one["digest"], two["digest"]);
+        assert_ne!(one["digest"], plain["digest"]);
+        place.onward(&format!("verify {method}/one/p --from-start")).good();
+        let header = place.onward(&format!("show {method}/one/p --ledger --json")).good();
+        assert!(header.contains("\"augment\":{\"flip\":true,\"noise\":0.1,\"shift\":1}"), "{header}");
+    }
+    place.spec("q", "rso", 2);
+    place
+        .onward("train q.toml --set augment.flip=true --set data.shape=[8,8,1]")
+        .refuses(&["augment", "visits all rows"]);
+    place.spec("q", "population", 2);
+    place.onward("train q.toml --set augment.shift=1").refuses(&[
+        "augment.shift",
+        "rows that are images",
+        "[1, 1, 64]",
+    ]);
+    place.onward("train q.toml --set augment.noise=-1").refuses(&["augment.noise", "a number > 0", "-1"]);
+}
+
+#[test]
 fn every_method_gives_the_same_bits_for_any_number_of_threads() {
     let mlp = METHODS.map(|method| (method, false));
     for (method, conv) in mlp.into_iter().chain([("relative-activation", true), ("population", true)]) {

@@ -135,6 +135,12 @@ fn metrics_of_whole_batches_are_trained_and_told_by_name() {
         assert!(said.contains(&format!("{name} ")), "{said}");
         let report = place.onward("show runs/s --json").good();
         assert!(report.contains(name), "{report}");
+        let table = place.onward("show runs/s").good();
+        let [head, .., last] = &table.lines().skip(1).collect::<Vec<_>>()[..] else { panic!("{table}") };
+        assert!(
+            head.ends_with(&format!("test {name}")) && last.ends_with(&format!(" {found:.4}")),
+            "{table}"
+        );
         place.onward("train s.toml --set method.name=relative-activation --runs other").refuses(&[
             "objective.loss",
             "a loss of rows",

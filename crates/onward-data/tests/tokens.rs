@@ -145,6 +145,7 @@ fn a_net_that_embeds_tokens_learns_what_follows() {
         storage: Storage::F32,
         batch: 20,
         shuffle: Shuffle::All,
+        augment: Default::default(),
         digest_every: 50,
     };
     let local = Local::new(Arc::new(Reader), Arc::new(Loss::SquaredError), &Threads::new(1).unwrap());

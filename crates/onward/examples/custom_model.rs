@@ -57,6 +57,7 @@ fn main() -> onward::Result<()> {
         storage: Storage::F32,
         batch: 100,
         shuffle: Default::default(),
+        augment: Default::default(),
         digest_every: 1,
     };
     let evaluator = Local::new(Arc::new(Gated), Arc::new(Loss::CrossEntropy), &Threads::new(2)?);

@@ -178,6 +178,7 @@ fn engine(data: Dataset) -> onward::Result<Trainer> {
         storage: Storage::F32,
         batch: BATCH,
         shuffle: Default::default(),
+        augment: Default::default(),
         digest_every: 1,
     };
     let task = Arc::new(Loss::SquaredError);

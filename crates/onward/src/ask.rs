@@ -3,10 +3,12 @@
 //! An [`Ask`], the ledger's header and its entries so far are all that an evaluator needs to know; it answers with losses (or what
 //! follows from losses where they are too many), never with params.
 
+mod augment;
 mod order;
 mod plan;
 mod queries;
 
+pub use augment::Augment;
 pub use order::{Order, Shuffle};
 pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, check_sigma, misfit, whole_passes};
 pub use plan::{MemberPlan, Signs, Spent, WeightPlan};

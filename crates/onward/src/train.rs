@@ -4,7 +4,7 @@ mod described;
 mod divergence;
 mod given;
 
-use crate::ask::{Ask, Shuffle, Spent, misfit};
+use crate::ask::{Ask, Augment, Queries, Shuffle, Spent, misfit};
 use crate::dataset::{Columns, Dataset, Targets};
 use crate::evaluate::{Evaluator, Local, Quorum, Worker, not_resident};
 use crate::ledger::{
@@ -42,6 +42,8 @@ pub struct Plan {
     pub batch: usize,
     /// Which samples these are.
     pub shuffle: Shuffle,
+    /// How each step changes them, if they are images.
+    pub augment: Augment,
     /// Every how many steps an activation-space record carries the params' digest.
     pub digest_every: u64,
 }
@@ -57,6 +59,8 @@ pub struct Trainer {
     /// For scores, statistics and work on params.
     local: Local,
     data: Arc<dyn Source>,
+    /// Whose rows steps see together, where the task is of queries.
+    queries: Option<Queries>,
     state: State,
     /// All but what only the caller knows.
     header: Header,
@@ -147,6 +151,7 @@ impl Trainer {
         }
         let base = base.unwrap_or_else(|| Params::init(graph.tensors(), &key));
         graph.check_params(&base)?;
+        let queries = local.queries(&*data, key, plan.shuffle)?;
         let state = State::new(
             base,
             plan.method.recipe(plan.optimizer, plan.storage).with_rates(graph.rates()),
@@ -168,6 +173,7 @@ impl Trainer {
             numerics,
             local,
             data,
+            queries,
             state,
             run: header.run(),
             header,
@@ -361,7 +367,12 @@ impl Trainer {
 
     /// What the step of this entry cost, its losses that were not finite included.
     pub fn cost(&self, entry: &Entry) -> Spent {
-        let cost = self.rule.cost(&self.graph, &self.clock(entry.step), &entry.update);
+        let mut clock = self.clock(entry.step);
+        if let Some(queries) = &self.queries {
+            // Whole queries are about as many rows.
+            clock.batch = queries.batch(entry.step, clock.batch).len();
+        }
+        let cost = self.rule.cost(&self.graph, &clock, &entry.update);
         Spent { non_finite: entry.non_finite, ..cost }
     }
 
@@ -416,8 +427,9 @@ impl Plan {
         self.check_rates()
     }
 
-    /// That `data` can be had in the order that the plan and its rule need.
+    /// That `data` can be had in the order that the plan and its rule need, and changed as it says.
     fn check_order(&self, rule: &dyn Rule, data: &dyn Source) -> Result<()> {
+        self.augment.check(data.schema().shape())?;
         if rule.round().is_none() {
             return self.shuffle.check(data.rows(), self.batch, self.schedule.steps);
         }
@@ -429,6 +441,10 @@ impl Plan {
                 expected,
                 format!("{:?}", self.shuffle),
             ));
+        }
+        if !self.augment.is_none() {
+            let expected = "no such table, as the method visits all rows again and again, as they are";
+            return Err(Error::expected(ErrorKind::Spec, "augment", expected, format!("{:?}", self.augment)));
         }
         data.resident().map(|_| ()).ok_or_else(not_resident)
     }

@@ -37,6 +37,7 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
             storage: onward::params::Storage::F32,
             batch: train.batch,
             shuffle: train.shuffle.unwrap_or_default(),
+            augment: Default::default(),
             digest_every: train.digest_every,
         };
         let net = local(Mlp::new(&[4, 3, 2], Activation::Relu).unwrap(), Loss::CrossEntropy, 1);
@@ -72,7 +73,13 @@ fn a_default_that_the_method_refuses_is_told_by_its_key() {
     let train: Train = read("train", &[("steps", 3.into()), ("batch", 64.into())]).unwrap();
     let method: Method = read("method", &[("name", "population".into()), ("share", 8.into())]).unwrap();
     let model = read("model", &[("kind", "mlp".into()), ("hidden", Value::List(vec![]))]).unwrap();
-    let settings = Settings { model, objective: read("objective", &[]).unwrap(), method, train };
+    let settings = Settings {
+        model,
+        objective: read("objective", &[]).unwrap(),
+        method,
+        train,
+        augment: Default::default(),
+    };
     let data = blobs(256, [1, 1, 4], 2, 1);
     let threads = Threads::new(1).unwrap();
     let local = settings.local(data.shape(), 2, &threads, kernel::Precision::F32).unwrap();

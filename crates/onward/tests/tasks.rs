@@ -7,6 +7,7 @@ mod common;
 use common::reference::{Map, Named, derivative, mlp, named};
 use common::{blobs, cosine, local, params_of, plan, population, relative, threads, two_point, wide};
 use onward::ErrorKind;
+use onward::ask::{Queries, Shuffle};
 use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT, balanced};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::Search;
@@ -130,6 +131,19 @@ fn rare() -> Dataset {
     let data = whole.select(&rows);
     let queries = (0..data.rows()).map(|row| (row / 8) as f64).collect();
     data.with_columns(Columns::default().with(QUERY, queries)).unwrap()
+}
+
+#[test]
+fn what_steps_on_whole_queries_cost_is_of_the_rows_that_they_saw() {
+    let net = Mlp::new(&[5, 1], Activation::Tanh).unwrap();
+    let evaluator = Local::new(Arc::new(net), Arc::new(Ndcg { k: 3 }), &threads(1));
+    let plan = plan(Method::Population(population(4)), 0.1, 3, 21);
+    let queries = Queries::of(&rare(), RunKey::from_seed(plan.seed), Shuffle::All).unwrap().unwrap();
+    let rows: Vec<usize> = (0..3).map(|step| queries.batch(step, 21).len()).collect();
+    let mut trainer = Trainer::new(plan, evaluator, rare()).unwrap();
+    (0..3).for_each(|_| drop(trainer.step().unwrap()));
+    assert_eq!(trainer.spent().samples, 4 * rows.iter().sum::<usize>() as u64);
+    assert!(rows.iter().all(|rows| rows % 8 == 0), "{rows:?}");
 }
 
 fn search(name: &str) -> Method {

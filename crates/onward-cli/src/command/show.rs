@@ -72,11 +72,23 @@ fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>>
     }
     let number = |v: Option<f32>| v.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
     let loss = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| loss_words(v, 4));
-    let head = format!(
+    // What the task is known by stands beside its loss.
+    let mut own: Vec<&str> =
+        found.others().map(|m| m.name.as_str()).filter(|n| n.starts_with("test_")).collect();
+    own.sort_unstable();
+    own.dedup();
+    let cell = |name: &str, text: String| format!(" {text:>width$}", width = name.len().max(8));
+    let mut head = format!(
         "{:>9} {:>10} {:>13} {:>9} {:>10} {:>10} {:>10} {:>8}",
         "step", "passes", "samples", "seconds", "train loss", "test loss", "accuracy", "signal"
     );
+    head.extend(own.iter().map(|name| cell(name, name.replace('_', " "))));
+    let measured = |step, name| found.others().filter(|m| m.name == name).find(|m| m.step == step);
     let row = |p: &crate::report::Point| {
+        let others = own.iter().map(|name| {
+            let value = measured(p.step, *name).map_or_else(|| "-".into(), |m| format!("{:.4}", m.value));
+            cell(name, value)
+        });
         format!(
             "{:>9} {:>10} {:>13} {:>9.1} {:>10} {:>10} {:>10} {:>8}",
             p.step,
@@ -87,7 +99,7 @@ fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>>
             loss(p.test_loss),
             number(p.test_accuracy),
             number(p.signal_to_noise)
-        )
+        ) + &others.collect::<String>()
     };
     Ok([begun(reading), head].into_iter().chain(points.iter().map(row)).collect())
 }

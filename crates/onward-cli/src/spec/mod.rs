@@ -12,7 +12,7 @@ mod search_tests;
 #[cfg(test)]
 mod tests;
 
-use onward::ask::Shuffle;
+use onward::ask::{Augment, Shuffle};
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};
 use onward::settings::{Baseline, Method, Model, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
@@ -41,6 +41,9 @@ keys! {
         ..
         /// How long to train, and what to write down on the way.
         train: Train, in "train";
+        ..
+        /// How images are changed anew in every step. Optional.
+        augment: Augment, in "augment";
         ..
         /// A known result that this run's is printed next to. Optional; give both keys or neither.
         baseline: Option<Baseline>, in "baseline";
@@ -80,8 +83,8 @@ impl Spec {
 
     /// What determines the run but for its seed and its data, as the library knows it.
     pub fn settings(&self) -> Settings {
-        let Self { model, objective, method, train, .. } = self.clone();
-        Settings { model, objective, method, train }
+        let Self { model, objective, method, train, augment, .. } = self.clone();
+        Settings { model, objective, method, train, augment }
     }
 
     /// Refuses keys that contradict each other.

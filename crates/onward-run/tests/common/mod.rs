@@ -82,6 +82,7 @@ impl Small {
             storage: Storage::F32,
             batch: 10,
             shuffle: Default::default(),
+            augment: Default::default(),
             digest_every: 4,
         };
         Parts {

@@ -1,22 +1,27 @@
 //! The order of queries, whose rows come into a batch together.
 
 use super::Shuffle;
+use crate::dataset::QUERY;
 use crate::noise::{Role, RunKey};
+use crate::rows::Source;
 use crate::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which queries a step sees, whole: a pure function of key and step.
 ///
 /// An epoch lays the rows of all queries one after the other, the queries in an order of its own; a step of `batch` samples has the
 /// queries that begin in its stretch of that line, which are about as many rows, and the one that covers the stretch where none
 /// begins. So every query is seen in every epoch, and where all are shorter than a batch just once.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Queries {
     key: RunKey,
     shuffled: bool,
     /// The rows of each, in the data's order.
     all: Vec<Vec<u64>>,
     rows: u64,
+    /// The last order, and of which epoch it is.
+    kept: Mutex<Option<(u64, Arc<[u32]>)>>,
 }
 
 impl Queries {
@@ -39,7 +44,17 @@ impl Queries {
             }
             all[at].push(row as u64);
         }
-        Ok(Self { key, shuffled: shuffle == Shuffle::All, all, rows: numbers.len() as u64 })
+        let (shuffled, rows) = (shuffle == Shuffle::All, numbers.len() as u64);
+        Ok(Self { key, shuffled, all, rows, kept: Mutex::default() })
+    }
+
+    /// Those of rows in memory that have queries, in the run with this key; none of others.
+    ///
+    /// # Errors
+    /// As for [`Queries::new`].
+    pub fn of(data: &dyn Source, key: RunKey, shuffle: Shuffle) -> Result<Option<Self>> {
+        let numbers = data.resident().and_then(|data| data.columns().get(QUERY));
+        numbers.map(|numbers| Self::new(key, numbers, shuffle)).transpose()
     }
 
     /// The ids of a step's samples, query after query.
@@ -48,8 +63,8 @@ impl Queries {
         let (mut ids, mut covering) = (Vec::new(), None);
         for epoch in stretch.start / self.rows..=(stretch.end - 1) / self.rows {
             let mut begin = epoch * self.rows;
-            for query in self.order(epoch) {
-                let query = &self.all[query as usize];
+            for query in &*self.order(epoch) {
+                let query = &self.all[*query as usize];
                 if stretch.contains(&begin) {
                     ids.extend(query);
                 } else if begin < stretch.start {
@@ -61,12 +76,18 @@ impl Queries {
         if ids.is_empty() { covering.cloned().unwrap_or_default() } else { ids }
     }
 
-    fn order(&self, epoch: u64) -> Vec<u32> {
-        if !self.shuffled {
-            return (0..self.all.len() as u32).collect();
+    fn order(&self, epoch: u64) -> Arc<[u32]> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, order)) = kept.as_ref().filter(|(of, _)| *of == epoch) {
+            return Arc::clone(order);
         }
         let noise = self.key.tensor(Role::Shuffle, "queries").at(epoch as u32, (epoch >> 32) as u32);
-        noise.permutation(self.all.len())
+        let order: Arc<[u32]> = match self.shuffled {
+            true => noise.permutation(self.all.len()).into(),
+            false => (0..self.all.len() as u32).collect(),
+        };
+        *kept = Some((epoch, Arc::clone(&order)));
+        order
     }
 }
 

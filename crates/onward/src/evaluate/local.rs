@@ -2,7 +2,7 @@
 
 use super::check::row_of;
 use super::{Batch, CoordinateCache};
-use crate::ask::{Response, WeightPlan};
+use crate::ask::{Queries, Response, Shuffle, WeightPlan};
 use crate::dataset::Dataset;
 use crate::kernel::Precision;
 use crate::model::{
@@ -205,6 +205,19 @@ impl Local {
         // What is not known is no scale to compare with.
         let known = self.task.of_rows(&outputs, Answers::all(&targets, &columns), &mut losses);
         Ok(known.map_or(0.0, |()| mean(&losses)))
+    }
+
+    /// The queries that steps take whole: where the task is of whole batches and rows have some.
+    ///
+    /// # Errors
+    /// As for [`Queries::new`].
+    pub(crate) fn queries(
+        &self,
+        data: &dyn Source,
+        key: RunKey,
+        shuffle: Shuffle,
+    ) -> Result<Option<Queries>> {
+        if self.task.grain() == Grain::Batch { Queries::of(data, key, shuffle) } else { Ok(None) }
     }
 
     /// What the model is to become good at.

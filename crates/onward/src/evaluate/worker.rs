@@ -2,13 +2,12 @@
 
 use super::sites::Clean;
 use super::{Batch, CoordinateCache, Evaluator, Local, Numerics, Quorum, Ticket, unknown};
-use crate::ask::{Answer, Ask, AskId, Order, ProbePlan, Queries, Told};
-use crate::dataset::{Dataset, QUERY};
+use crate::ask::{Answer, Ask, AskId, Augment, Order, ProbePlan, Queries, Told};
+use crate::dataset::Dataset;
 use crate::ledger::{Direction, Entry, Header, State};
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, find};
 use crate::space::ActivationPlan;
-use crate::task::Grain;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -25,6 +24,7 @@ pub struct Worker {
 struct Opened {
     run: [u8; 32],
     order: Order,
+    augment: Augment,
     /// Where the task is of whole batches and rows have queries.
     queries: Option<Queries>,
     cache: CoordinateCache,
@@ -48,7 +48,7 @@ impl Worker {
                 found.map(Told::Choices)
             }
             ProbePlan::Sites(plan) => opened.sites(local, &**data, ask, plan, state),
-            _ => local.answer(ask, state, &opened.batch(&**data, ask)?),
+            _ => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
         }
     }
 }
@@ -70,14 +70,17 @@ pub(crate) fn not_resident() -> Error {
 }
 
 impl Opened {
-    /// The samples of a step.
-    fn batch(&mut self, data: &dyn Source, ask: &Ask) -> Result<Batch> {
+    /// The samples of a step, as it sees them.
+    fn batch(&mut self, data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
         let (step, batch) = (ask.id.step, ask.batch as usize);
         let ids = match &self.queries {
             Some(queries) => queries.batch(step, batch),
             None => self.order.batch(step, batch),
         };
-        Ok(Batch::of(data.read(&ids)?))
+        let mut batch = Batch::of(data.read(&ids)?);
+        let shape = batch.x.shape;
+        self.augment.apply(state.key(), step as u32, &ids, shape, batch.x.data_mut());
+        Ok(batch)
     }
 
     fn sites(
@@ -92,7 +95,7 @@ impl Opened {
         let (batch, clean) = match self.clean.take().filter(|(of, ..)| earlier(of)) {
             Some((_, batch, clean)) => (batch, clean.told()),
             None => {
-                let batch = self.batch(data, ask)?;
+                let batch = self.batch(data, ask, state)?;
                 let clean = local.clean_for(ask, plan, state, &batch)?;
                 (batch, clean)
             }
@@ -155,11 +158,9 @@ impl Evaluator for Worker {
     fn open(&mut self, run: &Header, state: &State) -> Result<Numerics> {
         self.local.check_source(&*self.data)?;
         let order = Order::new(*state.key(), self.data.rows(), run.shuffle()?);
-        let column = self.data.resident().and_then(|data| data.columns().get(QUERY));
-        let numbers = column.filter(|_| self.local.task().grain() == Grain::Batch);
-        let queries = numbers.map(|n| Queries::new(*state.key(), n, run.shuffle()?)).transpose()?;
+        let queries = self.local.queries(&*self.data, *state.key(), run.shuffle()?)?;
         let cache = CoordinateCache::default();
-        let opened = Opened { run: run.run(), order, queries, cache, clean: None };
+        let opened = Opened { run: run.run(), order, augment: run.augment()?, queries, cache, clean: None };
         (self.opened, self.taken) = (Some(opened), None);
         Ok(Numerics::Exact(self.local.precision().arithmetic().into()))
     }

@@ -2,10 +2,10 @@
 
 use super::earlier::SecondHeader;
 use super::{Moves, Numerics, Recipe, digest};
-use crate::ask::Shuffle;
+use crate::ask::{Augment, Shuffle};
 use crate::params::{Params, TensorSpec};
 use crate::rows::Schema;
-use crate::schema::{Field, Value};
+use crate::schema::{Field, Part, Value, Values, join};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::collections::BTreeMap;
@@ -173,6 +173,20 @@ impl Header {
             Error::expected(ErrorKind::Damage, place, "a way to shuffle", format!("{told:?}"))
         };
         Shuffle::read(Some(told)).ok_or_else(bad)
+    }
+
+    /// How the run's images are changed anew in every step, as its settings say; not at all where these do not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] if it is in no way that settings can have.
+    pub fn augment(&self) -> Result<Augment> {
+        let told = self.settings.as_ref().and_then(|tables| tables.get("augment")).and_then(Value::as_table);
+        let (keys, mut values) = (Augment::keys("augment", None), Values::default());
+        for (name, value) in told.into_iter().flatten() {
+            values.give(join("augment", name), value.clone());
+        }
+        let read = values.check(&keys).and_then(|()| Augment::read(&values, "augment"));
+        read.map_err(|e| e.within("settings in the ledger's header").as_kind(ErrorKind::Damage))
     }
 
     /// The version that began the run, if it is later than this program's: it may know more.

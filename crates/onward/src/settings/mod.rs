@@ -14,6 +14,7 @@ pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip};
 pub use objective::{F1, Huber, Ndcg, Nothing, Objective};
 pub use train::{Baseline, Budget, Train};
 
+use crate::ask::Augment;
 use crate::evaluate::Local;
 use crate::model::{Rate, Rated};
 use crate::threads::Threads;
@@ -35,6 +36,9 @@ keys! {
         ..
         /// How long to train, and what to write down on the way.
         train: Train, in "train";
+        ..
+        /// How images are changed anew in every step.
+        augment: Augment, in "augment";
     }
 }
 

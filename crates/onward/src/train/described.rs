@@ -1,7 +1,7 @@
 //! Runs that settings describe, and settings that headers keep: the way from one to the other, and back.
 
 use super::{Given, Plan, Trainer};
-use crate::ask::Shuffle;
+use crate::ask::{Augment, Shuffle};
 use crate::evaluate::{Local, Quorum, Worker};
 use crate::ledger::{Header, ModelDigest, Moves, Numerics, TensorHeader, VERSION};
 use crate::model::Graph;
@@ -40,6 +40,9 @@ keys! {
         ..
         /// How long to train.
         train: Paced, in "train";
+        ..
+        /// How images are changed.
+        augment: Augment, in "augment";
     }
 }
 
@@ -53,7 +56,7 @@ impl Plan {
         let method = settings::Method { kind: self.method.clone(), steps: own };
         let shuffle = Some(self.shuffle).filter(|shuffle| *shuffle != Shuffle::All);
         let train = Paced { steps, batch: self.batch, shuffle, digest_every: self.digest_every };
-        written(&Planned { method, train })
+        written(&Planned { method, train, augment: self.augment })
     }
 
     /// What `settings` say of a run with this seed, of a model with this graph on so many rows.
@@ -72,6 +75,7 @@ impl Plan {
             storage: net.storage,
             batch,
             shuffle: train.shuffle.unwrap_or_default(),
+            augment: settings.augment,
             digest_every: train.digest_every,
         })
     }

@@ -257,6 +257,7 @@ pub fn plan(method: Method, rate: f32, steps: u64, batch: usize) -> Plan {
         storage: Storage::F32,
         batch,
         shuffle: Default::default(),
+        augment: Default::default(),
         digest_every: 2,
     }
 }
