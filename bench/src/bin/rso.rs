@@ -2,15 +2,16 @@
 //! on worked out again. Both keep what enters the layer. Processor seconds of all threads.
 
 use onward::dataset::{Dataset, Targets};
-use onward::evaluate::{CoordinateCache, Local};
+use onward::evaluate::Local;
 use onward::model::{Activation, Conv, GlobalPool, Graph};
 use onward::noise::RunKey;
 use onward::params::Params;
 use onward::rule::{LayerOrder, Rso, Sweep};
-use onward::space::{CoordinatePlan, Recompute};
+use onward::space::CoordinatePlan;
 use onward::task::Loss;
 use onward::threads::Threads;
 use onward_bench::{numbers, print_table};
+use onward_coordinate::{Engine, Recompute};
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,34 +62,34 @@ fn main() -> onward::Result<()> {
     let (mut table, mut total, mut all_visits, mut filling) = (Vec::new(), [0.0; 3], 0, 0.0);
     let mut from_images = None;
     for stage in 0..graph.stages() {
-        let mut cache = CoordinateCache::default();
+        let mut engine = Engine::new(local.clone());
         let of = |step: u64| sweep.plan(step, 1.0, BATCH);
         let steps: Vec<u64> = (0..sweep.steps()).filter(|s| of(*s).stage == stage).collect();
         let visits: usize = steps.iter().map(|s| of(*s).elements.len()).sum();
-        let mut run = |plan: &CoordinatePlan| -> onward::Result<[f64; 2]> {
+        let run = |engine: &mut Engine, plan: &CoordinatePlan| -> onward::Result<[f64; 2]> {
             let (start, wall) = (cpu(), Instant::now());
-            local.choices(&key, &params, &data, plan, &mut cache)?;
+            engine.choices(&key, &params, &data, plan)?;
             Ok([cpu() - start, wall.elapsed().as_secs_f64()])
         };
         // Two visits to each batch make the caches and buffers; then come those to the second channel, from its own first batch on.
         let mut plan = of(steps[0]);
         let batches = rows.div_ceil(BATCH);
         plan.elements.end = plan.elements.start + plan.elements.len().min(2 * batches);
-        let [making, _] = run(&plan)?;
+        let [making, _] = run(&mut engine, &plan)?;
         plan = CoordinatePlan { before: plan.elements.len(), ..of(steps[1]) };
-        let mut per_visit = |plan: &mut CoordinatePlan| -> onward::Result<[f64; 2]> {
-            let seconds = run(plan)?;
+        let per_visit = |engine: &mut Engine, plan: &mut CoordinatePlan| -> onward::Result<[f64; 2]> {
+            let seconds = run(engine, plan)?;
             plan.before += plan.elements.len();
             Ok(seconds.map(|s| s / plan.elements.len() as f64))
         };
-        let changed = per_visit(&mut plan)?;
+        let changed = per_visit(&mut engine, &mut plan)?;
         plan.hold = batches;
-        let held = per_visit(&mut plan)?;
-        (plan.hold, plan.recompute) = (1, Recompute::Dense);
+        let held = per_visit(&mut engine, &mut plan)?;
+        (plan.hold, engine) = (1, engine.with_recompute(Recompute::Dense));
         plan.elements.end = plan.elements.start + 1;
-        per_visit(&mut plan)?;
+        per_visit(&mut engine, &mut plan)?;
         plan.elements.end += 1;
-        let dense = per_visit(&mut plan)?;
+        let dense = per_visit(&mut engine, &mut plan)?;
         for (total, seconds) in total.iter_mut().zip([changed[0], held[0], dense[0]]) {
             *total += seconds * visits as f64;
         }

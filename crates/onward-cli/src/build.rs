@@ -11,6 +11,7 @@ use onward::settings::{Model, ModelKind, Onnx, Precision, Settings};
 use onward::threads::Threads;
 use onward::train::{Given, Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
+use onward_coordinate::visitor;
 use onward_data::Opened;
 use onward_data::memory;
 use onward_onnx::{Elsewhere, Net};
@@ -219,6 +220,6 @@ pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<
     if let (ModelKind::Onnx(onnx), Some(net)) = (&mut settings.model.kind, &net) {
         onnx.path = Given::named(net).into();
     }
-    let trainer = Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given)?;
+    let trainer = Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given, visitor)?;
     Ok(Built { trainer, net })
 }

@@ -2,7 +2,6 @@
 //! the trait.
 
 mod check;
-mod coordinate;
 mod gathering;
 mod local;
 mod members;
@@ -12,11 +11,9 @@ mod worker;
 
 pub use crate::ledger::Numerics;
 pub use crate::space::STATISTICS_ROWS;
-pub use coordinate::CoordinateCache;
 pub use gathering::{Gathering, Part};
 pub use local::Local;
-pub use worker::Worker;
-pub(crate) use worker::not_resident;
+pub use worker::{Worker, worker};
 
 use crate::ask::{Answer, Ask, AskId};
 use crate::dataset::{Columns, Dataset, Targets};
@@ -154,10 +151,4 @@ pub trait Evaluator: Send {
 fn unknown(ticket: &Ticket) -> Error {
     let place = format!("ticket for step {}", ticket.0.step);
     Error::expected(ErrorKind::Evaluator, place, "one for a question that was taken", "another")
-}
-
-/// No loss of a visit was finite.
-fn worst(cycle: u32) -> Error {
-    let place = format!("objective in cycle {cycle}");
-    Error::expected(ErrorKind::NonFinite, place, "at least one finite loss in each visit", "none")
 }

@@ -148,7 +148,7 @@ impl<'a> dyn Task + 'a {
     ///
     /// # Errors
     /// As for [`Task::losses`].
-    pub(crate) fn of_rows(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
+    pub fn of_rows(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
         if self.grain() == Grain::Item {
             let items = outputs.points();
             let mut each = vec![0.0; losses.len() * items];
@@ -168,7 +168,7 @@ impl<'a> dyn Task + 'a {
     ///
     /// # Errors
     /// As for [`Task::losses`].
-    pub(crate) fn of_batch(&self, outputs: &Act, answers: Answers<'_>) -> Result<f32> {
+    pub fn of_batch(&self, outputs: &Act, answers: Answers<'_>) -> Result<f32> {
         if self.grain() == Grain::Batch {
             let mut loss = [f32::NAN];
             self.losses(outputs, answers, &mut loss)?;

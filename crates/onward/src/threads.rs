@@ -12,6 +12,7 @@ mod items;
 
 use crate::{Error, ErrorKind, Result};
 use items::{EachMut, Enumerate, Items, Zip};
+use prelude::*;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,8 +75,18 @@ pub(crate) fn here() -> usize {
 }
 
 /// Which of a handle's threads this is, if it is one.
-pub(crate) fn index() -> Option<usize> {
+pub fn index() -> Option<usize> {
     rayon::current_thread_index()
+}
+
+/// What `f` makes of each piece of `all`, `size` elements each (the last one perhaps fewer), in order; it is given the piece's place. At
+/// once on the handle's threads within [`Threads::run`].
+pub fn each_chunk<T: Send, R: Send>(
+    all: &mut [T],
+    size: usize,
+    f: impl Fn(usize, &mut [T]) -> R + Sync,
+) -> Vec<R> {
+    all.par_chunks_mut(size).enumerate().map(|(place, piece)| f(place, piece)).collect()
 }
 
 /// Both of two pieces of work, at once where there are threads for it.

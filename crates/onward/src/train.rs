@@ -6,7 +6,7 @@ mod given;
 
 use crate::ask::{Ask, Augment, Queries, Shuffle, Spent, misfit};
 use crate::dataset::{Columns, Dataset, Targets};
-use crate::evaluate::{Evaluator, Local, Quorum, Worker, not_resident};
+use crate::evaluate::{Evaluator, Local, Quorum, worker};
 use crate::ledger::{
     Entry, Header, ModelDigest, Moves, Numerics, Optimizer, Rounding, State, Stretch, TensorHeader, Update,
     VERSION,
@@ -107,9 +107,9 @@ impl Trainer {
     /// [`ErrorKind::Model`] or [`ErrorKind::Data`] if the model does not do what it declares, or cannot take the rows or answer
     /// the targets.
     pub fn new(plan: Plan, local: Local, data: impl Source + 'static) -> Result<Self> {
-        let data = Arc::new(data);
-        let worker = Worker::new(local.clone(), Arc::clone(&data));
-        Self::with(plan, local, data, Box::new(worker), Quorum::All)
+        let data: Arc<dyn Source> = Arc::new(data);
+        let worker = worker(local.clone(), Arc::clone(&data));
+        Self::with(plan, local, data, worker, Quorum::All)
     }
 
     /// A run at its beginning whose losses come from `evaluator`: of each question, `quorum` must be answered. `local` and `data` are
@@ -446,7 +446,10 @@ impl Plan {
             let expected = "no such table, as the method visits all rows again and again, as they are";
             return Err(Error::expected(ErrorKind::Spec, "augment", expected, format!("{:?}", self.augment)));
         }
-        data.resident().map(|_| ()).ok_or_else(not_resident)
+        data.resident().map(|_| ()).ok_or_else(|| {
+            let expected = "rows in memory, as it visits all of them";
+            Error::expected(ErrorKind::Spec, "method", expected, "a source that is read as it goes")
+        })
     }
 
     /// The header of this run on `data`, whose first state is `state`, without what only others know.

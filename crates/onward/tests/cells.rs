@@ -17,7 +17,6 @@ use onward::model::{Act, Builder, Cell, Graph, Lif, Model, Norms, Rate, Rated, V
 use onward::noise::RunKey;
 use onward::rule::{Method, Rso};
 use onward::task::Loss;
-use onward::train::Trainer;
 use std::sync::Arc;
 
 const ROWS: usize = 3;
@@ -213,15 +212,20 @@ fn rows_in_pieces_give_the_same_bits() {
 #[test]
 fn visits_to_recurrent_tensors_are_refused() {
     let rso = Rso { sigma: 1.0.into(), decay: 0.0, hold: 1, order: onward::rule::LayerOrder::LastFirst };
-    let error = Trainer::new(plan(Method::Rso(rso), 0.1, 3, 3), evaluator(Recurrent(Cell::Gru)), series())
-        .err()
-        .unwrap();
+    let error = onward_coordinate::trainer(
+        plan(Method::Rso(rso), 0.1, 3, 3),
+        evaluator(Recurrent(Cell::Gru)),
+        series(),
+    )
+    .err()
+    .unwrap();
     assert_eq!(error.kind(), ErrorKind::Model);
     assert!(error.to_string().contains("tensor cell.weight_hh: expected one use"), "{error}");
     // Where the cell stays as it is, its readout is visited like any other.
     let rates = vec![Rate { tensors: "cell*".into(), factor: 0.0 }];
     let model = Rated { model: Arc::new(Recurrent(Cell::Gru)), rates };
     let rso = Rso { sigma: 1.0.into(), decay: 0.0, hold: 1, order: onward::rule::LayerOrder::LastFirst };
-    let mut trainer = Trainer::new(plan(Method::Rso(rso), 1.0, 2, 3), evaluator(model), series()).unwrap();
+    let mut trainer =
+        onward_coordinate::trainer(plan(Method::Rso(rso), 1.0, 2, 3), evaluator(model), series()).unwrap();
     assert!(trainer.step().unwrap().entry.loss.is_finite() && trainer.round() == Some(2));
 }

@@ -16,6 +16,7 @@ use onward::params::Params;
 use onward::rule::{Clock, LayerOrder, Method, Pairing, Population, RelativeActivation, Rso, Shaping};
 use onward::task::Loss;
 use onward::train::{Plan, Trainer};
+use onward_coordinate::Visitor;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -61,7 +62,7 @@ fn receive<T: for<'de> Deserialize<'de>>(stream: &mut TcpStream) -> Option<T> {
 fn worker_process() {
     let Ok(address) = std::env::var(ADDRESS) else { return };
     let mut stream = TcpStream::connect(address).unwrap();
-    let mut worker = Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
+    let mut worker = Worker::new(local(net(), Loss::CrossEntropy, 1), data());
     let mut state: Option<State> = None;
     while let Some(message) = receive(&mut stream) {
         match message {
@@ -233,7 +234,8 @@ fn far(plan: Plan, evaluator: impl Evaluator + 'static, quorum: Quorum) -> Train
 fn a_fleet_leaves_the_ledger_that_this_process_leaves() {
     for method in methods() {
         let plan = plan(method.clone(), 0.05, 6, 24);
-        let mut here = Trainer::new(plan.clone(), local(net(), Loss::CrossEntropy, 1), data()).unwrap();
+        let mut here =
+            onward_coordinate::trainer(plan.clone(), local(net(), Loss::CrossEntropy, 1), data()).unwrap();
         let mut there = far(plan, Fleet::new(2, Way::LateTwiceAndInAnyOrder), Quorum::All);
         let (own, other) = (here.header([3; 32]), there.header([3; 32]));
         assert_eq!((own.evaluator.as_deref(), other.evaluator.as_deref()), (Some("worker"), Some("fleet")));
@@ -249,7 +251,8 @@ fn a_fleet_leaves_the_ledger_that_this_process_leaves() {
 #[test]
 fn replicas_catch_up_from_the_ledger() {
     let plan = plan(Method::Population(population(12)), 0.05, 6, 24);
-    let mut here = Trainer::new(plan.clone(), local(net(), Loss::CrossEntropy, 1), data()).unwrap();
+    let mut here =
+        onward_coordinate::trainer(plan.clone(), local(net(), Loss::CrossEntropy, 1), data()).unwrap();
     let entries: Vec<Entry> = (0..6).map(|_| here.step().unwrap().entry).collect();
     let mut there = far(plan, Fleet::new(2, Way::LateTwiceAndInAnyOrder), Quorum::All);
     entries[..4].iter().for_each(|entry| there.retake(entry).unwrap());
@@ -264,7 +267,8 @@ fn losses_that_are_lost_for_ever_are_left_out() {
         let mut plan = plan(method.clone(), 0.05, 6, 24);
         plan.digest_every = 1;
         let mut run = far(plan.clone(), Fleet::new(3, Way::Lost), Quorum::AtLeast(4));
-        let mut replayed = Trainer::new(plan.clone(), local(net(), Loss::CrossEntropy, 1), data()).unwrap();
+        let mut replayed =
+            onward_coordinate::trainer(plan.clone(), local(net(), Loss::CrossEntropy, 1), data()).unwrap();
         for _ in 0..6 {
             let step = run.step().unwrap();
             assert!(step.missing > 0 && step.entry.non_finite == 0, "{method:?}: {} missing", step.missing);
@@ -320,7 +324,11 @@ fn what_is_left_out_is_renormalised() {
     );
     let worker = Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
     let half = far(many, Changed(worker, half), Quorum::AtLeast(1)).step().unwrap().entry;
-    let whole = Trainer::new(few, local(net(), Loss::CrossEntropy, 1), data()).unwrap().step().unwrap().entry;
+    let whole = onward_coordinate::trainer(few, local(net(), Loss::CrossEntropy, 1), data())
+        .unwrap()
+        .step()
+        .unwrap()
+        .entry;
     let (Update::Probes { coefficients: a, exponent: e }, Update::Probes { coefficients: b, exponent: f }) =
         (&half.update, &whole.update)
     else {
@@ -413,10 +421,10 @@ fn a_device_that_answers_otherwise_has_damaged_nothing() {
 fn a_worker_answers_its_own_run_alone() {
     let trainer = |seed| {
         let plan = Plan { seed, ..plan(Method::Population(population(8)), 0.05, 6, 24) };
-        Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data()).unwrap()
+        onward_coordinate::trainer(plan, local(net(), Loss::CrossEntropy, 1), data()).unwrap()
     };
     let (own, other) = (trainer(1), trainer(2));
-    let mut worker = Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
+    let mut worker = Worker::new(local(net(), Loss::CrossEntropy, 1), data());
     let id = |run: &Trainer| AskId { run: run.header([0; 32]).run(), step: 0, part: 0 };
     assert_ne!(id(&own), id(&other));
     let ask = |id| Ask { id, batch: 24, probes: ProbePlan::Points };
@@ -439,10 +447,10 @@ fn a_worker_keeps_nothing_of_an_earlier_run() {
     for method in [Method::TwoPoint(two_point(3)), Method::Rso(rso)] {
         let run = |seed| {
             let plan = Plan { seed, ..plan(method.clone(), 0.05, 6, 24) };
-            Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data()).unwrap()
+            onward_coordinate::trainer(plan, local(net(), Loss::CrossEntropy, 1), data()).unwrap()
         };
-        let new = || Worker::new(local(net(), Loss::CrossEntropy, 1), Arc::new(data()));
-        let answer = |worker: &mut Worker, run: &Trainer| {
+        let new = || Visitor::new(local(net(), Loss::CrossEntropy, 1), data());
+        let answer = |worker: &mut Visitor, run: &Trainer| {
             let header = run.header([0; 32]);
             worker.open(&header, run.state()).unwrap();
             let clock = Clock { batch: 24, rows: 48, ..Clock::alone(0, 0.05, 24) };
@@ -511,6 +519,5 @@ fn visits_to_one() -> onward::space::CoordinatePlan {
         keep: 1.0,
         batch: 8,
         hold: 1,
-        recompute: onward::space::Recompute::Changed,
     }
 }

@@ -12,6 +12,7 @@ use onward::settings::Settings;
 use onward::threads::Threads;
 use onward::train::{Given, Trainer};
 use onward::{ErrorKind, kernel};
+use onward_coordinate::visitor;
 
 fn settings(from: Option<&str>) -> Settings {
     let (keys, mut values) = (Settings::keys("", None), Values::default());
@@ -31,7 +32,7 @@ fn graph() -> Graph {
 fn trainer(settings: &Settings, given: Option<Given>) -> onward::Result<Trainer> {
     let data = blobs(64, [1, 1, 6], 3, 1);
     let local = settings.local(data.shape(), 3, &Threads::new(1).unwrap(), kernel::Precision::F32).unwrap();
-    Trainer::of(settings, 11, local, data, given)
+    Trainer::of(settings, 11, local, data, given, visitor)
 }
 
 #[test]
@@ -52,13 +53,14 @@ fn a_run_begins_with_what_is_given_and_its_header_has_the_files_digest() {
     assert_eq!(header.base, params.digest());
     let threads = Threads::new(1).unwrap();
     let data = || blobs(64, [1, 1, 6], 3, 1);
-    let mut again = Trainer::again(&header, data(), Some(params), &threads).unwrap();
+    let mut again = Trainer::again(&header, data(), Some(params), &threads, visitor).unwrap();
     assert_eq!(again.step().unwrap().entry, trained.step().unwrap().entry);
-    let error = Trainer::again(&header, data(), None, &threads).map(|_| ()).unwrap_err();
+    let error = Trainer::again(&header, data(), None, &threads, visitor).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Ledger);
     assert!(error.to_string().contains(&digest), "{error}");
-    let other =
-        Trainer::again(&header, data(), Some(params_on(&graph, 78)), &threads).map(|_| ()).unwrap_err();
+    let other = Trainer::again(&header, data(), Some(params_on(&graph, 78)), &threads, visitor)
+        .map(|_| ())
+        .unwrap_err();
     assert!(other.to_string().starts_with("base in the ledger's header: expected"), "{other}");
 }
 

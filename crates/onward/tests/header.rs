@@ -11,6 +11,7 @@ use onward::settings::Settings;
 use onward::threads::Threads;
 use onward::train::{Trainer, hex};
 use onward::{ErrorKind, kernel, rule};
+use onward_coordinate::visitor;
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ fn trainer(settings: &Settings) -> Trainer {
     let data = blobs(64, [1, 1, 6], 3, 1);
     let threads = Threads::new(1).unwrap();
     let local = settings.local(data.shape(), 3, &threads, kernel::Precision::F32).unwrap();
-    Trainer::of(settings, 11, local, data, None).unwrap()
+    Trainer::of(settings, 11, local, data, None, visitor).unwrap()
 }
 
 /// A ledger whose header's record is sound and holds this text.
@@ -75,13 +76,14 @@ fn a_header_and_the_data_are_enough_to_take_the_steps_again() {
         assert_eq!(header, written, "{}", choice.name);
         assert_eq!(Settings::of(&header).unwrap().as_ref(), Some(&settings), "{}", choice.name);
         let threads = Threads::new(2).unwrap();
-        let mut again = Trainer::again(&header, blobs(64, [1, 1, 6], 3, 1), None, &threads).unwrap();
+        let mut again = Trainer::again(&header, blobs(64, [1, 1, 6], 3, 1), None, &threads, visitor).unwrap();
         assert_eq!(again.header([7; 32]), trained.header([7; 32]));
         for _ in 0..2 {
             assert_eq!(again.step().unwrap().entry, trained.step().unwrap().entry, "{}", choice.name);
         }
-        let other =
-            Trainer::again(&header, blobs(64, [1, 1, 6], 3, 2), None, &threads).map(|_| ()).unwrap_err();
+        let other = Trainer::again(&header, blobs(64, [1, 1, 6], 3, 2), None, &threads, visitor)
+            .map(|_| ())
+            .unwrap_err();
         assert_eq!(other.kind(), ErrorKind::Ledger);
         assert!(other.to_string().starts_with("data in the ledger's header: expected"), "{other}");
     }
@@ -99,7 +101,8 @@ fn a_plan_of_ones_own_is_told_as_far_as_it_goes() {
     assert_eq!(tables["train"].as_table().unwrap()["steps"], Value::Int(6));
     assert_eq!(Settings::of(&header).unwrap(), None);
     let threads = Threads::new(1).unwrap();
-    let error = Trainer::again(&header, blobs(24, [1, 1, 6], 3, 1), None, &threads).map(|_| ()).unwrap_err();
+    let error =
+        Trainer::again(&header, blobs(24, [1, 1, 6], 3, 1), None, &threads, visitor).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("settings from which the model can be built"), "{error}");
 }
 
@@ -265,7 +268,8 @@ fn a_header_that_contradicts_itself_is_damage() {
     let unknown = changed(&header, |h| h["numerics"] = json!({"exact": "f8"}));
     assert!(Settings::of(&unknown).is_ok());
     let error =
-        Trainer::again(&unknown, blobs(64, [1, 1, 6], 3, 1), None, &Threads::new(1).unwrap()).map(|_| ());
+        Trainer::again(&unknown, blobs(64, [1, 1, 6], 3, 1), None, &Threads::new(1).unwrap(), visitor)
+            .map(|_| ());
     assert_eq!(error.unwrap_err().to_string(), "the ledger's arithmetic: expected one of f32, found f8");
 }
 

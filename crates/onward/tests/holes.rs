@@ -11,18 +11,19 @@ use common::{
 use onward::ErrorKind;
 use onward::ask::{MemberPlan, Signs, WeightPlan};
 use onward::dataset::{Dataset, Targets};
-use onward::evaluate::{Batch, CoordinateCache, Local};
+use onward::evaluate::{Batch, Local};
 use onward::model::{
     Act, Activation, Builder, Graph, Member, Mlp, Model, Norms, Statistics, Var, WeightSpace,
 };
 use onward::noise::{Family, RunKey};
 use onward::task::{Answers, Loss};
+use onward_coordinate::{Engine, Recompute};
 
 use onward::rule::{LayerOrder, Method, Population, RelativeActivation, Rso, Schedule, Sweep, TwoPoint};
 use onward::schema::PerLayer;
-use onward::space::{ActivationPlan, CoordinatePlan, Directions, Focus, LayerPlan, LayerSpace, Recompute};
+use onward::space::{ActivationPlan, CoordinatePlan, Directions, Focus, LayerPlan, LayerSpace};
 use onward::threads::Threads;
-use onward::train::{Plan, Trainer, score};
+use onward::train::{Plan, score};
 use std::sync::Arc;
 
 fn key() -> RunKey {
@@ -65,7 +66,7 @@ fn an_evaluator_has_no_key_of_its_own() {
     let (data, evaluator) = (blobs(30, [1, 1, 6], 3, 1), local(net(), Loss::CrossEntropy, 1));
     let digest = |evaluator: Local, seed| {
         let plan = Plan { seed, ..plan(Method::TwoPoint(two_point(4)), 0.01, 5, 30) };
-        let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
+        let mut trainer = onward_coordinate::trainer(plan, evaluator, data.clone()).unwrap();
         (0..5).for_each(|_| drop(trainer.step().unwrap()));
         trainer.state().params().digest()
     };
@@ -78,11 +79,14 @@ fn an_evaluator_has_no_key_of_its_own() {
 /// All ways by which rows and targets reach a model of three outputs.
 fn refusals(evaluator: &Local, data: &Dataset) -> Vec<onward::Error> {
     let params = params_of(&net(), 1);
-    let (batch, cache) = (whole(data), &mut CoordinateCache::default());
+    let batch = whole(data);
     let points: Vec<f64> = vec![0.0; params.count()];
     let outputs = Act::new(data.rows(), [1, 1, 3], vec![0.0; 3 * data.rows()]);
-    let trainer =
-        Trainer::new(plan(Method::Population(population(4)), 0.1, 3, 8), evaluator.clone(), data.clone());
+    let trainer = onward_coordinate::trainer(
+        plan(Method::Population(population(4)), 0.1, 3, 8),
+        evaluator.clone(),
+        data.clone(),
+    );
     vec![
         trainer.err().unwrap(),
         score(evaluator, &params, &[], data).unwrap_err(),
@@ -90,7 +94,7 @@ fn refusals(evaluator: &Local, data: &Dataset) -> Vec<onward::Error> {
         evaluator.losses(&key(), &params, &batch, &weight_plan()).unwrap_err(),
         evaluator.losses_at(&params, &batch, &points).unwrap_err(),
         evaluator.derivative(&key(), &params, &batch, &activation_plan()).err().unwrap(),
-        evaluator.choices(&key(), &params, data, &coordinate_plan(), cache).unwrap_err(),
+        Engine::new(evaluator.clone()).choices(&key(), &params, data, &coordinate_plan()).unwrap_err(),
     ]
 }
 
@@ -168,9 +172,12 @@ fn one_output_may_answer_two_classes_but_has_no_accuracy() {
     let data = blobs(20, [1, 1, 6], 2, 1);
     let net = Mlp::new(&[6, 4, 1], Activation::Tanh).unwrap();
     let evaluator = Local::new(Arc::new(net), Arc::new(Logistic), &threads(1));
-    let mut trainer =
-        Trainer::new(plan(Method::RelativeActivation(relative(2)), 0.1, 4, 20), evaluator, data.clone())
-            .unwrap();
+    let mut trainer = onward_coordinate::trainer(
+        plan(Method::RelativeActivation(relative(2)), 0.1, 4, 20),
+        evaluator,
+        data.clone(),
+    )
+    .unwrap();
     (0..4).for_each(|_| drop(trainer.step().unwrap()));
     assert_eq!(trainer.score(&data).unwrap().accuracy, None);
 }
@@ -299,10 +306,8 @@ fn counts_of_nothing_and_of_too_much_are_errors() {
     ];
     for recompute in [Recompute::Changed, Recompute::Dense] {
         for plan in &coordinates {
-            let plan = CoordinatePlan { recompute, ..plan.clone() };
-            let cache = &mut CoordinateCache::default();
-            let found =
-                evaluator.choices(&key(), &params, &data, &plan, cache).map(|_| ()).map_err(|e| e.kind());
+            let mut engine = Engine::new(evaluator.clone()).with_recompute(recompute);
+            let found = engine.choices(&key(), &params, &data, plan).map(|_| ()).map_err(|e| e.kind());
             assert_eq!(found, Err(ErrorKind::Spec), "{plan:?}");
         }
     }
@@ -357,11 +362,11 @@ fn plans_of_nothing_and_of_too_much_are_errors() {
     }
     for plan in plans {
         let what = format!("{plan:?}");
-        let found = Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data.clone());
+        let found = onward_coordinate::trainer(plan, local(net(), Loss::CrossEntropy, 1), data.clone());
         assert_eq!(found.map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::Spec), "{what}");
     }
     let sound = Plan { batch: usize::MAX, digest_every: 0, ..sound() };
-    Trainer::new(sound, local(net(), Loss::CrossEntropy, 1), data).unwrap().step().unwrap();
+    onward_coordinate::trainer(sound, local(net(), Loss::CrossEntropy, 1), data).unwrap().step().unwrap();
 }
 
 #[test]

@@ -141,7 +141,8 @@ fn weight_space_methods_lower_the_error_count_itself() {
         plan.batch = 192;
         let evaluator = local(net(), Loss::ZeroOne, 2);
         let what = format!("{:?}", plan.method);
-        let (before, after) = progress(Trainer::new(plan, evaluator, data.clone()).unwrap(), &data);
+        let (before, after) =
+            progress(onward_coordinate::trainer(plan, evaluator, data.clone()).unwrap(), &data);
         assert!(after < 0.7 * before, "{before} -> {after}: {what}");
     }
 }
@@ -253,7 +254,7 @@ fn what_was_spent_is_counted_exactly() {
         let seen = Arc::new(AtomicU64::new(0));
         let evaluator =
             Local::new(Arc::new(Counted(seen.clone())), Arc::new(Loss::CrossEntropy), &threads(2));
-        let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
+        let mut trainer = onward_coordinate::trainer(plan, evaluator, data.clone()).unwrap();
         while !trainer.finished() {
             trainer.step().unwrap();
         }
@@ -361,7 +362,7 @@ fn plans_that_cannot_work_are_refused() {
     ];
     for (key, plan) in bad {
         let evaluator = local(net(), Loss::CrossEntropy, 1);
-        let error = Trainer::new(plan, evaluator, data.clone()).map(|_| ()).unwrap_err();
+        let error = onward_coordinate::trainer(plan, evaluator, data.clone()).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Spec, "{key}");
         assert!(error.to_string().contains(key), "{key}: {error}");
     }

@@ -24,6 +24,7 @@ use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::Trainer;
 use onward::{ErrorKind, kernel};
+use onward_coordinate::visitor;
 use std::sync::Arc;
 
 /// `model` with these rates.
@@ -68,7 +69,7 @@ fn frozen_tensors_keep_their_bytes_with_every_method() {
             let mut own = plan(method.clone(), 0.3, steps, 32);
             own.storage = storage;
             own.optimizer.momentum = if name == "population" { 0.5 } else { 0.0 };
-            let mut trainer = Trainer::new(own, evaluator(model), data()).unwrap();
+            let mut trainer = onward_coordinate::trainer(own, evaluator(model), data()).unwrap();
             let base = trainer.state().params().clone();
             let mut again = State::of(&trainer.header([0; 32]), base.clone()).unwrap();
             assert_eq!(again.recipe().rates, [0.0, 0.0, 0.5, 1.0, 1.0, 0.0], "{name}");
@@ -250,7 +251,7 @@ fn settings(rates: &[&str]) -> Settings {
 fn described(rates: &[&str]) -> onward::Result<Trainer> {
     let (settings, threads) = (settings(rates), Threads::new(1).unwrap());
     let local = settings.local([1, 1, 6], 3, &threads, kernel::Precision::F32)?;
-    Trainer::of(&settings, 11, local, data(), None)
+    Trainer::of(&settings, 11, local, data(), None, visitor)
 }
 
 #[test]
@@ -261,7 +262,7 @@ fn rates_of_a_spec_stand_in_the_header_and_hold_when_it_is_taken_again() {
     let read: onward::ledger::Header =
         serde_json::from_str(&serde_json::to_string(&header).unwrap()).unwrap();
     assert_eq!(Settings::of(&read).unwrap().unwrap(), settings(&["*: 0", "fc2*: 1", "fc2.bias: 0.25"]));
-    let mut again = Trainer::again(&read, data(), None, &Threads::new(2).unwrap()).unwrap();
+    let mut again = Trainer::again(&read, data(), None, &Threads::new(2).unwrap(), visitor).unwrap();
     for _ in 0..2 {
         assert_eq!(again.step().unwrap().entry, trained.step().unwrap().entry);
     }

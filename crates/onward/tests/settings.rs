@@ -13,6 +13,7 @@ use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
 use onward::{ErrorKind, kernel, keys};
+use onward_coordinate::visitor;
 
 /// A part whose only given keys are these.
 fn read<P: Part>(section: &'static str, given: &[(&str, Value)]) -> onward::Result<P> {
@@ -41,8 +42,8 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
             digest_every: train.digest_every,
         };
         let net = local(Mlp::new(&[4, 3, 2], Activation::Relu).unwrap(), Loss::CrossEntropy, 1);
-        let mut trainer: Trainer =
-            Trainer::new(plan, net, data.clone()).unwrap_or_else(|e| panic!("{}: {e}", choice.name));
+        let mut trainer: Trainer = onward_coordinate::trainer(plan, net, data.clone())
+            .unwrap_or_else(|e| panic!("{}: {e}", choice.name));
         trainer.step().unwrap_or_else(|e| panic!("{}: {e}", choice.name));
     }
 }
@@ -83,7 +84,7 @@ fn a_default_that_the_method_refuses_is_told_by_its_key() {
     let data = blobs(256, [1, 1, 4], 2, 1);
     let threads = Threads::new(1).unwrap();
     let local = settings.local(data.shape(), 2, &threads, kernel::Precision::F32).unwrap();
-    let error = Trainer::of(&settings, 1, local, data, None).map(|_| ()).unwrap_err();
+    let error = Trainer::of(&settings, 1, local, data, None, visitor).map(|_| ()).unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::Spec, Some("method.shaping")));
     assert_eq!(error.found(), Some("centred-rank"), "the default: {error}");
 }

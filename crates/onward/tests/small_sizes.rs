@@ -12,7 +12,6 @@ use onward::noise::Family;
 use onward::rule::{LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Shaping};
 use onward::space::{Directions, LayerSpace};
 use onward::task::Loss;
-use onward::train::Trainer;
 use std::sync::Arc;
 
 /// Every method, strategies included.
@@ -68,7 +67,11 @@ fn train_all(model: &Arc<dyn Model>, data: &Dataset, batch: usize, what: &str) {
             let steps = if matches!(method, Method::Rso(_)) { 7 } else { 3 };
             let run = |threads| {
                 let evaluator = shared(Arc::clone(model), loss, threads);
-                let trainer = Trainer::new(plan(method.clone(), 0.01, steps, batch), evaluator, data.clone());
+                let trainer = onward_coordinate::trainer(
+                    plan(method.clone(), 0.01, steps, batch),
+                    evaluator,
+                    data.clone(),
+                );
                 let mut trainer = match trainer {
                     Ok(trainer) => trainer,
                     Err(e) => {
@@ -146,7 +149,7 @@ fn f01_stages_of_one_output_need_no_chain() {
     let data = rows(8, [1, 1, 3], 1, true);
     let rso = || Method::Rso(Rso { sigma: 1.0.into(), decay: 0.0, order: LayerOrder::LastFirst, hold: 2 });
     let run = |model: &dyn Fn() -> onward::evaluate::Local| {
-        let mut trainer = Trainer::new(plan(rso(), 1.0, 8, 4), model(), data.clone()).unwrap();
+        let mut trainer = onward_coordinate::trainer(plan(rso(), 1.0, 8, 4), model(), data.clone()).unwrap();
         (0..8).for_each(|_| drop(trainer.step().unwrap()));
         trainer.state().params().digest()
     };

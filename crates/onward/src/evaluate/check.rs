@@ -3,10 +3,10 @@
 use super::{Batch, Local};
 use crate::ask::{MOST_MEMBERS, MOST_RANK, WeightPlan, check_sigma, misfit};
 use crate::dataset::Dataset;
-use crate::model::{Act, Graph, Link, WeightSpace};
+use crate::model::{Act, Graph, WeightSpace};
 use crate::params::Params;
 use crate::rows::Source;
-use crate::space::{ActivationPlan, CoordinatePlan, Focus};
+use crate::space::{ActivationPlan, Focus};
 use crate::task::Answers;
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, PoisonError};
@@ -62,32 +62,6 @@ impl ActivationPlan {
         }
         Ok(())
     }
-}
-
-impl CoordinatePlan {
-    pub(super) fn check(&self, graph: &Graph) -> Result<()> {
-        let own = |link: &Link| link.map.weight == self.tensor || link.map.bias == Some(self.tensor);
-        if self.stage >= graph.stages() || !graph.links(self.stage).iter().any(own) {
-            let found = format!("tensor {} of stage {}", self.tensor, self.stage);
-            return Err(misfit("tensor", "one that the visited stage asks for", found));
-        }
-        let size: usize = graph.tensors()[self.tensor].shape.iter().product();
-        if self.elements.is_empty() || self.elements.end > size {
-            return Err(misfit("elements", format!("some of 0..{size}"), format!("{:?}", self.elements)));
-        }
-        if self.hold == 0 || self.batch == 0 {
-            return Err(misfit("hold", "visits and samples, at least 1 each", 0));
-        }
-        if !self.keep.is_finite() {
-            return Err(misfit("decay", "a number", self.keep));
-        }
-        check_sigma(&[self.sigma])
-    }
-}
-
-/// One row of the data: what a model's input looks like.
-pub(super) fn row_of(data: &Dataset) -> Act {
-    Act::new(1, data.shape(), data.row(0).to_vec())
 }
 
 impl Local {

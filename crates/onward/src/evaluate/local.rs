@@ -1,9 +1,7 @@
 //! The executor: forward passes of a model on this process's threads.
 
-use super::check::row_of;
-use super::{Batch, CoordinateCache};
+use super::Batch;
 use crate::ask::{Queries, Response, Shuffle, WeightPlan};
-use crate::dataset::Dataset;
 use crate::kernel::Precision;
 use crate::model::{
     Act, Chance, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, TensorKeys, Weights,
@@ -11,7 +9,7 @@ use crate::model::{
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rows::Source;
-use crate::space::{ActivationPlan, Choices, CoordinatePlan, STATISTICS_ROWS};
+use crate::space::{ActivationPlan, STATISTICS_ROWS};
 use crate::task::{Answers, Grain, Task, mean};
 use crate::threads::{Threads, prelude::*};
 use crate::{Error, ErrorKind, Result};
@@ -294,22 +292,5 @@ impl Local {
     ) -> Result<Response> {
         let clean = self.clean(key, params, batch, plan)?;
         self.response(key, params, batch, plan, &clean)
-    }
-
-    /// The visits of one step, on batches of `data`. What the cache holds changes no loss.
-    ///
-    /// # Errors
-    /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if a visit has no finite loss.
-    pub fn choices(
-        &self,
-        key: &RunKey,
-        params: &Params,
-        data: &Dataset,
-        plan: &CoordinatePlan,
-        cache: &mut CoordinateCache,
-    ) -> Result<Choices> {
-        let graph = self.fitting(params, &row_of(data))?;
-        plan.check(&graph)?;
-        self.run(|| self.choices_here(&graph, key, params, data, plan, cache))
     }
 }

@@ -1,9 +1,8 @@
 //! An evaluator on this process's threads, with a source of rows.
 
 use super::sites::Clean;
-use super::{Batch, CoordinateCache, Evaluator, Local, Numerics, Quorum, Ticket, unknown};
+use super::{Batch, Evaluator, Local, Numerics, Quorum, Ticket, unknown};
 use crate::ask::{Answer, Ask, AskId, Augment, Order, ProbePlan, Queries, Told};
-use crate::dataset::Dataset;
 use crate::ledger::{Direction, Entry, Header, State};
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, find};
@@ -11,13 +10,18 @@ use crate::space::ActivationPlan;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-/// Answers what a run asks by forward passes on rows of its source.
+/// Answers what a run asks by forward passes on rows of its source: all but visits to one weight after the other.
 pub struct Worker {
     local: Local,
     data: Arc<dyn Source>,
     opened: Option<Opened>,
     /// The question that was taken last.
     taken: Option<Ask>,
+}
+
+/// A worker as [`crate::train::Trainer::of`] and [`crate::train::Trainer::again`] take evaluators.
+pub fn worker(local: Local, data: Arc<dyn Source>) -> Box<dyn Evaluator> {
+    Box::new(Worker::new(local, data))
 }
 
 /// What belongs to the run that a worker was opened with.
@@ -27,7 +31,6 @@ struct Opened {
     augment: Augment,
     /// Where the task is of whole batches and rows have queries.
     queries: Option<Queries>,
-    cache: CoordinateCache,
     /// The clean pass of the present step.
     clean: Option<(AskId, Batch, Clean)>,
 }
@@ -42,11 +45,7 @@ impl Worker {
         let Self { local, data, opened, .. } = self;
         let Some(opened) = opened else { return Err(not_opened(ask)) };
         match &ask.probes {
-            ProbePlan::Visits(plan) => {
-                let data = data.resident().ok_or_else(not_resident)?;
-                let found = local.choices(state.key(), state.params(), data, plan, &mut opened.cache);
-                found.map(Told::Choices)
-            }
+            ProbePlan::Visits(_) => Err(not_visiting(ask)),
             ProbePlan::Sites(plan) => opened.sites(local, &**data, ask, plan, state),
             _ => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
         }
@@ -59,14 +58,11 @@ fn not_opened(ask: &Ask) -> Error {
     Error::expected(ErrorKind::Evaluator, place, "one of the opened run", "one of another")
 }
 
-/// Visits go over all rows again and again.
-pub(crate) fn not_resident() -> Error {
-    Error::expected(
-        ErrorKind::Spec,
-        "method",
-        "rows in memory, as it visits all of them",
-        "a source that is read as it goes",
-    )
+/// Visits to one weight after the other, which passes alone do not answer.
+fn not_visiting(ask: &Ask) -> Error {
+    let place = format!("question of step {}", ask.id.step);
+    let expected = "one that forward passes answer (visits to weights are answered by the evaluator of `onward-coordinate`)";
+    Error::expected(ErrorKind::Evaluator, place, expected, "visits")
 }
 
 impl Opened {
@@ -116,7 +112,7 @@ impl Local {
     /// What `ask` finds on a batch that the caller has.
     ///
     /// # Errors
-    /// As for [`Local::losses`], [`Local::derivative`] and [`Local::choices`].
+    /// As for [`Local::losses`] and [`Local::derivative`]; [`ErrorKind::Evaluator`] if it asks for visits, which passes alone do not answer.
     pub fn answer(&self, ask: &Ask, state: &State, batch: &Batch) -> Result<Told> {
         let (key, params, step) = (state.key(), state.params(), ask.id.step as u32);
         match &ask.probes {
@@ -129,16 +125,11 @@ impl Local {
                 let clean = self.clean_for(ask, plan, state, batch)?;
                 self.response(key, params, batch, plan, &clean).map(Told::Response)
             }
-            ProbePlan::Visits(plan) => {
-                let data = Dataset::new(batch.x.data.to_vec(), batch.x.shape, batch.targets.clone())?
-                    .with_columns(batch.columns.clone())?;
-                let cache = &mut CoordinateCache::default();
-                self.choices(key, params, &data, plan, cache).map(Told::Choices)
-            }
+            ProbePlan::Visits(_) => Err(not_visiting(ask)),
         }
     }
 
-    /// One step of `method` from `state` on a batch that the caller has (visits take it for all rows): what a run does, without one.
+    /// One step of `method` from `state` on a batch that the caller has: what a run does, without one.
     /// Nothing is changed.
     ///
     /// # Errors
@@ -159,8 +150,7 @@ impl Evaluator for Worker {
         self.local.check_source(&*self.data)?;
         let order = Order::new(*state.key(), self.data.rows(), run.shuffle()?);
         let queries = self.local.queries(&*self.data, *state.key(), run.shuffle()?)?;
-        let cache = CoordinateCache::default();
-        let opened = Opened { run: run.run(), order, augment: run.augment()?, queries, cache, clean: None };
+        let opened = Opened { run: run.run(), order, augment: run.augment()?, queries, clean: None };
         (self.opened, self.taken) = (Some(opened), None);
         Ok(Numerics::Exact(self.local.precision().arithmetic().into()))
     }

@@ -23,7 +23,7 @@ pub use graph::{
     Adapter, Attention, Builder, Cell, Chance, Cut, Function, Graph, Lif, Model, Norm, Operation, Pairwise,
     Patch, Reduction, RowOp, Shape, Var,
 };
-pub(crate) use graph::{Flow, Link, Map, Op};
+pub(crate) use graph::{Flow, Link, Map};
 pub(crate) use low_rank::{Crowd, Neighbours};
 pub use norm::NORM_EPSILON;
 pub(crate) use numbers::Homes;

@@ -13,7 +13,6 @@ pub use heard::Heard;
 pub(crate) use heard::worst_for_non_finite;
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Order, RelativeActivation};
-pub(crate) use rso::Acceptance;
 pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};

@@ -13,7 +13,8 @@
 //! enter it are kept for all training rows, normalised by statistics of the first 2000 of them; inside a loss, normalisations
 //! use the batch's own. Defaults: decay 1e-4, batches of 5000.
 //!
-//! One number changes one channel: see [`crate::space::Recompute`]. With `hold` above 1, as many visits share a batch, and the
+//! Visits are answered by an evaluator that knows them: the one of the crate `onward-coordinate` works out again only what one number
+//! changes. With `hold` above 1, as many visits share a batch, and the
 //! loss that one of them accepted is what the next one's two are compared with.
 //!
 //! ```
@@ -36,7 +37,7 @@ use crate::ledger::{Entry, Moves, Optimizer, Scaling, State, Update, Visited};
 use crate::model::{Graph, Link, LinkKind, WeightSpace};
 use crate::params::{Init, TensorSpec};
 use crate::schema::{self, PerLayer, is};
-use crate::space::{CoordinatePlan, Recompute, STATISTICS_ROWS};
+use crate::space::{CoordinatePlan, STATISTICS_ROWS};
 use crate::{Error, ErrorKind, Place, Result, choices, keys};
 use std::ops::Range;
 use std::sync::Arc;
@@ -104,45 +105,6 @@ impl Configured for Rso {
     }
 }
 
-/// The decisions of one step's visits: a change is taken where it lowers the loss below all that was accepted on the same batch.
-#[derive(Debug)]
-pub(crate) struct Acceptance {
-    accepted: f64,
-    total: f64,
-    visits: usize,
-}
-
-impl Acceptance {
-    pub fn new() -> Self {
-        Self { accepted: f64::INFINITY, total: 0.0, visits: 0 }
-    }
-
-    /// What a visit compares; where the batch is the one of the visit before, the loss of staying is known.
-    pub fn options(held: bool) -> &'static [i8] {
-        if held { &[1, -1] } else { &[0, 1, -1] }
-    }
-
-    /// The choice among the options, given the loss of each.
-    pub fn choose(&mut self, held: bool, losses: &[f64]) -> i8 {
-        if !held {
-            self.accepted = f64::INFINITY;
-        }
-        let mut choice = 0;
-        for (option, loss) in Self::options(held).iter().zip(losses) {
-            if *loss < self.accepted {
-                (choice, self.accepted) = (*option, *loss);
-            }
-        }
-        (self.total, self.visits) = (self.total + self.accepted, self.visits + 1);
-        choice
-    }
-
-    /// The mean of the losses that were accepted.
-    pub fn loss(&self) -> f32 {
-        (self.total / self.visits.max(1) as f64) as f32
-    }
-}
-
 /// One step of a cycle.
 #[derive(Clone, Debug, PartialEq)]
 struct Turn {
@@ -159,8 +121,6 @@ pub struct Sweep {
     turns: Vec<Turn>,
     keep: f32,
     hold: usize,
-    /// How losses are found: the result is the same.
-    pub recompute: Recompute,
 }
 
 impl Sweep {
@@ -193,7 +153,7 @@ impl Sweep {
         if turns.is_empty() {
             return Err(Error::new(ErrorKind::Model, "the model has no tensors to visit"));
         }
-        Ok(Self { turns, keep: 1.0 - rso.decay, hold: rso.hold as usize, recompute: Recompute::Changed })
+        Ok(Self { turns, keep: 1.0 - rso.decay, hold: rso.hold as usize })
     }
 
     /// Steps of one cycle.
@@ -219,7 +179,6 @@ impl Sweep {
             keep: self.keep,
             batch,
             hold: self.hold,
-            recompute: self.recompute,
         }
     }
 

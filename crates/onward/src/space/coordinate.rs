@@ -7,16 +7,6 @@ use std::ops::Range;
 /// Rows of the training data that the normalisations before a visited stage take their statistics from.
 pub const STATISTICS_ROWS: usize = 2000;
 
-/// How losses are found where one number changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Recompute {
-    /// What the change cannot reach is kept: one channel of the layer, one channel's share of the next, all above.
-    #[default]
-    Changed,
-    /// Everything from the layer on: the same losses to the bit, for comparison.
-    Dense,
-}
-
 /// The visits of one step: to all numbers that lead to one output of a layer, or to one vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CoordinatePlan {
@@ -38,8 +28,6 @@ pub struct CoordinatePlan {
     pub batch: usize,
     /// Visits that share a batch; only the first of them evaluates the number as it is.
     pub hold: usize,
-    /// How losses are found.
-    pub recompute: Recompute,
 }
 
 /// What the visits of one step led to.
@@ -69,5 +57,57 @@ pub fn moved(w: f32, keep: f32, change: f32, choice: i8) -> f32 {
         0 => kept,
         1.. => kept + change,
         _ => kept - change,
+    }
+}
+
+/// The decisions of one step's visits: a change is taken where it lowers the loss below all that was accepted on the same batch.
+///
+/// ```
+/// use onward::space::Acceptance;
+///
+/// let mut decisions = Acceptance::default();
+/// // The losses of staying, of going up and of going down.
+/// assert_eq!(decisions.choose(false, &[0.5, 0.4, 0.6]), 1);
+/// // The next visit on the same batch: those of going up and down, against what was accepted.
+/// assert_eq!(decisions.choose(true, &[0.45, 0.3]), -1);
+/// assert_eq!(decisions.loss(), 0.35);
+/// ```
+#[derive(Debug)]
+pub struct Acceptance {
+    accepted: f64,
+    total: f64,
+    visits: usize,
+}
+
+impl Default for Acceptance {
+    fn default() -> Self {
+        Self { accepted: f64::INFINITY, total: 0.0, visits: 0 }
+    }
+}
+
+impl Acceptance {
+    /// What a visit compares; where the batch is the one of the visit before, the loss of staying is known.
+    pub fn options(held: bool) -> &'static [i8] {
+        if held { &[1, -1] } else { &[0, 1, -1] }
+    }
+
+    /// The choice among the options, given the loss of each.
+    pub fn choose(&mut self, held: bool, losses: &[f64]) -> i8 {
+        if !held {
+            self.accepted = f64::INFINITY;
+        }
+        let mut choice = 0;
+        for (option, loss) in Self::options(held).iter().zip(losses) {
+            if *loss < self.accepted {
+                (choice, self.accepted) = (*option, *loss);
+            }
+        }
+        (self.total, self.visits) = (self.total + self.accepted, self.visits + 1);
+        choice
+    }
+
+    /// The mean of the losses that were accepted.
+    pub fn loss(&self) -> f32 {
+        (self.total / self.visits.max(1) as f64) as f32
     }
 }

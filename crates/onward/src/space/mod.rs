@@ -9,7 +9,7 @@ mod probes;
 
 pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
 pub(crate) use activation::{Probing, derivative_by_output, derivative_by_sample_weights_of};
-pub use coordinate::{Choices, CoordinatePlan, Recompute, STATISTICS_ROWS, changes, moved};
+pub use coordinate::{Acceptance, Choices, CoordinatePlan, STATISTICS_ROWS, changes, moved};
 pub use credit::{Derivative, credit};
 pub use directions::Directions;
 pub use focus::Focus;

@@ -2,7 +2,7 @@
 
 use super::{Given, Plan, Trainer};
 use crate::ask::{Augment, Shuffle};
-use crate::evaluate::{Local, Quorum, Worker};
+use crate::evaluate::{Evaluator, Local, Quorum};
 use crate::ledger::{Header, ModelDigest, Moves, Numerics, TensorHeader, VERSION};
 use crate::model::Graph;
 use crate::params::Params;
@@ -83,7 +83,8 @@ impl Plan {
 
 impl Trainer {
     /// The run that `settings` describe, at its beginning, on `local`, which has to be of the same settings ([`Settings::local`]);
-    /// `given` is what is in the file that they name to begin with, if they name one.
+    /// `given` is what is in the file that they name to begin with, if they name one. `answering` makes the evaluator of losses from
+    /// `local` and `data`: [`crate::evaluate::worker`], unless the method visits weights or they are found elsewhere.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if params are given though the settings name no file, or the other way round; as for [`Trainer::new`].
@@ -93,6 +94,7 @@ impl Trainer {
         local: Local,
         data: impl Source + 'static,
         given: Option<Given>,
+        answering: impl FnOnce(Local, Arc<dyn Source>) -> Box<dyn Evaluator>,
     ) -> Result<Self> {
         settings.objective.check(&settings.method.kind)?;
         let mut settings = settings.clone();
@@ -105,15 +107,15 @@ impl Trainer {
         // What matters is what is in the file, not where it was.
         settings.model.from = given.as_ref().map(|given| given.file.clone().into());
         let settings = &settings;
-        let (schema, data) = (data.schema(), Arc::new(data));
+        let (schema, data): (_, Arc<dyn Source>) = (data.schema(), Arc::new(data));
         let graph = local.graph(schema.shape())?;
         let plan = Plan::of(settings, seed, &graph, schema.rows())?;
-        let worker = Worker::new(local.clone(), Arc::clone(&data));
+        let evaluator = answering(local.clone(), Arc::clone(&data));
         Self::described(
             plan,
             local,
             data,
-            Box::new(worker),
+            evaluator,
             Quorum::All,
             written(settings),
             given.map(|given| given.params),
@@ -121,7 +123,7 @@ impl Trainer {
     }
 
     /// The run that a ledger's header tells of, at its beginning, on its training data: no spec is needed. `base` are the params that it
-    /// began with, where a file gave them.
+    /// began with, where a file gave them; `answering` is as for [`Trainer::of`].
     ///
     /// # Errors
     /// [`ErrorKind::Ledger`] if the header does not tell all that determines the run (those of earlier format versions, and of models
@@ -131,6 +133,7 @@ impl Trainer {
         data: impl Source + 'static,
         base: Option<Params>,
         threads: &Threads,
+        answering: impl FnOnce(Local, Arc<dyn Source>) -> Box<dyn Evaluator>,
     ) -> Result<Self> {
         let Some(settings) = Settings::of(header)? else {
             let expected = "settings from which the model can be built";
@@ -145,7 +148,7 @@ impl Trainer {
             return Err(Error::expected(ErrorKind::Ledger, "the run's base params", expected, "none"));
         }
         let given = file.zip(base).map(|(file, params)| Given { params, file });
-        let trainer = Self::of(&settings, header.seed, local, data, given)?;
+        let trainer = Self::of(&settings, header.seed, local, data, given, answering)?;
         trainer.header(header.spec).check_begun(&Header { test: None, interface: None, ..header.clone() })?;
         Ok(trainer)
     }

@@ -265,7 +265,7 @@ pub fn plan(method: Method, rate: f32, steps: u64, batch: usize) -> Plan {
 /// A trainer of `model` on cross-entropy.
 pub fn trainer(plan: Plan, model: impl Model + 'static, data: &Dataset, threads: usize) -> Trainer {
     let evaluator = local(model, Loss::CrossEntropy, threads);
-    Trainer::new(plan, evaluator, data.clone()).unwrap()
+    onward_coordinate::trainer(plan, evaluator, data.clone()).unwrap()
 }
 
 /// One step of `method` at `params` on all of `data`, without scaling.

@@ -23,8 +23,8 @@ pub use builder::{Builder, Model, Var};
 pub use cell::{Cell, Lif};
 pub use chance::Chance;
 pub use function::{Function, Pairwise, Reduction};
+pub(crate) use node::Map;
 pub use node::{Attention, Norm, RowOp, Shape};
-pub(crate) use node::{Map, Op};
 pub use patch::Patch;
 pub use run::Cut;
 pub(crate) use run::Flow;
@@ -34,7 +34,7 @@ use crate::model::{Activation, After, Norms, Statistics};
 use crate::params::{Params, TensorSpec};
 use crate::{Error, ErrorKind, Place, Result};
 use cell::Carry;
-use node::Node;
+use node::{Node, Op};
 use run::Schedule;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,7 +146,7 @@ impl Graph {
 
     /// Whether any tensor of a stage ever changes.
     pub(crate) fn stage_trains(&self, stage: usize) -> bool {
-        self.links(stage).iter().any(|link| link.map.tensors().any(|tensor| self.trains(tensor)))
+        self.tensors_of(stage).any(|tensor| self.trains(tensor))
     }
 
     /// What a row's items hand on beyond its last one: a name and a shape for each. They begin with zero.
@@ -209,24 +209,14 @@ impl Graph {
         self.stages[stage].blind_below
     }
 
+    /// The tensors that the linear maps of a stage use, by their places in [`Graph::tensors`], map after map.
+    pub fn tensors_of(&self, stage: usize) -> impl Iterator<Item = usize> {
+        self.links(stage).iter().flat_map(|link| link.map.tensors())
+    }
+
     /// The linear maps of a stage.
     pub(crate) fn links(&self, stage: usize) -> &[Link] {
         &self.stages[stage].links
-    }
-
-    /// The operations of each stage, if every one of them works on the answer of the one before and nothing else.
-    pub(crate) fn chain(&self) -> Option<Vec<Vec<&Op>>> {
-        let follows = |(i, n): (usize, &Node)| n.inputs.iter().eq(i.checked_sub(1).iter());
-        if self.output + 1 != self.nodes.len() || !self.nodes.iter().enumerate().all(follows) {
-            return None;
-        }
-        let mut from = 1;
-        let of = |stage: &Stage| {
-            let to = stage.site + 1;
-            (std::mem::replace(&mut from, to)..to).map(|n| &self.nodes[n].op).collect()
-        };
-        let stages: Vec<_> = self.stages.iter().map(of).collect();
-        (from == self.nodes.len()).then_some(stages)
     }
 
     /// The batch normalisations, in order, each with its channels.

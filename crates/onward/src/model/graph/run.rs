@@ -206,8 +206,9 @@ impl Graph {
         values.run(self, cx, |_, _| {})
     }
 
-    /// What all from the first map of a stage on reads: found once, for [`Graph::forward_again`].
-    pub(crate) fn before(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Vec<(usize, Act)> {
+    /// What the operations from the first map of a stage on read of those before it: found once, for [`Graph::forward_again`].
+    #[must_use]
+    pub fn before(&self, stage: usize, cx: &mut Context<'_>, x: Act) -> Vec<(usize, Act)> {
         let rest = &self.stages[stage].rest;
         let nodes = self.whole.nodes.iter().copied().filter(|n| rest.nodes.binary_search(n).is_err());
         let Some(last) = rest.operands.iter().copied().max() else { return Vec::new() };
@@ -226,8 +227,9 @@ impl Graph {
         kept
     }
 
-    /// What the model answers when all from the first map of a stage on runs again.
-    pub(crate) fn forward_again(&self, stage: usize, cx: &mut Context<'_>, before: &[(usize, Act)]) -> Act {
+    /// What the model answers when all from the first map of a stage on runs again, on what [`Graph::before`] found.
+    #[must_use]
+    pub fn forward_again(&self, stage: usize, cx: &mut Context<'_>, before: &[(usize, Act)]) -> Act {
         self.with(&self.stages[stage].rest, cx, before, None)
     }
 

@@ -1,10 +1,11 @@
 //! A chain of layers in maps of sixteen samples side by side.
 
-use crate::kernel::{
+use onward::kernel::{
     Base, Lattice, Lines, MapMoments, Pool, SAMPLES, add_to_all, affine, chains, pool_lines, relu,
 };
-use crate::model::{Activation, Graph, NORM_EPSILON, Op};
-use crate::params::{Params, Tensor};
+use onward::model::{Activation, Graph, NORM_EPSILON, Operation};
+use onward::params::{Tensor, TensorSpec};
+use onward::schema::Field;
 use std::ops::Range;
 
 /// Numbers of input maps that one pass over an output map may read, so that they stay near.
@@ -14,7 +15,7 @@ const NEAR: usize = 8192;
 const STRIP: usize = 8192;
 
 /// A product with what is before it and what is after it: one stage.
-pub(super) struct Layer {
+pub(crate) struct Layer {
     /// What becomes of each channel that the stage before hands over.
     before: Vec<Before>,
     /// Whether all its positions then become channels.
@@ -44,66 +45,91 @@ enum Before {
 }
 
 /// The model's stages, if each is a chain of operations with one product in it.
-pub(super) fn layers(graph: &Graph, params: &Params, shape: [usize; 3]) -> Option<Vec<Layer>> {
-    let mut source = shape;
-    graph
-        .chain()?
-        .iter()
-        .map(|operations| {
-            let layer = Layer::of(operations, params, source)?;
-            source = layer.shape_out();
-            Some(layer)
-        })
-        .collect()
+pub(crate) fn layers(graph: &Graph) -> Option<Vec<Layer>> {
+    let mut source = graph.operations().next()?.shape;
+    let stages = chain(graph)?;
+    let layer = |operations: &Vec<Operation<'_>>| {
+        let layer = Layer::of(operations, graph.tensors(), source)?;
+        source = layer.shape_out();
+        Some(layer)
+    };
+    stages.iter().map(layer).collect()
+}
+
+/// The operations of each stage, if every one of them works on the answer of the one before and nothing else.
+fn chain(graph: &Graph) -> Option<Vec<Vec<Operation<'_>>>> {
+    let all: Vec<_> = graph.operations().collect();
+    let follows = |(i, o): (usize, &Operation<'_>)| o.inputs.iter().copied().eq(i.checked_sub(1));
+    if graph.output() + 1 != all.len() || !all.iter().enumerate().all(follows) {
+        return None;
+    }
+    let (mut stages, mut open) = (Vec::new(), Vec::new());
+    for operation in all.into_iter().skip(1) {
+        let site = operation.site_of.is_some();
+        open.push(operation);
+        if site {
+            stages.push(std::mem::take(&mut open));
+        }
+    }
+    open.is_empty().then_some(stages)
 }
 
 /// Weights for [`chains`]: where in the input each term begins, and its weights to all outputs.
-pub(super) struct Terms {
+pub(crate) struct Terms {
     offsets: Vec<usize>,
     weights: Vec<f32>,
     n: usize,
 }
 
 impl Layer {
-    fn of(operations: &[&Op], params: &Params, source: [usize; 3]) -> Option<Self> {
-        let at = operations.iter().position(|o| o.map().is_some())?;
-        let (mut before, after) = (&operations[..at], &operations[at + 1..]);
-        let flatten = matches!(before.last(), Some(Op::Flatten));
+    fn of(operations: &[Operation<'_>], specs: &[TensorSpec], source: [usize; 3]) -> Option<Self> {
+        let words: Vec<&str> = operations.iter().map(|o| o.operation.as_str()).collect();
+        let tensors = |at: usize| {
+            operations[at].tensors.iter().map(|name| place(specs, name)).collect::<Option<Vec<_>>>()
+        };
+        let at = operations.iter().position(|o| !o.tensors.is_empty())?;
+        let (mut before, after) = (&words[..at], &words[at + 1..]);
+        let flatten = before.last() == Some(&"flatten");
         before = &before[..before.len() - usize::from(flatten)];
         let [mut h, mut w, c] = source;
         let mut channelwise = Vec::new();
-        for operation in before {
-            channelwise.push(match operation {
-                Op::Map(activation) => Before::Map(*activation),
-                Op::MaxPool => {
+        for words in before {
+            channelwise.push(match *words {
+                "max pool 2x2" => {
                     (h, w) = (h / 2, w / 2);
                     Before::MaxPool
                 }
-                Op::GlobalAverage | Op::GlobalMax => {
+                "global average" | "global maximum" => {
                     (h, w) = (1, 1);
-                    if matches!(operation, Op::GlobalMax) { Before::GlobalMax } else { Before::GlobalAverage }
+                    if *words == "global maximum" { Before::GlobalMax } else { Before::GlobalAverage }
                 }
-                _ => return None,
+                other => Before::Map(Activation::read(Some(&other.into()))?),
             });
         }
         let input = if flatten { [1, 1, h * w * c] } else { [h, w, c] };
-        let (weight, bias, taps) = match *operations[at] {
-            Op::Linear { weight, bias } => (weight, bias, 1),
-            Op::Conv3x3 { weight, bias } => (weight, bias, 9),
+        let taps = match words[at] {
+            "linear" => 1,
+            "convolution 3x3" => 9,
+            _ => return None,
+        };
+        let (weight, bias) = match tensors(at)?[..] {
+            [weight] => (weight, None),
+            [weight, bias] => (weight, Some(bias)),
             _ => return None,
         };
         let (pool, rest) = match after {
-            [Op::AveragePool, rest @ ..] => (true, rest),
+            ["average pool 2x2", rest @ ..] => (true, rest),
             rest => (false, rest),
         };
-        let norm = match rest {
-            [] => None,
-            [Op::BatchNorm { weight, bias, .. }] => Some([*weight, *bias]),
+        let norm = match (rest, &tensors(operations.len() - 1)?[..]) {
+            ([], _) => None,
+            (["batch norm"], [scale, shift]) => Some([*scale, *shift]),
             _ => return None,
         };
-        let outputs = params.tensors()[weight].shape[0];
+        let shape = &specs[weight].shape;
+        let (outputs, size) = (*shape.first()?, shape.iter().product::<usize>());
+        let fits = size == outputs * taps * input[2];
         let before = channelwise;
-        let fits = params.tensors()[weight].data.len() == outputs * taps * input[2];
         fits.then_some(Self { before, flatten, source, input, weight, bias, taps, outputs, pool, norm })
     }
 
@@ -164,8 +190,8 @@ impl Layer {
     }
 
     /// Terms of the given channels, in this order, to all outputs.
-    pub fn terms(&self, params: &Params, channels: impl Iterator<Item = usize>) -> Terms {
-        let data = &params.tensors()[self.weight].data;
+    pub fn terms(&self, tensors: &[Tensor], channels: impl Iterator<Item = usize>) -> Terms {
+        let data = &tensors[self.weight].data;
         let mut terms = Terms { offsets: Vec::new(), weights: Vec::new(), n: self.outputs };
         for (channel, tap) in channels.flat_map(|c| (0..self.taps).map(move |t| (c, t))) {
             terms.offsets.push(self.offset(channel, tap));
@@ -175,8 +201,8 @@ impl Layer {
     }
 
     /// Terms of all channels to one output, but for those of one weight `(channel, tap)`; cut where the input is large.
-    pub fn terms_to(&self, params: &Params, output: usize, except: Option<(usize, usize)>) -> Vec<Terms> {
-        let data = &params.tensors()[self.weight].data;
+    pub fn terms_to(&self, tensors: &[Tensor], output: usize, except: Option<(usize, usize)>) -> Vec<Terms> {
+        let data = &tensors[self.weight].data;
         let together = (NEAR / self.padded()).max(1);
         let channels: Vec<usize> = (0..self.input[2]).collect();
         let part = |channels: &[usize]| {
@@ -287,8 +313,8 @@ impl Layer {
     }
 
     /// The layer's biases; none where it has none.
-    pub fn biases<'a>(&self, params: &'a Params) -> &'a [f32] {
-        self.bias.map_or(&[], |bias| &params.tensors()[bias].data)
+    pub fn biases<'a>(&self, tensors: &'a [Tensor]) -> &'a [f32] {
+        self.bias.map_or(&[], |bias| &tensors[bias].data)
     }
 
     /// Whether what the stage before hands over enters row by row.
@@ -405,18 +431,23 @@ fn fold(from: &[f32], to: &mut Lines, start: f32, scale: f32, f: impl Fn(f32, f3
 }
 
 /// `a` and `b` with `a·v + b = γ (v − mean) / √(variance + ε) + β`.
-pub(super) fn norm_of(mean: f32, variance: f32, gamma: f32, beta: f32) -> [f32; 2] {
+pub(crate) fn norm_of(mean: f32, variance: f32, gamma: f32, beta: f32) -> [f32; 2] {
     let a = gamma * (1.0 / (variance + NORM_EPSILON).sqrt());
     [a, beta - mean * a]
 }
 
 /// The same from sums over `count` numbers.
-pub(super) fn norm_from([sum, squares]: [f64; 2], count: f64, gamma: f32, beta: f32) -> [f32; 2] {
+pub(crate) fn norm_from([sum, squares]: [f64; 2], count: f64, gamma: f32, beta: f32) -> [f32; 2] {
     let mean = sum / count;
     norm_of(mean as f32, (squares / count - mean * mean).max(0.0) as f32, gamma, beta)
 }
 
+/// Where the tensor of this name stands.
+fn place(specs: &[TensorSpec], name: &str) -> Option<usize> {
+    specs.iter().position(|spec| spec.name == name)
+}
+
 /// One number of a vector.
-pub(super) fn number(tensors: &[Tensor], tensor: usize, i: usize) -> f32 {
+pub(crate) fn number(tensors: &[Tensor], tensor: usize, i: usize) -> f32 {
     tensors[tensor].data[i]
 }

@@ -1,15 +1,15 @@
 //! What threads need while they work through blocks of sixteen samples.
 
-use super::layer::Layer;
-use crate::kernel::Lines;
-use crate::threads::{self, prelude::*};
+use crate::layer::Layer;
+use onward::kernel::Lines;
+use onward::threads;
 use std::sync::{Mutex, PoisonError};
 
 /// Sums and sums of squares, one pair for each map.
-pub(super) type Sums = Vec<[f64; 2]>;
+pub(crate) type Sums = Vec<[f64; 2]>;
 
 /// One thread's buffers.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     /// The input of each layer; borders stay zero.
     pub inputs: Vec<Lines>,
     /// Maps of a product.
@@ -21,7 +21,7 @@ pub(super) struct Scratch {
 }
 
 /// Buffers for each thread.
-pub(super) struct Workers(Vec<Mutex<Scratch>>);
+pub(crate) struct Workers(Vec<Mutex<Scratch>>);
 
 impl Workers {
     pub fn new(layers: &[Layer], threads: usize) -> Self {
@@ -43,7 +43,7 @@ impl Workers {
         size: usize,
         f: impl Fn(usize, &mut Scratch, &mut [f32], &mut Sums) + Sync,
     ) -> Sums {
-        let one = |(block, part): (usize, &mut [f32])| {
+        let one = |block: usize, part: &mut [f32]| {
             let worker = threads::index().unwrap_or(0) % self.0.len();
             // Buffers hold nothing that a panic could have left half done and that is read again.
             let mut scratch = self.0[worker].lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ impl Workers {
             f(block, &mut scratch, part, &mut sums);
             sums
         };
-        let all: Vec<Sums> = out.par_chunks_mut(size.max(1)).enumerate().map(one).collect();
+        let all: Vec<Sums> = threads::each_chunk(out, size.max(1), one);
         let mut total = vec![[0.0; 2]; all.first().map_or(0, Vec::len)];
         for sums in &all {
             for (total, sums) in total.iter_mut().zip(sums) {

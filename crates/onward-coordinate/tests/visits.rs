@@ -1,18 +1,19 @@
 //! Coordinate space: a loss is the same number whatever was kept, and a run the same whatever ran it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../onward/tests/common/mod.rs"]
 mod common;
 
 use common::{NoChain, blobs, params_on, shared, small_conv};
 use onward::dataset::Dataset;
-use onward::evaluate::CoordinateCache;
 use onward::ledger::{Entry, Optimizer, State, Update, Visited};
 use onward::model::{Activation, Conv, GlobalPool, Graph, Mlp, Model};
 use onward::noise::RunKey;
 use onward::params::{Params, Storage};
 use onward::rule::{LayerOrder, Method, Rso, Sweep};
-use onward::space::{Choices, Recompute};
+use onward::space::Choices;
 use onward::task::Loss;
+use onward_coordinate::{Engine, Recompute};
 use std::sync::Arc;
 
 const SEED: u64 = 5;
@@ -31,16 +32,14 @@ fn run(
     which: impl Iterator<Item = u64>,
 ) -> (Vec<Choices>, Params) {
     let graph = Graph::new(&*model, data.shape()).unwrap();
-    let mut sweep = Sweep::new(rso, &graph).unwrap();
-    sweep.recompute = recompute;
+    let sweep = Sweep::new(rso, &graph).unwrap();
     let recipe = Method::Rso(rso.clone()).recipe(Optimizer::default(), Storage::F32);
     let mut state = State::new(params_on(&graph, SEED), recipe, RunKey::from_seed(SEED)).unwrap();
-    let evaluator = shared(model, Loss::CrossEntropy, threads);
-    let mut cache = CoordinateCache::default();
+    let mut engine = Engine::new(shared(model, Loss::CrossEntropy, threads)).with_recompute(recompute);
     let mut found = Vec::new();
     for (i, step) in which.enumerate() {
         let plan = sweep.plan(step, 1.0, 37);
-        let choices = evaluator.choices(state.key(), state.params(), data, &plan, &mut cache).unwrap();
+        let choices = engine.choices(state.key(), state.params(), data, &plan).unwrap();
         let update = Update::Choices(Visited::new(&plan, choices.choices.clone()));
         state
             .apply(&Entry { step: i as u64, loss: choices.loss, rate: 1.0, non_finite: 0, update }, None)
@@ -159,8 +158,8 @@ fn going_on_with_an_empty_cache_changes_nothing() {
     let evaluator = shared(net, Loss::CrossEntropy, 1);
     for step in 0..count {
         let plan = sweep.plan(step, 1.0, 37);
-        let mut cache = CoordinateCache::default();
-        let found = evaluator.choices(state.key(), state.params(), &data, &plan, &mut cache).unwrap();
+        let mut engine = Engine::new(evaluator.clone());
+        let found = engine.choices(state.key(), state.params(), &data, &plan).unwrap();
         assert_eq!(found, whole[step as usize], "step {step}");
         let update = Update::Choices(Visited::new(&plan, found.choices));
         state.apply(&Entry { step, loss: found.loss, rate: 1.0, non_finite: 0, update }, None).unwrap();

@@ -1,15 +1,15 @@
 //! The activations that enter a stage, kept for all training rows in batches.
 
-use super::layer::{Layer, norm_of, number};
-use super::work::{Sums, Workers};
-use crate::dataset::Dataset;
-use crate::kernel::{Lines, SAMPLES, side_by_side};
-use crate::model::Statistics;
-use crate::params::Params;
-use crate::task::{Answers, Wanted};
+use crate::batch::Wanted;
+use crate::layer::{Layer, norm_of, number};
+use crate::work::{Sums, Workers};
+use onward::dataset::Dataset;
+use onward::kernel::{Lines, SAMPLES, side_by_side};
+use onward::model::Statistics;
+use onward::params::Tensor;
 
 /// One batch at one stage, in blocks of sixteen samples side by side.
-pub(super) struct Slice {
+pub(crate) struct Slice {
     pub rows: usize,
     pub wanted: Wanted,
     /// The input of the stage's product, block after block.
@@ -26,7 +26,7 @@ pub(super) struct Slice {
 }
 
 /// Samples of block `block` among `rows`.
-pub(super) fn samples(rows: usize, block: usize) -> usize {
+pub(crate) fn samples(rows: usize, block: usize) -> usize {
     (rows - block * SAMPLES).min(SAMPLES)
 }
 
@@ -39,7 +39,7 @@ impl Slice {
     pub fn new(
         layers: &[Layer],
         workers: &Workers,
-        params: &Params,
+        tensors: &[Tensor],
         statistics: &[Statistics],
         data: &Dataset,
         indices: &[u32],
@@ -52,13 +52,13 @@ impl Slice {
             .zip(statistics)
             .map(|([gamma, beta], s)| {
                 let one = |c: usize| {
-                    let t = params.tensors();
+                    let t = tensors;
                     norm_of(s.mean[c], s.variance[c], number(t, gamma, c), number(t, beta, c))
                 };
                 (0..s.mean.len()).map(one).collect()
             })
             .collect();
-        let terms: Vec<_> = layers[..stage].iter().map(|l| l.terms(params, 0..l.input[2])).collect();
+        let terms: Vec<_> = layers[..stage].iter().map(|l| l.terms(tensors, 0..l.input[2])).collect();
         let mut inputs = Lines::zeros(rows.div_ceil(SAMPLES) * size);
         workers.each(&mut inputs, size, |block, scratch, into, _| {
             let own = &indices[block * SAMPLES..][..samples(rows, block)];
@@ -71,7 +71,7 @@ impl Slice {
                     layer.enter(c, map, norm.map(|n| n[c]), input, &mut scratch.spare);
                 }
                 if j < stage {
-                    let biases = layer.biases(params);
+                    let biases = layer.biases(tensors);
                     out.resize(layer.out_map() * layer.outputs, 0.0);
                     layer.run(&terms[j], input, None, biases, &mut scratch.maps, |o, y, rows| {
                         layer.put(o, y, rows, &mut out);
@@ -83,7 +83,10 @@ impl Slice {
         let outputs = layers[stage].outputs;
         Self {
             rows,
-            wanted: Answers::all(data.targets(), data.columns()).select(indices),
+            wanted: Wanted {
+                targets: data.targets().select(indices),
+                columns: data.columns().select(indices),
+            },
             inputs,
             outputs: Lines::default(),
             fresh: vec![false; outputs],
@@ -94,7 +97,7 @@ impl Slice {
     }
 
     /// Brings what the stage hands over up to date, but for channel `except`.
-    pub fn refresh(&mut self, layer: &Layer, workers: &Workers, params: &Params, except: Option<usize>) {
+    pub fn refresh(&mut self, layer: &Layer, workers: &Workers, tensors: &[Tensor], except: Option<usize>) {
         let (rows, map, size) = (self.rows, layer.out_map(), layer.input_size());
         let numbers = self.blocks() * map * layer.outputs;
         // The maps of a layer of one channel have a place even where nothing is stale.
@@ -105,9 +108,10 @@ impl Slice {
             return;
         }
         let few = stale.len() * 4 <= layer.outputs;
-        let terms = if few { Vec::new() } else { vec![layer.terms(params, 0..layer.input[2])] };
-        let single: Vec<_> = stale.iter().filter(|_| few).map(|c| layer.terms_to(params, *c, None)).collect();
-        let biases = layer.biases(params);
+        let terms = if few { Vec::new() } else { vec![layer.terms(tensors, 0..layer.input[2])] };
+        let single: Vec<_> =
+            stale.iter().filter(|_| few).map(|c| layer.terms_to(tensors, *c, None)).collect();
+        let biases = layer.biases(tensors);
         let inputs = &self.inputs;
         let sums =
             workers.each(self.outputs.at_least(numbers), map * layer.outputs, |block, scratch, out, sums| {

@@ -1,36 +1,39 @@
 //! Visits to one number after the other (coordinate space). What enters a stage is kept for all training rows, so that a visit
-//! runs from there on; and where the model is a chain of layers ([`Graph::chain`]), one number changes one channel:
+//! runs from there on; and where the model is a chain of layers, one number changes one channel:
 //! that channel alone is worked out again, with its share of the next layer's sums, and everything from there on.
 //!
 //! Each loss is a fixed function of params, rows and the visited number, whatever was kept: a sum that is cut in two is cut at
 //! the same place when it is worked out whole ([`Recompute::Dense`]), so the two ways agree to the bit.
 
-mod general;
-mod layer;
-mod slice;
-mod visit;
-mod work;
+use crate::Recompute;
+use crate::batch::Wanted;
+use crate::check::check;
+use crate::general::General;
+use crate::layer::{Layer, layers};
+use crate::slice::Slice;
+use crate::visit::{Buffers, Part, StepTerms, Visits};
+use crate::work::Workers;
+use onward::dataset::Dataset;
+use onward::evaluate::{Batch, Local, STATISTICS_ROWS};
+use onward::kernel::Precision;
+use onward::model::{Act, Graph, Norms, Statistics};
+use onward::noise::{Role, RunKey};
+use onward::params::{Params, Tensor};
+use onward::rows::Source;
+use onward::space::{Acceptance, Choices, CoordinatePlan, changes, moved};
+use onward::task::{Answers, Grain};
+use onward::{Error, ErrorKind, Result};
 
-use super::{Local, worst};
-use crate::dataset::Dataset;
-use crate::kernel::Precision;
-use crate::model::{Act, Graph, Norms};
-use crate::noise::{Role, RunKey};
-use crate::params::Params;
-use crate::rule::Acceptance;
-use crate::space::{Choices, CoordinatePlan, changes, moved};
-use crate::task::{Answers, Grain, Wanted};
-use crate::threads;
-use crate::{Error, ErrorKind, Result};
-use general::General;
-use layer::{Layer, layers};
-use slice::Slice;
-use visit::{Buffers, Part, StepTerms, Visits};
-use work::Workers;
+/// Finds what visits choose, for one run: it keeps what the visits to a stage share, made from the params when the stage's turn
+/// comes and dropped after it.
+pub struct Engine {
+    local: Local,
+    recompute: Recompute,
+    cache: Cache,
+}
 
-/// What the visits to a stage share: made from the params when the stage's turn comes, and dropped after it.
 #[derive(Default)]
-pub struct CoordinateCache {
+struct Cache {
     chain: Option<Chain>,
     held: Option<Held>,
 }
@@ -54,26 +57,62 @@ enum Batches {
     General(General),
 }
 
-impl Local {
-    /// The visits of one step.
-    pub(super) fn choices_here(
-        &self,
-        graph: &Graph,
+impl Engine {
+    /// An engine with the model, task, precision and threads of `local`.
+    pub fn new(local: Local) -> Self {
+        Self { local, recompute: Recompute::Changed, cache: Cache::default() }
+    }
+
+    /// The same with losses found that way: they have the same bits.
+    #[must_use]
+    pub fn with_recompute(self, recompute: Recompute) -> Self {
+        Self { recompute, ..self }
+    }
+
+    /// What the visits of one step choose, on batches of `data`: every number's change is added, taken away or left alone, each visit
+    /// seeing what those before it left. Steps of one run in their order share what enters a stage; any other step finds it anew, to
+    /// the same bits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`], [`ErrorKind::Model`] or [`ErrorKind::Data`] if plan, model, params and data do not fit together;
+    /// [`ErrorKind::NonFinite`] if a visit has no finite loss.
+    pub fn choices(
+        &mut self,
         key: &RunKey,
         params: &Params,
         data: &Dataset,
         plan: &CoordinatePlan,
-        cache: &mut CoordinateCache,
     ) -> Result<Choices> {
-        self.hold(graph, key, params, data, plan, cache)?;
-        let tensor = &params.tensors()[plan.tensor];
-        let changes = changes(key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
-        let mut step = Step { local: self, graph, plan, working: params.clone(), terms: None, non_finite: 0 };
+        let Self { local, recompute, cache } = self;
+        let graph = local.graph(data.shape())?;
+        graph.check_params(params)?;
+        check(plan, &graph)?;
+        let asked = Asked { local, recompute: *recompute, graph: &graph, key, plan };
+        local.run(|| asked.choices(params, data, cache))
+    }
+}
+
+/// The question of one step, and what answers it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    local: &'a Local,
+    recompute: Recompute,
+    graph: &'a Graph,
+    key: &'a RunKey,
+    plan: &'a CoordinatePlan,
+}
+
+impl Asked<'_> {
+    fn choices(&self, params: &Params, data: &Dataset, cache: &mut Cache) -> Result<Choices> {
+        self.hold(params, data, cache)?;
+        let (plan, tensor) = (self.plan, &params.tensors()[self.plan.tensor]);
+        let changes = changes(self.key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
+        let mut step = Step { asked: self, working: params.tensors().to_vec(), terms: None, non_finite: 0 };
         let mut choices = vec![0i8; plan.elements.len()];
-        let mut acceptance = Acceptance::new();
+        let mut acceptance = Acceptance::default();
         for (visit, element) in order(&tensor.shape, plan).into_iter().enumerate() {
             let held = visit > 0 && !(plan.before + visit).is_multiple_of(plan.hold);
-            let w = step.working.tensors()[plan.tensor].data[element];
+            let w = step.working[plan.tensor].data[element];
             let change = changes[element - plan.elements.start];
             let options = Acceptance::options(held);
             let values: Vec<f32> = options.iter().map(|c| moved(w, plan.keep, change, *c)).collect();
@@ -88,63 +127,66 @@ impl Local {
         }
         let loss = acceptance.loss();
         if !loss.is_finite() {
-            return Err(worst(plan.cycle));
+            let place = format!("objective in cycle {}", plan.cycle);
+            let expected = "at least one finite loss in each visit";
+            return Err(Error::expected(ErrorKind::NonFinite, place, expected, "none"));
         }
         Ok(Choices { choices, loss, non_finite: step.non_finite })
     }
 
     /// Has the cache hold what this step needs.
-    fn hold(
-        &self,
-        graph: &Graph,
-        key: &RunKey,
-        params: &Params,
-        data: &Dataset,
-        plan: &CoordinatePlan,
-        cache: &mut CoordinateCache,
-    ) -> Result<()> {
+    fn hold(&self, params: &Params, data: &Dataset, cache: &mut Cache) -> Result<()> {
+        let Self { local, graph, key, plan, .. } = *self;
         let follows = |h: &Held| (h.stage, h.cycle, h.visits) == (plan.stage, plan.cycle, plan.before);
         if cache.held.as_ref().is_some_and(follows) {
             return Ok(());
         }
-        self.check_data(data)?;
+        local.check_data(data)?;
         cache.held = None;
-        if cache.chain.is_none() && self.precision == Precision::F32 {
-            let layers = layers(graph, params, data.shape());
-            cache.chain = layers.map(|layers| {
-                let workers = Workers::new(&layers, threads::here());
+        if cache.chain.is_none() && local.precision() == Precision::F32 {
+            cache.chain = layers(graph).map(|layers| {
+                let workers = Workers::new(&layers, local.threads().count());
                 Chain { layers, workers, buffers: Buffers::default() }
             });
         }
-        // What enters the first stage has met no normalisation.
-        let statistics = if plan.stage == 0 { Vec::new() } else { self.statistics_of(params, data)? };
+        let statistics = self.statistics(params, data)?;
         let order = shuffled(key, data.rows(), plan);
         let size = plan.batch.min(data.rows());
         let batches = order.chunks_exact(size);
         let batches = if let Some(Chain { layers, workers, .. }) = &cache.chain {
-            let one = |rows| Slice::new(layers, workers, params, &statistics, data, rows, plan.stage);
+            let one =
+                |rows| Slice::new(layers, workers, params.tensors(), &statistics, data, rows, plan.stage);
             Batches::Chain(batches.map(one).collect())
         } else {
             let norms = Norms::Fixed(&statistics);
-            Batches::General(General::new(self, graph, params, norms, data, batches, (key, plan)))
+            Batches::General(General::new(local, graph, params, norms, data, batches, (key, plan)))
         };
         cache.held = Some(Held { stage: plan.stage, cycle: plan.cycle, visits: plan.before, batches });
         Ok(())
     }
 
+    /// Statistics of the normalisations before the stage; what enters the first one has met none.
+    fn statistics(&self, params: &Params, data: &Dataset) -> Result<Vec<Statistics>> {
+        if self.plan.stage == 0 {
+            return Ok(Vec::new());
+        }
+        let first = (data as &dyn Source).first(STATISTICS_ROWS)?;
+        self.local.statistics(params, Batch::of(first).x)
+    }
+
     /// The loss of each world, summed over the batch's rows; what is not known is not finite. `outputs` are `[world][row]`.
     fn world_losses(&self, outputs: &Act, answers: Answers<'_>) -> Vec<f64> {
-        let rows = answers.count;
+        let (task, rows) = (self.local.task(), answers.count);
         let one = |world: usize| {
             let own = outputs.slice(world * rows, (world + 1) * rows);
-            if self.task.grain() == Grain::Batch {
-                return self.known_loss(&own, answers).map_or(f64::NAN, f64::from) * rows as f64;
+            if task.grain() == Grain::Batch {
+                return task.of_batch(&own, answers).map_or(f64::NAN, f64::from) * rows as f64;
             }
             let mut losses = vec![0.0; rows];
-            let known = self.task.of_rows(&own, answers, &mut losses);
+            let known = task.of_rows(&own, answers, &mut losses);
             known.map_or(f64::NAN, |()| losses.iter().map(|l| f64::from(*l)).sum())
         };
-        (0..outputs.rows / rows).map(one).collect()
+        (0..outputs.rows() / rows).map(one).collect()
     }
 }
 
@@ -169,11 +211,9 @@ fn order(shape: &[usize], plan: &CoordinatePlan) -> Vec<usize> {
 
 /// The visits of a step on their way.
 struct Step<'a> {
-    local: &'a Local,
-    graph: &'a Graph,
-    plan: &'a CoordinatePlan,
-    /// The params as the visits have left them; those of the run change when the step is applied.
-    working: Params,
+    asked: &'a Asked<'a>,
+    /// The tensors as the visits have left them; those of the run change when the step is applied.
+    working: Vec<Tensor>,
     /// Terms packed for visits to a channel.
     terms: Option<(usize, StepTerms)>,
     non_finite: u64,
@@ -181,29 +221,30 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn set(&mut self, element: usize, value: f32) {
-        self.working.data_mut(self.plan.tensor)[element] = value;
+        self.working[self.asked.plan.tensor].data[element] = value;
     }
 
     /// The mean loss of the visit's batch for each value of the element; one that is not finite is the worst.
     fn losses(
         &mut self,
-        cache: &mut CoordinateCache,
+        cache: &mut Cache,
         visit: usize,
         element: usize,
         values: &[f32],
     ) -> Result<Vec<f64>> {
-        let batch = visit / self.plan.hold;
+        let Asked { local, graph, plan, .. } = *self.asked;
+        let batch = visit / plan.hold;
         let (outputs, wanted, rows) = match (&mut cache.chain, &mut cache.held) {
             (Some(chain), Some(Held { batches: Batches::Chain(slices), .. })) => {
                 let count = slices.len();
-                self.chain_outputs(chain, slices, batch % count, visit == self.plan.before, element, values)
+                self.chain_outputs(chain, slices, batch % count, visit == plan.before, element, values)
             }
             (_, Some(Held { batches: Batches::General(general), .. })) => {
-                general.outputs(self.local, self.graph, &self.working, self.plan, [batch, element], values)
+                general.outputs(local, graph, &self.working, plan, [batch, element], values)
             }
             _ => return Err(Error::new(ErrorKind::Spec, "no batches are held")),
         };
-        let mut losses = self.local.world_losses(&outputs, wanted.answers());
+        let mut losses = self.asked.world_losses(&outputs, wanted.answers());
         for loss in &mut losses {
             *loss /= rows as f64;
             if !loss.is_finite() {
@@ -223,7 +264,7 @@ impl Step<'_> {
         element: usize,
         values: &[f32],
     ) -> (Act, Wanted, usize) {
-        let plan = self.plan;
+        let plan = self.asked.plan;
         let layer = &chain.layers[plan.stage];
         let (channel, part) = place(layer, plan.tensor, element);
         if first {
@@ -238,7 +279,8 @@ impl Step<'_> {
             _ => StepTerms::new(&chain.layers, &self.working, plan.stage, channel),
         };
         let at = [plan.stage, channel];
-        let visits = Visits::new(&chain.layers, &chain.workers, &self.working, at, plan.recompute, terms);
+        let visits =
+            Visits::new(&chain.layers, &chain.workers, &self.working, at, self.asked.recompute, terms);
         // What is not used again before a channel's visits end is not worth keeping for each batch.
         let shared = layer.taps * layer.input[2] <= slices.len();
         let slice = &mut slices[batch];

@@ -1,15 +1,15 @@
 //! Visits to models that are no chain of known operations: everything from the visited stage's first map on is run again.
 
-use crate::dataset::Dataset;
-use crate::evaluate::{Batch, Local};
-use crate::model::{Act, Chance, Context, Graph, Norms, Weights};
-use crate::noise::RunKey;
-use crate::params::{Params, Tensor};
-use crate::space::CoordinatePlan;
-use crate::task::Wanted;
+use crate::batch::Wanted;
+use onward::dataset::Dataset;
+use onward::evaluate::{Batch, Local};
+use onward::model::{Act, Chance, Context, Graph, Norms, Weights};
+use onward::noise::RunKey;
+use onward::params::{Params, Tensor};
+use onward::space::CoordinatePlan;
 
 /// What a stage and all behind it read, in batches.
-pub(super) struct General(Vec<Held>);
+pub(crate) struct General(Vec<Held>);
 
 struct Held {
     before: Vec<(usize, Act)>,
@@ -28,14 +28,13 @@ impl General {
         batches: impl Iterator<Item = &'a [u32]>,
         (key, plan): (&RunKey, &CoordinatePlan),
     ) -> Self {
-        let weights = Weights::new(params, local.precision);
+        let weights = Weights::new(params, local.precision());
         let one = |rows: &[u32]| {
-            let batch = Batch::select(data, rows);
-            let chance = batch.chance(key, plan.cycle);
-            let Batch { x, targets, columns, .. } = batch;
+            let Batch { x, targets, columns, ids } = Batch::select(data, rows);
+            let chance = Chance::Step { key: *key, step: plan.cycle, ids };
             let mut cx = Context::clean(&weights, norms).with_chance(chance.clone());
             let wanted = Wanted { targets, columns };
-            Held { rows: x.rows, before: graph.before(plan.stage, &mut cx, x), wanted, chance }
+            Held { rows: x.rows(), before: graph.before(plan.stage, &mut cx, x), wanted, chance }
         };
         Self(batches.map(one).collect())
     }
@@ -45,7 +44,7 @@ impl General {
         &self,
         local: &Local,
         graph: &Graph,
-        params: &Params,
+        tensors: &[Tensor],
         plan: &CoordinatePlan,
         [batch, element]: [usize; 2],
         values: &[f32],
@@ -60,12 +59,12 @@ impl General {
                 }
                 t
             };
-            let params = Params::from_tensors(params.tensors().iter().enumerate().map(with).collect());
-            let weights = Weights::new(&params, local.precision);
+            let params = Params::from_tensors(tensors.iter().enumerate().map(with).collect());
+            let weights = Weights::new(&params, local.precision());
             let mut cx = Context::clean(&weights, Norms::Batch).with_chance(chance.clone());
             let y = graph.forward_again(plan.stage, &mut cx, before);
-            shape = y.shape;
-            all.extend_from_slice(&y.data);
+            shape = y.shape();
+            all.extend_from_slice(y.data());
         }
         (Act::new(values.len() * rows, shape, all), wanted.clone(), *rows)
     }

@@ -1,15 +1,15 @@
 //! The outputs of a batch where one number of one stage has one of several values ("worlds").
 
-use super::layer::{Layer, Terms, norm_from, number};
-use super::slice::{Slice, samples};
-use super::work::{Scratch, Sums, Workers};
-use crate::kernel::{Lines, MapMoments, SAMPLES, last_tap};
-use crate::params::Params;
-use crate::space::Recompute;
+use crate::Recompute;
+use crate::layer::{Layer, Terms, norm_from, number};
+use crate::slice::{Slice, samples};
+use crate::work::{Scratch, Sums, Workers};
+use onward::kernel::{Lines, MapMoments, SAMPLES, last_tap};
+use onward::params::Tensor;
 
 /// Which number of a stage is visited; each belongs to one channel of its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Weight { input: usize, tap: usize },
     Bias,
     Scale,
@@ -17,11 +17,11 @@ pub(super) enum Part {
 }
 
 /// What visits of one step share.
-pub(super) struct Visits<'a> {
+pub(crate) struct Visits<'a> {
     pub layers: &'a [Layer],
     pub workers: &'a Workers,
     /// The params as the visits so far have left them.
-    pub params: &'a Params,
+    pub tensors: &'a [Tensor],
     pub stage: usize,
     pub channel: usize,
     pub recompute: Recompute,
@@ -29,7 +29,7 @@ pub(super) struct Visits<'a> {
 }
 
 /// Terms of products, packed once for all visits to a channel.
-pub(super) struct StepTerms {
+pub(crate) struct StepTerms {
     /// Of the layers from the stage on; the next one with the visited channel last.
     all: Vec<Terms>,
     /// Of the next one: without the visited channel, and of it alone.
@@ -37,14 +37,14 @@ pub(super) struct StepTerms {
 }
 
 impl StepTerms {
-    pub fn new(layers: &[Layer], params: &Params, stage: usize, channel: usize) -> Self {
-        let natural = |l: &Layer| l.terms(params, 0..l.input[2]);
+    pub fn new(layers: &[Layer], tensors: &[Tensor], stage: usize, channel: usize) -> Self {
+        let natural = |l: &Layer| l.terms(tensors, 0..l.input[2]);
         let mut all: Vec<Terms> = layers[stage..].iter().map(natural).collect();
         let next = layers.get(stage + 1).filter(|l| l.channelwise());
         let rest = next.map(|l| {
             let others = || (0..l.input[2]).filter(|c| *c != channel);
-            all[1] = l.terms(params, others().chain([channel]));
-            [l.terms(params, others()), l.terms(params, [channel].into_iter())]
+            all[1] = l.terms(tensors, others().chain([channel]));
+            [l.terms(tensors, others()), l.terms(tensors, [channel].into_iter())]
         });
         Self { all, rest }
     }
@@ -52,7 +52,7 @@ impl StepTerms {
 
 /// Buffers as large as a batch, kept from visit to visit.
 #[derive(Default)]
-pub(super) struct Buffers {
+pub(crate) struct Buffers {
     changed: Lines,
     flow: Lines,
     /// For slices that keep nothing of their own.
@@ -77,7 +77,7 @@ impl Buffers {
 }
 
 /// What a model answers in several worlds.
-pub(super) struct Outputs<'a> {
+pub(crate) struct Outputs<'a> {
     /// `[block][world]`, each in a place of `place` numbers, of which the first are `[output][sample]`.
     flow: &'a [f32],
     worlds: usize,
@@ -103,12 +103,12 @@ impl<'a> Visits<'a> {
     pub fn new(
         layers: &'a [Layer],
         workers: &'a Workers,
-        params: &'a Params,
+        tensors: &'a [Tensor],
         [stage, channel]: [usize; 2],
         recompute: Recompute,
         terms: StepTerms,
     ) -> Self {
-        Self { layers, workers, params, stage, channel, recompute, terms }
+        Self { layers, workers, tensors, stage, channel, recompute, terms }
     }
 
     pub fn into_terms(self) -> StepTerms {
@@ -132,13 +132,13 @@ impl<'a> Visits<'a> {
         }
         let layer = self.layer();
         if matches!(part, Part::Scale | Part::Shift) {
-            slice.refresh(layer, self.workers, self.params, None);
+            slice.refresh(layer, self.workers, self.tensors, None);
         }
         let sums = self.change(slice, part, values, &mut buffers.changed);
         let (map, worlds) = (layer.out_map(), values.len());
         let changed = |block: usize, world: usize| &buffers.changed[(block * worlds + world) * map..][..map];
         let Some([others, own]) = &self.terms.rest else {
-            slice.refresh(layer, self.workers, self.params, Some(self.channel));
+            slice.refresh(layer, self.workers, self.tensors, Some(self.channel));
             let slice = &*slice;
             return self.onwards(
                 slice,
@@ -171,7 +171,7 @@ impl<'a> Visits<'a> {
                 let input = &mut scratch.inputs[self.stage + 1];
                 next.enter(self.channel, changed(block, world), norms[world], input, &mut scratch.spare);
                 let base = Some(&slice.rest[block * size..][..size]);
-                next.run(own, input, base, next.biases(self.params), &mut scratch.maps, then);
+                next.run(own, input, base, next.biases(self.tensors), &mut scratch.maps, then);
             },
         )
     }
@@ -200,7 +200,7 @@ impl<'a> Visits<'a> {
     /// The terms of the visited channel but for the visited number's.
     fn own_terms(&self, part: Part) -> Vec<Terms> {
         let except = if let Part::Weight { input, tap } = part { Some((input, tap)) } else { None };
-        self.layer().terms_to(self.params, self.channel, except)
+        self.layer().terms_to(self.tensors, self.channel, except)
     }
 
     /// The visited channel from `terms`, which lack the visited number, and each of its values: a world and its map.
@@ -221,7 +221,7 @@ impl<'a> Visits<'a> {
             let bias = match part {
                 Part::Weight { input: i, tap } => {
                     last_tap(layer.lattice(), &input[layer.offset(i, tap) * SAMPLES..], *value, before, map);
-                    layer.biases(self.params).get(self.channel)
+                    layer.biases(self.tensors).get(self.channel)
                 }
                 _ => {
                     map.copy_from_slice(before);
@@ -237,7 +237,7 @@ impl<'a> Visits<'a> {
         let [gamma, beta] = self.layer().norm?;
         let [h, w, _] = self.layer().shape_out();
         let count = (rows * h * w) as f64;
-        let tensors = self.params.tensors();
+        let tensors = self.tensors;
         let (mut gamma, mut beta) = (number(tensors, gamma, c), number(tensors, beta, c));
         match part {
             Part::Scale if c == self.channel => gamma = value,
@@ -252,7 +252,7 @@ impl<'a> Visits<'a> {
         if slice.rest_without == Some(self.channel) {
             return;
         }
-        slice.refresh(self.layer(), self.workers, self.params, Some(self.channel));
+        slice.refresh(self.layer(), self.workers, self.tensors, Some(self.channel));
         let (layer, next) = (self.layer(), &self.layers[self.stage + 1]);
         let (map, size) = (layer.out_map(), next.product_map() * next.outputs);
         let norms: Vec<_> =
@@ -276,7 +276,7 @@ impl<'a> Visits<'a> {
         let size = layer.input_size();
         self.onwards(slice, part, values, self.stage, true, flow, |block, world, scratch, then| {
             let input = &slice.inputs[block * size..][..size];
-            let biases = layer.biases(self.params);
+            let biases = layer.biases(self.tensors);
             let own = matches!(part, Part::Weight { .. } | Part::Bias);
             layer.run(&self.terms.all[0], input, None, biases, &mut scratch.maps, |c, y, rows| {
                 if !own || c != self.channel {
@@ -351,7 +351,7 @@ impl<'a> Visits<'a> {
                         }
                     }
                     let mut moments = Moments::of(layer);
-                    let biases = layer.biases(self.params);
+                    let biases = layer.biases(self.tensors);
                     layer.run(terms, &input, None, biases, &mut scratch.maps, |c, y, rows| {
                         moments.add(c, rows);
                         layer.put(c, y, rows, place);
@@ -374,7 +374,7 @@ impl<'a> Visits<'a> {
             if j == self.stage {
                 return self.norm(rows, c, *sums, part, values[world]);
             }
-            let tensors = self.params.tensors();
+            let tensors = self.tensors;
             let (gamma, beta) = (number(tensors, gamma, c), number(tensors, beta, c));
             Some(norm_from(*sums, (rows * h * w) as f64, gamma, beta))
         };
