@@ -62,7 +62,7 @@ fn receive<T: for<'de> Deserialize<'de>>(stream: &mut TcpStream) -> Option<T> {
 fn worker_process() {
     let Ok(address) = std::env::var(ADDRESS) else { return };
     let mut stream = TcpStream::connect(address).unwrap();
-    let mut worker = Worker::new(local(net(), Loss::CrossEntropy, 1), data());
+    let mut worker = Visitor::new(local(net(), Loss::CrossEntropy, 1), data());
     let mut state: Option<State> = None;
     while let Some(message) = receive(&mut stream) {
         match message {
@@ -438,6 +438,17 @@ fn a_worker_answers_its_own_run_alone() {
         worker.collect(unknown, Quorum::All, own.state()).map(|_| ()).unwrap_err().kind(),
         ErrorKind::Evaluator
     );
+}
+
+/// Forward passes alone do not visit weights: the error says who does.
+#[test]
+fn a_worker_refuses_visits() {
+    let rso = Rso { sigma: 1.0.into(), decay: 0.0, order: LayerOrder::LastFirst, hold: 1 };
+    let plan = plan(Method::Rso(rso), 1.0, 3, 24);
+    let mut run = Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data()).unwrap();
+    let error = run.step().map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Evaluator);
+    assert!(error.to_string().contains("`onward-coordinate`), found visits"), "{error}");
 }
 
 /// What a worker keeps is of the run that it was opened with: of the next one it answers like a new worker.

@@ -163,11 +163,12 @@ pub trait Rule: Send + Sync {
     }
 }
 
-/// One step of `rule`, whose questions `answered` answers: asked and told until it gives the step. The threads are the caller's.
+/// Finds one step of `rule`, whose questions `answered` answers: it is asked and told until it gives the step. Nothing is changed; `run`
+/// names the run in questions, and the threads are the caller's.
 ///
 /// # Errors
 /// Those of the rule and of `answered`.
-pub(crate) fn find(
+pub fn find(
     rule: &dyn Rule,
     state: &State,
     clock: &Clock,

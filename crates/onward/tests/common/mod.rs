@@ -3,7 +3,7 @@
 
 pub mod reference;
 
-use onward::ask::WeightPlan;
+use onward::ask::{ProbePlan, Told, WeightPlan};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::{Optimizer, Scaling, State};
@@ -279,7 +279,15 @@ pub fn step_of(
 ) -> onward::Result<Outcome> {
     let optimizer = Optimizer { momentum: 0.0, scaling: Scaling::None };
     let state = State::new(params.clone(), method.recipe(optimizer, Storage::F32), key).unwrap();
-    evaluator.step(method, &state, &whole(data), &Clock::alone(step, rate, data.rows()))
+    let (clock, batch) = (Clock::alone(step, rate, data.rows()), whole(data));
+    let rule = method.rule(&*evaluator.graph(data.shape())?, data.rows())?;
+    onward::rule::find(&*rule, &state, &clock, [0; 32], |ask| match &ask.probes {
+        ProbePlan::Visits(plan) => {
+            let mut engine = onward_coordinate::Engine::new(evaluator.clone());
+            engine.choices(state.key(), state.params(), data, plan).map(Told::Choices)
+        }
+        _ => evaluator.answer(&ask, &state, &batch),
+    })
 }
 
 /// All orthogonal directions at every stage: the exact derivative but for `O(σ²)`.
