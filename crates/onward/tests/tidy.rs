@@ -67,6 +67,20 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(|p| p.extension().is_some_and(|e| e == "rs")).collect()
 }
 
+/// The sources of all crates that are libraries without clocks and output.
+fn libraries() -> Vec<PathBuf> {
+    const NAMES: [&str; 7] = [
+        "onward-kernel",
+        "onward-base",
+        "onward-study",
+        "onward",
+        "onward-coordinate",
+        "onward-run",
+        "onward-onnx",
+    ];
+    NAMES.iter().flat_map(|name| rust_files(&root().join("crates").join(name).join("src"))).collect()
+}
+
 /// The numbered lines of a source file without comments, up to its tests.
 fn code(path: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(path).unwrap();
@@ -100,8 +114,7 @@ fn allowed(path: &Path, word: &str) -> bool {
 #[test]
 fn the_library_is_a_function_of_its_arguments() {
     let mut findings = Vec::new();
-    let crates = ["onward-kernel", "onward-base", "onward-study", "onward", "onward-run", "onward-onnx"];
-    for path in crates.iter().flat_map(|name| rust_files(&root().join("crates").join(name).join("src"))) {
+    for path in libraries() {
         for (number, line) in code(&path) {
             let words = IMPURE.iter().filter(|w| has_word(&line, w) && !allowed(&path, w));
             findings.extend(words.map(|w| said(&path, number, &format!("the library may not use {w}"))));
@@ -113,7 +126,7 @@ fn the_library_is_a_function_of_its_arguments() {
 #[test]
 fn work_is_shared_out_in_one_place() {
     let mut findings = Vec::new();
-    for path in rust_files(&root().join("crates/onward/src")).iter().filter(|p| !p.ends_with("threads.rs")) {
+    for path in libraries().iter().filter(|p| !p.ends_with("onward/src/threads.rs")) {
         let lines = code(path).into_iter().filter(|(_, line)| has_word(line, "rayon"));
         findings.extend(lines.map(|(n, _)| said(path, n, "only `threads` knows rayon's pools")));
     }
