@@ -3,7 +3,7 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`study`] (crates of their own,
-//! shown here as modules), [`threads`], [`params`], [`dataset`], [`rows`], [`model`], [`task`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`settings`], [`train`], [`theory`].
+//! shown here as modules), [`threads`], [`params`], [`dataset`], [`rows`], [`model`], [`task`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`settings`], [`train`].
 
 pub mod ask;
 pub mod dataset;
@@ -16,7 +16,6 @@ pub mod rule;
 pub mod settings;
 pub mod space;
 pub mod task;
-pub mod theory;
 pub mod threads;
 pub mod train;
 

@@ -13,7 +13,7 @@ use onward::model::{Act, Context, Graph, Norms, Weights};
 use onward::noise::RunKey;
 use onward::params::{Params, Storage};
 use onward::rule::{LayerOrder, Method, Rso, Sweep};
-use onward::theory::{Effort, Lab, checks};
+use onward::threads::each_chunk;
 use onward::train::Trainer;
 
 fn threads() -> usize {
@@ -37,8 +37,7 @@ fn on_this_thread(data: &Dataset) {
         let update = Update::Probes { exponent: -9, coefficients: vec![3, -1] };
         state.apply(&Entry { step: 0, loss: 1.0, rate: 0.1, non_finite: 0, update }, None).unwrap();
     }
-    let lab = Lab { seed: 1, effort: Effort::Quick };
-    checks().iter().find(|c| c.name == "smoothing bias").unwrap().run(&lab).unwrap();
+    assert_eq!(each_chunk(&mut [0u8; 10], 4, |place, piece| (place, piece.len())), [(0, 4), (1, 4), (2, 2)]);
 }
 
 #[test]

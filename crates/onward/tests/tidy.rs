@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules: each may use those before it. What is before all of them is a crate of its own.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 13] = [
     "threads", "params", "dataset", "rows", "model", "task", "space", "ask", "ledger", "rule", "evaluate",
-    "settings", "train", "theory",
+    "settings", "train",
 ];
 
 /// Clocks, the system's randomness, network, processes, global state, output.
@@ -69,12 +69,13 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 /// The sources of all crates that are libraries without clocks and output.
 fn libraries() -> Vec<PathBuf> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
         "onward-kernel",
         "onward-base",
         "onward-study",
         "onward",
         "onward-coordinate",
+        "onward-theory",
         "onward-run",
         "onward-onnx",
     ];

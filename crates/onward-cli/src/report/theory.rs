@@ -5,8 +5,8 @@ use super::html::head;
 use super::line::{LinePlot, Series, series_plot};
 use super::scene::{Dash, escape};
 use super::{Plot, write_plots};
-use onward::theory::{Check, Effort, Figure, Finding, Lab, Origin, Outcome};
 use onward::{Result, file};
+use onward_theory::{Check, Effort, Figure, Finding, Lab, Outcome, Provenance};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -50,7 +50,7 @@ fn plot(figure: &Figure) -> Plot {
         if known.is_none() {
             names.push(&curve.name);
         }
-        let dash = if curve.origin == Origin::Theory { Dash::Dashed } else { Dash::Solid };
+        let dash = if curve.origin == Provenance::Theory { Dash::Dashed } else { Dash::Solid };
         // The value at the end stands beside the name.
         let stop = if curve.name.ends_with(|c: char| c.is_ascii_digit()) { ":" } else { "" };
         series.push(Series {
@@ -135,7 +135,7 @@ fn capital(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onward::theory::{Claim, Measured, checks};
+    use onward_theory::{Claim, Measured, checks};
 
     fn checked(measured: f64) -> Checked {
         let findings = vec![Finding::new("a < b", Claim::AtMost(1.0), Measured::exactly(measured))];

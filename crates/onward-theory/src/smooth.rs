@@ -2,13 +2,13 @@
 
 use super::lab::{begin, centre, dot, evaluate, square};
 use super::problems::{Margin, Rows};
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
 use crate::Result;
-use crate::kernel::ln64;
-use crate::noise::{Family, Role, RunKey};
-use crate::study::{Candidate, Draws, Estimator, Method, Mirror, TwoPoint};
+use onward::kernel::ln64;
+use onward::noise::{Family, Role, RunKey};
+use onward::study::{Candidate, Draws, Estimator, Method, Mirror, TwoPoint};
 
-pub(super) const CHECKS: [Check; 2] = [
+pub(crate) const CHECKS: [Check; 2] = [
     Check {
         name: "two-point mirror descent, smooth",
         source: "Duchi, Jordan, Wainwright and Wibisono 2015, theorem 1",
@@ -25,10 +25,10 @@ pub(super) const CHECKS: [Check; 2] = [
 ];
 
 /// The diameter of the box in which θ may be.
-pub(super) const R: f64 = 5.0;
+pub(crate) const R: f64 = 5.0;
 
 /// How far the box reaches in each coordinate, and two standard deviations of its space.
-pub(super) fn half(d: usize) -> f64 {
+pub(crate) fn half(d: usize) -> f64 {
     0.5 * R / (d as f64).sqrt()
 }
 
@@ -52,7 +52,7 @@ impl Default for Duchi {
 
 /// The theorem's method on the box with diameter R, for gradients of norm G that are Lipschitz with L, and u = 1. The
 /// strategy's lengths are standard deviations, a quarter of the box; its own R is `√d` of them, a quarter of ours.
-pub(super) fn on_box(estimator: Estimator, d: usize, alpha: f64, g: f64, probe: f64) -> Method {
+pub(crate) fn on_box(estimator: Estimator, d: usize, alpha: f64, g: f64, probe: f64) -> Method {
     let sigma = 0.5 * half(d);
     Method::TwoPoint(TwoPoint {
         estimator,
@@ -74,15 +74,15 @@ fn across(runs: &[Vec<f64>], i: usize) -> Measured {
 }
 
 /// A curve of what was measured at each `k` and one of its bound there; every third point is a finding.
-pub(super) fn below(
+pub(crate) fn below(
     name: &str,
     what: impl Fn(f64) -> String,
     points: Vec<(f64, Measured, f64)>,
 ) -> (Vec<Finding>, [Curve; 2]) {
     let found = points.iter().map(|(k, measured, _)| (*k, measured.mean)).collect();
     let bounds = points.iter().map(|(k, _, bound)| (*k, *bound)).collect();
-    let curves =
-        [(Origin::Measured, found), (Origin::Theory, bounds)].map(|(o, p)| Curve::new(name.to_owned(), o, p));
+    let curves = [(Provenance::Measured, found), (Provenance::Theory, bounds)]
+        .map(|(o, p)| Curve::new(name.to_owned(), o, p));
     let third = points.into_iter().skip(2).step_by(3);
     (
         third.map(|(k, measured, bound)| Finding::new(what(k), Claim::AtMost(bound), measured)).collect(),
@@ -93,7 +93,7 @@ pub(super) fn below(
 /// How far the average of a method's points lies above the least loss of 400 random rows, against a bound for `d`
 /// dimensions and `k` rounds. `names` are those of the picture's file, the picture and the loss; `round` says which number
 /// names a candidate's row.
-pub(super) fn gaps(
+pub(crate) fn gaps(
     lab: &Lab,
     names: [&'static str; 3],
     margin: Margin,
@@ -161,9 +161,13 @@ impl Duchi {
                 across(&runs, count),
             ));
             let points = windows.iter().enumerate().map(|(i, k)| (*k, across(&runs, i).mean)).collect();
-            curves.push(Curve::new(format!("d = {d}"), Origin::Measured, points));
+            curves.push(Curve::new(format!("d = {d}"), Provenance::Measured, points));
             let law = |k: &f64| (*k, attained(d, *k, g));
-            curves.push(Curve::new(format!("d = {d}"), Origin::Theory, windows.iter().map(law).collect()));
+            curves.push(Curve::new(
+                format!("d = {d}"),
+                Provenance::Theory,
+                windows.iter().map(law).collect(),
+            ));
             of_dimensions.push(runs.iter().map(|run| run[last]).collect::<Vec<f64>>());
         }
         let d: Vec<f64> = dimensions.iter().map(|d| *d as f64).collect();
@@ -230,7 +234,7 @@ fn slope(x: &[f64], y: &[f64]) -> f64 {
 }
 
 /// Signs that follow from a seed: for noise that all candidates of a generation share.
-pub(super) fn signs(seed: u64, generation: u64, n: usize) -> Vec<f64> {
+pub(crate) fn signs(seed: u64, generation: u64, n: usize) -> Vec<f64> {
     let mut z = vec![0.0; n];
     let noise = RunKey::from_seed(seed).tensor(Role::Shuffle, "signs").at(generation as u32, 0);
     noise.fill(Family::Sign, 0, &mut z);
@@ -240,7 +244,7 @@ pub(super) fn signs(seed: u64, generation: u64, n: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     const LAB: Lab = Lab { seed: 1, effort: Effort::Quick };
 

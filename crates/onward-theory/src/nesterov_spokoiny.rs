@@ -2,11 +2,11 @@
 
 use super::lab::{begin, centre, evaluate};
 use super::problems::{Quadratic, chain, chain_least};
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
 use crate::Result;
-use crate::study::{Method, NesterovSpokoiny, Scheme};
+use onward::study::{Method, NesterovSpokoiny, Scheme};
 
-pub(super) const CHECKS: [Check; 2] = [
+pub(crate) const CHECKS: [Check; 2] = [
     Check {
         name: "random gradient-free steps",
         source: "Nesterov and Spokoiny 2017, theorem 8; derived with a smaller second term",
@@ -123,8 +123,8 @@ impl Bounds {
                     findings.push(Finding::new(what, Claim::AtMost(bound), measured));
                 }
             }
-            curves.push(Curve::new(problem.name, Origin::Measured, found));
-            curves.push(Curve::new(problem.name, Origin::Theory, bounds));
+            curves.push(Curve::new(problem.name, Provenance::Measured, found));
+            curves.push(Curve::new(problem.name, Provenance::Theory, bounds));
         }
         let figure = Figure {
             file: "accelerated",
@@ -193,13 +193,16 @@ fn mean_curves(problem: &Problem, runs: &[Vec<f64>], mu: f64) -> [Curve; 2] {
         found.push((k as f64, sum / (k * runs.len()) as f64));
         bounds.push((k as f64, problem.plain_bound(mu, k as f64)));
     }
-    [Curve::new(problem.name, Origin::Measured, found), Curve::new(problem.name, Origin::Theory, bounds)]
+    [
+        Curve::new(problem.name, Provenance::Measured, found),
+        Curve::new(problem.name, Provenance::Theory, bounds),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     const LAB: Lab = Lab { seed: 1, effort: Effort::Quick };
 
@@ -223,6 +226,6 @@ mod tests {
     #[test]
     fn the_chain_begins_at_zero() {
         let [bowl, chain] = problems();
-        assert!(crate::theory::lab::square(&vec![bowl.start; bowl.n]) == bowl.distance && chain.start == 0.0);
+        assert!(crate::lab::square(&vec![bowl.start; bowl.n]) == bowl.distance && chain.start == 0.0);
     }
 }

@@ -3,10 +3,10 @@
 use super::lab::{begin, evaluate, square};
 use super::{Check, Claim, Finding, Lab, Measured, Outcome};
 use crate::Result;
-use crate::kernel::exp64;
-use crate::study::Method;
+use onward::kernel::exp64;
+use onward::study::Method;
 
-pub(super) const CHECKS: [Check; 1] = [Check {
+pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "monotone invariance",
     source: "Golovin et al. 2020 for GLD; evident for all that compares",
     statement: "with the same seed, a strategy that only compares asks for the same candidates, to the bit, for f and for \
@@ -61,8 +61,8 @@ fn trace(method: &Method, count: usize, seed: u64, transform: impl Fn(f64) -> f6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{NesterovSpokoiny, TwoPoint};
-    use crate::theory::Effort;
+    use crate::Effort;
+    use onward::study::{NesterovSpokoiny, TwoPoint};
 
     const LAB: Lab = Lab { seed: 1, effort: Effort::Quick };
 

@@ -3,10 +3,10 @@
 use super::lab::{dot, square};
 use super::{Check, Claim, Finding, Lab, Measured, Outcome};
 use crate::Result;
-use crate::noise::{Family, Noise, Role, RunKey};
-use crate::study::Draws;
+use onward::noise::{Family, Noise, Role, RunKey};
+use onward::study::Draws;
 
-pub(super) const CHECKS: [Check; 2] = [
+pub(crate) const CHECKS: [Check; 2] = [
     Check {
         name: "second moments of directions",
         source: "Duchi, Jordan, Wainwright and Wibisono 2015, assumption C; Nesterov and Spokoiny 2017",
@@ -35,7 +35,7 @@ impl Default for Moments {
 }
 
 /// The fourth moment of an element of unit variance.
-pub(super) fn fourth(family: Family) -> f64 {
+pub(crate) fn fourth(family: Family) -> f64 {
     match family {
         Family::Sign => 1.0,
         Family::Binomial => 2.875,
@@ -43,7 +43,7 @@ pub(super) fn fourth(family: Family) -> f64 {
     }
 }
 
-pub(super) fn name(family: Family) -> &'static str {
+pub(crate) fn name(family: Family) -> &'static str {
     match family {
         Family::Sign => "signs",
         Family::Binomial => "binomial",
@@ -51,7 +51,7 @@ pub(super) fn name(family: Family) -> &'static str {
     }
 }
 
-pub(super) const FAMILIES: [Family; 3] = [Family::Sign, Family::Binomial, Family::Normal];
+pub(crate) const FAMILIES: [Family; 3] = [Family::Sign, Family::Binomial, Family::Normal];
 
 /// A gradient of length 1 with coordinates of all sizes.
 fn gradient(d: usize) -> Vec<f64> {
@@ -135,7 +135,7 @@ fn sphere(seed: u64, i: u32, d: usize) -> Vec<f64> {
 }
 
 /// `Γ(d/2) / (√π Γ((d+1)/2))`: the mean of `|⟨g, s⟩|` over unit vectors s, for a unit vector g.
-pub(super) fn mean_slope(d: usize) -> f64 {
+pub(crate) fn mean_slope(d: usize) -> f64 {
     // With r(d) = Γ(d/2)/Γ((d+1)/2): r(1) = √π and r(d + 1) = 2 / (d r(d)).
     let root = std::f64::consts::PI.sqrt();
     (1..d).fold(root, |r, d| 2.0 / (d as f64 * r)) / root
@@ -174,7 +174,7 @@ impl Slopes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     const LAB: Lab = Lab { seed: 1, effort: Effort::Quick };
 

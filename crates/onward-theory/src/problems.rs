@@ -2,20 +2,20 @@
 
 use super::lab::{dot, square};
 use crate::Result;
-use crate::dataset::{Dataset, Targets};
-use crate::evaluate::{Batch, Local};
-use crate::kernel::{exp64, ln64};
-use crate::ledger::{Optimizer, Scaling, State};
-use crate::model::{Activation, Graph, Mlp};
-use crate::noise::{Family, Role, RunKey};
-use crate::params::{Params, Storage, Tensor};
-use crate::rule::{Clock, Method, TwoPoint};
-use crate::threads::Threads;
+use onward::dataset::{Dataset, Targets};
+use onward::evaluate::{Batch, Local};
+use onward::kernel::{exp64, ln64};
+use onward::ledger::{Optimizer, Scaling, State};
+use onward::model::{Activation, Graph, Mlp};
+use onward::noise::{Family, Role, RunKey};
+use onward::params::{Params, Storage, Tensor};
+use onward::rule::{Clock, Method, TwoPoint};
+use onward::threads::Threads;
 use std::sync::Arc;
 
 /// `½ Σ h_i x_i²` with h evenly spaced from `low` to `high`: strongly convex with `low`, smooth with `high`, least at 0.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quadratic {
+pub(crate) struct Quadratic {
     pub low: f64,
     pub high: f64,
 }
@@ -36,37 +36,37 @@ impl Quadratic {
 
 /// Nesterov's chain, hard for every method that knows gradients: smooth with 4, not strongly convex. Least at
 /// `x_i = 1 − i/(n + 1)`.
-pub(super) fn chain(x: &[f64]) -> f64 {
+pub(crate) fn chain(x: &[f64]) -> f64 {
     let ends = x.first().zip(x.last()).map_or(0.0, |(a, b)| a * a + b * b - 2.0 * a);
     let links: f64 = x.windows(2).map(|w| (w[0] - w[1]) * (w[0] - w[1])).sum();
     0.5 * (ends + links)
 }
 
 /// The chain's least value and the squared distance of that point from 0.
-pub(super) fn chain_least(n: usize) -> (f64, f64) {
+pub(crate) fn chain_least(n: usize) -> (f64, f64) {
     let x: Vec<f64> = (1..=n).map(|i| 1.0 - i as f64 / (n as f64 + 1.0)).collect();
     (chain(&x), square(&x))
 }
 
 /// `ln(1 + e^m)` without overflow.
-pub(super) fn soft_plus(m: f64) -> f64 {
+pub(crate) fn soft_plus(m: f64) -> f64 {
     m.max(0.0) + ln64(1.0 + exp64(-m.abs()))
 }
 
 /// `Σ ln cosh x_i`: smooth with 1, bent less and less away from 0.
-pub(super) fn log_cosh(x: &[f64]) -> f64 {
+pub(crate) fn log_cosh(x: &[f64]) -> f64 {
     x.iter().map(|x| soft_plus(2.0 * x) - x - std::f64::consts::LN_2).sum()
 }
 
 /// Rows of length 1, each times its label: the data of a linear classifier.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     d: usize,
     rows: Vec<f64>,
 }
 
 /// Losses of a linear classifier by its margin: convex, with slopes of at most 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Margin {
+pub(crate) enum Margin {
     /// `ln(1 + e^{−m})`, smooth with ¼.
     Logistic,
     /// `max(0, 1 − m)`.
@@ -165,7 +165,7 @@ impl Rows {
 
 /// A net of one linear layer, all of it zero, with squared error on random rows: its loss is a quadratic of the weights, so
 /// symmetric differences are exact, and a step from zero leaves the estimate itself in the params, unrounded by others.
-pub(super) struct LinearNet {
+pub(crate) struct LinearNet {
     evaluator: Local,
     params: Params,
     batch: Batch,
@@ -191,7 +191,7 @@ impl LinearNet {
         let gradient =
             params.tensors().iter().flat_map(|t| squared_error_gradient(&x, &y, &t.shape)).collect();
         let data = Dataset::new(x, [1, 1, inputs], Targets::Values { values: y, width: outputs })?;
-        let task = Arc::new(crate::task::Loss::SquaredError);
+        let task = Arc::new(onward::task::Loss::SquaredError);
         Ok(Self {
             evaluator: Local::new(Arc::new(net), task, &Threads::new(1)?),
             params,

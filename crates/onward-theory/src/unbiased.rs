@@ -5,11 +5,11 @@ use super::moments::{FAMILIES, name};
 use super::problems::{LinearNet, Quadratic, log_cosh};
 use super::{Check, Claim, Finding, Lab, Measured, Outcome};
 use crate::Result;
-use crate::noise::Family;
-use crate::rule;
-use crate::study::{Estimator, Method, NesterovSpokoiny, TwoPoint};
+use onward::noise::Family;
+use onward::rule;
+use onward::study::{Estimator, Method, NesterovSpokoiny, TwoPoint};
 
-pub(super) const CHECKS: [Check; 2] = [
+pub(crate) const CHECKS: [Check; 2] = [
     Check {
         name: "symmetric two-point estimates are unbiased",
         source: "derived; Shamir 2017 for the estimator",
@@ -26,7 +26,7 @@ pub(super) const CHECKS: [Check; 2] = [
 
 /// The first round's estimate of a two-point strategy from `x = 0` (where `f` is to be shifted), with probes of the given
 /// size: with G = ½ and steps in units of 1 it is what θ moves by, and the centre after two rounds is half-way.
-pub(super) fn first_estimate(
+pub(crate) fn first_estimate(
     estimator: Estimator,
     probe: f64,
     n: usize,
@@ -185,7 +185,7 @@ fn bias(f: fn(&[f64]) -> f64, n: usize, mu: f64, seed: u64) -> Result<Vec<f64>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     const LAB: Lab = Lab { seed: 1, effort: Effort::Quick };
 

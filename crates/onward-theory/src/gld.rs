@@ -2,11 +2,11 @@
 
 use super::lab::{begin, dot};
 use super::problems::Quadratic;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
 use crate::Result;
-use crate::study::{GldSearch, Method, Steps};
+use onward::study::{GldSearch, Method, Steps};
 
-pub(super) const CHECKS: [Check; 1] = [Check {
+pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "latent dimension",
     source: "Golovin et al. 2020; derived for normal steps",
     statement: "for f(x) = g(Px) with P of rank k, normal steps and radii ∝ √(n/k), the law of GLD's evaluations does not \
@@ -54,8 +54,10 @@ impl Latent {
             findings.push(Finding::new(what, Claim::Exactly { value: 1.0, within }, measured));
         }
         let law = points.iter().filter_map(|p| Some((p.0, points.first()?.1))).collect();
-        let curves =
-            vec![Curve::new("mean", Origin::Measured, points), Curve::new("mean", Origin::Theory, law)];
+        let curves = vec![
+            Curve::new("mean", Provenance::Measured, points),
+            Curve::new("mean", Provenance::Theory, law),
+        ];
         let figure = Figure {
             file: "latent-dimension",
             title: "GLD on a loss of ten directions",
@@ -96,7 +98,7 @@ impl Latent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     #[test]
     fn evaluations_do_not_grow_unless_radii_are_not_widened() {

@@ -6,9 +6,9 @@ use super::smooth::{R, gaps, on_box};
 use super::unbiased::first_estimate;
 use super::{Check, Claim, Finding, Lab, Measured, Outcome};
 use crate::Result;
-use crate::study::Estimator;
+use onward::study::Estimator;
 
-pub(super) const CHECKS: [Check; 3] = [
+pub(crate) const CHECKS: [Check; 3] = [
     Check {
         name: "second moments at a kink",
         source: "derived; Duchi et al. 2015, section 2.2, and Shamir 2017 for the estimators",
@@ -108,7 +108,7 @@ impl Kinks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     const LAB: Lab = Lab { seed: 1, effort: Effort::Quick };
 

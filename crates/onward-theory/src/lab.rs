@@ -1,8 +1,8 @@
 //! Where checks are run: a seed, how much to measure, and what several of them need.
 
 use crate::Result;
-use crate::study::{Candidate, Goal, Method, Space, Study};
-use crate::threads::prelude::*;
+use onward::study::{Candidate, Goal, Method, Space, Study};
+use onward::threads::each_chunk;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Lab {
 
 impl Lab {
     /// One of two settings.
-    pub(super) fn pick<T>(&self, quick: T, full: T) -> T {
+    pub(crate) fn pick<T>(&self, quick: T, full: T) -> T {
         match self.effort {
             Effort::Quick => quick,
             Effort::Full => full,
@@ -32,23 +32,24 @@ impl Lab {
     }
 
     /// `measure` with `runs` different seeds, in parallel, in the order of the seeds.
-    pub(super) fn repeat<T: Send>(
+    pub(crate) fn repeat<T: Send>(
         &self,
         runs: usize,
         measure: impl Fn(u64) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let first = self.seed.wrapping_mul(1_000_003);
-        (0..runs).into_par_iter().map(|i| measure(first.wrapping_add(i as u64))).collect()
+        let mut seeds: Vec<u64> = (0..runs as u64).map(|i| first.wrapping_add(i)).collect();
+        each_chunk(&mut seeds, 1, |_, seed| measure(seed[0])).into_iter().collect()
     }
 }
 
 /// A study of `n` real coordinates, all from `start` with standard deviation `scale`, without an end.
-pub(super) fn begin(n: usize, start: f64, scale: f64, seed: u64, method: Method) -> Result<Study> {
+pub(crate) fn begin(n: usize, start: f64, scale: f64, seed: u64, method: Method) -> Result<Study> {
     Study::new(Space::reals(n, start, scale)?, Goal::Minimize, u64::MAX, seed, method)
 }
 
 /// Evaluates `count` candidates.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     study: &mut Study,
     count: usize,
     mut loss: impl FnMut(&Candidate, &[f64]) -> f64,
@@ -64,14 +65,14 @@ pub(super) fn evaluate(
 }
 
 /// Where the study is centred; empty if it has no centre.
-pub(super) fn centre(study: &Study) -> Vec<f64> {
+pub(crate) fn centre(study: &Study) -> Vec<f64> {
     study.centre().unwrap_or_default().iter().map(|v| v.number()).collect()
 }
 
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-pub(super) fn square(a: &[f64]) -> f64 {
+pub(crate) fn square(a: &[f64]) -> f64 {
     dot(a, a)
 }

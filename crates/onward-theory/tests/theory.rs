@@ -1,8 +1,8 @@
 //! The checks as a whole; that each can fail is tested beside it.
 #![allow(clippy::unwrap_used)]
 
-use onward::theory::{Effort, Lab, checks};
 use onward::threads::Threads;
+use onward_theory::{Effort, Lab, checks};
 use std::collections::BTreeSet;
 
 const DOCUMENT: &str = include_str!("../../../docs/theory.md");
@@ -27,7 +27,7 @@ fn threads_change_no_bit_and_the_seed_does() {
         let cheap =
             ["symmetric two-point estimates are unbiased", "smoothing bias", "linear rate of the (1+1)-ES"];
         let all = checks().into_iter().filter(|c| cheap.contains(&c.name));
-        let run = |c: onward::theory::Check| Threads::new(threads).unwrap().run(|| c.run(&lab)).unwrap();
+        let run = |c: onward_theory::Check| Threads::new(threads).unwrap().run(|| c.run(&lab)).unwrap();
         let findings: Vec<_> = all.flat_map(|c| run(c).findings).collect();
         findings.iter().map(|f| [f.measured.mean.to_bits(), f.measured.error.to_bits()]).collect::<Vec<_>>()
     };

@@ -3,12 +3,12 @@
 use super::lab::{dot, square};
 use super::moments::{FAMILIES, fourth, name};
 use super::problems::LinearNet;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
 use crate::Result;
-use crate::noise::Family;
-use crate::rule::TwoPoint;
+use onward::noise::Family;
+use onward::rule::TwoPoint;
 
-pub(super) const CHECKS: [Check; 1] = [Check {
+pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "cosine law",
     source: "derived; Dust (Q Labs 2026) states it for normal noise",
     statement: "E‖ĝ‖² = (1 + (d + κ − 2)/K)‖g‖² for K directions, so cos² ≈ 1/(1 + (d + κ − 2)/K), for normal noise \
@@ -79,11 +79,11 @@ impl Cosine {
                 let what = format!("{}, d = {d}, K = {k}: cos²", name(noise));
                 findings.push(Finding::new(what, claim, seen.cosine));
             }
-            curves.push(Curve::new(name(noise), Origin::Measured, points));
+            curves.push(Curve::new(name(noise), Provenance::Measured, points));
         }
         let law = (4..=46).map(|i| 2f64.powf(f64::from(i) / 4.0));
         let law = law.map(|k| (k, (1.0 / (1.0 + (d + 1.0) / k)).sqrt())).collect();
-        curves.push(Curve::new("law", Origin::Theory, law));
+        curves.push(Curve::new("law", Provenance::Theory, law));
         let figure = Figure {
             file: "cosine",
             title: "Cosine of the estimate with the gradient",
@@ -99,7 +99,7 @@ impl Cosine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     #[test]
     fn the_law_holds_and_a_wrong_number_of_directions_is_noticed() {

@@ -5,7 +5,7 @@
 //! bound. Statements and derivations are in `docs/theory.md`; `onward verify-theory` prints and draws what is found.
 //!
 //! ```
-//! use onward::theory::{Effort, Lab, checks};
+//! use onward_theory::{Effort, Lab, checks};
 //! let lab = Lab { seed: 1, effort: Effort::Quick };
 //! let check = &checks()[0];
 //! let outcome = check.run(&lab)?;
@@ -34,7 +34,7 @@ mod unbiased;
 pub use claim::{Claim, Finding, Measured};
 pub use lab::{Effort, Lab};
 
-use crate::Result;
+use onward::Result;
 
 /// A theorem that can be run.
 pub struct Check {
@@ -48,7 +48,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Measures. In parallel where it is called in [`crate::threads::Threads::run`].
+    /// Measures. In parallel where it is called in [`onward::threads::Threads::run`].
     ///
     /// # Errors
     /// Those of the parts that are run; a bound that does not hold is no error but an [`Outcome`].
@@ -96,14 +96,14 @@ pub struct Curve {
     /// Its name; curves of one name belong together.
     pub name: String,
     /// Whether it was measured, or follows from theory.
-    pub origin: Origin,
+    pub origin: Provenance,
     /// Points, from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
 /// Where a curve comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum Provenance {
     /// Measurements.
     Measured,
     /// A bound or a law.
@@ -111,7 +111,7 @@ pub enum Origin {
 }
 
 impl Curve {
-    fn new(name: impl Into<String>, origin: Origin, points: Vec<(f64, f64)>) -> Self {
+    fn new(name: impl Into<String>, origin: Provenance, points: Vec<(f64, f64)>) -> Self {
         Self { name: name.into(), origin, points }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::lab::{begin, centre, evaluate, square};
 use super::problems::Quadratic;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
 use crate::Result;
-use crate::kernel::ln64;
-use crate::study::{Method, OnePlusOne};
+use onward::kernel::ln64;
+use onward::study::{Method, OnePlusOne};
 
-pub(super) const CHECKS: [Check; 1] = [Check {
+pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "linear rate of the (1+1)-ES",
     source: "Morinaga, Fukuchi, Sakuma and Akimoto 2022 for the rate; the upper bound derived",
     statement: "per n evaluations ln‖x − x*‖ falls by at least cL/U and by at most (n/4)(ψ(n/2) − ψ((n−1)/2)) ≈ ¼ on \
@@ -57,12 +57,12 @@ impl Rate {
             if n == 40 {
                 let mean = |i: usize| runs.iter().map(|run| run[i]).sum::<f64>() / runs.len() as f64;
                 let points = (0..=length).map(|i| (i as f64, mean(i))).collect();
-                curves.push(Curve::new(format!("U/L = {condition}"), Origin::Measured, points));
+                curves.push(Curve::new(format!("U/L = {condition}"), Provenance::Measured, points));
             }
         }
         let line = |rate: f64| (0..=length).map(|i| (i as f64, -rate * i as f64)).collect();
-        curves.push(Curve::new("fastest", Origin::Theory, line(fastest(40))));
-        curves.push(Curve::new("slowest, U/L = 8", Origin::Theory, line(C / 8.0)));
+        curves.push(Curve::new("fastest", Provenance::Theory, line(fastest(40))));
+        curves.push(Curve::new("slowest, U/L = 8", Provenance::Theory, line(C / 8.0)));
         let figure = Figure {
             file: "one-plus-one",
             title: "(1+1)-ES, 40 dimensions",
@@ -91,8 +91,8 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::Stp;
-    use crate::theory::Effort;
+    use crate::Effort;
+    use onward::study::Stp;
 
     #[test]
     fn the_rate_lies_between_its_bounds_and_others_do_not() {

@@ -3,12 +3,12 @@
 use super::lab::{begin, evaluate, square};
 use super::moments::mean_slope;
 use super::smooth::signs;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Origin, Outcome};
+use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
 use crate::Result;
-use crate::kernel::ln64;
-use crate::study::{Decay, Method, Mistp};
+use onward::kernel::ln64;
+use onward::study::{Decay, Method, Mistp};
 
-pub(super) const CHECKS: [Check; 1] = [Check {
+pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "stochastic three points",
     source: "Boucherouite, Malinovsky, Richtárik and Bergou 2024, theorem 2; derived for the noise of comparisons",
     statement: "E f(x_K) − f* ≤ ε after K = LR₀²/(μ_D²ε) ln(4(f(x₀) − f*)/ε) iterations with steps εμ_D/(LR₀), \
@@ -92,8 +92,8 @@ impl ThreePoints {
                 findings.push(Finding::new(what, Claim::AtMost(k as f64), Measured::over(&needed)));
                 if n == 10 {
                     let (found, bounds) = means(&runs, &constants, noise > 0.0);
-                    curves.push(Curve::new(name, Origin::Measured, found));
-                    curves.push(Curve::new(name, Origin::Theory, bounds));
+                    curves.push(Curve::new(name, Provenance::Measured, found));
+                    curves.push(Curve::new(name, Provenance::Theory, bounds));
                 }
             }
         }
@@ -148,7 +148,7 @@ fn means(runs: &[(Points, f64)], constants: &Constants, noisy: bool) -> (Points,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     #[test]
     fn the_iterations_suffice_and_a_wrong_slope_or_too_much_noise_is_noticed() {

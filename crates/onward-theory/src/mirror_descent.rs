@@ -4,10 +4,10 @@ use super::lab::{begin, evaluate};
 use super::smooth::{below, signs};
 use super::{Check, Figure, Lab, Measured, Outcome};
 use crate::Result;
-use crate::kernel::ln64;
-use crate::study::{Method, Mirror, TwoPoint};
+use onward::kernel::ln64;
+use onward::study::{Method, Mirror, TwoPoint};
 
-pub(super) const CHECKS: [Check; 1] = [Check {
+pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "mirror descent on the simplex, learned steps",
     source: "derived (mirror descent: Nemirovski and Yudin 1983; sums of squares: Duchi, Hazan and Singer 2011)",
     statement: "the regret is at most √(Σ‖g_t‖_∞²)(D/c + c) with D the largest KL(θ*, θ_t) and steps c/√(Σ_{s≤t}‖g_s‖_∞²)",
@@ -113,7 +113,7 @@ impl Simplex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::Effort;
+    use crate::Effort;
 
     #[test]
     fn regret_is_below_the_bound_unless_the_advantage_is_not_told() {
