@@ -140,7 +140,7 @@ fn what_steps_on_whole_queries_cost_is_of_the_rows_that_they_saw() {
     let plan = plan(Method::Population(population(4)), 0.1, 3, 21);
     let queries = Queries::of(&rare(), RunKey::from_seed(plan.seed), Shuffle::All).unwrap().unwrap();
     let rows: Vec<usize> = (0..3).map(|step| queries.batch(step, 21).len()).collect();
-    let mut trainer = Trainer::new(plan, evaluator, rare()).unwrap();
+    let mut trainer = onward_coordinate::trainer(plan, evaluator, rare()).unwrap();
     (0..3).for_each(|_| drop(trainer.step().unwrap()));
     assert_eq!(trainer.spent().samples, 4 * rows.iter().sum::<usize>() as u64);
     assert!(rows.iter().all(|rows| rows % 8 == 0), "{rows:?}");
@@ -161,7 +161,7 @@ fn learned(task: impl Task + 'static, outputs: usize, method: Method, rate: f32,
     let evaluator = Local::new(Arc::new(net), Arc::new(task), &threads(2));
     let mut plan = plan(method, rate, steps, 48);
     plan.seed = 3;
-    let mut trainer = Trainer::new(plan, evaluator, data.clone()).unwrap();
+    let mut trainer = onward_coordinate::trainer(plan, evaluator, data.clone()).unwrap();
     let metric = |trainer: &Trainer| trainer.score(&data).unwrap().metric.unwrap().value;
     let before = metric(&trainer);
     while !trainer.finished() {
@@ -202,7 +202,7 @@ fn methods_on_activations_refuse_what_only_a_batch_has_before_the_first_step() {
         let net = Mlp::new(&[5, outputs], Activation::Tanh).unwrap();
         let evaluator = Local::new(Arc::new(net), task, &threads(1));
         let plan = plan(Method::RelativeActivation(relative(4)), 0.1, 3, 16);
-        let error = Trainer::new(plan, evaluator, rare()).map(|_| ()).unwrap_err();
+        let error = onward_coordinate::trainer(plan, evaluator, rare()).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Spec, "{error}");
         assert!(error.to_string().contains("use a weight-space method"), "{error}");
     }
@@ -229,7 +229,7 @@ fn losses_that_a_task_cannot_tell_are_left_out_and_never_zero() {
     let data = blobs(16, [1, 1, 5], 3, 4);
     let trainer = |every, method| {
         let evaluator = Local::new(Arc::new(net()), Arc::new(Forgets(AtomicU64::new(0), every)), &threads(1));
-        Trainer::new(plan(method, 0.001, 30, 16), evaluator, data.clone()).unwrap()
+        onward_coordinate::trainer(plan(method, 0.001, 30, 16), evaluator, data.clone()).unwrap()
     };
     for (method, asked) in [(Method::TwoPoint(two_point(8)), 16), (Method::Population(population(12)), 12)] {
         let mut some = trainer(3, method.clone());
