@@ -12,7 +12,7 @@ use onward::ledger::{Direction, Optimizer, Scaling, State, Update};
 use onward::model::{Act, Activation, Context, Graph, Mlp, Norms, Weights};
 use onward::noise::{Family, RunKey};
 use onward::params::{Params, Storage, Tensor};
-use onward::rule::{Clock, Method, Order, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
+use onward::rule::{Clock, Layers, Method, Pairing, Population, RelativeActivation, Shaping, TwoPoint};
 use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivative_at_output};
 use onward::task::{Answers, Loss};
 use onward::threads::Threads;
@@ -53,7 +53,7 @@ fn relative(draws: Directions, space: LayerSpace, directions: u32) -> Method {
         directions: directions.into(),
         space: space.into(),
         draws,
-        order: Order::Together,
+        order: Layers::Together,
         noise: Family::Binomial,
         focus: 1.0,
     })

@@ -1,15 +1,8 @@
 //! A model of one's own with a hard decision inside: a gate sends each point to one of two linear experts, and no
 //! gradient passes that choice. The task is the exclusive or of two signs, which no single linear map answers.
 
-use onward::dataset::{Dataset, Targets};
-use onward::evaluate::Local;
-use onward::model::{Builder, Model, RowOp, Shape, Var};
 use onward::noise::{Family, Role, RunKey};
-use onward::params::Storage;
-use onward::rule::{Anneal, Method, Pairing, Population, Schedule, Shaping};
-use onward::task::Loss;
-use onward::threads::Threads;
-use onward::train::{Plan, Trainer};
+use onward::prelude::*;
 use std::sync::Arc;
 
 /// The second of three rows where the first one's first number is the larger, else the third.
@@ -44,22 +37,8 @@ fn main() -> onward::Result<()> {
         let labels = xy.chunks_exact(2).map(|p| u32::from((p[0] > 0.0) != (p[1] > 0.0))).collect();
         Dataset::new(xy, [1, 1, 2], Targets::Classes { labels, classes: 2 })
     };
-    let (noise, pairing, shaping) = (Family::Sign, Pairing::Antithetic, Shaping::CentredRank);
-    let method = Population { sigma: 0.1, members: 64, rank: 1, pairing, shaping, noise, share: 0 };
-    let schedule = Schedule { rate: 0.1, anneal: Anneal::Cosine, final_share: 0.0, warmup: 0, steps: 300 };
-    let optimizer = onward::ledger::Optimizer { momentum: 0.9, ..Default::default() };
-    let method = Method::Population(method);
-    let plan = Plan {
-        seed: 1,
-        method,
-        schedule,
-        optimizer,
-        storage: Storage::F32,
-        batch: 100,
-        shuffle: Default::default(),
-        augment: Default::default(),
-        digest_every: 1,
-    };
+    let method = Population { sigma: 0.1, members: 64, ..Default::default() };
+    let plan = Plan { batch: 100, ..Plan::new(method, 300).with_rate(0.1) };
     let evaluator = Local::new(Arc::new(Gated), Arc::new(Loss::CrossEntropy), &Threads::new(2)?);
     let mut trainer = Trainer::new(plan, evaluator, data(0)?)?;
     (0..300).try_for_each(|_| trainer.step().map(drop))?;

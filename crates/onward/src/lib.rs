@@ -19,6 +19,8 @@ pub mod task;
 pub mod threads;
 pub mod train;
 
+pub mod prelude;
+
 pub use onward_base::{
     Error, ErrorKind, Hint, Place, Result, Segment, choices, error, file, keys, noise, schema, variants,
 };

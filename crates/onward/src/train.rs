@@ -17,6 +17,7 @@ use crate::params::{Params, Storage};
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
 use crate::schema::Value;
+use crate::settings;
 use crate::task::{Answers, Metric, argmax};
 use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
@@ -412,6 +413,37 @@ impl Trainer {
 }
 
 impl Plan {
+    /// So many steps of a method with the defaults of specs: its own learning rate, schedule and momentum, batches of 128, seed 1. A
+    /// method of one's own has no such defaults: its rate is 1 and does not change, without momentum.
+    ///
+    /// ```
+    /// use onward::prelude::*;
+    ///
+    /// let plan = Plan { batch: 64, ..Plan::new(Population { members: 32, ..Default::default() }, 200).with_rate(0.1) };
+    /// assert_eq!((plan.schedule.rate, plan.optimizer.momentum), (0.1, 0.9));
+    /// ```
+    pub fn new(method: impl Into<Method>, steps: u64) -> Self {
+        let method = settings::Method::new(method);
+        Self {
+            seed: 1,
+            schedule: method.schedule(steps),
+            optimizer: method.optimizer(),
+            method: method.kind,
+            storage: Storage::F32,
+            batch: settings::BATCH,
+            shuffle: Shuffle::All,
+            augment: Augment::default(),
+            digest_every: settings::DIGEST_EVERY,
+        }
+    }
+
+    /// The same at another learning rate.
+    #[must_use]
+    pub fn with_rate(mut self, rate: f32) -> Self {
+        self.schedule.rate = rate;
+        self
+    }
+
     fn check(&self) -> Result<()> {
         if self.schedule.steps == 0 || self.schedule.steps > u64::from(u32::MAX) {
             return Err(Error::expected(

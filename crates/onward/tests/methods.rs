@@ -13,7 +13,7 @@ use onward::ledger::{Optimizer, Scaling, Update};
 use onward::model::{Act, Activation, Builder, Conv, GlobalPool, Mlp, Model, RowOp, Shape, Var};
 use onward::noise::{Family, RunKey};
 use onward::rule::{
-    LayerOrder, Method, Order, Outcome, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
+    LayerOrder, Layers, Method, Outcome, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
 };
 use onward::schema::PerLayer;
 use onward::space::{Directions, LayerSpace};
@@ -62,7 +62,7 @@ fn registry() -> Vec<Plan> {
             40,
         ),
         relative(RelativeActivation { draws: Directions::Blocks, focus: 0.25, ..common::relative(4) }, 40),
-        relative(RelativeActivation { order: Order::InTurn, ..common::relative(4) }, 60),
+        relative(RelativeActivation { order: Layers::InTurn, ..common::relative(4) }, 60),
         relative(RelativeActivation { space: LayerSpace::LowRank.into(), ..common::relative(4) }, 60),
         with(Method::Rso(rso()), 1.0, 66),
         with(
@@ -315,7 +315,7 @@ fn plans_that_cannot_work_are_refused() {
             with(
                 Method::RelativeActivation(RelativeActivation {
                     focus: 0.5,
-                    order: Order::InTurn,
+                    order: Layers::InTurn,
                     ..r.clone()
                 }),
                 0.1,

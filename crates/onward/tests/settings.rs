@@ -48,6 +48,27 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
     }
 }
 
+/// A plan in code begins with what a spec of the same method says where it says nothing.
+#[test]
+fn plans_have_the_defaults_of_specs() {
+    let kinds = [
+        rule::RelativeActivation::default().into(),
+        rule::Population::default().into(),
+        rule::TwoPoint::default().into(),
+        rule::Rso::default().into(),
+        rule::Method::Search(onward::ledger::Search::named("snes").unwrap()),
+    ];
+    let train: Train = read("train", &[("steps", 3.into())]).unwrap();
+    for kind in kinds {
+        let spec: Method = read("method", &[("name", kind.name().into())]).unwrap();
+        let plan = Plan::new(kind.clone(), 3);
+        assert_eq!(Method::new(kind.clone()), spec);
+        assert_eq!((plan.method, plan.schedule), (kind, spec.schedule(3)));
+        assert_eq!((plan.optimizer, plan.batch), (spec.optimizer(), train.batch));
+        assert_eq!(plan.digest_every, train.digest_every);
+    }
+}
+
 #[test]
 fn every_default_of_every_model_is_one_that_the_model_accepts() {
     for choice in ModelKind::choices() {

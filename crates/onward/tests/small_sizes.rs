@@ -9,7 +9,7 @@ use onward::dataset::{Dataset, Targets};
 use onward::ledger::Search;
 use onward::model::{Activation, Conv, GlobalPool, Mlp, Model};
 use onward::noise::Family;
-use onward::rule::{LayerOrder, Method, Order, Pairing, Population, RelativeActivation, Rso, Shaping};
+use onward::rule::{LayerOrder, Layers, Method, Pairing, Population, RelativeActivation, Rso, Shaping};
 use onward::space::{Directions, LayerSpace};
 use onward::task::Loss;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn methods() -> Vec<Method> {
         all.push(Method::Rso(Rso { sigma: 1.0.into(), decay: 1e-4, order, hold }));
     }
     for space in [LayerSpace::Activation, LayerSpace::LowRank] {
-        for order in [Order::Together, Order::InTurn] {
+        for order in [Layers::Together, Layers::InTurn] {
             for draws in [Directions::Orthogonal, Directions::Independent, Directions::Blocks] {
                 all.push(Method::RelativeActivation(RelativeActivation {
                     space: space.into(),

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules: each may use those before it. What is before all of them is a crate of its own.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "threads", "params", "dataset", "rows", "model", "task", "space", "ask", "ledger", "rule", "evaluate",
-    "settings", "train",
+    "settings", "train", "prelude",
 ];
 
 /// Clocks, the system's randomness, network, processes, global state, output.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use onward::Place;
 use onward::model::Activation;
-use onward::rule::{Method as Kinds, Order};
+use onward::rule::{Layers, Method as Kinds};
 use onward::schema::PerLayer;
 use onward::settings::{Budget, Mlp, ModelKind, Skip};
 use onward::space::{Directions, LayerSpace};
@@ -82,7 +82,7 @@ fn a_short_spec_is_filled_with_the_defaults() {
     let Kinds::RelativeActivation(own) = &spec.method.kind else { panic!("{:?}", spec.method) };
     assert_eq!(
         (own.draws, own.order, &own.space),
-        (Directions::Orthogonal, Order::Together, &PerLayer::All(LayerSpace::Activation))
+        (Directions::Orthogonal, Layers::Together, &PerLayer::All(LayerSpace::Activation))
     );
     assert_eq!((spec.train.budget, spec.train.batch), (Budget::Epochs(2.0), 128));
     assert_eq!(spec.baseline, None);

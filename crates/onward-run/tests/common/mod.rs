@@ -9,7 +9,7 @@ use onward::ledger::{Header, Optimizer, Scaling, Search};
 use onward::model::{Activation, Mlp};
 use onward::noise::Family;
 use onward::params::Storage;
-use onward::rule::{Anneal, Method, Order, RelativeActivation, Schedule, TwoPoint};
+use onward::rule::{Anneal, Layers, Method, RelativeActivation, Schedule, TwoPoint};
 use onward::space::{Directions, LayerSpace};
 use onward::task::Loss;
 use onward::threads::Threads;
@@ -31,7 +31,7 @@ pub fn methods() -> [Method; 3] {
         directions: 2.into(),
         space: LayerSpace::Activation.into(),
         draws: Directions::Orthogonal,
-        order: Order::Together,
+        order: Layers::Together,
         noise: Family::Sign,
         focus: 1.0,
     };

@@ -12,7 +12,7 @@ mod two_point;
 pub use heard::Heard;
 pub(crate) use heard::worst_for_non_finite;
 pub use population::{Pairing, Population, Shaping};
-pub use relative_activation::{Order, RelativeActivation};
+pub use relative_activation::{Layers, RelativeActivation};
 pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
 pub use shaping::{centred_ranks, quantise, z_scores};
@@ -24,6 +24,7 @@ use crate::kernel::second_moments;
 use crate::ledger::{Direction, Entry, Moves, Optimizer, Recipe, Scaling, Search, State, Update};
 use crate::model::{Graph, WeightSpace};
 use crate::params::Storage;
+use crate::schema::{Part, Values};
 use crate::threads::prelude::*;
 use crate::variants;
 use std::fmt;
@@ -283,6 +284,42 @@ variants! {
         Own(Own),
     }
 }
+
+/// A method with each of its keys at its default.
+fn preset<P: Part>() -> P {
+    let mut values = Values::default();
+    let given =
+        P::keys("", None).into_iter().filter_map(|key| Some((key.name, key.preset.of("", key.name)?)));
+    // What methods share.
+    let shared = ["sigma"].into_iter().filter_map(|name| Some((name, P::preset(name)?)));
+    given.chain(shared).for_each(|(name, value)| values.give(name, value));
+    P::read(&values, "").unwrap_or_else(|e| unreachable!("a default that its own key refuses: {e}"))
+}
+
+macro_rules! methods {
+    ($($Name:ident)+) => {
+        $(
+            impl Default for $Name {
+                /// What specs have where they say nothing.
+                fn default() -> Self {
+                    preset()
+                }
+            }
+        )+
+        methods!(@into $($Name)+ Search Own);
+    };
+    (@into $($Name:ident)+) => {
+        $(
+            impl From<$Name> for Method {
+                fn from(method: $Name) -> Self {
+                    Self::$Name(method)
+                }
+            }
+        )+
+    };
+}
+
+methods!(RelativeActivation Population TwoPoint Rso);
 
 impl Method {
     /// Checks what needs no model: that keys do not contradict each other, on batches of `rows`, which `batch` names.

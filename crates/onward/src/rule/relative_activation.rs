@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 choices! {
     /// Which layers a step estimates.
-    pub enum Order default Together {
+    pub enum Layers default Together {
         /// All layers.
         Together = "together",
         /// One layer, the next in the next step.
@@ -43,7 +43,7 @@ keys! {
         /// How the perturbations of a sample are drawn.
         draws: Directions = is(Directions::Orthogonal);
         /// Which layers are perturbed in a step.
-        order: Order = is(Order::Together);
+        order: Layers = is(Layers::Together);
         /// Where the perturbations act: one word, or one per layer.
         space: PerLayer<LayerSpace> = is(LayerSpace::Activation);
         /// The distribution of independent draws and of low-rank factors.
@@ -75,7 +75,7 @@ impl RelativeActivation {
             return Err(misfit("focus", "a share in 0..=1, not 0", self.focus));
         }
         let answer = (*self.space.of(layers - 1), *self.directions.of(layers - 1));
-        let chosen_by = answer.0 == LayerSpace::Activation && answer.1 > 0 && self.order == Order::Together;
+        let chosen_by = answer.0 == LayerSpace::Activation && answer.1 > 0 && self.order == Layers::Together;
         if self.focus < 1.0
             && !(chosen_by && self.space.values().iter().all(|s| *s == LayerSpace::Activation))
         {
@@ -133,8 +133,8 @@ impl Estimator {
     fn layers(&self, step: u64) -> Vec<LayerPlan> {
         let layers = self.stages.len();
         let stages = match self.method.order {
-            Order::Together => 0..layers,
-            Order::InTurn => {
+            Layers::Together => 0..layers,
+            Layers::InTurn => {
                 let stage = layers - 1 - step as usize % layers;
                 stage..stage + 1
             }

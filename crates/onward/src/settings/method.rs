@@ -49,6 +49,19 @@ keys! {
 }
 
 impl Steps {
+    /// Those that a method has where a spec says nothing; `None` for those that no spec can name and for searches, whose steps are their
+    /// strategy's own.
+    fn preset(method: &rule::Method) -> Option<Self> {
+        if matches!(method, rule::Method::Own(_)) {
+            return None;
+        }
+        let mut values = Values::default();
+        for key in Self::keys("", None) {
+            values.give(key.name, key.preset.of(method.name(), key.name)?);
+        }
+        Self::read(&values, "").ok()
+    }
+
     /// The learning rate over so many steps.
     pub fn over(&self, steps: u64) -> Schedule {
         let Self { rate, schedule: anneal, final_rate: final_share, warmup, .. } = *self;
@@ -62,6 +75,12 @@ impl Steps {
 }
 
 impl Method {
+    /// A method with the defaults that specs give it.
+    pub fn new(kind: impl Into<rule::Method>) -> Self {
+        let kind = kind.into();
+        Self { steps: Steps::preset(&kind), kind }
+    }
+
     /// The learning rate over so many steps; a search has none of its own.
     pub fn schedule(&self, steps: u64) -> Schedule {
         let constant = Schedule { rate: 1.0, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps };

@@ -12,6 +12,7 @@ mod train;
 pub use method::{Method, Steps};
 pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip};
 pub use objective::{F1, Huber, Ndcg, Nothing, Objective};
+pub(crate) use train::{BATCH, DIGEST_EVERY};
 pub use train::{Baseline, Budget, Train};
 
 use crate::ask::Augment;

@@ -5,6 +5,11 @@ use crate::schema::{Key, Only, Part, Preset, Setting, Values, is};
 use crate::{Result, keys};
 use std::ops::Bound;
 
+/// Samples per step where nothing is said.
+pub(crate) const BATCH: usize = 128;
+/// Steps between two digests where nothing is said.
+pub(crate) const DIGEST_EVERY: u64 = 16;
+
 keys! {
     /// How long to train, and what to write down on the way.
     pub struct Train {
@@ -12,7 +17,7 @@ keys! {
         /// How long to train.
         budget: Budget, in "";
         /// Samples per step.
-        batch: usize = is(128), 1.0..;
+        batch: usize = is(BATCH as u64), 1.0..;
         /// How training rows are shuffled: all of them without this key, or within windows of so many rows (which is what data that
         /// are read as they are needed allow), or not.
         shuffle: Option<Shuffle> = Preset::Unset;
@@ -24,7 +29,7 @@ keys! {
         /// Steps between two snapshots of the whole state.
         snapshot_every: u64 = is(500), 1.0..;
         /// Steps between two digests of the parameters.
-        digest_every: u64 = is(16), 1.0..;
+        digest_every: u64 = is(DIGEST_EVERY), 1.0..;
     }
 }
 

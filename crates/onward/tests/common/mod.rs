@@ -241,7 +241,7 @@ pub fn relative(directions: u32) -> RelativeActivation {
         directions: directions.into(),
         space: LayerSpace::Activation.into(),
         draws: Directions::Orthogonal,
-        order: onward::rule::Order::Together,
+        order: onward::rule::Layers::Together,
         noise: Family::Sign,
         focus: 1.0,
     }
