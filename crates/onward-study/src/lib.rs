@@ -37,8 +37,8 @@ pub use repeats::Repeated;
 pub use space::{Dimension, Kind, Space, Spacing, Value};
 pub use strategy::{
     Auto, CmaEs, Copied, Decay, Estimator, GldFast, GldSearch, Level, LmMaEs, Method, Mirror, Mistp,
-    NesterovSpokoiny, OnePlusOne, OpenAiEs, Pgpe, RelativeLoss, Restarts, Scheme, SepCmaEs, Setup, Smtp,
-    Snes, Steps, Stop, Stp, Strategy, TwoPoint, Xnes,
+    NesterovSpokoiny, OnePlusOne, OpenAiEs, OwnStrategy, Pgpe, RelativeLoss, Restarts, Scheme, SepCmaEs,
+    Setup, Smtp, Snes, Steps, Stop, Stp, Strategy, TwoPoint, Xnes,
 };
 
 use serde::{Deserialize, Serialize};

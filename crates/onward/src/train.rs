@@ -430,10 +430,10 @@ impl Plan {
             optimizer: method.optimizer(),
             method: method.kind,
             storage: Storage::F32,
-            batch: settings::BATCH,
+            batch: settings::BATCH as usize,
             shuffle: Shuffle::All,
             augment: Augment::default(),
-            digest_every: settings::DIGEST_EVERY,
+            digest_every: settings::DIGEST_EVERY.into(),
         }
     }
 

@@ -184,6 +184,17 @@ fn source_files_stay_short() {
     assert_none(&findings);
 }
 
+/// What others write with the public interface alone fits on a page.
+#[test]
+fn what_others_write_is_short() {
+    let long = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().count() > 60;
+    let all = rust_files(&root().join("tests/outside/src"));
+    let findings: Vec<String> =
+        all.iter().filter(|p| long(p)).map(|p| said(p, 61, "more than 60 lines")).collect();
+    assert!(all.len() >= 6);
+    assert_none(&findings);
+}
+
 #[test]
 fn no_file_names_a_machine() {
     let folders = ["/home/", "/Users/", "/root/", "/tmp/", "/work/", "/mnt/", "C:\\Users"];

@@ -12,6 +12,7 @@ mod mirror;
 mod nesterov_spokoiny;
 mod one_plus_one;
 mod openai_es;
+mod own;
 mod pgpe;
 mod ranking;
 mod relative_loss;
@@ -31,6 +32,7 @@ pub use mirror::Mirror;
 pub use nesterov_spokoiny::{NesterovSpokoiny, Scheme};
 pub use one_plus_one::OnePlusOne;
 pub use openai_es::OpenAiEs;
+pub use own::OwnStrategy;
 pub use pgpe::Pgpe;
 pub use relative_loss::{Level, RelativeLoss};
 pub use restart::Restarts;
@@ -48,10 +50,11 @@ use crate::{Error, ErrorKind, Place, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-/// What can be copied without its type being known: everything that is `Clone`.
+/// What can be copied without its type being known: everything that is `Clone`, so nobody has to implement it.
 pub trait Copied {
     /// A copy.
     fn copied(&self) -> Box<dyn Strategy>;
@@ -69,7 +72,58 @@ impl Clone for Box<dyn Strategy> {
     }
 }
 
-/// A strategy in the course of a study. Its state follows from its settings, the draws and the losses alone.
+/// Proposes points and is told their losses: a strategy in the course of a study.
+///
+/// [`Strategy::ask`] and [`Strategy::tell`] are called in turn, `ask` first, once for each generation; a last generation that the budget
+/// cuts short is not told. [`Strategy::stop`] is asked after each `tell`, the others at any time. What it answers must follow from its
+/// setup, the draws and the losses alone: a study is gone on with by telling a new strategy the same losses. There is nothing to fail
+/// with: a strategy that can go no further says so by [`Strategy::stop`], and points that are not finite end the study. Copies must go
+/// on as the original would.
+///
+/// ```
+/// use onward_study::{Draws, Goal, Method, OwnStrategy, Setup, Space, Stop, Strategy, Study};
+///
+/// /// Looks around the best point so far, ever nearer.
+/// #[derive(Clone)]
+/// struct Nearer {
+///     best: Vec<f64>,
+///     least: f64,
+///     asked: Vec<f64>,
+///     size: f64,
+/// }
+///
+/// impl Strategy for Nearer {
+///     fn ask(&mut self, draws: Draws, points: &mut Vec<f64>) {
+///         self.asked.resize(self.best.len(), 0.0);
+///         draws.normal(0, 0, &mut self.asked);
+///         self.asked.iter_mut().zip(&self.best).for_each(|(z, x)| *z = x + self.size * *z);
+///         points.extend(&self.asked);
+///     }
+///     fn tell(&mut self, losses: &[f64]) {
+///         if losses[0] < self.least {
+///             (self.least, self.best) = (losses[0], self.asked.clone());
+///         }
+///         self.size *= 0.99;
+///     }
+///     fn centre(&self) -> Option<&[f64]> {
+///         None
+///     }
+///     fn stop(&self) -> Option<Stop> {
+///         (self.size < 1e-9).then_some(Stop::SmallSteps)
+///     }
+/// }
+///
+/// let begin = |setup: &Setup| -> onward_study::Result<Box<dyn Strategy>> {
+///     Ok(Box::new(Nearer { best: setup.start.clone(), least: f64::INFINITY, asked: Vec::new(), size: setup.sigma[0] }))
+/// };
+/// let method = Method::Own(OwnStrategy::new("nearer", begin));
+/// let mut study = Study::new(Space::reals(2, 1.0, 1.0)?, Goal::Minimize, 500, 1, method)?;
+/// while let Some(candidate) = study.ask() {
+///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
+/// }
+/// assert!(study.best().is_some_and(|best| best.loss < 0.01));
+/// # Ok::<(), onward_study::Error>(())
+/// ```
 pub trait Strategy: Send + Sync + Copied {
     /// Puts the next generation's points, one after another, into the empty `points`: at least one.
     fn ask(&mut self, draws: Draws, points: &mut Vec<f64>);
@@ -77,7 +131,8 @@ pub trait Strategy: Send + Sync + Copied {
     /// Takes the losses of those points, in their order: lower is better, infinite where there was none.
     fn tell(&mut self, losses: &[f64]);
 
-    /// The point that the strategy would name now, if it has one besides the best candidate seen.
+    /// The point that the strategy would name now, if it has one besides the best candidate seen; a net that it trains has these
+    /// params, so there it must have one.
     fn centre(&self) -> Option<&[f64]>;
 
     /// Whether it compares losses with the one that its [`Strategy::centre`] had in an earlier generation.
@@ -193,6 +248,9 @@ macro_rules! methods {
             #[serde(rename = "auto")]
             Auto(Auto),
             $($(#[doc = $doc])* #[serde(rename = $name)] $variant($variant),)*
+            /// The caller's own, which specs cannot name.
+            #[serde(skip)]
+            Own(OwnStrategy),
         }
 
         impl Method {
@@ -209,6 +267,7 @@ macro_rules! methods {
                 match self {
                     Self::Auto(_) => "auto",
                     $(Self::$variant(_) => $name,)*
+                    Self::Own(own) => own.name(),
                 }
             }
 
@@ -217,6 +276,7 @@ macro_rules! methods {
                 match self {
                     Self::Auto(_) => Err(misfit("name", "a strategy", "auto")),
                     $(Self::$variant(settings) => settings.begin(setup),)*
+                    Self::Own(own) => own.begin(setup),
                 }
             }
         }
@@ -260,7 +320,10 @@ methods! {
 
 impl Serialize for Method {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
+        match self {
+            Self::Own(own) => BTreeMap::from([("name", own.name())]).serialize(serializer),
+            known => Self::serialize(known, serializer),
+        }
     }
 }
 

@@ -111,6 +111,12 @@ impl Searching {
             anew: false,
             remembered: f64::INFINITY,
         };
+        let found = new.strategy.centre().map_or(0, <[f64]>::len);
+        if found != new.width {
+            let expected =
+                format!("a strategy with a centre of {} numbers, which the net becomes", new.width);
+            return Err(Error::expected(ErrorKind::Spec, Place::key("method", "name"), expected, found));
+        }
         new.open();
         Ok(new)
     }

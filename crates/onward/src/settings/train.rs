@@ -6,9 +6,9 @@ use crate::{Result, keys};
 use std::ops::Bound;
 
 /// Samples per step where nothing is said.
-pub(crate) const BATCH: usize = 128;
+pub(crate) const BATCH: u32 = 128;
 /// Steps between two digests where nothing is said.
-pub(crate) const DIGEST_EVERY: u64 = 16;
+pub(crate) const DIGEST_EVERY: u32 = 16;
 
 keys! {
     /// How long to train, and what to write down on the way.
@@ -17,7 +17,7 @@ keys! {
         /// How long to train.
         budget: Budget, in "";
         /// Samples per step.
-        batch: usize = is(BATCH as u64), 1.0..;
+        batch: usize = is(BATCH), 1.0..;
         /// How training rows are shuffled: all of them without this key, or within windows of so many rows (which is what data that
         /// are read as they are needed allow), or not.
         shuffle: Option<Shuffle> = Preset::Unset;
