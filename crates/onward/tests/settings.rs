@@ -56,7 +56,6 @@ fn plans_have_the_defaults_of_specs() {
         rule::Population::default().into(),
         rule::TwoPoint::default().into(),
         rule::Rso::default().into(),
-        rule::Method::Search(onward::ledger::Search::named("snes").unwrap()),
     ];
     let train: Train = read("train", &[("steps", 3.into())]).unwrap();
     for kind in kinds {

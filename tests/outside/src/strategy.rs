@@ -1,5 +1,4 @@
-//! A strategy: a walk that takes the better of a few neighbours, and widens or narrows as it succeeds or fails. It searches a black box and
-//! trains a net.
+//! A strategy: a walk to the best of a few neighbours, wider after successes. It searches a black box and trains a net.
 
 use crate::{accuracy, circle};
 use onward::ledger::{Incumbent, Search};
@@ -52,8 +51,8 @@ fn a_strategy_of_ones_own_searches_and_trains() -> onward::Result<()> {
     }
     assert!(study.best().is_some_and(|best| best.loss < 1e-6));
     let net = Arc::new(Mlp::new(&[2, 8, 2], Activation::Tanh)?);
-    let search = Search { strategy: walk(), sigma: 0.3, incumbent: Incumbent::Anew };
     let local = Local::new(net, Arc::new(Loss::CrossEntropy), &Threads::new(1)?);
+    let search = Search { strategy: walk(), sigma: 0.3, incumbent: Incumbent::Anew };
     let plan = Plan { batch: 1000, ..Plan::new(search, 300) };
     let found = accuracy(Trainer::new(plan, local, circle(0, 1000)?)?)?;
     assert!(found > 0.85, "{found}");
