@@ -3,21 +3,18 @@
 mod described;
 mod divergence;
 mod given;
+mod plan;
 
-use crate::ask::{Ask, Augment, Queries, Shuffle, Spent, misfit};
+use crate::ask::{Ask, Queries, Spent};
 use crate::dataset::{Columns, Dataset, Targets};
 use crate::evaluate::{Evaluator, Local, Quorum, worker};
-use crate::ledger::{
-    Entry, Header, ModelDigest, Moves, Numerics, Optimizer, Rounding, State, Stretch, TensorHeader, Update,
-    VERSION,
-};
+use crate::ledger::{Entry, Header, ModelDigest, Moves, Numerics, Rounding, State, Stretch, Update};
 use crate::model::{Act, Graph, Statistics};
 use crate::noise::RunKey;
-use crate::params::{Params, Storage};
+use crate::params::Params;
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
 use crate::schema::Value;
-use crate::settings;
 use crate::task::{Answers, Metric, argmax};
 use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
@@ -25,29 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use given::Given;
-
-/// What a run is, beyond model, task and data.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// The seed that all noise follows from.
-    pub seed: u64,
-    /// How steps are found.
-    pub method: Method,
-    /// The learning rate; its `steps` are the budget.
-    pub schedule: Schedule,
-    /// How directions become steps.
-    pub optimizer: Optimizer,
-    /// What numbers the params may be.
-    pub storage: Storage,
-    /// Samples per step; all of them if there are fewer.
-    pub batch: usize,
-    /// Which samples these are.
-    pub shuffle: Shuffle,
-    /// How each step changes them, if they are images.
-    pub augment: Augment,
-    /// Every how many steps an activation-space record carries the params' digest.
-    pub digest_every: u64,
-}
+pub use plan::Plan;
 
 /// A run in memory: params, data and what is needed to take the next step.
 pub struct Trainer {
@@ -409,117 +384,6 @@ impl Trainer {
     /// As for [`score`].
     pub fn score(&self, data: &dyn Source) -> Result<Score> {
         score(&self.local, self.state.params(), &self.statistics()?, data)
-    }
-}
-
-impl Plan {
-    /// So many steps of a method with the defaults of specs: its own learning rate, schedule and momentum, batches of 128, seed 1. A
-    /// method of one's own has no such defaults: its rate is 1 and does not change, without momentum.
-    ///
-    /// ```
-    /// use onward::prelude::*;
-    ///
-    /// let plan = Plan { batch: 64, ..Plan::new(Population { members: 32, ..Default::default() }, 200).with_rate(0.1) };
-    /// assert_eq!((plan.schedule.rate, plan.optimizer.momentum), (0.1, 0.9));
-    /// ```
-    pub fn new(method: impl Into<Method>, steps: u64) -> Self {
-        let method = settings::Method::new(method);
-        Self {
-            seed: 1,
-            schedule: method.schedule(steps),
-            optimizer: method.optimizer(),
-            method: method.kind,
-            storage: Storage::F32,
-            batch: settings::BATCH as usize,
-            shuffle: Shuffle::All,
-            augment: Augment::default(),
-            digest_every: settings::DIGEST_EVERY.into(),
-        }
-    }
-
-    /// The same at another learning rate.
-    #[must_use]
-    pub fn with_rate(mut self, rate: f32) -> Self {
-        self.schedule.rate = rate;
-        self
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.schedule.steps == 0 || self.schedule.steps > u64::from(u32::MAX) {
-            return Err(Error::expected(
-                ErrorKind::Spec,
-                "train.steps",
-                "a budget of 1 to 2^32 − 1 steps",
-                self.schedule.steps,
-            ));
-        }
-        if self.batch == 0 {
-            return Err(Error::expected(ErrorKind::Spec, "train.batch", "at least 1 sample", 0));
-        }
-        self.check_rates()
-    }
-
-    /// That `data` can be had in the order that the plan and its rule need, and changed as it says.
-    fn check_order(&self, rule: &dyn Rule, data: &dyn Source) -> Result<()> {
-        self.augment.check(data.schema().shape())?;
-        if rule.round().is_none() {
-            return self.shuffle.check(data.rows(), self.batch, self.schedule.steps);
-        }
-        if self.shuffle != Shuffle::All {
-            let expected = "no such key, as the method visits all rows in an order of its own";
-            return Err(Error::expected(
-                ErrorKind::Spec,
-                "train.shuffle",
-                expected,
-                format!("{:?}", self.shuffle),
-            ));
-        }
-        if !self.augment.is_none() {
-            let expected = "no such table, as the method visits all rows again and again, as they are";
-            return Err(Error::expected(ErrorKind::Spec, "augment", expected, format!("{:?}", self.augment)));
-        }
-        data.resident().map(|_| ()).ok_or_else(|| {
-            let expected = "rows in memory, as it visits all of them";
-            Error::expected(ErrorKind::Spec, "method", expected, "a source that is read as it goes")
-        })
-    }
-
-    /// The header of this run on `data`, whose first state is `state`, without what only others know.
-    fn header(&self, state: &State, data: &dyn Source) -> Header {
-        let params = state.params();
-        Header {
-            version: Some(VERSION.into()),
-            evaluator: None,
-            numerics: None,
-            seed: self.seed,
-            steps: self.schedule.steps,
-            goal: "minimize".into(),
-            method: self.method.name().into(),
-            recipe: state.recipe().clone(),
-            settings: None,
-            model: None,
-            tensors: TensorHeader::all(params),
-            rows: Some(data.schema()),
-            data: data.digest(),
-            test: None,
-            base: params.digest(),
-            spec: [0; 32],
-            interface: None,
-        }
-    }
-
-    fn check_rates(&self) -> Result<()> {
-        let Schedule { rate, final_share, .. } = self.schedule;
-        if !rate.is_finite() {
-            return Err(misfit("rate", "a number", rate));
-        }
-        if !(0.0..=1.0).contains(&final_share) {
-            return Err(misfit("final_rate", "a share in 0..=1", final_share));
-        }
-        if !(0.0..1.0).contains(&self.optimizer.momentum) {
-            return Err(misfit("momentum", "a number from 0 to below 1", self.optimizer.momentum));
-        }
-        Ok(())
     }
 }
 
