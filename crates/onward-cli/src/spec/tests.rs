@@ -135,7 +135,7 @@ fn unknown_keys_near_to_nothing_list_what_there_is() {
     assert_eq!(
         message,
         "specs/a.toml:17:2: optimiser: unknown table; known are name, seed, version, [data], [model], [objective], [method], \
-         [train], [baseline]"
+         [train], [augment], [baseline]"
     );
 }
 
