@@ -61,7 +61,7 @@ fn evaluator_of(
     let precision = spec.model.precision.begun(begun.and_then(|begun| begun.header.numerics.as_ref()))?;
     let (settings, threads) = (spec.settings(), Threads::new(threads)?);
     match net {
-        Some(net) => settings.local_of(net, &threads, precision),
+        Some(net) => settings.local_of(net, input, outputs, &threads, precision),
         None => settings.local(input, outputs, &threads, precision),
     }
 }

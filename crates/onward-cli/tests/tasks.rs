@@ -194,6 +194,49 @@ fn rankings_are_trained_on_whole_queries() {
     place.onward("train s.toml --runs other").refuses(&["one value in all rows"]);
 }
 
+#[test]
+fn several_heads_are_trained_measured_and_answer_by_name() {
+    let data = "label = \"class\"\ncolumns = [\"value\", \"up\"]";
+    let heads = "loss = \"heads\"\n\
+        [[objective.heads]]\nname = \"kind\"\n\
+        [[objective.heads]]\nname = \"size\"\nloss = \"huber\"\ndelta = 2.0\ncolumns = [\"value\"]\nweight = 0.1\n\
+        [[objective.heads]]\nname = \"up\"\noutputs = 2\ncolumns = [\"up\"]\n";
+    let place = place("a,b,class,value,up", data, heads, &format!("{RELATIVE}\nrate = 0.2"));
+    let done = trained(&place);
+    let (kind, up, size) = (&done["test_kind_accuracy"], &done["test_up_accuracy"], &done["test_size_loss"]);
+    assert!(kind.as_f64() > Some(0.9) && up.as_f64() > Some(0.9) && size.as_f64() < Some(10.0), "{done}");
+    assert_eq!(place.last("runs/s", "test_up_accuracy"), up.as_f64());
+    let table = place.onward("show runs/s").good();
+    assert!(table.contains("test kind accuracy") && table.contains("test size loss"), "{table}");
+    let page = String::from_utf8(place.read("runs/s/report.html")).unwrap();
+    assert!(page.contains("test_size_loss") || page.contains("test size loss"));
+    let said = place.onward("eval runs/s d.csv").good();
+    assert!(
+        said.contains("kind accuracy") && said.contains("up loss") && said.contains("on 240 rows"),
+        "{said}"
+    );
+    place.write("new.csv", "a,b\n0.9,0.9\n-0.9,-0.9\n");
+    let answers = place.onward("predict runs/s new.csv --json").good();
+    let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |row: usize, head: &str| answers[row]["heads"][head].clone();
+    assert_eq!([of(0, "kind"), of(0, "up"), of(1, "kind"), of(1, "up")], [1, 1, 0, 0]);
+    assert!(of(0, "size")[0].as_f64() > of(1, "size")[0].as_f64());
+    assert!(place.onward("predict runs/s new.csv").good().starts_with("1,"));
+    place.write("less.csv", "a,b,class\n0.9,0.9,1\n");
+    place.onward("eval runs/s less.csv").refuses(&["less.csv", "the columns of data.columns"]);
+    for (set, words) in [
+        (
+            "data.columns=[\"up\"]",
+            ["objective.heads: expected columns of data.columns: up", "found \"value\""],
+        ),
+        ("data.columns=[\"value\",\"left\"]", ["objective.heads", "\"up\""]),
+        ("data.columns=[\"value\",\"up\",\"class\"]", ["columns", "a use of its own for each"]),
+        ("data.columns=[\"value\",\"up\",\"weight\"]", ["data.columns", "has a meaning of its own"]),
+    ] {
+        place.onward(&format!("train s.toml --runs other --set {set}")).refuses(&words);
+    }
+}
+
 fn place_without_query() -> Place {
     place("a,b,relevance", "label = \"relevance\"", "loss = \"ndcg\"", POPULATION)
 }

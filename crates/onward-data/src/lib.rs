@@ -28,13 +28,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use onward::ask::Shuffle;
-use onward::dataset::{Columns, Dataset, Targets};
+use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT};
 use onward::rows::Source;
 use onward::{Error, ErrorKind, Result};
 
 pub use options::{Center, ClassWeights, DataOptions, Format, Guessed, Holdout, Labels, Target};
 pub use part::expand_home;
-use part::{Part, bad};
+use part::{Part, bad, further};
 pub use prepare::{Preparation, TargetScale};
 pub use stream::{TokenOptions, TokenWidth, Tokens};
 pub use table::Label;
@@ -115,7 +115,7 @@ pub fn load(options: &DataOptions) -> Result<Split> {
 pub type Answered = (Targets, Columns);
 
 /// One more file of features, with or without answers, prepared like the training data: the features row after row,
-/// the number of rows, the answers and what stands beside them: neither of these where the sample weights are missing that the
+/// the number of rows, the answers and what stands beside them: neither of these where sample weights or columns are missing that the
 /// options name. Class labels must be below `classes`.
 ///
 /// # Errors
@@ -130,8 +130,9 @@ pub fn load_more(
     check_names(&preparation.names, &part)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
     let features = preparation.features(&part, &rows)?;
-    // Answers whose weights are missing would be counted alike.
-    if part.answers.is_none() || (options.weight.is_some() && part.weights.is_none()) {
+    // Answers whose weights are missing would be counted alike; heads without their columns have none.
+    let unweighted = options.weight.is_some() && part.weights.is_none();
+    if part.answers.is_none() || unweighted || part.others.len() < further(options).len() {
         return Ok((features, rows.len(), None));
     }
     let answered = Rows::from_part(part, options.target)?;
@@ -154,6 +155,12 @@ fn check_options(options: &DataOptions) -> Result<()> {
         }
         Holdout::Rows(0) => return bad("test", "at least one row", "0".into()),
         _ => {}
+    }
+    let taken =
+        further(options).iter().map(ToString::to_string).find(|name| [WEIGHT, QUERY].contains(&&**name));
+    if let Some(name) = taken {
+        let expected = "another name, or the column's position";
+        return bad("data.columns", expected, format!("{name:?}, which has a meaning of its own"));
     }
     match options.limit {
         Some(0) => bad("limit", "at least one row", "0".into()),

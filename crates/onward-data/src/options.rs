@@ -34,6 +34,9 @@ keys! {
         /// The column of queries, said as `label` is: rows that are ranked against each other share a number. They come into a batch
         /// and into the test rows together. It is no feature.
         query: Option<Label> = Preset::Unset, 0.0..;
+        /// Further columns that `objective.heads` are about or that a program reads, said as `label` is; they are no features, and their numbers
+        /// stay as they are in the file.
+        columns: Option<Labels> = Preset::Unset, 0.0..;
         /// The shape of a row as [height, width, channels]; without it, what the file says, or one plain vector.
         shape: Option<[usize; 3]> = Preset::Unset, 1.0..=65536.0;
         /// Every feature is multiplied by this first.
@@ -74,6 +77,7 @@ impl DataOptions {
             weight: None,
             class_weights: None,
             query: None,
+            columns: None,
             limit: None,
             stream: None,
         }

@@ -29,6 +29,8 @@ pub(super) struct Part {
     pub(super) weights: Option<Vec<f64>>,
     /// Queries, if there are any.
     pub(super) queries: Option<Vec<f64>>,
+    /// Further columns by their names.
+    pub(super) others: Vec<(String, Vec<f64>)>,
     /// What the user may want otherwise, one sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -79,6 +81,7 @@ impl Part {
         });
         let (weights, queries) =
             (beside.weight.map(|column| numbers(&[column])), beside.query.map(|column| numbers(&[column])));
+        let others = beside.others.iter().map(|(name, column)| (name.clone(), numbers(&[*column]))).collect();
         Ok(Self {
             path: path.into(),
             shape: [1, 1, columns.len()],
@@ -88,6 +91,7 @@ impl Part {
             answers,
             weights,
             queries,
+            others,
             notes,
             numbers: table.values,
         })
@@ -127,6 +131,7 @@ impl Part {
             answers,
             weights: None,
             queries: None,
+            others: Vec::new(),
             notes: Vec::new(),
         })
     }
@@ -212,6 +217,8 @@ struct Beside {
     labels: Vec<usize>,
     weight: Option<usize>,
     query: Option<usize>,
+    /// With the names that the options give them.
+    others: Vec<(String, usize)>,
 }
 
 impl Beside {
@@ -226,7 +233,9 @@ impl Beside {
         };
         let (weight, query) =
             (one("weight", options.weight.as_ref())?, one("query", options.query.as_ref())?);
-        let own = Self { labels, weight, query };
+        let others =
+            further(options).iter().map(|wanted| Ok((wanted.to_string(), table.column("column", wanted)?)));
+        let own = Self { labels, weight, query, others: others.collect::<Result<_>>()? };
         let mut all: Vec<usize> = own.all().collect();
         all.sort_unstable();
         match all.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -252,11 +261,17 @@ impl Beside {
             labels: labels.iter().map(|one| table.column("label column", one)).collect::<Result<_>>()?,
             weight: one("weight", options.weight.as_ref())?,
             query: one("query", options.query.as_ref())?,
+            others: further(options)
+                .iter()
+                .filter(|wanted| has(wanted))
+                .map(|wanted| Ok((wanted.to_string(), table.column("column", wanted)?)))
+                .collect::<Result<_>>()?,
         })
     }
 
     fn all(&self) -> impl Iterator<Item = usize> + '_ {
-        self.labels.iter().copied().chain(self.weight).chain(self.query)
+        let others = self.others.iter().map(|(_, column)| *column);
+        self.labels.iter().copied().chain(self.weight).chain(self.query).chain(others)
     }
 
     fn has(&self, column: usize) -> bool {
@@ -267,7 +282,15 @@ impl Beside {
 /// How many columns are no features, if all are there.
 fn count_beside(options: &DataOptions) -> usize {
     let labels = options.label.as_ref().map_or(1, |labels| labels.0.len());
-    labels + usize::from(options.weight.is_some()) + usize::from(options.query.is_some())
+    labels
+        + usize::from(options.weight.is_some())
+        + usize::from(options.query.is_some())
+        + further(options).len()
+}
+
+/// The further columns that the options name.
+pub(super) fn further(options: &DataOptions) -> &[Label] {
+    options.columns.as_ref().map_or(&[], |all| &all.0)
 }
 
 /// Refuses columns of arrays, which have none but features and answers.
@@ -276,6 +299,7 @@ fn check_arrays(options: &DataOptions, path: &Path) -> Result<()> {
     let said = [
         ("data.weight", options.weight.is_some()),
         ("data.query", options.query.is_some()),
+        ("data.columns", options.columns.is_some()),
         ("data.label", several),
     ];
     match said.into_iter().find(|(_, said)| *said) {

@@ -3,6 +3,7 @@
 use super::shorten;
 use crate::memory;
 use onward::{Error, ErrorKind, Result};
+use std::fmt;
 
 /// Numbers as a file has them, none rounded: in single precision where that holds every number of the file's type.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +132,15 @@ pub enum Label {
     Name(String),
     /// By its position among all columns of the file, from 0.
     Position(usize),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Position(position) => write!(f, "{position}"),
+        }
+    }
 }
 
 /// Numbers of any shape, the last dimension running fastest.

@@ -110,7 +110,7 @@ impl Rows {
         }
     }
 
-    /// Sample weights and queries of `rows`: a row's weight is the file's times that of its class, over the mean of these rows.
+    /// Queries, further columns and sample weights of `rows`: a row's weight is the file's times that of its class, over the mean of these rows.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if a weight is negative or none is above 0.
@@ -119,6 +119,10 @@ impl Rows {
         if let Some(queries) = &self.part.queries {
             columns = columns.with(QUERY, rows.iter().map(|row| queries[*row]).collect());
         }
+        for (name, values) in &self.part.others {
+            columns = columns.with(name, rows.iter().map(|row| values[*row]).collect());
+        }
+        columns.check(rows.len())?;
         let by_class = |row: usize| match &self.answers {
             Answers::Labels(labels) => class_weights.get(labels[row] as usize).copied(),
             Answers::Values { .. } => None,

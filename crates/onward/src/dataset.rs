@@ -98,6 +98,13 @@ impl Columns {
         self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
+    /// All but the one of this name.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,16 +1,19 @@
 //! Tasks: outputs of a forward pass become losses; lower is better, always.
 
 mod batch;
+mod heads;
 mod loss;
 mod ndcg;
 
 pub use batch::{Auc, Average, F1};
+pub use heads::{Head, Heads};
 pub use loss::{Loss, argmax};
 pub use ndcg::Ndcg;
 
 use crate::Result;
 use crate::dataset::{Columns, Targets, WEIGHT};
 use crate::model::Act;
+use std::ops::Range;
 
 /// What outputs should have been. Rows of outputs lie over the samples of a batch again and again: row `r` answers sample
 /// `first + r % count`.
@@ -130,6 +133,11 @@ pub trait Task: Send + Sync {
     /// What keeps these losses from being known. They are then left out of the step as if never answered, but where the probes act on
     /// activations or visit weights, where they count as not finite.
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()>;
+
+    /// The parts of a task that is of several answers, each with the numbers of a row that are its own: scores tell how well each does.
+    fn heads(&self) -> &[(Head, Range<usize>)] {
+        &[]
+    }
 
     /// The number that people know the task by, if that is another than its loss.
     fn metric(&self, loss: f32) -> Option<Metric> {

@@ -15,10 +15,11 @@ use crate::params::Params;
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, Rule, Schedule, find};
 use crate::schema::Value;
-use crate::task::{Answers, Metric, argmax};
+use crate::task::{Answers, Head, Metric, Task, argmax};
 use crate::{Error, ErrorKind, Hint, Result};
 use divergence::Watch;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use given::Given;
@@ -70,6 +71,22 @@ pub struct Score {
     pub accuracy: Option<f32>,
     /// `[truth][answer]` counts (classification only).
     pub confusion: Option<Vec<Vec<u64>>>,
+    /// How well each of several heads does, under its name; empty where the task is of one answer.
+    pub heads: Vec<(String, Score)>,
+}
+
+impl Score {
+    /// What there is beside loss and accuracy, by name: the metric, and of each head, after its own name, loss, metric and accuracy.
+    pub fn named(&self) -> impl Iterator<Item = (String, f32)> {
+        let own = self.metric.iter().map(|metric| (metric.name.clone(), metric.value));
+        let of_head = |(head, score): &(String, Self)| {
+            let loss = Some(("loss".to_owned(), score.loss));
+            let accuracy = score.accuracy.map(|accuracy| ("accuracy".to_owned(), accuracy));
+            let all: Vec<_> = loss.into_iter().chain(score.named()).chain(accuracy).collect();
+            all.into_iter().map(move |(name, value)| (format!("{head}_{name}"), value)).collect::<Vec<_>>()
+        };
+        own.chain(self.heads.iter().flat_map(of_head)).collect::<Vec<_>>().into_iter()
+    }
 }
 
 /// Rows that are evaluated at once outside training.
@@ -440,22 +457,37 @@ pub fn score(
 ) -> Result<Score> {
     let graph = evaluator.check_source(data)?;
     let (outputs, targets, columns) = answered(evaluator, params, statistics, data)?;
-    let (rows, width) = (data.rows(), graph.outputs());
+    let outputs = Act::new(data.rows(), graph.answer(), outputs);
     let answers = Answers::all(&targets, &columns);
-    let loss = evaluator.loss(&Act::new(rows, graph.answer(), outputs.clone()), answers).unwrap_or(f32::NAN);
-    let metric = evaluator.task().metric(loss).filter(|_| !loss.is_nan());
-    let score = Score { loss, metric, accuracy: None, confusion: None };
-    let Targets::Classes { labels, classes } = &targets else { return Ok(score) };
-    if labels.iter().any(|l| *l as usize >= width) {
+    let loss = evaluator.loss(&outputs, answers);
+    score_of(evaluator.task(), &outputs, answers, loss)
+}
+
+/// How well outputs answer all of `answers`, row by row, with this loss.
+fn score_of(task: &dyn Task, outputs: &Act, answers: Answers<'_>, loss: Result<f32>) -> Result<Score> {
+    // Where the sum is not known, neither is what it is of.
+    let heads = if loss.is_ok() { task.heads() } else { &[] };
+    let loss = loss.unwrap_or(f32::NAN);
+    let metric = task.metric(loss).filter(|_| !loss.is_nan());
+    let each = |(head, range): &(Head, Range<usize>)| {
+        let (own, wanted) = head.part(range, outputs, answers, true)?;
+        let loss = head.task().of_batch(&own, wanted.answers());
+        Ok((head.name().to_owned(), score_of(head.task(), &own, wanted.answers(), loss)?))
+    };
+    let heads = heads.iter().map(each).collect::<Result<Vec<_>>>()?;
+    let score = Score { loss, metric, accuracy: None, confusion: None, heads };
+    let (rows, width) = (outputs.rows(), outputs.width());
+    let Targets::Classes { labels, classes } = answers.targets else { return Ok(score) };
+    if !task.heads().is_empty() || labels.iter().any(|l| *l as usize >= width) {
         return Ok(score);
     }
     let classes = (*classes).max(width);
     let mut confusion = vec![vec![0; classes]; classes];
     let mut right = 0usize;
-    for (row, label) in outputs.chunks_exact(width).zip(labels) {
-        let answer = argmax(row).unwrap_or(0);
-        right += usize::from(argmax(row) == Some(*label as usize));
-        confusion[*label as usize][answer] += 1;
+    for (row, label) in labels.iter().enumerate() {
+        let answer = argmax(outputs.row(row));
+        right += usize::from(answer == Some(*label as usize));
+        confusion[*label as usize][answer.unwrap_or(0)] += 1;
     }
     Ok(Score { accuracy: Some(right as f32 / rows as f32), confusion: Some(confusion), ..score })
 }

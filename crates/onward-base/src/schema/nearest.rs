@@ -1,6 +1,6 @@
 //! The key that was meant, and keys that are out of place.
 
-use super::{Key, Value, Values};
+use super::{Key, Value, Values, join};
 use crate::{Error, ErrorKind, Hint, Result};
 use std::collections::BTreeSet;
 
@@ -87,7 +87,7 @@ pub(super) fn no_foreign(values: &Values, keys: &[Key]) -> Result<()> {
         let choices: Vec<_> = choices.map(|choice| format!("{choice:?}")).collect();
         let chosen = values.text(section, selector);
         let message =
-            format!("belongs to {section}.{selector} = {}, not to {chosen:?}", choices.join(" or "));
+            format!("belongs to {} = {}, not to {chosen:?}", join(section, selector), choices.join(" or "));
         return Err(Error::new(ErrorKind::Spec, message).within(values.place_of_key(path)));
     }
     Ok(())

@@ -200,7 +200,10 @@ pub fn predict(args: &OnData) -> Result<()> {
     let rows = t.features.len() / t.preparation.width();
     let voice = Voice::new(&args.how);
     for (row, out) in outputs.chunks_exact(outputs.len() / rows).enumerate() {
-        if t.classes {
+        if !t.evaluator.task().heads().is_empty() {
+            let (words, heads) = of_heads(&t, out);
+            voice.say(&words, &json!({"row": row, "heads": heads, "outputs": out}));
+        } else if t.classes {
             let class = argmax(out);
             let words = class.map_or_else(|| "-".into(), |c| c.to_string());
             voice.say(&words, &json!({"row": row, "class": class, "outputs": out}));
@@ -213,13 +216,34 @@ pub fn predict(args: &OnData) -> Result<()> {
     Ok(())
 }
 
+/// What each head answers with: the class, of one that has classes, or its numbers.
+fn of_heads(t: &Trained, out: &[f32]) -> (String, serde_json::Value) {
+    let (mut words, mut heads) = (Vec::new(), serde_json::Map::new());
+    for (head, range) in t.evaluator.task().heads() {
+        let own = &out[range.clone()];
+        let has_classes = if head.columns() == 0 { t.classes } else { head.columns() == 1 && own.len() > 1 };
+        let answer = match argmax(own).filter(|_| has_classes) {
+            Some(class) => json!(class),
+            None if head.columns() == 0 => json!(t.preparation.answers(own)),
+            // In as few digits as single precision needs.
+            None => own.iter().map(|v| json!(v.to_string().parse::<f64>().ok())).collect(),
+        };
+        let list =
+            |all: &Vec<serde_json::Value>| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        words.push(answer.as_array().map_or_else(|| answer.to_string(), list));
+        heads.insert(head.name().to_owned(), answer);
+    }
+    (words.join(","), heads.into())
+}
+
 /// `onward eval`.
 pub fn eval(args: &OnData) -> Result<()> {
     let t = load(args)?;
     let Some((targets, columns)) = t.targets else {
-        let (expected, found) = match &t.spec.data.weight {
-            None => ("rows with answers to compare with", "features alone"),
-            Some(_) => ("rows with answers to compare with, and their weights", "not both"),
+        let (expected, found) = match (&t.spec.data.weight, &t.spec.data.columns) {
+            (None, None) => ("rows with answers to compare with", "features alone"),
+            (_, Some(_)) => ("rows with answers to compare with, and the columns of data.columns", "not all"),
+            (Some(_), None) => ("rows with answers to compare with, and their weights", "not both"),
         };
         return Err(Error::expected(ErrorKind::Data, args.data.display(), expected, found));
     };
@@ -229,7 +253,8 @@ pub fn eval(args: &OnData) -> Result<()> {
     let score =
         train::score(&t.evaluator, &t.params, &t.statistics, &data).map_err(|e| e.in_file(&args.data))?;
     let accuracy = score.accuracy.map_or_else(String::new, |a| format!("accuracy {:.2} %, ", 100.0 * a));
-    let metric = score.metric.as_ref().map_or_else(String::new, |m| format!("{} {:.5}, ", m.name, m.value));
+    let metric: String =
+        score.named().map(|(name, value)| format!("{} {value:.5}, ", name.replace('_', " "))).collect();
     let loss = t.preparation.loss(score.loss, t.spec.objective.power());
     let words = format!(
         "{accuracy}{metric}loss {} on {} rows{}",
@@ -239,8 +264,8 @@ pub fn eval(args: &OnData) -> Result<()> {
     );
     let mut event =
         json!({"rows": data.rows(), "loss": loss, "accuracy": score.accuracy, "confusion": score.confusion});
-    if let Some(metric) = score.metric {
-        event[metric.name] = metric.value.into();
+    for (name, value) in score.named() {
+        event[name] = value.into();
     }
     Voice::new(&args.how).say(&words, &event);
     Ok(())

@@ -144,8 +144,8 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
         "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
         "seconds": run.elapsed(), "peak_memory_bytes": memory::peak(), "digest": ended.digest,
     });
-    if let Some(metric) = &ended.score.metric {
-        event[format!("test_{}", metric.name)] = metric.value.into();
+    for (name, value) in ended.score.named() {
+        event[format!("test_{name}")] = value.into();
     }
     let words = format!(
         "{}\n{} in {:.1} s · digest {}\n{} · {}",

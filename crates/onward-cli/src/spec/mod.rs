@@ -87,6 +87,24 @@ impl Spec {
         Settings { model, objective, method, train, augment }
     }
 
+    /// That heads are about columns that are read.
+    fn check_columns(&self, values: &Values) -> Result<()> {
+        let Objective::Heads(own) = &self.objective else { return Ok(()) };
+        let read: Vec<String> =
+            self.data.columns.iter().flat_map(|all| &all.0).map(ToString::to_string).collect();
+        let mut wanted = own.list.0.iter().flat_map(|head| head.columns.iter().flatten());
+        match wanted.find(|name| !read.contains(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let expected = format!(
+                    "columns of data.columns: {}",
+                    if read.is_empty() { "none".into() } else { read.join(", ") }
+                );
+                Err(values.error("objective.heads", expected, quoted(name)))
+            }
+        }
+    }
+
     /// Refuses keys that contradict each other.
     fn check(&self, values: &Values) -> Result<()> {
         if !is_name(&self.name) {
@@ -95,7 +113,9 @@ impl Spec {
         }
         let (target, loss) = (self.data.target, self.objective.name());
         let fitting = losses_for(target);
-        if !fitting.contains(&loss) {
+        self.check_columns(values)?;
+        let of_any_target = ["heads", "program"].contains(&loss);
+        if !of_any_target && !fitting.contains(&loss) {
             let words: Vec<String> = fitting.iter().map(|word| format!("{word:?}")).collect();
             let expected = format!("{}, as data.target is {:?}", words.join(" or "), target.name());
             return Err(values.error("objective.loss", expected, format!("{loss:?}")));

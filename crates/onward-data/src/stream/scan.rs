@@ -127,6 +127,7 @@ fn one_label<'a>(options: &'a DataOptions, path: &Path) -> Result<Option<&'a Lab
         ("data.label", labels.len() > 1, "one column", "several"),
         ("data.target", options.target == Target::Labels, "\"class\" or \"value\"", "\"labels\""),
         ("data.weight", options.weight.is_some(), "no such key", "one"),
+        ("data.columns", options.columns.is_some(), "no such key", "some"),
         ("data.class_weights", options.class_weights.is_some(), "no such key", "one"),
         ("data.query", options.query.is_some(), "no such key", "one"),
     ];

@@ -283,7 +283,7 @@ impl Run {
         self.metrics.write_all(lines.as_bytes()).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// What every run measures, and the task's own metric.
+    /// What every run measures, and the task's own metric and those of its heads.
     fn point(&self, window: &Window, row: Row, rate: f32) -> Result<(Point, Vec<Measurement>)> {
         let trainer = self.trainer();
         let Spent { passes, samples, non_finite, .. } = trainer.spent();
@@ -297,11 +297,10 @@ impl Run {
         };
         let step = trainer.state().step();
         let own = scores.iter().flat_map(|(test, train)| [("test", test), ("train", train)]);
-        let own = own.filter_map(|(of, score)| {
-            let metric = score.metric.as_ref()?;
-            let (name, value) = (format!("{of}_{}", metric.name), f64::from(metric.value));
-            Some(Measurement { step, name, value, unit: String::new() })
-        });
+        let own = own
+            .flat_map(|(of, score)| score.named().map(move |(name, value)| (format!("{of}_{name}"), value)));
+        let own =
+            own.map(|(name, value)| Measurement { step, name, value: value.into(), unit: String::new() });
         let point = Point {
             step,
             passes,

@@ -3,21 +3,24 @@
 //! The structs here and those of [`crate::rule`] are what is read from a spec and what the library works with; front ends walk
 //! their keys (see [`crate::schema`]). What only concerns files stands with those who read them.
 
+mod heads;
 mod method;
 mod model;
 mod objective;
 mod search;
 mod train;
 
+pub use heads::{Head, List};
 pub use method::{Method, Steps};
 pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip};
-pub use objective::{F1, Huber, Ndcg, Nothing, Objective};
+pub use objective::{F1, Heads, Huber, Ndcg, Nothing, Objective, Program};
 pub(crate) use train::{BATCH, DIGEST_EVERY};
 pub use train::{Baseline, Budget, Train};
 
 use crate::ask::Augment;
 use crate::evaluate::Local;
-use crate::model::{Rate, Rated};
+use crate::model::{Graph, Rate, Rated};
+use crate::task::Task;
 use crate::threads::Threads;
 use crate::{Result, kernel, keys};
 use std::sync::Arc;
@@ -52,8 +55,11 @@ impl Settings {
         self.rated(self.unrated(shape, outputs)?)
     }
 
-    /// The net whose outputs the task takes for so many numbers.
-    fn unrated(&self, shape: [usize; 3], outputs: usize) -> Result<Arc<dyn crate::model::Model>> {
+    /// The net whose outputs the task takes for so many numbers, all its tensors at their full rates.
+    ///
+    /// # Errors
+    /// As for [`Model::build`].
+    pub fn unrated(&self, shape: [usize; 3], outputs: usize) -> Result<Arc<dyn crate::model::Model>> {
         self.model.build(shape, self.objective.outputs(outputs))
     }
 
@@ -75,7 +81,7 @@ impl Settings {
         threads: &Threads,
         precision: kernel::Precision,
     ) -> Result<Local> {
-        self.local_of(self.unrated(shape, outputs)?, threads, precision)
+        self.local_of(self.unrated(shape, outputs)?, shape, outputs, threads, precision)
     }
 
     /// The same of a net that the settings do not tell all of, such as one from a file.
@@ -85,10 +91,29 @@ impl Settings {
     pub fn local_of(
         &self,
         model: Arc<dyn crate::model::Model>,
+        shape: [usize; 3],
+        outputs: usize,
         threads: &Threads,
         precision: kernel::Precision,
     ) -> Result<Local> {
-        let model = self.rated(model)?;
-        Ok(Local::new(model, self.objective.task()?, threads).with_precision(precision))
+        let task = match &self.objective {
+            Objective::Heads(own) => own.list.task(&Graph::new(&*model, shape)?, outputs)?,
+            other => other.task()?,
+        };
+        self.local_at(model, task, threads, precision)
+    }
+
+    /// The same at a task that the settings do not tell all of, such as one that starts programs.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
+    pub fn local_at(
+        &self,
+        model: Arc<dyn crate::model::Model>,
+        task: Arc<dyn Task>,
+        threads: &Threads,
+        precision: kernel::Precision,
+    ) -> Result<Local> {
+        Ok(Local::new(self.rated(model)?, task, threads).with_precision(precision))
     }
 }

@@ -1,8 +1,9 @@
 //! The table `[objective]`.
 
+use super::heads::List;
 use crate::ledger::Moves;
 use crate::rule;
-use crate::schema::{above, is};
+use crate::schema::{Preset, above, is};
 use crate::task::{self, Average, Grain, Metric, Task};
 use crate::{Error, ErrorKind, Result, keys, variants};
 use std::sync::Arc;
@@ -28,6 +29,10 @@ variants! {
         Auc = "auc",
         /// One minus the mean NDCG@k of a batch's queries (`data.query`), the classes being relevances; weight-space methods only.
         Ndcg = "ndcg",
+        /// The sum of several heads' losses, each of an answer of its own (`[[objective.heads]]`).
+        Heads = "heads",
+        /// What a program of your own says of a batch's answers; weight-space methods only.
+        Program = "program",
     }
 }
 
@@ -74,16 +79,43 @@ keys! {
     }
 }
 
+keys! {
+    /// Several heads.
+    pub struct Heads {
+        ..
+        /// The heads.
+        list: List, in "";
+    }
+}
+
+keys! {
+    /// A program that scores a batch's answers (`docs/programs.md`).
+    pub struct Program {
+        /// The program and its arguments. It is started anew for each loss, any number of times at once, reads the batch's rows from its
+        /// standard input, one JSON object a line, and prints the loss; lower is better.
+        command: Vec<String> = Preset::Required;
+        /// Seconds that it may take. A loss that is late, or that fails, is unknown: it is left out of its step and counted, never guessed.
+        timeout: f64 = is(60.0), above(0.0);
+        /// The key of the loss where the program prints JSON, or the word before it.
+        key: String = is("loss");
+    }
+}
+
 impl Objective {
     /// Numbers that a model answers with where targets are so many: a ranking has one.
     pub fn outputs(&self, targets: usize) -> usize {
-        if let Self::Ndcg(_) = self { 1 } else { targets }
+        match self {
+            Self::Ndcg(_) => 1,
+            Self::Heads(own) => own.list.0.iter().map(|head| head.outputs(targets)).sum(),
+            _ => targets,
+        }
     }
 
     /// The task itself.
     ///
     /// # Errors
-    /// None for those that the library knows by itself.
+    /// [`ErrorKind::Spec`] for what needs more than settings: heads need the model's graph ([`super::Settings::local`] has it), and who starts programs
+    /// has a task of its own for them.
     pub fn task(&self) -> Result<Arc<dyn Task>> {
         use task::Loss;
         Ok(match self {
@@ -96,6 +128,15 @@ impl Objective {
             Self::F1(own) => Arc::new(task::F1 { average: own.average }),
             Self::Auc(_) => Arc::new(task::Auc),
             Self::Ndcg(own) => Arc::new(task::Ndcg { k: own.k }),
+            Self::Heads(_) | Self::Program(_) => {
+                let (place, found) = (crate::Place::key("objective", "loss"), format!("{:?}", self.name()));
+                return Err(Error::expected(
+                    ErrorKind::Spec,
+                    place,
+                    "a task that follows from its settings",
+                    found,
+                ));
+            }
         })
     }
 
@@ -107,8 +148,20 @@ impl Objective {
     /// What one loss is of.
     pub fn grain(&self) -> Grain {
         match self {
-            Self::F1(_) | Self::Auc(_) | Self::Ndcg(_) => Grain::Batch,
+            Self::F1(_) | Self::Auc(_) | Self::Ndcg(_) | Self::Program(_) => Grain::Batch,
+            Self::Heads(own) if own.list.0.iter().any(|head| head.task.grain() == Grain::Batch) => {
+                Grain::Batch
+            }
             _ => Grain::Row,
+        }
+    }
+
+    /// Whether rows of a query have to stay together.
+    fn is_of_queries(&self) -> bool {
+        match self {
+            Self::Ndcg(_) => true,
+            Self::Heads(own) => own.list.0.iter().any(|head| head.task.is_of_queries()),
+            _ => false,
         }
     }
 
@@ -130,16 +183,18 @@ impl Objective {
         let refuse = |expected: String, found: String| {
             Err(Error::expected(ErrorKind::Spec, crate::Place::key("objective", "loss"), expected, found))
         };
-        if let Self::Ndcg(_) = self {
-            let parts = match method {
-                rule::Method::Rso(_) => true,
-                rule::Method::Population(own) => own.share != 0,
-                _ => false,
-            };
-            if parts {
-                let expected = "a loss of rows or of any rows together, as the method parts batches";
-                return refuse(expected.into(), "\"ndcg\", which is of whole queries".into());
-            }
+        let parts = match method {
+            rule::Method::Rso(_) => true,
+            rule::Method::Population(own) => own.share != 0,
+            _ => false,
+        };
+        if parts && self.is_of_queries() {
+            let expected = "a loss of rows or of any rows together, as the method parts batches";
+            return refuse(expected.into(), "\"ndcg\", which is of whole queries".into());
+        }
+        if let (Self::Program(_), rule::Method::Rso(_)) = (self, method) {
+            let expected = "a loss that is always known, as the method asks for three in each visit";
+            return refuse(expected.into(), "\"program\"".into());
         }
         if self.grain() != Grain::Batch || method.common().moves() != Moves::Directions {
             return Ok(());

@@ -1,0 +1,110 @@
+//! The tables `[[objective.heads]]`.
+
+use super::Objective;
+use crate::model::Graph;
+use crate::schema::{Key, Kind, Only, Part, Preset, Setting, Value, Values, is};
+use crate::task::{self, Task};
+use crate::{Error, ErrorKind, Result, keys};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+keys! {
+    /// One of several heads.
+    pub struct Head {
+        ..
+        /// What it is to become good at.
+        task: Objective, in "";
+        /// The name of the answer: one of the net's own, or how the head is called.
+        name: String = Preset::Required;
+        /// Numbers of the answer: one for each class. Without it, as the net's file says, or one for each of the columns (of the target,
+        /// as many as that needs).
+        outputs: Option<usize> = Preset::Unset, 1.0..=65536.0;
+        /// The columns that it is about, of those that `data.columns` names: values as they are in the file, or one that holds classes
+        /// where the answer is several numbers. Without it, the target.
+        columns: Option<Vec<String>> = Preset::Unset;
+        /// What its loss is multiplied by.
+        weight: f32 = is(1.0), 0.0..;
+    }
+}
+
+impl Head {
+    /// Numbers of its answer where the targets need so many.
+    pub(super) fn outputs(&self, targets: usize) -> usize {
+        let own = self.columns.as_ref().map_or_else(|| self.task.outputs(targets), Vec::len);
+        self.outputs.unwrap_or(own)
+    }
+
+    fn build(&self) -> Result<task::Head> {
+        let columns: Vec<&str> = self.columns.iter().flatten().map(String::as_str).collect();
+        Ok(task::Head::new(&self.name, self.task.task()?).about(&columns).weighing(self.weight))
+    }
+}
+
+/// Several heads: a table each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List(pub Vec<Head>);
+
+impl List {
+    /// The task of a model with this graph, where the targets need so many numbers.
+    pub(super) fn task(&self, graph: &Graph, targets: usize) -> Result<Arc<dyn Task>> {
+        let heads = self.0.iter().map(Head::build).collect::<Result<Vec<_>>>()?;
+        if !graph.named_outputs().is_empty() {
+            return Ok(Arc::new(task::Heads::of(graph, heads)?));
+        }
+        let sized = heads.into_iter().zip(&self.0).map(|(head, own)| (head, own.outputs(targets)));
+        Ok(Arc::new(task::Heads::side_by_side(sized.collect())?))
+    }
+}
+
+/// The place of a head.
+fn place(index: usize) -> String {
+    format!("objective.heads at index {index}")
+}
+
+impl Part for List {
+    fn keys(section: &'static str, only: Option<Only>) -> Vec<Key> {
+        // Not listed here: a head may be of any loss, and so the keys of one would have no end.
+        let each = Box::new(Kind::Table(vec![(
+            "each".into(),
+            "name, loss with its keys, outputs, columns, weight".into(),
+        )]));
+        vec![Key {
+            section,
+            name: "heads",
+            kind: Kind::Array { each, len: None },
+            preset: Preset::Required,
+            only,
+            selects: false,
+            hint: "",
+            doc: "The heads, a table [[objective.heads]] each: `name` (of the net's answer), `loss` with its own keys, `outputs` (numbers \
+                  of the answer), `columns` (of `data.columns`, without which it is about the target), `weight` (1).",
+        }]
+    }
+
+    fn read(values: &Values, section: &str) -> Result<Self> {
+        let tables = values.get(section, "heads").and_then(Value::as_list).unwrap_or_default();
+        if tables.is_empty() {
+            return Err(values.error("objective.heads", "at least one table [[objective.heads]]", "none"));
+        }
+        let one = |(index, table): (usize, &Value)| {
+            let (keys, mut own) = (Head::keys("", None), Values::default());
+            own.give_all(table.as_table().unwrap_or(&BTreeMap::new()), &keys);
+            let head = own.check(&keys).and_then(|()| Head::read(&own, ""));
+            let head = head.map_err(|e| e.within(place(index)))?;
+            if let Objective::Heads(_) | Objective::Program(_) = head.task {
+                let (expected, found) = ("a loss of one answer", format!("{:?}", head.task.name()));
+                return Err(Error::expected(ErrorKind::Spec, "loss", expected, found).within(place(index)));
+            }
+            Ok(head)
+        };
+        tables.iter().enumerate().map(one).collect::<Result<_>>().map(Self)
+    }
+
+    fn write(&self, section: &'static str) -> Vec<Setting> {
+        let table = |head: &Head| {
+            let keys = head.write("").into_iter().map(|(_, name, value)| (name.to_owned(), value));
+            Value::Table(keys.collect())
+        };
+        vec![(section, "heads", Value::List(self.0.iter().map(table).collect()))]
+    }
+}
