@@ -1,5 +1,6 @@
 //! From a spec to the library's objects.
 
+use crate::program::Scoring;
 use crate::spec::Spec;
 use onward::evaluate::Local;
 use onward::kernel;
@@ -7,7 +8,7 @@ use onward::ledger::{Header, Numerics, Scaling, Search};
 use onward::model::Graph;
 use onward::rule::Method;
 use onward::schema::Value;
-use onward::settings::{Model, ModelKind, Onnx, Precision, Settings};
+use onward::settings::{Model, ModelKind, Objective, Onnx, Precision, Settings};
 use onward::threads::Threads;
 use onward::train::{Given, Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
@@ -60,6 +61,13 @@ fn evaluator_of(
 ) -> Result<Local> {
     let precision = spec.model.precision.begun(begun.and_then(|begun| begun.header.numerics.as_ref()))?;
     let (settings, threads) = (spec.settings(), Threads::new(threads)?);
+    if let Objective::Program(program) = &settings.objective {
+        let model: Arc<dyn onward::model::Model> = match net {
+            Some(net) => net,
+            None => settings.unrated(input, outputs)?,
+        };
+        return settings.local_at(model, Arc::new(Scoring::new(program.clone())?), &threads, precision);
+    }
     match net {
         Some(net) => settings.local_of(net, input, outputs, &threads, precision),
         None => settings.local(input, outputs, &threads, precision),

@@ -7,6 +7,7 @@ pub mod command;
 pub mod interface;
 pub mod interrupt;
 pub mod output;
+mod program;
 pub mod progress;
 pub mod report;
 pub mod spec;

@@ -68,7 +68,7 @@ impl Batch {
 
     /// What the rows are answers to, each once.
     pub(crate) fn answers(&self) -> Answers<'_> {
-        Answers::all(&self.targets, &self.columns)
+        Answers { ids: Some(&self.ids), ..Answers::all(&self.targets, &self.columns) }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Answers<'a> {
     pub targets: &'a Targets,
     /// The batch's columns.
     pub columns: &'a Columns,
+    /// What names the samples in their data, where that is known: else their places do.
+    pub ids: Option<&'a [u64]>,
     /// The first sample that the rows answer.
     pub first: usize,
     /// How many samples they answer before they begin again.
@@ -32,12 +34,17 @@ pub struct Answers<'a> {
 impl<'a> Answers<'a> {
     /// To all samples of `targets`, one row each.
     pub fn all(targets: &'a Targets, columns: &'a Columns) -> Self {
-        Self { targets, columns, first: 0, count: targets.rows() }
+        Self { targets, columns, ids: None, first: 0, count: targets.rows() }
     }
 
     /// Those of the samples that `indices` name, in that order, copied.
     pub(crate) fn select(&self, indices: &[u32]) -> Wanted {
         Wanted { targets: self.targets.select(indices), columns: self.columns.select(indices) }
+    }
+
+    /// The name of a sample in its data.
+    pub fn id(&self, sample: usize) -> u64 {
+        self.ids.map_or(sample as u64, |ids| ids[sample])
     }
 
     /// The sample that a row of outputs answers.

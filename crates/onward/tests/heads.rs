@@ -5,7 +5,7 @@ mod common;
 
 use common::{blobs, plan, population, relative, threads, whole};
 use onward::dataset::{Columns, Dataset, WEIGHT};
-use onward::evaluate::Local;
+use onward::evaluate::{Local, worker};
 use onward::model::{Activation, Builder, Graph, Mlp, Model, Var};
 use onward::rule::Method;
 use onward::schema::{Part, Value, Values};
@@ -204,10 +204,10 @@ fn specs_name_heads_and_headers_keep_them() {
     let settings = settings(&second).unwrap();
     assert_eq!(settings.objective.outputs(3), 4);
     let local = settings.local(SHAPE, 3, &threads(1), kernel::Precision::F32).unwrap();
-    let mut trainer = Trainer::of(&settings, 5, local, data(), None).unwrap();
+    let mut trainer = Trainer::of(&settings, 5, local, data(), None, worker).unwrap();
     let header = trainer.header([0; 32]);
     assert_eq!(Settings::of(&header).unwrap().as_ref(), Some(&settings));
-    let mut again = Trainer::again(&header, data(), None, &threads(2)).unwrap();
+    let mut again = Trainer::again(&header, data(), None, &threads(2), worker).unwrap();
     while !trainer.finished() {
         assert_eq!(trainer.step().unwrap().entry, again.step().unwrap().entry);
     }

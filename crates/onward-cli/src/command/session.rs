@@ -3,11 +3,12 @@
 use super::unit_words;
 use crate::args::How;
 use crate::metrics;
+use crate::program::last_failure;
 use crate::progress::{Progress, Voice, loss_words};
 use crate::report::{self, Baseline, Measurement, Point, Report, net_plot};
 use crate::spec::Spec;
 use onward::ask::Spent;
-use onward::{Error, Result};
+use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::memory;
 use onward_run::{Clock, Ended, Event, Observer, Run};
 use serde_json::json;
@@ -120,6 +121,7 @@ pub(super) fn finish(mut run: Run, spec: &Spec, how: &How) -> Result<ExitCode> {
     // The first request finishes the step; a second one ends the process at once.
     crate::interrupt::listen(move |_| {
         if flag.swap(true, Ordering::SeqCst) {
+            crate::program::end_all();
             std::process::exit(130);
         }
         voice.warn("stopping after this step; asked once more, at once");
@@ -127,12 +129,23 @@ pub(super) fn finish(mut run: Run, spec: &Spec, how: &How) -> Result<ExitCode> {
     voice.say_instructions(how);
     // From one of the trainer's own threads, which then finds the others awake.
     let threads = run.trainer().local().threads().clone();
-    if !threads.run(|| run.go_on(|| stop.load(Ordering::SeqCst)))? {
+    let gone = threads.run(|| run.go_on(|| stop.load(Ordering::SeqCst)));
+    if !gone.map_err(with_failure)? {
         return Ok(ExitCode::from(130));
     }
     let ended = run.close(|run, ended| write_report(run, ended, spec))?;
     say_end(&run, &ended, spec, voice);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why the last program failed is what helps where no loss is known.
+fn with_failure(error: Error) -> Error {
+    match last_failure() {
+        Some(why) if error.kind() == ErrorKind::Evaluator => {
+            error.hint(Hint::Then(format!("the last program: {why}")))
+        }
+        _ => error,
+    }
 }
 
 fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
@@ -144,6 +157,9 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
         "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
         "seconds": run.elapsed(), "peak_memory_bytes": memory::peak(), "digest": ended.digest,
     });
+    if run.missing() > 0 {
+        event["missing"] = run.missing().into();
+    }
     for (name, value) in ended.score.named() {
         event[format!("test_{name}")] = value.into();
     }
@@ -220,7 +236,9 @@ pub(super) fn fact(label: &str, value: String) -> (String, String) {
 
 fn facts(run: &Run, ended: &Ended, spec: &Spec) -> Vec<(String, String)> {
     let (spent, trainer) = (ended.spent, run.trainer());
-    vec![
+    let missing = Some(run.missing()).filter(|missing| *missing > 0);
+    let missing = missing.map(|missing| fact("Losses that never came", grouped(missing)));
+    let mut facts = vec![
         fact("Method", trainer.method().name().to_owned()),
         fact("Seed", spec.seed.to_string()),
         fact("Steps", ended.steps.to_string()),
@@ -234,7 +252,9 @@ fn facts(run: &Run, ended: &Ended, spec: &Spec) -> Vec<(String, String)> {
         fact("Test rows", grouped(run.test().rows() as u64)),
         fact("Digest of the params", ended.digest.clone()),
         fact("Head of the ledger", ended.chain.clone()),
-    ]
+    ];
+    facts.extend(missing);
+    facts
 }
 
 fn cost(spent: Spent) -> String {

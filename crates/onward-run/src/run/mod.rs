@@ -57,6 +57,8 @@ pub struct Run {
     metrics: File,
     points: Vec<Point>,
     window: Window,
+    /// Losses that never came since it was opened.
+    missing: u64,
     /// Whether a step failed: what is in memory may not be what lies in the folder.
     failed: bool,
 }
@@ -116,6 +118,7 @@ impl Run {
             metrics,
             points: Vec::new(),
             window: Window::default(),
+            missing: 0,
             failed: false,
         })
     }
@@ -148,6 +151,11 @@ impl Run {
     /// Whether all steps are taken.
     pub fn finished(&self) -> bool {
         self.parts.trainer.finished()
+    }
+
+    /// Losses that were asked for and never came, since the run was opened: the ledger does not tell of them.
+    pub fn missing(&self) -> u64 {
+        self.missing
     }
 
     /// Seconds that the run has taken, in all processes.
@@ -213,6 +221,8 @@ impl Run {
             self.synced = now;
         }
         self.window.add(step.entry.loss, step.signal_to_noise, step.rounding);
+        self.window.miss(step.missing);
+        self.missing += step.missing;
         let at = self.trainer().state().step();
         if let Some(row) = due::row(&self.parts, at, self.trainer().steps()) {
             let point = self.measure(row, step.entry.rate)?;
@@ -283,7 +293,7 @@ impl Run {
         self.metrics.write_all(lines.as_bytes()).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// What every run measures, and the task's own metric and those of its heads.
+    /// What every run measures, and the task's own metric and those of its heads; where losses never came since the row before, how many.
     fn point(&self, window: &Window, row: Row, rate: f32) -> Result<(Point, Vec<Measurement>)> {
         let trainer = self.trainer();
         let Spent { passes, samples, non_finite, .. } = trainer.spent();
@@ -316,7 +326,14 @@ impl Run {
             step_cosine: window.cosine(),
             non_finite,
         };
-        Ok((point, own.collect()))
+        let missing = Some(window.missing()).filter(|missing| *missing > 0);
+        let missing = missing.map(|missing| Measurement {
+            step,
+            name: "missing".into(),
+            value: missing as f64,
+            unit: "losses".into(),
+        });
+        Ok((point, own.chain(missing).collect()))
     }
 }
 

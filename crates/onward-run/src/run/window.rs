@@ -10,6 +10,7 @@ pub(super) struct Window {
     signals: u32,
     steps: u32,
     rounding: Option<Rounding>,
+    missing: u64,
 }
 
 impl Window {
@@ -35,6 +36,15 @@ impl Window {
 
     pub(super) fn signal(&self) -> Option<f32> {
         (self.signals > 0).then(|| (self.signal / f64::from(self.signals)) as f32)
+    }
+
+    /// Counts losses that never came.
+    pub(super) fn miss(&mut self, count: u64) {
+        self.missing += count;
+    }
+
+    pub(super) fn missing(&self) -> u64 {
+        self.missing
     }
 
     /// The share of weights that moved.

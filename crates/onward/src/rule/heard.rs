@@ -21,11 +21,14 @@ impl Heard {
     /// What the only answer of a step tells, if it is losses.
     ///
     /// # Errors
-    /// [`ErrorKind::NonFinite`] if none is finite; [`ErrorKind::Evaluator`] if the answer is no losses.
+    /// [`ErrorKind::NonFinite`] if none is finite; [`ErrorKind::Evaluator`] if none came, or if the answer is no losses.
     pub fn of(told: Vec<Told>, step: u64) -> Result<Self> {
         let losses = losses(told, step)?;
         let mut came: Vec<f32> = losses.iter().copied().flatten().collect();
         let missing = (losses.len() - came.len()) as u64;
+        if came.is_empty() {
+            return Err(none_came(step));
+        }
         let non_finite = worst_for_non_finite(&mut came, step)?;
         let mut sound = came.into_iter();
         let losses = losses.into_iter().map(|l| l.and_then(|_| sound.next())).collect();
@@ -60,6 +63,12 @@ pub(super) fn losses(mut told: Vec<Told>, step: u64) -> Result<Vec<Option<f32>>>
 pub(super) fn other(step: u64, expected: &str) -> Error {
     let place = format!("answer to step {step}");
     Error::expected(ErrorKind::Evaluator, place, expected, "something else")
+}
+
+/// A step that nothing can be learned from, and that says nothing of the run: it can be resumed.
+pub(super) fn none_came(step: u64) -> Error {
+    let place = format!("objective at step {step}");
+    Error::expected(ErrorKind::Evaluator, place, "at least one loss that is known", "none")
 }
 
 pub(crate) fn nothing_finite(step: u64, first: Option<&f32>) -> Error {

@@ -12,7 +12,7 @@
 //! `smtp`), batches must be large, or all rows. Nor does it help `nesterov-spokoiny` to learn its constant: on batches that must
 //! be given. `bench/search.md` has all of them on the same small net.
 
-use super::heard::{losses, nothing_finite};
+use super::heard::{losses, none_came, nothing_finite};
 use super::{Clock, Configured, Next, Outcome, Rule};
 use crate::Result;
 use crate::ask::{ProbePlan, Spent, Told, whole_passes};
@@ -95,6 +95,9 @@ impl Rule for Search {
         let losses: Vec<f32> = told.iter().map(none).collect();
         let missing = told.iter().filter(|l| l.is_none()).count() as u64;
         let non_finite = losses.iter().filter(|l| l.is_infinite()).count() as u64 - missing;
+        if missing == losses.len() as u64 {
+            return Err(none_came(clock.step));
+        }
         if clock.step == 0 && losses.iter().all(|l| l.is_infinite()) {
             return Err(nothing_finite(clock.step, losses.first()));
         }

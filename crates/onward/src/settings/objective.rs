@@ -6,6 +6,7 @@ use crate::rule;
 use crate::schema::{Preset, above, is};
 use crate::task::{self, Average, Grain, Metric, Task};
 use crate::{Error, ErrorKind, Result, keys, variants};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 variants! {
@@ -89,11 +90,13 @@ keys! {
 }
 
 keys! {
-    /// A program that scores a batch's answers (`docs/programs.md`).
+    /// A program that scores a batch's answers (`docs/studies.md`).
     pub struct Program {
         /// The program and its arguments. It is started anew for each loss, any number of times at once, reads the batch's rows from its
         /// standard input, one JSON object a line, and prints the loss; lower is better.
         command: Vec<String> = Preset::Required;
+        /// The folder that it is started in; without it, the one that onward was started in.
+        directory: Option<PathBuf> = Preset::Unset;
         /// Seconds that it may take. A loss that is late, or that fails, is unknown: it is left out of its step and counted, never guessed.
         timeout: f64 = is(60.0), above(0.0);
         /// The key of the loss where the program prints JSON, or the word before it.

@@ -52,7 +52,7 @@ fn losses_agree_with_their_definitions() {
     let columns = Columns::default();
     for loss in LOSSES {
         for targets in [&of_class, &of_value] {
-            let answers = Answers { targets, columns: &columns, first: 1, count: 4 };
+            let answers = Answers { first: 1, count: 4, ..Answers::all(targets, &columns) };
             if loss.check(3, Answers::all(targets, &columns)).is_err() {
                 continue;
             }

@@ -5,10 +5,8 @@
 //! begun again and told what the journal knows.
 
 mod folder;
-mod group;
 mod jobs;
 mod journal;
-mod loss;
 mod program;
 mod recommend;
 mod result;
@@ -16,8 +14,6 @@ mod search;
 mod session;
 mod settings;
 mod show;
-mod strays;
-mod tail;
 mod template;
 
 use crate::args::Minimize;
@@ -140,7 +136,7 @@ fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Ses
 
 fn finish(mut session: Session, shares: Shares, chosen: VecDeque<Choice>) -> Result<ExitCode> {
     listen(&session)?;
-    strays::adopt();
+    crate::program::adopt();
     let found = search::run(&mut session, shares, chosen);
     session.finish();
     let found = match found {

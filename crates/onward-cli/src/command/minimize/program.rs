@@ -1,17 +1,10 @@
-//! One evaluation: the program is started, watched, ended if need be, and its loss read.
+//! The program of a study, started once for each evaluation.
 
-use super::loss::Reading;
-use super::tail::{Kept, Tail};
 use super::template::{Evaluation, Template};
-use super::{group, loss, strays};
-use std::process::Stdio;
+use crate::program::Terms;
+pub use crate::program::{Ending, Outcome};
 use std::sync::atomic::AtomicU8;
-use std::time::{Duration, Instant};
-
-/// What is kept of the program's output: enough for a JSON object over many lines.
-const STDOUT: usize = 1 << 20;
-/// What is kept of its complaints.
-const STDERR: usize = 1 << 16;
+use std::time::Duration;
 
 /// The program of a study.
 pub struct Program {
@@ -21,26 +14,6 @@ pub struct Program {
     pub timeout: Option<Duration>,
     /// The study's seed.
     pub seed: u64,
-}
-
-/// How an evaluation has ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ending {
-    /// With a finite loss.
-    Loss(Reading),
-    /// Without one, for this reason.
-    Failed(String),
-    /// It was ended by our own end, and counts for nothing.
-    Abandoned,
-}
-
-/// What an evaluation has left.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    pub ending: Ending,
-    pub seconds: f64,
-    /// The end of what it wrote there.
-    pub stderr: Vec<u8>,
 }
 
 /// The seed of all evaluations of a generation: 31 bits, which every program takes.
@@ -65,36 +38,7 @@ impl Program {
     pub fn run(&self, evaluation: &Evaluation, stop: &AtomicU8) -> std::io::Result<Outcome> {
         let seed = common_seed(self.seed, evaluation.generation);
         let mut command = self.template.command(evaluation, seed);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let began = Instant::now();
-        let mut child = strays::started(evaluation.id, || group::start(&mut command))?;
-        let tails = (
-            child.stdout.take().map(|pipe| Tail::of(pipe, STDOUT)).transpose(),
-            child.stderr.take().map(|pipe| Tail::of(pipe, STDERR)).transpose(),
-        );
-        let end = group::wait(&mut child, self.timeout, stop);
-        let seconds = began.elapsed().as_secs_f64();
-        strays::ended(child.id());
-        let (stdout, stderr) = (
-            tails.0?.map_or_else(Kept::default, Tail::take),
-            tails.1?.map_or_else(Kept::default, Tail::take),
-        );
-        Ok(Outcome { ending: self.judge(end?, &stdout), seconds, stderr: stderr.bytes })
-    }
-
-    fn judge(&self, end: group::End, stdout: &Kept) -> Ending {
-        match end {
-            group::End::Exited(status) if status.success() => match loss::read(stdout, &self.key) {
-                Ok(loss) => Ending::Loss(loss),
-                Err(reason) => Ending::Failed(reason),
-            },
-            group::End::Exited(status) => Ending::Failed(status.to_string()),
-            group::End::TimedOut => {
-                let seconds = self.timeout.unwrap_or_default().as_secs_f64();
-                Ending::Failed(format!("took longer than {seconds} s"))
-            }
-            group::End::Stopped => Ending::Abandoned,
-        }
+        Terms { key: &self.key, timeout: self.timeout, stop }.run(&mut command, evaluation.id, None)
     }
 }
 

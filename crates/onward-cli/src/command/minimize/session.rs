@@ -3,11 +3,11 @@
 use super::folder::StudyFolder;
 use super::jobs::{self, Queue};
 use super::journal::{Choice, Entry, Journal, Line, Phase};
-use super::loss::Reading;
 use super::program::{Ending, Outcome, Program};
 use super::settings::Settings;
 use super::show;
 use super::template::Evaluation;
+use crate::program::Reading;
 use crate::progress::{Progress, Voice};
 use onward::study::{Goal, Kind, Space, Value};
 use onward::{Error, ErrorKind, Result};

@@ -5,7 +5,9 @@
 
 #[cfg(target_os = "linux")]
 mod system {
-    use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+    use rustix::process::{
+        Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, waitpid,
+    };
     use std::collections::BTreeMap;
     use std::io::Result;
     use std::process::Child;
@@ -38,6 +40,14 @@ mod system {
         let mut running = running();
         running.remove(&program);
         while sweep(&running) {}
+    }
+
+    /// Ends all programs with what they have started: this process is about to end.
+    pub fn end_all() {
+        for program in running().keys() {
+            let group = i32::try_from(*program).ok().and_then(Pid::from_raw);
+            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+        }
     }
 
     /// Whether there was something to end; what that had started comes here then.
@@ -87,8 +97,11 @@ mod system {
         start()
     }
 
+    /// Programs live on.
+    pub fn end_all() {}
+
     /// What the program has let go lives on.
     pub fn ended(_program: u32) {}
 }
 
-pub use system::{adopt, ended, started};
+pub use system::{adopt, end_all, ended, started};
