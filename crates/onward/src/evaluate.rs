@@ -5,6 +5,7 @@ mod check;
 mod gathering;
 mod local;
 mod members;
+mod pieces;
 mod points;
 mod sites;
 mod worker;

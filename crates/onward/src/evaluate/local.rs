@@ -28,6 +28,7 @@ pub struct Local {
     pub(super) task: Arc<dyn Task>,
     pub(super) precision: Precision,
     threads: Threads,
+    piece: Option<usize>,
     pub(super) known: Arc<Mutex<Known>>,
     /// Buffers of the clean passes, which leave traces.
     pub(super) home: Home,
@@ -46,6 +47,7 @@ impl Local {
             task,
             precision: Precision::F32,
             threads,
+            piece: None,
             known: Arc::default(),
             home: Home::keeping_many(),
             homes: Homes::default(),
@@ -57,6 +59,17 @@ impl Local {
     #[must_use]
     pub fn with_precision(&self, precision: Precision) -> Self {
         Self { precision, ..self.clone() }
+    }
+
+    /// The same evaluator with at most so many rows of a batch in memory at once, where losses of whole batches are asked for.
+    #[must_use]
+    pub fn in_pieces(&self, rows: Option<usize>) -> Self {
+        Self { piece: rows.map(|rows| rows.max(1)), ..self.clone() }
+    }
+
+    /// Rows of a batch that are in memory at once, if not all.
+    pub fn piece(&self) -> Option<usize> {
+        self.piece
     }
 
     /// The arithmetic of forward passes.
@@ -249,7 +262,8 @@ impl Local {
     ) -> Result<Vec<Option<f32>>> {
         plan.check(batch.x.rows)?;
         let graph = self.meets(params, batch)?;
-        Ok(self.run(|| self.losses_here(&graph, key, params, batch, plan)))
+        let see = |outputs: &Act, answers: Answers<'_>| self.known_loss(outputs, answers);
+        Ok(self.run(|| self.told_by_members(&graph, key, params, batch, plan, &see)))
     }
 
     /// The mean loss at every one of `points`, finite or not, or `None` where the task cannot tell it: one set of numbers after
@@ -270,13 +284,20 @@ impl Local {
         chance: &Chance,
     ) -> Result<Vec<Option<f32>>> {
         let graph = self.meets(params, batch)?;
+        self.check_points(params, points)?;
+        let see = |outputs: &Act, answers: Answers<'_>| self.known_loss(outputs, answers);
+        Ok(self.told_at_points(&graph, params, batch, points, chance, &see))
+    }
+
+    /// That `points` are whole sets of params.
+    pub(super) fn check_points(&self, params: &Params, points: &[f64]) -> Result<()> {
         let count = params.count();
-        if points.is_empty() || !points.len().is_multiple_of(count) {
-            let (expected, found) =
-                (format!("whole sets of {count} params"), format!("{} numbers", points.len()));
-            return Err(Error::expected(ErrorKind::Spec, "points", expected, found));
+        if !points.is_empty() && points.len().is_multiple_of(count) {
+            return Ok(());
         }
-        Ok(self.losses_at_points(&graph, params, batch, points, chance))
+        let (expected, found) =
+            (format!("whole sets of {count} params"), format!("{} numbers", points.len()));
+        Err(Error::expected(ErrorKind::Spec, "points", expected, found))
     }
 
     /// The estimated derivative of the batch's mean loss by the params of the probed stages.

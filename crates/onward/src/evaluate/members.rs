@@ -59,16 +59,20 @@ struct Step<'a> {
     chance: Chance,
 }
 
+/// What is made of a member's outputs and what they are answers to.
+pub(super) type See<'a, T> = dyn Fn(&Act, Answers<'_>) -> T + Sync + 'a;
+
 impl Local {
-    /// The mean loss of every member, finite or not; `None` if not known.
-    pub(super) fn losses_here(
+    /// What `see` makes of every member's outputs and what they are answers to.
+    pub(super) fn told_by_members<T: Send>(
         &self,
         graph: &Graph,
         key: &RunKey,
         params: &Params,
         batch: &Batch,
         plan: &WeightPlan,
-    ) -> Vec<Option<f32>> {
+        see: &See<'_, T>,
+    ) -> Vec<T> {
         let keys = TensorKeys::of_trained(key, params, graph);
         let weights = match plan.space {
             WeightSpace::Dense { .. } => self.for_dense(params, &keys),
@@ -79,21 +83,25 @@ impl Local {
         let step = Step { graph, weights, keys, batch, plan, crowd: Crowd::default(), chance };
         let cut = Cut::of(graph, batch, plan);
         let groups = plan.members.len().div_ceil(cut.group);
-        let all: Vec<_> = (0..groups).into_par_iter().map(|group| self.group(&step, group, cut)).collect();
-        all.concat()
+        let all: Vec<_> =
+            (0..groups).into_par_iter().map(|group| self.group(&step, group, cut, see)).collect();
+        all.into_iter().flatten().collect()
     }
 
-    /// One group: the mean losses of neighbouring members.
-    fn group(&self, step: &Step<'_>, group: usize, cut: Cut) -> Vec<Option<f32>> {
+    /// One group of neighbouring members.
+    fn group<T>(&self, step: &Step<'_>, group: usize, cut: Cut, see: &See<'_, T>) -> Vec<T> {
         let last = ((group + 1) * cut.group).min(step.plan.members.len());
         let neighbours = Neighbours::new(&step.crowd, &step.plan.members[group * cut.group..last]);
-        let mut losses = Vec::with_capacity(neighbours.members.len());
+        let mut told = Vec::with_capacity(neighbours.members.len());
         self.homes.with(|home| {
             for first in (group * cut.group..last).step_by(cut.chunk) {
-                self.chunk(step, &neighbours, first..(first + cut.chunk).min(last), home, &mut losses);
+                let members = first..(first + cut.chunk).min(last);
+                self.chunk(step, &neighbours, members, home, &mut |outputs, answers| {
+                    told.push(see(outputs, answers))
+                });
             }
         });
-        losses
+        told
     }
 
     /// Members that run together.
@@ -103,7 +111,7 @@ impl Local {
         neighbours: &Neighbours<'_>,
         members: std::ops::Range<usize>,
         home: &Home,
-        losses: &mut Vec<Option<f32>>,
+        see: &mut dyn FnMut(&Act, Answers<'_>),
     ) {
         let (plan, batch) = (step.plan, step.batch);
         let own = &plan.members[members.clone()];
@@ -114,7 +122,7 @@ impl Local {
             let mut cx = cx.with_home(home.clone()).among(neighbours).with_chance(step.chance.clone());
             let outputs = step.graph.forward(&mut cx, batch.x.clone());
             let part = |i| outputs.slice(i * batch.x.rows, (i + 1) * batch.x.rows);
-            losses.extend((0..own.len()).map(|i| self.known_loss(&part(i), batch.answers())));
+            (0..own.len()).for_each(|i| see(&part(i), batch.answers()));
             return;
         }
         // Members of one pair stand next to each other and see the same samples.
@@ -127,7 +135,7 @@ impl Local {
         for (i, start) in starts.iter().enumerate() {
             let part = outputs.slice(i * plan.share, (i + 1) * plan.share);
             let answers = Answers { first: *start, count: plan.share, ..batch.answers() };
-            losses.push(self.known_loss(&part, answers));
+            see(&part, answers);
         }
     }
 

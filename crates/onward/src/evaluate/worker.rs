@@ -47,7 +47,10 @@ impl Worker {
         match &ask.probes {
             ProbePlan::Visits(_) => Err(not_visiting(ask)),
             ProbePlan::Sites(plan) => opened.sites(local, &**data, ask, plan, state),
-            _ => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
+            _ => match local.piece() {
+                Some(piece) => opened.of_pieces(piece, local, &**data, ask, state),
+                None => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
+            },
         }
     }
 }
@@ -66,17 +69,41 @@ fn not_visiting(ask: &Ask) -> Error {
 }
 
 impl Opened {
-    /// The samples of a step, as it sees them.
-    fn batch(&mut self, data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
+    /// Which samples a step sees.
+    fn ids(&mut self, ask: &Ask) -> Vec<u64> {
         let (step, batch) = (ask.id.step, ask.batch as usize);
-        let ids = match &self.queries {
+        match &self.queries {
             Some(queries) => queries.batch(step, batch),
             None => self.order.batch(step, batch),
-        };
-        let mut batch = Batch::of(data.read(&ids)?);
+        }
+    }
+
+    /// These samples, as the step sees them.
+    fn read(&self, ids: &[u64], data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
+        let mut batch = Batch::of(data.read(ids)?);
         let shape = batch.x.shape;
-        self.augment.apply(state.key(), step as u32, &ids, shape, batch.x.data_mut());
+        self.augment.apply(state.key(), ask.id.step as u32, ids, shape, batch.x.data_mut());
         Ok(batch)
+    }
+
+    /// The samples of a step, as it sees them.
+    fn batch(&mut self, data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
+        let ids = self.ids(ask);
+        self.read(&ids, data, ask, state)
+    }
+
+    /// The losses of a step whose samples are read in pieces of so many.
+    fn of_pieces(
+        &mut self,
+        piece: usize,
+        local: &Local,
+        data: &dyn Source,
+        ask: &Ask,
+        state: &State,
+    ) -> Result<Told> {
+        let ids = self.ids(ask);
+        let pieces = ids.chunks(piece).map(|ids| self.read(ids, data, ask, state));
+        local.losses_of_pieces(ask, state, pieces).map(Told::Losses)
     }
 
     fn sites(

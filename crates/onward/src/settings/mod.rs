@@ -114,6 +114,8 @@ impl Settings {
         threads: &Threads,
         precision: kernel::Precision,
     ) -> Result<Local> {
-        Ok(Local::new(self.rated(model)?, task, threads).with_precision(precision))
+        Ok(Local::new(self.rated(model)?, task, threads)
+            .with_precision(precision)
+            .in_pieces(self.train.piece))
     }
 }

@@ -1,7 +1,8 @@
 //! What a run is to be.
 
 use crate::ask::{Augment, Shuffle, misfit};
-use crate::ledger::{Header, Optimizer, State, TensorHeader, VERSION};
+use crate::ledger::{Header, Moves, Optimizer, State, TensorHeader, VERSION};
+use crate::model::Graph;
 use crate::params::Storage;
 use crate::rows::Source;
 use crate::rule::{Method, Rule, Schedule};
@@ -101,6 +102,30 @@ impl Plan {
             let expected = "rows in memory, as it visits all of them";
             Error::expected(ErrorKind::Spec, "method", expected, "a source that is read as it goes")
         })
+    }
+
+    /// That batches can be worked through in pieces to the same bits.
+    pub(super) fn check_pieces(&self, rule: &dyn Rule, graph: &Graph) -> Result<()> {
+        let refuse = |expected: &str, found: String| {
+            Err(Error::expected(ErrorKind::Spec, "train.piece", expected.to_owned(), found))
+        };
+        let acts_on_weights = self.method.common().moves() != Moves::Directions && rule.round().is_none();
+        if !acts_on_weights {
+            let expected = "a method that asks for losses of whole batches";
+            return refuse(expected, format!("{:?}", self.method.name()));
+        }
+        if let Method::Population(own) = &self.method
+            && own.share != 0
+        {
+            return refuse("members that see the whole batch", format!("method.share = {}", own.share));
+        }
+        match graph.norms().next() {
+            Some((layer, _)) => {
+                let expected = "a net without batch normalisation, whose rows know nothing of each other";
+                refuse(expected, format!("the normalisation {layer}"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The header of this run on `data`, whose first state is `state`, without what only others know.

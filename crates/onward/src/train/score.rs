@@ -1,0 +1,160 @@
+//! Scores.
+
+use crate::dataset::{Columns, Dataset, Targets};
+use crate::evaluate::Local;
+use crate::model::{Act, Statistics};
+use crate::params::Params;
+use crate::rows::Source;
+use crate::task::{Answers, Head, Metric, Task, argmax};
+use crate::{Error, ErrorKind, Result};
+use std::ops::Range;
+
+/// How well params do on data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The loss; NaN where the task cannot tell it.
+    pub loss: f32,
+    /// The number that people know the task by, where that is another than its loss.
+    pub metric: Option<Metric>,
+    /// The share of right answers (classification only).
+    pub accuracy: Option<f32>,
+    /// `[truth][answer]` counts (classification only).
+    pub confusion: Option<Vec<Vec<u64>>>,
+    /// How well each of several heads does, under its name; empty where the task is of one answer.
+    pub heads: Vec<(String, Score)>,
+}
+
+impl Score {
+    /// What there is beside loss and accuracy, by name: the metric, and of each head, after its own name, loss, metric and accuracy.
+    pub fn named(&self) -> impl Iterator<Item = (String, f32)> {
+        let own = self.metric.iter().map(|metric| (metric.name.clone(), metric.value));
+        let of_head = |(head, score): &(String, Self)| {
+            let loss = Some(("loss".to_owned(), score.loss));
+            let accuracy = score.accuracy.map(|accuracy| ("accuracy".to_owned(), accuracy));
+            let all: Vec<_> = loss.into_iter().chain(score.named()).chain(accuracy).collect();
+            all.into_iter().map(move |(name, value)| (format!("{head}_{name}"), value)).collect::<Vec<_>>()
+        };
+        own.chain(self.heads.iter().flat_map(of_head)).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// Rows that are evaluated at once outside training.
+const EVALUATION_ROWS: usize = 1000;
+
+/// The model's outputs on rows of features, `rows × outputs`.
+///
+/// # Errors
+/// [`ErrorKind::Data`] if `features` are no whole rows; [`ErrorKind::Model`] if model, params, rows and statistics do not fit
+/// together.
+pub fn predict(
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    features: &[f32],
+    shape: [usize; 3],
+) -> Result<Vec<f32>> {
+    predict_from(0, evaluator, params, statistics, features, shape)
+}
+
+/// The same for rows of which the first has this place in the data.
+fn predict_from(
+    first: u64,
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    features: &[f32],
+    shape: [usize; 3],
+) -> Result<Vec<f32>> {
+    let width =
+        shape.iter().try_fold(EVALUATION_ROWS, |n, axis| n.checked_mul(*axis)).unwrap_or(0) / EVALUATION_ROWS;
+    if width == 0 || !features.len().is_multiple_of(width) {
+        let expected = format!("whole rows of {shape:?}");
+        return Err(Error::expected(
+            ErrorKind::Data,
+            "features",
+            expected,
+            format!("{} numbers", features.len()),
+        ));
+    }
+    if features.is_empty() {
+        return Ok(Vec::new());
+    }
+    evaluator.outputs_of_rows(params, features, shape, (EVALUATION_ROWS, first), statistics)
+}
+
+/// How well `params` do on `data`. There is an accuracy where every class has an output of its own.
+///
+/// # Errors
+/// As for [`predict`], and [`ErrorKind::Data`] if the outputs cannot answer the targets.
+pub fn score(
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    data: &dyn Source,
+) -> Result<Score> {
+    let graph = evaluator.check_source(data)?;
+    let (outputs, targets, columns) = answered(evaluator, params, statistics, data)?;
+    let outputs = Act::new(data.rows(), graph.answer(), outputs);
+    let answers = Answers::all(&targets, &columns);
+    let loss = evaluator.loss(&outputs, answers);
+    score_of(evaluator.task(), &outputs, answers, loss)
+}
+
+/// How well outputs answer all of `answers`, row by row, with this loss.
+fn score_of(task: &dyn Task, outputs: &Act, answers: Answers<'_>, loss: Result<f32>) -> Result<Score> {
+    // Where the sum is not known, neither is what it is of.
+    let heads = if loss.is_ok() { task.heads() } else { &[] };
+    let loss = loss.unwrap_or(f32::NAN);
+    let metric = task.metric(loss).filter(|_| !loss.is_nan());
+    let each = |(head, range): &(Head, Range<usize>)| {
+        let (own, wanted) = head.part(range, outputs, answers, true)?;
+        let loss = head.task().of_batch(&own, wanted.answers());
+        Ok((head.name().to_owned(), score_of(head.task(), &own, wanted.answers(), loss)?))
+    };
+    let heads = heads.iter().map(each).collect::<Result<Vec<_>>>()?;
+    let score = Score { loss, metric, accuracy: None, confusion: None, heads };
+    let (rows, width) = (outputs.rows(), outputs.width());
+    let Targets::Classes { labels, classes } = answers.targets else { return Ok(score) };
+    if !task.heads().is_empty() || labels.iter().any(|l| *l as usize >= width) {
+        return Ok(score);
+    }
+    let classes = (*classes).max(width);
+    let mut confusion = vec![vec![0; classes]; classes];
+    let mut right = 0usize;
+    for (row, label) in labels.iter().enumerate() {
+        let answer = argmax(outputs.row(row));
+        right += usize::from(answer == Some(*label as usize));
+        confusion[*label as usize][answer.unwrap_or(0)] += 1;
+    }
+    Ok(Score { accuracy: Some(right as f32 / rows as f32), confusion: Some(confusion), ..score })
+}
+
+/// The model's outputs on all rows of `data`, what these should be answered with, and their columns. Rows that do not lie in memory are read in
+/// pieces.
+fn answered(
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    data: &dyn Source,
+) -> Result<(Vec<f32>, Targets, Columns)> {
+    let outputs = |first, rows: &Dataset| {
+        predict_from(first, evaluator, params, statistics, rows.features(), rows.shape())
+    };
+    if let Some(all) = data.resident() {
+        return Ok((outputs(0, all)?, all.targets().clone(), all.columns().clone()));
+    }
+    let ids: Vec<u64> = (0..data.rows() as u64).collect();
+    let (mut all, mut before) = (Vec::new(), None);
+    for ids in ids.chunks(EVALUATION_ROWS) {
+        let rows = data.read(ids)?;
+        all.extend(outputs(ids[0], rows.data())?);
+        let (_, targets, columns) = rows.into_parts().1.into_parts();
+        before = Some(match before {
+            None => (targets, columns),
+            Some((first, beside)) => (Targets::joined(first, &targets)?, Columns::joined(beside, &columns)?),
+        });
+    }
+    before
+        .map(|(targets, columns)| (all, targets, columns))
+        .ok_or_else(|| Error::expected(ErrorKind::Data, "data", "at least one row", 0))
+}
