@@ -4,7 +4,7 @@
 //! goes the number of candidates as a little-endian u32 and their values as f64, one candidate after another; in come as
 //! many losses as f64. The number 0, or the end of the input, ends it.
 
-use onward::study::{Candidate, Goal, Method, Space, Study};
+use onward::study::{Candidate, Goal, Space, StrategyKind, Study};
 use serde::Deserialize;
 use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Task {
-    method: Method,
+    method: StrategyKind,
     space: Space,
     budget: u64,
     seed: u64,
@@ -65,7 +65,7 @@ mod tests {
     fn a_study_is_the_same_over_a_pipe() {
         let study = || {
             let space = Space::reals(3, 1.0, 0.5).unwrap();
-            Study::new(space, Goal::Minimize, 30, 1, Method::named("cma-es").unwrap()).unwrap()
+            Study::new(space, Goal::Minimize, 30, 1, StrategyKind::named("cma-es").unwrap()).unwrap()
         };
         // A loss that does not depend on the candidate can be told in advance.
         let losses: Vec<f64> = (0..30).map(|i| f64::from(i * 7 % 11)).collect();
@@ -93,7 +93,7 @@ mod tests {
             Goal::Minimize,
             50,
             1,
-            Method::named("stp").unwrap(),
+            StrategyKind::named("stp").unwrap(),
         );
         assert!(serve(study.unwrap(), &mut &[0u8; 3][..], &mut Vec::new()).is_ok());
     }

@@ -3,7 +3,7 @@
 //! `regression` prints the table of `bench/relative-loss.md`; further arguments are methods as JSON, one more row each, such as
 //! `'{"name": "relative-loss", "level": "pair"}'`. 20 dimensions, 5000 samples, noise 0.1, 5 million samples evaluated.
 
-use onward::study::{Draws, Goal, Level, Method, RelativeLoss, Space, Study};
+use onward::study::{Draws, Goal, Level, RelativeLoss, Space, StrategyKind, Study};
 use onward::{Error, ErrorKind, Result};
 use onward_bench::print_table;
 
@@ -87,7 +87,7 @@ fn residual(row: &[f64; D + 1], theta: &[f64]) -> f64 {
 }
 
 /// A study to the end of the budget; where it is centred then, and what it says about the batch.
-fn study(problem: &Problem, method: &Method, size: usize) -> Result<(f64, Option<f64>)> {
+fn study(problem: &Problem, method: &StrategyKind, size: usize) -> Result<(f64, Option<f64>)> {
     let space = Space::reals(D, 0.0, FIRST / (D as f64).sqrt())?;
     let mut study = Study::new(space, Goal::Minimize, BUDGET / size as u64, problem.seed, method.clone())?;
     let mut batch = (u64::MAX, None);
@@ -245,9 +245,9 @@ fn controls() -> Vec<(String, Run<'static>)> {
     rows
 }
 
-fn ours() -> Vec<Method> {
+fn ours() -> Vec<StrategyKind> {
     let levels = [Level::Accept, Level::Pair, Level::Momentum, Level::Graded, Level::Sampler];
-    levels.map(|level| Method::RelativeLoss(RelativeLoss { level, ..RelativeLoss::default() })).to_vec()
+    levels.map(|level| StrategyKind::RelativeLoss(RelativeLoss { level, ..RelativeLoss::default() })).to_vec()
 }
 
 fn main() -> Result<()> {

@@ -3,7 +3,7 @@
 //! `study evaluations METHOD …` prints the median of 21 runs; `study overhead METHOD …` the time that asking and telling
 //! takes per evaluation. The functions are those of `bench/study.py`, which runs pycma on them.
 
-use onward::study::{Candidate, Goal, Method, Space, Study};
+use onward::study::{Candidate, Goal, Space, StrategyKind, Study};
 use onward::{Error, ErrorKind, Result};
 use onward_bench::{Times, print_table, seconds};
 
@@ -63,7 +63,7 @@ fn rotation(n: usize, instance: u64) -> Vec<Vec<f64>> {
 }
 
 /// Evaluations until the target is reached; `None` if the budget was not enough.
-fn evaluations(problem: &Problem, method: &Method, seed: u64) -> Result<Option<u64>> {
+fn evaluations(problem: &Problem, method: &StrategyKind, seed: u64) -> Result<Option<u64>> {
     let n = problem.optimum.len();
     let mut study =
         Study::new(Space::reals(n, 0.0, 2.0)?, Goal::Minimize, 5000 * n as u64, seed, method.clone())?;
@@ -77,9 +77,9 @@ fn evaluations(problem: &Problem, method: &Method, seed: u64) -> Result<Option<u
     Ok(None)
 }
 
-fn print_evaluations(methods: &[Method]) -> Result<()> {
+fn print_evaluations(methods: &[StrategyKind]) -> Result<()> {
     let mut header = vec!["function", "d"];
-    header.extend(methods.iter().map(Method::name));
+    header.extend(methods.iter().map(StrategyKind::name));
     let mut rows = Vec::new();
     for name in ["sphere", "ellipsoid", "Rosenbrock", "rotated ellipsoid"] {
         for n in [5, 10, 20] {
@@ -103,7 +103,7 @@ fn print_evaluations(methods: &[Method]) -> Result<()> {
     Ok(())
 }
 
-fn print_overhead(methods: &[Method]) -> Result<()> {
+fn print_overhead(methods: &[StrategyKind]) -> Result<()> {
     let mut rows = Vec::new();
     for method in methods {
         for n in [2, 10, 40] {
@@ -122,7 +122,7 @@ fn print_overhead(methods: &[Method]) -> Result<()> {
 }
 
 /// Seconds between evaluations of a sphere, the sphere's own included.
-fn per_evaluation(method: &Method, n: usize, seed: u64) -> Result<f64> {
+fn per_evaluation(method: &StrategyKind, n: usize, seed: u64) -> Result<f64> {
     const BUDGET: u64 = 5000;
     let mut study = Study::new(Space::reals(n, 1.0, 0.5)?, Goal::Minimize, BUDGET, seed, method.clone())?;
     let mut outcome = Ok(());
@@ -137,10 +137,10 @@ fn per_evaluation(method: &Method, n: usize, seed: u64) -> Result<f64> {
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let names = arguments.get(1..).unwrap_or_default();
-    let methods: Vec<Method> = if names.is_empty() {
-        vec![Method::named("cma-es")?]
+    let methods: Vec<StrategyKind> = if names.is_empty() {
+        vec![StrategyKind::named("cma-es")?]
     } else {
-        names.iter().map(|n| Method::named(n)).collect::<Result<_>>()?
+        names.iter().map(|n| StrategyKind::named(n)).collect::<Result<_>>()?
     };
     match arguments.first().map(String::as_str) {
         Some("evaluations") => print_evaluations(&methods),

@@ -1,7 +1,7 @@
 //! The arguments.
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use onward::study::Method;
+use onward::study::StrategyKind;
 use std::path::PathBuf;
 
 /// Trains models with forward passes only: exact, replayable, fast.
@@ -35,7 +35,7 @@ Exit codes:
 
 /// What stands below the arguments of `minimize`.
 fn minimize_help() -> String {
-    let names: Vec<&str> = Method::all().iter().map(Method::name).collect();
+    let names: Vec<&str> = StrategyKind::all().iter().map(StrategyKind::name).collect();
     MINIMIZE.replace("{methods}", &names.join(", "))
 }
 

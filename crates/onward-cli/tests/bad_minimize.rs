@@ -7,7 +7,7 @@ mod common;
 mod study;
 
 use common::Place;
-use onward::study::Record;
+use onward::study::StudyRecord;
 use std::fs::OpenOptions;
 use study::OF_SQUARES;
 
@@ -275,8 +275,9 @@ fn another_study_is_refused_by_what_differs() {
     place.write("runs/squares/study.toml", kept.replace("seed = 2", "sead = 3"));
     differ("", &[], &["runs/squares/study.toml: expected the settings of a study", "sead"]);
     let version = |v: u32| format!("version = {v}");
-    place.write("runs/squares/study.toml", kept.replace(&version(Record::VERSION), &version(0)));
-    let expected = format!("runs/squares/study.toml: expected version {}, found version 0", Record::VERSION);
+    place.write("runs/squares/study.toml", kept.replace(&version(StudyRecord::VERSION), &version(0)));
+    let expected =
+        format!("runs/squares/study.toml: expected version {}, found version 0", StudyRecord::VERSION);
     differ("", &[], &[&expected]);
 }
 

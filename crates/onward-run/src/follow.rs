@@ -74,7 +74,7 @@ pub trait Origin {
 
 /// Where steps are taken again from that need the data.
 #[derive(Clone, Copy)]
-pub enum Start<'a> {
+pub enum StartFrom<'a> {
     /// The base params.
     Base,
     /// The newest snapshot that is sound and one of the ledger's states; and what to do with those that are neither.
@@ -92,7 +92,7 @@ pub type Each<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
 pub fn follow(
     folder: &Folder,
     reading: &Reading,
-    start: Start<'_>,
+    start: StartFrom<'_>,
     origin: &mut dyn Origin,
     each: &mut Each<'_>,
 ) -> Result<(Parts, Option<u64>)> {
@@ -164,12 +164,12 @@ fn catch_up(
     folder: &Folder,
     trainer: &mut Trainer,
     reading: &Reading,
-    start: Start<'_>,
+    start: StartFrom<'_>,
     each: &mut Each<'_>,
 ) -> Result<Option<u64>> {
     let Reading { records, chains, .. } = reading;
     let mut from = None;
-    if let Start::Snapshot(unusable) = start {
+    if let StartFrom::Snapshot(unusable) = start {
         for snapshot in folder.snapshots().iter().rev().filter(|s| s.step <= records.len() as u64) {
             let restored = snapshot.read().and_then(|bytes| {
                 trainer.restore(&bytes, records, chains).map_err(|e| e.in_file(&snapshot.path))

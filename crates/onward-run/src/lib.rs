@@ -23,4 +23,4 @@ pub mod verify;
 
 pub use event::{Event, Observer, Observers};
 pub use measurement::{Measurement, Point};
-pub use run::{Clock, Ended, Run};
+pub use run::{Ended, Run, Stopwatch};

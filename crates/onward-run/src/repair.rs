@@ -12,12 +12,12 @@ pub struct Repaired {
     /// Sound steps, which are kept.
     pub steps: usize,
     /// What was cut; `None` if the ledger was sound.
-    pub cut: Option<Cut>,
+    pub cut: Option<CutOff>,
 }
 
 /// What was cut off a ledger.
 #[derive(Debug)]
-pub struct Cut {
+pub struct CutOff {
     /// What is wrong with it; `None` for a torn write.
     pub damage: Option<Error>,
     /// How many bytes.
@@ -49,5 +49,5 @@ pub fn repair(folder: &Folder) -> Result<Repaired> {
     file.set_len(reading.sound).map_err(|e| Error::io("cut", &path, e))?;
     file.sync_all().map_err(|e| Error::io("sync", &path, e))?;
     let (bytes, lost) = (cut.len(), ledger::recognised(cut));
-    Ok(Repaired { steps, cut: Some(Cut { damage, bytes, lost, kept_in }) })
+    Ok(Repaired { steps, cut: Some(CutOff { damage, bytes, lost, kept_in }) })
 }

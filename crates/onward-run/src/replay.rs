@@ -1,7 +1,7 @@
 //! The params that a ledger leads to.
 
 use crate::folder::Folder;
-use crate::follow::{Each, Origin, Start, base, check_header, follow};
+use crate::follow::{Each, Origin, StartFrom, base, check_header, follow};
 use onward::ledger::{Entry, Reading, State};
 use onward::params::Params;
 use onward::threads::Threads;
@@ -45,7 +45,7 @@ pub struct Replayed {
 pub fn replay(
     folder: &Folder,
     reading: &Reading,
-    start: Start<'_>,
+    start: StartFrom<'_>,
     threads: usize,
     origin: &mut dyn Origin,
     each: &mut Each<'_>,

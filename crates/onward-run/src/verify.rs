@@ -1,7 +1,7 @@
 //! Every file of a run against its ledger, and the ledger against itself.
 
 use crate::folder::{Folder, MODEL, Snapshot};
-use crate::follow::{Origin, Start, base, check_header, specs};
+use crate::follow::{Origin, StartFrom, base, check_header, specs};
 use crate::manifest::Manifest;
 use crate::metrics;
 use crate::replay::{From, replay};
@@ -26,7 +26,7 @@ pub struct Verified {
     /// Digest of the params that the ledger leads to, as far as it is known without taking steps again.
     pub digest: Option<String>,
     /// What the files say that the run ends with.
-    pub outcome: Outcome,
+    pub outcome: Verdict,
 }
 
 /// How far a verification goes: what the numerics in the ledger's header allow. Files, checksums and chain were checked in any case.
@@ -48,7 +48,7 @@ pub enum Promise {
 
 /// What a run's files say that it ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Verdict {
     /// No model yet: there are steps to take.
     Unfinished,
     /// No model, though all steps are in the ledger.
@@ -106,7 +106,7 @@ pub fn verify(
         return Err(damage.hint(Hint::Aside(folder.way_out(&folder.metrics()))));
     }
     let refuse = |_: &Snapshot, why: &Error| Err(Error::new(why.kind(), why.to_string()));
-    let start = if from_start { Start::Base } else { Start::Snapshot(&refuse) };
+    let start = if from_start { StartFrom::Base } else { StartFrom::Snapshot(&refuse) };
     let mut same = |state: &State| match states.get(&state.step()) {
         Some((path, kept)) if kept != state => {
             let expected = format!("the state that the ledger leads to after step {}", state.step());
@@ -158,7 +158,7 @@ fn states(
 }
 
 /// What the files say that a run ends with; `digest` is that of the params which the ledger leads to, if that is known.
-fn outcome(folder: &Folder, reading: &Reading, digest: Option<&str>) -> Result<Outcome> {
+fn outcome(folder: &Folder, reading: &Reading, digest: Option<&str>) -> Result<Verdict> {
     let steps = reading.records.len() as u64;
     let manifest = Manifest::read(folder, &reading.chains[0])?;
     if let Some(manifest) = &manifest {
@@ -167,7 +167,7 @@ fn outcome(folder: &Folder, reading: &Reading, digest: Option<&str>) -> Result<O
     let files = manifest.map(|manifest| manifest.check_files(folder)).transpose()?;
     if !folder.model().is_file() {
         let finished = steps >= reading.budget();
-        return Ok(if finished { Outcome::WithoutModel } else { Outcome::Unfinished });
+        return Ok(if finished { Verdict::WithoutModel } else { Verdict::Unfinished });
     }
     let read = Params::read(&folder.model(), &specs(&reading.header));
     let (saved, _) = read.map_err(|e| Error::new(ErrorKind::Damage, e.to_string()))?;
@@ -176,7 +176,7 @@ fn outcome(folder: &Folder, reading: &Reading, digest: Option<&str>) -> Result<O
         let (place, expected) = (folder.model(), format!("digest {digest} (replayed)"));
         return Err(Error::expected(ErrorKind::Damage, place.display(), expected, saved));
     }
-    Ok(files.map_or(Outcome::Unbound, Outcome::Bound))
+    Ok(files.map_or(Verdict::Unbound, Verdict::Bound))
 }
 
 impl Verified {
@@ -189,17 +189,17 @@ impl Verified {
             _ => format!("{MODEL}: its digest is the replay's"),
         };
         match self.outcome {
-            Outcome::Unfinished => match folder.why_diverged() {
+            Verdict::Unfinished => match folder.why_diverged() {
                 Some(why) => format!("no {MODEL}: the run {why}"),
                 None => format!("no {MODEL} yet: the run is not finished"),
             },
-            Outcome::WithoutModel => format!(
+            Verdict::WithoutModel => format!(
                 "{MODEL} is missing: all {steps} steps are in the ledger, `onward resume {path}` writes it"
             ),
-            Outcome::Unbound => {
+            Verdict::Unbound => {
                 format!("{model}\nno manifest.json yet, which binds it: `onward resume {path}` writes it")
             }
-            Outcome::Bound(files) => format!("{model}\nmanifest.json: {files} files as the run left them"),
+            Verdict::Bound(files) => format!("{model}\nmanifest.json: {files} files as the run left them"),
         }
     }
 }

@@ -8,7 +8,7 @@ use common::{SPEC, Small, methods, noted};
 use onward::ledger;
 use onward_run::folder::Folder;
 use onward_run::metrics::{self, Metrics, Point};
-use onward_run::verify::{Outcome, verify};
+use onward_run::verify::{Verdict, verify};
 use onward_run::{Event, Observers, Run};
 use std::path::Path;
 use std::time::Duration;
@@ -89,7 +89,7 @@ fn metrics_that_are_gone_are_written_again_as_far_as_the_ledger_tells() {
         assert_eq!(scored(&last), scored(before.last().unwrap()));
         assert!(now.repairs().unwrap().contains(" of 22 rows written again from the ledger"));
         let found = verify(&Folder::read_only(&path).unwrap(), true, 1, &mut small.clone()).unwrap();
-        assert!(matches!(found.outcome, Outcome::Bound(_)));
+        assert!(matches!(found.outcome, Verdict::Bound(_)));
         // Once is enough.
         let text = bytes(&path);
         drop(run);

@@ -9,7 +9,7 @@ use onward::{ErrorKind, ledger};
 use onward_run::folder::Folder;
 use onward_run::metrics;
 use onward_run::sealed::seal;
-use onward_run::verify::{Outcome, verify};
+use onward_run::verify::{Verdict, verify};
 use onward_run::{Event, Observers};
 use std::path::Path;
 
@@ -43,7 +43,7 @@ fn stepped_by_hand_stopped_and_resumed_it_is_the_same_run() {
             assert_eq!(Small::finish(&mut run), digest);
             assert_eq!(bytes(&path), bytes(whole.folder().path()));
             let found = verified(&small, &path);
-            assert!(matches!(found.outcome, Outcome::Bound(_)) && found.digest.as_ref() == Some(&digest));
+            assert!(matches!(found.outcome, Verdict::Bound(_)) && found.digest.as_ref() == Some(&digest));
             assert_eq!(run.points().len(), whole.points().len());
         }
     }
@@ -79,7 +79,7 @@ fn a_run_that_is_stopped_says_so_and_leaves_a_snapshot() {
         assert!(!run.go_on(|| seen.lock().unwrap().iter().any(|n| n == "step 3")).unwrap());
         assert_eq!(notes.lock().unwrap().last().unwrap(), "Stopped { step: 3 }");
         assert_eq!(run.folder().snapshots().len(), snapshots);
-        assert_eq!(verified(&small, run.folder().path()).outcome, Outcome::Unfinished);
+        assert_eq!(verified(&small, run.folder().path()).outcome, Verdict::Unfinished);
     }
 }
 
@@ -144,7 +144,7 @@ fn a_prolonged_run_has_the_same_bits_however_it_was_interrupted() {
             drop(run);
             assert_eq!(bytes(&path), bytes(&whole), "{name} at {stop}");
             let found = verified(&small, &path);
-            assert!(matches!(found.outcome, Outcome::Bound(_)) && found.steps == 24);
+            assert!(matches!(found.outcome, Verdict::Bound(_)) && found.steps == 24);
         }
         // Once more, and a second time is none.
         let third = Small { budget: Some(30), ..small.clone() };
@@ -237,7 +237,7 @@ fn what_a_report_adds_is_bound_by_the_manifest() {
     })
     .unwrap();
     let path = run.folder().path().to_owned();
-    assert!(matches!(verified(&small, &path).outcome, Outcome::Bound(6)));
+    assert!(matches!(verified(&small, &path).outcome, Verdict::Bound(6)));
     std::fs::write(path.join("report.html"), "other").unwrap();
     let error = verify(&Folder::read_only(&path).unwrap(), true, 1, &mut small.clone()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damage);

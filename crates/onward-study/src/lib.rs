@@ -1,9 +1,9 @@
 //! Studies: the least loss of anything that can be evaluated, by asking for candidates and being told their losses.
 //!
 //! ```
-//! use onward_study::{Dimension, Goal, Method, Space, Study};
+//! use onward_study::{Dimension, Goal, StrategyKind, Space, Study};
 //! let space = Space::new([Dimension::float("x", -5.0, 5.0), Dimension::int("n", 1, 64)])?;
-//! let mut study = Study::new(space, Goal::Minimize, 600, 7, Method::named("auto")?)?;
+//! let mut study = Study::new(space, Goal::Minimize, 600, 7, StrategyKind::named("auto")?)?;
 //! while let Some(candidate) = study.ask() {
 //!     let (x, n) = (candidate.values[0].number(), candidate.values[1].number());
 //!     study.tell(candidate.id, (x - 1.5).powi(2) + (n - 20.0).powi(2) / 100.0)?;
@@ -16,7 +16,7 @@
 //! A study is a pure function of its space, goal, budget, seed, method and the losses it was told: there is no clock, no
 //! system randomness and nothing global, so studies side by side cannot affect each other. Candidates come in generations,
 //! each fixed before the first of its losses is known; losses may be told in any order, and the next generation begins when
-//! all of them are there. So one worker or many see the same candidates, and a [`Record`] of the losses is enough to
+//! all of them are there. So one worker or many see the same candidates, and a [`StudyRecord`] of the losses is enough to
 //! continue after a crash as if nothing had happened ([`Study::resume`]).
 
 mod diagnosis;
@@ -32,13 +32,13 @@ pub use diagnosis::Diagnosis;
 pub use draws::Draws;
 pub use eigen::Eigen;
 pub use onward_base::{Error, ErrorKind, Place, Result};
-pub use record::Record;
+pub use record::StudyRecord;
 pub use repeats::Repeated;
-pub use space::{Dimension, Kind, Space, Spacing, Value};
+pub use space::{Argument, Dimension, Domain, Space, Spacing};
 pub use strategy::{
-    Auto, CmaEs, Copied, Decay, Estimator, GldFast, GldSearch, Level, LmMaEs, Method, Mirror, Mistp,
-    NesterovSpokoiny, OnePlusOne, OpenAiEs, OwnStrategy, Pgpe, RelativeLoss, Restarts, Scheme, SepCmaEs,
-    Setup, Smtp, Snes, Steps, Stop, Stp, Strategy, TwoPoint, Xnes,
+    Auto, CmaEs, Copied, Decay, Estimator, GldFast, GldSearch, Level, LmMaEs, Mirror, MirrorDescent, Mistp,
+    NesterovSpokoiny, OnePlusOne, OpenAiEs, OwnStrategy, Pgpe, Radii, RelativeLoss, Restarts, Scheme,
+    SepCmaEs, Setup, Smtp, Snes, Stop, Stp, Strategy, StrategyKind, Xnes,
 };
 
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ pub struct Candidate {
     /// this number can serve as their seed, or choose their batch.
     pub generation: u64,
     /// One value for each dimension.
-    pub values: Vec<Value>,
+    pub values: Vec<Argument>,
 }
 
 impl Candidate {
@@ -78,7 +78,7 @@ pub struct Seen {
     /// The candidate's id.
     pub id: u64,
     /// Its values.
-    pub values: Vec<Value>,
+    pub values: Vec<Argument>,
     /// The loss that was told.
     pub loss: f64,
 }
@@ -111,7 +111,7 @@ struct Generation {
 
 /// A search in progress.
 pub struct Study {
-    record: Record,
+    record: StudyRecord,
     width: usize,
     draws: Draws,
     strategy: Box<dyn Strategy>,
@@ -129,12 +129,12 @@ impl Study {
     /// # Errors
     /// [`ErrorKind::Spec`] if the budget is smaller than the method's first generation, or the method or a setting of it does
     /// not fit the space.
-    pub fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: Method) -> Result<Self> {
+    pub fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: StrategyKind) -> Result<Self> {
         let (method, why) = method.choose(&space, budget);
-        Self::begin(Record::new(space, goal, budget, seed, method, why))
+        Self::begin(StudyRecord::new(space, goal, budget, seed, method, why))
     }
 
-    fn begin(record: Record) -> Result<Self> {
+    fn begin(record: StudyRecord) -> Result<Self> {
         record.method.check(&record.space)?;
         let strategy = record.method.begin(&Setup::of(&record.space))?;
         let mut study = Self {
@@ -168,7 +168,7 @@ impl Study {
     /// # Errors
     /// [`ErrorKind::Ledger`] if the record is of another version or tells of candidates that this study would not have
     /// asked for; [`ErrorKind::Spec`] as for [`Study::new`].
-    pub fn resume(mut record: Record) -> Result<Self> {
+    pub fn resume(mut record: StudyRecord) -> Result<Self> {
         record.check_version()?;
         let told = std::mem::take(&mut record.told);
         let mut study = Self::begin(record)?;
@@ -330,7 +330,7 @@ impl Study {
 
     /// Where the strategy's search distribution is centred, if it has one: an average over many candidates, which noise
     /// misleads less. It was not evaluated.
-    pub fn centre(&self) -> Option<Vec<Value>> {
+    pub fn centre(&self) -> Option<Vec<Argument>> {
         self.strategy.centre().map(|c| self.record.space.decode(c))
     }
 
@@ -356,7 +356,7 @@ impl Study {
     }
 
     /// The method in use.
-    pub fn method(&self) -> &Method {
+    pub fn method(&self) -> &StrategyKind {
         &self.record.method
     }
 
@@ -366,7 +366,7 @@ impl Study {
     }
 
     /// All that is needed to go on later.
-    pub fn record(&self) -> &Record {
+    pub fn record(&self) -> &StudyRecord {
         &self.record
     }
 }

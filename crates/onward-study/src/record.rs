@@ -1,13 +1,13 @@
 //! A study at rest: what it was begun with and the losses it was told. Everything else follows.
 
-use super::{Goal, Method, Space};
+use super::{Goal, Space, StrategyKind};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 /// A study's settings and losses. Any serde format that keeps the bits of f64 will do; JSON does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The version of strategies and of this record: [`Record::VERSION`].
+pub struct StudyRecord {
+    /// The version of strategies and of this record: [`StudyRecord::VERSION`].
     pub version: u32,
     /// What may be chosen.
     pub space: Space,
@@ -17,37 +17,44 @@ pub struct Record {
     pub budget: u64,
     /// The seed of all randomness.
     pub seed: u64,
-    /// The method, never [`Method::Auto`]: what that chose.
-    pub method: Method,
+    /// The method, never [`StrategyKind::Auto`]: what that chose.
+    pub method: StrategyKind,
     /// Why that one.
     pub why: String,
     /// Candidates and their losses in the order of telling; `None` for a loss that was not finite.
     pub told: Vec<(u64, Option<f64>)>,
 }
 
-impl Record {
+impl StudyRecord {
     /// Changes with every change that makes a strategy ask for other candidates.
     pub const VERSION: u32 = 5;
 
     /// The first version in which `method` asked for the candidates that it asks for today: records from then on can be
     /// gone on with.
-    pub const fn since(method: &Method) -> u32 {
+    pub const fn since(method: &StrategyKind) -> u32 {
         match method {
             // Equal losses no longer widen its steps, and bounds limit them.
-            Method::OnePlusOne(_) => 5,
+            StrategyKind::OnePlusOne(_) => 5,
             _ => 4,
         }
     }
 
     /// Why records of this version cannot be gone on with, as what was expected; `None` if they can.
-    pub fn refusal(version: u32, method: &Method) -> Option<String> {
+    pub fn refusal(version: u32, method: &StrategyKind) -> Option<String> {
         let (first, last) = (Self::since(method), Self::VERSION);
         let expected =
             if first == last { format!("version {last}") } else { format!("version {first} to {last}") };
         (!(first..=last).contains(&version)).then_some(expected)
     }
 
-    pub(super) fn new(space: Space, goal: Goal, budget: u64, seed: u64, method: Method, why: String) -> Self {
+    pub(super) fn new(
+        space: Space,
+        goal: Goal,
+        budget: u64,
+        seed: u64,
+        method: StrategyKind,
+        why: String,
+    ) -> Self {
         Self { version: Self::VERSION, space, goal, budget, seed, method, why, told: Vec::new() }
     }
 

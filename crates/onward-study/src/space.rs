@@ -34,7 +34,7 @@ pub enum Spacing {
 /// What a dimension's values are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum Domain {
     /// Any number; search begins at `start` with steps of about `scale`.
     Real {
         /// Where search begins.
@@ -73,13 +73,13 @@ pub struct Dimension {
     /// Its name, unique in a space.
     pub name: String,
     /// What its values are.
-    pub kind: Kind,
+    pub kind: Domain,
 }
 
 /// One value of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Value {
+pub enum Argument {
     /// Of a real or float dimension.
     Float(f64),
     /// Of an int dimension.
@@ -88,7 +88,7 @@ pub enum Value {
     Category(usize),
 }
 
-impl Value {
+impl Argument {
     /// The value as a number (an option's index for a category).
     pub fn number(self) -> f64 {
         match self {
@@ -107,38 +107,38 @@ const BOX_SIGMA: f64 = 0.25;
 const CHOSEN: [f64; 2] = [0.75, 0.25];
 
 impl Dimension {
-    fn new(name: impl Into<String>, kind: Kind) -> Self {
+    fn new(name: impl Into<String>, kind: Domain) -> Self {
         Self { name: name.into(), kind }
     }
 
     /// Any number, from `start` in steps of about `scale`.
     pub fn real(name: impl Into<String>, start: f64, scale: f64) -> Self {
-        Self::new(name, Kind::Real { start, scale })
+        Self::new(name, Domain::Real { start, scale })
     }
 
     /// Numbers from `low` to `high`.
     pub fn float(name: impl Into<String>, low: f64, high: f64) -> Self {
-        Self::new(name, Kind::Float { low, high, spacing: Spacing::Linear })
+        Self::new(name, Domain::Float { low, high, spacing: Spacing::Linear })
     }
 
     /// Positive numbers from `low` to `high`, searched by ratio.
     pub fn log_float(name: impl Into<String>, low: f64, high: f64) -> Self {
-        Self::new(name, Kind::Float { low, high, spacing: Spacing::Log })
+        Self::new(name, Domain::Float { low, high, spacing: Spacing::Log })
     }
 
     /// Whole numbers from `low` to `high`.
     pub fn int(name: impl Into<String>, low: i64, high: i64) -> Self {
-        Self::new(name, Kind::Int { low, high, spacing: Spacing::Linear })
+        Self::new(name, Domain::Int { low, high, spacing: Spacing::Linear })
     }
 
     /// Positive whole numbers from `low` to `high`, searched by ratio.
     pub fn log_int(name: impl Into<String>, low: i64, high: i64) -> Self {
-        Self::new(name, Kind::Int { low, high, spacing: Spacing::Log })
+        Self::new(name, Domain::Int { low, high, spacing: Spacing::Log })
     }
 
     /// One of `options`.
     pub fn category(name: impl Into<String>, options: &[&str]) -> Self {
-        Self::new(name, Kind::Category { options: options.iter().map(|o| (*o).to_owned()).collect() })
+        Self::new(name, Domain::Category { options: options.iter().map(|o| (*o).to_owned()).collect() })
     }
 
     fn complain(&self, expected: impl fmt::Display, found: impl fmt::Display) -> Error {
@@ -147,17 +147,17 @@ impl Dimension {
 
     fn check(&self) -> Result<()> {
         match &self.kind {
-            Kind::Real { start, .. } if !start.is_finite() => Err(self.complain("a finite start", start)),
-            Kind::Real { scale, .. } if !(scale.is_finite() && *scale > 0.0) => {
+            Domain::Real { start, .. } if !start.is_finite() => Err(self.complain("a finite start", start)),
+            Domain::Real { scale, .. } if !(scale.is_finite() && *scale > 0.0) => {
                 Err(self.complain("a positive scale", scale))
             }
-            Kind::Float { low, high, spacing } => self.check_range(*low, *high, *spacing),
-            Kind::Int { low, high, .. } if *low < -EXACT || *high > EXACT => {
+            Domain::Float { low, high, spacing } => self.check_range(*low, *high, *spacing),
+            Domain::Int { low, high, .. } if *low < -EXACT || *high > EXACT => {
                 Err(self.complain("whole numbers within ±2^53", format!("{low}..{high}")))
             }
-            Kind::Int { low, high, spacing } => self.check_range(*low as f64, *high as f64, *spacing),
-            Kind::Category { options } => self.check_options(options),
-            Kind::Real { .. } => Ok(()),
+            Domain::Int { low, high, spacing } => self.check_range(*low as f64, *high as f64, *spacing),
+            Domain::Category { options } => self.check_options(options),
+            Domain::Real { .. } => Ok(()),
         }
     }
 
@@ -196,15 +196,15 @@ impl Dimension {
 
     /// Numbers in the encoding.
     fn width(&self) -> usize {
-        if let Kind::Category { options } = &self.kind { options.len() } else { 1 }
+        if let Domain::Category { options } = &self.kind { options.len() } else { 1 }
     }
 
     /// The ends of the encoded box before it is brought to [0, 1], in logarithms for `log`.
     fn ends(&self) -> (f64, f64) {
         let (low, high, spacing) = match self.kind {
-            Kind::Float { low, high, spacing } => (low, high, spacing),
-            Kind::Int { low, high, spacing } => (low as f64 - 0.5, high as f64 + 0.5, spacing),
-            Kind::Real { .. } | Kind::Category { .. } => (0.0, 1.0, Spacing::Linear),
+            Domain::Float { low, high, spacing } => (low, high, spacing),
+            Domain::Int { low, high, spacing } => (low as f64 - 0.5, high as f64 + 0.5, spacing),
+            Domain::Real { .. } | Domain::Category { .. } => (0.0, 1.0, Spacing::Linear),
         };
         match spacing {
             Spacing::Linear => (low, high),
@@ -212,41 +212,43 @@ impl Dimension {
         }
     }
 
-    fn decode(&self, encoded: &[f64], (from, to): (f64, f64)) -> Value {
+    fn decode(&self, encoded: &[f64], (from, to): (f64, f64)) -> Argument {
         let inside = || from + (to - from) * reflected(encoded[0]);
         match self.kind {
-            Kind::Real { .. } => Value::Float(encoded[0]),
-            Kind::Float { low, high, spacing: Spacing::Linear } => Value::Float(inside().clamp(low, high)),
-            Kind::Float { low, high, spacing: Spacing::Log } => {
-                Value::Float(exp64(inside()).clamp(low, high))
+            Domain::Real { .. } => Argument::Float(encoded[0]),
+            Domain::Float { low, high, spacing: Spacing::Linear } => {
+                Argument::Float(inside().clamp(low, high))
             }
-            Kind::Int { low, high, spacing: Spacing::Linear } => {
-                Value::Int((inside().round() as i64).clamp(low, high))
+            Domain::Float { low, high, spacing: Spacing::Log } => {
+                Argument::Float(exp64(inside()).clamp(low, high))
             }
-            Kind::Int { low, high, spacing: Spacing::Log } => {
-                Value::Int((exp64(inside()).round() as i64).clamp(low, high))
+            Domain::Int { low, high, spacing: Spacing::Linear } => {
+                Argument::Int((inside().round() as i64).clamp(low, high))
             }
-            Kind::Category { .. } => {
+            Domain::Int { low, high, spacing: Spacing::Log } => {
+                Argument::Int((exp64(inside()).round() as i64).clamp(low, high))
+            }
+            Domain::Category { .. } => {
                 // Reflected, so that no option gets so far ahead that the others never win again.
                 let of = |i: usize| reflected(encoded[i]);
                 let best = (1..encoded.len()).fold(0, |b, i| if of(i) > of(b) { i } else { b });
-                Value::Category(best)
+                Argument::Category(best)
             }
         }
     }
 
-    fn encode(&self, value: Value, (from, to): (f64, f64), out: &mut Vec<f64>) -> Result<()> {
+    fn encode(&self, value: Argument, (from, to): (f64, f64), out: &mut Vec<f64>) -> Result<()> {
         let unit = |v: f64| ((v - from) / (to - from)).clamp(0.0, 1.0);
         match (&self.kind, value) {
-            (Kind::Real { .. }, Value::Float(v)) if v.is_finite() => out.push(v),
-            (Kind::Float { low, high, spacing }, Value::Float(v)) if (*low..=*high).contains(&v) => {
+            (Domain::Real { .. }, Argument::Float(v)) if v.is_finite() => out.push(v),
+            (Domain::Float { low, high, spacing }, Argument::Float(v)) if (*low..=*high).contains(&v) => {
                 out.push(unit(if *spacing == Spacing::Log { ln64(v) } else { v }));
             }
-            (Kind::Int { low, high, spacing }, Value::Int(v)) if (*low..=*high).contains(&v) => {
+            (Domain::Int { low, high, spacing }, Argument::Int(v)) if (*low..=*high).contains(&v) => {
                 let v = v as f64;
                 out.push(unit(if *spacing == Spacing::Log { ln64(v) } else { v }));
             }
-            (Kind::Category { options }, Value::Category(c)) if c < options.len() => {
+            (Domain::Category { options }, Argument::Category(c)) if c < options.len() => {
                 let first = out.len();
                 out.resize(first + options.len(), 0.0);
                 choose(c, &mut out[first..]);
@@ -258,20 +260,20 @@ impl Dimension {
 
     /// Whether its values are whole numbers or options.
     pub fn is_stepped(&self) -> bool {
-        matches!(self.kind, Kind::Int { .. } | Kind::Category { .. })
+        matches!(self.kind, Domain::Int { .. } | Domain::Category { .. })
     }
 
     /// The step between neighbours in the encoding (the geometric middle's for `log`), or `None` if continuous.
     fn grain(&self) -> Option<f64> {
         let (from, to) = self.ends();
         match self.kind {
-            Kind::Int { spacing: Spacing::Linear, .. } => Some(1.0 / (to - from)),
-            Kind::Int { spacing: Spacing::Log, .. } => {
+            Domain::Int { spacing: Spacing::Linear, .. } => Some(1.0 / (to - from)),
+            Domain::Int { spacing: Spacing::Log, .. } => {
                 let middle = exp64(0.5 * (from + to)).max(1.0);
                 Some((ln64(middle + 0.5) - ln64(middle - 0.5)) / (to - from))
             }
-            Kind::Category { .. } => Some(1.0),
-            Kind::Real { .. } | Kind::Float { .. } => None,
+            Domain::Category { .. } => Some(1.0),
+            Domain::Real { .. } | Domain::Float { .. } => None,
         }
     }
 }
@@ -323,9 +325,9 @@ impl FromStr for Dimension {
         let number = |s: &str| s.parse::<f64>().map_err(|_| wrong(&format!("`{s}`, which is no number")));
         let integer = |s: &str| s.parse::<i64>().map_err(|_| wrong(&format!("`{s}`, which is no integer")));
         let kind = if whole {
-            Kind::Int { low: integer(low)?, high: integer(high)?, spacing }
+            Domain::Int { low: integer(low)?, high: integer(high)?, spacing }
         } else {
-            Kind::Float { low: number(low)?, high: number(high)?, spacing }
+            Domain::Float { low: number(low)?, high: number(high)?, spacing }
         };
         Ok(Self::new(name, kind))
     }
@@ -388,7 +390,7 @@ impl Space {
     }
 
     /// The values that an encoded point stands for.
-    pub fn decode(&self, encoded: &[f64]) -> Vec<Value> {
+    pub fn decode(&self, encoded: &[f64]) -> Vec<Argument> {
         let mut at = 0;
         let each = self.dimensions.iter().zip(&self.ends).map(|(dimension, ends)| {
             let from = at;
@@ -402,7 +404,7 @@ impl Space {
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] naming the dimension whose value is of another kind or out of bounds.
-    pub fn encode(&self, values: &[Value]) -> Result<Vec<f64>> {
+    pub fn encode(&self, values: &[Argument]) -> Result<Vec<f64>> {
         if values.len() != self.dimensions.len() {
             return Err(Error::expected(
                 ErrorKind::Spec,
@@ -421,16 +423,16 @@ impl Space {
     /// Where search begins: the middle of every box, no preference among options.
     pub fn start(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
-            Kind::Real { start, .. } => start,
-            Kind::Float { .. } | Kind::Int { .. } | Kind::Category { .. } => 0.5,
+            Domain::Real { start, .. } => start,
+            Domain::Float { .. } | Domain::Int { .. } | Domain::Category { .. } => 0.5,
         })
     }
 
     /// The standard deviation of the first candidates.
     pub fn sigma(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
-            Kind::Real { scale, .. } => scale,
-            Kind::Float { .. } | Kind::Int { .. } | Kind::Category { .. } => BOX_SIGMA,
+            Domain::Real { scale, .. } => scale,
+            Domain::Float { .. } | Domain::Int { .. } | Domain::Category { .. } => BOX_SIGMA,
         })
     }
 
@@ -445,7 +447,7 @@ impl Space {
 
     /// How far apart encoded points can be and still decode to different values: 1 in a box, no end without.
     pub fn extent(&self) -> Vec<f64> {
-        self.each(|d| if matches!(d.kind, Kind::Real { .. }) { f64::INFINITY } else { 1.0 })
+        self.each(|d| if matches!(d.kind, Domain::Real { .. }) { f64::INFINITY } else { 1.0 })
     }
 
     /// The coordinates that stand for options, for each category.
@@ -455,7 +457,7 @@ impl Space {
             at += d.width();
             (d, at - d.width()..at)
         });
-        all.filter(|(d, _)| matches!(d.kind, Kind::Category { .. })).map(|(_, range)| range).collect()
+        all.filter(|(d, _)| matches!(d.kind, Domain::Category { .. })).map(|(_, range)| range).collect()
     }
 
     fn each(&self, of: impl Fn(&Dimension) -> f64) -> Vec<f64> {
@@ -540,7 +542,7 @@ mod tests {
             let again = space.decode(&space.encode(&values).unwrap());
             for (a, b) in values.iter().zip(&again) {
                 match (a, b) {
-                    (Value::Float(a), Value::Float(b)) => prop_assert!((a - b).abs() <= 1e-12 * a.abs().max(1.0)),
+                    (Argument::Float(a), Argument::Float(b)) => prop_assert!((a - b).abs() <= 1e-12 * a.abs().max(1.0)),
                     _ => prop_assert_eq!(a, b),
                 }
             }
@@ -557,10 +559,21 @@ mod tests {
         assert_eq!(count, [0, 1000, 1000, 1000, 1000]);
         let space = mixed();
         let ends = |u: f64| space.decode(&[u, u, u, u, 1.0, 0.0, 0.0, 0.0]);
-        let want = [Value::Float(-5.0), Value::Float(1e-5), Value::Int(1), Value::Int(3), Value::Category(0)];
+        let want = [
+            Argument::Float(-5.0),
+            Argument::Float(1e-5),
+            Argument::Int(1),
+            Argument::Int(3),
+            Argument::Category(0),
+        ];
         assert_eq!(ends(0.0)[..5], want);
-        let want =
-            [Value::Float(5.0), Value::Float(1e-1), Value::Int(64), Value::Int(3000), Value::Category(0)];
+        let want = [
+            Argument::Float(5.0),
+            Argument::Float(1e-1),
+            Argument::Int(64),
+            Argument::Int(3000),
+            Argument::Category(0),
+        ];
         assert_eq!(ends(1.0)[..5], want);
     }
 
@@ -568,7 +581,7 @@ mod tests {
     fn values_of_another_kind_are_refused_by_name() {
         let space = mixed();
         let mut values = space.decode(&space.start());
-        values[2] = Value::Float(3.0);
+        values[2] = Argument::Float(3.0);
         let error = space.encode(&values).unwrap_err().to_string();
         assert!(error.contains("dimension `n`"), "{error}");
         assert!(space.encode(&values[1..]).is_err());

@@ -6,7 +6,7 @@ fn sphere(c: &Candidate) -> f64 {
 
 fn study(budget: u64, seed: u64) -> Study {
     let space = Space::reals(4, 1.0, 0.5).unwrap();
-    Study::new(space, Goal::Minimize, budget, seed, Method::named("cma-es").unwrap()).unwrap()
+    Study::new(space, Goal::Minimize, budget, seed, StrategyKind::named("cma-es").unwrap()).unwrap()
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_generation_waits_for_its_last_loss() {
 #[test]
 fn a_budget_below_one_generation_is_refused_and_any_other_is_exact() {
     let space = Space::reals(4, 1.0, 0.5).unwrap();
-    let method = Method::named("cma-es").unwrap();
+    let method = StrategyKind::named("cma-es").unwrap();
     let error = Study::new(space, Goal::Minimize, 7, 1, method).err().unwrap().to_string();
     assert_eq!(error, "budget: expected at least 8, the first generation of cma-es, found 7");
     for budget in [8, 9, 15, 16, 31] {
@@ -68,7 +68,7 @@ fn a_budget_below_one_generation_is_refused_and_any_other_is_exact() {
 fn the_direction_is_obeyed_and_the_losses_keep_their_sign() {
     let run = |goal, sign: f64| {
         let space = Space::reals(4, 1.0, 0.5).unwrap();
-        let mut study = Study::new(space, goal, 800, 1, Method::named("cma-es").unwrap()).unwrap();
+        let mut study = Study::new(space, goal, 800, 1, StrategyKind::named("cma-es").unwrap()).unwrap();
         while let Some(c) = study.ask() {
             study.tell(c.id, sign * sphere(&c)).unwrap();
         }
@@ -113,7 +113,7 @@ fn foreign_records_are_refused() {
         study.tell(c.id, sphere(&c)).unwrap();
     }
     let good = study.record().clone();
-    let refuse = |change: &dyn Fn(&mut Record), words: &str| {
+    let refuse = |change: &dyn Fn(&mut StudyRecord), words: &str| {
         let mut record = good.clone();
         change(&mut record);
         let error = Study::resume(record).err().unwrap();
@@ -123,8 +123,9 @@ fn foreign_records_are_refused() {
     refuse(&|r| r.version = 3, "expected version 4 to 5, found version 3");
     refuse(&|r| r.version = 6, "expected version 4 to 5, found version 6");
     // The version before asked for the same candidates, but for one strategy.
-    assert!(Study::resume(Record { version: 4, ..good.clone() }).is_ok());
-    let one = Record { version: 4, method: Method::named("one-plus-one").unwrap(), ..good.clone() };
+    assert!(Study::resume(StudyRecord { version: 4, ..good.clone() }).is_ok());
+    let one =
+        StudyRecord { version: 4, method: StrategyKind::named("one-plus-one").unwrap(), ..good.clone() };
     assert!(Study::resume(one).err().unwrap().to_string().contains("expected version 5, found version 4"));
     refuse(&|r| r.told.push((50, Some(1.0))), "candidate 50");
     refuse(&|r| r.told.push((7, Some(1.0))), "candidate 7");
@@ -158,7 +159,7 @@ fn a_raised_budget_goes_on_as_if_it_had_been_there_from_the_start() {
 fn too_many_dimensions_are_refused_with_the_strategy_to_use_instead() {
     for (name, instead) in [("cma-es", "`lm-ma-es`"), ("xnes", "`snes`")] {
         let space = Space::reals(3000, 0.0, 1.0).unwrap();
-        let method = Method::named(name).unwrap();
+        let method = StrategyKind::named(name).unwrap();
         let error = Study::new(space, Goal::Minimize, 9000, 1, method).err().unwrap().to_string();
         assert!(
             error.contains(instead) && error.ends_with(&format!("`{name}` for 3000 coordinates")),
@@ -166,7 +167,8 @@ fn too_many_dimensions_are_refused_with_the_strategy_to_use_instead() {
         );
     }
     let space = Space::reals(100_000, 0.0, 1.0).unwrap();
-    let mut study = Study::new(space, Goal::Minimize, 4_000_000, 1, Method::named("auto").unwrap()).unwrap();
+    let mut study =
+        Study::new(space, Goal::Minimize, 4_000_000, 1, StrategyKind::named("auto").unwrap()).unwrap();
     assert_eq!((study.method().name(), study.ask().unwrap().values.len()), ("lm-ma-es", 100_000));
     assert!(study.why().contains("100000 coordinates"), "{}", study.why());
 }
@@ -174,7 +176,7 @@ fn too_many_dimensions_are_refused_with_the_strategy_to_use_instead() {
 #[test]
 fn impossible_settings_are_refused_by_name() {
     let refuse = |json: &str, words: &str| {
-        let method: Method = serde_json::from_str(json).unwrap();
+        let method: StrategyKind = serde_json::from_str(json).unwrap();
         let space = Space::reals(3, 1.0, 1.0).unwrap();
         let error = Study::new(space, Goal::Minimize, 1000, 1, method).err().unwrap();
         assert!(error.to_string().contains(words), "{json}: {error}");
@@ -206,15 +208,15 @@ fn impossible_settings_are_refused_by_name() {
     );
     refuse(r#"{"name": "nesterov-spokoiny", "smoothness": -1.0}"#, "method.smoothness: expected a positive");
     assert!(
-        serde_json::from_str::<Method>(r#"{"name": "cma-es", "member": 3}"#).is_err(),
+        serde_json::from_str::<StrategyKind>(r#"{"name": "cma-es", "member": 3}"#).is_err(),
         "a misspelt setting"
     );
 }
 
 #[test]
 fn interleaved_studies_do_not_change_each_other() {
-    let methods = Method::all();
-    let begin = |m: &Method, seed: u64| {
+    let methods = StrategyKind::all();
+    let begin = |m: &StrategyKind, seed: u64| {
         Study::new(Space::reals(3, 1.0, 0.5).unwrap(), Goal::Minimize, 200, seed, m.clone()).unwrap()
     };
     let step = |study: &mut Study| {
@@ -222,12 +224,12 @@ fn interleaved_studies_do_not_change_each_other() {
         study.tell(c.id, sphere(&c)).unwrap();
         Some(c)
     };
-    let alone = |m: &Method, seed: u64| {
+    let alone = |m: &StrategyKind, seed: u64| {
         let mut study = begin(m, seed);
         std::iter::from_fn(|| step(&mut study)).collect::<Vec<_>>()
     };
     // All of them at once, two seeds each, by turns: one candidate each.
-    let mut studies: Vec<(&Method, u64, Study, Vec<Candidate>)> =
+    let mut studies: Vec<(&StrategyKind, u64, Study, Vec<Candidate>)> =
         methods.iter().flat_map(|m| [1, 2].map(|seed| (m, seed, begin(m, seed), Vec::new()))).collect();
     for _ in 0..200 {
         for (_, _, study, seen) in &mut studies {

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use onward_study::{
-    Candidate, CmaEs, GldFast, GldSearch, Goal, Method, NesterovSpokoiny, OnePlusOne, Restarts, Smtp, Snes,
-    Space, Steps, Stp, Study,
+    Candidate, CmaEs, GldFast, GldSearch, Goal, NesterovSpokoiny, OnePlusOne, Radii, Restarts, Smtp, Snes,
+    Space, Stp, StrategyKind, Study,
 };
 
 /// `½ Σ h_i x_i²` with h evenly spaced from 1 to 8.
@@ -13,7 +13,13 @@ fn quadratic(c: &Candidate) -> f64 {
 }
 
 /// Evaluations until the loss is below `target`.
-fn evaluations(method: &Method, space: &Space, f: impl Fn(&Candidate) -> f64, target: f64, seed: u64) -> u64 {
+fn evaluations(
+    method: &StrategyKind,
+    space: &Space,
+    f: impl Fn(&Candidate) -> f64,
+    target: f64,
+    seed: u64,
+) -> u64 {
     let mut study = Study::new(space.clone(), Goal::Minimize, 400_000, seed, method.clone()).unwrap();
     while let Some(c) = study.ask() {
         let loss = f(&c);
@@ -26,7 +32,7 @@ fn evaluations(method: &Method, space: &Space, f: impl Fn(&Candidate) -> f64, ta
 }
 
 /// The median over `runs` seeds of evaluations to `f/f₀ ≤ 1e-6`, from `(1, …, 1)/√n`.
-fn median_on_quadratic(method: &Method, n: usize, scale: f64, runs: u64) -> u64 {
+fn median_on_quadratic(method: &StrategyKind, n: usize, scale: f64, runs: u64) -> u64 {
     let root = (n as f64).sqrt();
     let space = Space::reals(n, 1.0 / root, scale).unwrap();
     let at_start = 0.5 * (1..=n).map(|i| 1.0 + 7.0 * (i - 1) as f64 / (n - 1) as f64).sum::<f64>() / n as f64;
@@ -40,25 +46,30 @@ fn median_on_quadratic(method: &Method, n: usize, scale: f64, runs: u64) -> u64 
 type Scale = fn(f64) -> f64;
 
 /// The method, the scale, and a reference implementation's medians for n = 10, 50, 100.
-fn table() -> Vec<(Method, Scale, [u64; 3])> {
+fn table() -> Vec<(StrategyKind, Scale, [u64; 3])> {
     let short = |n: f64| 0.3 / n.sqrt();
     let unit = |_: f64| 1.0;
     // Radii are in units of the scale: R = √8 and r = 1e-4 are lengths.
     let search = |steps| {
         let largest = Some(8f64.sqrt());
-        Method::GldSearch(GldSearch { largest, smallest: 1e-4 / 8f64.sqrt(), steps, ..GldSearch::default() })
+        StrategyKind::GldSearch(GldSearch {
+            largest,
+            smallest: 1e-4 / 8f64.sqrt(),
+            steps,
+            ..GldSearch::default()
+        })
     };
     let gaps = NesterovSpokoiny { smoothness: Some(8.0), ..NesterovSpokoiny::default() };
     vec![
-        (Method::Stp(Stp::default()), short, [487, 2_375, 4_951]),
-        (Method::OnePlusOne(OnePlusOne::default()), short, [507, 2_700, 5_217]),
-        (Method::Smtp(Smtp::default()), short, [805, 3_472, 7_079]),
-        (Method::Snes(Snes::default()), short, [1_000, 5_775, 12_444]),
-        (Method::NesterovSpokoiny(gaps), unit, [4_444, 15_094, 28_864]),
-        (search(Steps::Sphere), unit, [2_913, 17_089, 34_593]),
-        (search(Steps::Gaussian), unit, [3_313, 17_649, 34_593]),
+        (StrategyKind::Stp(Stp::default()), short, [487, 2_375, 4_951]),
+        (StrategyKind::OnePlusOne(OnePlusOne::default()), short, [507, 2_700, 5_217]),
+        (StrategyKind::Smtp(Smtp::default()), short, [805, 3_472, 7_079]),
+        (StrategyKind::Snes(Snes::default()), short, [1_000, 5_775, 12_444]),
+        (StrategyKind::NesterovSpokoiny(gaps), unit, [4_444, 15_094, 28_864]),
+        (search(Radii::Sphere), unit, [2_913, 17_089, 34_593]),
+        (search(Radii::Gaussian), unit, [3_313, 17_649, 34_593]),
         (
-            Method::GldFast(GldFast { largest: Some(8f64.sqrt()), ..GldFast::default() }),
+            StrategyKind::GldFast(GldFast { largest: Some(8f64.sqrt()), ..GldFast::default() }),
             unit,
             [15_616, 97_264, 197_641],
         ),
@@ -98,13 +109,13 @@ fn gld_needs_no_more_evaluations_in_more_dimensions_if_the_loss_lives_in_ten() {
     let median = |n: usize| {
         let space = Space::reals(n, 1.0 / (n as f64).sqrt(), 1.0).unwrap();
         let largest = Some(8f64.sqrt());
-        let steps = Steps::Gaussian;
+        let steps = Radii::Gaussian;
         let smallest = 1e-3 / 8f64.sqrt();
         let method = GldSearch { largest, smallest, steps, effective: Some(10.0) };
         // f₀ = ½ mean(h).
         let target = 1e-4 * 0.5 * 4.5;
         let mut all =
-            [1, 2, 3].map(|seed| evaluations(&Method::GldSearch(method), &space, block, target, seed));
+            [1, 2, 3].map(|seed| evaluations(&StrategyKind::GldSearch(method), &space, block, target, seed));
         all.sort_unstable();
         all[1]
     };
@@ -115,7 +126,7 @@ fn gld_needs_no_more_evaluations_in_more_dimensions_if_the_loss_lives_in_ten() {
 
 #[test]
 fn cma_es_is_blind_to_rotation_and_solves_what_is_ill_conditioned() {
-    let method = Method::CmaEs(CmaEs { restarts: Restarts::None, ..CmaEs::default() });
+    let method = StrategyKind::CmaEs(CmaEs { restarts: Restarts::None, ..CmaEs::default() });
     let space = Space::reals(6, 1.0, 2.0).unwrap();
     let ellipsoid =
         |x: &[f64]| x.iter().enumerate().map(|(i, x)| 10f64.powf(1.2 * i as f64) * x * x).sum::<f64>();
@@ -144,7 +155,7 @@ fn restarts_find_the_optimum_among_many() {
         c.numbers().map(|x| 10.0 + x * x - 10.0 * (std::f64::consts::TAU * x).cos()).sum()
     };
     let solved = |restarts: Restarts| {
-        let method = Method::CmaEs(CmaEs { restarts, ..CmaEs::default() });
+        let method = StrategyKind::CmaEs(CmaEs { restarts, ..CmaEs::default() });
         let space = Space::reals(4, 2.5, 1.5).unwrap();
         (0..5)
             .filter(|seed| {

@@ -1,12 +1,12 @@
 //! Relative loss on small batches: what the rules that it replaces do there, and what it does.
 #![allow(clippy::unwrap_used)]
 
-use onward_study::{Candidate, Dimension, Draws, Goal, Level, Method, RelativeLoss, Space, Study};
+use onward_study::{Candidate, Dimension, Draws, Goal, Level, RelativeLoss, Space, StrategyKind, Study};
 
 const LEVELS: [Level; 5] = [Level::Accept, Level::Pair, Level::Momentum, Level::Graded, Level::Sampler];
 
-fn method(level: Level) -> Method {
-    Method::RelativeLoss(RelativeLoss { level, ..RelativeLoss::default() })
+fn method(level: Level) -> StrategyKind {
+    StrategyKind::RelativeLoss(RelativeLoss { level, ..RelativeLoss::default() })
 }
 
 /// Linear regression: d = 20, noise 0.1, optimum about 1.2 from the origin.

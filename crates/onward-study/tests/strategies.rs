@@ -2,31 +2,32 @@
 #![allow(clippy::unwrap_used)]
 
 use onward_study::{
-    Auto, Candidate, Dimension, Estimator, Goal, Level, Method, Mirror, NesterovSpokoiny, Record,
-    RelativeLoss, Scheme, Space, Stop, Study, TwoPoint,
+    Auto, Candidate, Dimension, Estimator, Goal, Level, Mirror, MirrorDescent, NesterovSpokoiny,
+    RelativeLoss, Scheme, Space, Stop, StrategyKind, Study, StudyRecord,
 };
 
 /// Every strategy with its defaults, and those forms of them that tests should see too.
-fn registry() -> Vec<Method> {
-    let mut all = Method::all();
-    all.push(Method::Auto(Auto { noisy: true }));
-    let two_point =
-        |estimator, mirror| Method::TwoPoint(TwoPoint { estimator, mirror, ..TwoPoint::default() });
+fn registry() -> Vec<StrategyKind> {
+    let mut all = StrategyKind::all();
+    all.push(StrategyKind::Auto(Auto { noisy: true }));
+    let two_point = |estimator, mirror| {
+        StrategyKind::MirrorDescent(MirrorDescent { estimator, mirror, ..MirrorDescent::default() })
+    };
     all.push(two_point(Estimator::Smooth, Mirror::Euclidean));
     all.push(two_point(Estimator::NonSmooth, Mirror::Euclidean));
     all.push(two_point(Estimator::Symmetric, Mirror::Box));
     all.push(two_point(Estimator::Symmetric, Mirror::L1Ball { radius: 6.0 }));
-    all.push(Method::NesterovSpokoiny(NesterovSpokoiny {
+    all.push(StrategyKind::NesterovSpokoiny(NesterovSpokoiny {
         scheme: Scheme::Accelerated,
         ..NesterovSpokoiny::default()
     }));
     for level in [Level::Accept, Level::Pair, Level::Momentum, Level::Sampler] {
-        all.push(Method::RelativeLoss(RelativeLoss { level, ..RelativeLoss::default() }));
+        all.push(StrategyKind::RelativeLoss(RelativeLoss { level, ..RelativeLoss::default() }));
     }
     all
 }
 
-fn begin(method: &Method, budget: u64, seed: u64) -> Study {
+fn begin(method: &StrategyKind, budget: u64, seed: u64) -> Study {
     Study::new(Space::reals(5, 1.0, 0.5).unwrap(), Goal::Minimize, budget, seed, method.clone()).unwrap()
 }
 
@@ -167,7 +168,7 @@ fn resuming_after_any_loss_changes_nothing() {
                 let c = part.ask().unwrap();
                 part.tell(c.id, sphere(&c)).unwrap();
             }
-            let record: Record =
+            let record: StudyRecord =
                 serde_json::from_str(&serde_json::to_string(part.record()).unwrap()).unwrap();
             let part = run(Study::resume(record).unwrap(), sphere);
             assert!(whole.record() == part.record(), "{} left at {left_at}", method.name());
@@ -274,7 +275,8 @@ fn f21_the_size_of_losses_changes_no_candidate() {
 #[test]
 fn f21_the_noise_of_a_batch_is_seen_at_any_size() {
     let of = |scale: f64| {
-        let method = Method::RelativeLoss(RelativeLoss { level: Level::Pair, ..RelativeLoss::default() });
+        let method =
+            StrategyKind::RelativeLoss(RelativeLoss { level: Level::Pair, ..RelativeLoss::default() });
         let noisy = |c: &Candidate| {
             let noise = ((c.generation * 7919) % 101) as f64 / 101.0 - 0.5;
             scale * c.numbers().map(|x| (x - 0.2 * noise).powi(2)).sum::<f64>()
@@ -296,7 +298,7 @@ fn f14_settings_whose_candidates_are_no_numbers_end_as_unbounded() {
         r#"{"name": "gld-search", "largest": 1e308}"#,
         r#"{"name": "open-ai-es", "sigma": 1e308}"#,
     ] {
-        let method: Method = serde_json::from_str(json).unwrap();
+        let method: StrategyKind = serde_json::from_str(json).unwrap();
         let space = Space::reals(3, 1.0, 1e3).unwrap();
         // The first candidate of some is the start itself; then the study ends before the second.
         match Study::new(space, Goal::Minimize, 60, 1, method) {
@@ -341,25 +343,25 @@ fn mixed_spaces_are_solved() {
 
 #[test]
 fn names_lead_back_to_methods_and_unknown_ones_are_refused() {
-    for method in Method::all() {
-        assert_eq!(Method::named(method.name()).unwrap(), method);
+    for method in StrategyKind::all() {
+        assert_eq!(StrategyKind::named(method.name()).unwrap(), method);
         let json = serde_json::to_string(&method).unwrap();
-        assert_eq!(serde_json::from_str::<Method>(&json).unwrap(), method);
+        assert_eq!(serde_json::from_str::<StrategyKind>(&json).unwrap(), method);
         assert!(json.contains(method.name()), "{json}");
     }
-    let error = Method::named("adam").unwrap_err().to_string();
+    let error = StrategyKind::named("adam").unwrap_err().to_string();
     assert!(
         error.starts_with("method: expected one of auto, cma-es") && error.ends_with("found `adam`"),
         "{error}"
     );
 }
 
-/// What each strategy's candidates hash to: where this changes, so must [`Record::VERSION`].
+/// What each strategy's candidates hash to: where this changes, so must [`StudyRecord::VERSION`].
 #[test]
 fn candidates_are_those_of_this_version_to_the_bit() {
     let golden: std::collections::BTreeMap<String, String> =
         serde_json::from_str(include_str!("../../../testdata/study-v5.json")).unwrap();
-    let found: std::collections::BTreeMap<String, String> = Method::all()
+    let found: std::collections::BTreeMap<String, String> = StrategyKind::all()
         .iter()
         .map(|method| {
             let bytes: Vec<u8> =
@@ -367,6 +369,6 @@ fn candidates_are_those_of_this_version_to_the_bit() {
             (method.name().to_owned(), blake3::hash(&bytes).to_hex()[..16].to_owned())
         })
         .collect();
-    assert_eq!(Record::VERSION, 5);
+    assert_eq!(StudyRecord::VERSION, 5);
     assert!(golden == found, "{}", serde_json::to_string_pretty(&found).unwrap());
 }

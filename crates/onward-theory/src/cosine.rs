@@ -3,7 +3,7 @@
 use super::lab::{dot, square};
 use super::moments::{FAMILIES, fourth, name};
 use super::problems::LinearNet;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
+use super::{Check, Claim, Curve, Evidence, Figure, Finding, Lab, Measured, Provenance};
 use crate::Result;
 use onward::noise::Family;
 use onward::rule::TwoPoint;
@@ -60,7 +60,7 @@ impl Cosine {
         Ok(Seen { length: Measured::over(&lengths), cosine: Measured::over(&cosines) })
     }
 
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let (d, within) = (self.d(), lab.pick(0.15, 0.06));
         let (mut findings, mut curves) = (Vec::new(), Vec::new());
         for noise in FAMILIES {
@@ -92,7 +92,7 @@ impl Cosine {
             log: [true, false],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 }
 

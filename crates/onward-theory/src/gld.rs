@@ -2,9 +2,9 @@
 
 use super::lab::{begin, dot};
 use super::problems::Quadratic;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
+use super::{Check, Claim, Curve, Evidence, Figure, Finding, Lab, Measured, Provenance};
 use crate::Result;
-use onward::study::{GldSearch, Method, Steps};
+use onward::study::{GldSearch, Radii, StrategyKind};
 
 pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "latent dimension",
@@ -34,7 +34,7 @@ impl Default for Latent {
 }
 
 impl Latent {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let (seeds, dimensions, within) =
             lab.pick((32, vec![10, 100, 1000], 0.25), (120, vec![10, 100, 1000, 5000], 0.12));
         let (mut findings, mut points) = (Vec::new(), Vec::new());
@@ -66,7 +66,7 @@ impl Latent {
             log: [true, false],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 
     /// Evaluations to a loss of 1e-4 of the first. The directions are blocks of equal coordinates.
@@ -74,11 +74,11 @@ impl Latent {
         let settings = GldSearch {
             largest: Some(LARGEST),
             smallest: 1e-3 / LARGEST,
-            steps: Steps::Gaussian,
+            steps: Radii::Gaussian,
             effective: self.effective,
         };
         let root = (n as f64).sqrt();
-        let mut study = begin(n, 1.0 / root, 1.0, seed, Method::GldSearch(settings))?;
+        let mut study = begin(n, 1.0 / root, 1.0, seed, StrategyKind::GldSearch(settings))?;
         let width = n / DIRECTIONS;
         let ones = vec![1.0 / (width as f64).sqrt(); width];
         let target = 1e-4 * BOWL.value(&[1.0 / (DIRECTIONS as f64).sqrt(); DIRECTIONS]);

@@ -1,10 +1,10 @@
 //! What sees only comparisons sees no monotone transform.
 
 use super::lab::{begin, evaluate, square};
-use super::{Check, Claim, Finding, Lab, Measured, Outcome};
+use super::{Check, Claim, Evidence, Finding, Lab, Measured};
 use crate::Result;
 use onward::kernel::exp64;
-use onward::study::Method;
+use onward::study::StrategyKind;
 
 pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "monotone invariance",
@@ -26,19 +26,19 @@ impl Default for Invariance {
 }
 
 impl Invariance {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let count = lab.pick(200, 500);
         let mut findings = Vec::new();
-        for method in Method::all().into_iter().filter(Method::is_rank_based) {
+        for method in StrategyKind::all().into_iter().filter(StrategyKind::is_rank_based) {
             let differing = lab.repeat(4, |seed| self.differing(&method, count, seed))?;
             let what = format!("{}: candidates that differ", method.name());
             let measured = Measured::exactly(differing.iter().sum::<usize>() as f64);
             findings.push(Finding::new(what, Claim::NONE, measured));
         }
-        Ok(Outcome { findings, figure: None })
+        Ok(Evidence { findings, figure: None })
     }
 
-    fn differing(&self, method: &Method, count: usize, seed: u64) -> Result<usize> {
+    fn differing(&self, method: &StrategyKind, count: usize, seed: u64) -> Result<usize> {
         let plain = trace(method, count, seed, |f| f)?;
         let bent = trace(method, count, seed, self.transform)?;
         let differ = plain.iter().zip(&bent).filter(|(a, b)| a != b).count();
@@ -47,7 +47,12 @@ impl Invariance {
 }
 
 /// The bits of all candidates.
-fn trace(method: &Method, count: usize, seed: u64, transform: impl Fn(f64) -> f64) -> Result<Vec<Vec<u64>>> {
+fn trace(
+    method: &StrategyKind,
+    count: usize,
+    seed: u64,
+    transform: impl Fn(f64) -> f64,
+) -> Result<Vec<Vec<u64>>> {
     let mut study = begin(5, 1.0, 0.5, seed, method.clone())?;
     let mut all = Vec::with_capacity(count);
     evaluate(&mut study, count, |_, x| {
@@ -62,7 +67,7 @@ fn trace(method: &Method, count: usize, seed: u64, transform: impl Fn(f64) -> f6
 mod tests {
     use super::*;
     use crate::Effort;
-    use onward::study::{NesterovSpokoiny, TwoPoint};
+    use onward::study::{MirrorDescent, NesterovSpokoiny};
 
     const LAB: Lab = Lab { seed: 1, effort: Effort::Quick };
 
@@ -76,8 +81,10 @@ mod tests {
 
     #[test]
     fn what_uses_values_is_not() {
-        let methods =
-            [Method::TwoPoint(TwoPoint::default()), Method::NesterovSpokoiny(NesterovSpokoiny::default())];
+        let methods = [
+            StrategyKind::MirrorDescent(MirrorDescent::default()),
+            StrategyKind::NesterovSpokoiny(NesterovSpokoiny::default()),
+        ];
         for method in methods {
             assert!(Invariance::default().differing(&method, 100, 1).unwrap() > 50, "{}", method.name());
         }

@@ -4,7 +4,7 @@ use super::lab::square;
 use super::problems::Margin;
 use super::smooth::{R, gaps, on_box};
 use super::unbiased::first_estimate;
-use super::{Check, Claim, Finding, Lab, Measured, Outcome};
+use super::{Check, Claim, Evidence, Finding, Lab, Measured};
 use crate::Result;
 use onward::study::Estimator;
 
@@ -54,7 +54,7 @@ const LIPSCHITZ: [Named; 4] = [
 ];
 
 impl Kinks {
-    fn moments(&self, lab: &Lab) -> Result<Outcome> {
+    fn moments(&self, lab: &Lab) -> Result<Evidence> {
         const D: usize = 50;
         let (runs, within) = lab.pick((4000, 0.08), (40_000, 0.03));
         let d = D as f64;
@@ -69,10 +69,10 @@ impl Kinks {
             let measured = Measured::over(&lab.repeat(runs, one)?);
             findings.push(Finding::new(format!("{name}, d = {d}"), claim, measured));
         }
-        Ok(Outcome { findings, figure: None })
+        Ok(Evidence { findings, figure: None })
     }
 
-    fn lipschitz(&self, lab: &Lab) -> Result<Outcome> {
+    fn lipschitz(&self, lab: &Lab) -> Result<Evidence> {
         const D: usize = 10;
         let runs = lab.pick(10_000, 100_000);
         let d = D as f64;
@@ -90,10 +90,10 @@ impl Kinks {
                 findings.push(Finding::new(what, Claim::AtMost(d * d / (d - 1.0)), measured));
             }
         }
-        Ok(Outcome { findings, figure: None })
+        Ok(Evidence { findings, figure: None })
     }
 
-    fn hinge(&self, lab: &Lab) -> Result<Outcome> {
+    fn hinge(&self, lab: &Lab) -> Result<Evidence> {
         let delta = 0.01;
         let method = |d: usize| on_box(self.estimator, d, self.alpha, 1.0, delta);
         let bound = |d: usize, k: f64| {

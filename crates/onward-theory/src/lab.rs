@@ -1,7 +1,7 @@
 //! Where checks are run: a seed, how much to measure, and what several of them need.
 
 use crate::Result;
-use onward::study::{Candidate, Goal, Method, Space, Study};
+use onward::study::{Candidate, Goal, Space, StrategyKind, Study};
 use onward::threads::each_chunk;
 
 /// How much is measured.
@@ -44,7 +44,7 @@ impl Lab {
 }
 
 /// A study of `n` real coordinates, all from `start` with standard deviation `scale`, without an end.
-pub(crate) fn begin(n: usize, start: f64, scale: f64, seed: u64, method: Method) -> Result<Study> {
+pub(crate) fn begin(n: usize, start: f64, scale: f64, seed: u64, method: StrategyKind) -> Result<Study> {
     Study::new(Space::reals(n, start, scale)?, Goal::Minimize, u64::MAX, seed, method)
 }
 

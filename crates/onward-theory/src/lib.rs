@@ -44,29 +44,29 @@ pub struct Check {
     pub source: &'static str,
     /// What it says, in a sentence.
     pub statement: &'static str,
-    run: fn(&Lab) -> Result<Outcome>,
+    run: fn(&Lab) -> Result<Evidence>,
 }
 
 impl Check {
     /// Measures. In parallel where it is called in [`onward::threads::Threads::run`].
     ///
     /// # Errors
-    /// Those of the parts that are run; a bound that does not hold is no error but an [`Outcome`].
-    pub fn run(&self, lab: &Lab) -> Result<Outcome> {
+    /// Those of the parts that are run; a bound that does not hold is no error but an [`Evidence`].
+    pub fn run(&self, lab: &Lab) -> Result<Evidence> {
         (self.run)(lab)
     }
 }
 
 /// What a check found.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct Evidence {
     /// Each number that the theorem speaks of.
     pub findings: Vec<Finding>,
     /// What is worth a look.
     pub figure: Option<Figure>,
 }
 
-impl Outcome {
+impl Evidence {
     /// Whether all is as the theorem says.
     pub fn holds(&self) -> bool {
         !self.findings.is_empty() && self.findings.iter().all(Finding::holds)

@@ -2,10 +2,10 @@
 
 use super::lab::{begin, evaluate};
 use super::smooth::{below, signs};
-use super::{Check, Figure, Lab, Measured, Outcome};
+use super::{Check, Evidence, Figure, Lab, Measured};
 use crate::Result;
 use onward::kernel::ln64;
-use onward::study::{Method, Mirror, TwoPoint};
+use onward::study::{Mirror, MirrorDescent, StrategyKind};
 
 pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "mirror descent on the simplex, learned steps",
@@ -50,7 +50,7 @@ fn costs(seed: u64, round: u64, d: usize) -> Vec<f64> {
 }
 
 impl Simplex {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let (seeds, powers, dimensions) = lab.pick((8, 6..=13, vec![4, 20]), (16, 6..=14, vec![4, 20, 100]));
         let (mut findings, mut curves) = (Vec::new(), Vec::new());
         for d in dimensions {
@@ -78,14 +78,14 @@ impl Simplex {
             log: [true, true],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 
     /// What was seen after each power of two of rounds. θ is the middle of a pair; as probes are signs, the largest
     /// coordinate of the estimate is the difference of losses over the distance in any coordinate.
     fn run(&self, d: usize, powers: std::ops::RangeInclusive<u32>, seed: u64) -> Result<Vec<Seen>> {
-        let method = TwoPoint { mirror: Mirror::Simplex, ..TwoPoint::default() };
-        let mut study = begin(d, 1.0 / d as f64, 1.0, seed, Method::TwoPoint(method))?;
+        let method = MirrorDescent { mirror: Mirror::Simplex, ..MirrorDescent::default() };
+        let mut study = begin(d, 1.0 / d as f64, 1.0, seed, StrategyKind::MirrorDescent(method))?;
         let (mut seen, mut all) = (Seen::default(), Vec::new());
         let mut first: (Vec<f64>, f64) = (Vec::new(), 0.0);
         let last = *powers.end();

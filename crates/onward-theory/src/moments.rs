@@ -1,7 +1,7 @@
 //! Second moments of `⟨g, Z⟩ Z`, what one difference along a random direction tells of a gradient: `s(d)` in every bound.
 
 use super::lab::{dot, square};
-use super::{Check, Claim, Finding, Lab, Measured, Outcome};
+use super::{Check, Claim, Evidence, Finding, Lab, Measured};
 use crate::Result;
 use onward::noise::{Family, Noise, Role, RunKey};
 use onward::study::Draws;
@@ -68,7 +68,7 @@ fn elements(noise: Noise, family: Family, n: usize) -> Vec<f64> {
 }
 
 impl Moments {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let (blocks, within) = lab.pick((20, 0.08), (400, 0.02));
         let mut findings = Vec::new();
         let mut exactly = |what: String, value: f64, samples: Vec<Vec<f64>>| {
@@ -101,7 +101,7 @@ impl Moments {
             let samples = self.samples(lab, blocks, |seed, i| self.rank_one(family, seed, i))?;
             exactly(format!("rank one, {}, {d} × {}", name(family), d / 2.0), value, samples);
         }
-        Ok(Outcome { findings, figure: None })
+        Ok(Evidence { findings, figure: None })
     }
 
     fn samples(
@@ -154,7 +154,7 @@ impl Default for Slopes {
 }
 
 impl Slopes {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let (blocks, within) = lab.pick((10, 0.03), (100, 0.01));
         let mut findings = Vec::new();
         for d in self.dimensions {
@@ -167,7 +167,7 @@ impl Slopes {
             let claim = Claim::Exactly { value: mean_slope(d), within };
             findings.push(Finding::new(format!("d = {d}"), claim, Measured::over(&samples)));
         }
-        Ok(Outcome { findings, figure: None })
+        Ok(Evidence { findings, figure: None })
     }
 }
 

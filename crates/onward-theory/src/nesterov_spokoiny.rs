@@ -2,9 +2,9 @@
 
 use super::lab::{begin, centre, evaluate};
 use super::problems::{Quadratic, chain, chain_least};
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
+use super::{Check, Claim, Curve, Evidence, Figure, Finding, Lab, Measured, Provenance};
 use crate::Result;
-use onward::study::{Method, NesterovSpokoiny, Scheme};
+use onward::study::{NesterovSpokoiny, Scheme, StrategyKind};
 
 pub(crate) const CHECKS: [Check; 2] = [
     Check {
@@ -69,13 +69,13 @@ fn problems() -> [Problem; 2] {
 }
 
 impl Bounds {
-    fn method(&self, problem: &Problem, scheme: Scheme, probe: f64) -> Method {
+    fn method(&self, problem: &Problem, scheme: Scheme, probe: f64) -> StrategyKind {
         let smoothness = Some(problem.smoothness * self.told);
         let convexity = if scheme == Scheme::Plain { 0.0 } else { problem.convexity * self.told };
-        Method::NesterovSpokoiny(NesterovSpokoiny { scheme, smoothness, convexity, probe })
+        StrategyKind::NesterovSpokoiny(NesterovSpokoiny { scheme, smoothness, convexity, probe })
     }
 
-    fn plain(&self, lab: &Lab) -> Result<Outcome> {
+    fn plain(&self, lab: &Lab) -> Result<Evidence> {
         let (seeds, rounds) = lab.pick((12, 2000), (40, 8000));
         let (mut findings, mut curves) = (Vec::new(), Vec::new());
         for problem in problems() {
@@ -100,10 +100,10 @@ impl Bounds {
             log: [true, true],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 
-    fn accelerated(&self, lab: &Lab) -> Result<Outcome> {
+    fn accelerated(&self, lab: &Lab) -> Result<Evidence> {
         let (seeds, most) = lab.pick((12, 12), (40, 14));
         let mu = 1e-8;
         let mut findings = Vec::new();
@@ -134,7 +134,7 @@ impl Bounds {
             log: [true, true],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 }
 
@@ -155,7 +155,7 @@ impl Problem {
 }
 
 /// `f(x_k) − f*` for the first iterates: every pair's first candidate.
-fn gaps(problem: &Problem, method: Method, rounds: usize, seed: u64) -> Result<Vec<f64>> {
+fn gaps(problem: &Problem, method: StrategyKind, rounds: usize, seed: u64) -> Result<Vec<f64>> {
     let mut study = begin(problem.n, problem.start, 1.0, seed, method)?;
     let mut gaps = Vec::with_capacity(rounds);
     let mut first = true;
@@ -171,7 +171,7 @@ fn gaps(problem: &Problem, method: Method, rounds: usize, seed: u64) -> Result<V
 }
 
 /// `f(x_k) − f*` for k = 1, 2, 4 …, from where the study is centred.
-fn doublings(problem: &Problem, method: Method, most: u32, seed: u64) -> Result<Vec<f64>> {
+fn doublings(problem: &Problem, method: StrategyKind, most: u32, seed: u64) -> Result<Vec<f64>> {
     let mut study = begin(problem.n, problem.start, 1.0, seed, method)?;
     let mut done = 0;
     let at = |power| {

@@ -2,10 +2,10 @@
 
 use super::lab::{begin, centre, evaluate, square};
 use super::problems::Quadratic;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
+use super::{Check, Claim, Curve, Evidence, Figure, Finding, Lab, Measured, Provenance};
 use crate::Result;
 use onward::kernel::ln64;
-use onward::study::{Method, OnePlusOne};
+use onward::study::{OnePlusOne, StrategyKind};
 
 pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "linear rate of the (1+1)-ES",
@@ -20,13 +20,13 @@ const C: f64 = 0.1;
 
 /// The method, and how many evaluations count as one.
 struct Rate {
-    method: Method,
+    method: StrategyKind,
     counted: f64,
 }
 
 impl Default for Rate {
     fn default() -> Self {
-        Self { method: Method::OnePlusOne(OnePlusOne::default()), counted: 1.0 }
+        Self { method: StrategyKind::OnePlusOne(OnePlusOne::default()), counted: 1.0 }
     }
 }
 
@@ -38,7 +38,7 @@ fn fastest(n: usize) -> f64 {
 }
 
 impl Rate {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let (seeds, length) = lab.pick((10, 40), (30, 80));
         let cases: Vec<(usize, f64)> = lab.pick(
             vec![(10, 1.0), (10, 8.0), (40, 1.0), (40, 8.0)],
@@ -71,7 +71,7 @@ impl Rate {
             log: [false, false],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 
     /// `ln ‖x‖` after 0, n, 2n … evaluations.
@@ -101,7 +101,7 @@ mod tests {
         assert!(found.holds(), "{:#?}", found.findings);
         // Steps that do not adapt.
         let fixed = Stp { step: 1.0, grow: 1.0, shrink: 1.0 };
-        let slow = Rate { method: Method::Stp(fixed), ..Rate::default() }.outcome(&lab).unwrap();
+        let slow = Rate { method: StrategyKind::Stp(fixed), ..Rate::default() }.outcome(&lab).unwrap();
         assert!(slow.findings.iter().filter(|f| !f.holds()).count() >= 2, "{:#?}", slow.findings);
         // Pairs counted as one.
         let fast = Rate { counted: 0.5, ..Rate::default() }.outcome(&lab).unwrap();

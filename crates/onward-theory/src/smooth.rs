@@ -2,11 +2,11 @@
 
 use super::lab::{begin, centre, dot, evaluate, square};
 use super::problems::{Margin, Rows};
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
+use super::{Check, Claim, Curve, Evidence, Figure, Finding, Lab, Measured, Provenance};
 use crate::Result;
 use onward::kernel::ln64;
 use onward::noise::{Family, Role, RunKey};
-use onward::study::{Candidate, Draws, Estimator, Method, Mirror, TwoPoint};
+use onward::study::{Candidate, Draws, Estimator, Mirror, MirrorDescent, StrategyKind};
 
 pub(crate) const CHECKS: [Check; 2] = [
     Check {
@@ -52,9 +52,9 @@ impl Default for Duchi {
 
 /// The theorem's method on the box with diameter R, for gradients of norm G that are Lipschitz with L, and u = 1. The
 /// strategy's lengths are standard deviations, a quarter of the box; its own R is `√d` of them, a quarter of ours.
-pub(crate) fn on_box(estimator: Estimator, d: usize, alpha: f64, g: f64, probe: f64) -> Method {
+pub(crate) fn on_box(estimator: Estimator, d: usize, alpha: f64, g: f64, probe: f64) -> StrategyKind {
     let sigma = 0.5 * half(d);
-    Method::TwoPoint(TwoPoint {
+    StrategyKind::MirrorDescent(MirrorDescent {
         estimator,
         mirror: Mirror::Box,
         probe: probe / sigma,
@@ -98,9 +98,9 @@ pub(crate) fn gaps(
     names: [&'static str; 3],
     margin: Margin,
     round: fn(&Candidate) -> u64,
-    method: impl Fn(usize) -> Method,
+    method: impl Fn(usize) -> StrategyKind,
     bound: impl Fn(usize, f64) -> f64,
-) -> Result<Outcome> {
+) -> Result<Evidence> {
     let (seeds, powers, dimensions) = lab.pick((4, 8..=16, vec![10]), (8, 8..=16, vec![10, 50, 200]));
     let (mut findings, mut curves) = (Vec::new(), Vec::new());
     let [file, title, loss] = names;
@@ -129,11 +129,11 @@ pub(crate) fn gaps(
         curves.extend(drawn);
     }
     let (x, y) = ("rounds k", "gap of the average, and bound");
-    Ok(Outcome { findings, figure: Some(Figure { file, title, x, y, log: [true, true], curves }) })
+    Ok(Evidence { findings, figure: Some(Figure { file, title, x, y, log: [true, true], curves }) })
 }
 
 impl Duchi {
-    fn logistic(&self, lab: &Lab) -> Result<Outcome> {
+    fn logistic(&self, lab: &Lab) -> Result<Evidence> {
         // L = ¼, G = 1.
         let method = |d: usize| on_box(Estimator::Smooth, d, self.alpha, 1.0, 4.0 / d as f64);
         let names = ["smooth", "Logistic regression by pairs of values", "logistic"];
@@ -141,7 +141,7 @@ impl Duchi {
     }
 
     /// `F(θ; ξ) = ½‖θ − ξ‖²` for random ξ of length R: the optimum is 0, and ‖∇F‖² ≤ R²(1 + ¼) on average.
-    fn slopes(&self, lab: &Lab) -> Result<Outcome> {
+    fn slopes(&self, lab: &Lab) -> Result<Evidence> {
         let (seeds, first, count, dimensions) =
             lab.pick((12, 12, 3, [10, 20, 80]), (16, 14usize, 4usize, [10, 40, 160]));
         let (g, within) = (R * 1.25f64.sqrt(), lab.pick(0.4, 0.15));
@@ -183,13 +183,13 @@ impl Duchi {
             log: [true, true],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 
     /// The mean gap of the iterates of the second half of `2^first`, `2^(first+1)` … rounds, then of all iterates.
     fn window_means(
         &self,
-        method: &Method,
+        method: &StrategyKind,
         d: usize,
         first: usize,
         count: usize,

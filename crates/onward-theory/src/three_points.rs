@@ -3,10 +3,10 @@
 use super::lab::{begin, evaluate, square};
 use super::moments::mean_slope;
 use super::smooth::signs;
-use super::{Check, Claim, Curve, Figure, Finding, Lab, Measured, Outcome, Provenance};
+use super::{Check, Claim, Curve, Evidence, Figure, Finding, Lab, Measured, Provenance};
 use crate::Result;
 use onward::kernel::ln64;
-use onward::study::{Decay, Method, Mistp};
+use onward::study::{Decay, Mistp, StrategyKind};
 
 pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "stochastic three points",
@@ -75,7 +75,7 @@ impl Constants {
 }
 
 impl ThreePoints {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let (seeds, dimensions) = lab.pick((8, vec![10]), (24, vec![10, 30]));
         let (mut findings, mut curves) = (Vec::new(), Vec::new());
         for n in dimensions {
@@ -105,7 +105,7 @@ impl ThreePoints {
             log: [false, true],
             curves,
         };
-        Ok(Outcome { findings, figure: Some(figure) })
+        Ok(Evidence { findings, figure: Some(figure) })
     }
 }
 
@@ -116,7 +116,7 @@ type Points = Vec<(f64, f64)>;
 fn run(constants: &Constants, noise: f64, seed: u64) -> Result<(Points, f64)> {
     let root = (constants.n as f64).sqrt();
     let method = Mistp { step: constants.step() / root, decay: Decay::None };
-    let mut study = begin(constants.n, REACH / root, 1.0, seed, Method::Mistp(method))?;
+    let mut study = begin(constants.n, REACH / root, 1.0, seed, StrategyKind::Mistp(method))?;
     let (mut points, mut needed) = (Vec::new(), f64::INFINITY);
     let last = constants.iterations() as u64;
     evaluate(&mut study, 3 * last as usize + 1, |candidate, x| {

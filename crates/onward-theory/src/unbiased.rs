@@ -3,11 +3,11 @@
 use super::lab::{begin, centre, evaluate, square};
 use super::moments::{FAMILIES, name};
 use super::problems::{LinearNet, Quadratic, log_cosh};
-use super::{Check, Claim, Finding, Lab, Measured, Outcome};
+use super::{Check, Claim, Evidence, Finding, Lab, Measured};
 use crate::Result;
 use onward::noise::Family;
 use onward::rule;
-use onward::study::{Estimator, Method, NesterovSpokoiny, TwoPoint};
+use onward::study::{Estimator, MirrorDescent, NesterovSpokoiny, StrategyKind};
 
 pub(crate) const CHECKS: [Check; 2] = [
     Check {
@@ -33,8 +33,8 @@ pub(crate) fn first_estimate(
     seed: u64,
     f: impl Fn(&[f64]) -> f64,
 ) -> Result<Vec<f64>> {
-    let method = TwoPoint { estimator, probe, gradient: Some(0.5), ..TwoPoint::default() };
-    let mut study = begin(n, 0.0, 1.0, seed, Method::TwoPoint(method))?;
+    let method = MirrorDescent { estimator, probe, gradient: Some(0.5), ..MirrorDescent::default() };
+    let mut study = begin(n, 0.0, 1.0, seed, StrategyKind::MirrorDescent(method))?;
     evaluate(&mut study, 4, |_, x| f(x))?;
     Ok(centre(&study).iter().map(|c| -2.0 * c).collect())
 }
@@ -75,10 +75,10 @@ fn findings(what: &str, samples: &[Vec<f64>], gradient: &[f64], within: f64) -> 
 }
 
 impl Unbiased {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         let mut findings = self.of_studies(lab)?;
         findings.extend(self.of_weights(lab)?);
-        Ok(Outcome { findings, figure: None })
+        Ok(Evidence { findings, figure: None })
     }
 
     /// A function of ten coordinates that depend on each other, around a point that is not special.
@@ -136,7 +136,7 @@ impl Default for Smoothing {
 }
 
 impl Smoothing {
-    fn outcome(&self, lab: &Lab) -> Result<Outcome> {
+    fn outcome(&self, lab: &Lab) -> Result<Evidence> {
         const N: usize = 20;
         let (blocks, within) = lab.pick((20, 0.03), (200, 0.01));
         let mut findings = Vec::new();
@@ -156,7 +156,7 @@ impl Smoothing {
         };
         add("½L‖x‖², L = 3", 3.0, |value, within| Claim::Exactly { value, within }, bowl)?;
         add("Σ ln cosh x, L = 1", 1.0, |bound, _| Claim::AtMost(bound), log_cosh)?;
-        Ok(Outcome { findings, figure: None })
+        Ok(Evidence { findings, figure: None })
     }
 }
 
@@ -165,7 +165,8 @@ impl Smoothing {
 fn bias(f: fn(&[f64]) -> f64, n: usize, mu: f64, seed: u64) -> Result<Vec<f64>> {
     let settings = NesterovSpokoiny { smoothness: Some(1.0), probe: mu, ..NesterovSpokoiny::default() };
     let one = |i: u64| {
-        let mut study = begin(n, 0.3, 1.0, seed.wrapping_mul(100) + i, Method::NesterovSpokoiny(settings))?;
+        let mut study =
+            begin(n, 0.3, 1.0, seed.wrapping_mul(100) + i, StrategyKind::NesterovSpokoiny(settings))?;
         let (mut first, mut mean) = (Vec::new(), 0.0);
         evaluate(&mut study, 2, |_, x| {
             if first.is_empty() {

@@ -12,7 +12,7 @@ mod worker;
 
 pub use crate::ledger::Numerics;
 pub use crate::space::STATISTICS_ROWS;
-pub use gathering::{Gathering, Part};
+pub use gathering::{AnswerPart, Gathering};
 pub use local::Local;
 pub use worker::{Worker, worker};
 

@@ -8,7 +8,7 @@ use common::{Shaped, blobs, local, plan, population, relative, two_point};
 use onward::ErrorKind;
 use onward::ask::{Answer, Ask, AskId, ProbePlan, Told};
 use onward::dataset::Dataset;
-use onward::evaluate::{Evaluator, Gathering, Numerics, Part, Quorum, Ticket, Worker};
+use onward::evaluate::{AnswerPart, Evaluator, Gathering, Numerics, Quorum, Ticket, Worker};
 use onward::ledger::{Direction, Entry, Header, Search, State, Update};
 use onward::model::{Activation, Mlp};
 use onward::noise::RunKey;
@@ -102,7 +102,7 @@ struct Fleet {
     way: Way,
     taken: Option<(Ask, usize)>,
     /// Parts of earlier answers that are still on their way.
-    late: VecDeque<Part>,
+    late: VecDeque<AnswerPart>,
 }
 
 impl Fleet {
@@ -121,7 +121,7 @@ impl Fleet {
     }
 
     /// What each worker finds of its share.
-    fn parts(&mut self, ask: &Ask) -> Vec<Part> {
+    fn parts(&mut self, ask: &Ask) -> Vec<AnswerPart> {
         let count = self.workers.len();
         let mut parts = Vec::new();
         for (i, (_, stream)) in self.workers.iter_mut().enumerate() {
@@ -139,7 +139,7 @@ impl Fleet {
                 panic!("losses")
             };
             assert_eq!(to, ask.id);
-            parts.push(Part {
+            parts.push(AnswerPart {
                 to,
                 first: first as u64,
                 losses: losses.into_iter().map(Option::unwrap).collect(),
@@ -491,7 +491,7 @@ fn parts_that_contradict_or_do_not_belong_are_errors() {
     let id = AskId { run: [1; 32], step: 5, part: 0 };
     let ask = Ask { id, batch: 8, probes: ProbePlan::Members(plan) };
     let mut gathering = Gathering::new(&ask, 0).unwrap();
-    let part = |to, first, losses: &[f32]| Part { to, first, losses: losses.to_vec() };
+    let part = |to, first, losses: &[f32]| AnswerPart { to, first, losses: losses.to_vec() };
     assert_eq!(gathering.add(&part(id, 1, &[1.0, f32::NAN])).unwrap(), 2);
     assert_eq!(gathering.add(&part(id, 2, &[f32::NAN, 2.0])).unwrap(), 1);
     assert_eq!(gathering.add(&part(AskId { step: 4, ..id }, 0, &[9.0; 6])).unwrap(), 0);

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -182,6 +182,27 @@ fn source_files_stay_short() {
         }
     }
     assert_none(&findings);
+}
+
+/// The public types of the libraries' modules, each with its file. What a spec says of a thing bears the thing's name, and files of others keep
+/// their formats' words.
+#[test]
+fn a_type_name_means_one_thing() {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let own =
+        |path: &&PathBuf| !["settings", "proto.rs"].iter().any(|part| path.to_string_lossy().contains(part));
+    for path in libraries().iter().filter(own) {
+        for (number, line) in code(path) {
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            if let ["pub", "struct" | "enum" | "trait" | "type", name, ..] = words[..] {
+                all.entry(name.to_owned()).or_default().push(said(path, number, name));
+            }
+        }
+    }
+    // Of modules that are not public.
+    const INSIDE: [&str; 5] = ["Cut", "Shape", "Step", "Tile", "Value"];
+    let twice = all.iter().filter(|(name, places)| places.len() > 1 && !INSIDE.contains(&name.as_str()));
+    assert_none(&twice.flat_map(|(_, places)| places.clone()).collect::<Vec<_>>());
 }
 
 /// What others write with the public interface alone fits on a page.

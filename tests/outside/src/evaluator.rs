@@ -2,7 +2,7 @@
 
 use crate::{accuracy, circle};
 use onward::ask::{Answer, Ask, ProbePlan, Told};
-use onward::evaluate::{Gathering, Numerics, Part, Quorum, Ticket, Worker};
+use onward::evaluate::{AnswerPart, Gathering, Numerics, Quorum, Ticket, Worker};
 use onward::ledger::{Direction, Entry, Header, State};
 use onward::prelude::*;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Evaluator for Two {
             let answer = worker.collect(ticket, enough, state)?;
             let Told::Losses(losses) = answer.told else { return Err(strange()) };
             let losses = losses.into_iter().map(|loss| loss.unwrap_or(f32::NAN)).collect();
-            all.add(&Part { to: ask.id, first, losses })?;
+            all.add(&AnswerPart { to: ask.id, first, losses })?;
         }
         Ok(all.answer())
     }

@@ -37,8 +37,8 @@ impl Strategy for Walk {
     }
 }
 
-fn walk() -> study::Method {
-    study::Method::Own(OwnStrategy::new("walk", |setup| {
+fn walk() -> study::StrategyKind {
+    study::StrategyKind::Own(OwnStrategy::new("walk", |setup| {
         Ok(Box::new(Walk { at: setup.start.clone(), setup: setup.clone(), asked: Vec::new(), size: 1.0 }))
     }))
 }

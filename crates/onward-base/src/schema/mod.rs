@@ -46,7 +46,7 @@ pub use field::{Field, PerLayer};
 pub use kind::{ANY, Choice, Kind, Range, above, range};
 pub use nearest::{is_section, nearest_of, suggestion};
 pub use value::{Value, quoted};
-pub use values::{Given, Values};
+pub use values::{GivenValue, Values};
 
 use crate::Result;
 use std::collections::BTreeMap;

@@ -88,7 +88,7 @@ fn read(given: &[(&str, Value)]) -> Result<All, String> {
         let at = |column| {
             Place::from([Segment::File("a.spec".into()), Segment::Position { line: order + 1, column }])
         };
-        values.set(*path, Given { value: value.clone(), at: at(9), key_at: at(1), order });
+        values.set(*path, GivenValue { value: value.clone(), at: at(9), key_at: at(1), order });
     }
     values.check(&keys()).and_then(|()| All::read(&values, "")).map_err(|e| e.to_string())
 }

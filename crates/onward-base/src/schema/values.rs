@@ -11,7 +11,7 @@ const VERSION: &str = "version";
 
 /// A value and where it was given.
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct GivenValue {
     /// The value.
     pub value: Value,
     /// Where the value stands: the file and the position in it, or the argument. The key's name comes after it.
@@ -26,7 +26,7 @@ pub struct Given {
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     whole: Place,
-    entries: BTreeMap<String, Given>,
+    entries: BTreeMap<String, GivenValue>,
 }
 
 // Giving.
@@ -42,14 +42,14 @@ impl Values {
     }
 
     /// Sets the dotted key `path`.
-    pub fn set(&mut self, path: impl Into<String>, given: Given) {
+    pub fn set(&mut self, path: impl Into<String>, given: GivenValue) {
         self.entries.insert(path.into(), given);
     }
 
     /// Sets the dotted key `path`, without a place of its own.
     pub fn give(&mut self, path: impl Into<String>, value: Value) {
         let (at, key_at) = (self.whole.clone(), self.whole.clone());
-        self.set(path, Given { value, at, key_at, order: 0 });
+        self.set(path, GivenValue { value, at, key_at, order: 0 });
     }
 
     /// Sets all keys of a table and of the tables within it that `keys` know, without places of their own.
@@ -65,12 +65,12 @@ impl Values {
     }
 
     /// Takes a key out again.
-    pub fn take(&mut self, path: &str) -> Option<Given> {
+    pub fn take(&mut self, path: &str) -> Option<GivenValue> {
         self.entries.remove(path)
     }
 
     /// A key's value and place.
-    pub fn given(&self, path: &str) -> Option<&Given> {
+    pub fn given(&self, path: &str) -> Option<&GivenValue> {
         self.entries.get(path)
     }
 }

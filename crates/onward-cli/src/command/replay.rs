@@ -7,7 +7,7 @@ use crate::progress::Voice;
 use crate::target::Target;
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
-use onward_run::follow::Start;
+use onward_run::follow::StartFrom;
 use onward_run::replay as again;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ pub fn replay(args: &Replay) -> Result<()> {
         voice.warn(&format!("{why}; stepped over"));
         Ok(())
     };
-    let start = Start::Snapshot(&stepped_over);
+    let start = StartFrom::Snapshot(&stepped_over);
     let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
     let again::Replayed { params, from, .. } =
         again::replay(&folder, &reading, start, args.how.threads(), &mut origin, &mut |_| Ok(()))?;

@@ -10,7 +10,7 @@ use crate::spec::Spec;
 use onward::ask::Spent;
 use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::memory;
-use onward_run::{Clock, Ended, Event, Observer, Run};
+use onward_run::{Ended, Event, Observer, Run, Stopwatch};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const SHOWN: Duration = Duration::from_millis(100);
 
 /// The clock of this machine, from now on.
-pub(super) fn clock() -> Clock {
+pub(super) fn clock() -> Stopwatch {
     let began = Instant::now();
     Box::new(move || began.elapsed())
 }

@@ -6,7 +6,7 @@ use super::line::{LinePlot, Series, series_plot};
 use super::scene::{Dash, escape};
 use super::{Plot, write_plots};
 use onward::{Result, file};
-use onward_theory::{Check, Effort, Figure, Finding, Lab, Outcome, Provenance};
+use onward_theory::{Check, Effort, Evidence, Figure, Finding, Lab, Provenance};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub struct Checked {
     /// The check.
     pub check: Check,
     /// What it found.
-    pub outcome: Outcome,
+    pub outcome: Evidence,
     /// How long that took.
     pub seconds: f64,
 }
@@ -139,7 +139,7 @@ mod tests {
 
     fn checked(measured: f64) -> Checked {
         let findings = vec![Finding::new("a < b", Claim::AtMost(1.0), Measured::exactly(measured))];
-        Checked { check: checks().remove(0), outcome: Outcome { findings, figure: None }, seconds: 1.0 }
+        Checked { check: checks().remove(0), outcome: Evidence { findings, figure: None }, seconds: 1.0 }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From TOML text and `--set` arguments to a checked [`Spec`].
 
 use super::{Spec, all_keys};
-use onward::schema::{Field, Given, Key, Kind, Part, Value, Values, is_section, join, quoted};
+use onward::schema::{Field, GivenValue, Key, Kind, Part, Value, Values, is_section, join, quoted};
 use onward::{Error, ErrorKind, Place, Result, Segment};
 use onward_data::expand_home;
 use std::borrow::Cow;
@@ -84,7 +84,7 @@ impl Reader<'_> {
                         let place = Place::key("", &path).within(at.clone());
                         Error::expected(ErrorKind::Spec, place, "an integer from -2^63 to 2^63 - 1", found)
                     })?;
-                    self.values.set(path, Given { value, at, key_at, order: name.span().start + 1 });
+                    self.values.set(path, GivenValue { value, at, key_at, order: name.span().start + 1 });
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Reader<'_> {
     /// Sets one entry of a key that holds a table.
     fn set_inside(&mut self, path: &str, name: &str, value: Value) {
         let mut table = match self.values.take(path) {
-            Some(Given { value: Value::Table(table), .. }) => table,
+            Some(GivenValue { value: Value::Table(table), .. }) => table,
             _ => BTreeMap::new(),
         };
         table.insert(name.into(), value);
@@ -157,7 +157,7 @@ impl Reader<'_> {
             let Some(text) = absolute.to_str() else {
                 return Err(self.values.error(&path, "a path in UTF-8", absolute.display()));
             };
-            let given = Given { value: text.into(), ..given.clone() };
+            let given = GivenValue { value: text.into(), ..given.clone() };
             self.values.set(path, given);
         }
         Ok(())
@@ -176,8 +176,8 @@ fn argument(name: &str) -> Segment {
     Segment::Argument(name.into())
 }
 
-fn from_argument(name: &str, value: Value) -> Given {
-    Given { value, at: argument(name).into(), key_at: argument(name).into(), order: 0 }
+fn from_argument(name: &str, value: Value) -> GivenValue {
+    GivenValue { value, at: argument(name).into(), key_at: argument(name).into(), order: 0 }
 }
 
 /// A key's name as a part of a path: a name with a dot in it is no path.

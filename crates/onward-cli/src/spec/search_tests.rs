@@ -15,7 +15,7 @@ fn parse(method: &str, sets: &[&str]) -> Result<Spec> {
     Spec::parse(&format!("{TEXT}{method}\n"), Path::new("specs/a.toml"), &sets, None)
 }
 
-fn strategy(spec: &Spec) -> &study::Method {
+fn strategy(spec: &Spec) -> &study::StrategyKind {
     let Method::Search(own) = &spec.method.kind else { panic!("{:?}", spec.method) };
     &own.strategy
 }
@@ -42,7 +42,7 @@ fn every_strategy_is_a_method_whose_settings_are_written_out_and_read_back() {
 #[test]
 fn settings_come_from_the_file_and_from_arguments() {
     let members = |spec: &Spec| match strategy(spec) {
-        study::Method::Snes(s) => (s.members, s.sigma_rate),
+        study::StrategyKind::Snes(s) => (s.members, s.sigma_rate),
         other => panic!("{other:?}"),
     };
     let file = "[method]\nname = \"snes\"\n[method.settings]\nmembers = 40";

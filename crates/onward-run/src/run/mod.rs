@@ -34,7 +34,7 @@ const SYNC: Duration = Duration::from_secs(1);
 const TRAIN_ROWS: usize = 2000;
 
 /// The time since some moment that never changes: a run has no clock of its own.
-pub type Clock = Box<dyn Fn() -> Duration + Send>;
+pub type Stopwatch = Box<dyn Fn() -> Duration + Send>;
 
 /// A run whose folder is locked, at some step.
 pub struct Run {
@@ -47,7 +47,7 @@ pub struct Run {
     /// The hash of the ledger's chain after its header.
     begun: [u8; 32],
     observers: Observers,
-    clock: Clock,
+    clock: Stopwatch,
     opened: Duration,
     synced: Duration,
     /// Seconds that the run had taken before it was opened.
@@ -73,7 +73,7 @@ impl Run {
         folder: Folder,
         spec: &str,
         parts: Parts,
-        clock: Clock,
+        clock: Stopwatch,
         observers: Observers,
     ) -> Result<Self> {
         match begin(&folder, spec, &parts) {
@@ -92,7 +92,7 @@ impl Run {
         folder: Folder,
         parts: Parts,
         (ledger, begun): (Ledger, [u8; 32]),
-        clock: Clock,
+        clock: Stopwatch,
         observers: Observers,
     ) -> Result<Self> {
         let trainer = &parts.trainer;

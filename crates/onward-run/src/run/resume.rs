@@ -1,9 +1,9 @@
 //! Going on with a run that is there.
 
-use super::{Clock, Run, due};
+use super::{Run, Stopwatch, due};
 use crate::event::{Event, Observers};
 use crate::folder::{Folder, Snapshot};
-use crate::follow::{Origin, Parts, Start, base, follow};
+use crate::follow::{Origin, Parts, StartFrom, base, follow};
 use crate::metrics::{self, Point};
 use onward::ledger::{Entry, Header, Ledger, Rates, Reading, Stretch};
 use onward::noise::RunKey;
@@ -23,7 +23,7 @@ impl Run {
     pub fn resume(
         folder: Folder,
         origin: &mut dyn Origin,
-        clock: Clock,
+        clock: Stopwatch,
         mut observers: Observers,
     ) -> Result<Self> {
         let opened = Ledger::open(&folder.ledger());
@@ -109,7 +109,7 @@ fn caught_up(
     let unusable = |snapshot: &Snapshot, why: &Error| {
         remove(snapshot, why, &mut watched.lock().unwrap_or_else(PoisonError::into_inner))
     };
-    follow(folder, reading, Start::Snapshot(&unusable), origin, &mut |_| Ok(()))
+    follow(folder, reading, StartFrom::Snapshot(&unusable), origin, &mut |_| Ok(()))
 }
 
 fn remove(snapshot: &Snapshot, why: &Error, observers: &mut Observers) -> Result<()> {

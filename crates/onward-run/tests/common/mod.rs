@@ -143,7 +143,7 @@ impl Origin for Small {
 }
 
 /// A clock that goes on by a second each time that it is asked.
-pub fn clock() -> onward_run::Clock {
+pub fn clock() -> onward_run::Stopwatch {
     let asked = Mutex::new(0);
     Box::new(move || {
         let mut asked = asked.lock().unwrap();

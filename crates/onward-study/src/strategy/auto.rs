@@ -1,7 +1,7 @@
 //! The choice of a strategy from what is known beforehand.
 
 use super::super::space::Space;
-use super::{CmaEs, LmMaEs, Method, OnePlusOne};
+use super::{CmaEs, LmMaEs, OnePlusOne, StrategyKind};
 use serde::{Deserialize, Serialize};
 
 /// What is known beforehand.
@@ -21,7 +21,7 @@ const FEW: [u64; 2] = [60, 20];
 const CROWD: usize = 4;
 
 impl Auto {
-    pub(super) fn choose(self, space: &Space, budget: u64) -> (Method, String) {
+    pub(super) fn choose(self, space: &Space, budget: u64) -> (StrategyKind, String) {
         let d = space.width();
         let usual = super::ranking::usual_members(d);
         let is = format!("{d} coordinate{}, {budget} evaluations", if d == 1 { "" } else { "s" });
@@ -34,26 +34,26 @@ impl Auto {
                 "{is}: too few to learn a covariance; the 1/5 rule makes the most of each, one at a time (`cma-es` \
                  for many at a time)"
             );
-            return (Method::OnePlusOne(OnePlusOne::default()), why);
+            return (StrategyKind::OnePlusOne(OnePlusOne::default()), why);
         }
         if d > MANY {
             let why = format!("{is}: too many for full matrices; a few remembered directions stand for them");
-            return (Method::LmMaEs(LmMaEs::default()), why);
+            return (StrategyKind::LmMaEs(LmMaEs::default()), why);
         }
         let mixed = if space.is_mixed() { ", steps of integers and options kept from vanishing" } else { "" };
         let why =
             format!("{is}: enough to learn scales and correlations, with restarts for further optima{mixed}");
-        (Method::CmaEs(CmaEs::default()), why)
+        (StrategyKind::CmaEs(CmaEs::default()), why)
     }
 
     /// Larger generations average noise; single comparisons do not.
-    fn choose_under_noise(self, d: usize, budget: u64, usual: usize, is: &str) -> (Method, String) {
+    fn choose_under_noise(self, d: usize, budget: u64, usual: usize, is: &str) -> (StrategyKind, String) {
         let members = (CROWD * usual).min((budget / 8) as usize).max(4);
         let why = format!("{is}, noise: generations of {members}, so that it averages out");
         let method = if d > MANY {
-            Method::LmMaEs(LmMaEs { members: Some(members), ..LmMaEs::default() })
+            StrategyKind::LmMaEs(LmMaEs { members: Some(members), ..LmMaEs::default() })
         } else {
-            Method::CmaEs(CmaEs { members: Some(members), ..CmaEs::default() })
+            StrategyKind::CmaEs(CmaEs { members: Some(members), ..CmaEs::default() })
         };
         (method, why)
     }

@@ -36,8 +36,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{CmaEs, Goal, Method, Restarts, Space, Study};
-/// let method = Method::CmaEs(CmaEs { restarts: Restarts::None, ..CmaEs::default() });
+/// use onward_study::{CmaEs, Goal, StrategyKind, Restarts, Space, Study};
+/// let method = StrategyKind::CmaEs(CmaEs { restarts: Restarts::None, ..CmaEs::default() });
 /// let mut study = Study::new(Space::reals(5, 1.0, 0.5)?, Goal::Minimize, 2000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     let ellipsoid = candidate.numbers().enumerate().map(|(i, x)| 10f64.powi(i as i32) * x * x).sum();

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// The distribution 𝒟 of a step of radius 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Steps {
+pub enum Radii {
     /// Uniform on the unit sphere.
     #[default]
     Sphere,
@@ -33,8 +33,8 @@ pub enum Steps {
 /// The settings of GLD-Search.
 ///
 /// ```
-/// use onward_study::{GldSearch, Goal, Method, Space, Study};
-/// let method = Method::GldSearch(GldSearch::default());
+/// use onward_study::{GldSearch, Goal, StrategyKind, Space, Study};
+/// let method = StrategyKind::GldSearch(GldSearch::default());
 /// let mut study = Study::new(Space::reals(5, 1.0, 0.5)?, Goal::Minimize, 3000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
@@ -50,22 +50,22 @@ pub struct GldSearch {
     /// The smallest radius over the largest, r/R.
     pub smallest: f64,
     /// 𝒟.
-    pub steps: Steps,
+    pub steps: Radii,
     /// Directions that the loss depends on, about; `None` for all.
     pub effective: Option<f64>,
 }
 
 impl Default for GldSearch {
     fn default() -> Self {
-        Self { largest: None, smallest: 1.0 / 65_536.0, steps: Steps::Sphere, effective: None }
+        Self { largest: None, smallest: 1.0 / 65_536.0, steps: Radii::Sphere, effective: None }
     }
 }
 
 /// The settings of GLD-Fast.
 ///
 /// ```
-/// use onward_study::{GldFast, Goal, Method, Space, Study};
-/// let method = Method::GldFast(GldFast { condition: 4.0, ..GldFast::default() });
+/// use onward_study::{GldFast, Goal, StrategyKind, Space, Study};
+/// let method = StrategyKind::GldFast(GldFast { condition: 4.0, ..GldFast::default() });
 /// let mut study = Study::new(Space::reals(5, 1.0, 0.5)?, Goal::Minimize, 3000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
@@ -83,14 +83,14 @@ pub struct GldFast {
     /// H / (n log₂ Q); the paper's is Q.
     pub halving: f64,
     /// 𝒟.
-    pub steps: Steps,
+    pub steps: Radii,
     /// Directions that the loss depends on, about; `None` for all.
     pub effective: Option<f64>,
 }
 
 impl Default for GldFast {
     fn default() -> Self {
-        Self { largest: None, condition: 8.0, halving: 1.0, steps: Steps::Sphere, effective: None }
+        Self { largest: None, condition: 8.0, halving: 1.0, steps: Radii::Sphere, effective: None }
     }
 }
 
@@ -142,7 +142,7 @@ impl GldFast {
 #[derive(Clone)]
 struct Run {
     setup: Setup,
-    steps: Steps,
+    steps: Radii,
     /// The largest radius and how many there are, each half of the one before.
     largest: f64,
     radii: usize,
@@ -155,7 +155,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(setup: &Setup, largest: f64, radii: usize, steps: Steps, wait: u64) -> Self {
+    fn new(setup: &Setup, largest: f64, radii: usize, steps: Radii, wait: u64) -> Self {
         let x = setup.start.clone();
         Self {
             setup: setup.clone(),
@@ -181,11 +181,11 @@ impl Strategy for Run {
         let mut radius = self.largest;
         for k in 0..self.radii {
             match self.steps {
-                Steps::Sphere => {
+                Radii::Sphere => {
                     draws.sphere(k, 0, &mut v);
                     v.iter_mut().for_each(|v| *v *= root);
                 }
-                Steps::Gaussian => draws.normal(k, 0, &mut v),
+                Radii::Gaussian => draws.normal(k, 0, &mut v),
             }
             self.setup.push(&self.x, radius / root, &v, points);
             radius *= 0.5;

@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, LmMaEs, Method, Space, Study};
-/// let method = Method::LmMaEs(LmMaEs::default());
+/// use onward_study::{Goal, LmMaEs, StrategyKind, Space, Study};
+/// let method = StrategyKind::LmMaEs(LmMaEs::default());
 /// let mut study = Study::new(Space::reals(100, 1.0, 0.5)?, Goal::Minimize, 20_000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;

@@ -26,7 +26,7 @@ mod xnes;
 
 pub use auto::Auto;
 pub use cma_es::CmaEs;
-pub use gld::{GldFast, GldSearch, Steps};
+pub use gld::{GldFast, GldSearch, Radii};
 pub use lm_ma_es::LmMaEs;
 pub use mirror::Mirror;
 pub use nesterov_spokoiny::{NesterovSpokoiny, Scheme};
@@ -40,7 +40,7 @@ pub use sep_cma_es::SepCmaEs;
 pub use smtp::Smtp;
 pub use snes::Snes;
 pub use stp::{Decay, Mistp, Stp};
-pub use two_point::{Estimator, TwoPoint};
+pub use two_point::{Estimator, MirrorDescent};
 pub use xnes::Xnes;
 
 use super::diagnosis::Diagnosis;
@@ -81,7 +81,7 @@ impl Clone for Box<dyn Strategy> {
 /// on as the original would.
 ///
 /// ```
-/// use onward_study::{Draws, Goal, Method, OwnStrategy, Setup, Space, Stop, Strategy, Study};
+/// use onward_study::{Draws, Goal, StrategyKind, OwnStrategy, Setup, Space, Stop, Strategy, Study};
 ///
 /// /// Looks around the best point so far, ever nearer.
 /// #[derive(Clone)]
@@ -116,7 +116,7 @@ impl Clone for Box<dyn Strategy> {
 /// let begin = |setup: &Setup| -> onward_study::Result<Box<dyn Strategy>> {
 ///     Ok(Box::new(Nearer { best: setup.start.clone(), least: f64::INFINITY, asked: Vec::new(), size: setup.sigma[0] }))
 /// };
-/// let method = Method::Own(OwnStrategy::new("nearer", begin));
+/// let method = StrategyKind::Own(OwnStrategy::new("nearer", begin));
 /// let mut study = Study::new(Space::reals(2, 1.0, 1.0)?, Goal::Minimize, 500, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
@@ -243,7 +243,7 @@ macro_rules! methods {
         /// The strategies that specs can name, with their settings.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "name", remote = "Self")]
-        pub enum Method {
+        pub enum StrategyKind {
             /// Chosen from dimension, budget and noise.
             #[serde(rename = "auto")]
             Auto(Auto),
@@ -253,11 +253,11 @@ macro_rules! methods {
             Own(OwnStrategy),
         }
 
-        impl Method {
-            /// The name of every strategy (all but [`Method::Auto`]) and what it is.
+        impl StrategyKind {
+            /// The name of every strategy (all but [`StrategyKind::Auto`]) and what it is.
             pub const NAMES: &[(&str, &str)] = &[$(($name, concat!($($doc),*))),*];
 
-            /// Every strategy with its defaults, [`Method::Auto`] first.
+            /// Every strategy with its defaults, [`StrategyKind::Auto`] first.
             pub fn all() -> Vec<Self> {
                 vec![Self::Auto(Auto::default()), $(Self::$variant($variant::default())),*]
             }
@@ -311,14 +311,14 @@ methods! {
     /// Gradientless descent for a bounded condition number.
     GldFast = "gld-fast",
     /// Two-point estimates with mirror descent.
-    TwoPoint = "two-point",
+    MirrorDescent = "two-point",
     /// Random gradient-free steps, plain or accelerated.
     NesterovSpokoiny = "nesterov-spokoiny",
     /// Losses relative to random neighbours' on the same batch, moves judged on the next.
     RelativeLoss = "relative-loss",
 }
 
-impl Serialize for Method {
+impl Serialize for StrategyKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Own(own) => BTreeMap::from([("name", own.name())]).serialize(serializer),
@@ -328,13 +328,13 @@ impl Serialize for Method {
 }
 
 /// Through one kind of value: so what reads every strategy's settings is compiled once, not for every format.
-impl<'de> Deserialize<'de> for Method {
+impl<'de> Deserialize<'de> for StrategyKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         Self::deserialize(Value::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
-impl Method {
+impl StrategyKind {
     /// The strategy of this name with its defaults.
     ///
     /// # Errors
@@ -351,7 +351,7 @@ impl Method {
     /// Whether the strategy sees losses only through comparisons, so that any increasing transform changes nothing.
     pub fn is_rank_based(&self) -> bool {
         match self {
-            Self::TwoPoint(_) | Self::NesterovSpokoiny(_) => false,
+            Self::MirrorDescent(_) | Self::NesterovSpokoiny(_) => false,
             Self::RelativeLoss(m) => m.level.compares(),
             _ => true,
         }
@@ -361,7 +361,7 @@ impl Method {
     /// probes cannot: between two steps of a staircase there is no difference.
     pub fn takes_steps(&self) -> bool {
         match self {
-            Self::TwoPoint(m) => m.estimator == Estimator::Symmetric,
+            Self::MirrorDescent(m) => m.estimator == Estimator::Symmetric,
             Self::NesterovSpokoiny(_) => false,
             _ => true,
         }
@@ -379,7 +379,7 @@ impl Method {
         }
     }
 
-    /// Resolves [`Method::Auto`] and says why.
+    /// Resolves [`StrategyKind::Auto`] and says why.
     pub(super) fn choose(self, space: &Space, budget: u64) -> (Self, String) {
         match self {
             Self::Auto(hints) => hints.choose(space, budget),

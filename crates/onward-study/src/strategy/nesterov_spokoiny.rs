@@ -35,8 +35,8 @@ pub enum Scheme {
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, NesterovSpokoiny, Space, Study};
-/// let method = Method::NesterovSpokoiny(NesterovSpokoiny::default());
+/// use onward_study::{Goal, StrategyKind, NesterovSpokoiny, Space, Study};
+/// let method = StrategyKind::NesterovSpokoiny(NesterovSpokoiny::default());
 /// let mut study = Study::new(Space::reals(5, 1.0, 0.5)?, Goal::Minimize, 2000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, OnePlusOne, Space, Study};
-/// let method = Method::OnePlusOne(OnePlusOne::default());
+/// use onward_study::{Goal, StrategyKind, OnePlusOne, Space, Study};
+/// let method = StrategyKind::OnePlusOne(OnePlusOne::default());
 /// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 1000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;

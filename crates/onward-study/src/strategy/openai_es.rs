@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, OpenAiEs, Space, Study};
-/// let method = Method::OpenAiEs(OpenAiEs::default());
+/// use onward_study::{Goal, StrategyKind, OpenAiEs, Space, Study};
+/// let method = StrategyKind::OpenAiEs(OpenAiEs::default());
 /// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 4000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;

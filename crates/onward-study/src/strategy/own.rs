@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 type Begin = dyn Fn(&Setup) -> Result<Box<dyn Strategy>> + Send + Sync;
 
-/// A strategy of the caller's own under a name, for [`Method::Own`](super::Method::Own). Records and ledgers keep the name alone: nobody
+/// A strategy of the caller's own under a name, for [`StrategyKind::Own`](super::StrategyKind::Own). Records and ledgers keep the name alone: nobody
 /// can go on from them by it.
 #[derive(Clone)]
 pub struct OwnStrategy {

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, Pgpe, Space, Study};
-/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 4000, 1, Method::Pgpe(Pgpe::default()))?;
+/// use onward_study::{Goal, StrategyKind, Pgpe, Space, Study};
+/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 4000, 1, StrategyKind::Pgpe(Pgpe::default()))?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
 /// }

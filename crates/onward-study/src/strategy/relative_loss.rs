@@ -30,7 +30,7 @@
 //! Which theorem covers which level: A on whole data is a (1+1)-ES (Glasmachers 2020; Morinaga et al. 2022) and GLD's template
 //! with one radius (Golovin et al. 2020); A± is MiSTP (Boucherouite et al. 2024), of which [`Study::diagnosis`] reports the
 //! lemma's noise term; B is momentum as in SMTP (Gorbunov et al. 2020); C is the symmetric two-point estimate of
-//! [`TwoPoint`](super::TwoPoint) (Duchi et al. 2015; Shamir 2017) without its domains and schedules; D is the score function
+//! [`MirrorDescent`](super::MirrorDescent) (Duchi et al. 2015; Shamir 2017) without its domains and schedules; D is the score function
 //! of SNES and PGPE with losses in place of ranks. The verdict is our own: no theorem is claimed for it.
 //!
 //! [`Study::diagnosis`]: super::super::Study::diagnosis
@@ -75,8 +75,8 @@ impl Level {
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Level, Method, RelativeLoss, Space, Study};
-/// let method = Method::RelativeLoss(RelativeLoss { level: Level::Pair, ..RelativeLoss::default() });
+/// use onward_study::{Goal, Level, StrategyKind, RelativeLoss, Space, Study};
+/// let method = StrategyKind::RelativeLoss(RelativeLoss { level: Level::Pair, ..RelativeLoss::default() });
 /// let mut study = Study::new(Space::reals(3, 1.0, 0.5)?, Goal::Minimize, 6000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     // A batch of noise that all candidates of a generation share.

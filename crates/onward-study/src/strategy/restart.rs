@@ -165,14 +165,14 @@ impl<R: Runs> Strategy for Restarting<R> {
 #[cfg(test)]
 mod tests {
     use super::super::super::space::Space;
-    use super::super::{CmaEs, Method};
+    use super::super::{CmaEs, StrategyKind};
     use super::*;
 
     /// Evaluations of the first run, and of the second if what it finds is worse by `behind`.
     fn lengths(behind: f64) -> [usize; 2] {
         let setup = Setup::of(&Space::reals(5, 1.0, 0.5).unwrap());
         let ipop = CmaEs { restarts: Restarts::Ipop, ..CmaEs::default() };
-        let mut strategy = Method::CmaEs(ipop).begin(&setup).unwrap();
+        let mut strategy = StrategyKind::CmaEs(ipop).begin(&setup).unwrap();
         let (mut lengths, mut generation) = ([0; 2], 0);
         loop {
             let mut points = Vec::new();

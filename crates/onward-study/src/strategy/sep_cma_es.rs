@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, SepCmaEs, Space, Study};
-/// let method = Method::SepCmaEs(SepCmaEs::default());
+/// use onward_study::{Goal, StrategyKind, SepCmaEs, Space, Study};
+/// let method = StrategyKind::SepCmaEs(SepCmaEs::default());
 /// let mut study = Study::new(Space::reals(20, 1.0, 0.5)?, Goal::Minimize, 6000, 1, method)?;
 /// while let Some(candidate) = study.ask() {
 ///     let ellipsoid = candidate.numbers().enumerate().map(|(i, x)| f64::from(1 << i) * x * x).sum();

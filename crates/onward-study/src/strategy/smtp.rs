@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, Smtp, Space, Study};
-/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 1500, 1, Method::Smtp(Smtp::default()))?;
+/// use onward_study::{Goal, StrategyKind, Smtp, Space, Study};
+/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 1500, 1, StrategyKind::Smtp(Smtp::default()))?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
 /// }

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, Snes, Space, Study};
-/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 2000, 1, Method::Snes(Snes::default()))?;
+/// use onward_study::{Goal, StrategyKind, Snes, Space, Study};
+/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 2000, 1, StrategyKind::Snes(Snes::default()))?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
 /// }

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 /// The settings of STP.
 ///
 /// ```
-/// use onward_study::{Goal, Method, Space, Stp, Study};
-/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 1000, 1, Method::Stp(Stp::default()))?;
+/// use onward_study::{Goal, StrategyKind, Space, Stp, Study};
+/// let mut study = Study::new(Space::reals(10, 1.0, 0.5)?, Goal::Minimize, 1000, 1, StrategyKind::Stp(Stp::default()))?;
 /// while let Some(candidate) = study.ask() {
 ///     study.tell(candidate.id, candidate.numbers().map(|x| x * x).sum())?;
 /// }
@@ -45,8 +45,8 @@ impl Default for Stp {
 /// The settings of MiSTP.
 ///
 /// ```
-/// use onward_study::{Goal, Method, Mistp, Space, Study};
-/// let mut study = Study::new(Space::reals(3, 1.0, 0.5)?, Goal::Minimize, 3000, 1, Method::Mistp(Mistp::default()))?;
+/// use onward_study::{Goal, StrategyKind, Mistp, Space, Study};
+/// let mut study = Study::new(Space::reals(3, 1.0, 0.5)?, Goal::Minimize, 3000, 1, StrategyKind::Mistp(Mistp::default()))?;
 /// while let Some(candidate) = study.ask() {
 ///     // Noise that all candidates of a generation share.
 ///     let noise = ((candidate.generation * 7919) % 101) as f64 / 101.0;

@@ -40,9 +40,9 @@ pub enum Estimator {
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, Mirror, Space, Study, TwoPoint};
+/// use onward_study::{Goal, StrategyKind, Mirror, Space, Study, MirrorDescent};
 /// // Weights of a mixture: the best puts three quarters on the first of four.
-/// let method = Method::TwoPoint(TwoPoint { mirror: Mirror::Simplex, ..TwoPoint::default() });
+/// let method = StrategyKind::MirrorDescent(MirrorDescent { mirror: Mirror::Simplex, ..MirrorDescent::default() });
 /// let mut study = Study::new(Space::reals(4, 0.25, 1.0)?, Goal::Minimize, 2000, 1, method)?;
 /// let best = [0.75, 0.25, 0.0, 0.0];
 /// while let Some(candidate) = study.ask() {
@@ -54,7 +54,7 @@ pub enum Estimator {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct TwoPoint {
+pub struct MirrorDescent {
     /// Which pair is evaluated.
     pub estimator: Estimator,
     /// The domain and its geometry.
@@ -67,7 +67,7 @@ pub struct TwoPoint {
     pub gradient: Option<f64>,
 }
 
-impl Default for TwoPoint {
+impl Default for MirrorDescent {
     fn default() -> Self {
         Self {
             estimator: Estimator::Symmetric,
@@ -79,7 +79,7 @@ impl Default for TwoPoint {
     }
 }
 
-impl TwoPoint {
+impl MirrorDescent {
     pub(super) fn begin(&self, setup: &Setup) -> Result<Box<dyn Strategy>> {
         positive("probe", self.probe)?;
         positive("rate", self.rate)?;
@@ -112,7 +112,7 @@ const SMALLEST_PROBE: f64 = 1e-7;
 
 #[derive(Clone)]
 struct Run {
-    settings: TwoPoint,
+    settings: MirrorDescent,
     setup: Setup,
     theta: Vec<f64>,
     /// Where θ began, for the box.

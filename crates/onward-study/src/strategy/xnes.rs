@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 /// The settings.
 ///
 /// ```
-/// use onward_study::{Goal, Method, Space, Study, Xnes};
-/// let mut study = Study::new(Space::reals(5, 1.0, 0.5)?, Goal::Minimize, 3000, 1, Method::Xnes(Xnes::default()))?;
+/// use onward_study::{Goal, StrategyKind, Space, Study, Xnes};
+/// let mut study = Study::new(Space::reals(5, 1.0, 0.5)?, Goal::Minimize, 3000, 1, StrategyKind::Xnes(Xnes::default()))?;
 /// while let Some(candidate) = study.ask() {
 ///     // A valley along the diagonal.
 ///     let x: Vec<f64> = candidate.numbers().collect();

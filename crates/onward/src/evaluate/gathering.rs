@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// The losses of some of the members that an [`Ask`] asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Part {
+pub struct AnswerPart {
     /// The question.
     pub to: AskId,
     /// The first of the members, by its place in the question.
@@ -42,7 +42,7 @@ impl Gathering {
     /// # Errors
     /// [`ErrorKind::Evaluator`] if it is for another run or a question to come, is of members that were not asked for, or tells another
     /// loss of a member than was told before; nothing of it is then taken.
-    pub fn add(&mut self, part: &Part) -> Result<usize> {
+    pub fn add(&mut self, part: &AnswerPart) -> Result<usize> {
         let bad = |expected: String, found: String| {
             let place = format!("part of the answer to step {}", self.to.step);
             Err(Error::expected(ErrorKind::Evaluator, place, expected, found))
@@ -104,7 +104,7 @@ impl Gathering {
 }
 
 impl Ask {
-    /// The same question for some of the directions alone, for a worker; a [`Part`] of its answer has the same name. `None` if the
+    /// The same question for some of the directions alone, for a worker; a [`AnswerPart`] of its answer has the same name. `None` if the
     /// question is not for members.
     pub fn of_directions(&self, directions: Range<u32>) -> Option<Self> {
         let ProbePlan::Members(plan) = self.probes else { return None };

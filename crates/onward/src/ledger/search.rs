@@ -3,7 +3,7 @@
 
 use crate::noise::RunKey;
 use crate::params::{Params, Tensor};
-use crate::study::{Draws, Method, Record, Setup, Strategy};
+use crate::study::{Draws, Setup, Strategy, StrategyKind, StudyRecord};
 use crate::{Error, ErrorKind, Place, Result, choices};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ choices! {
 #[serde(deny_unknown_fields)]
 pub struct Search {
     /// The strategy.
-    pub strategy: Method,
+    pub strategy: StrategyKind,
     /// The standard deviation of the first candidates, relative to each tensor's own scale ([`Search::scale`]).
     pub sigma: f64,
     /// What strategies that keep a best point compare with.
@@ -200,9 +200,9 @@ impl std::fmt::Debug for Searching {
 
 /// A search under strategies of this version; what is wrong with them if they would search elsewhere today.
 pub(super) fn check_strategies(version: u32, search: Result<Search, String>) -> Result<Search, String> {
-    let own = Record::VERSION;
+    let own = StudyRecord::VERSION;
     let refusal = match &search {
-        Ok(search) => Record::refusal(version, &search.strategy),
+        Ok(search) => StudyRecord::refusal(version, &search.strategy),
         // Another version may have other settings.
         Err(_) => (version != own).then(|| format!("version {own}")),
     };
@@ -211,7 +211,7 @@ pub(super) fn check_strategies(version: u32, search: Result<Search, String>) -> 
 
 /// A search in a header, with the version of the strategies.
 pub(super) mod versioned {
-    use super::{Record, Search, check_strategies};
+    use super::{Search, StudyRecord, check_strategies};
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     #[derive(Serialize, Deserialize)]
@@ -222,7 +222,7 @@ pub(super) mod versioned {
     }
 
     pub fn serialize<S: Serializer>(search: &Search, to: S) -> Result<S::Ok, S::Error> {
-        Versioned { version: Record::VERSION, settings: search }.serialize(to)
+        Versioned { version: StudyRecord::VERSION, settings: search }.serialize(to)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Search, D::Error> {

@@ -56,10 +56,10 @@ keys! {
 
 impl RelativeActivation {
     /// The method at work on a model.
-    pub fn on(&self, graph: &Graph) -> Estimator {
+    pub fn on(&self, graph: &Graph) -> SiteRule {
         let widths = (0..graph.stages()).map(|stage| graph.width(stage)).collect();
         let stages = (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect();
-        Estimator { method: self.clone(), widths, stages }
+        SiteRule { method: self.clone(), widths, stages }
     }
 
     fn check(&self, layers: usize, rows: usize) -> Result<()> {
@@ -105,7 +105,7 @@ impl Configured for RelativeActivation {
 
 /// The relative-activation method at work on a model.
 #[derive(Clone, Debug)]
-pub struct Estimator {
+pub struct SiteRule {
     method: RelativeActivation,
     /// Numbers at each stage's site.
     widths: Vec<usize>,
@@ -113,7 +113,7 @@ pub struct Estimator {
     stages: Vec<usize>,
 }
 
-impl Estimator {
+impl SiteRule {
     /// How one stage is probed; `None` if it is not.
     fn layer(&self, stage: usize) -> Option<LayerPlan> {
         let RelativeActivation { space, directions, sigma, draws, .. } = &self.method;
@@ -172,7 +172,7 @@ impl Estimator {
     }
 }
 
-impl Rule for Estimator {
+impl Rule for SiteRule {
     fn check(&self, graph: &Graph, rows: usize) -> Result<()> {
         self.method.check(graph.stages(), rows)?;
         if self.stages.iter().all(|stage| self.layer(*stage).is_none()) {

@@ -18,7 +18,7 @@ use crate::Result;
 use crate::ask::{ProbePlan, Spent, Told, whole_passes};
 use crate::ledger::{Entry, Incumbent, Moves, Search, State, Update};
 use crate::model::Graph;
-use crate::study::{Method, Restarts};
+use crate::study::{Restarts, StrategyKind};
 use crate::task::mean;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Search {
     /// The strategies' names for nets, each with what it is.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         let renamed = |name| if name == RENAMED.0 { RENAMED.1 } else { name };
-        Method::NAMES.iter().map(move |(name, about)| (renamed(*name), *about))
+        StrategyKind::NAMES.iter().map(move |(name, about)| (renamed(*name), *about))
     }
 
     /// The search of this name with the defaults for nets (`bench/search.md`).
@@ -37,21 +37,21 @@ impl Search {
     /// # Errors
     /// [`crate::ErrorKind::Spec`] listing the names that there are.
     pub fn named(name: &str) -> Result<Self> {
-        let mut strategy = Method::named(if name == RENAMED.1 { RENAMED.0 } else { name })?;
+        let mut strategy = StrategyKind::named(if name == RENAMED.1 { RENAMED.0 } else { name })?;
         match &mut strategy {
             // A net is not begun anew from random params because its losses have stopped falling for a while.
-            Method::CmaEs(s) => s.restarts = Restarts::None,
-            Method::SepCmaEs(s) => s.restarts = Restarts::None,
-            Method::LmMaEs(s) => s.restarts = Restarts::None,
+            StrategyKind::CmaEs(s) => s.restarts = Restarts::None,
+            StrategyKind::SepCmaEs(s) => s.restarts = Restarts::None,
+            StrategyKind::LmMaEs(s) => s.restarts = Restarts::None,
             // Differences must not drown in single precision.
-            Method::NesterovSpokoiny(s) => s.probe = 0.01,
+            StrategyKind::NesterovSpokoiny(s) => s.probe = 0.01,
             _ => {}
         }
         let sigma = match &strategy {
             // Its steps only ever become smaller.
-            Method::Mistp(_) => 1.0,
+            StrategyKind::Mistp(_) => 1.0,
             // Their probes are a tenth of it.
-            Method::OpenAiEs(_) | Method::TwoPoint(_) => 3.0,
+            StrategyKind::OpenAiEs(_) | StrategyKind::MirrorDescent(_) => 3.0,
             _ => 0.3,
         };
         Ok(Self { strategy, sigma, incumbent: Incumbent::Anew })

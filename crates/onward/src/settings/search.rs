@@ -4,7 +4,7 @@ use crate::ledger::{Incumbent, Search};
 use crate::schema::{
     ANY, Choice, Field, Key, Kind, Only, Part, Preset, Setting, Value, Values, is, nearest_of,
 };
-use crate::study::Method;
+use crate::study::StrategyKind;
 use crate::{Error, Hint, Result};
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ impl Search {
 }
 
 /// The settings of a strategy, those that are not set being [`Value::Unset`].
-fn all(strategy: &Method) -> Table {
+fn all(strategy: &StrategyKind) -> Table {
     let Ok(Value::Table(mut all)) = Value::of(strategy) else { return Table::new() };
     all.remove("name");
     all
 }
 
 /// A strategy's settings with their defaults.
-fn in_words(strategy: &Method) -> String {
+fn in_words(strategy: &StrategyKind) -> String {
     let word = |(name, value): (String, Value)| match value {
         Value::Unset => format!("{name} (optional)"),
         value => format!("{name} = {value}"),
@@ -47,7 +47,7 @@ fn settings_kind() -> Kind {
 }
 
 /// The strategy's defaults with what `given` sets.
-fn strategy(name: &str, given: &Table, values: &Values, path: &str) -> Result<Method> {
+fn strategy(name: &str, given: &Table, values: &Values, path: &str) -> Result<StrategyKind> {
     let default = Search::named(name)?.strategy;
     let known = all(&default);
     if let Some(key) = given.keys().find(|key| !known.contains_key(*key)) {
@@ -67,7 +67,7 @@ fn strategy(name: &str, given: &Table, values: &Values, path: &str) -> Result<Me
 }
 
 /// The strategy with other values for some of its settings; else what serde says of them.
-fn with(default: &Method, given: &Table) -> Result<Method, String> {
+fn with(default: &StrategyKind, given: &Table) -> Result<StrategyKind, String> {
     let mut all = all(default);
     all.extend(given.clone());
     all.insert("name".into(), default.name().into());

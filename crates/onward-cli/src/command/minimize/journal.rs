@@ -8,7 +8,7 @@
 //! predecessor is that of `study.toml`. So a changed, lost or moved line is found and named.
 
 use super::folder::StudyFolder;
-use onward::study::Method;
+use onward::study::StrategyKind;
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,7 +47,7 @@ pub struct Entry {
 /// The strategy in use, once that is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    pub method: Method,
+    pub method: StrategyKind,
     pub why: String,
     /// Whether losses are noisy, as was said or found; `None` as long as that is unknown.
     pub noisy: Option<bool>,

@@ -4,7 +4,7 @@ use super::journal::Phase;
 use super::search::listed;
 use super::session::Session;
 use super::template::Evaluation;
-use onward::study::{Repeated, Study, Value};
+use onward::study::{Argument, Repeated, Study};
 use onward::{Error, ErrorKind, Result};
 
 /// Each of the two points that are compared gets one in so many of the evaluations that are kept back. Where these are
@@ -14,7 +14,7 @@ const COMPARED: u64 = 4;
 /// The recommended point and what its fresh evaluations say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommended {
-    pub values: Vec<Value>,
+    pub values: Vec<Argument>,
     /// Whether it is the centre of the search and not the best candidate seen.
     pub is_centre: bool,
     /// None if there were no evaluations, or no finite loss.

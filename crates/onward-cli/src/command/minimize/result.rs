@@ -68,7 +68,7 @@ fn interval(repeated: &Repeated) -> String {
 
 /// The result: the best candidate; under noise first the one to take, and beside it the best seen.
 fn headline(session: &Session, found: &Found) -> String {
-    let values = |values: &[onward::study::Value]| {
+    let values = |values: &[onward::study::Argument]| {
         let names = session.space.dimensions().iter().map(|d| &d.name);
         show::values(names, &session.named(values))
     };

@@ -7,7 +7,7 @@ use super::recommend::{Recommended, recommend};
 use super::session::{InSession, Session};
 use super::template::Evaluation;
 use onward::Result;
-use onward::study::{Candidate, Method, Record, Stop, Study};
+use onward::study::{Candidate, Stop, StrategyKind, Study, StudyRecord};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Evaluations of the start that tell whether there is noise.
@@ -118,9 +118,9 @@ fn choose(session: &mut Session, shares: &Shares, checks: &[Option<f64>]) -> Res
     let kept = if noisy.is_none() { shares.checks.min(1) } else { 0 };
     let search = shares.budget - shares.checks - reserve - kept;
     let method = match session.settings.method.clone() {
-        Method::Auto(mut hints) => {
+        StrategyKind::Auto(mut hints) => {
             hints.noisy |= noisy == Some(true);
-            Method::Auto(hints)
+            StrategyKind::Auto(hints)
         }
         given => given,
     };
@@ -283,7 +283,7 @@ impl Searching<'_> {
                 choice
             }
         };
-        let record = Record { budget: self.choice.search, ..self.study.record().clone() };
+        let record = StudyRecord { budget: self.choice.search, ..self.study.record().clone() };
         self.study = Study::resume(record)?;
         self.session.say_choice(&self.choice, "the first success", &checks);
         Ok(())

@@ -9,7 +9,7 @@ use super::show;
 use super::template::Evaluation;
 use crate::program::Reading;
 use crate::progress::{Progress, Voice};
-use onward::study::{Goal, Kind, Space, Value};
+use onward::study::{Argument, Domain, Goal, Space};
 use onward::{Error, ErrorKind, Result};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub struct Best {
     pub loss: f64,
     pub id: u64,
-    pub values: Vec<Value>,
+    pub values: Vec<Argument>,
 }
 
 /// Counts over the whole study.
@@ -227,7 +227,7 @@ impl Session {
         self.journal.add(line)
     }
 
-    fn count(&mut self, entry: &Entry, values: &[Value]) {
+    fn count(&mut self, entry: &Entry, values: &[Argument]) {
         self.tally.told += 1;
         self.tally.seconds += entry.seconds;
         if let Some(reason) = &entry.failed {
@@ -272,11 +272,11 @@ impl Session {
     }
 
     /// Values by their names.
-    pub fn named(&self, values: &[Value]) -> Map<String, serde_json::Value> {
-        let value = |(dimension, value): (&onward::study::Dimension, &Value)| {
+    pub fn named(&self, values: &[Argument]) -> Map<String, serde_json::Value> {
+        let value = |(dimension, value): (&onward::study::Dimension, &Argument)| {
             let json = match (&dimension.kind, value) {
-                (Kind::Category { options }, Value::Category(i)) => json!(options[*i]),
-                (_, Value::Int(v)) => json!(v),
+                (Domain::Category { options }, Argument::Category(i)) => json!(options[*i]),
+                (_, Argument::Int(v)) => json!(v),
                 (_, v) => json!(v.number()),
             };
             (dimension.name.clone(), json)

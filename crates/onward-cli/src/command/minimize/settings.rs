@@ -4,7 +4,7 @@ use super::template::Template;
 use crate::args::{Minimize, Towards};
 use crate::spec::from_words;
 use onward::schema::Value;
-use onward::study::{Dimension, Goal, Method, Record, Space};
+use onward::study::{Dimension, Goal, Space, StrategyKind, StudyRecord};
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// [`Record::VERSION`] of the library that began it.
+    /// [`StudyRecord::VERSION`] of the library that began it.
     pub version: u32,
     pub goal: Goal,
     /// Evaluations, all of them.
@@ -32,7 +32,7 @@ pub struct Settings {
     pub command: Vec<String>,
     /// The dimensions as they were written.
     pub space: Vec<String>,
-    pub method: Method,
+    pub method: StrategyKind,
 }
 
 /// The loss's key if none is said.
@@ -54,7 +54,7 @@ impl Settings {
             return Err(missing("command", "a program and its arguments after `--`"));
         }
         let settings = Self {
-            version: Record::VERSION,
+            version: StudyRecord::VERSION,
             goal: direction(goal),
             budget,
             seed: args.seed.unwrap_or(1),
@@ -95,8 +95,8 @@ impl Settings {
             let found = e.message().trim().to_owned();
             Error::expected(ErrorKind::Spec, path.display(), "the settings of a study", found)
         })?;
-        if settings.version != Record::VERSION {
-            let (expected, found) = (Record::VERSION, settings.version);
+        if settings.version != StudyRecord::VERSION {
+            let (expected, found) = (StudyRecord::VERSION, settings.version);
             let (expected, found) = (format!("version {expected}"), format!("version {found}"));
             return Err(Error::expected(ErrorKind::Spec, path.display(), expected, found));
         }
@@ -131,7 +131,8 @@ impl Settings {
         if args.method.is_some() || !args.sets.is_empty() {
             let name = args.method.as_deref().unwrap_or(self.method.name());
             let now = method(name, &args.sets, self.noisy)?;
-            let text = |m: &Method| toml::to_string(m).unwrap_or_default().trim_end().replace('\n', ", ");
+            let text =
+                |m: &StrategyKind| toml::to_string(m).unwrap_or_default().trim_end().replace('\n', ", ");
             is("--method", &text(&self.method), &text(&now))?;
         }
         Ok(())
@@ -196,8 +197,8 @@ pub fn word(goal: Goal) -> &'static str {
 }
 
 /// The strategy of this name with the settings that were given.
-fn method(name: &str, sets: &[String], noisy: bool) -> Result<Method> {
-    Method::named(name).map_err(|e| Error::new(ErrorKind::Spec, format!("--{e}")))?;
+fn method(name: &str, sets: &[String], noisy: bool) -> Result<StrategyKind> {
+    StrategyKind::named(name).map_err(|e| Error::new(ErrorKind::Spec, format!("--{e}")))?;
     let mut table = BTreeMap::from([("name".to_owned(), Value::from(name))]);
     if name == "auto" && noisy {
         table.insert("noisy".into(), true.into());

@@ -1,6 +1,6 @@
 //! Numbers, values and reasons in words.
 
-use onward::study::{Dimension, Kind, Spacing};
+use onward::study::{Dimension, Domain, Spacing};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -70,12 +70,14 @@ fn dimension(dimension: &Dimension) -> String {
         format!("{}: {of}{low} to {high}{ratio}", dimension.name)
     };
     match &dimension.kind {
-        Kind::Float { low, high, spacing } => range(short(*low), short(*high), *spacing, ""),
-        Kind::Int { low, high, spacing } => {
+        Domain::Float { low, high, spacing } => range(short(*low), short(*high), *spacing, ""),
+        Domain::Int { low, high, spacing } => {
             range(low.to_string(), high.to_string(), *spacing, "whole numbers ")
         }
-        Kind::Category { options } => format!("{}: one of {}", dimension.name, options.join(" ")),
-        Kind::Real { start, scale } => format!("{}: from {start} in steps of {scale}", dimension.name),
+        Domain::Category { options } => format!("{}: one of {}", dimension.name, options.join(" ")),
+        Domain::Real { start, scale } => {
+            format!("{}: from {start} in steps of {scale}", dimension.name)
+        }
     }
 }
 

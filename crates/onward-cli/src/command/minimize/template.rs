@@ -1,7 +1,7 @@
 //! The program's command with places for the values of a candidate.
 
 use super::settings::variable;
-use onward::study::{Kind, Space, Value};
+use onward::study::{Argument, Domain, Space};
 use onward::{Error, ErrorKind, Result};
 use std::process::Command;
 
@@ -13,7 +13,7 @@ pub struct Evaluation {
     /// Evaluations that share it share a seed.
     pub generation: u64,
     /// One value per dimension.
-    pub values: Vec<Value>,
+    pub values: Vec<Argument>,
 }
 
 /// Pieces of an argument.
@@ -139,10 +139,10 @@ impl Template {
     }
 
     /// A value as the program reads it: the fewest digits that mean the same number, a category's word.
-    fn text(&self, dimension: usize, value: Value) -> String {
+    fn text(&self, dimension: usize, value: Argument) -> String {
         match (value, &self.space.dimensions()[dimension].kind) {
-            (Value::Category(option), Kind::Category { options }) => options[option].clone(),
-            (Value::Int(v), _) => v.to_string(),
+            (Argument::Category(option), Domain::Category { options }) => options[option].clone(),
+            (Argument::Int(v), _) => v.to_string(),
             // Tiny and huge numbers have exponents then, not hundreds of zeros.
             (v, _) => format!("{:?}", v.number()),
         }
@@ -163,7 +163,7 @@ mod tests {
         let space = ["x:-5..5", "act:{relu,tanh}", "n:1..64 int"];
         let template =
             template("run {n} --x={x}/{act}{seed} {id}:{generation} {{x}} {1,2} {n m} }{x", &space).unwrap();
-        let values = vec![Value::Float(-2.5e-7), Value::Category(1), Value::Int(-3)];
+        let values = vec![Argument::Float(-2.5e-7), Argument::Category(1), Argument::Int(-3)];
         let words = template.words(&Evaluation { id: 4, generation: 2, values: values.clone() }, 99);
         assert_eq!(words.join(" "), "run -3 --x=-2.5e-7/tanh99 4:2 {x} {1,2} {n m} }{x");
         let command = template.command(&Evaluation { id: 4, generation: 2, values }, 99);
