@@ -1,5 +1,22 @@
 //! Visits to one weight after the other, as [`onward::rule::Rso`] asks for them: an [`Evaluator`] that answers these with an engine of its
 //! own and all other questions as [`Worker`] does.
+//!
+//! ```
+//! use onward::prelude::*;
+//! use std::sync::Arc;
+//!
+//! let points = (0..64).flat_map(|i| [i % 8, i / 8]).map(|v| v as f32 / 4.0 - 1.0).collect();
+//! let labels = (0..64).map(|i| u32::from(i % 8 > i / 8)).collect();
+//! let data = Dataset::new(points, [1, 1, 2], Targets::Classes { labels, classes: 2 })?;
+//! let net = Arc::new(Mlp::new(&[2, 4, 2], Activation::Step)?);
+//! let local = Local::new(net, Arc::new(Loss::CrossEntropy), &Threads::new(1)?);
+//! let mut trainer = onward_coordinate::trainer(Plan::new(Rso::default(), 80), local, data.clone())?;
+//! while !trainer.finished() {
+//!     trainer.step()?;
+//! }
+//! assert!(trainer.score(&data)?.accuracy > Some(0.8));
+//! # Ok::<(), onward::Error>(())
+//! ```
 
 mod batch;
 mod check;

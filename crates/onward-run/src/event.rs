@@ -76,7 +76,23 @@ pub enum Event<'a> {
     },
 }
 
-/// Who watches a run. It cannot hold the run up but by taking time: what it does with events is its own business.
+/// Who watches a run. It cannot hold the run up but by taking time: what it does with events is its own business,
+/// and there is nothing that it could fail a run with. Closures that take an [`Event`] are observers.
+///
+/// ```
+/// use onward_run::{Event, Observer};
+///
+/// /// The least loss of all steps.
+/// struct Least(f64);
+///
+/// impl Observer for Least {
+///     fn see(&mut self, event: &Event<'_>) {
+///         if let Event::Step { loss, .. } = event {
+///             self.0 = self.0.min(*loss);
+///         }
+///     }
+/// }
+/// ```
 pub trait Observer: Send {
     /// Called with each event, in order, on the thread that the run is stepped from.
     fn see(&mut self, event: &Event<'_>);

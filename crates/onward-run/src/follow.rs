@@ -40,7 +40,28 @@ pub struct Rhythm {
 }
 
 /// Builds what a run that was begun before is followed with. It is asked only where ledger and base params do not lead to the
-/// params alone, so that a replay of weight space needs no data.
+/// params alone, so that a replay of weight space needs no data. An error ends what was asked for (resuming, replaying, verifying) and
+/// leaves the folder as it is.
+///
+/// ```no_run
+/// use onward::ledger::Header;
+/// use onward_run::follow::{Origin, Parts};
+///
+/// /// A run whose parts the program makes itself.
+/// struct Own<F>(F);
+///
+/// impl<F: Fn() -> onward::Result<Parts>> Origin for Own<F> {
+///     fn possible(&mut self, begun: &Header) -> onward::Result<Vec<Header>> {
+///         Ok(vec![begun.clone()])
+///     }
+///     fn build(&mut self, _: &Header) -> onward::Result<Parts> {
+///         self.0()
+///     }
+///     fn check_interface(&self, _: &[u8]) -> onward::Result<()> {
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait Origin {
     /// The header of a run that was begun, once for each arithmetic that its steps may have been taken in (one, where the
     /// ledger tells which); the likeliest first. Asked once, before anything is built.
