@@ -61,17 +61,36 @@ fn evaluator_of(
 ) -> Result<Local> {
     let precision = spec.model.precision.begun(begun.and_then(|begun| begun.header.numerics.as_ref()))?;
     let (settings, threads) = (spec.settings(), Threads::new(threads)?);
-    if let Objective::Program(program) = &settings.objective {
-        let model: Arc<dyn onward::model::Model> = match net {
-            Some(net) => net,
-            None => settings.unrated(input, outputs)?,
-        };
-        return settings.local_at(model, Arc::new(Scoring::new(program.clone())?), &threads, precision);
+    let model = unrated(&settings, net, input, outputs)?;
+    match &settings.objective {
+        Objective::Program(program) => {
+            settings.local_at(model, Arc::new(Scoring::new(program.clone())?), &threads, precision)
+        }
+        _ => settings.local_of(model, input, outputs, &threads, precision),
     }
+}
+
+/// The net of a file, or else the one that the settings describe, its tensors at their full rates.
+fn unrated(
+    settings: &Settings,
+    net: Option<Arc<Net>>,
+    input: [usize; 3],
+    outputs: usize,
+) -> Result<Arc<dyn onward::model::Model>> {
     match net {
-        Some(net) => settings.local_of(net, input, outputs, &threads, precision),
-        None => settings.local(input, outputs, &threads, precision),
+        Some(net) => Ok(net),
+        None => settings.unrated(input, outputs),
     }
+}
+
+/// The net of a run that was begun, for rows of that shape, each answered with so many numbers.
+///
+/// # Errors
+/// As for [`net`], and those of building a model.
+pub fn graph(spec: &Spec, begun: Begun<'_>, input: [usize; 3], outputs: usize) -> Result<Graph> {
+    let settings = spec.settings();
+    let model = unrated(&settings, net(spec, Some(begun))?, input, outputs)?;
+    Graph::new(&*settings.rated(model)?, input)
 }
 
 /// Refuses a model that there is no memory for, before any of it is asked for.

@@ -48,6 +48,9 @@ fn a_files_net_is_tuned_from_its_weights_and_the_run_keeps_a_copy() {
     std::fs::remove_file(place.path("net.onnx")).unwrap();
     place.onward("verify runs/tuned --from-start --quiet").good();
     assert!(place.onward("replay runs/tuned").good().starts_with(&digest));
+    let net = place.onward("show runs/tuned --net").good();
+    assert!(net.contains("linear") && !net.contains("(stays)"), "{net}");
+    place.onward("report runs/tuned").good();
     place.onward("resume runs/tuned --steps 4 --quiet").good();
     place.onward("predict runs/tuned rows.csv --quiet").good();
     // The base params answer as the file did.

@@ -2,6 +2,7 @@
 
 use super::origin::spec_of;
 use crate::args::Show;
+use crate::build::{self, Begun};
 use crate::folder::Folder;
 use crate::interface::Interface;
 use crate::report::{net_short, shape_words};
@@ -13,11 +14,10 @@ use serde_json::json;
 /// The net that a run's spec describes, for the rows of its interface.
 ///
 /// # Errors
-/// Those of reading spec and interface, and of building the model.
+/// Those of reading spec, interface and the net's own file, and of building the model.
 pub(super) fn net_of(folder: &Folder, header: &Header) -> Result<Graph> {
     let (spec, interface) = (spec_of(folder, header)?, Interface::read(folder, header)?);
-    let shape = interface.preparation.shape;
-    Graph::new(&*spec.model.build(shape, spec.objective.outputs(interface.outputs))?, shape)
+    build::graph(&spec, Begun { header, folder }, interface.preparation.shape, interface.outputs)
 }
 
 /// One line for each operation.
@@ -28,7 +28,7 @@ pub(super) fn lines(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     let (reading, _) = folder.salvage()?;
     let graph = net_of(folder, &reading.header)?;
     if args.json {
-        return Ok(graph.operations().enumerate().map(|(i, o)| object(i, &o)).collect());
+        return Ok(graph.operations().enumerate().map(|(i, o)| object(&graph, i, &o)).collect());
     }
     let weights: usize = graph.tensors().iter().map(|t| t.shape.iter().product::<usize>()).sum();
     let head = format!(
@@ -46,16 +46,29 @@ pub(super) fn lines(folder: &Folder, args: &Show) -> Result<Vec<String>> {
         .collect())
 }
 
-fn object(number: usize, o: &Operation<'_>) -> String {
+fn object(graph: &Graph, number: usize, o: &Operation<'_>) -> String {
     json!({"number": number, "operation": o.operation, "inputs": o.inputs, "shape": o.shape, "tensors": o.tensors,
-        "flops": o.flops, "site": o.site_of})
+        "rates": o.tensors.iter().map(|name| rate(graph, name)).collect::<Vec<_>>(), "flops": o.flops, "site": o.site_of})
     .to_string()
+}
+
+/// What the steps of a tensor are multiplied by.
+fn rate(graph: &Graph, name: &str) -> f32 {
+    let rates = graph.tensors().iter().zip(graph.rates());
+    rates.into_iter().find(|(t, _)| t.name == name).map_or(1.0, |(_, rate)| *rate)
 }
 
 fn line(graph: &Graph, number: usize, o: &Operation<'_>) -> String {
     let inputs: Vec<String> = o.inputs.iter().map(usize::to_string).collect();
     let of = |name: &&str| graph.tensors().iter().find(|t| t.name == **name);
-    let tensors = o.tensors.iter().filter_map(of).map(|t| format!("{} {}", t.name, shape_words(&t.shape)));
+    let tensors = o.tensors.iter().filter_map(of).map(|t| {
+        let learns = match rate(graph, &t.name) {
+            1.0 => String::new(),
+            0.0 => " (stays)".into(),
+            rate => format!(" (rate × {rate})"),
+        };
+        format!("{} {}{learns}", t.name, shape_words(&t.shape))
+    });
     let (work, site) = (
         if o.flops > 0 { net_short(o.flops) } else { String::new() },
         o.site_of.map_or_else(String::new, |s| s.to_string()),

@@ -64,7 +64,10 @@ impl Settings {
     }
 
     /// A net with its tensors at their rates.
-    fn rated(&self, model: Arc<dyn crate::model::Model>) -> Result<Arc<dyn crate::model::Model>> {
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
+    pub fn rated(&self, model: Arc<dyn crate::model::Model>) -> Result<Arc<dyn crate::model::Model>> {
         let Some(rates) = &self.train.rates else { return Ok(model) };
         let rates = rates.iter().map(|words| Rate::parse(words)).collect::<Result<_>>()?;
         Ok(Arc::new(Rated { model, rates }))
