@@ -4,6 +4,7 @@
 //! How terms are added is the panels' [`Bf16Arithmetic`]: whatever the tiles, the threads and the processor, the bits of a kind
 //! are the same. Where a processor lacks a kind's instructions, they are emulated.
 
+use super::laid::Laid;
 use super::moved::pack_moved_bf16;
 use super::packed::{Columns, Rows, halves, halves_mut};
 use super::tile::Job;
@@ -193,6 +194,26 @@ impl Bf16Panels {
             let panel = &mut self.columns.panel_mut((first + column) / width)[from / PAIR * width..];
             pack_moved_bf16(panel, width, weights.part(column..count.min(column + width)));
         }
+    }
+
+    /// Packs the rows of `laid` from `first` on; `rows` and `row` are scratch.
+    pub(super) fn lay(&mut self, laid: &Laid<'_>, first: usize, rows: &mut Bf16Rows, row: &mut Vec<f32>) {
+        let Columns { k, n, .. } = self.columns;
+        row.resize(k, 0.0);
+        self.columns.set(0..n, PAIR, &mut rows.0, |j, groups| {
+            let (own, rest) = halves_mut(groups).split_at_mut(k);
+            let from = (first + j) * k;
+            match laid {
+                Laid::Bf16(all) => {
+                    own.iter_mut().zip(&all[from..from + k]).for_each(|(o, b)| *o = u16::from_le_bytes(*b));
+                }
+                other => {
+                    other.read(from, row);
+                    round_to_bf16(own, row);
+                }
+            }
+            rest.fill(0);
+        });
     }
 
     /// Length of each sum.

@@ -8,7 +8,7 @@ use super::amx::Sums;
 use super::epilogue::Finish;
 use super::packed::{Columns, Rows, bytes, bytes_mut};
 use super::tile::{Dot, Job, run};
-use super::{Epilogue, Isa, Moved, Start, Window, dispatch, shifted};
+use super::{Epilogue, Isa, Laid, Moved, Start, Window, dispatch, shifted};
 
 /// Numbers of `k` to a group.
 const FOUR: usize = 4;
@@ -177,6 +177,24 @@ impl Int8Panels {
             shifted(row, start, weights.factor, along);
             scales[j] = quantise(&mut groups[..k], row);
             groups[k..].fill(0);
+        });
+    }
+
+    /// Packs the rows of `laid` from `first` on, bytes as they are; `rows` and `row` are scratch.
+    pub(super) fn lay(&mut self, laid: &Laid<'_>, first: usize, rows: &mut Int8Rows, row: &mut Vec<f32>) {
+        let Columns { k, n, .. } = self.columns;
+        row.resize(k, 0.0);
+        let Self { columns, scales } = self;
+        columns.set(0..n, FOUR, &mut rows.rows, |j, groups| {
+            let (own, rest) = bytes_mut(groups).split_at_mut(k);
+            if let Some((bytes, scale)) = laid.bytes_of(first + j, k) {
+                own.iter_mut().zip(bytes).for_each(|(o, b)| *o = b.cast_signed());
+                scales[j] = scale;
+            } else {
+                laid.read((first + j) * k, row);
+                scales[j] = quantise(own, row);
+            }
+            rest.fill(0);
         });
     }
 

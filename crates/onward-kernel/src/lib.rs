@@ -25,6 +25,7 @@ mod hadamard;
 mod hadamard_scale;
 mod int8;
 mod isa;
+mod laid;
 mod lanes;
 mod lines;
 mod low_rank;
@@ -62,6 +63,7 @@ pub use isa::Isa;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;
 pub(crate) use isa::{compiled_for, dispatch, multiversion};
+pub use laid::{Laid, bytes_in, floats_in, from_f16, round_by_f16, to_f16};
 pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, last_tap, side_by_side};
 pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};

@@ -3,7 +3,7 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::conv_tiles;
 use super::{
-    Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Moved, Panels, Precision, Start,
+    Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Laid, Moved, Panels, Precision, Start,
     Window, conv3x3, keep_bf16, product_bf16, product_int8_scaled, product_part, quantise, round_to_bf16,
 };
 
@@ -73,6 +73,22 @@ impl Matrix {
             Precision::Bf16(Bf16Arithmetic::Chain) => Self::Chain(Panels::zeros(k, n)),
             Precision::Bf16(kind) => Self::Bf16(Bf16Panels::zeros(k, n, kind)),
             Precision::Int8 => Self::Int8(Int8Panels::zeros(k, n)),
+        }
+    }
+
+    /// Replaces all weights by the rows of `laid` from `first` on, which are as long as the inputs are many: the same bits as if they were widened
+    /// first, but bytes stay as they are where bytes are multiplied. What `scratch` holds is lost.
+    ///
+    /// # Panics
+    /// If the rows are not there: a bug in the caller.
+    pub fn lay(&mut self, laid: &Laid<'_>, first: usize, scratch: &mut Scratch) {
+        assert!((first + self.n()) * self.k() <= laid.len(), "{} rows from {first} on", self.n());
+        let Scratch { bf16, int8, floats, .. } = scratch;
+        match self {
+            Self::F32(b) => b.lay(laid, first, false, floats),
+            Self::Chain(b) => b.lay(laid, first, true, floats),
+            Self::Bf16(b) => b.lay(laid, first, bf16, floats),
+            Self::Int8(b) => b.lay(laid, first, int8, floats),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `c = a · b` for a strided `a` and a packed `b`: one register tile of rows × 16 or 32 columns at a time.
 
+use super::laid::{Laid, lay_in_panels};
 use super::moved::pack_moved;
 use super::packed::{NARROW, WIDE};
 use super::tile::{Dot, Job, run};
@@ -35,6 +36,11 @@ impl Panels {
             let panel = &mut self.data[(first + column) * k..][from * width..][..weights.length * width];
             pack_moved(panel, width, weights.part(column..count.min(column + width)), kept);
         }
+    }
+
+    /// Packs the rows of `laid` from `first` on; the nearest bf16 of each number if they are to be `kept` as such.
+    pub(super) fn lay(&mut self, laid: &Laid<'_>, first: usize, kept: bool, block: &mut Vec<f32>) {
+        lay_in_panels(&mut self.data, [self.width, self.k], laid, [first, self.n], kept, block);
     }
 
     /// Packs `x`, which is `(k, n)` row after row.
