@@ -176,7 +176,7 @@ fn one_sample(graph: &Graph, params: &Params, data: &Dataset) -> Vec<Vec<String>
     let weights = Weights::new(params, Precision::F32);
     let x = Act::new(ROWS, data.shape(), data.features().to_vec());
     let cuts = graph.cuts(&mut Context::clean(&weights, Norms::Batch), x);
-    let net: Vec<Vec<f64>> = params.tensors().iter().map(|t| wide(&t.data)).collect();
+    let net: Vec<Vec<f64>> = params.tensors().iter().map(|t| wide(&t.data.floats())).collect();
     let truth: Vec<Vec<f64>> = (0..ROWS).map(|row| true_derivative_at_output(&net, data, row)).collect();
     let found = |directions, pairs| {
         let layer = LayerPlan { stage: 0, space: LayerSpace::Activation, pairs, sigma: SIGMA };
@@ -242,10 +242,10 @@ fn estimate(
         None => {
             // Applied to params of zero, an entry leaves nothing but its direction.
             let zeros =
-                params.tensors().iter().map(|t| Tensor { data: vec![0.0; t.data.len()], ..t.clone() });
+                params.tensors().iter().map(|t| Tensor { data: vec![0.0; t.data.len()].into(), ..t.clone() });
             let mut state = State::new(Params::from_tensors(zeros.collect()), recipe, key)?;
             state.apply(&outcome.entry, None)?;
-            state.params().tensors().iter().map(|t| t.data.clone()).collect()
+            state.params().tensors().iter().map(|t| t.data.floats().into_owned()).collect()
         }
     };
     Ok(directions.concat().into_iter().map(|d| -f64::from(d)).collect())
@@ -258,7 +258,7 @@ fn cosine(a: &[f64], b: &[f64]) -> f64 {
 
 /// Central differences by every single param.
 fn true_derivative(tensors: &[Tensor], data: &Dataset) -> Vec<f64> {
-    let mut net: Vec<Vec<f64>> = tensors.iter().map(|t| wide(&t.data)).collect();
+    let mut net: Vec<Vec<f64>> = tensors.iter().map(|t| wide(&t.data.floats())).collect();
     let mut derivative = Vec::new();
     for tensor in 0..net.len() {
         for i in 0..net[tensor].len() {

@@ -41,8 +41,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let outputs = Act::new(1024, [1, 1, 10], values[..10_240].to_vec());
     let targets = Targets::Classes { labels: (0..1024).map(|i| i % 10).collect(), classes: 10 };
     let columns = Columns::default();
-    let params =
-        Params::from_tensors(vec![Tensor { name: "w".into(), shape: vec![1 << 16], data: values.clone() }]);
+    let params = Params::from_tensors(vec![Tensor {
+        name: "w".into(),
+        shape: vec![1 << 16],
+        data: values.clone().into(),
+    }]);
     let noise = RunKey::from_seed(1).tensor(Role::Dense, "w").at(0, 0);
     let mut buffer = vec![0f32; 1 << 16];
     for _ in 0..repeats {

@@ -91,7 +91,7 @@ fn replay(
     rounds: usize,
 ) -> onward::Result<Vec<String>> {
     let n = shape[0] * shape[1];
-    let weights = Tensor { name: "w".into(), shape: shape.to_vec(), data: numbers(n, 2) };
+    let weights = Tensor { name: "w".into(), shape: shape.to_vec(), data: numbers(n, 2).into() };
     let recipe = Recipe {
         moves: Moves::Noise(space),
         optimizer: Optimizer { momentum, scaling: Scaling::None },

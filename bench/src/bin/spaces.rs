@@ -41,7 +41,7 @@ impl Bench {
         const STEP: f32 = 0.02;
         let at = |pick: usize, by: f32| {
             let mut tensors = self.params.tensors().to_vec();
-            tensors[tensor].data[pick] += by;
+            tensors[tensor].data.floats_mut()[pick] += by;
             self.loss(&Params::from_tensors(tensors))
         };
         picks.iter().map(|p| Ok((at(*p, STEP)? - at(*p, -STEP)?) / (2.0 * f64::from(STEP)))).collect()
@@ -89,7 +89,8 @@ impl Bench {
         let found =
             self.evaluator.step(&method, &state, &self.batch, &Clock::alone(0, 1.0, ROWS as usize))?;
         state.apply(&found.entry, found.direction.as_ref())?;
-        let moved = state.params().tensors()[tensor].data.iter().zip(&self.params.tensors()[tensor].data);
+        let moved =
+            state.params().tensors()[tensor].data.iter().zip(self.params.tensors()[tensor].data.iter());
         let rule = method.rule(&graph, ROWS as usize)?;
         let flops = rule.cost(&graph, &Clock::alone(0, 1.0, 1), &found.entry.update).flops as f64;
         Ok((moved.map(|(after, before)| before - after).collect(), flops))

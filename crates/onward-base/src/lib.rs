@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod file;
+pub mod mapped;
 pub mod noise;
 pub mod schema;
 

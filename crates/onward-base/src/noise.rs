@@ -5,7 +5,7 @@
 //! tensor's noise can be asked for alone. The specification to the bit is in `docs/noise.md`, golden vectors in `testdata/`.
 
 use crate::choices;
-use onward_kernel::{Block, Philox, add_binomial, add_normal, add_signs, philox, round_by};
+use onward_kernel::{Block, Philox, add_binomial, add_normal, add_signs, philox, round_by, round_by_f16};
 
 /// What noise is for. Equal names under different roles are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,11 +174,20 @@ impl Noise {
     /// are cut off. Element `e` takes the low (even `e`) or high (odd `e`) half of word `e / 2 % 4` of block `e / 8`. What is
     /// not finite stays as it is, and nothing finite becomes infinite.
     pub fn round_to_bf16(self, first: u64, values: &mut [f32]) {
+        self.round(first, values, round_by);
+    }
+
+    /// The same to one of two neighbours in half precision. Beyond 65 504 there is none, and what is finite stays there.
+    pub fn round_to_f16(self, first: u64, values: &mut [f32]) {
+        self.round(first, values, round_by_f16);
+    }
+
+    fn round(self, first: u64, values: &mut [f32], by: fn(&[u32], &mut [f32])) {
         let mut words = [[0; 4]; BLOCKS];
         for (piece, values) in values.chunks_mut(8 * BLOCKS).enumerate() {
             let words = &mut words[..values.len().div_ceil(8)];
             self.blocks(first / 8 + (piece * BLOCKS) as u64, words);
-            round_by(words.as_flattened(), values);
+            by(words.as_flattened(), values);
         }
     }
 }

@@ -25,7 +25,8 @@ fn spec(place: &Place, net: &str, shape: &str, keys: &str) {
     let width = rows.data.len() / count;
     let header: Vec<String> = (0..width).map(|n| format!("x{n}")).collect();
     let mut text = format!("{},label\n", header.join(","));
-    let each = rows.data.chunks_exact(width).zip(answers.data.chunks_exact(classes));
+    let (rows, answers) = (rows.data.floats(), answers.data.floats());
+    let each = rows.chunks_exact(width).zip(answers.chunks_exact(classes));
     for (index, (row, _)) in each.clone().chain(each).enumerate() {
         let row: Vec<String> = row.iter().map(f32::to_string).collect();
         text += &format!("{},{}\n", row.join(","), index % classes);
@@ -61,7 +62,7 @@ fn a_files_net_is_tuned_from_its_weights_and_the_run_keeps_a_copy() {
         .good();
     let out = place.onward("predict runs/still rows.csv --json").good();
     let [answers, _] = kept("mlp");
-    for (line, row) in out.lines().zip(answers.data.chunks_exact(3)) {
+    for (line, row) in out.lines().zip(answers.data.floats().chunks_exact(3)) {
         let line: Value = serde_json::from_str(line).unwrap();
         let outputs = line["outputs"].as_array().unwrap();
         let near = |(found, want): (&Value, &f32)| (found.as_f64().unwrap() - f64::from(*want)).abs() < 1e-5;
@@ -103,7 +104,7 @@ fn what_a_file_cannot_be_is_said_before_there_is_a_run() {
 /// Tensors of a file of params by what is in them: names may differ.
 fn numbers(bytes: &[u8]) -> Vec<Vec<f32>> {
     let mut all: Vec<Vec<f32>> =
-        Params::tensors_from_safetensors(bytes).unwrap().into_iter().map(|t| t.data).collect();
+        Params::tensors_from_safetensors(bytes).unwrap().into_iter().map(|t| t.data.into_floats()).collect();
     all.sort_by(|a, b| f32_lists(a, b));
     all
 }
@@ -129,7 +130,7 @@ fn a_run_is_exported_whether_it_is_finished_or_not() {
     let read = |bytes: &[u8]| {
         let net = onward_onnx::Net::read(bytes, &mut |_| panic!("there is no other file")).unwrap();
         let mut all: Vec<Vec<f32>> =
-            net.begin([1, 1, 64]).unwrap().1.tensors().iter().map(|t| t.data.clone()).collect();
+            net.begin([1, 1, 64]).unwrap().1.tensors().iter().map(|t| t.data.floats().into_owned()).collect();
         all.sort_by(|a, b| f32_lists(a, b));
         all
     };

@@ -18,7 +18,7 @@ use onward::evaluate::{Batch, Local, STATISTICS_ROWS};
 use onward::kernel::Precision;
 use onward::model::{Act, Graph, Norms, Statistics};
 use onward::noise::{Role, RunKey};
-use onward::params::{Params, Tensor};
+use onward::params::{Params, Storage, Tensor};
 use onward::rows::Source;
 use onward::space::{Acceptance, Choices, CoordinatePlan, changes, moved};
 use onward::task::{Answers, Grain};
@@ -104,6 +104,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn choices(&self, params: &Params, data: &Dataset, cache: &mut Cache) -> Result<Choices> {
+        let params = &params.clone().stored_as(Storage::F32);
         self.hold(params, data, cache)?;
         let (plan, tensor) = (self.plan, &params.tensors()[self.plan.tensor]);
         let changes = changes(self.key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);
@@ -112,7 +113,7 @@ impl Asked<'_> {
         let mut acceptance = Acceptance::default();
         for (visit, element) in order(&tensor.shape, plan).into_iter().enumerate() {
             let held = visit > 0 && !(plan.before + visit).is_multiple_of(plan.hold);
-            let w = step.working[plan.tensor].data[element];
+            let w = step.working[plan.tensor].data.at(element);
             let change = changes[element - plan.elements.start];
             let options = Acceptance::options(held);
             let values: Vec<f32> = options.iter().map(|c| moved(w, plan.keep, change, *c)).collect();
@@ -221,7 +222,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn set(&mut self, element: usize, value: f32) {
-        self.working[self.asked.plan.tensor].data[element] = value;
+        self.working[self.asked.plan.tensor].data.floats_mut()[element] = value;
     }
 
     /// The mean loss of the visit's batch for each value of the element; one that is not finite is the worst.

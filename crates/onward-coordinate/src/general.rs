@@ -55,7 +55,7 @@ impl General {
             let with = |(i, t): (usize, &Tensor)| {
                 let mut t = t.clone();
                 if i == plan.tensor {
-                    t.data[element] = *value;
+                    t.data.floats_mut()[element] = *value;
                 }
                 t
             };

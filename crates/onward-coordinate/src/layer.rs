@@ -191,7 +191,7 @@ impl Layer {
 
     /// Terms of the given channels, in this order, to all outputs.
     pub fn terms(&self, tensors: &[Tensor], channels: impl Iterator<Item = usize>) -> Terms {
-        let data = &tensors[self.weight].data;
+        let data = tensors[self.weight].data.as_floats().unwrap_or_default();
         let mut terms = Terms { offsets: Vec::new(), weights: Vec::new(), n: self.outputs };
         for (channel, tap) in channels.flat_map(|c| (0..self.taps).map(move |t| (c, t))) {
             terms.offsets.push(self.offset(channel, tap));
@@ -202,7 +202,7 @@ impl Layer {
 
     /// Terms of all channels to one output, but for those of one weight `(channel, tap)`; cut where the input is large.
     pub fn terms_to(&self, tensors: &[Tensor], output: usize, except: Option<(usize, usize)>) -> Vec<Terms> {
-        let data = &tensors[self.weight].data;
+        let data = tensors[self.weight].data.as_floats().unwrap_or_default();
         let together = (NEAR / self.padded()).max(1);
         let channels: Vec<usize> = (0..self.input[2]).collect();
         let part = |channels: &[usize]| {
@@ -449,5 +449,5 @@ fn place(specs: &[TensorSpec], name: &str) -> Option<usize> {
 
 /// One number of a vector.
 pub(crate) fn number(tensors: &[Tensor], tensor: usize, i: usize) -> f32 {
-    tensors[tensor].data[i]
+    tensors[tensor].data.at(i)
 }

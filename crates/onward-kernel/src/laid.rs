@@ -258,12 +258,15 @@ mod tests {
                         let mut own = Matrix::zeros(part, k, precision);
                         own.lay(&laid, from, &mut scratch);
                         let plain = Matrix::new(&wide[from * k..], part, k, precision);
-                        let (x, mut y, mut want) = (numbers(3 * k, 9), vec![0.0; 3 * part], vec![0.0; 3 * part]);
+                        let (x, mut y, mut want) =
+                            (numbers(3 * k, 9), vec![0.0; 3 * part], vec![0.0; 3 * part]);
                         own.product(&x, &mut y, &mut scratch);
                         plain.product(&x, &mut want, &mut scratch);
                         // Bytes are taken as they are, so their scales may differ by a rounding from those found again.
                         let bytes = matches!(laid, Laid::Int8(..)) && precision == Precision::Int8;
-                        let near = |(a, b): (&f32, &f32)| if bytes { (a - b).abs() <= 1e-5 * k as f32 } else { a == b };
+                        let near = |(a, b): (&f32, &f32)| {
+                            if bytes { (a - b).abs() <= 1e-5 * k as f32 } else { a == b }
+                        };
                         assert!(y.iter().zip(&want).all(near), "{n} × {k}, {precision:?}, {isa:?}");
                     });
                 }
@@ -282,16 +285,31 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_half_precision_are_widened_exactly() {
+        let known = [(0x0000, 0.0), (0x8000, -0.0), (0x0001, 5.960_464_5e-8), (0x03ff, 6.097_555e-5)];
+        let normal = [(0x0400, 6.103_515_6e-5), (0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95)];
+        let largest = [(0x7bff, 65504.0), (0x7c00, f32::INFINITY), (0xfc00, f32::NEG_INFINITY)];
+        for (bits, number) in known.into_iter().chain(normal).chain(largest) {
+            assert_eq!(from_f16(bits).to_bits(), f32::to_bits(number), "{bits:#06x}");
+        }
+        assert!(from_f16(0x7e00).is_nan());
+    }
+
+    #[test]
     fn half_precision_is_rounded_to_the_nearest() {
         for bits in 0..=u16::MAX {
             let wide = from_f16(bits);
             assert!(wide.is_nan() || to_f16(wide) == bits, "{bits:#x}");
         }
-        let cases = [(1.0f32, 0x3c00), (65_519.9, 0x7bff), (65_520.0, 0x7c00), (-1e9, 0xfc00), (LEAST / 2.0, 0)];
+        let cases =
+            [(1.0f32, 0x3c00), (65_519.9, 0x7bff), (65_520.0, 0x7c00), (-1e9, 0xfc00), (LEAST / 2.0, 0)];
         for (x, want) in cases {
             assert_eq!(to_f16(x), want, "{x}");
         }
-        assert_eq!((to_f16(LEAST * 0.5001), to_f16(LEAST * 1.5), to_f16(NORMAL - LEAST / 4.0)), (1, 2, 0x400));
+        assert_eq!(
+            (to_f16(LEAST * 0.5001), to_f16(LEAST * 1.5), to_f16(NORMAL - LEAST / 4.0)),
+            (1, 2, 0x400)
+        );
         assert_eq!((to_f16(1.0 + 1.0 / 2048.0), to_f16(1.0 + 3.0 / 2048.0)), (0x3c00, 0x3c02));
         assert!(from_f16(to_f16(f32::NAN)).is_nan());
     }

@@ -220,7 +220,7 @@ fn from_bytes(code: i32, raw: &[u8]) -> Result<Numbers> {
     Ok(match code {
         proto::FLOAT => Numbers::Floats(fours.iter().map(|b| f32::from_le_bytes(*b)).collect()),
         proto::FLOAT16 => {
-            Numbers::Floats(twos.iter().map(|b| onward::params::from_f16(u16::from_le_bytes(*b))).collect())
+            Numbers::Floats(twos.iter().map(|b| onward::kernel::from_f16(u16::from_le_bytes(*b))).collect())
         }
         proto::BFLOAT16 => {
             Numbers::Floats(twos.iter().map(|b| onward::kernel::from_bf16(u16::from_le_bytes(*b))).collect())
@@ -239,7 +239,7 @@ fn from_fields(tensor: &proto::Tensor) -> Result<Numbers> {
     Ok(match tensor.data_type {
         proto::FLOAT => Numbers::Floats(tensor.float_data.clone()),
         proto::DOUBLE => Numbers::Floats(tensor.double_data.iter().map(|v| *v as f32).collect()),
-        proto::FLOAT16 => Numbers::Floats(halves(onward::params::from_f16)),
+        proto::FLOAT16 => Numbers::Floats(halves(onward::kernel::from_f16)),
         proto::BFLOAT16 => Numbers::Floats(halves(onward::kernel::from_bf16)),
         proto::INT64 => Numbers::Ints(tensor.int64_data.clone()),
         proto::INT32 | proto::INT8 | proto::UINT8 | proto::BOOL => {

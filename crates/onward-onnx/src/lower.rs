@@ -279,7 +279,7 @@ impl<'n, 'g> Lower<'n, 'g> {
         if let Some(other) = data.iter().find(|v| !v.is_finite()) {
             return Err(Error::expected(ErrorKind::Model, Place::tensor(&name), "finite numbers", other));
         }
-        self.kept.insert(name.clone(), (Tensor { name, shape, data }, seat));
+        self.kept.insert(name.clone(), (Tensor { name, shape, data: data.into() }, seat));
         Ok(())
     }
 }

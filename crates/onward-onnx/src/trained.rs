@@ -6,7 +6,7 @@ use crate::form::Seat;
 use crate::net::{Kept, order};
 use crate::proto::{self, Entry, Graph, Tensor};
 use onward::model::{NORM_EPSILON, Shape};
-use onward::params::{Params, Tensor as Weights};
+use onward::params::Params;
 use onward::{Error, ErrorKind, Place, Result};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,19 +44,15 @@ impl Net {
 
     /// The tensors that nodes are to read at their inputs.
     fn seated(&self, kept: &Kept, params: &Params) -> BTreeMap<(String, usize), Tensor> {
-        let mut all: BTreeMap<(String, usize), Weights> = BTreeMap::new();
+        let mut all: BTreeMap<(String, usize), (&str, &[usize], Vec<f32>)> = BTreeMap::new();
         for tensor in params.tensors() {
             let Some((_, Seat { node, input, dims, form })) = kept.get(&tensor.name) else { continue };
-            let count = dims.iter().product();
             let place = (node.clone(), *input);
-            let whole = all.entry(place).or_insert_with(|| Weights {
-                name: tensor.name.clone(),
-                shape: dims.clone(),
-                data: vec![0.0; count],
-            });
-            form.write(&tensor.data, &mut whole.data);
+            let whole = || (tensor.name.as_str(), dims.as_slice(), vec![0.0; dims.iter().product()]);
+            let (.., data) = all.entry(place).or_insert_with(whole);
+            form.write(&tensor.data.floats(), data);
         }
-        all.into_iter().map(|(place, t)| (place, floats(&t.name, &t.shape, &t.data))).collect()
+        all.into_iter().map(|(place, (name, dims, data))| (place, floats(name, dims, &data))).collect()
     }
 }
 

@@ -6,7 +6,7 @@ mod sheet;
 use crate::proto;
 use onward::kernel::Precision;
 use onward::model::{Graph, Operation, Statistics};
-use onward::params::{Params, Tensor};
+use onward::params::Params;
 use onward::{Error, ErrorKind, Result};
 use prost::Message;
 use sheet::{Layout, Sheet, Value};
@@ -15,6 +15,13 @@ use sheet::{Layout, Sheet, Value};
 pub(crate) const WRITTEN: i64 = 20;
 /// The version of the format of the file itself.
 pub(crate) const FORMAT: i64 = 9;
+
+/// A tensor in single precision.
+struct Floats {
+    name: String,
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
 
 /// The bytes of an ONNX file that answers as the model does with these params, its batch normalisations by these statistics; `metadata`
 /// goes with it. Its input is `input`, float rows as training saw them: `[batch, n]`; for items `[batch, items, channels]`; for images
@@ -165,10 +172,12 @@ impl Writer<'_> {
     }
 
     /// A tensor that an operation has.
-    fn tensor(&self, operation: &Operation<'_>, index: usize) -> Result<Tensor> {
+    fn tensor(&self, operation: &Operation<'_>, index: usize) -> Result<Floats> {
         let name = operation.tensors.get(index).copied().unwrap_or_default();
-        let found = self.params.tensors().iter().find(|t| t.name == name).cloned();
-        found.ok_or_else(|| Error::expected(ErrorKind::Model, "params", format!("a tensor {name}"), "none"))
+        let found = self.params.tensors().iter().find(|t| t.name == name);
+        let t = found
+            .ok_or_else(|| Error::expected(ErrorKind::Model, "params", format!("a tensor {name}"), "none"))?;
+        Ok(Floats { name: t.name.clone(), shape: t.shape.clone(), data: t.data.floats().into_owned() })
     }
 
     /// The bias of an operation, as a tensor of the file.
@@ -176,12 +185,12 @@ impl Writer<'_> {
         if operation.tensors.len() < 2 {
             return Ok(None);
         }
-        let Tensor { name, shape, data } = self.tensor(operation, 1)?;
+        let Floats { name, shape, data } = self.tensor(operation, 1)?;
         Ok(Some(self.sheet.floats(&name, &shape, data)))
     }
 
     fn linear(&mut self, operation: &Operation<'_>, x: &Value) -> Result<Value> {
-        let Tensor { name, shape, data } = self.tensor(operation, 0)?;
+        let Floats { name, shape, data } = self.tensor(operation, 0)?;
         let bias = self.bias(operation)?;
         let (outputs, k) = (shape[0], shape[1..].iter().product::<usize>());
         let x = self.sheet.laid(x, Layout::Last);
@@ -206,7 +215,7 @@ impl Writer<'_> {
     }
 
     fn convolution(&mut self, operation: &Operation<'_>, x: &Value) -> Result<Value> {
-        let Tensor { name, shape, data } = self.tensor(operation, 0)?;
+        let Floats { name, shape, data } = self.tensor(operation, 0)?;
         let bias = self.bias(operation)?;
         let (outputs, channels) = (shape[0], shape[3]);
         if self.int8 {
@@ -233,7 +242,7 @@ impl Writer<'_> {
     }
 
     fn batch_norm(&mut self, operation: &Operation<'_>, x: &Value) -> Result<Value> {
-        let Tensor { name, shape, data: gamma } = self.tensor(operation, 0)?;
+        let Floats { name, shape, data: gamma } = self.tensor(operation, 0)?;
         let layer = name.strip_suffix(".weight").unwrap_or(&name);
         let Some(statistics) = self.statistics.iter().find(|s| s.layer == layer).cloned() else {
             let place = format!("normalisation {layer}");
@@ -257,7 +266,7 @@ impl Writer<'_> {
     }
 
     fn scale(&mut self, operation: &Operation<'_>, x: &Value) -> Result<Value> {
-        let Tensor { name, shape, data } = self.tensor(operation, 0)?;
+        let Floats { name, shape, data } = self.tensor(operation, 0)?;
         let bias = self.bias(operation)?;
         let x = self.sheet.laid(x, Layout::Last);
         let weight = self.sheet.floats(&name, &shape, data);

@@ -156,7 +156,9 @@ fn nets_of_files_go_back_into_them() {
         assert_ne!(first, params);
         let again = read(&net.with(shape, &params, &[("onward.run", "x".into())]).unwrap());
         let (other, back) = again.begin(shape).unwrap();
-        let data = |params: &Params| params.tensors().iter().map(|t| t.data.clone()).collect::<Vec<_>>();
+        let data = |params: &Params| {
+            params.tensors().iter().map(|t| t.data.floats().into_owned()).collect::<Vec<_>>()
+        };
         assert_eq!(data(&back), data(&params), "{name} by the {by} exporter");
         assert_eq!(other.flops(), graph.flops());
     }

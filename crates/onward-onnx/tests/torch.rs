@@ -29,9 +29,9 @@ fn distance(net: &str, by: &str) -> f32 {
     let read = Net::read(&bytes, &mut |other| panic!("no other file: {other:?}")).unwrap();
     let (_, params) = read.begin(shape).unwrap();
     let local = Local::new(Arc::new(read), Arc::new(Loss::CrossEntropy), &Threads::new(1).unwrap());
-    let found = onward::train::predict(&local, &params, &[], &rows.data, shape).unwrap();
+    let found = onward::train::predict(&local, &params, &[], &rows.data.floats(), shape).unwrap();
     assert_eq!(found.len(), answers.data.len());
-    found.iter().zip(&answers.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    found.iter().zip(&*answers.data.floats()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl LinearNet {
         let (x, y) = (draw("x", BATCH * inputs), draw("y", BATCH * outputs));
         let net = Mlp::new(&[inputs, outputs], Activation::Relu)?;
         let tensors = Params::init(Graph::new(&net, [1, 1, inputs])?.tensors(), &key).tensors().to_vec();
-        let zeros = |t: Tensor| Tensor { data: vec![0.0; t.data.len()], ..t };
+        let zeros = |t: Tensor| Tensor { data: vec![0.0; t.data.len()].into(), ..t };
         let params = Params::from_tensors(tensors.into_iter().map(zeros).collect());
         let gradient =
             params.tensors().iter().flat_map(|t| squared_error_gradient(&x, &y, &t.shape)).collect();
@@ -207,7 +207,7 @@ impl LinearNet {
         let mut state = State::new(self.params.clone(), method.recipe(optimizer, Storage::F32), key)?;
         let outcome = self.evaluator.step(&method, &state, &self.batch, &Clock::alone(0, 1.0, BATCH))?;
         state.apply(&outcome.entry, outcome.direction.as_ref())?;
-        Ok(state.params().tensors().iter().flat_map(|t| &t.data).map(|w| -f64::from(*w)).collect())
+        Ok(state.params().tensors().iter().flat_map(|t| t.data.iter()).map(|w| -f64::from(w)).collect())
     }
 }
 

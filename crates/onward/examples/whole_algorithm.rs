@@ -62,10 +62,11 @@ fn layer(key: &RunKey, weight: &Tensor, bias: &Tensor, probe: (u32, u32, f32), x
     let (a, b) = (noise(Role::Left, weight, bias.data.len()), noise(Role::Right, weight, x.len()));
     let z = noise(Role::Dense, bias, bias.data.len());
     let along = dot(x, &b) * (SIGMA * sign); // one number for all outputs
+    let (weights, biases) = (weight.data.floats(), bias.data.floats());
     let output = |i: usize| {
-        let row = &weight.data[i * x.len()..][..x.len()];
+        let row = &weights[i * x.len()..][..x.len()];
         let shared = x.iter().zip(row).fold(0.0, |sum, (x, w)| x.mul_add(*w, sum));
-        along.mul_add(a[i], shared) + (bias.data[i] + z[i] * (SIGMA * sign))
+        along.mul_add(a[i], shared) + (biases[i] + z[i] * (SIGMA * sign))
     };
     (0..bias.data.len()).map(output).collect()
 }
@@ -150,7 +151,7 @@ fn train(base: &Params, data: &Dataset) -> (Params, Vec<Entry>) {
         let (exponent, coefficients) = quantise(&values);
         for (tensor, momentum) in net.iter_mut().zip(&mut momentum) {
             let sum = sum_of_probes(&key, tensor, step as u32, &coefficients);
-            for ((w, m), s) in tensor.data.iter_mut().zip(momentum).zip(sum) {
+            for ((w, m), s) in tensor.data.floats_mut().iter_mut().zip(momentum).zip(sum) {
                 *m = MOMENTUM * *m + s * 2f32.powi(i32::from(exponent));
                 *w += *m;
             }

@@ -22,7 +22,8 @@ pub mod train;
 pub mod prelude;
 
 pub use onward_base::{
-    Error, ErrorKind, Hint, Place, Result, Segment, choices, error, file, keys, noise, schema, variants,
+    Error, ErrorKind, Hint, Place, Result, Segment, choices, error, file, keys, mapped, noise, schema,
+    variants,
 };
 pub use onward_kernel as kernel;
 pub use onward_study as study;

@@ -57,7 +57,7 @@ fn applying_an_entry_equals_the_naive_sum_in_integers() {
                 let sum = naive_sum(space, &TensorKeys::new(&key, &t.name), &t.shape, 0, &coefficients);
                 let scale = space.scale(t.shape.len() >= 2) * 2f32.powi(i32::from(exponent));
                 assert!(sum.iter().all(|s| s.abs() < 1 << 24) && sum.iter().any(|s| *s != 0));
-                for (i, ((w, s), new)) in t.data.iter().zip(&sum).zip(&new.data).enumerate() {
+                for (i, ((w, s), new)) in t.data.iter().zip(&sum).zip(new.data.iter()).enumerate() {
                     assert_eq!(
                         (w + *s as f32 * scale).to_bits(),
                         new.to_bits(),

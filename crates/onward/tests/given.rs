@@ -99,13 +99,14 @@ fn what_is_missing_or_besides_or_of_another_shape_is_named() {
             "tensors: expected the model's 4 tensors, found {first} missing and {near} besides; {near} is near to {first}"
         )
     );
-    let more = [good.clone(), vec![Tensor { name: "z".into(), shape: vec![1], data: vec![0.0] }]].concat();
+    let more =
+        [good.clone(), vec![Tensor { name: "z".into(), shape: vec![1], data: vec![0.0].into() }]].concat();
     assert_eq!(refused(more, &graph), "tensors: expected the model's 4 tensors, found z besides");
     let mut turned = good.clone();
     turned[0].shape.reverse();
     assert_eq!(refused(turned, &graph), format!("tensor {first}: expected shape [5, 6], found [6, 5]"));
     let mut endless = good;
-    endless[0].data[3] = f32::NAN;
+    endless[0].data.floats_mut()[3] = f32::NAN;
     assert_eq!(refused(endless, &graph), format!("tensor {first}: expected finite numbers, found NaN"));
     assert_eq!(Given::from_safetensors(b"no", &graph).unwrap_err().kind(), ErrorKind::Model);
 }
@@ -118,7 +119,7 @@ fn what_normalisations_keep_beside_is_passed_over_where_there_is_one() {
     let bias = params.tensors().iter().map(|t| t.name.as_str());
     let layer =
         bias.filter_map(|name| name.strip_suffix(".bias")).find(|name| name.contains("norm")).unwrap();
-    let kept = |name: String| Tensor { name, shape: vec![1], data: vec![0.0] };
+    let kept = |name: String| Tensor { name, shape: vec![1], data: vec![0.0].into() };
     let extra = [kept(format!("{layer}.running_mean")), kept(format!("{layer}.running_var"))];
     let bytes = params.to_safetensors(&extra, &[]).unwrap();
     assert_eq!(Given::from_safetensors(&bytes, &graph).unwrap().params, params);

@@ -214,7 +214,7 @@ fn what_goes_round_a_non_linearity_is_credited_in_full() {
         for i in 0..tensor.data.len() {
             let at = |h: f32| {
                 let mut all = params.tensors().to_vec();
-                all[t].data[i] += h;
+                all[t].data.floats_mut()[i] += h;
                 loss(&onward::params::Params::from_tensors(all))
             };
             let (want, found) = ((at(0.01) - at(-0.01)) / 0.02, first[i] + second[i]);

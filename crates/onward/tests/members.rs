@@ -59,7 +59,7 @@ fn dense_by_hand(net: &impl Shaped, x: Act) {
                 let z = materialise(space, &TensorKeys::new(&key, &t.name), &t.shape, step, member.index);
                 let scale = sigma * member.sign * space.scale(false);
                 Tensor {
-                    data: t.data.iter().zip(&z).map(|(w, z)| z.mul_add(scale, *w)).collect(),
+                    data: t.data.iter().zip(&z).map(|(w, z)| z.mul_add(scale, w)).collect(),
                     ..t.clone()
                 }
             };

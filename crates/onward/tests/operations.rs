@@ -328,9 +328,9 @@ fn adapters_add_what_their_tensors_say() {
     let evaluator = Local::new(Arc::new(Adapted), Arc::new(Loss::SquaredError), &threads(1));
     let graph = evaluator.graph(data.shape()).unwrap();
     let begin = params_on(&graph, 1);
-    assert!(begin.tensors()[3].data.iter().all(|v| *v == 0.0), "{}", begin.tensors()[3].name);
+    assert!(begin.tensors()[3].data.iter().all(|v| v == 0.0), "{}", begin.tensors()[3].name);
     let moved = begin.tensors().iter().enumerate().map(|(i, t)| {
-        let data = t.data.iter().enumerate().map(|(n, v)| if i == 3 { 0.2 * (n as f32).cos() } else { *v });
+        let data = t.data.iter().enumerate().map(|(n, v)| if i == 3 { 0.2 * (n as f32).cos() } else { v });
         Tensor { data: data.collect(), ..t.clone() }
     });
     let params = Params::from_tensors(moved.collect());

@@ -235,7 +235,7 @@ fn params_in_bf16_learn_replay_and_do_not_swallow_small_steps() {
         let way = |to: &Params| -> Vec<f64> {
             let pairs = to.tensors().iter().zip(base.tensors());
             pairs
-                .flat_map(|(t, b)| wide(&t.data).into_iter().zip(wide(&b.data)))
+                .flat_map(|(t, b)| wide(&t.data.floats()).into_iter().zip(wide(&b.data.floats())))
                 .map(|(t, b)| t - b)
                 .collect()
         };

@@ -81,7 +81,8 @@ fn frozen_tensors_keep_their_bytes_with_every_method() {
             }
             let after = trainer.state().params();
             for (before, after) in base.tensors().iter().zip(after.tensors()) {
-                let still = before.data.iter().zip(&after.data).all(|(a, b)| a.to_bits() == b.to_bits());
+                let still =
+                    before.data.iter().zip(after.data.iter()).all(|(a, b)| a.to_bits() == b.to_bits());
                 assert_eq!(still, frozen.contains(&after.name.as_str()), "{name}, {}", after.name);
             }
             if name != "relative-activation" {
@@ -119,8 +120,9 @@ impl Model for Many {
 fn moved(params: &Params, graph: &Graph, plan: &WeightPlan, member: usize, key: &RunKey) -> Vec<f64> {
     let all = common::moved(params, plan, plan.members[member], key);
     let both = params.tensors().iter().zip(all.tensors()).zip(graph.rates());
-    let chosen = both.flat_map(|((clean, moved), rate)| if *rate == 0.0 { &clean.data } else { &moved.data });
-    chosen.map(|v| f64::from(*v)).collect()
+    let chosen = both
+        .flat_map(|((clean, moved), rate)| if *rate == 0.0 { clean.data.iter() } else { moved.data.iter() });
+    chosen.map(f64::from).collect()
 }
 
 #[test]
@@ -197,7 +199,7 @@ fn frozen_tensors_earn_nothing_and_their_stages_cost_nothing() {
 /// `w + (rate · 2^e) Σ c z` of each tensor, and the multiple of the learning rate where steps are rescaled.
 #[test]
 fn steps_are_multiplied_by_the_rates() {
-    let tensor = |name: &str| Tensor { name: name.into(), shape: vec![3], data: vec![0.5, -1.0, 2.0] };
+    let tensor = |name: &str| Tensor { name: name.into(), shape: vec![3], data: vec![0.5, -1.0, 2.0].into() };
     let params = || Params::from_tensors(vec![tensor("a"), tensor("b"), tensor("c")]);
     let key = RunKey::from_seed(1);
     let space = WeightSpace::Dense { noise: Family::Sign };
@@ -210,7 +212,7 @@ fn steps_are_multiplied_by_the_rates() {
             Recipe { moves: Moves::Noise(space), optimizer, storage: Storage::F32, rates: rates.to_vec() };
         let mut state = State::new(params(), recipe, key).unwrap();
         state.apply(&entry, None).unwrap();
-        state.params().tensors().iter().map(|t| t.data.clone()).collect::<Vec<_>>()
+        state.params().tensors().iter().map(|t| t.data.floats().into_owned()).collect::<Vec<_>>()
     };
     let found = after(Scaling::None, &rates);
     for (t, name) in ["a", "b", "c"].iter().enumerate() {
@@ -299,7 +301,7 @@ fn rates_that_cannot_be_are_refused() {
         rates: rates.to_vec(),
     };
     let params =
-        || Params::from_tensors(vec![Tensor { name: "a".into(), shape: vec![2], data: vec![1.0; 2] }]);
+        || Params::from_tensors(vec![Tensor { name: "a".into(), shape: vec![2], data: vec![1.0; 2].into() }]);
     for rates in [&[1.0, 1.0][..], &[f32::NAN], &[-1.0]] {
         let error = State::new(params(), recipe(rates), RunKey::from_seed(1)).unwrap_err().to_string();
         assert!(error.contains("rates: expected none or 1, of at least 0"), "{error}");

@@ -173,9 +173,9 @@ fn saved(folder: &Folder, reading: &Reading, wanted: &[TensorSpec]) -> Result<(P
 /// The statistics of the `wanted` normalisations among the model file's further tensors. Without them, answers would
 /// depend on which rows are asked together.
 fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>> {
-    let take = |name: String, count: usize, fits: fn(&f32) -> bool| -> Result<Vec<f32>> {
+    let take = |name: String, count: usize, fits: fn(f32) -> bool| -> Result<Vec<f32>> {
         match rest.iter().find(|t| t.name == name) {
-            Some(t) if t.shape == [count] && t.data.iter().all(fits) => Ok(t.data.clone()),
+            Some(t) if t.shape == [count] && t.data.iter().all(fits) => Ok(t.data.floats().into_owned()),
             found => {
                 let found = found
                     .map_or_else(|| "no such tensor".into(), |t| format!("shape {:?} or others", t.shape));
@@ -187,7 +187,7 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
     let one = |s: &Statistics| {
         let mean = take(format!("{}.running_mean", s.layer), s.mean.len(), |v| v.is_finite())?;
         let variance =
-            take(format!("{}.running_var", s.layer), s.variance.len(), |v| v.is_finite() && *v >= 0.0)?;
+            take(format!("{}.running_var", s.layer), s.variance.len(), |v| v.is_finite() && v >= 0.0)?;
         Ok(Statistics { layer: s.layer.clone(), mean, variance })
     };
     wanted.iter().map(one).collect()

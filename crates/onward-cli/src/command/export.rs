@@ -40,9 +40,9 @@ pub fn export(args: &Export) -> Result<()> {
 }
 
 fn safetensors(answering: &Answering, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-    let Answering { params, statistics, header, .. } = answering;
+    let Answering { params, statistics, .. } = answering;
     let kept: Vec<Tensor> = statistics.iter().flat_map(Statistics::tensors).collect();
-    params.to_safetensors_as(header.recipe.storage, &kept, metadata)
+    params.to_safetensors(&kept, metadata)
 }
 
 fn onnx(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> Result<Vec<u8>> {

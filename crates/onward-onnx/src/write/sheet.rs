@@ -233,7 +233,7 @@ impl Sheet {
     }
 
     /// Rows of a table.
-    pub fn embed(&mut self, x: &Value, table: onward::params::Tensor, shape: Shape) -> Value {
+    pub fn embed(&mut self, x: &Value, table: super::Floats, shape: Shape) -> Value {
         let sides: Vec<i64> = if plain(shape) { vec![0] } else { vec![0, shape[0] as i64, shape[1] as i64] };
         let x = self.laid(x, Layout::Last);
         let sides = self.ints(sides);

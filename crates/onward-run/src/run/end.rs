@@ -44,9 +44,8 @@ impl Run {
             ("onward.steps", steps.to_string()),
             ("onward.digest", digest.clone()),
         ];
-        let storage = trainer.state().recipe().storage;
         let kept: Vec<Tensor> = statistics.iter().flat_map(Statistics::tensors).collect();
-        let model = params.to_safetensors_as(storage, &kept, &metadata)?;
+        let model = params.to_safetensors(&kept, &metadata)?;
         file::write(&self.folder.model(), &model)?;
         let (loss, chain) = ((self.parts.units)(score.loss), self.ledger.chain());
         let ended = Ended { score, loss, steps, spent: trainer.spent(), digest, chain: hex(&chain) };

@@ -34,7 +34,7 @@ pub struct Local {
     pub(super) home: Home,
     /// Those of all other passes.
     pub(super) homes: Homes,
-    /// Scratch of all passes.
+    /// Scratch of all passes, and what was packed for them.
     spare: Spare,
 }
 
@@ -89,12 +89,12 @@ impl Local {
 
     /// `params` packed for this evaluator's products.
     pub(super) fn packed<'a>(&self, params: &'a Params) -> Weights<'a> {
-        Weights::new(params, self.precision).with_spare(&self.spare)
+        Weights::with_spare(params, self.precision, &self.spare)
     }
 
     /// `params` for dense probes alone.
     pub(super) fn for_dense<'a>(&self, params: &'a Params, keys: &[TensorKeys]) -> Weights<'a> {
-        Weights::for_dense(params, self.precision, keys).with_spare(&self.spare)
+        Weights::for_dense(params, self.precision, &self.spare, keys)
     }
 
     /// The model's outputs on `x`, with normalisations as told.

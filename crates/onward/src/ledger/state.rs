@@ -7,10 +7,10 @@ use crate::kernel::ask_for;
 use crate::kernel::step::{self, SQUARES_DECAY};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
-use crate::params::{Params, Storage, Tensor};
+use crate::params::{Params, Piece, Storage, Tensor, TensorData, narrow, wide};
 use crate::space::{Probes, Sum, changes, moved};
 use crate::threads::prelude::*;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -85,7 +85,7 @@ impl Recipe {
     }
 }
 
-/// What rounding made of a step (with [`Storage::Bf16`]).
+/// What rounding made of a step (with storages of two bytes).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rounding {
     /// Weights of the tensors that had a step.
@@ -107,10 +107,32 @@ impl Rounding {
         self.products[0] / (self.products[1] * self.products[2]).sqrt()
     }
 
-    /// Rounds the weights `after` a step to bf16 (elements from `first` on, a multiple of 8), which were `before`.
-    fn round(noise: Noise, first: usize, before: &[f32], after: &mut [f32]) -> Self {
+    /// Changes some weights (elements from `first` on, a multiple of 8) and rounds what they become, if they are stored in two bytes.
+    fn of(piece: Piece<'_>, noise: Noise, first: usize, change: impl FnOnce(&mut [f32])) -> Self {
+        match piece {
+            Piece::Floats(weights) => {
+                change(weights);
+                Self::default()
+            }
+            Piece::Halves(storage, weights) => {
+                let before = wide(storage, weights);
+                let mut after = before.clone();
+                change(&mut after);
+                let found = Self::round(storage, noise, first, &before, &mut after);
+                narrow(storage, &after, weights);
+                found
+            }
+        }
+    }
+
+    /// Rounds the weights `after` a step, which were `before`.
+    fn round(storage: Storage, noise: Noise, first: usize, before: &[f32], after: &mut [f32]) -> Self {
         let meant = after.to_vec();
-        noise.round_to_bf16(first as u64, after);
+        if storage == Storage::F16 {
+            noise.round_to_f16(first as u64, after);
+        } else {
+            noise.round_to_bf16(first as u64, after);
+        }
         let mut found = Self { weights: after.len() as u64, ..Self::default() };
         for ((new, meant), old) in after.iter().zip(&meant).zip(before) {
             found.moved += u64::from(new != old);
@@ -146,19 +168,19 @@ pub struct State {
 }
 
 impl State {
-    /// The state before the first step; `params` are rounded to what the recipe's storage holds.
+    /// The state before the first step. Params that change are rounded to what the recipe's storage holds and kept in its type; so are those
+    /// that stay as they are (rate 0), if they are in single precision. All others of these stay as they lie.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if there is not one rate of at least 0 for each tensor (or none), a search's setting cannot work or there are too many params for its strategy.
+    /// [`ErrorKind::Spec`] if there is not one rate of at least 0 for each tensor (or none), a number is too large for the storage, a search's
+    /// setting cannot work or there are too many params for its strategy.
     pub fn new(params: Params, recipe: Recipe, key: RunKey) -> Result<Self> {
         recipe.check(&params)?;
-        let params = params.stored_as(recipe.storage);
+        let params = stored(params, &recipe)?;
         let zeros = |needed: bool| -> Vec<Vec<f32>> {
-            if needed {
-                params.tensors().iter().map(|t| vec![0.0; t.data.len()]).collect()
-            } else {
-                Vec::new()
-            }
+            let moved = |i: usize, t: &Tensor| if recipe.rate(i) == 0.0 { 0 } else { t.data.len() };
+            let all = params.tensors().iter().enumerate().filter(|_| needed);
+            all.map(|(i, t)| vec![0.0; moved(i, t)]).collect()
         };
         let adam = recipe.optimizer.scaling == Scaling::Adam;
         let (momentum, squares) = (zeros(adam || recipe.optimizer.momentum > 0.0), zeros(adam));
@@ -209,8 +231,10 @@ impl State {
 
     /// Applies one entry: the only way that params change. Without scaling the direction includes the learning rate, and
     /// `w + 2^e · Σ c·z` has one rounding; all other operations are element-wise and correctly rounded, so the same entries
-    /// give the same bits everywhere. With [`Storage::Bf16`] the new weights are rounded by chance, the chance being noise of
-    /// this step; what that made of the step is returned. `direction` is what an entry stands for that is not complete in itself.
+    /// give the same bits everywhere. Where weights are stored in two bytes ([`Storage::Bf16`], [`Storage::F16`]) they are widened, which is
+    /// exact, changed as f32, and rounded to one of their two neighbours by chance, the chance being noise of this step: a change that is
+    /// smaller than their distance is made as rarely as it is small, so that none is lost in the mean. What that made of the step is returned.
+    /// Bytes do not change: tensors of that type have the rate 0, or begin as what the storage makes of them. `direction` is what an entry stands for that is not complete in itself.
     ///
     /// # Errors
     /// [`ErrorKind::Ledger`] if the entry is for another step, does not fit the recipe, or stands for a direction that is not
@@ -225,16 +249,15 @@ impl State {
                 entry.step,
             ));
         }
-        let mut rounding = (self.recipe.storage == Storage::Bf16).then(Rounding::default);
+        let mut rounding = (self.recipe.storage != Storage::F32).then(Rounding::default);
         match (&entry.update, &self.recipe.moves) {
             (Update::Probes { exponent, coefficients }, &Moves::Noise(space))
                 if space != WeightSpace::Coordinate =>
             {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
                 for index in self.trained() {
-                    self.rounded(index, &mut rounding, |state| {
-                        state.follow(index, space, *exponent, &coefficients, entry.rate);
-                    });
+                    let found = self.follow(index, space, *exponent, &coefficients, entry.rate);
+                    note(&mut rounding, found);
                 }
             }
             (Update::Choices(visited), Moves::Noise(WeightSpace::Coordinate)) => {
@@ -246,7 +269,7 @@ impl State {
                     let expected = "choices of −1, 0 or 1 for elements of a tensor of the run";
                     return Err(Error::expected(ErrorKind::Ledger, place(), expected, "others"));
                 }
-                self.rounded(index, &mut rounding, |state| state.visit(index, visited));
+                note(&mut rounding, self.visit(index, visited));
             }
             (Update::Losses(losses), Moves::Search(_))
                 if self.search.as_ref().is_some_and(|s| s.candidates() == losses.len()) =>
@@ -273,9 +296,8 @@ impl State {
                 }
                 for index in self.trained() {
                     if let Some(direction) = &directions[index] {
-                        self.rounded(index, &mut rounding, |state| {
-                            state.update(index, &Sum::Whole(direction.into()), 1.0, entry.rate);
-                        });
+                        let found = self.update(index, &Sum::Whole(direction.into()), 1.0, entry.rate);
+                        note(&mut rounding, found);
                     }
                 }
             }
@@ -305,49 +327,63 @@ impl State {
         for index in self.trained() {
             let n = self.params.tensors()[index].data.len().min(rest.len());
             let (own, others) = rest.split_at(n);
-            self.rounded(index, rounding, |state| {
-                state.params.data_mut(index).iter_mut().zip(own).for_each(|(w, c)| *w = *c as f32);
+            let found = self.change(index, PIECE, |first, weights| {
+                weights.iter_mut().zip(&own[first.min(n)..]).for_each(|(w, c)| *w = *c as f32);
             });
+            note(rounding, found);
             rest = others;
         }
         self.search = Some(search);
     }
 
-    /// Runs a step of one tensor and rounds what it gives, if there is anything to round to.
-    fn rounded(&mut self, index: usize, all: &mut Option<Rounding>, step: impl FnOnce(&mut Self)) {
-        let Some(all) = all else { return step(self) };
-        let before = self.params.tensors()[index].data.clone();
-        step(self);
-        let name = &self.params.tensors()[index].name;
-        let noise = self.key.tensor(Role::Rounding, name).at(self.step as u32, 0);
-        let pieces =
-            self.params.data_mut(index).par_chunks_mut(PIECE).zip(before.par_chunks(PIECE)).enumerate();
-        let found: Vec<Rounding> =
-            pieces.map(|(i, (after, before))| Rounding::round(noise, i * PIECE, before, after)).collect();
-        found.into_iter().for_each(|piece| *all += piece);
+    /// Changes a tensor, piece by piece: `change` is given the first element's place and the weights.
+    fn change(&mut self, index: usize, size: usize, change: impl Fn(usize, &mut [f32]) + Sync) -> Rounding {
+        let noise = self.rounding_noise(index);
+        let pieces = self.params.data_mut(index).pieces_mut(size).into_par_iter().enumerate();
+        let found: Vec<Rounding> = pieces
+            .map(|(i, piece)| Rounding::of(piece, noise, i * size, |weights| change(i * size, weights)))
+            .collect();
+        sum_of(found)
+    }
+
+    /// The noise by which a tensor is rounded in this step.
+    fn rounding_noise(&self, index: usize) -> Noise {
+        self.key.tensor(Role::Rounding, &self.params.tensors()[index].name).at(self.step as u32, 0)
     }
 
     /// Takes the choices of a tensor's visits.
-    fn visit(&mut self, index: usize, visited: &Visited) {
+    fn visit(&mut self, index: usize, visited: &Visited) -> Rounding {
         let first = visited.first as usize;
-        let elements = first..first + visited.choices.len();
+        let end = first + visited.choices.len();
         let name = &self.params.tensors()[index].name;
-        let changes = changes(&self.key, name, visited.cycle, elements.clone(), visited.sigma);
-        let visits = self.params.data_mut(index)[elements].iter_mut().zip(changes).zip(&visited.choices);
-        visits.for_each(|((w, change), choice)| *w = moved(*w, visited.keep, change, *choice));
+        let changes = changes(&self.key, name, visited.cycle, first..end, visited.sigma);
+        self.change(index, PIECE, |from, weights| {
+            let own = first.max(from)..end.min(from + weights.len()).max(first.max(from));
+            for element in own {
+                let (w, visit) = (&mut weights[element - from], element - first);
+                *w = moved(*w, visited.keep, changes[visit], visited.choices[visit]);
+            }
+        })
     }
 
     /// Moves one tensor along `2^exponent · Σ c·z` of the current step.
-    fn follow(&mut self, index: usize, space: WeightSpace, exponent: i8, coefficients: &[f32], rate: f32) {
+    fn follow(
+        &mut self,
+        index: usize,
+        space: WeightSpace,
+        exponent: i8,
+        coefficients: &[f32],
+        rate: f32,
+    ) -> Rounding {
         let t = &self.params.tensors()[index];
         let (keys, matrix) = (TensorKeys::new(&self.key, &t.name), t.matrix());
         let probes = Probes { keys, matrix, space, step: self.step as u32, first: 0, coefficients };
         let scale = space.scale(matrix.is_some()) * power_of_two(exponent);
-        self.update(index, &probes.sum(), scale, rate);
+        self.update(index, &probes.sum(), scale, rate)
     }
 
     /// Moves one tensor along `scale · sum` (`scale` is a power of two), in one pass over weights and memory.
-    fn update(&mut self, index: usize, sum: &Sum<'_>, scale: f32, rate: f32) {
+    fn update(&mut self, index: usize, sum: &Sum<'_>, scale: f32, rate: f32) -> Rounding {
         let Recipe { optimizer: Optimizer { momentum: beta, scaling }, .. } = self.recipe;
         // Where steps are rescaled, what was multiplied before would cancel.
         let factor = self.recipe.rate(index);
@@ -360,19 +396,26 @@ impl State {
                 ask_for(part)
             }
         };
-        let w = self.params.data_mut(index).par_chunks_mut(tile).enumerate();
+        let noise = self.rounding_noise(index);
+        let pieces = self.params.data_mut(index).pieces_mut(tile);
+        let mut found = vec![Rounding::default(); pieces.len()];
+        let w = pieces.into_par_iter().zip(found.par_chunks_mut(1)).enumerate();
         match scaling {
             Scaling::None if beta == 0.0 => {
-                w.for_each_init(Vec::new, |scratch, (i, w)| {
-                    ask(w);
-                    step::plain(w, sum.get(i, w.len(), scratch), scale);
+                w.for_each_init(Vec::new, |scratch, (i, (w, found))| {
+                    found[0] = Rounding::of(w, noise, i * tile, |w| {
+                        ask(w);
+                        step::plain(w, sum.get(i, w.len(), scratch), scale);
+                    });
                 });
             }
             Scaling::None => {
                 let memory = self.momentum[index].par_chunks_mut(tile);
-                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), m)| {
-                    [&*w, &*m].into_iter().for_each(ask);
-                    step::with_momentum(w, m, sum.get(i, w.len(), scratch), scale, beta);
+                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, (w, found)), m)| {
+                    found[0] = Rounding::of(w, noise, i * tile, |w| {
+                        [&*w, &*m].into_iter().for_each(ask);
+                        step::with_momentum(w, m, sum.get(i, w.len(), scratch), scale, beta);
+                    });
                 });
             }
             Scaling::Adam => {
@@ -380,12 +423,16 @@ impl State {
                 let left = [left(beta), left(SQUARES_DECAY)];
                 let memory =
                     self.momentum[index].par_chunks_mut(tile).zip(self.squares[index].par_chunks_mut(tile));
-                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, w), (m, v))| {
-                    [&*w, &*m, &*v].into_iter().for_each(ask);
-                    step::like_adam(w, m, v, sum.get(i, w.len(), scratch), scale, beta, left, rate);
+                w.zip(memory).for_each_init(Vec::new, |scratch, ((i, (w, found)), (m, v))| {
+                    found[0] = Rounding::of(w, noise, i * tile, |w| {
+                        [&*w, &*m, &*v].into_iter().for_each(ask);
+                        let sum = sum.get(i, w.len(), scratch);
+                        step::like_adam(w, m, v, sum, scale, beta, left, rate);
+                    });
                 });
             }
         }
+        sum_of(found)
     }
 
     /// The bytes of a snapshot: params, the optimizer's memory and the step, as a safetensors file. `chain` is the hash of the
@@ -395,19 +442,21 @@ impl State {
     /// As for [`Params::to_safetensors`].
     pub fn to_snapshot(&self, chain: &[u8; 32]) -> Result<Vec<u8>> {
         let memory = |prefix: &str, all: &[Vec<f32>]| -> Vec<Tensor> {
-            let named = self.params.tensors().iter().zip(all);
+            let named = self.params.tensors().iter().zip(all).filter(|(t, d)| t.data.len() == d.len());
             named
                 .map(|(t, d)| Tensor {
                     name: format!("{prefix}/{}", t.name),
                     shape: t.shape.clone(),
-                    data: d.clone(),
+                    data: d.clone().into(),
                 })
                 .collect()
         };
         let mut extra = memory("momentum", &self.momentum);
         extra.extend(memory("squares", &self.squares));
-        extra.push(Tensor { name: "step".into(), shape: vec![2], data: split(self.step) });
-        self.params.to_safetensors(&extra, &[(SNAPSHOT_CHAIN, hex(chain))])
+        extra.push(Tensor { name: "step".into(), shape: vec![2], data: split(self.step).into() });
+        // What stays as it is, in memory of somebody else's, is there.
+        let own = self.params.tensors().iter().filter(|t| t.data.memory().is_none()).cloned();
+        Params::from_tensors(own.collect()).to_safetensors(&extra, &[(SNAPSHOT_CHAIN, hex(chain))])
     }
 
     /// Goes to the state that a snapshot holds. `chains` are the hashes of the ledger's chain after its header and after each
@@ -422,7 +471,7 @@ impl State {
             return Err(Error::expected(ErrorKind::Model, "snapshot", expected, "params alone"));
         }
         let mut tensors = Params::tensors_from_safetensors(bytes)?;
-        let mut take = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
+        let mut take = |name: &str, shape: &[usize]| -> Result<TensorData> {
             let at = tensors.iter().position(|t| t.name == name && t.shape == shape);
             let at = at.ok_or_else(|| {
                 Error::expected(ErrorKind::Model, "snapshot", format!("tensor {name} of {shape:?}"), "none")
@@ -432,15 +481,25 @@ impl State {
         let mut next = self.clone();
         for index in 0..self.params.tensors().len() {
             let t = &self.params.tensors()[index];
-            next.params.data_mut(index).copy_from_slice(&take(&t.name, &t.shape)?);
-            if let Some(m) = next.momentum.get_mut(index) {
-                *m = take(&format!("momentum/{}", t.name), &t.shape)?;
+            let trains = self.recipe.rate(index) != 0.0;
+            match take(&t.name, &t.shape) {
+                Ok(data) if t.data.memory().is_none() => *next.params.data_mut(index) = data,
+                Err(error) if trains => return Err(error),
+                // What never changes is here.
+                _ => {}
             }
-            if let Some(v) = next.squares.get_mut(index) {
-                *v = take(&format!("squares/{}", t.name), &t.shape)?;
+            for (prefix, all) in [("momentum", &mut next.momentum), ("squares", &mut next.squares)] {
+                let Some(own) = all.get_mut(index) else { continue };
+                match take(&format!("{prefix}/{}", t.name), &t.shape) {
+                    Ok(memory) if trains => *own = memory.into_floats(),
+                    Err(error) if trains => return Err(error),
+                    // Earlier versions kept one for what never changes.
+                    _ => {}
+                }
             }
         }
-        next.step = join(&take("step", &[2])?);
+        next.params = stored(next.params, &self.recipe)?;
+        next.step = join(&take("step", &[2])?.floats());
         let chain = Params::metadata_from_safetensors(bytes)?.remove(SNAPSHOT_CHAIN);
         if chain.is_none() || chain != chains.get(next.step as usize).map(hex) {
             let expected = format!("a state of this run's ledger after step {}", next.step);
@@ -457,6 +516,39 @@ impl State {
         }
         *self = next;
         Ok(())
+    }
+}
+
+/// Params as the recipe stores them.
+fn stored(params: Params, recipe: &Recipe) -> Result<Params> {
+    let params = params.stored_for(recipe.storage, |index| recipe.rate(index) != 0.0);
+    if recipe.storage == Storage::F16 {
+        let own = params.tensors().iter().filter(|t| t.data.dtype() == Storage::F16.dtype());
+        for t in own {
+            if !t.data.iter().all(f32::is_finite) {
+                let expected = "numbers of at most 65504, as f16 has none above";
+                return Err(Error::expected(
+                    ErrorKind::Spec,
+                    Place::tensor(&t.name),
+                    expected,
+                    "larger ones",
+                ));
+            }
+        }
+    }
+    Ok(params)
+}
+
+fn sum_of(found: Vec<Rounding>) -> Rounding {
+    let mut all = Rounding::default();
+    found.into_iter().for_each(|piece| all += piece);
+    all
+}
+
+/// Counts what rounding made of a tensor's step, where there is any.
+fn note(all: &mut Option<Rounding>, found: Rounding) {
+    if let Some(all) = all {
+        *all += found;
     }
 }
 

@@ -111,14 +111,14 @@ impl<'a> Context<'a> {
 
     /// The product with the weights as they are.
     fn shared_by_all(&self, Product { map: Map { kind, weight, bias }, relu, .. }: Product, x: &Act) -> Act {
-        let bias = bias.map_or(&[][..], |bias| &self.weights.params().tensors()[bias].data);
-        let epilogue = Epilogue { bias, relu };
-        self.weights.packed(weight, kind, |packed| {
-            let shape = [x.shape[0], x.shape[1], packed.outputs()];
-            let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
-            packed.product([shape[0], shape[1]], &x.data, &mut y.data, epilogue, self.weights.idle());
-            y
-        })
+        let tensors = self.weights.params().tensors();
+        let bias = bias.map(|bias| tensors[bias].data.floats());
+        let epilogue = Epilogue { bias: bias.as_deref().unwrap_or_default(), relu };
+        let outputs = tensors[weight].matrix().map_or(0, |(outputs, _)| outputs);
+        let shape = [x.shape[0], x.shape[1], outputs];
+        let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
+        self.weights.product(weight, kind, [shape[0], shape[1]], &x.data, &mut y.data, epilogue);
+        y
     }
 
     /// The rows `x` for a map: every member's own, if the probe moves the map's tensors.

@@ -22,6 +22,8 @@ const INPUTS: usize = 256;
 #[derive(Default)]
 pub(super) struct Forming {
     noise: Vec<f32>,
+    /// Weights that do not lie as f32.
+    wide: Vec<f32>,
     /// Matrices of a few shapes, those of one shape together; the shape used last stands last.
     matrices: Vec<Vec<Matrix>>,
     scratch: Scratch,
@@ -43,6 +45,12 @@ impl Forming {
             self.matrices.remove(0);
         }
         self.matrices.push(last);
+    }
+
+    /// A matrix of the given shape, and scratch.
+    pub fn one(&mut self, shape: [usize; 2], precision: Precision) -> Option<(&mut Matrix, &mut Scratch)> {
+        self.shape(1, shape, precision);
+        Some((self.matrices.last_mut()?.first_mut()?, &mut self.scratch))
     }
 }
 
@@ -104,8 +112,7 @@ impl Context<'_> {
             probe.members.par_iter().zip(biases).zip(y.data.par_chunks_mut((rows * width_out).max(1)));
         members.enumerate().for_each(|(i, ((member, bias), y))| {
             let own = member_tensor(self.weights, &probe, weight, *member);
-            let packed =
-                Packed::new(&self.weights.params().tensors()[weight], &own, self.weights.precision());
+            let packed = Packed::of(&self.weights.params().tensors()[weight], &own, self.weights.precision());
             let input = slice_of_rows(x, rows, i);
             let blocks = y.par_chunks_mut(block * width_out).zip(input.par_chunks(block * width_in));
             blocks.for_each(|(y, input)| {
@@ -155,7 +162,8 @@ impl Layer<'_> {
             return;
         };
         forming.shape(direction.len(), [count, k], precision);
-        let Forming { noise, matrices, scratch } = forming;
+        let Forming { noise, wide, matrices, scratch } = forming;
+        let laid = self.tensor.data.as_floats();
         let Some(matrices) = matrices.last_mut() else { return };
         let Some(at_once) = matrices.first().map(|m| m.inputs_at_once(INPUTS)) else { return };
         let keys = keys[self.product.map.weight];
@@ -166,17 +174,28 @@ impl Layer<'_> {
                 let (at, length) = (rows.start * k + column, at_once.min(k - column));
                 noise.resize(rows.len() * length, 0.0);
                 for (row, noise) in rows.clone().zip(noise.chunks_exact_mut(length)) {
-                    ask_for(&self.tensor.data[row * k + column..][..length]);
+                    if let Some(laid) = laid {
+                        ask_for(&laid[row * k + column..][..length]);
+                    }
                     if keys.probed {
                         source.fill(space.noise(), (row * k + column) as u64, noise);
                     } else {
                         noise.fill(0.0);
                     }
                 }
+                let (start, stride) = match laid {
+                    Some(laid) => (&laid[at..], k),
+                    None => {
+                        wide.resize(rows.len() * length, 0.0);
+                        for (row, wide) in rows.clone().zip(wide.chunks_exact_mut(length)) {
+                            self.tensor.data.read(row * k + column, wide);
+                        }
+                        (&wide[..], length)
+                    }
+                };
                 for (member, matrix) in direction.iter().zip(matrices.iter_mut()) {
                     let factor = sigma * member.sign * space.scale(false);
-                    let weights =
-                        Moved { start: &self.tensor.data[at..], stride: k, factor, along: noise, length };
+                    let weights = Moved { start, stride, factor, along: noise, length };
                     matrix.set([from, column], weights, scratch);
                 }
             }
@@ -185,7 +204,7 @@ impl Layer<'_> {
 }
 
 /// Outputs whose weights are formed and multiplied at once: half of a second-level cache, where they stay while all rows pass.
-fn outputs_at_once(m: usize, k: usize, precision: Precision) -> usize {
+pub(super) fn outputs_at_once(m: usize, k: usize, precision: Precision) -> usize {
     let fit = second_level() / 2 / (precision.bytes() * k).max(1);
     fit.min(m / (PIECES * threads::here())).max(OUTPUTS).next_multiple_of(SLICE)
 }

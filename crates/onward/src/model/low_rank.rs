@@ -118,9 +118,7 @@ impl Layer<'_> {
     /// The clean product of rows of `x`.
     fn clean(&self, x: &[f32], y: &mut [f32]) {
         let maps = [self.shape[0], self.shape[1]];
-        self.weights.packed(self.weight, self.kind, |packed| {
-            packed.product(maps, x, y, Epilogue::default(), self.weights.idle());
-        });
+        self.weights.product(self.weight, self.kind, maps, x, y, Epilogue::default());
     }
 
     fn points(&self) -> usize {
@@ -277,7 +275,7 @@ pub(super) fn member_tensor(
     tensor: usize,
     member: Member,
 ) -> Vec<f32> {
-    let mut data = weights.params().tensors()[tensor].data.clone();
+    let mut data = weights.params().tensors()[tensor].data.floats().into_owned();
     if !probe.keys[tensor].probed {
         return data;
     }
@@ -304,7 +302,7 @@ pub(super) fn formed_tensor(
     keys.left.at(probe.step, member.index).fill(noise, 0, &mut left);
     keys.right.at(probe.step, member.index).fill(noise, 0, &mut right);
     let factor = probe.sigma * member.sign * probe.space.scale(true);
-    let mut data = t.data.clone();
+    let mut data = t.data.floats().into_owned();
     for (left, right) in left.chunks_exact(rows).zip(right.chunks_exact(columns)) {
         for (row, a) in data.chunks_exact_mut(columns).zip(left) {
             axpy(row, factor * a, right);

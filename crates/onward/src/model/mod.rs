@@ -8,6 +8,7 @@ mod context;
 mod dense;
 mod graph;
 mod low_rank;
+mod lying;
 mod norm;
 mod numbers;
 mod probe;

@@ -50,7 +50,7 @@ impl Context<'_> {
         {
             return member_tensor(self.weights, &probe, tensor, *member);
         }
-        self.weights.params().tensors()[tensor].data.clone()
+        self.weights.params().tensors()[tensor].data.floats().into_owned()
     }
 }
 

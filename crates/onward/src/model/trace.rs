@@ -22,7 +22,7 @@ impl Statistics {
         [("running_mean", &self.mean), ("running_var", &self.variance)].map(|(part, data)| Tensor {
             name: format!("{}.{part}", self.layer),
             shape: vec![data.len()],
-            data: data.clone(),
+            data: data.clone().into(),
         })
     }
 }

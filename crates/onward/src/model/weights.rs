@@ -1,9 +1,9 @@
-//! Params packed for products, once per step.
+//! Params packed for products, once for each of their versions.
 
 use super::dense::Forming;
-use super::{LinkKind, TensorKeys};
-use crate::kernel::{Conv3, Epilogue, Filter, Matrix, Precision, Scratch, Window, add_bias};
-use crate::params::{Params, Tensor};
+use super::{LinkKind, TensorKeys, lying};
+use crate::kernel::{Conv3, Epilogue, Filter, Laid, Matrix, Precision, Scratch, Window, add_bias};
+use crate::params::{DType, Params, Tensor, Version};
 use crate::threads::{self, prelude::*};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,7 +82,7 @@ impl<T: Default> Drop for Lent<'_, T> {
     }
 }
 
-/// Params packed for products, once per step.
+/// Params packed for products, once for each of their versions.
 pub struct Weights<'a> {
     params: &'a Params,
     packing: Packing,
@@ -93,48 +93,93 @@ pub struct Weights<'a> {
 pub(crate) struct Packing(Arc<All>);
 
 struct All {
-    packed: Vec<Packed>,
+    packed: Vec<Arc<Packed>>,
     precision: Precision,
     spare: Spare,
 }
 
-/// Scratch that may outlive the weights that it is used with, so that the next step's need not clear new one.
+/// What may outlive the weights that it is used with: scratch, so that the next step's need not clear new one, and what was packed, for
+/// tensors that are the same then.
 #[derive(Clone, Default)]
-pub(crate) struct Spare(Arc<(Idle, Idle<Forming>)>);
+pub(crate) struct Spare(Arc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    idle: Idle,
+    forming: Idle<Forming>,
+    /// Each tensor's, as it was packed last.
+    packed: Mutex<Vec<Option<Last>>>,
+}
+
+struct Last {
+    version: Version,
+    precision: Precision,
+    packed: Arc<Packed>,
+}
+
+/// Bytes of panels that tensors which do not lie as f32 of one's own may take in all. Beyond, their panels are made in scratch, a few at a
+/// time, whenever they are multiplied: that takes the memory of none of them.
+const PANELS: usize = 32 << 20;
 
 impl<'a> Weights<'a> {
     /// Packs `params` for products of the given precision.
     pub fn new(params: &'a Params, precision: Precision) -> Self {
-        let packed = params.tensors().par_iter().map(|t| Packed::new(t, &t.data, precision)).collect();
-        Self::of(params, packed, precision)
+        Self::with_spare(params, precision, &Spare::default())
+    }
+
+    /// The same with scratch that others use before and after, and what was packed of the same tensors.
+    pub(crate) fn with_spare(params: &'a Params, precision: Precision, spare: &Spare) -> Self {
+        Self::of(params, precision, spare, |_| true)
     }
 
     /// `params` for dense probes alone, which read what they move as it is: only what `keys` say has no noise is packed.
-    pub(crate) fn for_dense(params: &'a Params, precision: Precision, keys: &[TensorKeys]) -> Self {
-        let one = |(t, keys): (&Tensor, &TensorKeys)| {
-            if keys.probed { Packed::Vector } else { Packed::new(t, &t.data, precision) }
-        };
-        let packed = params.tensors().par_iter().zip(keys).map(one).collect();
-        Self::of(params, packed, precision)
+    pub(crate) fn for_dense(
+        params: &'a Params,
+        precision: Precision,
+        spare: &Spare,
+        keys: &[TensorKeys],
+    ) -> Self {
+        Self::of(params, precision, spare, |tensor| keys.get(tensor).is_some_and(|keys| !keys.probed))
     }
 
-    fn of(params: &'a Params, packed: Vec<Packed>, precision: Precision) -> Self {
-        Self { params, packing: Packing(Arc::new(All { packed, precision, spare: Spare::default() })) }
+    fn of(
+        params: &'a Params,
+        precision: Precision,
+        spare: &Spare,
+        packs: impl Fn(usize) -> bool + Sync,
+    ) -> Self {
+        let tensors = params.tensors();
+        let other = |t: &&Tensor| t.data.memory().is_some() || t.data.dtype() != DType::F32;
+        let panels: usize = tensors.iter().filter(other).map(|t| t.data.len() * precision.bytes()).sum();
+        let lies = |t: &Tensor| panels > PANELS && other(&t) && !matches!(t.shape[..], [_, 3, 3, _]);
+        // Nobody waits for what others pack. What is of other versions goes before new memory is needed.
+        let last = std::mem::take(&mut *spare.0.packed.lock().unwrap_or_else(PoisonError::into_inner));
+        let same = |(t, last): (&Tensor, Last)| {
+            let same = last.version == *t.data.version() && last.precision == precision;
+            same.then_some(last.packed)
+        };
+        let mut last = last.into_iter();
+        let found: Vec<Option<Arc<Packed>>> =
+            tensors.iter().map(|t| same((t, last.next().flatten()?))).collect();
+        drop(last);
+        let one = |(tensor, (t, found)): (usize, (&Tensor, &Option<Arc<Packed>>))| match found {
+            _ if !packs(tensor) => Arc::new(Packed::Vector),
+            Some(found) => Arc::clone(found),
+            None if lies(t) => Arc::new(Packed::Lying),
+            None => Arc::new(Packed::new(t, precision)),
+        };
+        let packed: Vec<_> = tensors.par_iter().zip(found.par_iter()).enumerate().map(one).collect();
+        let last = tensors.iter().zip(&packed).enumerate().map(|(tensor, (t, packed))| {
+            let (version, packed) = (t.data.version().clone(), Arc::clone(packed));
+            packs(tensor).then_some(Last { version, precision, packed })
+        });
+        *spare.0.packed.lock().unwrap_or_else(PoisonError::into_inner) = last.collect();
+        Self { params, packing: Packing(Arc::new(All { packed, precision, spare: spare.clone() })) }
     }
 
     /// The same params again, packed before.
     pub(crate) fn with(params: &'a Params, packing: &Packing) -> Self {
         Self { params, packing: packing.clone() }
-    }
-
-    /// The same with scratch that others use before and after.
-    #[must_use]
-    pub(crate) fn with_spare(mut self, spare: &Spare) -> Self {
-        // What was packed a moment ago nobody else holds.
-        if let Some(all) = Arc::get_mut(&mut self.packing.0) {
-            all.spare = spare.clone();
-        }
-        self
     }
 
     /// What was made of the params.
@@ -153,20 +198,38 @@ impl<'a> Weights<'a> {
     }
 
     pub(super) fn idle(&self) -> &Idle {
-        &self.packing.0.spare.0.0
+        &self.packing.0.spare.0.idle
     }
 
     pub(super) fn forming(&self) -> &Idle<Forming> {
-        &self.packing.0.spare.0.1
+        &self.packing.0.spare.0.forming
+    }
+
+    /// `y = x Wᵀ` with the weights of a map of this kind, finished by `epilogue`, at every position of the rows `x`, whose maps are
+    /// `[height, width]`: a linear map or a convolution (which takes no ReLU).
+    pub(super) fn product(
+        &self,
+        tensor: usize,
+        kind: LinkKind,
+        maps: [usize; 2],
+        x: &[f32],
+        y: &mut [f32],
+        epilogue: Epilogue<'_>,
+    ) {
+        if matches!(*self.packing.0.packed[tensor], Packed::Lying) {
+            let t = &self.params.tensors()[tensor];
+            return lying::product(t, self.precision(), (x, y), epilogue, self.idle(), self.forming());
+        }
+        self.packed(tensor, kind, |packed| packed.product(maps, x, y, epilogue, self.idle()));
     }
 
     /// Shows `f` the weights of a map of this kind. Those of 3×3 patches that were gathered have the shape of a [`Packed::Filter`], and
-    /// are packed as a matrix each time: that reads them once more, beside one product with many places.
+    /// are packed as a matrix each time: that reads them once more, beside one product with many places. So are those that lie.
     pub(super) fn packed<T>(&self, tensor: usize, kind: LinkKind, f: impl FnOnce(&Packed) -> T) -> T {
-        match &self.packing.0.packed[tensor] {
+        match &*self.packing.0.packed[tensor] {
+            Packed::Lying => f(&Packed::matrix(&self.params.tensors()[tensor], self.precision())),
             Packed::Filter(_) if kind == LinkKind::Linear => {
-                let t = &self.params.tensors()[tensor];
-                f(&Packed::matrix(t, &t.data, self.precision()))
+                f(&Packed::matrix(&self.params.tensors()[tensor], self.precision()))
             }
             packed => f(packed),
         }
@@ -177,6 +240,8 @@ impl<'a> Weights<'a> {
 pub(super) enum Packed {
     /// Not the right side of any product.
     Vector,
+    /// The weights of a linear map, which stay where and as they lie.
+    Lying,
     /// The weights of a linear map.
     Matrix(Matrix),
     /// The weights of a 3×3 convolution.
@@ -184,26 +249,34 @@ pub(super) enum Packed {
 }
 
 impl Packed {
+    /// Packs a tensor.
+    fn new(tensor: &Tensor, precision: Precision) -> Self {
+        match tensor.shape[..] {
+            [_, 3, 3, _] => Self::of(tensor, &tensor.data.floats(), precision),
+            _ => Self::matrix(tensor, precision),
+        }
+    }
+
     /// Packs `data`, which has the shape of `tensor`.
-    pub(super) fn new(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
-        match tensor.shape.as_slice() {
-            [n, 3, 3, c] => Self::Filter(Filter::new(data, *n, *c, precision)),
-            _ => Self::matrix(tensor, data, precision),
+    pub(super) fn of(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
+        match (tensor.shape.as_slice(), tensor.matrix()) {
+            ([n, 3, 3, c], _) => Self::Filter(Filter::new(data, *n, *c, precision)),
+            (_, Some((n, k))) => Self::Matrix(Matrix::new(data, n, k, precision)),
+            _ => Self::Vector,
         }
     }
 
-    /// The same as the weights of a linear map.
-    fn matrix(tensor: &Tensor, data: &[f32], precision: Precision) -> Self {
-        tensor.matrix().map_or(Self::Vector, |(n, k)| Self::Matrix(Matrix::new(data, n, k, precision)))
-    }
-
-    /// Numbers per position that a product with this gives (0 for vectors).
-    pub(super) fn outputs(&self) -> usize {
-        match self {
-            Self::Vector => 0,
-            Self::Matrix(matrix) => matrix.n(),
-            Self::Filter(filter) => filter.n(),
-        }
+    /// A tensor as the weights of a linear map.
+    fn matrix(tensor: &Tensor, precision: Precision) -> Self {
+        let Some((n, k)) = tensor.matrix() else { return Self::Vector };
+        Self::Matrix(match tensor.data.laid() {
+            Laid::Floats(data) => Matrix::new(data, n, k, precision),
+            laid => {
+                let mut matrix = Matrix::zeros(n, k, precision);
+                matrix.lay(&laid, 0, &mut Scratch::default());
+                matrix
+            }
+        })
     }
 
     /// `y = x Wᵀ`, finished by `epilogue`, at every position of the rows `x`, whose maps are `[height, width]`: a linear map or a
@@ -217,7 +290,7 @@ impl Packed {
         idle: &Idle,
     ) {
         match self {
-            Self::Vector => {}
+            Self::Vector | Self::Lying => {}
             Self::Matrix(matrix) => product(matrix, x, y, epilogue, idle),
             Self::Filter(filter) => {
                 let conv = Conv3 { height, width, channels: filter.channels() };

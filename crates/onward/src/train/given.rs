@@ -1,10 +1,10 @@
 //! Params that a file gives a model to begin with.
 
 use crate::model::Graph;
-use crate::params::{Params, TensorSpec, broken, tensor};
+use crate::params::{Memory, Params, TensorSpec, Tensors};
 use crate::schema::nearest_of;
 use crate::{Error, ErrorKind, Hint, Place, Result};
-use safetensors::tensor::SafeTensors;
+use std::sync::Arc;
 
 /// Params that a file gives a model to begin with, and the file's digest as headers of ledgers name it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,38 +16,51 @@ pub struct Given {
 }
 
 impl Given {
-    /// The params that the bytes of a safetensors file give a model with this graph: a tensor of each name and shape, and nothing else but
-    /// what batch normalisations keep (`{layer}.running_mean`, `.running_var`, `.num_batches_tracked`), which is passed over.
+    /// The params that the bytes of a safetensors file give a model with this graph, each in its own type: a tensor of each name and shape
+    /// (of int8 with its scales, `{name}_scale`), and nothing else but what batch normalisations keep (`{layer}.running_mean`,
+    /// `.running_var`, `.num_batches_tracked`), which is passed over.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if the bytes are no sound safetensors file, and naming each tensor that is missing (with the nearest name that
-    /// the file has), that the model does not know, or that has another shape or a type that is not f32, f16 or bf16.
+    /// the file has), that the model does not know, or that has another shape or a type that is not f32, f16, bf16 or int8.
     pub fn from_safetensors(bytes: &[u8], graph: &Graph) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
-        let mut names = file.names();
-        names.sort_unstable();
-        check_names(&names, graph)?;
-        let one = |spec: &TensorSpec| {
-            let view = file.tensor(&spec.name).map_err(|e| broken(&e))?;
-            let place = || Place::tensor(&spec.name);
-            if view.shape() != spec.shape {
-                let (expected, found) = (format!("shape {:?}", spec.shape), format!("{:?}", view.shape()));
-                return Err(Error::expected(ErrorKind::Model, place(), expected, found));
-            }
-            let tensor = tensor(&spec.name, &view)?;
-            match tensor.data.iter().find(|v| !v.is_finite()) {
-                Some(other) => Err(Error::expected(ErrorKind::Model, place(), "finite numbers", other)),
-                None => Ok(tensor),
-            }
-        };
-        let tensors = graph.tensors().iter().map(one).collect::<Result<_>>()?;
-        Ok(Self { params: Params::from_tensors(tensors), file: Self::named(bytes) })
+        Ok(Self { params: params_of(&Tensors::of(bytes)?, graph)?, file: Self::named(bytes) })
+    }
+
+    /// The same in memory of somebody else's, such as a mapped file ([`crate::mapped::Mapping`]): params that training never changes stay
+    /// there and are used as they lie.
+    ///
+    /// # Errors
+    /// As for [`Given::from_safetensors`], and those of [`Memory::check`].
+    pub fn lying_in(memory: &Arc<dyn Memory>, graph: &Graph) -> Result<Self> {
+        let params = params_of(&Tensors::lying_in(memory)?, graph)?;
+        let file = Self::named(memory.bytes());
+        memory.check()?;
+        Ok(Self { params, file })
     }
 
     /// The name in headers of a file with these bytes.
     pub fn named(bytes: &[u8]) -> String {
         format!("blake3:{}", blake3::hash(bytes).to_hex())
     }
+}
+
+fn params_of(file: &Tensors<'_>, graph: &Graph) -> Result<Params> {
+    check_names(&file.names(), graph)?;
+    let one = |spec: &TensorSpec| {
+        let tensor = file.tensor(&spec.name)?;
+        let place = || Place::tensor(&spec.name);
+        if tensor.shape != spec.shape {
+            let (expected, found) = (format!("shape {:?}", spec.shape), format!("{:?}", tensor.shape));
+            return Err(Error::expected(ErrorKind::Model, place(), expected, found));
+        }
+        let wrong = tensor.data.iter().find(|v| !v.is_finite());
+        match wrong {
+            Some(other) => Err(Error::expected(ErrorKind::Model, place(), "finite numbers", other)),
+            None => Ok(tensor),
+        }
+    };
+    graph.tensors().iter().map(one).collect::<Result<_>>().map(Params::from_tensors)
 }
 
 /// Checks that all of a model's tensors are there and nothing else.

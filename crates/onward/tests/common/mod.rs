@@ -142,7 +142,7 @@ pub fn params_on(graph: &Graph, seed: u64) -> Params {
             .data
             .iter()
             .enumerate()
-            .map(|(i, v)| if vector { v + 0.15 * (1.7 * i as f32 + 0.5).sin() } else { *v });
+            .map(|(i, v)| if vector { v + 0.15 * (1.7 * i as f32 + 0.5).sin() } else { v });
         Tensor { data: data.collect(), ..t.clone() }
     });
     Params::from_tensors(moved.collect())

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub type Named = BTreeMap<String, Vec<f64>>;
 
 pub fn named(params: &Params) -> Named {
-    params.tensors().iter().map(|t| (t.name.clone(), super::wide(&t.data))).collect()
+    params.tensors().iter().map(|t| (t.name.clone(), super::wide(&t.data.floats()))).collect()
 }
 
 /// Rows of `[h, w, c]` numbers.

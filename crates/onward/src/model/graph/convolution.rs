@@ -114,6 +114,7 @@ impl Context<'_> {
         let x = self.rows_for(map, x.whole());
         let tensor = &self.weights.params().tensors()[map.weight];
         let Some((outputs, k)) = tensor.matrix() else { return x };
+        let data = tensor.data.floats();
         let member = self.rows_per_member.min(x.rows).max(1);
         let shape = [x.shape[0], x.shape[1], outputs];
         let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
@@ -122,7 +123,7 @@ impl Context<'_> {
         pieces.enumerate().for_each(|(i, (y, x))| {
             let own = self.probe.as_ref().and_then(|probe| Some((probe, probe.members.get(i)?)));
             let formed = own.map(|(probe, member)| formed_tensor(self.weights, probe, map.weight, *member));
-            of_groups(formed.as_deref().unwrap_or(&tensor.data), [outputs, k], x, y);
+            of_groups(formed.as_deref().unwrap_or(&data), [outputs, k], x, y);
             if let Some(bias) = map.bias {
                 add_bias(y, &self.vector(bias, i));
             }

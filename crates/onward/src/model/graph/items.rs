@@ -27,7 +27,7 @@ impl Context<'_> {
                 return;
             }
             let word = word as usize;
-            out.copy_from_slice(&table.data[word * width..][..width]);
+            table.data.read(word * width, out);
             if let Some(probe) = &self.probe
                 && let Some(member) = probe.members.get(place / per_member)
             {

@@ -238,10 +238,10 @@ impl Graph {
         *hasher.finalize().as_bytes()
     }
 
-    /// That `params` are the model's.
+    /// That `params` are the model's, and memory of somebody else's that they lie in can still be relied on.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] naming the tensor that is not.
+    /// [`ErrorKind::Model`] naming the tensor that is not, and those of [`crate::params::Memory::check`].
     pub fn check_params(&self, params: &Params) -> Result<()> {
         let tensors = params.tensors();
         if tensors.len() != self.specs.len() {
@@ -256,7 +256,7 @@ impl Graph {
                 return Err(Error::expected(ErrorKind::Model, "params", expected, found));
             }
         }
-        Ok(())
+        params.check_memory()
     }
 
     /// That `norms` have statistics for every batch normalisation of the model.
