@@ -104,7 +104,9 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn choices(&self, params: &Params, data: &Dataset, cache: &mut Cache) -> Result<Choices> {
-        let params = &params.clone().stored_as(Storage::F32);
+        let ready = params.tensors().iter().all(|t| t.data.as_floats().is_some());
+        let wide = (!ready).then(|| params.clone().stored_as(Storage::F32));
+        let params = wide.as_ref().unwrap_or(params);
         self.hold(params, data, cache)?;
         let (plan, tensor) = (self.plan, &params.tensors()[self.plan.tensor]);
         let changes = changes(self.key, &tensor.name, plan.cycle, plan.elements.clone(), plan.sigma);

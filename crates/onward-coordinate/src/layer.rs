@@ -314,7 +314,7 @@ impl Layer {
 
     /// The layer's biases; none where it has none.
     pub fn biases<'a>(&self, tensors: &'a [Tensor]) -> &'a [f32] {
-        self.bias.map_or(&[], |bias| &tensors[bias].data)
+        self.bias.and_then(|bias| tensors[bias].data.as_floats()).unwrap_or_default()
     }
 
     /// Whether what the stage before hands over enters row by row.
