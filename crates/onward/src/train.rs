@@ -88,6 +88,22 @@ impl Trainer {
         Self::described(plan, local, Arc::new(data), evaluator, quorum, settings, None)
     }
 
+    /// A run at its beginning from given params: those that a model has learnt before, in memory of one's own or where they lie.
+    ///
+    /// # Errors
+    /// As for [`Trainer::new`], and [`ErrorKind::Model`] if the params are not the model's.
+    pub fn from_params(
+        plan: Plan,
+        local: Local,
+        data: impl Source + 'static,
+        params: Params,
+    ) -> Result<Self> {
+        let data: Arc<dyn Source> = Arc::new(data);
+        let worker = worker(local.clone(), Arc::clone(&data));
+        let settings = plan.written();
+        Self::described(plan, local, data, worker, Quorum::All, settings, Some(params))
+    }
+
     /// The same with the settings that its header is to have, and with the params that it begins with, if not those that its seed
     /// determines.
     fn described(

@@ -57,6 +57,7 @@ impl FirstHeader {
             test: None,
             base: self.base,
             tensors: self.tensors,
+            types: Default::default(),
         }
     }
 }
@@ -127,6 +128,7 @@ impl SecondHeader {
             test: self.test,
             base: self.base,
             tensors: self.tensors,
+            types: Default::default(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::earlier::SecondHeader;
 use super::{Moves, Numerics, Recipe, digest};
 use crate::ask::{Augment, Shuffle};
-use crate::params::{Params, TensorSpec};
+use crate::params::{DType, Params, Storage, TensorSpec};
 use crate::rows::Schema;
 use crate::schema::{Field, Part, Value, Values, join};
 use crate::{Error, ErrorKind, Result};
@@ -43,6 +43,9 @@ pub struct Header {
     pub model: Option<ModelDigest>,
     /// Names and shapes of the params, in order.
     pub tensors: Vec<TensorHeader>,
+    /// The types of those that lie in another than the recipe's storage: they stay as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub types: BTreeMap<String, DType>,
     /// The form of the training data.
     #[serde(deserialize_with = "known")]
     pub rows: Option<Schema>,
@@ -111,6 +114,12 @@ impl TensorHeader {
     pub fn declared(tensors: &[TensorSpec]) -> Vec<Self> {
         tensors.iter().map(|t| Self::of(&t.name, &t.shape)).collect()
     }
+}
+
+/// The types of tensors that do not lie as `storage` has them.
+pub(crate) fn types(params: &Params, storage: Storage) -> BTreeMap<String, DType> {
+    let others = params.tensors().iter().filter(|t| t.data.dtype() != storage.dtype());
+    others.map(|t| (t.name.clone(), t.data.dtype())).collect()
 }
 
 /// A digest of a model, under the name of how it is made: two of different names tell nothing of each other.

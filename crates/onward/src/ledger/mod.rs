@@ -13,6 +13,7 @@ mod stretch;
 
 pub use entry::{Direction, Entry, Update, Visited};
 pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage};
+pub(crate) use header::types;
 pub use header::{Header, ModelDigest, TensorHeader, VERSION};
 pub use numerics::Numerics;
 pub use records::{Record, Records};

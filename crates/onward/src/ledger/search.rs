@@ -45,7 +45,7 @@ impl Search {
         let rate = |i: usize| rates.get(i).map_or(1.0, |rate| f64::from(*rate));
         let trained = || params.tensors().iter().enumerate().filter(|(i, _)| rate(*i) != 0.0);
         let sigma = |(i, t): (usize, &Tensor)| self.sigma * Self::scale(&t.shape) * rate(i);
-        let start: Vec<f64> = trained().flat_map(|(_, t)| t.data.iter().map(|w| f64::from(w))).collect();
+        let start: Vec<f64> = trained().flat_map(|(_, t)| t.data.iter().map(f64::from)).collect();
         Setup {
             sigma: trained().flat_map(|all| std::iter::repeat_n(sigma(all), all.1.data.len())).collect(),
             floor: vec![0.0; start.len()],
@@ -98,7 +98,7 @@ impl Searching {
     pub(super) fn begin(search: &Search, params: &Params, key: &RunKey, rates: &[f32]) -> Result<Self> {
         let setup = search.setup(params, rates);
         let trains = |i: usize| rates.get(i).is_none_or(|rate| *rate != 0.0);
-        let one = |(i, t): (usize, &Tensor)| (trains(i), t.data.iter().map(|w| f64::from(w)).collect());
+        let one = |(i, t): (usize, &Tensor)| (trains(i), t.data.iter().map(f64::from).collect());
         let still = rates.contains(&0.0);
         let mut new = Self {
             strategy: search.begin(&setup)?,

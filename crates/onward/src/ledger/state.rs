@@ -194,9 +194,17 @@ impl State {
     /// The state before the first step of the run with this header and these base params.
     ///
     /// # Errors
-    /// As for [`State::new`].
+    /// As for [`State::new`], and [`ErrorKind::Model`] naming a tensor of another type than the header tells.
     pub fn of(header: &Header, base: Params) -> Result<Self> {
-        Self::new(base, header.recipe.clone(), RunKey::from_seed(header.seed))
+        let state = Self::new(base, header.recipe.clone(), RunKey::from_seed(header.seed))?;
+        let told = |name: &str| header.types.get(name).copied().unwrap_or(header.recipe.storage.dtype());
+        match state.params.tensors().iter().find(|t| t.data.dtype() != told(&t.name)) {
+            None => Ok(state),
+            Some(t) => {
+                let (expected, found) = (told(&t.name).name(), t.data.dtype().name());
+                Err(Error::expected(ErrorKind::Model, Place::tensor(&t.name), expected, found))
+            }
+        }
     }
 
     /// The points of a search's generation, one after another, each all params in order; `None` for other runs.

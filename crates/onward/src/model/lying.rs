@@ -42,3 +42,59 @@ pub(super) fn product(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Matrix, to_bf16, to_f16};
+    use crate::noise::{Family, Role, RunKey};
+    use crate::params::{DType, TensorData};
+    use crate::threads::Threads;
+
+    fn numbers(n: usize, name: &str) -> Vec<f32> {
+        let mut all = vec![0.0; n];
+        RunKey::from_seed(1).tensor(Role::Init, name).at(0, 0).fill(Family::Normal, 0, &mut all);
+        all
+    }
+
+    /// The same weights as each type.
+    fn each_type(w: &[f32], outputs: usize) -> Vec<TensorData> {
+        let halves = |to: fn(f32) -> u16| w.iter().flat_map(|v| to(*v).to_le_bytes()).collect();
+        let bytes = w.iter().map(|v| (v * 30.0) as i8 as u8).collect();
+        let scales: Vec<f32> = (0..outputs).map(|i| 0.01 + i as f32 / 1000.0).collect();
+        vec![
+            w.to_vec().into(),
+            TensorData::new(DType::Bf16, halves(to_bf16), &[]).unwrap(),
+            TensorData::new(DType::F16, halves(to_f16), &[]).unwrap(),
+            TensorData::new(DType::Int8, bytes, &scales).unwrap(),
+        ]
+    }
+
+    #[test]
+    fn products_have_the_bits_of_weights_packed_whole() {
+        for [m, n, k] in [[1, 1, 1], [5, 70, 33], [2, 200, 300], [1030, 40, 17]] {
+            let (x, bias) = (numbers(m * k, "x"), numbers(n, "bias"));
+            for data in each_type(&numbers(n * k, "w"), n) {
+                let tensor = Tensor { name: "w".into(), shape: vec![n, k], data };
+                for precision in Precision::ALL {
+                    let mut whole = Matrix::zeros(n, k, precision);
+                    whole.lay(&tensor.data.laid(), 0, &mut Scratch::default());
+                    let mut want = vec![0.0; m * n];
+                    whole.product(&x, &mut want, &mut Scratch::default());
+                    for (i, y) in want.iter_mut().enumerate() {
+                        *y = (*y + bias[i % n]).max(0.0);
+                    }
+                    for threads in [1, 3] {
+                        let mut y = vec![f32::NAN; m * n];
+                        let epilogue = Epilogue { bias: &bias, relu: true };
+                        let (idle, forming) = (Idle::default(), Idle::default());
+                        Threads::new(threads).unwrap().run(|| {
+                            product(&tensor, precision, (&x, &mut y), epilogue, &idle, &forming);
+                        });
+                        assert_eq!(y, want, "{m} × {n} × {k}, {precision:?}, {:?}", tensor.data);
+                    }
+                }
+            }
+        }
+    }
+}

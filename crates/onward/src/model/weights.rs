@@ -334,6 +334,44 @@ fn product(matrix: &Matrix, x: &[f32], y: &mut [f32], epilogue: Epilogue<'_>, id
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::TensorData;
+
+    #[test]
+    fn a_tensor_is_packed_once_for_each_version_and_arithmetic() {
+        let tensor = |name: &str| Tensor { name: name.into(), shape: vec![3, 2], data: vec![1.0; 6].into() };
+        let mut params = Params::from_tensors(vec![tensor("a"), tensor("b")]);
+        let spare = Spare::default();
+        let packed = |params: &Params, precision| -> Vec<Arc<Packed>> {
+            Weights::with_spare(params, precision, &spare).packing.0.packed.clone()
+        };
+        let first = packed(&params, Precision::F32);
+        let same = |a: &[Arc<Packed>], b: &[Arc<Packed>]| -> Vec<bool> {
+            a.iter().zip(b).map(|(a, b)| Arc::ptr_eq(a, b)).collect()
+        };
+        assert_eq!(same(&first, &packed(&params.clone(), Precision::F32)), [true, true]);
+        params.data_mut(1).floats_mut()[0] = 2.0;
+        let second = packed(&params, Precision::F32);
+        assert_eq!(same(&first, &second), [true, false]);
+        assert_eq!(same(&second, &packed(&params, Precision::Int8)), [false, false]);
+        let mut y = [0.0; 3];
+        second[1].product([1, 1], &[1.0, 1.0], &mut y, Epilogue::default(), &Idle::default());
+        assert_eq!(y, [3.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn what_is_large_and_does_not_lie_as_f32_stays_where_it_is() {
+        let n = PANELS / 4 / 1024 + 1;
+        let data = TensorData::new(DType::Bf16, vec![0; 2 * n * 1024], &[]).unwrap();
+        let large = Tensor { name: "a".into(), shape: vec![n, 1024], data };
+        let small = Tensor { name: "b".into(), shape: vec![3, 2], data: vec![1.0; 6].into() };
+        let params = Params::from_tensors(vec![large, small]);
+        let lies = |precision| -> Vec<bool> {
+            let weights = Weights::new(&params, precision);
+            weights.packing.0.packed.iter().map(|packed| matches!(**packed, Packed::Lying)).collect()
+        };
+        assert_eq!(lies(Precision::F32), [true, false]);
+        assert_eq!(lies(Precision::Int8), [false, false], "panels of a quarter of the size");
+    }
 
     #[test]
     fn products_are_cut_by_rows_and_then_by_columns() {

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// What a tensor's numbers are in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DType {
     /// Single precision: four bytes.
     F32,

@@ -18,7 +18,7 @@ impl Params {
     /// # Errors
     /// [`ErrorKind::Model`] if a shape and its data disagree.
     pub fn to_safetensors(&self, extra: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-        let mut all: Vec<(Cow<'_, str>, Dtype, Vec<usize>, Cow<'_, [u8]>)> = Vec::new();
+        let mut all: Vec<Written<'_>> = Vec::new();
         for t in self.tensors.iter().chain(extra) {
             all.push((t.name.as_str().into(), of_file(t.data.dtype()), t.shape.clone(), t.data.bytes()));
             if t.data.dtype() == DType::Int8 {
@@ -124,6 +124,9 @@ impl Params {
         Ok(())
     }
 }
+
+/// A tensor as it is written: its name, type, shape and bytes.
+type Written<'a> = (Cow<'a, str>, Dtype, Vec<usize>, Cow<'a, [u8]>);
 
 /// The tensors of a safetensors file.
 pub(crate) struct Tensors<'a> {

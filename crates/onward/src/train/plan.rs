@@ -1,7 +1,7 @@
 //! What a run is to be.
 
 use crate::ask::{Augment, Shuffle, misfit};
-use crate::ledger::{Header, Moves, Optimizer, State, TensorHeader, VERSION};
+use crate::ledger::{Header, Moves, Optimizer, State, TensorHeader, VERSION, types};
 use crate::model::Graph;
 use crate::params::Storage;
 use crate::rows::Source;
@@ -143,6 +143,7 @@ impl Plan {
             settings: None,
             model: None,
             tensors: TensorHeader::all(params),
+            types: types(params, self.storage),
             rows: Some(data.schema()),
             data: data.digest(),
             test: None,
