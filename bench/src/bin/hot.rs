@@ -82,6 +82,7 @@ fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
         },
         settings: None,
         model: None,
+        types: Default::default(),
         rows: None,
         spec: [0; 32],
         interface: None,

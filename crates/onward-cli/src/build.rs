@@ -5,7 +5,9 @@ use crate::spec::Spec;
 use onward::evaluate::Local;
 use onward::kernel;
 use onward::ledger::{Header, Numerics, Scaling, Search};
+use onward::mapped::Mapping;
 use onward::model::Graph;
+use onward::params::Memory;
 use onward::rule::Method;
 use onward::schema::Value;
 use onward::settings::{Model, ModelKind, Objective, Onnx, Precision, Settings};
@@ -101,7 +103,8 @@ fn check_memory(plan: &Plan, graph: &Graph) -> Result<()> {
     let kept =
         u128::from(plan.optimizer.momentum > 0.0) + 2 * u128::from(plan.optimizer.scaling == Scaling::Adam);
     let candidates = if let Method::Search(search) = &plan.method { generation(search) } else { 0 };
-    let bytes = params.saturating_mul(16 + 4 * kept + 8 * u128::from(candidates));
+    let bytes = params
+        .saturating_mul(4 * plan.storage.dtype().bytes() as u128 + 4 * kept + 8 * u128::from(candidates));
     memory::check("model", format!("{params} params"), bytes)
 }
 
@@ -203,8 +206,8 @@ fn given(
         return Ok(Some(Given { params: base(folder, header)?, file: file.unwrap_or_default() }));
     }
     if let Some(path) = &spec.model.from {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        return Given::from_safetensors(&bytes, graph).map(Some).map_err(|e| e.in_file(path));
+        let memory: Arc<dyn Memory> = Arc::new(Mapping::open(path)?);
+        return Given::lying_in(&memory, graph).map(Some).map_err(|e| e.in_file(path));
     }
     let of_net =
         |Imported { net, file }: &Imported| Ok(Given { params: net.begin(shape)?.1, file: file.clone() });

@@ -44,11 +44,11 @@ impl Net {
 
     /// The tensors that nodes are to read at their inputs.
     fn seated(&self, kept: &Kept, params: &Params) -> BTreeMap<(String, usize), Tensor> {
-        let mut all: BTreeMap<(String, usize), (&str, &[usize], Vec<f32>)> = BTreeMap::new();
+        let mut all = BTreeMap::new();
         for tensor in params.tensors() {
             let Some((_, Seat { node, input, dims, form })) = kept.get(&tensor.name) else { continue };
             let place = (node.clone(), *input);
-            let whole = || (tensor.name.as_str(), dims.as_slice(), vec![0.0; dims.iter().product()]);
+            let whole = || (tensor.name.as_str(), dims.as_slice(), vec![0f32; dims.iter().product()]);
             let (.., data) = all.entry(place).or_insert_with(whole);
             form.write(&tensor.data.floats(), data);
         }

@@ -220,12 +220,13 @@ pub(crate) fn specs(header: &Header) -> Vec<TensorSpec> {
         .collect()
 }
 
-/// The base params, if they are those of the header.
+/// The base params, if they are those of the header. Where some of them stay as they are in a type of their own, all lie in the file.
 ///
 /// # Errors
 /// [`ErrorKind::Damage`] if they cannot be read or are others.
 pub fn base(folder: &Folder, header: &Header) -> Result<Params> {
-    checked_base(folder, header, Params::read(&folder.base(), &specs(header)))
+    let read = if header.types.is_empty() { Params::read } else { Params::map };
+    checked_base(folder, header, read(&folder.base(), &specs(header)))
 }
 
 /// The base params as they were read, if they are those of the header.

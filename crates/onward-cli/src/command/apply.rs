@@ -12,8 +12,9 @@ use crate::spec::Spec;
 use onward::dataset::{Columns, Dataset, Targets};
 use onward::evaluate::Local;
 use onward::ledger::{Header, Reading};
+use onward::mapped::Mapping;
 use onward::model::{Act, Statistics};
-use onward::params::{Params, Tensor, TensorSpec};
+use onward::params::{Memory, Params, Tensor, TensorSpec};
 use onward::task::argmax;
 use onward::train::{self, hex};
 use onward::{Error, ErrorKind, Result};
@@ -22,6 +23,7 @@ use onward_data::Preparation;
 use onward_run::present;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 
 struct Trained {
     evaluator: Local,
@@ -148,9 +150,10 @@ pub(super) fn model(
 /// The params of the model and what else is in its file, if it is the file that the run left.
 fn saved(folder: &Folder, reading: &Reading, wanted: &[TensorSpec]) -> Result<(Params, Vec<Tensor>)> {
     let path = folder.model();
-    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+    let memory: Arc<dyn Memory> = Arc::new(Mapping::open(&path)?);
+    let bytes = memory.bytes();
     match Manifest::read(folder, &reading.chains[0])? {
-        Some(manifest) => manifest.check(folder, MODEL, &bytes)?,
+        Some(manifest) => manifest.check(folder, MODEL, bytes)?,
         None if reading.version > 1 => {
             let expected = "the manifest that a finished run leaves";
             let found = format!("none (`onward resume {}` writes it)", folder.path().display());
@@ -159,10 +162,10 @@ fn saved(folder: &Folder, reading: &Reading, wanted: &[TensorSpec]) -> Result<(P
         None => {}
     }
     let damage = |e: Error| Error::new(ErrorKind::Damage, e.to_string()).in_file(&path);
-    let tensors = Params::tensors_from_safetensors(&bytes).map_err(damage)?;
+    let tensors = Params::tensors_in(&memory).map_err(damage)?;
     let (params, rest) = Params::take(wanted, tensors).map_err(damage)?;
     let (written, found) =
-        (Params::metadata_from_safetensors(&bytes)?.remove("onward.digest"), hex(&params.digest()));
+        (Params::metadata_from_safetensors(bytes)?.remove("onward.digest"), hex(&params.digest()));
     if written.as_ref() != Some(&found) {
         let expected = format!("params with digest {}", written.unwrap_or_else(|| "in the metadata".into()));
         return Err(Error::expected(ErrorKind::Damage, path.display(), expected, found));
