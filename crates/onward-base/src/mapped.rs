@@ -29,7 +29,7 @@ impl Mapping {
     /// # Errors
     /// [`ErrorKind::Io`] naming the file if it cannot be read or is none.
     pub fn open(path: &Path) -> Result<Self> {
-        let failed = |e| Error::io("map", path, e);
+        let failed = |e| Error::io("read", path, e);
         let file = File::open(path).map_err(failed)?;
         let began = file.metadata().map_err(failed)?;
         if !began.is_file() {
