@@ -145,6 +145,7 @@ fn ledger(kind: &str) -> Outcome<Vec<u8>> {
         test: Some([3; 32]),
         base: base.digest(),
         tensors: TensorHeader::all(&base),
+        types: Default::default(),
     };
     let path = env::temp_dir().join(format!("onward-seeds-{}.ledger", std::process::id()));
     let _ = fs::remove_file(&path);
