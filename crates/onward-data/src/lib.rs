@@ -61,6 +61,10 @@ pub type Opened = Split<Arc<dyn Source>>;
 /// # Errors
 /// As for [`load`].
 pub fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
+    check_options(options)?;
+    if options.format.0 == Some(Format::Tokens) {
+        return stream::windows::open(options);
+    }
     if options.stream == Some(true) {
         return stream::open(options, shuffle);
     }
@@ -126,6 +130,9 @@ pub fn load_more(
     preparation: &Preparation,
     classes: usize,
 ) -> Result<(Vec<f32>, usize, Option<Answered>)> {
+    if options.format.0 == Some(Format::Tokens) {
+        return stream::windows::more(path, options);
+    }
     let part = part::read_more(path, options, preparation.width(), &preparation.names)?;
     check_names(&preparation.names, &part)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
@@ -161,6 +168,17 @@ fn check_options(options: &DataOptions) -> Result<()> {
     if let Some(name) = taken {
         let expected = "another name, or the column's position";
         return bad("data.columns", expected, format!("{name:?}, which has a meaning of its own"));
+    }
+    let of_tokens = [
+        ("data.vocabulary", options.vocabulary.is_some()),
+        ("data.length", options.length.is_some()),
+        ("data.end_of_text", options.end_of_text.is_some()),
+        ("data.wide_tokens", options.wide_tokens.is_some()),
+    ];
+    if options.format.0 != Some(Format::Tokens)
+        && let Some((key, _)) = of_tokens.into_iter().find(|(_, said)| *said)
+    {
+        return bad(key, "no such key, as data.format is not \"tokens\"", "one".into());
     }
     match options.limit {
         Some(0) => bad("limit", "at least one row", "0".into()),

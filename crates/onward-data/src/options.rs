@@ -54,6 +54,14 @@ keys! {
         /// few out (`test = 10000`) or have them in a file of their own. The file is read three times before training begins: for
         /// its digest, which is kept beside it, and for the numbers that centre and scale it.
         stream: Option<bool> = Preset::Unset;
+        /// Of a file of tokens (`format = "tokens"`): all are below this.
+        vocabulary: Option<u32> = Preset::Unset, 1.0..=16_777_216.0;
+        /// Of a file of tokens: how many a row has. Rows lie side by side; each token's target is the one that follows.
+        length: Option<usize> = Preset::Unset, 1.0..=65536.0;
+        /// Of a file of tokens: the one that ends each document, which no row goes beyond.
+        end_of_text: Option<u32> = Preset::Unset, 0.0..;
+        /// Of a file of tokens: does each take four bytes, the lowest first, and not two?
+        wide_tokens: Option<bool> = Preset::Unset;
         /// Train on the first rows only: how many.
         limit: Option<usize> = Preset::Unset, 1.0..;
     }
@@ -78,6 +86,10 @@ impl DataOptions {
             class_weights: None,
             query: None,
             columns: None,
+            vocabulary: None,
+            length: None,
+            end_of_text: None,
+            wide_tokens: None,
             limit: None,
             stream: None,
         }
@@ -97,6 +109,8 @@ choices! {
         Npz = "npz",
         /// Parquet.
         Parquet = "parquet",
+        /// Tokens: whole numbers of two or four bytes each, one after the other. Never guessed.
+        Tokens = "tokens",
     }
 }
 

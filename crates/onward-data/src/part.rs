@@ -359,6 +359,7 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
             let beside = Beside::of(options, &table).map_err(|e| e.in_file(&options.path))?;
             (Part::from_table(&options.path, table, &beside)?, None)
         }
+        Format::Tokens => return Err(no_table(&options.path)),
     };
     let (train, own_test) = (train.check_finite()?, own_test.map(Part::check_finite).transpose()?);
     let Some(path) = &options.test_path else { return Ok((train, own_test)) };
@@ -374,6 +375,12 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
     Ok((train, Some(test)))
 }
 
+/// Tokens are windows of a file, which is read as they are needed.
+fn no_table(path: &Path) -> Error {
+    let expected = "a table or arrays, to be read at once";
+    Error::expected(ErrorKind::Spec, "data.format", expected, "\"tokens\"").in_file(path)
+}
+
 /// One more file, of `width` features that the training data name so; with or without answers.
 pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize, names: &[String]) -> Result<Part> {
     let part = match Format::of(path).or_else(|error| options.format.0.ok_or(error))? {
@@ -386,6 +393,7 @@ pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize, names:
                 .find(|p| arrays.iter().any(|(name, _)| *name == format!("x{p}")));
             npz_part(path, &mut arrays, prefix.unwrap_or(""))?
         }
+        Format::Tokens => return Err(no_table(path)),
         format => {
             let table = read_table(path, format, Header::Like(names))?;
             read_more_table(path, options, table, width)?

@@ -34,6 +34,12 @@ impl Preparation {
         self.shape.iter().product()
     }
 
+    /// That of rows which are taken as they are.
+    pub(super) fn none(shape: [usize; 3]) -> Self {
+        let (names, offsets, divisors) = (Vec::new(), Vec::new(), Vec::new());
+        Self { shape, names, scale: 1.0, offsets, divisors, targets: None, class_weights: Vec::new() }
+    }
+
     /// Fits offsets and divisors of the features to the training `rows` of `part`, whose rows have `shape`.
     pub(super) fn fit(center: Center, scale: f64, part: &Part, rows: &[usize], shape: [usize; 3]) -> Self {
         let names = part.names.clone();

@@ -2,11 +2,13 @@
 
 mod batch;
 mod heads;
+mod items;
 mod loss;
 mod ndcg;
 
 pub use batch::{Auc, Average, F1};
 pub use heads::{Head, Heads};
+pub use items::ItemCrossEntropy;
 pub use loss::{Loss, argmax};
 pub use ndcg::Ndcg;
 

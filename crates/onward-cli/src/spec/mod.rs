@@ -16,7 +16,7 @@ use onward::ask::{Augment, Shuffle};
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};
 use onward::settings::{Baseline, Method, Model, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
-use onward_data::{DataOptions, Target};
+use onward_data::{DataOptions, Format, Target};
 use std::path::Path;
 
 pub use explain::explain;
@@ -114,7 +114,18 @@ impl Spec {
         let (target, loss) = (self.data.target, self.objective.name());
         let fitting = losses_for(target);
         self.check_columns(values)?;
-        let of_any_target = ["heads", "program"].contains(&loss);
+        let has_tokens = self.data.format.0 == Some(Format::Tokens);
+        if has_tokens != matches!(self.objective, Objective::ItemCrossEntropy(_))
+            && (loss != "program" || !has_tokens)
+        {
+            let [expected, found] = if has_tokens {
+                ["\"item-cross-entropy\" or \"program\", as data.format is \"tokens\"", loss]
+            } else {
+                ["another, as data.format is not \"tokens\"", loss]
+            };
+            return Err(values.error("objective.loss", expected, format!("{found:?}")));
+        }
+        let of_any_target = ["heads", "program", "item-cross-entropy"].contains(&loss);
         if !of_any_target && !fitting.contains(&loss) {
             let words: Vec<String> = fitting.iter().map(|word| format!("{word:?}")).collect();
             let expected = format!("{}, as data.target is {:?}", words.join(" or "), target.name());

@@ -12,6 +12,7 @@ mod scan;
 mod tests;
 mod tokens;
 mod watched;
+pub(super) mod windows;
 
 pub use tokens::{TokenOptions, TokenWidth, Tokens};
 

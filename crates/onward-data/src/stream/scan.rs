@@ -23,8 +23,8 @@ pub(super) struct Training {
 }
 
 impl Training {
-    fn new(options: &DataOptions, stream: &dyn Stream) -> Result<Self> {
-        let all = stream.rows();
+    /// Of so many rows.
+    pub(super) fn of(options: &DataOptions, all: u64) -> Result<Self> {
         let held = match options.test_path {
             Some(_) => Vec::new(),
             None => held_rows(options.test, options.split, all)?,
@@ -42,6 +42,11 @@ impl Training {
             if before(middle) <= row { low = middle + 1 } else { high = middle }
         }
         row + low as u64
+    }
+
+    /// The rows of the file that are held out, in ascending order.
+    pub(super) fn held(&self) -> &[u64] {
+        &self.held
     }
 
     /// The held rows from a row of the file on.
@@ -84,7 +89,7 @@ pub(super) fn opened(
         let found = "\"mean\", the mean of all features";
         return Err(refusal(path, "data.center", "\"none\" or \"standardize\"", found));
     }
-    let training = Training::new(options, &*stream).map_err(at)?;
+    let training = Training::of(options, stream.rows()).map_err(at)?;
     if training.rows == 0 {
         return Err(part::bad("data", "at least one row to train on", "none").in_file(path));
     }

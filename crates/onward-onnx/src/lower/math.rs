@@ -68,11 +68,24 @@ impl<'n> Lower<'n, '_> {
                     other => return Err(at.expected("a power of 0.5, 1, 2 or 3", format!("{other:?}"))),
                 }
             }
-            // Numbers have one type here; those that are cut off would be others.
-            "Cast" if at.int("to", 0)? == i64::from(crate::proto::FLOAT) => self.each(at, |_, x| x)?,
+            // Numbers have one type here; those that are cut off would be others, but where they only pick rows of a table.
+            "Cast" if at.int("to", 0)? == i64::from(crate::proto::FLOAT) || self.only_picks(at) => {
+                self.each(at, |_, x| x)?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Whether all that looks at a node's answer takes it for places in a table.
+    fn only_picks(&self, at: At<'n>) -> bool {
+        let own = at.node.output.first();
+        let readers = own.and_then(|name| self.net.readers.get(name)).map(Vec::as_slice).unwrap_or_default();
+        let picks = |reader: &usize| {
+            let node = &self.net.graph.node[*reader];
+            node.op_type == "Gather" && node.input.get(1) == own && node.input.first() != own
+        };
+        !readers.is_empty() && readers.iter().all(picks)
     }
 
     fn each(&mut self, at: At<'n>, f: impl FnOnce(&mut onward::model::Builder, Var) -> Var) -> Result<()> {

@@ -24,6 +24,8 @@ variants! {
         Huber = "huber",
         /// The negative log-probability of several labels that hold or not, each output being one's log-odds.
         SigmoidCrossEntropy = "sigmoid-cross-entropy",
+        /// The mean over a row's items of each one's cross-entropy: for tokens (`data.format`).
+        ItemCrossEntropy = "item-cross-entropy",
         /// One minus the F1 of a batch; weight-space methods and rso only.
         F1 = "f1",
         /// One minus the area under the ROC curve of a batch, ties counting half; weight-space methods and rso only.
@@ -53,6 +55,8 @@ pub type SquaredError = Nothing;
 pub type AbsoluteError = Nothing;
 /// The keys of a cross-entropy of labels.
 pub type SigmoidCrossEntropy = Nothing;
+/// The keys of a cross-entropy of items.
+pub type ItemCrossEntropy = Nothing;
 /// The keys of an AUC.
 pub type Auc = Nothing;
 
@@ -128,6 +132,7 @@ impl Objective {
             Self::AbsoluteError(_) => Arc::new(Loss::AbsoluteError),
             Self::Huber(own) => Arc::new(Loss::Huber { delta: own.delta }),
             Self::SigmoidCrossEntropy(_) => Arc::new(Loss::SigmoidCrossEntropy),
+            Self::ItemCrossEntropy(_) => Arc::new(task::ItemCrossEntropy),
             Self::F1(own) => Arc::new(task::F1 { average: own.average }),
             Self::Auc(_) => Arc::new(task::Auc),
             Self::Ndcg(own) => Arc::new(task::Ndcg { k: own.k }),

@@ -99,7 +99,8 @@ impl Task for Loss {
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
         match (self, answers.targets) {
             (Self::CrossEntropy, Targets::Classes { labels, .. }) => {
-                entropies(outputs, |row| labels[answers.sample(row)] as usize, losses);
+                let class = |row| labels[answers.sample(row)] as usize;
+                entropies(&outputs.data, outputs.width(), class, losses);
             }
             (Self::ZeroOne, Targets::Classes { labels, .. }) => {
                 for (row, loss) in losses.iter_mut().enumerate() {
@@ -124,12 +125,11 @@ impl Task for Loss {
     }
 }
 
-/// The cross-entropy of each row, many rows side by side.
-fn entropies(outputs: &Act, label: impl Fn(usize) -> usize, losses: &mut [f32]) {
-    let width = outputs.width();
+/// The cross-entropy of each `width` numbers of `all`, many side by side.
+pub(super) fn entropies(all: &[f32], width: usize, label: impl Fn(usize) -> usize, losses: &mut [f32]) {
     for (block, losses) in losses.chunks_mut(ENTROPY_ROWS).enumerate() {
         let first = block * ENTROPY_ROWS;
-        let rows = &outputs.data[first * width..(first + losses.len()) * width];
+        let rows = &all[first * width..(first + losses.len()) * width];
         let mut own = [0f32; ENTROPY_ROWS];
         for (i, o) in own.iter_mut().enumerate().take(losses.len()) {
             *o = rows[i * width + label(first + i)];

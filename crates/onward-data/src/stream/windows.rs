@@ -1,0 +1,116 @@
+//! Files of tokens as data to train on and to test with.
+
+use super::scan::Training;
+use super::tokens::{TokenOptions, TokenWidth, Tokens};
+use crate::part::bad;
+use crate::{Answered, DataOptions, Opened, Preparation, Split, memory};
+use onward::dataset::{Columns, Dataset};
+use onward::rows::{Rows, Schema, Source};
+use onward::{Error, ErrorKind, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The windows that are trained on: all but those that are held out.
+struct Kept {
+    tokens: Tokens,
+    training: Training,
+    digest: [u8; 32],
+}
+
+impl Source for Kept {
+    fn schema(&self) -> Schema {
+        Schema { count: self.training.rows, ..self.tokens.schema() }
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    fn read(&self, ids: &[u64]) -> Result<Rows> {
+        if let Some(id) = ids.iter().find(|id| **id >= self.training.rows) {
+            return Err(bad("id of a row", format!("one below {}", self.training.rows), id));
+        }
+        let there: Vec<u64> = ids.iter().map(|id| self.training.in_file(*id)).collect();
+        Rows::new(ids, self.tokens.read(&there)?.into_parts().1)
+    }
+}
+
+/// Opens the file of tokens that the options tell of.
+///
+/// # Errors
+/// As for [`Tokens::open`]; [`ErrorKind::Spec`] for options that files of tokens have no use for, or that they need.
+pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
+    let tokens = tokens(options, &options.path)?;
+    let schema = tokens.schema();
+    let training = Training::of(options, schema.count).map_err(|e| e.in_file(&options.path))?;
+    let mut notes: Vec<String> = tokens.notes().to_vec();
+    if tokens.left_out() > 0 {
+        notes.push(format!("{} tokens fill no row, and are left out", tokens.left_out()));
+    }
+    let test = match &options.test_path {
+        Some(path) => all(&self::tokens(options, path)?)?,
+        None => read(&tokens, training.held())?,
+    };
+    let mut hash = blake3::Hasher::new_derive_key("onward 2026 training rows of tokens v1");
+    hash.update(&tokens.digest()).update(&training.rows.to_le_bytes());
+    for row in training.held() {
+        hash.update(&row.to_le_bytes());
+    }
+    let digest = *hash.finalize().as_bytes();
+    let notes = notes.into_iter().map(|note| format!("{}: {note}", options.path.display())).collect();
+    let preparation = Preparation::none(schema.shape());
+    Ok(Split { train: Arc::new(Kept { tokens, training, digest }), test, preparation, notes })
+}
+
+/// All rows of one more file of tokens.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) fn more(path: &Path, options: &DataOptions) -> Result<(Vec<f32>, usize, Option<Answered>)> {
+    let data = all(&tokens(options, path)?)?;
+    Ok((data.features().to_vec(), data.rows(), Some((data.targets().clone(), Columns::default()))))
+}
+
+fn all(tokens: &Tokens) -> Result<Dataset> {
+    read(tokens, &(0..tokens.schema().count).collect::<Vec<_>>())
+}
+
+/// These rows, in memory.
+fn read(tokens: &Tokens, rows: &[u64]) -> Result<Dataset> {
+    let bytes = rows.len() as u128 * tokens.schema().outputs() as u128 * 8;
+    memory::check("data.test", "test rows, which are kept in memory", bytes)?;
+    Ok(tokens.read(rows)?.into_parts().1)
+}
+
+fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
+    let needed = |key: &'static str, expected: &str| {
+        Error::expected(
+            ErrorKind::Spec,
+            key,
+            format!("{expected}, as data.format is \"tokens\""),
+            "no such key",
+        )
+    };
+    let unused = [
+        ("data.label", options.label.is_some()),
+        ("data.weight", options.weight.is_some()),
+        ("data.query", options.query.is_some()),
+        ("data.columns", options.columns.is_some()),
+        ("data.class_weights", options.class_weights.is_some()),
+        ("data.shape", options.shape.is_some()),
+        ("data.stream", options.stream.is_some()),
+    ];
+    if let Some((key, _)) = unused.into_iter().find(|(_, said)| *said) {
+        let expected = "no such key, as data.format is \"tokens\"";
+        return Err(Error::expected(ErrorKind::Spec, key, expected, "one"));
+    }
+    Tokens::open(TokenOptions {
+        path: path.into(),
+        width: if options.wide_tokens == Some(true) { TokenWidth::U32 } else { TokenWidth::U16 },
+        vocabulary: options
+            .vocabulary
+            .ok_or_else(|| needed("data.vocabulary", "how many tokens there are"))?,
+        length: options.length.ok_or_else(|| needed("data.length", "how many tokens a row has"))?,
+        end_of_text: options.end_of_text,
+    })
+}

@@ -1,0 +1,106 @@
+//! Losses of a row's items, each of which is answered on its own: tokens, pixels.
+
+use super::loss::{entropies, refused};
+use super::{Answers, Metric, Task, mean};
+use crate::Result;
+use crate::dataset::Targets;
+use crate::kernel::exp;
+use crate::model::Act;
+
+/// The mean over a row's items of the negative log-probability of each one's right class. The targets are values, one class for each
+/// item; a row's outputs are as many stretches of numbers, one number for each class. Its metric is the perplexity, `e` to the loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ItemCrossEntropy;
+
+impl Task for ItemCrossEntropy {
+    fn check(&self, outputs: usize, answers: Answers<'_>) -> Result<()> {
+        let Targets::Values { values, width: items } = answers.targets else {
+            return Err(refused(
+                "targets",
+                "a class for each item of a row, as values",
+                "one class a row".into(),
+            ));
+        };
+        if *items == 0 || outputs == 0 || !outputs.is_multiple_of(*items) {
+            let expected = format!("outputs for each of {items} items, as many for one as for another");
+            return Err(refused("outputs", expected, outputs.to_string()));
+        }
+        let classes = outputs / items;
+        let sound = |class: f32| class.fract() == 0.0 && (0.0..classes as f32).contains(&class);
+        match values.iter().position(|class| !sound(*class)) {
+            None => Ok(()),
+            Some(at) => {
+                let place = format!("target of item {} of row {}", at % items, at / items);
+                let expected = format!("a class that one of an item's {classes} outputs stands for");
+                Err(refused(place, expected, values[at].to_string()))
+            }
+        }
+    }
+
+    fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
+        let Targets::Values { values, width: items } = answers.targets else {
+            return Err(refused(
+                "targets",
+                "a class for each item of a row, as values",
+                "one class a row".into(),
+            ));
+        };
+        let mut each = vec![0.0; outputs.rows() * items];
+        let class = |item: usize| values[answers.sample(item / items) * items + item % items] as usize;
+        entropies(outputs.data(), outputs.width() / items, class, &mut each);
+        losses.iter_mut().zip(each.chunks_exact(*items)).for_each(|(loss, items)| *loss = mean(items));
+        Ok(())
+    }
+
+    fn metric(&self, loss: f32) -> Option<Metric> {
+        Some(Metric { name: "perplexity".into(), value: exp(loss) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Columns;
+    use crate::task::Loss;
+
+    #[test]
+    fn a_rows_loss_is_the_mean_of_its_items() {
+        // Two rows of three items with four classes each, seen twice.
+        let numbers: Vec<f32> = (0..48).map(|i| ((i * 37 % 23) as f32 - 11.0) / 4.0).collect();
+        let classes = [0u32, 3, 1, 2, 2, 0];
+        let targets = Targets::Values { values: classes.iter().map(|c| *c as f32).collect(), width: 3 };
+        let columns = Columns::default();
+        let mut found = vec![0.0; 4];
+        for shape in [[1, 3, 4], [1, 1, 12]] {
+            let outputs = Act::new(4, shape, numbers.clone());
+            ItemCrossEntropy.losses(&outputs, Answers::all(&targets, &columns), &mut found).unwrap();
+            let items = Targets::Classes { labels: classes.to_vec(), classes: 4 };
+            let mut each = vec![0.0; 12];
+            let flat = Act::new(12, [1, 1, 4], numbers.clone());
+            Loss::CrossEntropy.losses(&flat, Answers::all(&items, &columns), &mut each).unwrap();
+            let wanted: Vec<f32> = each.chunks(3).map(mean).collect();
+            assert_eq!(found, wanted);
+        }
+        assert_eq!(ItemCrossEntropy.metric(0.0).unwrap().value, 1.0);
+    }
+
+    #[test]
+    fn what_items_cannot_be_answered_with_is_refused() {
+        let columns = Columns::default();
+        let refused = |outputs, targets: Targets| {
+            ItemCrossEntropy.check(outputs, Answers::all(&targets, &columns)).unwrap_err().to_string()
+        };
+        let values = |values: &[f32]| Targets::Values { values: values.to_vec(), width: 2 };
+        assert!(
+            refused(4, Targets::Classes { labels: vec![1], classes: 2 }).contains("a class for each item")
+        );
+        assert!(refused(5, values(&[0.0, 1.0])).contains("outputs for each of 2 items"));
+        let error = refused(4, values(&[0.0, 1.0, 1.0, 2.0]));
+        assert_eq!(
+            error,
+            "target of item 1 of row 1: expected a class that one of an item's 2 outputs stands for, found 2"
+        );
+        assert!(refused(4, values(&[0.5, 1.0])).ends_with("found 0.5"));
+        assert!(refused(4, values(&[f32::NAN, 1.0])).ends_with("found NaN"));
+    }
+}
