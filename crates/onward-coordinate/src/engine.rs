@@ -6,7 +6,6 @@
 //! the same place when it is worked out whole ([`Recompute::Dense`]), so the two ways agree to the bit.
 
 use crate::Recompute;
-use crate::batch::Wanted;
 use crate::check::check;
 use crate::general::General;
 use crate::layer::{Layer, layers};
@@ -21,6 +20,7 @@ use onward::noise::{Role, RunKey};
 use onward::params::{Params, Storage, Tensor};
 use onward::rows::Source;
 use onward::space::{Acceptance, Choices, CoordinatePlan, changes, moved};
+use onward::task::Wanted;
 use onward::task::{Answers, Grain};
 use onward::{Error, ErrorKind, Result};
 

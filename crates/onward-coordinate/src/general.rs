@@ -1,12 +1,12 @@
 //! Visits to models that are no chain of known operations: everything from the visited stage's first map on is run again.
 
-use crate::batch::Wanted;
 use onward::dataset::Dataset;
 use onward::evaluate::{Batch, Local};
 use onward::model::{Act, Chance, Context, Graph, Norms, Weights};
 use onward::noise::RunKey;
 use onward::params::{Params, Tensor};
 use onward::space::CoordinatePlan;
+use onward::task::Wanted;
 
 /// What a stage and all behind it read, in batches.
 pub(crate) struct General(Vec<Held>);

@@ -18,7 +18,6 @@
 //! # Ok::<(), onward::Error>(())
 //! ```
 
-mod batch;
 mod check;
 mod engine;
 mod general;

@@ -1,12 +1,12 @@
 //! The activations that enter a stage, kept for all training rows in batches.
 
-use crate::batch::Wanted;
 use crate::layer::{Layer, norm_of, number};
 use crate::work::{Sums, Workers};
 use onward::dataset::Dataset;
 use onward::kernel::{Lines, SAMPLES, side_by_side};
 use onward::model::Statistics;
 use onward::params::Tensor;
+use onward::task::Wanted;
 
 /// One batch at one stage, in blocks of sixteen samples side by side.
 pub(crate) struct Slice {

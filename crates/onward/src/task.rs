@@ -57,12 +57,15 @@ impl<'a> Answers<'a> {
 
 /// What some samples should be answered with, kept.
 #[derive(Clone)]
-pub(crate) struct Wanted {
+pub struct Wanted {
+    /// The answers, one a sample.
     pub targets: Targets,
+    /// What stands beside them.
     pub columns: Columns,
 }
 
 impl Wanted {
+    /// These answers, for all samples in their order.
     pub fn answers(&self) -> Answers<'_> {
         Answers::all(&self.targets, &self.columns)
     }
