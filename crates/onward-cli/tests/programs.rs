@@ -57,6 +57,32 @@ fn a_programs_loss_trains_every_method_on_weights_as_a_loss_of_the_librarys_own(
     }
 }
 
+/// The half squared distance of each row.
+const EACH: &str = "sed 's/.*outputs\":\\[\\([^]]*\\)\\],\"target\":\\([^,}]*\\).*/\\1 \\2/' | awk '{ printf \"%.9g\\n\", ($1-$2)^2 / 2 }'";
+
+#[test]
+fn a_programs_losses_of_rows_train_methods_on_activations_too() {
+    for method in [POPULATION, "name = \"relative-activation\"\ndirections = 2\nrate = 0.2"] {
+        let place = place(EACH, method, "steps = 6");
+        let text = String::from_utf8(place.read("s.toml")).unwrap();
+        let rows = text.replace("loss = \"program\"", "loss = \"program\"\nrows = true");
+        place.write("rows.toml", &rows);
+        let one = place.onward("train rows.toml --json --runs one --threads 1").last_json();
+        let two = place.onward("train rows.toml --json --runs two --threads 2").last_json();
+        assert_eq!(one["digest"], two["digest"], "{method}");
+        let (before, rest) = text.split_once("loss = \"program\"").unwrap();
+        let (_, after) = rest.split_once("[method]").unwrap();
+        place.write("own.toml", format!("{before}loss = \"squared-error\"\n[method]{after}"));
+        let own = place.onward("train own.toml --json").last_json();
+        let [loss, wanted] = [&one, &own].map(|done| done["test_loss"].as_f64().unwrap());
+        assert!((loss - wanted).abs() < 1e-3 * wanted, "{method}: {loss}, {wanted}");
+        // One line is no loss of every row.
+        place.write("score.sh", "cat > /dev/null; echo 1");
+        let refused = place.onward("train rows.toml --runs few");
+        assert!(refused.err.contains("printed 1 lines where "), "{}", refused.err);
+    }
+}
+
 #[test]
 fn a_program_reads_rows_by_their_ids_with_targets_and_columns() {
     let place = place(&format!("tee -a seen.txt | {GOOD}"), POPULATION, "steps = 1\neval_every = 1");

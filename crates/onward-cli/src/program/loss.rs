@@ -37,14 +37,47 @@ pub fn read(stdout: &Kept, key: &str) -> Result<Reading, String> {
             stdout.bytes.len() >> 10
         ));
     }
-    if last.contains('\0') {
-        return Err("printed NUL bytes where text was expected (is it UTF-16?)".into());
-    }
+    check_text(last)?;
     let reading = match json(text, begins)? {
         Some(object) => in_json(&object, key)?,
         None => Reading { loss: in_text(last, key)?, from: quoted(last) },
     };
-    if reading.loss.is_finite() { Ok(reading) } else { Err(format!("the loss is {}", reading.loss)) }
+    finite(reading.loss).map(|_| reading)
+}
+
+/// The losses in the last so many lines that are not blank, each in its line as the only one is ([`read`]), or why there are none.
+pub fn read_each(stdout: &Kept, key: &str, count: usize) -> Result<Vec<f64>, String> {
+    let text = without_escapes(&String::from_utf8_lossy(&stdout.bytes));
+    let mut lines: Vec<&str> = text.split(['\n', '\r']).filter(|line| !line.trim().is_empty()).collect();
+    if stdout.cut && lines.len() <= count {
+        let kept = stdout.bytes.len() >> 10;
+        return Err(format!("its last {count} lines are longer than the {kept} KiB that are kept"));
+    }
+    if lines.len() < count {
+        return Err(format!("printed {} lines where {count} rows have a loss each", lines.len()));
+    }
+    let one = |line: &str| {
+        check_text(line)?;
+        let loss = match json(line, 0)? {
+            Some(object) => in_json(&object, key)?.loss,
+            None => in_text(line, key)?,
+        };
+        finite(loss)
+    };
+    lines.drain(..lines.len() - count);
+    let each = lines.into_iter().enumerate();
+    each.map(|(row, line)| one(line).map_err(|e| format!("row {row}: {e}"))).collect()
+}
+
+fn check_text(line: &str) -> Result<(), String> {
+    if line.contains('\0') {
+        return Err("printed NUL bytes where text was expected (is it UTF-16?)".into());
+    }
+    Ok(())
+}
+
+fn finite(loss: f64) -> Result<f64, String> {
+    if loss.is_finite() { Ok(loss) } else { Err(format!("the loss is {loss}")) }
 }
 
 /// Text without the escape sequences that colour terminals and name their windows.
@@ -230,6 +263,23 @@ mod tests {
         }
         assert_eq!(of(b"{\"loss\": 1, \"error\": 2}", "error"), Ok(2.0));
         assert_eq!(of(b"loss 1 error 2 in 3 s", "error"), Ok(2.0));
+    }
+
+    #[test]
+    fn each_rows_loss_stands_in_its_line() {
+        let of = |text: &str, rows, cut| read_each(&Kept { bytes: text.into(), cut }, "loss", rows);
+        assert_eq!(of("begun\n\n0.5\nloss 2 in 3 s\n\n{\"loss\":-1}\n", 3, false), Ok(vec![0.5, 2.0, -1.0]));
+        let bad = [
+            (of("1\n2\n", 3, false), "printed 2 lines where 3 rows have a loss each"),
+            (of("1\nnan\n", 2, false), "row 1: the loss is NaN"),
+            (of("1\n{\"a\":1}\n", 2, false), "row 1: printed JSON without `loss`"),
+            (of("one\n2\n", 2, false), "row 0: printed no number but `one`"),
+            (of("1\n2\n", 2, true), "its last 2 lines are longer"),
+        ];
+        for (found, words) in bad {
+            let found = found.unwrap_err();
+            assert!(found.starts_with(words), "{found}");
+        }
     }
 
     #[test]

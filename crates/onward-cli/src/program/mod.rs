@@ -23,9 +23,9 @@ const STDERR: usize = 1 << 16;
 
 /// How an evaluation has ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ending {
-    /// With a finite loss.
-    Loss(Reading),
+pub enum Ending<Read = Reading> {
+    /// With a finite loss, or several.
+    Loss(Read),
     /// Without one, for this reason.
     Failed(String),
     /// It was ended by our own end, and counts for nothing.
@@ -34,8 +34,8 @@ pub enum Ending {
 
 /// What an evaluation has left.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    pub ending: Ending,
+pub struct Outcome<Read = Reading> {
+    pub ending: Ending<Read>,
     pub seconds: f64,
     /// The end of what it wrote there.
     pub stderr: Vec<u8>,
@@ -57,6 +57,17 @@ impl Terms<'_> {
     /// # Errors
     /// The system's, if the program cannot be started.
     pub fn run(&self, command: &mut Command, id: u64, input: Option<Vec<u8>>) -> std::io::Result<Outcome> {
+        self.run_and(command, id, input, |stdout| loss::read(stdout, self.key))
+    }
+
+    /// The same, `read` finding the losses in what it prints.
+    fn run_and<Read>(
+        &self,
+        command: &mut Command,
+        id: u64,
+        input: Option<Vec<u8>>,
+        read: impl FnOnce(&Kept) -> Result<Read, String>,
+    ) -> std::io::Result<Outcome<Read>> {
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
@@ -74,12 +85,12 @@ impl Terms<'_> {
             tails.1?.map_or_else(Kept::default, Tail::take),
         );
         fed?;
-        Ok(Outcome { ending: self.judge(end?, &stdout), seconds, stderr: stderr.bytes })
+        Ok(Outcome { ending: self.judge(end?, || read(&stdout)), seconds, stderr: stderr.bytes })
     }
 
-    fn judge(&self, end: group::End, stdout: &Kept) -> Ending {
+    fn judge<Read>(&self, end: group::End, read: impl FnOnce() -> Result<Read, String>) -> Ending<Read> {
         match end {
-            group::End::Exited(status) if status.success() => match loss::read(stdout, self.key) {
+            group::End::Exited(status) if status.success() => match read() {
                 Ok(loss) => Ending::Loss(loss),
                 Err(reason) => Ending::Failed(reason),
             },

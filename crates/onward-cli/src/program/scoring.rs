@@ -1,5 +1,7 @@
 //! A program as a task: it reads what a model answers to a batch and prints the loss.
 
+use super::loss::{read, read_each};
+use super::tail::Kept;
 use super::{Ending, Outcome, Terms, adopt};
 use onward::dataset::Targets;
 use onward::model::Act;
@@ -44,9 +46,9 @@ impl Scoring {
         Ok(Self(program))
     }
 
-    /// Runs the program on these lines.
-    fn run(&self, lines: Vec<u8>) -> std::result::Result<f32, String> {
-        let settings::Program { command: words, directory, timeout, key } = &self.0;
+    /// Runs the program on these lines: the losses that it prints, so many.
+    fn run(&self, lines: Vec<u8>, count: usize) -> std::result::Result<Vec<f32>, String> {
+        let settings::Program { command: words, directory, timeout, key, rows } = &self.0;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("ONWARD_ID", id.to_string());
@@ -54,12 +56,18 @@ impl Scoring {
             command.current_dir(directory);
         }
         let timeout = Duration::try_from_secs_f64(*timeout).ok();
-        let outcome = Terms { key, timeout, stop: &STOP }.run(&mut command, id, Some(lines));
+        let read = |stdout: &Kept| match rows {
+            Some(true) => read_each(stdout, key, count),
+            _ => read(stdout, key).map(|reading| vec![reading.loss]),
+        };
+        let outcome = Terms { key, timeout, stop: &STOP }.run_and(&mut command, id, Some(lines), read);
         let Outcome { ending, stderr, .. } =
             outcome.map_err(|e| format!("cannot start `{}`: {e}", words[0]))?;
         let reason = match ending {
-            Ending::Loss(reading) if (reading.loss as f32).is_finite() => return Ok(reading.loss as f32),
-            Ending::Loss(reading) => format!("the loss {} is beyond single precision", reading.loss),
+            Ending::Loss(all) => match all.iter().find(|loss| !(**loss as f32).is_finite()) {
+                None => return Ok(all.into_iter().map(|loss| loss as f32).collect()),
+                Some(loss) => format!("the loss {loss} is beyond single precision"),
+            },
             Ending::Failed(reason) => reason,
             Ending::Abandoned => "it was ended".into(),
         };
@@ -115,14 +123,14 @@ fn lines(outputs: &Act, answers: Answers<'_>) -> serde_json::Result<Vec<u8>> {
 
 impl Task for Scoring {
     fn grain(&self) -> Grain {
-        Grain::Batch
+        if self.0.rows == Some(true) { Grain::Row } else { Grain::Batch }
     }
 
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
-        let found = lines(outputs, answers).map_err(|e| e.to_string()).and_then(|lines| self.run(lines));
-        match found {
-            Ok(loss) => {
-                losses.fill(loss);
+        let lines = lines(outputs, answers).map_err(|e| e.to_string());
+        match lines.and_then(|lines| self.run(lines, losses.len())) {
+            Ok(found) => {
+                losses.copy_from_slice(&found);
                 Ok(())
             }
             Err(reason) => {

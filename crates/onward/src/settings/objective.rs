@@ -34,7 +34,7 @@ variants! {
         Ndcg = "ndcg",
         /// The sum of several heads' losses, each of an answer of its own (`[[objective.heads]]`).
         Heads = "heads",
-        /// What a program of your own says of a batch's answers; weight-space methods only.
+        /// What a program of your own says of a batch's answers; weight-space methods only, unless it has a loss for each row.
         Program = "program",
     }
 }
@@ -105,6 +105,9 @@ keys! {
         timeout: f64 = is(60.0), above(0.0);
         /// The key of the loss where the program prints JSON, or the word before it.
         key: String = is("loss");
+        /// Does it print a loss for each row, each in a line of its own, in their order, and not one of them all? Methods that act on activations
+        /// can train for it then.
+        rows: Option<bool> = Preset::Unset;
     }
 }
 
@@ -156,7 +159,8 @@ impl Objective {
     /// What one loss is of.
     pub fn grain(&self) -> Grain {
         match self {
-            Self::F1(_) | Self::Auc(_) | Self::Ndcg(_) | Self::Program(_) => Grain::Batch,
+            Self::F1(_) | Self::Auc(_) | Self::Ndcg(_) => Grain::Batch,
+            Self::Program(own) if own.rows != Some(true) => Grain::Batch,
             Self::Heads(own) if own.list.0.iter().any(|head| head.task.grain() == Grain::Batch) => {
                 Grain::Batch
             }
