@@ -12,6 +12,7 @@ use crate::layer::{Layer, layers};
 use crate::slice::Slice;
 use crate::visit::{Buffers, Part, StepTerms, Visits};
 use crate::work::Workers;
+use onward::ask::Augment;
 use onward::dataset::Dataset;
 use onward::evaluate::{Batch, Local, STATISTICS_ROWS};
 use onward::kernel::Precision;
@@ -29,6 +30,7 @@ use onward::{Error, ErrorKind, Result};
 pub struct Engine {
     local: Local,
     recompute: Recompute,
+    augment: Augment,
     cache: Cache,
 }
 
@@ -60,7 +62,13 @@ enum Batches {
 impl Engine {
     /// An engine with the model, task, precision and threads of `local`.
     pub fn new(local: Local) -> Self {
-        Self { local, recompute: Recompute::Changed, cache: Cache::default() }
+        Self { local, recompute: Recompute::Changed, augment: Augment::NONE, cache: Cache::default() }
+    }
+
+    /// The same on images that are changed so, anew in each cycle: its number is the step of their noise.
+    #[must_use]
+    pub fn with_augment(self, augment: Augment) -> Self {
+        Self { augment, ..self }
     }
 
     /// The same with losses found that way: they have the same bits.
@@ -83,11 +91,11 @@ impl Engine {
         data: &Dataset,
         plan: &CoordinatePlan,
     ) -> Result<Choices> {
-        let Self { local, recompute, cache } = self;
+        let Self { local, recompute, augment, cache } = self;
         let graph = local.graph(data.shape())?;
         graph.check_params(params)?;
         check(plan, &graph)?;
-        let asked = Asked { local, recompute: *recompute, graph: &graph, key, plan };
+        let asked = Asked { local, recompute: *recompute, augment: *augment, graph: &graph, key, plan };
         local.run(|| asked.choices(params, data, cache))
     }
 }
@@ -97,6 +105,7 @@ impl Engine {
 struct Asked<'a> {
     local: &'a Local,
     recompute: Recompute,
+    augment: Augment,
     graph: &'a Graph,
     key: &'a RunKey,
     plan: &'a CoordinatePlan,
@@ -145,6 +154,8 @@ impl Asked<'_> {
             return Ok(());
         }
         local.check_data(data)?;
+        let changed = (!self.augment.is_none()).then(|| self.changed(data)).transpose()?;
+        let data = changed.as_ref().unwrap_or(data);
         cache.held = None;
         if cache.chain.is_none() && local.precision() == Precision::F32 {
             cache.chain = layers(graph).map(|layers| {
@@ -166,6 +177,13 @@ impl Asked<'_> {
         };
         cache.held = Some(Held { stage: plan.stage, cycle: plan.cycle, visits: plan.before, batches });
         Ok(())
+    }
+
+    /// All rows as the visits of this cycle see them.
+    fn changed(&self, data: &Dataset) -> Result<Dataset> {
+        let (mut features, ids) = (data.features().to_vec(), (0..data.rows() as u64).collect::<Vec<_>>());
+        self.augment.apply(self.key, self.plan.cycle, &ids, data.shape(), &mut features);
+        Dataset::new(features, data.shape(), data.targets().clone())?.with_columns(data.columns().clone())
     }
 
     /// Statistics of the normalisations before the stage; what enters the first one has met none.

@@ -89,7 +89,7 @@ impl Evaluator for Visitor {
 
     fn open(&mut self, run: &Header, state: &State) -> Result<Numerics> {
         self.taken = None;
-        self.opened = Some((run.run(), Engine::new(self.local.clone())));
+        self.opened = Some((run.run(), Engine::new(self.local.clone()).with_augment(run.augment()?)));
         self.worker.open(run, state)
     }
 

@@ -84,13 +84,31 @@ fn the_header_tells_of_it_and_scores_see_images_as_they_are() {
 }
 
 #[test]
-fn rows_that_are_no_images_and_visits_are_refused() {
-    let net = || local(Mlp::new(&[16, 5, 3], Activation::Tanh).unwrap(), Loss::CrossEntropy, 1);
-    let plan = |method| Plan { augment: ALL, ..plan(method, 0.1, 5, 12) };
-    let refused = |plan, data| Trainer::new(plan, net(), data).map(|_| ()).unwrap_err().to_string();
-    let error = refused(plan(Method::Population(population(6))), blobs(30, [1, 1, 16], 3, 1));
+fn rows_that_are_no_images_are_refused() {
+    let net = local(Mlp::new(&[16, 5, 3], Activation::Tanh).unwrap(), Loss::CrossEntropy, 1);
+    let plan = Plan { augment: ALL, ..plan(Method::Population(population(6)), 0.1, 5, 12) };
+    let error = Trainer::new(plan, net, blobs(30, [1, 1, 16], 3, 1)).map(|_| ()).unwrap_err().to_string();
     assert!(error.starts_with("augment.shift: expected rows that are images"), "{error}");
+}
+
+#[test]
+fn visits_see_images_changed_anew_in_each_cycle() {
     let rso = Rso { sigma: 1.0.into(), decay: 1e-4, order: LayerOrder::LastFirst, hold: 1 };
-    let error = refused(plan(Method::Rso(rso)), images());
-    assert!(error.starts_with("augment: expected no such table, as the method visits"), "{error}");
+    let begun = |augment: Augment, threads: usize| {
+        let net = Mlp::new(&[16, 3], Activation::Tanh).unwrap();
+        let plan = Plan { augment, ..plan(Method::Rso(rso.clone()), 0.1, 12, 10) };
+        onward_coordinate::trainer(plan, local(net, Loss::CrossEntropy, threads), images()).unwrap()
+    };
+    let whole = finished(begun(ALL, 1));
+    assert_eq!(finished(begun(ALL, 2)), whole);
+    assert_ne!(finished(begun(Augment::NONE, 1)), whole);
+    // A visit is found anew, whatever was kept: also in the middle of a cycle, and in the next one.
+    let mut first = begun(ALL, 1);
+    let mut entries = Vec::new();
+    while !first.finished() {
+        let mut other = begun(ALL, 1);
+        entries.iter().for_each(|entry| other.retake(entry).unwrap());
+        entries.push(first.step().unwrap().entry);
+        assert_eq!(other.step().unwrap().entry, *entries.last().unwrap());
+    }
 }

@@ -7,7 +7,7 @@ use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Place, Result};
 
 keys! {
-    /// How images are changed anew in every step that sees them; evaluation sees them as they are.
+    /// How images are changed anew in every step that sees them (with `rso` in every cycle); evaluation sees them as they are.
     pub struct Augment: Copy {
         /// Pixels that an image is moved by at most, up or down and left or right; what comes in at an edge is like the edge.
         shift: Option<usize> = Preset::Unset, 1.0..=65535.0;

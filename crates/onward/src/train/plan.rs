@@ -1,7 +1,7 @@
 //! What a run is to be.
 
 use crate::ask::{Augment, Shuffle, misfit};
-use crate::ledger::{Header, Moves, Optimizer, State, TensorHeader, VERSION, types};
+use crate::ledger::{Header, Optimizer, State, TensorHeader, VERSION, types};
 use crate::model::Graph;
 use crate::params::Storage;
 use crate::rows::Source;
@@ -94,10 +94,6 @@ impl Plan {
                 format!("{:?}", self.shuffle),
             ));
         }
-        if !self.augment.is_none() {
-            let expected = "no such table, as the method visits all rows again and again, as they are";
-            return Err(Error::expected(ErrorKind::Spec, "augment", expected, format!("{:?}", self.augment)));
-        }
         data.resident().map(|_| ()).ok_or_else(|| {
             let expected = "rows in memory, as it visits all of them";
             Error::expected(ErrorKind::Spec, "method", expected, "a source that is read as it goes")
@@ -109,9 +105,8 @@ impl Plan {
         let refuse = |expected: &str, found: String| {
             Err(Error::expected(ErrorKind::Spec, "train.piece", expected.to_owned(), found))
         };
-        let acts_on_weights = self.method.common().moves() != Moves::Directions && rule.round().is_none();
-        if !acts_on_weights {
-            let expected = "a method that asks for losses of whole batches";
+        if rule.round().is_some() {
+            let expected = "a method that asks for losses of one batch after the other";
             return refuse(expected, format!("{:?}", self.method.name()));
         }
         if let Method::Population(own) = &self.method
