@@ -150,6 +150,27 @@ fn metrics_of_whole_batches_are_trained_and_told_by_name() {
 }
 
 #[test]
+fn every_method_on_weights_trains_what_only_a_batch_has() {
+    let (class, query) = ("label = \"class\"", "label = \"relevance\"\nquery = \"query\"");
+    for (columns, data, objective) in [
+        ("a,b,class", class, "loss = \"f1\""),
+        ("a,b,class", class, "loss = \"auc\""),
+        ("a,b,query,relevance", query, "loss = \"ndcg\""),
+    ] {
+        for method in ["population", "two-point", "rso", "snes", "cma-es"] {
+            if method == "rso" && objective.contains("ndcg") {
+                continue;
+            }
+            let place = place(columns, data, objective, &format!("name = \"{method}\""));
+            let done =
+                place.onward("train s.toml --json --set train.steps=3 --set model.hidden=[]").last_json();
+            assert_eq!(done["non_finite"], 0, "{method}, {objective}: {done}");
+            place.onward("verify runs/s --from-start").good();
+        }
+    }
+}
+
+#[test]
 fn an_auc_of_one_class_is_refused_before_the_run_begins() {
     let place = place("a,b,class", "label = \"class\"", "loss = \"auc\"", POPULATION);
     let row = |i: usize| format!("{},{},{}\n", i % 7, i % 5, u8::from(i < 4));
@@ -181,7 +202,6 @@ fn rankings_are_trained_on_whole_queries() {
         ("method.name=relative-activation", ["objective.loss", "a loss of rows"]),
         ("method.name=rso", ["objective.loss", "which is of whole queries"]),
         ("method.share=8 --set method.shaping=z-score", ["objective.loss", "which is of whole queries"]),
-        ("train.shuffle=7", ["train.shuffle", "rows of a query stay together"]),
         ("data.query=c", ["query column", "one column named"]),
     ] {
         place.onward(&format!("train s.toml --runs other --set {set}")).refuses(&words);
@@ -192,6 +212,73 @@ fn rankings_are_trained_on_whole_queries() {
     place.write("d.csv", "a,b,query,relevance\n".to_owned() + &(0..40).map(row).collect::<String>());
     place.write("t.csv", "a,b,query,relevance\n1,2,0,1\n3,4,0,0\n");
     place.onward("train s.toml --runs other").refuses(&["one value in all rows"]);
+}
+
+#[test]
+fn streams_lead_to_the_bits_of_memory_whatever_stands_beside_features() {
+    let heads = "loss = \"heads\"\n[[objective.heads]]\nname = \"kind\"\n\
+        [[objective.heads]]\nname = \"size\"\nloss = \"huber\"\ncolumns = [\"value\"]\nweight = 0.1\n";
+    for (columns, data, objective, method) in [
+        ("a,b,class,weight", "label = \"class\"\nweight = \"weight\"", "", RELATIVE),
+        (
+            "a,b,class,weight",
+            "label = \"class\"\nweight = \"weight\"\nclass_weights = \"balanced\"",
+            "",
+            POPULATION,
+        ),
+        ("a,b,class", "label = \"class\"\nclass_weights = [1.0, 3.0]", "loss = \"squared-error\"", RELATIVE),
+        ("a,b,class", "label = \"class\"", "loss = \"auc\"", POPULATION),
+        (
+            "a,b,up,right",
+            "label = [\"up\", \"right\"]\ntarget = \"labels\"",
+            "loss = \"sigmoid-cross-entropy\"",
+            RELATIVE,
+        ),
+        (
+            "a,b,value,right,weight",
+            "label = [\"value\", \"right\"]\ntarget = \"value\"\nweight = \"weight\"",
+            "loss = \"squared-error\"",
+            RELATIVE,
+        ),
+        (
+            "a,b,query,relevance",
+            "label = \"relevance\"\nquery = \"query\"",
+            "loss = \"ndcg\"\nk = 3",
+            POPULATION,
+        ),
+        ("a,b,class,value", "label = \"class\"\ncolumns = [\"value\"]", heads, RELATIVE),
+    ] {
+        let place = place(columns, data, objective, method);
+        let train = |more: &str| {
+            let set = "--set train.steps=20 --set train.batch=30 --set train.shuffle=40";
+            place.onward(&format!("train s.toml --json {set} {more}")).last_json()
+        };
+        let (memory, stream) = (train("--runs memory"), train("--runs stream --set data.stream=true"));
+        assert_eq!(memory["digest"], stream["digest"], "{data}, {objective}");
+        assert_eq!(place.metrics("memory/s"), place.metrics("stream/s"), "{data}, {objective}");
+        place.onward("verify stream/s --from-start").good();
+        place.onward("eval stream/s d.csv").good();
+    }
+}
+
+#[test]
+fn batches_whose_rows_weigh_nothing_end_no_run() {
+    let place = place("a,b,class,weight", "label = \"class\"\nweight = \"weight\"", "", RELATIVE);
+    let text = String::from_utf8(place.read("d.csv")).unwrap();
+    let zero = |(row, line): (usize, &str)| match line.rsplit_once(',') {
+        Some((rest, _)) if (1..120).contains(&row) => format!("{rest},0\n"),
+        _ => format!("{line}\n"),
+    };
+    place.write("d.csv", text.lines().enumerate().map(zero).collect::<String>());
+    let set = "--set train.shuffle=in-order --set train.batch=20";
+    place.onward(&format!("train s.toml {set}")).good();
+    place.onward("verify runs/s --from-start").good();
+    let none = text.lines().enumerate().map(|(row, line)| match line.rsplit_once(',') {
+        Some((rest, _)) if row > 0 => format!("{rest},0\n"),
+        _ => format!("{line}\n"),
+    });
+    place.write("d.csv", none.collect::<String>());
+    place.onward("train s.toml --runs other").refuses(&["d.csv", "a row that counts", "weights of 0 alone"]);
 }
 
 #[test]

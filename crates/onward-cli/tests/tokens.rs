@@ -66,6 +66,40 @@ fn a_net_learns_what_follows_and_answers_for_more_tokens() {
 }
 
 #[test]
+fn rows_that_end_with_their_document_are_learned_from() {
+    let place = place();
+    let set = "--set data.end_of_text=7 --set data.ragged=true";
+    let train = |more: &str| place.onward(&format!("train s.toml --json {set} {more}")).last_json();
+    let (one, two) = (train("--runs one --threads 1"), train("--runs two --threads 2"));
+    assert_eq!(one["digest"], two["digest"]);
+    // 20 documents of 99 items: six rows of 16, and one of 3.
+    let header = place.onward("show one/s --ledger --json").good();
+    assert!(
+        header.contains("\"rows\":{\"count\":112,\"shape\":[1,16,1],\"targets\":{\"ragged\":16}}"),
+        "{header}"
+    );
+    let perplexity = one["test_perplexity"].as_f64().unwrap();
+    assert!(perplexity > 1.0 && perplexity < 2.0, "{one}");
+    place.onward("verify one/s --from-start").good();
+    place.write(
+        "more.bin",
+        [1u16, 3, 2, 7, 5, 1, 7].iter().flat_map(|t| t.to_le_bytes()).collect::<Vec<u8>>(),
+    );
+    let said = place.onward("eval one/s more.bin").good();
+    assert!(said.contains("on 2 rows"), "{said}");
+    assert_ne!(train("--runs padded --set data.padding=0")["digest"], one["digest"]);
+    for (set, words) in [
+        ("data.ragged=true --set data.padding=8", ["padding", "a token of the vocabulary"]),
+        ("data.padding=0", ["padding", "rows are all of one length"]),
+        ("data.format=csv --set data.ragged=true", ["objective.loss", "as data.format is not \"tokens\""]),
+    ] {
+        place.onward(&format!("train s.toml --set {set}")).refuses(&words);
+    }
+    place.write("t.bin", [1u16, 7, 7, 2].iter().flat_map(|t| t.to_le_bytes()).collect::<Vec<u8>>());
+    place.onward(&format!("train s.toml {set}")).refuses(&["t.bin", "a document of at least one token"]);
+}
+
+#[test]
 fn what_does_not_go_with_tokens_is_refused() {
     let place = place();
     for (set, words) in [

@@ -174,6 +174,8 @@ fn check_options(options: &DataOptions) -> Result<()> {
         ("data.length", options.length.is_some()),
         ("data.end_of_text", options.end_of_text.is_some()),
         ("data.wide_tokens", options.wide_tokens.is_some()),
+        ("data.ragged", options.ragged.is_some()),
+        ("data.padding", options.padding.is_some()),
     ];
     if options.format.0 != Some(Format::Tokens)
         && let Some((key, _)) = of_tokens.into_iter().find(|(_, said)| *said)

@@ -26,7 +26,8 @@ keys! {
         label: Option<Labels> = Preset::Unset, 0.0..;
         /// What the target is.
         target: Target = is(Target::Class);
-        /// The column of sample weights, said as `label` is: a row's loss is multiplied by its own over the mean of all. It is no feature.
+        /// The column of sample weights, said as `label` is: a row's loss is multiplied by its own over the mean of all. It is no feature. A batch of
+        /// rows that weigh nothing has the loss 0, and nothing is learned from it.
         weight: Option<Label> = Preset::Unset, 0.0..;
         /// What a row counts by its class: one number for each class from 0 on, or "balanced", which is rows over (classes × rows of
         /// the class) among the training rows. Multiplied with the sample weight.
@@ -52,7 +53,8 @@ keys! {
         /// Are training rows read from the file as they are needed? They can be more than memory holds then: of a Parquet file, or of
         /// CSV that is not packed, with `train.shuffle` a window of rows, "in-order" or "once". Test rows are kept in memory, so hold
         /// few out (`test = 10000`) or have them in a file of their own. The file is read three times before training begins: for
-        /// its digest, which is kept beside it, and for the numbers that centre and scale it.
+        /// its digest, which is kept beside it, and for the numbers that centre and scale it; a fourth time for `query`, whose rows have to stand
+        /// side by side.
         stream: Option<bool> = Preset::Unset;
         /// Of a file of tokens (`format = "tokens"`): all are below this.
         vocabulary: Option<u32> = Preset::Unset, 1.0..=16_777_216.0;
@@ -62,6 +64,12 @@ keys! {
         end_of_text: Option<u32> = Preset::Unset, 0.0..;
         /// Of a file of tokens: does each take four bytes, the lowest first, and not two?
         wide_tokens: Option<bool> = Preset::Unset;
+        /// Of a file of tokens: is what fills no row at a document's end a row too, which ends before the others do? Losses are of its own tokens
+        /// alone, and each row's is their mean, whatever their number.
+        ragged: Option<bool> = Preset::Unset;
+        /// Of ragged rows: the token behind their last one, for nets of ONNX files that tell by it where a row ends. Without it a number that is no token:
+        /// zeros where it is embedded, which nets that look back alone never see.
+        padding: Option<u32> = Preset::Unset, 0.0..;
         /// Train on the first rows only: how many.
         limit: Option<usize> = Preset::Unset, 1.0..;
     }
@@ -90,6 +98,8 @@ impl DataOptions {
             length: None,
             end_of_text: None,
             wide_tokens: None,
+            ragged: None,
+            padding: None,
             limit: None,
             stream: None,
         }

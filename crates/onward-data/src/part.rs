@@ -72,12 +72,10 @@ impl Part {
             let of_row = |row| columns.iter().map(move |column| row * table.columns + column);
             (0..table.rows()).flat_map(of_row).map(|at| table.values.at(at)).collect()
         };
-        let words: Vec<String> = beside.labels.iter().map(|column| table.name(*column)).collect();
-        let plural = if words.len() > 1 { "s" } else { "" };
-        let answers = (!words.is_empty()).then(|| Answers {
+        let answers = (!beside.labels.is_empty()).then(|| Answers {
             values: numbers(&beside.labels),
             rows: table.rows(),
-            place: format!("column{plural} {}", words.join(", ")),
+            place: beside.answers(&table),
         });
         let (weights, queries) =
             (beside.weight.map(|column| numbers(&[column])), beside.query.map(|column| numbers(&[column])));
@@ -213,17 +211,23 @@ pub fn expand_home(path: &Path) -> PathBuf {
 
 /// Which columns of a table are no features.
 #[derive(Default)]
-struct Beside {
-    labels: Vec<usize>,
-    weight: Option<usize>,
-    query: Option<usize>,
+pub(super) struct Beside {
+    pub(super) labels: Vec<usize>,
+    pub(super) weight: Option<usize>,
+    pub(super) query: Option<usize>,
     /// With the names that the options give them.
-    others: Vec<(String, usize)>,
+    pub(super) others: Vec<(String, usize)>,
 }
 
 impl Beside {
+    /// Where the answers stand, in words.
+    pub(super) fn answers(&self, table: &Table) -> String {
+        let words: Vec<String> = self.labels.iter().map(|column| table.name(*column)).collect();
+        format!("column{} {}", if words.len() > 1 { "s" } else { "" }, words.join(", "))
+    }
+
     /// Those that the options say; without a word on labels, the table's own label column.
-    fn of(options: &DataOptions, table: &Table) -> Result<Self> {
+    pub(super) fn of(options: &DataOptions, table: &Table) -> Result<Self> {
         let labels = match &options.label {
             None => vec![table.label_column(None)?],
             Some(all) => all.0.iter().map(|one| table.column("label column", one)).collect::<Result<_>>()?,
@@ -274,7 +278,7 @@ impl Beside {
         self.labels.iter().copied().chain(self.weight).chain(self.query).chain(others)
     }
 
-    fn has(&self, column: usize) -> bool {
+    pub(super) fn has(&self, column: usize) -> bool {
         self.all().any(|own| own == column)
     }
 }

@@ -30,25 +30,14 @@ impl Rows {
             return Err(bad("labels", "one for every row", "none").in_file(&part.path));
         };
         let width = read.values.len() / read.rows.max(1);
+        let rows = || read.values.chunks_exact(width.max(1)).enumerate();
+        let checked = check_width(target, width)
+            .and_then(|()| rows().try_for_each(|(row, own)| check_answer(target, row, own)));
+        checked.map_err(|e| e.in_file(&part.path))?;
         let answers = match target {
-            Target::Value => {
-                check_values(&read.values, width).map(|()| Answers::Values { values: read.values, width })
-            }
-            Target::Labels => {
-                check_labels(&read.values, width).map(|()| Answers::Values { values: read.values, width })
-            }
-            Target::Class if width != 1 => {
-                Err(bad("labels", "one number per row", format!("{width} numbers per row")))
-            }
-            Target::Class => read
-                .values
-                .iter()
-                .enumerate()
-                .map(|(row, &v)| label(row, v))
-                .collect::<Result<_>>()
-                .map(Answers::Labels),
+            Target::Class => Answers::Labels(read.values.iter().map(|label| *label as u32).collect()),
+            Target::Value | Target::Labels => Answers::Values { values: read.values, width },
         };
-        let answers = answers.map_err(|e| e.in_file(&part.path))?;
         Ok(Self { part, answers })
     }
 
@@ -133,6 +122,7 @@ impl Rows {
             let all: Vec<f64> = rows.iter().map(one).collect();
             columns = columns.with(WEIGHT, all);
             columns.check(rows.len())?;
+            columns.check_counted()?;
             let all = columns.get(WEIGHT).unwrap_or_default();
             let mean = all.iter().sum::<f64>() / all.len() as f64;
             let over_mean = all.iter().map(|weight| weight / mean).collect();
@@ -157,11 +147,7 @@ impl Rows {
                 let own: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
                 Ok(balanced(&own, classes))
             }
-            ClassWeights::Given(all) if all.len() == classes => Ok(all.clone()),
-            ClassWeights::Given(all) => {
-                let expected = format!("one number for each of the {classes} classes");
-                Err(Error::expected(ErrorKind::Spec, "data.class_weights", expected, all.len()))
-            }
+            ClassWeights::Given(all) => given_weights(all, classes),
         }
     }
 
@@ -181,8 +167,7 @@ impl Rows {
         order.sort_unstable();
         let whole = order[held..].iter().take_while(|(turn, _)| *turn == order[held - 1].0).count();
         if held + whole >= rows {
-            let expected = "a query that is left to be trained on";
-            return Err(Error::expected(ErrorKind::Spec, "rows held out for testing", expected, "none"));
+            return Err(no_query_left());
         }
         let mut in_test = vec![false; rows];
         order[..held + whole].iter().for_each(|&(_, row)| in_test[row] = true);
@@ -198,6 +183,18 @@ impl Rows {
             queries.map(|(row, query)| *first.entry((query + 0.0).to_bits()).or_insert(row as u64)).collect();
         move |row| of_row.get(row).copied().unwrap_or(row as u64)
     }
+}
+
+/// The weights of so many classes, which are given.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if there is not one number for each class.
+pub(super) fn given_weights(all: &[f64], classes: usize) -> Result<Vec<f64>> {
+    if all.len() == classes {
+        return Ok(all.to_vec());
+    }
+    let expected = format!("one number for each of the {classes} classes");
+    Err(Error::expected(ErrorKind::Spec, "data.class_weights", expected, all.len()))
 }
 
 /// Refuses answers that are all the same: nothing can be learned from them, and every score is perfect.
@@ -237,6 +234,33 @@ pub(super) fn held_rows(holdout: Holdout, split_key: u64, rows: u64) -> Result<V
     Ok(held)
 }
 
+/// The rows that are held out where those of a query stand side by side, in ascending order, as [`Rows::hold_out`] finds them: `begins` are the first
+/// row of each query, and the number of all rows.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] if no query is left.
+pub(super) fn held_queries(holdout: Holdout, split_key: u64, begins: &[u64]) -> Result<Vec<u64>> {
+    let rows = begins.last().copied().unwrap_or_default();
+    let wanted = held_count(holdout, rows)?;
+    let mut order: Vec<_> =
+        begins.windows(2).map(|query| (turn(split_key, query[0]), query[0]..query[1])).collect();
+    order.sort_unstable_by_key(|(turn, _)| *turn);
+    let mut held = Vec::new();
+    for (_, query) in order {
+        if held.len() as u64 >= wanted {
+            held.sort_unstable();
+            return Ok(held);
+        }
+        held.extend(query);
+    }
+    Err(no_query_left())
+}
+
+fn no_query_left() -> Error {
+    let expected = "a query that is left to be trained on";
+    Error::expected(ErrorKind::Spec, "rows held out for testing", expected, "none")
+}
+
 /// How many rows of `rows` are asked to be held out: not all.
 fn held_count(holdout: Holdout, rows: u64) -> Result<u64> {
     let held = match holdout {
@@ -258,17 +282,24 @@ pub(super) fn label(row: usize, value: f64) -> Result<u32> {
     Err(bad(format!("label of row {row} (from 0)"), expected, value))
 }
 
-fn check_values(values: &[f64], width: usize) -> Result<()> {
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(at) => Err(bad(target_of(at / width.max(1)), "a finite number", values[at])),
+/// That so many numbers can be what a row is answered with.
+pub(super) fn check_width(target: Target, width: usize) -> Result<()> {
+    if target != Target::Class || width == 1 {
+        return Ok(());
     }
+    Err(bad("labels", "one number per row", format!("{width} numbers per row")))
 }
 
-fn check_labels(values: &[f64], width: usize) -> Result<()> {
-    match values.iter().position(|v| *v != 0.0 && *v != 1.0) {
+/// That a row's numbers are what it can be answered with.
+pub(super) fn check_answer(target: Target, row: usize, values: &[f64]) -> Result<()> {
+    let (sound, expected): (fn(&f64) -> bool, _) = match target {
+        Target::Class => return values.iter().try_for_each(|value| label(row, *value).map(|_| ())),
+        Target::Value => (|v| v.is_finite(), "a finite number"),
+        Target::Labels => (|v| *v == 0.0 || *v == 1.0, "0 or 1"),
+    };
+    match values.iter().find(|value| !sound(value)) {
         None => Ok(()),
-        Some(at) => Err(bad(target_of(at / width.max(1)), "0 or 1", values[at])),
+        Some(value) => Err(bad(target_of(row), expected, value)),
     }
 }
 

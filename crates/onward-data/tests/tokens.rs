@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use onward::ask::Shuffle;
-use onward::dataset::Targets;
+use onward::dataset::{Dataset, NO_ITEM, Targets};
 use onward::evaluate::Local;
 use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Builder, Model, Var};
 use onward::noise::Family;
 use onward::params::Storage;
-use onward::rows::Source;
+use onward::rows::{Source, TargetsSchema};
 use onward::rule::{Anneal, Method, Schedule, TwoPoint};
 use onward::task::Loss;
 use onward::threads::Threads;
@@ -26,7 +26,15 @@ fn options(folder: &TempDir, width: TokenWidth, tokens: &[u32]) -> TokenOptions 
     });
     let path = folder.path().join("t.bin");
     std::fs::write(&path, bytes.collect::<Vec<u8>>()).unwrap();
-    TokenOptions { path, width, vocabulary: 100_000, length: 4, end_of_text: None }
+    TokenOptions {
+        path,
+        width,
+        vocabulary: 100_000,
+        length: 4,
+        end_of_text: None,
+        ragged: false,
+        padding: None,
+    }
 }
 
 /// Features and targets of all rows.
@@ -78,6 +86,76 @@ fn documents_are_kept_apart() {
     assert_eq!(tokens.schema().count, 40_000);
     let last = [4, 5, 6, 7].map(|at| ((199_990 + at) % 7) as f32);
     assert_eq!(tokens.read(&[39_999]).unwrap().data().row(0), last);
+}
+
+#[test]
+fn rows_may_end_with_their_document() {
+    let folder = TempDir::new().unwrap();
+    let text = [1, 2, 3, 4, 9, 5, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 2, 2, 2];
+    let ragged =
+        |end_of_text| TokenOptions { end_of_text, ragged: true, ..options(&folder, TokenWidth::U16, &text) };
+    let tokens = Tokens::open(ragged(Some(9))).unwrap();
+    let none = NO_ITEM;
+    let x = [
+        [1.0, 2.0, 3.0, 4.0],
+        [5.0, none, none, none],
+        [1.0, 2.0, 3.0, 4.0],
+        [5.0, 6.0, 7.0, 8.0],
+        [2.0, 2.0, none, none],
+    ];
+    let y = [
+        [2.0, 3.0, 4.0, 9.0],
+        [9.0, none, none, none],
+        [2.0, 3.0, 4.0, 5.0],
+        [6.0, 7.0, 8.0, 9.0],
+        [2.0, 2.0, none, none],
+    ];
+    assert_eq!(rows(&tokens), (x.concat(), y.concat()));
+    assert_eq!(tokens.left_out(), 4, "the ends of documents are targets alone");
+    assert_eq!(tokens.schema().targets, TargetsSchema::Ragged(4));
+    let all: Vec<u64> = (0..5).collect();
+    assert!(tokens.read(&all).unwrap().data().is_ragged());
+    // As lists of tokens give them.
+    let lists = x.iter().zip(&y).map(|(x, y)| {
+        let own = |row: &[f32; 4]| row.iter().copied().filter(|token| *token != none).collect::<Vec<_>>();
+        (own(x), own(y))
+    });
+    let lists: Vec<_> = lists.collect();
+    assert_eq!(tokens.read(&all).unwrap().into_parts().1, Dataset::ragged(&lists, 4).unwrap());
+    let one = Tokens::open(ragged(None)).unwrap();
+    assert_eq!((one.schema().count, one.left_out()), (5, 1));
+    assert_eq!(one.read(&[4]).unwrap().data().row(0), [2.0, 2.0, none, none]);
+    assert_ne!(one.digest(), Tokens::open(options(&folder, TokenWidth::U16, &text)).unwrap().digest());
+    let padded = Tokens::open(TokenOptions { padding: Some(0), ..ragged(Some(9)) }).unwrap();
+    let (features, targets) = rows(&padded);
+    assert_eq!(features[4..8], [5.0, 0.0, 0.0, 0.0]);
+    assert_eq!(targets[4..8], [9.0, none, none, none]);
+    assert_ne!(padded.digest(), tokens.digest());
+}
+
+#[test]
+fn rows_without_items_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let of = |tokens: &[u32]| TokenOptions {
+        end_of_text: Some(9),
+        ragged: true,
+        ..options(&folder, TokenWidth::U16, tokens)
+    };
+    let text = complaint(of(&[1, 2, 9, 9, 1]));
+    assert!(text.contains("t.bin: token 3 (from 0): expected a document of at least one token"), "{text}");
+    assert!(complaint(of(&[1])).contains("a document of at least 2 tokens, found 1 tokens"));
+    let rows = [(vec![1.0], vec![2.0]), (Vec::new(), Vec::new())];
+    let error = Dataset::ragged(&rows, 4).unwrap_err();
+    assert_eq!(error.to_string(), "row 1: expected 1 to 4 items, found 0");
+    let refused = |tokens: &[f32], targets: &[f32]| {
+        Dataset::ragged(&[(tokens.to_vec(), targets.to_vec())], 2).unwrap_err().to_string()
+    };
+    assert!(refused(&[1.0; 3], &[1.0; 3]).contains("row 0: expected 1 to 2 items, found 3"));
+    assert!(refused(&[1.0; 2], &[1.0]).contains("2 targets, one an item, found 1"));
+    assert!(refused(&[-1.0], &[1.0]).contains("whole numbers from 0 on, found -1"));
+    let even = TokenOptions { padding: Some(0), ragged: false, ..of(&[1, 2, 3, 4, 5, 6]) };
+    assert!(complaint(even).starts_with("padding: expected none, as rows are all of one length"));
+    assert!(complaint(TokenOptions { padding: Some(100_000), ..of(&[1, 2]) }).starts_with("padding"));
 }
 
 #[test]

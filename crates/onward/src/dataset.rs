@@ -76,6 +76,9 @@ pub const WEIGHT: &str = "weight";
 /// The column of queries: rows that are ranked against each other share a number.
 pub const QUERY: &str = "query";
 
+/// What stands, as a token and as its target, behind the last item of a row that ends before others do.
+pub const NO_ITEM: f32 = -1.0;
+
 /// Numbers that rows have beside features and targets: one a row in each column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns(BTreeMap<String, Vec<f64>>);
@@ -114,7 +117,7 @@ impl Columns {
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if they have other names.
-    pub(crate) fn joined(mut self, more: &Self) -> Result<Self> {
+    pub fn joined(mut self, more: &Self) -> Result<Self> {
         if !self.0.keys().eq(more.0.keys()) {
             return Err(Error::expected(ErrorKind::Data, "columns", "those of one schema", "others"));
         }
@@ -129,7 +132,8 @@ impl Columns {
         Self(self.iter().map(|(name, values)| (name.to_owned(), of(values))).collect())
     }
 
-    /// That there is a finite number for each of `rows` rows, and that sample weights are not negative, nor all zero.
+    /// That there is a finite number for each of `rows` rows, and that sample weights are not negative. Those of a batch may all be 0: its loss is 0
+    /// then, whatever is answered, and nothing is learned from it.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] naming column and row.
@@ -147,18 +151,29 @@ impl Columns {
                 let expected = if name == WEIGHT { "a finite number, at least 0" } else { "a finite number" };
                 return bad(expected.into(), format!("{} in row {row}", values[row]));
             }
-            if name == WEIGHT && values.iter().all(|v| *v == 0.0) {
-                return bad("a row that counts".into(), "weights of 0 alone".into());
-            }
         }
         Ok(())
+    }
+
+    /// That the rows of a whole data set count for something: not all of their sample weights are 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if they are.
+    pub fn check_counted(&self) -> Result<()> {
+        match self.get(WEIGHT) {
+            Some(all) if all.iter().all(|weight| *weight == 0.0) => {
+                let place = format!("column {WEIGHT}");
+                Err(Error::expected(ErrorKind::Data, place, "a row that counts", "weights of 0 alone"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// A weight for each class that makes all count alike: rows over (classes × rows of the class); 0 for a class without rows.
 /// The mean over all rows is 1 where every class has some.
 ///
-/// Classes beyond `classes` are counted for none.
+/// Rows of classes beyond `classes` count for none.
 pub fn balanced(labels: &[u32], classes: usize) -> Vec<f64> {
     let mut counts = vec![0u64; classes];
     for label in labels {
@@ -166,8 +181,14 @@ pub fn balanced(labels: &[u32], classes: usize) -> Vec<f64> {
             *count += 1;
         }
     }
+    balanced_of(&counts)
+}
+
+/// The same from the number of rows of each class.
+pub fn balanced_of(counts: &[u64]) -> Vec<f64> {
     let there = counts.iter().filter(|count| **count > 0).count();
-    let of = |count: &u64| labels.len() as f64 / (there as f64 * *count as f64);
+    let rows: u64 = counts.iter().sum();
+    let of = |count: &u64| rows as f64 / (there as f64 * *count as f64);
     counts.iter().map(|count| if *count > 0 { of(count) } else { 0.0 }).collect()
 }
 
@@ -178,6 +199,8 @@ pub struct Dataset {
     shape: [usize; 3],
     targets: Targets,
     columns: Columns,
+    /// Whether rows of tokens end before others do.
+    ragged: bool,
 }
 
 /// Numbers that go into a digest together.
@@ -247,7 +270,49 @@ impl Dataset {
                 }
             }
         }
-        Ok(Self { features, shape, targets, columns: Columns::default() })
+        Ok(Self { features, shape, targets, columns: Columns::default(), ragged: false })
+    }
+
+    /// Rows of tokens, each with one target a token: rows of one to `length` items in the shape `[1, length, 1]`, with [`NO_ITEM`] behind
+    /// the last.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming the row, if it has no item, more than `length` or other than whole numbers from 0 on, or not a target for
+    /// each.
+    pub fn ragged(rows: &[(Vec<f32>, Vec<f32>)], length: usize) -> Result<Self> {
+        let [mut features, mut values] = [(); 2].map(|()| Vec::with_capacity(rows.len() * length));
+        for (row, (tokens, targets)) in rows.iter().enumerate() {
+            let bad = |expected: String, found: String| {
+                Err(Error::expected(ErrorKind::Data, format!("row {row}"), expected, found))
+            };
+            if !(1..=length).contains(&tokens.len()) {
+                return bad(format!("1 to {length} items"), tokens.len().to_string());
+            }
+            if tokens.len() != targets.len() {
+                return bad(format!("{} targets, one an item", tokens.len()), targets.len().to_string());
+            }
+            let mut both = tokens.iter().chain(targets);
+            if let Some(odd) = both.find(|token| !(token.fract() == 0.0 && **token >= 0.0)) {
+                return bad("whole numbers from 0 on".into(), odd.to_string());
+            }
+            for (all, own) in [(&mut features, tokens), (&mut values, targets)] {
+                all.extend(own);
+                all.resize((row + 1) * length, NO_ITEM);
+            }
+        }
+        let targets = Targets::Values { values, width: length };
+        Self::new(features, [1, length, 1], targets).map(Self::with_ends)
+    }
+
+    /// The same rows of tokens, of which some end before others do ([`NO_ITEM`]).
+    #[must_use]
+    pub fn with_ends(self) -> Self {
+        Self { ragged: true, ..self }
+    }
+
+    /// Whether rows end before others do.
+    pub fn is_ragged(&self) -> bool {
+        self.ragged
     }
 
     /// The same rows with these columns in place of their own.
@@ -313,6 +378,7 @@ impl Dataset {
             shape: self.shape,
             targets: self.targets.select(indices),
             columns: self.columns.select(indices),
+            ragged: self.ragged,
         }
     }
 

@@ -25,6 +25,8 @@ pub enum TargetsSchema {
     Classes(u64),
     /// So many values.
     Values(u64),
+    /// A value for each of at most so many items: rows end before others do ([`crate::dataset::NO_ITEM`]).
+    Ragged(u64),
 }
 
 impl Schema {
@@ -32,6 +34,7 @@ impl Schema {
     pub fn of(data: &Dataset) -> Self {
         let targets = match data.targets() {
             Targets::Classes { classes, .. } => TargetsSchema::Classes(*classes as u64),
+            Targets::Values { width, .. } if data.is_ragged() => TargetsSchema::Ragged(*width as u64),
             Targets::Values { width, .. } => TargetsSchema::Values(*width as u64),
         };
         Self { count: data.rows() as u64, shape: data.shape().map(|n| n as u64), targets }
@@ -49,8 +52,13 @@ impl Schema {
 
     /// How many numbers answer one.
     pub fn outputs(&self) -> usize {
-        let (TargetsSchema::Classes(n) | TargetsSchema::Values(n)) = self.targets;
+        let (TargetsSchema::Classes(n) | TargetsSchema::Values(n) | TargetsSchema::Ragged(n)) = self.targets;
         n as usize
+    }
+
+    /// Whether rows end before others do.
+    pub fn is_ragged(&self) -> bool {
+        matches!(self.targets, TargetsSchema::Ragged(_))
     }
 }
 
@@ -140,6 +148,12 @@ pub trait Source: Send + Sync {
     fn resident(&self) -> Option<&Dataset> {
         None
     }
+
+    /// The first row of each query, in ascending order, and the number of all rows, where rows that do not lie in memory have queries
+    /// ([`crate::dataset::QUERY`]): those of one stand side by side then.
+    fn queries(&self) -> Option<Arc<[u64]>> {
+        None
+    }
 }
 
 impl Source for Dataset {
@@ -180,6 +194,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn resident(&self) -> Option<&Dataset> {
         (**self).resident()
+    }
+
+    fn queries(&self) -> Option<Arc<[u64]>> {
+        (**self).queries()
     }
 }
 

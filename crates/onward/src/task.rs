@@ -178,8 +178,11 @@ impl<'a> dyn Task + 'a {
             self.losses(outputs, answers, losses)?;
         }
         if let Some(weights) = answers.columns.get(WEIGHT) {
-            let weighted = losses.iter_mut().enumerate();
-            weighted.for_each(|(row, loss)| *loss *= weights[answers.sample(row)] as f32);
+            for (row, loss) in losses.iter_mut().enumerate() {
+                // What does not count is nothing, finite or not.
+                let weight = weights[answers.sample(row)] as f32;
+                *loss = if weight == 0.0 { 0.0 } else { *loss * weight };
+            }
         }
         Ok(())
     }

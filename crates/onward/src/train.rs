@@ -130,7 +130,7 @@ impl Trainer {
         }
         let base = base.unwrap_or_else(|| Params::init(graph.tensors(), &key));
         graph.check_params(&base)?;
-        let queries = local.queries(&*data, key, plan.shuffle)?;
+        let queries = local.queries(&*data, key, plan.shuffle);
         let state = State::new(
             base,
             plan.method.recipe(plan.optimizer, plan.storage).with_rates(graph.rates()),

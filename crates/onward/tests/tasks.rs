@@ -93,6 +93,52 @@ fn derivatives_of_weighted_losses_are_those_of_central_differences() {
     }
 }
 
+/// Rows in order, the first four of which count for nothing; the loss there is not even finite.
+fn four_of_no_weight() -> Dataset {
+    let data = blobs(ROWS, [1, 1, 5], 3, 2);
+    let mut features = data.features().to_vec();
+    features[..20].fill(1e38);
+    let weights = (0..ROWS).map(|row| if row < 4 { 0.0 } else { 1.5 }).collect();
+    let data = Dataset::new(features, [1, 1, 5], data.targets().clone()).unwrap();
+    data.with_columns(Columns::default().with(WEIGHT, weights)).unwrap()
+}
+
+#[test]
+fn a_batch_of_rows_without_weight_is_a_step_that_changes_nothing() {
+    let focused = onward::rule::RelativeActivation { focus: 0.5, ..relative(4) };
+    let parted =
+        onward::rule::Population { share: 2, shaping: onward::rule::Shaping::ZScore, ..population(8) };
+    let methods = [
+        Method::RelativeActivation(relative(4)),
+        Method::RelativeActivation(focused),
+        Method::Population(population(8)),
+        Method::Population(parted),
+        Method::TwoPoint(two_point(4)),
+        Method::Search(Search::named("snes").unwrap()),
+    ];
+    for (place, method) in methods.into_iter().enumerate() {
+        for piece in [None, Some(3)].into_iter().take(if [2, 4, 5].contains(&place) { 2 } else { 1 }) {
+            let plan = onward::train::Plan { shuffle: Shuffle::InOrder, ..plan(method.clone(), 0.05, 6, 4) };
+            let local = local(net(), Loss::CrossEntropy, 1).in_pieces(piece);
+            let mut trainer = Trainer::new(plan, local, four_of_no_weight()).unwrap();
+            for step in 0..6 {
+                let before = trainer.state().params().digest();
+                let found = trainer.step().unwrap();
+                let (loss, same) = (found.entry.loss, before == trainer.state().params().digest());
+                let of_search = matches!(method, Method::Search(_));
+                assert_eq!((loss == 0.0, found.entry.non_finite), (step % 3 == 0, 0), "{place}, {step}");
+                assert!(of_search || same == (step % 3 == 0), "{place}, {step}");
+            }
+        }
+    }
+    // Of all rows, some have to count.
+    let none = Columns::default().with(WEIGHT, vec![0.0; ROWS]);
+    let data = blobs(ROWS, [1, 1, 5], 3, 2).with_columns(none).unwrap();
+    let plan = plan(Method::TwoPoint(two_point(4)), 0.05, 6, 4);
+    let error = Trainer::new(plan, local(net(), Loss::CrossEntropy, 1), data).map(|_| ()).unwrap_err();
+    assert_eq!(error.to_string(), "column weight: expected a row that counts, found weights of 0 alone");
+}
+
 #[test]
 fn a_weight_of_two_is_the_row_twice_and_one_of_zero_none() {
     let data = blobs(6, [1, 1, 5], 3, 4);
@@ -138,7 +184,7 @@ fn what_steps_on_whole_queries_cost_is_of_the_rows_that_they_saw() {
     let net = Mlp::new(&[5, 1], Activation::Tanh).unwrap();
     let evaluator = Local::new(Arc::new(net), Arc::new(Ndcg { k: 3 }), &threads(1));
     let plan = plan(Method::Population(population(4)), 0.1, 3, 21);
-    let queries = Queries::of(&rare(), RunKey::from_seed(plan.seed), Shuffle::All).unwrap().unwrap();
+    let queries = Queries::of(&rare(), RunKey::from_seed(plan.seed), Shuffle::All).unwrap();
     let rows: Vec<usize> = (0..3).map(|step| queries.batch(step, 21).len()).collect();
     let mut trainer = onward_coordinate::trainer(plan, evaluator, rare()).unwrap();
     (0..3).for_each(|_| drop(trainer.step().unwrap()));

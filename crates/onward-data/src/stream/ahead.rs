@@ -3,10 +3,10 @@
 use super::scan::Training;
 use super::{PIECE, Rows as Reading, Stream};
 use crate::Preparation;
-use crate::part::{Layout, bad};
+use crate::part::{Beside, Layout, bad};
 use crate::prepare::not_single;
 use crate::targets::{label, target_of};
-use onward::dataset::{Dataset, Targets};
+use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT};
 use onward::rows::{Rows, Schema, Source};
 use onward::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,12 +25,14 @@ pub(super) struct Recipe {
     stream: Box<dyn Stream>,
     training: Training,
     columns: Layout,
-    label: usize,
+    beside: Beside,
     preparation: Preparation,
     /// What is subtracted from each feature, and what it is divided by.
     terms: Vec<(f64, f64)>,
     /// 0 if answers are values.
     classes: usize,
+    /// The mean of the training rows' weights; 0 where all count alike.
+    weight: f64,
     /// Training rows of a block.
     block: u64,
 }
@@ -39,31 +41,38 @@ impl Recipe {
     pub(super) fn new(
         stream: Box<dyn Stream>,
         training: Training,
-        columns: Layout,
-        label: usize,
+        (columns, beside): (Layout, Beside),
         preparation: Preparation,
-        classes: usize,
+        (classes, weight): (usize, f64),
         block: usize,
     ) -> Self {
         let terms = preparation.terms();
         let block = (block as u64).clamp(1, training.rows);
-        Self { stream, training, columns, label, preparation, terms, classes, block }
+        Self { stream, training, columns, beside, preparation, terms, classes, weight, block }
     }
 
     fn blocks(&self) -> u64 {
         self.training.rows.div_ceil(self.block)
     }
 
-    /// Rows of raw numbers, which `names` name in the file, as the model sees them.
+    /// Rows of raw numbers, which `names` name in the file, as the model is tested with them: their weights have a mean of their own.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] naming the number that single precision does not hold.
-    pub(super) fn dataset(&self, raw: &[f64], names: &[u64]) -> Result<Dataset> {
+    /// [`ErrorKind::Data`] naming the number that single precision does not hold; as for [`Columns::check_counted`].
+    pub(super) fn test(&self, raw: &[f64], names: &[u64]) -> Result<Dataset> {
         let mut rows = Prepared::default();
         for (row, numbers) in names.iter().zip(raw.chunks_exact(self.stream.table().columns)) {
             self.add(&mut rows, *row, numbers)?;
         }
-        self.closed(rows)
+        let mean = rows.weights.iter().sum::<f64>() / rows.weights.len() as f64;
+        if self.is_weighted() && mean == 0.0 {
+            Columns::default().with(WEIGHT, rows.weights.clone()).check_counted()?;
+        }
+        self.closed(rows, mean)
+    }
+
+    fn is_weighted(&self) -> bool {
+        self.weight != 0.0
     }
 
     /// Adds a row of the file.
@@ -75,7 +84,20 @@ impl Recipe {
         if let Some(at) = rows.features[begin..].iter().position(|v| !v.is_finite()) {
             return Err(not_single(self.columns.place(row, at), numbers[self.columns.features[at]]));
         }
-        let raw = numbers[self.label];
+        let beside = &self.beside;
+        rows.queries.extend(beside.query.map(|column| numbers[column]));
+        rows.others.extend(beside.others.iter().map(|(_, column)| numbers[*column]));
+        if self.is_weighted() {
+            rows.weights.push(beside.weight_of(numbers, &self.preparation.class_weights));
+        }
+        for (answer, column) in beside.labels.iter().enumerate() {
+            self.add_answer(rows, row, answer, numbers[*column])?;
+        }
+        Ok(())
+    }
+
+    /// Adds one number that a row is answered with.
+    fn add_answer(&self, rows: &mut Prepared, row: u64, answer: usize, raw: f64) -> Result<()> {
         if self.classes > 0 {
             let label = label(row as usize, raw)?;
             if label as usize >= self.classes {
@@ -85,7 +107,8 @@ impl Recipe {
             rows.labels.push(label);
             return Ok(());
         }
-        let value = self.preparation.targets.as_ref().map_or(raw, |scale| scale.prepare(0, raw)) as f32;
+        let scale = self.preparation.targets.as_ref();
+        let value = scale.map_or(raw, |scale| scale.prepare(answer, raw)) as f32;
         if !value.is_finite() {
             return Err(bad(target_of(row as usize), "a number that single precision holds", raw));
         }
@@ -93,12 +116,24 @@ impl Recipe {
         Ok(())
     }
 
-    fn closed(&self, rows: Prepared) -> Result<Dataset> {
+    /// The rows, whose weights have this mean.
+    fn closed(&self, rows: Prepared, mean: f64) -> Result<Dataset> {
         let targets = match self.classes {
-            0 => Targets::Values { values: rows.values, width: 1 },
+            0 => Targets::Values { values: rows.values, width: self.beside.labels.len() },
             classes => Targets::Classes { labels: rows.labels, classes },
         };
-        Dataset::new(rows.features, self.preparation.shape, targets)
+        let mut columns = Columns::default();
+        if self.beside.query.is_some() {
+            columns = columns.with(QUERY, rows.queries);
+        }
+        let others = self.beside.others.len();
+        for (at, (name, _)) in self.beside.others.iter().enumerate() {
+            columns = columns.with(name, rows.others.iter().skip(at).step_by(others).copied().collect());
+        }
+        if self.is_weighted() {
+            columns = columns.with(WEIGHT, rows.weights.iter().map(|weight| weight / mean).collect());
+        }
+        Dataset::new(rows.features, self.preparation.shape, targets)?.with_columns(columns)
     }
 
     /// The training rows `from..to`, read by what stands before them in the file.
@@ -124,7 +159,7 @@ impl Recipe {
                 row += 1;
             }
         }
-        self.closed(rows)
+        self.closed(rows, self.weight)
     }
 
     /// What reads the training rows from `row` on.
@@ -167,6 +202,11 @@ struct Prepared {
     features: Vec<f32>,
     labels: Vec<u32>,
     values: Vec<f32>,
+    /// As the file and the classes have them.
+    weights: Vec<f64>,
+    queries: Vec<f64>,
+    /// Row after row.
+    others: Vec<f64>,
 }
 
 /// A thread of ours ended without a word.
@@ -180,6 +220,7 @@ pub(super) struct Streamed {
     schema: Schema,
     digest: [u8; 32],
     first: Dataset,
+    queries: Option<Arc<[u64]>>,
     ahead: Mutex<Ahead>,
 }
 
@@ -199,16 +240,16 @@ struct Running {
 }
 
 impl Streamed {
-    /// The training rows of `recipe`, whose file's bytes have this digest.
+    /// The training rows of `recipe`, whose file's bytes have this digest, and whose queries begin so.
     ///
     /// # Errors
     /// What is wrong with the first rows.
-    pub(super) fn new(recipe: Recipe, bytes: &[u8; 32]) -> Result<Self> {
+    pub(super) fn new(recipe: Recipe, bytes: &[u8; 32], queries: Option<Arc<[u64]>>) -> Result<Self> {
         let kept = recipe.training.rows.min(KEPT_ROWS);
         let first = recipe.read(&mut *recipe.reading(0)?, 0, kept)?;
         let schema = Schema { count: recipe.training.rows, ..Schema::of(&first) };
         let digest = recipe.digest(bytes)?;
-        Ok(Self { recipe: Arc::new(recipe), schema, digest, first, ahead: Mutex::default() })
+        Ok(Self { recipe: Arc::new(recipe), schema, digest, first, queries, ahead: Mutex::default() })
     }
 }
 
@@ -220,11 +261,16 @@ impl Recipe {
         let preparation = serde_json::to_vec(&self.preparation);
         let preparation = preparation.map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
         hash.update(&(preparation.len() as u64).to_le_bytes()).update(&preparation);
-        for number in [self.label as u64, self.classes as u64, self.training.rows] {
+        let Beside { labels, weight, query, others } = &self.beside;
+        for number in [labels[0] as u64, self.classes as u64, self.training.rows] {
             hash.update(&number.to_le_bytes());
         }
         for held in self.training.held_from(0) {
             hash.update(&held.to_le_bytes());
+        }
+        if labels.len() > 1 || weight.or(*query).is_some() || !others.is_empty() {
+            let beside = serde_json::to_vec(&(labels, weight, query, others));
+            hash.update(&beside.map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?);
         }
         Ok(*hash.finalize().as_bytes())
     }
@@ -302,19 +348,23 @@ impl Source for Streamed {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let size = self.recipe.block;
         let mut features = Vec::with_capacity(ids.len() * self.recipe.terms.len());
-        let mut targets: Option<Targets> = None;
+        let mut answers: Option<(Targets, Columns)> = None;
         for part in ids.chunk_by(|a, b| a / size == b / size) {
             let block = ahead.block(part[0] / size, &self.recipe)?;
             let within: Vec<u32> = part.iter().map(|id| (id % size) as u32).collect();
             within.iter().for_each(|row| features.extend_from_slice(block.row(*row as usize)));
-            let more = block.targets().select(&within);
-            targets = Some(match targets {
-                None => more,
-                Some(before) => before.joined(&more)?,
+            let (targets, columns) = (block.targets().select(&within), block.columns().select(&within));
+            answers = Some(match answers {
+                None => (targets, columns),
+                Some((before, beside)) => (before.joined(&targets)?, beside.joined(&columns)?),
             });
         }
         ahead.tidy();
-        let none = || bad("ids of rows", "at least one", "none");
-        Rows::new(ids, Dataset::new(features, self.schema.shape(), targets.ok_or_else(none)?)?)
+        let (targets, columns) = answers.ok_or_else(|| bad("ids of rows", "at least one", "none"))?;
+        Rows::new(ids, Dataset::new(features, self.schema.shape(), targets)?.with_columns(columns)?)
+    }
+
+    fn queries(&self) -> Option<Arc<[u64]>> {
+        self.queries.clone()
     }
 }

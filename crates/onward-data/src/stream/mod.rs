@@ -7,6 +7,7 @@
 mod ahead;
 mod groups;
 mod lines;
+mod queries;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,18 @@
 //! What a stream's numbers lead to, found before training: which rows are trained on, how they are prepared, and the test rows.
 
 use super::ahead::{Recipe, Streamed};
+use super::queries::Queries;
 use super::watched::Watched;
 use super::{PIECE, Stream, refusal};
-use crate::Label;
 use crate::memory;
-use crate::part::{self, Layout};
+use crate::part::{self, Beside, Layout};
 use crate::prepare::{Spread, TargetScale};
-use crate::targets::{Rows as Answered, held_rows, label, not_varied, target_of};
-use crate::{Center, DataOptions, Opened, Preparation, Split, Target, check_names, choose_shape};
-use onward::dataset::Dataset;
-use onward::{Error, Result};
-use std::path::Path;
+use crate::targets::{Rows as Answered, check_answer, check_width, given_weights, held_rows, not_varied};
+use crate::{
+    Center, ClassWeights, DataOptions, Opened, Preparation, Split, Target, check_names, choose_shape,
+};
+use onward::Result;
+use onward::dataset::{Columns, Dataset, WEIGHT, balanced_of};
 use std::sync::Arc;
 
 /// Which rows of a table are trained on: all but the held ones, up to a limit.
@@ -29,8 +30,13 @@ impl Training {
             Some(_) => Vec::new(),
             None => held_rows(options.test, options.split, all)?,
         };
+        Ok(Self::without(held, all, options))
+    }
+
+    /// Of so many rows without those that are held out.
+    pub(super) fn without(held: Vec<u64>, all: u64, options: &DataOptions) -> Self {
         let rows = (all - held.len() as u64).min(options.limit.unwrap_or(usize::MAX) as u64);
-        Ok(Self { held, rows })
+        Self { held, rows }
     }
 
     /// The row of the file that is the training row `row`, or as many behind the last one.
@@ -55,16 +61,29 @@ impl Training {
     }
 }
 
+/// What becomes of a row of the file.
+#[derive(Clone, Copy, PartialEq)]
+enum Use {
+    Trained,
+    Held,
+    /// Beyond the limit.
+    LeftOut,
+}
+
 /// What the first pass finds.
 struct Found {
     features: Vec<Spread>,
-    answers: Spread,
+    /// Of each number that a row is answered with.
+    answers: Vec<Spread>,
     /// All that the held rows have.
     test: Vec<f64>,
-    /// One more than the highest label; 0 if answers are values.
-    classes: usize,
-    first: Option<f64>,
+    /// Training rows of each class, and of each that another row has; none if answers are values.
+    classes: Vec<u64>,
+    /// The answers of the first row.
+    first: Vec<f64>,
     varied: bool,
+    /// The sum of the training rows' weights.
+    weight: f64,
 }
 
 /// The data of a stream, ready to be trained on in blocks of `block(width)` rows.
@@ -75,28 +94,33 @@ pub(super) fn opened(
     block: impl FnOnce(usize) -> usize,
 ) -> Result<Opened> {
     let path = watched.path();
-    let at = |e: Error| e.in_file(path);
-    let label = one_label(options, path)?;
-    let label = match label {
-        Some(label) => stream.table().column("label column", label),
-        None => stream.table().label_column(None),
-    };
-    let label = label.map_err(at)?;
-    let columns = Layout::of(path, stream.table(), |column| column == label)?;
+    let at = |e: onward::Error| e.in_file(path);
+    let beside = Beside::of(options, stream.table()).map_err(at)?;
+    check_width(options.target, beside.labels.len()).map_err(at)?;
+    let columns = Layout::of(path, stream.table(), |column| beside.has(column))?;
     let width = columns.features.len();
     let shape = choose_shape(options.shape, [1, 1, width], width, path)?;
     if options.center == Center::Mean {
-        let found = "\"mean\", the mean of all features";
+        let found = "\"mean\", whose sum goes through one column after the other";
         return Err(refusal(path, "data.center", "\"none\" or \"standardize\"", found));
     }
-    let training = Training::of(options, stream.rows()).map_err(at)?;
+    let queries = beside.query.map(|column| Queries::read(&*stream, column)).transpose().map_err(at)?;
+    let training = match &queries {
+        Some(queries) => queries.training(options),
+        None => Training::of(options, stream.rows()),
+    };
+    let training = training.map_err(at)?;
     if training.rows == 0 {
         return Err(part::bad("data", "at least one row to train on", "none").in_file(path));
     }
     let kept = training.held.len() as u128 * (12 * width as u128 + 24);
     memory::check("data.test", "test rows, which are kept in memory", kept)?;
-    let scan = Scan { stream: &*stream, training: &training, columns: &columns, label, options };
-    let (preparation, found) = scan.prepared(shape).map_err(at)?;
+    let scan = Scan { stream: &*stream, training: &training, columns: &columns, beside: &beside, options };
+    let mut found = scan.first_pass().map_err(at)?;
+    if !found.varied {
+        let first = found.first.first().copied().unwrap_or_default();
+        return Err(not_varied(&beside.answers(stream.table()), first).in_file(path));
+    }
     let test = match &options.test_path {
         None => None,
         Some(test) => {
@@ -105,41 +129,35 @@ pub(super) fn opened(
             Some(Answered::from_part(part, options.target)?)
         }
     };
-    let classes = found.classes.max(test.as_ref().map_or(0, Answered::classes));
-    let held = training.held.clone();
+    let classes = found.classes.len().max(test.as_ref().map_or(0, Answered::classes));
+    let class_weights = scan.class_weights(&found, classes).map_err(at)?;
+    let preparation = scan.prepared(shape, &mut found, class_weights).map_err(at)?;
+    let mean = found.weight / training.rows as f64;
+    if scan.is_weighted() {
+        Columns::default().with(WEIGHT, vec![found.weight]).check_counted().map_err(at)?;
+    }
     let mut notes = columns.notes.clone();
     let bytes = watched.digest(&mut notes)?;
-    let recipe = Recipe::new(stream, training, columns, label, preparation.clone(), classes, block(width));
+    let queries = queries.map(|queries| queries.trained(&training));
+    let held = training.held.clone();
+    let recipe =
+        Recipe::new(stream, training, (columns, beside), preparation.clone(), (classes, mean), block(width));
     let test = match test {
-        None => recipe.dataset(&found.test, &held).map_err(at)?,
+        None => recipe.test(&found.test, &held).map_err(at)?,
         Some(test) => {
             let rows = test.all();
             let features = preparation.features(test.part(), &rows)?;
             let targets = test.targets(&rows, classes, preparation.targets.as_ref());
-            let data = targets.and_then(|targets| Dataset::new(features, shape, targets));
+            let columns = test.columns(&rows, &preparation.class_weights);
+            let data = targets
+                .and_then(|targets| Dataset::new(features, shape, targets))
+                .and_then(|data| data.with_columns(columns?));
             data.map_err(|e| e.in_file(&test.part().path))?
         }
     };
     let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
-    let train = Streamed::new(recipe, &bytes).map_err(at)?;
+    let train = Streamed::new(recipe, &bytes, queries).map_err(at)?;
     Ok(Split { train: Arc::new(train), test, preparation, notes })
-}
-
-/// The one column of answers, if the options say which; what else they say of columns and answers takes all rows at once.
-fn one_label<'a>(options: &'a DataOptions, path: &Path) -> Result<Option<&'a Label>> {
-    let labels = options.label.as_ref().map_or(&[][..], |labels| &labels.0);
-    let said = [
-        ("data.label", labels.len() > 1, "one column", "several"),
-        ("data.target", options.target == Target::Labels, "\"class\" or \"value\"", "\"labels\""),
-        ("data.weight", options.weight.is_some(), "no such key", "one"),
-        ("data.columns", options.columns.is_some(), "no such key", "some"),
-        ("data.class_weights", options.class_weights.is_some(), "no such key", "one"),
-        ("data.query", options.query.is_some(), "no such key", "one"),
-    ];
-    match said.into_iter().find(|(_, said, ..)| *said) {
-        None => Ok(labels.first()),
-        Some((key, _, expected, found)) => Err(refusal(path, key, expected, found)),
-    }
 }
 
 /// A pass over a stream.
@@ -147,42 +165,55 @@ struct Scan<'a> {
     stream: &'a dyn Stream,
     training: &'a Training,
     columns: &'a Layout,
-    label: usize,
+    beside: &'a Beside,
     options: &'a DataOptions,
 }
 
 impl Scan<'_> {
-    /// How rows of this shape are prepared, and what else both passes find.
-    fn prepared(&self, shape: [usize; 3]) -> Result<(Preparation, Found)> {
-        let mut found = self.first_pass()?;
-        if !found.varied {
-            let place = format!("column {}", self.stream.table().name(self.label));
-            return Err(not_varied(&place, found.first.unwrap_or_default()));
+    /// Whether rows count for what a column or their class says.
+    fn is_weighted(&self) -> bool {
+        let by_class = self.options.class_weights.is_some() && self.options.target == Target::Class;
+        by_class || self.beside.weight.is_some()
+    }
+
+    /// What classes count, as the first pass found them.
+    fn class_weights(&self, found: &Found, classes: usize) -> Result<Vec<f64>> {
+        match &self.options.class_weights {
+            _ if self.options.target != Target::Class => Ok(Vec::new()),
+            None => Ok(Vec::new()),
+            Some(ClassWeights::Given(all)) => given_weights(all, classes),
+            Some(ClassWeights::Balanced) => {
+                let mut counts = found.classes.clone();
+                counts.resize(classes, 0);
+                Ok(balanced_of(&counts))
+            }
         }
+    }
+
+    /// How rows of this shape are prepared, where classes count so.
+    fn prepared(&self, shape: [usize; 3], found: &mut Found, class_weights: Vec<f64>) -> Result<Preparation> {
         let (names, scale) = (self.columns.names.clone(), self.options.scale);
-        let (offsets, divisors) = (Vec::new(), Vec::new());
-        let mut preparation =
-            Preparation { shape, names, scale, offsets, divisors, targets: None, class_weights: Vec::new() };
+        let mut preparation = Preparation { names, scale, class_weights, ..Preparation::none(shape) };
         let centered = self.options.center != Center::None;
         let standardized = match self.options.center {
             Center::Auto => shape[0] * shape[1] == 1,
             center => center == Center::Standardize,
         };
         let values = self.options.target == Target::Value && centered;
-        if standardized || values {
-            self.second_pass(&mut found)?;
+        if standardized || values || self.is_weighted() {
+            self.second_pass(found, &preparation)?;
         }
         if standardized {
             preparation.standardize(found.features.iter().map(Spread::moments));
         }
         if values {
-            preparation.targets = Some(TargetScale::of(vec![found.answers.moments()])?);
+            preparation.targets = Some(TargetScale::of(found.answers.iter().map(Spread::moments).collect())?);
         }
-        Ok((preparation, found))
+        Ok(preparation)
     }
 
-    /// Gives `f` each row that is trained on or held out: its number, whether it is held out, and its numbers.
-    fn each(&self, rows: u64, mut f: impl FnMut(u64, bool, &[f64]) -> Result<()>) -> Result<()> {
+    /// Gives `f` each of the first rows: its number, what becomes of it, and its numbers.
+    fn each(&self, rows: u64, mut f: impl FnMut(u64, Use, &[f64]) -> Result<()>) -> Result<()> {
         let width = self.stream.table().columns;
         let (mut reader, mut raw, mut held) = (self.stream.at(0)?, Vec::new(), self.training.held_from(0));
         let (mut row, mut left) = (0, self.training.rows);
@@ -191,14 +222,17 @@ impl Scan<'_> {
             raw.clear();
             reader.read(count as usize, &mut raw)?;
             for numbers in raw.chunks_exact(width) {
-                let is_held = held.first() == Some(&row);
-                if is_held {
-                    held = &held[1..];
+                let what = match held.first() == Some(&row) {
+                    true => Use::Held,
+                    false if left > 0 => Use::Trained,
+                    false => Use::LeftOut,
+                };
+                match what {
+                    Use::Held => held = &held[1..],
+                    Use::Trained => left -= 1,
+                    Use::LeftOut => {}
                 }
-                if is_held || left > 0 {
-                    f(row, is_held, numbers)?;
-                    left -= u64::from(!is_held);
-                }
+                f(row, what, numbers)?;
                 row += 1;
             }
         }
@@ -209,52 +243,91 @@ impl Scan<'_> {
         let columns = &self.columns.features;
         let mut found = Found {
             features: vec![Spread::default(); columns.len()],
-            answers: Spread::default(),
+            answers: vec![Spread::default(); self.beside.labels.len()],
             test: Vec::new(),
-            classes: 0,
-            first: None,
+            classes: Vec::new(),
+            first: Vec::new(),
             varied: self.stream.rows() < 2,
+            weight: 0.0,
         };
         let scale = self.options.scale;
-        self.each(self.stream.rows(), |row, held, numbers| {
-            if let Some(at) = columns.iter().position(|column| !numbers[*column].is_finite()) {
-                let place = self.columns.place(row, at);
-                return Err(part::bad(place, "a finite number", numbers[columns[at]]));
+        self.each(self.stream.rows(), |row, what, numbers| {
+            self.check(row, numbers)?;
+            let answers = || self.beside.labels.iter().map(|column| numbers[*column]);
+            if row == 0 {
+                found.first = answers().collect();
             }
-            let answer = numbers[self.label];
-            match self.options.target {
-                Target::Class => found.classes = found.classes.max(label(row as usize, answer)? as usize + 1),
-                Target::Value if !answer.is_finite() => {
-                    return Err(part::bad(target_of(row as usize), "a finite number", answer));
-                }
-                Target::Value | Target::Labels => {}
+            found.varied |= !answers().eq(found.first.iter().copied());
+            if self.options.target == Target::Class {
+                // Whole and not large, as was checked.
+                let class = answers().next().unwrap_or_default() as usize;
+                found.classes.resize(found.classes.len().max(class + 1), 0);
+                found.classes[class] += u64::from(what == Use::Trained);
             }
-            found.varied |= *found.first.get_or_insert(answer) != answer;
-            if held {
-                found.test.extend(numbers);
-            } else {
-                for (spread, column) in found.features.iter_mut().zip(columns) {
-                    spread.see(numbers[*column] * scale);
+            match what {
+                Use::Held => found.test.extend(numbers),
+                Use::Trained => {
+                    for (spread, column) in found.features.iter_mut().zip(columns) {
+                        spread.see(numbers[*column] * scale);
+                    }
+                    found.answers.iter_mut().zip(answers()).for_each(|(spread, answer)| spread.see(answer));
                 }
-                found.answers.see(answer);
+                Use::LeftOut => {}
             }
             Ok(())
         })?;
         Ok(found)
     }
 
-    fn second_pass(&self, found: &mut Found) -> Result<()> {
+    /// That a row's numbers are what they should be.
+    fn check(&self, row: u64, numbers: &[f64]) -> Result<()> {
+        let columns = &self.columns.features;
+        if let Some(at) = columns.iter().position(|column| !numbers[*column].is_finite()) {
+            let place = self.columns.place(row, at);
+            return Err(part::bad(place, "a finite number", numbers[columns[at]]));
+        }
+        for column in &self.beside.labels {
+            check_answer(self.options.target, row as usize, &[numbers[*column]])?;
+        }
+        let others = self.beside.others.iter().map(|(name, column)| (name.as_str(), *column, f64::MIN));
+        let weight = self.beside.weight.map(|column| (WEIGHT, column, 0.0));
+        for (name, column, least) in others.chain(weight) {
+            let number = numbers[column];
+            if !(number.is_finite() && number >= least) {
+                let expected = if least == 0.0 { "a finite number, at least 0" } else { "a finite number" };
+                let found = format!("{number} in row {row} (from 0)");
+                return Err(part::bad(format!("column {name}"), expected, found));
+            }
+        }
+        Ok(())
+    }
+
+    fn second_pass(&self, found: &mut Found, preparation: &Preparation) -> Result<()> {
         found.features.iter_mut().for_each(Spread::settle);
-        found.answers.settle();
+        found.answers.iter_mut().for_each(Spread::settle);
         let scale = self.options.scale;
-        self.each(self.training.in_file(self.training.rows - 1) + 1, |_, held, numbers| {
-            if !held {
+        self.each(self.training.in_file(self.training.rows - 1) + 1, |_, what, numbers| {
+            if what == Use::Trained {
                 for (spread, column) in found.features.iter_mut().zip(&self.columns.features) {
                     spread.see_again(numbers[*column] * scale);
                 }
-                found.answers.see_again(numbers[self.label]);
+                for (spread, column) in found.answers.iter_mut().zip(&self.beside.labels) {
+                    spread.see_again(numbers[*column]);
+                }
+                if self.is_weighted() {
+                    found.weight += self.beside.weight_of(numbers, &preparation.class_weights);
+                }
             }
             Ok(())
         })
+    }
+}
+
+impl Beside {
+    /// What a row counts, before that is divided by the mean: its own weight times that of its class.
+    pub(super) fn weight_of(&self, numbers: &[f64], class_weights: &[f64]) -> f64 {
+        let own = self.weight.map_or(1.0, |column| numbers[column]);
+        let of_class = |column: &usize| class_weights.get(numbers[*column] as usize).copied();
+        own * self.labels.first().and_then(of_class).unwrap_or(1.0)
     }
 }

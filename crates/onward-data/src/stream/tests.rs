@@ -5,8 +5,9 @@ use super::super::parquet::tests::numbers_file;
 use super::super::tests::Folder;
 use super::super::{Center, DataOptions, Holdout, Label, Opened, Split, Target, load, open};
 use onward::ErrorKind;
-use onward::ask::Shuffle;
+use onward::ask::{Queries, Shuffle};
 use onward::dataset::Dataset;
+use onward::noise::RunKey;
 use onward::rows::Source;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -39,6 +40,14 @@ fn agree(options: &DataOptions, windows: &[usize]) {
         assert_eq!((&opened.preparation, &opened.notes), (&preparation, &notes), "{window}");
         assert_eq!(opened.test, test, "{window}");
         assert_eq!(opened.train.schema(), train.schema());
+        let key = RunKey::from_seed(5);
+        for shuffle in [Shuffle::Window(window), Shuffle::InOrder] {
+            let of = |data: &dyn Source| {
+                Queries::of(data, key, shuffle)
+                    .map(|all| (0..9).map(|step| all.batch(step, 32)).collect::<Vec<_>>())
+            };
+            assert_eq!(of(&*opened.train), of(&train), "{window}");
+        }
         let rows = train.rows() as u64;
         for ids in [(0..rows).collect::<Vec<_>>(), (0..rows).rev().collect(), vec![rows - 1, 0, rows / 2]] {
             for part in ids.chunks(97) {
@@ -78,6 +87,62 @@ fn streams_give_the_bits_of_files_in_memory() {
             &[256],
         );
     }
+}
+
+fn labels(names: &[&str]) -> Option<Labels> {
+    Some(Labels(names.iter().map(|name| Label::Name((*name).into())).collect()))
+}
+
+/// Rows of x, y, two labels that hold or not, a class, a weight and a query of one to nine rows.
+fn wide_csv(rows: usize) -> String {
+    let (mut query, mut left) = (0, 0);
+    let line = |r: usize| {
+        if left == 0 {
+            (query, left) = (query + 1, 1 + query * 7 % 9);
+        }
+        left -= 1;
+        let [up, down] = [number(r, 3) > 2.0, number(r, 4) > 1.0].map(u8::from);
+        let (x, y, weight) = (number(r, 0), number(r, 1), if r % 4 == 1 { 0.0 } else { number(r, 5).abs() });
+        // The highest class stands beyond all limits.
+        let class = if r + 1 == rows { 4 } else { (r * 7 + r / 3) % 3 };
+        format!("{x},{y},{up},{down},{class},{weight},{query}\n")
+    };
+    ["x,y,up,down,class,weight,query\n".to_owned()].into_iter().chain((0..rows).map(line)).collect()
+}
+
+#[test]
+fn columns_beside_features_are_those_of_memory() {
+    let folder = Folder::new();
+    let of = |label: &[&str], target| DataOptions {
+        label: labels(label),
+        target,
+        ..DataOptions::new(folder.put("w.csv", wide_csv(1300)))
+    };
+    let one = |name: &str| Some(Label::Name(name.into()));
+    let class = of(&["class"], Target::Class);
+    let weighted = DataOptions { weight: one("weight"), ..class.clone() };
+    agree(&weighted, &[64, 5000]);
+    let balanced = DataOptions { class_weights: Some(ClassWeights::Balanced), ..class.clone() };
+    agree(&balanced, &[256]);
+    agree(&DataOptions { limit: Some(600), weight: one("weight"), ..balanced }, &[256]);
+    let given = Some(ClassWeights::Given(vec![1.0, 0.5, 3.0, 0.0, 0.25]));
+    agree(&DataOptions { class_weights: given, center: Center::None, ..weighted }, &[256]);
+    agree(&of(&["up", "down"], Target::Labels), &[256]);
+    agree(&of(&["up", "weight", "y"], Target::Value), &[256]);
+    let others = DataOptions { columns: labels(&["up", "y"]), ..class.clone() };
+    agree(&others, &[256]);
+    for test in [Holdout::Fraction(0.2), Holdout::Rows(1), Holdout::Rows(1100)] {
+        agree(&DataOptions { query: one("query"), test, ..class.clone() }, &[64, 700]);
+    }
+    let everything =
+        DataOptions { query: one("query"), weight: one("weight"), columns: labels(&["down"]), ..class };
+    agree(&DataOptions { limit: Some(701), ..everything.clone() }, &[100]);
+    let own = folder.put("own.csv", wide_csv(50));
+    agree(&DataOptions { test_path: Some(own), ..everything }, &[100]);
+    let all = DataOptions { query: one("query"), test: Holdout::Rows(1299), ..of(&["class"], Target::Class) };
+    let told = [load(&all).map(|_| ()), streamed(&all, 64).map(|_| ())];
+    let told = told.map(|told| told.unwrap_err().to_string());
+    assert!(told[0].contains("a query that is left") && told[0] == told[1], "{told:?}");
 }
 
 #[test]
@@ -128,17 +193,41 @@ fn flaws_are_told_with_file_and_place() {
     assert!(complaint(&of("all.csv", "x,label\n1,0\n2,0\n3,0\n".into())).contains("one value in all rows"));
     let mean = DataOptions { center: Center::Mean, ..of("mean.csv", csv(50)) };
     assert!(complaint(&mean).contains("data.center"));
-    let query = Some(Label::Name("y".into()));
-    for (key, options) in [
-        ("data.query", DataOptions { query: query.clone(), ..of("q.csv", csv(50)) }),
-        ("data.weight", DataOptions { weight: query, ..of("q.csv", csv(50)) }),
+    let column = Some(Label::Name("y".into()));
+    for (words, options) in [
         (
-            "data.class_weights",
-            DataOptions { class_weights: Some(ClassWeights::Balanced), ..of("q.csv", csv(50)) },
+            "q.csv: row 4 (from 0), column \"y\": expected rows of one query side by side, to be read as they are needed, found query 1 again",
+            DataOptions {
+                query: column.clone(),
+                ..of("q.csv", "x,y,label\n1,0,0\n2,0,1\n1,1,0\n2,2,0\n3,1,1\n".into())
+            },
         ),
-        ("data.target", DataOptions { target: Target::Labels, ..of("q.csv", csv(50)) }),
+        (
+            "column weight: expected a finite number, at least 0, found -1 in row 1 (from 0)",
+            DataOptions { weight: column.clone(), ..of("w.csv", "x,y,label\n1,0,0\n2,-1,1\n1,1,0\n".into()) },
+        ),
+        (
+            "column weight: expected a row that counts, found weights of 0 alone",
+            DataOptions {
+                weight: column.clone(),
+                ..of("none.csv", "x,y,label\n1,0,0\n2,0,1\n1,0,0\n".into())
+            },
+        ),
+        (
+            "data.class_weights: expected one number for each of the 3 classes, found 2",
+            DataOptions { class_weights: Some(ClassWeights::Given(vec![1.0, 2.0])), ..of("c.csv", csv(50)) },
+        ),
+        (
+            "target of row 2 (from 0): expected 0 or 1, found 2",
+            DataOptions { target: Target::Labels, ..of("two.csv", "x,label\n1,0\n2,1\n3,2\n".into()) },
+        ),
+        (
+            "labels: expected one number per row, found 2 numbers per row",
+            DataOptions { label: labels(&["y", "z"]), ..of("l.csv", csv(50)) },
+        ),
     ] {
-        assert!(complaint(&options).contains(key), "{key}");
+        let text = complaint(&options);
+        assert!(text.contains(words), "{text}");
     }
     assert!(complaint(&of("t.csv.gz", csv(5))).contains("data.stream"));
     let mut rows = table(40);

@@ -2,7 +2,7 @@
 
 use super::watched::Watched;
 use crate::part::bad;
-use onward::dataset::{Dataset, Targets};
+use onward::dataset::{Dataset, NO_ITEM, Targets};
 use onward::rows::{Rows, Schema, Source, TargetsSchema};
 use onward::{Error, ErrorKind, Result};
 use std::fs::File;
@@ -46,21 +46,47 @@ pub struct TokenOptions {
     pub length: usize,
     /// The token that ends each document. Without it the file is one document.
     pub end_of_text: Option<u32>,
+    /// Whether what fills no row at a document's end is a row as well, which ends before the others do.
+    pub ragged: bool,
+    /// The token behind the last one of such a row; without it [`NO_ITEM`].
+    pub padding: Option<u32>,
 }
 
 /// Windows of a file of tokens, read as they are needed. A row is so many tokens of one document, as numbers in the shape `[1, length, 1]`; its
 /// targets are as many values: the token that follows each. Windows of a document lie side by side from its beginning on; what fills none at its end
-/// is left out. Rows can be read in any order, so any way to shuffle will do.
+/// is left out, or, where rows are ragged, a shorter row, whose targets end with [`NO_ITEM`]. Rows can be read in any order, so any way to shuffle will do.
 pub struct Tokens {
     options: TokenOptions,
     watched: Watched,
     file: Mutex<File>,
     digest: [u8; 32],
     rows: u64,
-    /// Where the windows begin, where documents are apart.
-    begins: Option<Vec<u64>>,
+    /// The windows, where documents are apart.
+    windows: Option<Vec<Window>>,
+    /// All tokens.
+    count: u64,
     left_out: u64,
     notes: Vec<String>,
+}
+
+/// What a row is made of.
+#[derive(Clone, Copy)]
+struct Window {
+    /// Its first token.
+    begin: u64,
+    /// Its tokens, each with one behind it.
+    items: u32,
+}
+
+impl TokenOptions {
+    /// The windows of a document of the tokens `begin..end`.
+    fn windows(&self, begin: u64, end: u64) -> impl Iterator<Item = Window> + use<> {
+        let (items, length) = ((end - begin).saturating_sub(1), self.length as u64);
+        let last = if self.ragged { items } else { items - items % length };
+        let window =
+            move |first: u64| Window { begin: begin + first, items: length.min(last - first) as u32 };
+        (0..last.div_ceil(length)).map(move |at| window(at * length))
+    }
 }
 
 /// Bytes that are looked at together when documents are told apart: a multiple of every width.
@@ -82,22 +108,39 @@ impl Tokens {
             return Err(bad(place, format!("{width} bytes"), found).in_file(&options.path));
         }
         let (file, count) = (watched.open()?, watched.size() / width);
-        let begins = match options.end_of_text {
+        let windows = match options.end_of_text {
             None => None,
             Some(end) => Some(windows(&watched, &options, end).map_err(|e| e.in_file(&options.path))?),
         };
         // The token after the last one of a row is its target.
-        let rows = begins.as_ref().map_or(count.saturating_sub(1) / length, |begins| begins.len() as u64);
+        let (rows, items) = match &windows {
+            Some(all) => (all.len() as u64, all.iter().map(|window| u64::from(window.items)).sum()),
+            None if options.ragged => (count.saturating_sub(1).div_ceil(length), count.saturating_sub(1)),
+            None => (count.saturating_sub(1) / length, count.saturating_sub(1) / length * length),
+        };
         if rows == 0 {
-            let expected = format!("a document of at least {} tokens", length + 1);
+            let least = if options.ragged { 2 } else { length + 1 };
+            let expected = format!("a document of at least {least} tokens");
             return Err(
                 bad("tokens", expected, format!("{count} tokens and none such")).in_file(&options.path)
             );
         }
         let mut notes = Vec::new();
         let digest = digest(&options, &watched.digest(&mut notes)?);
-        let left_out = count - rows * length;
-        Ok(Self { options, file: Mutex::new(file), watched, digest, rows, begins, left_out, notes })
+        let left_out = count - items;
+        Ok(Self { options, file: Mutex::new(file), watched, digest, rows, windows, count, left_out, notes })
+    }
+
+    /// What a row is made of.
+    fn window(&self, id: u64) -> Window {
+        let length = self.options.length as u64;
+        match &self.windows {
+            Some(all) => all[id as usize],
+            None => {
+                let begin = id * length;
+                Window { begin, items: length.min(self.count - 1 - begin) as u32 }
+            }
+        }
     }
 
     /// Tokens that stand in no row but as the target of another, or not at all.
@@ -111,11 +154,12 @@ impl Tokens {
     }
 
     /// Adds a row's features and targets.
-    fn add(&self, file: &mut File, id: u64, bytes: &mut [u8], row: [&mut Vec<f32>; 2]) -> Result<()> {
-        let begin =
-            self.begins.as_ref().map_or(id * self.options.length as u64, |begins| begins[id as usize]);
+    fn add(&self, file: &mut File, id: u64, bytes: &mut Vec<u8>, row: [&mut Vec<f32>; 2]) -> Result<()> {
+        let Window { begin, items } = self.window(id);
+        let (width, items) = (self.options.width.bytes(), items as usize);
         let io = |e| Error::io("read", &self.options.path, e);
-        file.seek(SeekFrom::Start(begin * self.options.width.bytes() as u64)).map_err(io)?;
+        file.seek(SeekFrom::Start(begin * width as u64)).map_err(io)?;
+        bytes.resize((items + 1) * width, 0);
         if let Err(error) = file.read_exact(bytes) {
             self.watched.check(file)?;
             return Err(io(error));
@@ -127,13 +171,17 @@ impl Tokens {
                 let expected = format!("one below {}", self.options.vocabulary);
                 return Err(bad(place, expected, token).in_file(&self.options.path));
             }
-            if at < self.options.length {
+            if at < items {
                 features.push(token as f32);
             }
             if at > 0 {
                 targets.push(token as f32);
             }
         }
+        let behind = self.options.length - items;
+        let padding = self.options.padding.map_or(NO_ITEM, |token| token as f32);
+        features.extend(std::iter::repeat_n(padding, behind));
+        targets.extend(std::iter::repeat_n(NO_ITEM, behind));
         Ok(())
     }
 }
@@ -142,28 +190,28 @@ fn check(options: &TokenOptions) -> Result<()> {
     let bad = |place: &'static str, expected: &str, found: String| {
         Err(Error::expected(ErrorKind::Spec, place, expected, found))
     };
-    let TokenOptions { vocabulary, length, end_of_text, .. } = *options;
+    let TokenOptions { vocabulary, length, end_of_text, ragged, padding, .. } = *options;
     if !(1..=1 << 24).contains(&vocabulary) {
         return bad("vocabulary", "1 to 2^24 tokens", vocabulary.to_string());
     }
     if !(1..=1 << 24).contains(&length) {
         return bad("length", "1 to 2^24 tokens a row", length.to_string());
     }
-    match end_of_text {
-        Some(end) if end >= vocabulary => bad("end_of_text", "a token of the vocabulary", end.to_string()),
-        _ => Ok(()),
+    if let Some(token) = padding.filter(|_| !ragged) {
+        return bad("padding", "none, as rows are all of one length", token.to_string());
     }
+    for (place, token) in [("end_of_text", end_of_text), ("padding", padding)] {
+        if let Some(token) = token.filter(|token| *token >= vocabulary) {
+            return bad(place, "a token of the vocabulary", token.to_string());
+        }
+    }
+    Ok(())
 }
 
-/// Where the windows of all documents begin; `end` is the last token of each.
-fn windows(watched: &Watched, options: &TokenOptions, end: u32) -> Result<Vec<u64>> {
-    let (mut file, length) = (watched.open()?, options.length as u64);
-    let (mut begins, mut begin, mut at) = (Vec::new(), 0, 0);
-    let mut close = |begin: u64, end: u64| {
-        // As many as have a token behind them.
-        let count = (end - begin).saturating_sub(1) / length;
-        begins.extend((0..count).map(|window| begin + window * length));
-    };
+/// The windows of all documents; `end` is the last token of each.
+fn windows(watched: &Watched, options: &TokenOptions, end: u32) -> Result<Vec<Window>> {
+    let mut file = watched.open()?;
+    let (mut all, mut begin, mut at) = (Vec::new(), 0, 0);
     let mut bytes = vec![0; AT_ONCE];
     let mut left = watched.size();
     while left > 0 {
@@ -182,24 +230,27 @@ fn windows(watched: &Watched, options: &TokenOptions, end: u32) -> Result<Vec<u6
                 let found = format!("its end, {end}, where it begins");
                 return Err(bad(place, "a document of at least one token", found));
             }
-            close(begin, at);
+            all.extend(options.windows(begin, at));
             begin = at;
         }
         left -= part.len() as u64;
     }
-    close(begin, at);
+    all.extend(options.windows(begin, at));
     watched.check(&file)?;
-    Ok(begins)
+    Ok(all)
 }
 
 /// Of all that the rows follow from.
 fn digest(options: &TokenOptions, bytes: &[u8; 32]) -> [u8; 32] {
     let mut hash = blake3::Hasher::new_derive_key("onward 2026 rows of tokens v1");
     hash.update(bytes);
-    let TokenOptions { width, vocabulary, length, end_of_text, .. } = options;
-    let end = end_of_text.map_or(u64::MAX, u64::from);
+    let TokenOptions { width, vocabulary, length, end_of_text, ragged, padding, .. } = options;
+    let [end, padding] = [end_of_text, padding].map(|token| token.map_or(u64::MAX, u64::from));
     for number in [width.bytes() as u64, u64::from(*vocabulary), *length as u64, end] {
         hash.update(&number.to_le_bytes());
+    }
+    if *ragged {
+        hash.update(b"ragged").update(&padding.to_le_bytes());
     }
     *hash.finalize().as_bytes()
 }
@@ -207,7 +258,11 @@ fn digest(options: &TokenOptions, bytes: &[u8; 32]) -> [u8; 32] {
 impl Source for Tokens {
     fn schema(&self) -> Schema {
         let length = self.options.length as u64;
-        Schema { count: self.rows, shape: [1, length, 1], targets: TargetsSchema::Values(length) }
+        let targets = match self.options.ragged {
+            true => TargetsSchema::Ragged(length),
+            false => TargetsSchema::Values(length),
+        };
+        Schema { count: self.rows, shape: [1, length, 1], targets }
     }
 
     fn digest(&self) -> [u8; 32] {
@@ -219,16 +274,15 @@ impl Source for Tokens {
             return Err(bad("id of a row", format!("one below {}", self.rows), id));
         }
         let length = self.options.length;
-        let mut bytes = vec![0; (length + 1) * self.options.width.bytes()];
+        let mut bytes = Vec::new();
         let [mut features, mut targets] = [(); 2].map(|()| Vec::with_capacity(ids.len() * length));
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         for id in ids {
             self.add(&mut file, *id, &mut bytes, [&mut features, &mut targets])?;
         }
         self.watched.check(&file)?;
-        Rows::new(
-            ids,
-            Dataset::new(features, [1, length, 1], Targets::Values { values: targets, width: length })?,
-        )
+        let targets = Targets::Values { values: targets, width: length };
+        let data = Dataset::new(features, [1, length, 1], targets)?;
+        Rows::new(ids, if self.options.ragged { data.with_ends() } else { data })
     }
 }

@@ -112,5 +112,7 @@ fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
             .ok_or_else(|| needed("data.vocabulary", "how many tokens there are"))?,
         length: options.length.ok_or_else(|| needed("data.length", "how many tokens a row has"))?,
         end_of_text: options.end_of_text,
+        ragged: options.ragged == Some(true),
+        padding: options.padding,
     })
 }

@@ -101,12 +101,23 @@ impl Local {
     /// The graph for rows of `source`, which the model can be trained or scored on; of one that lies elsewhere the first row is looked at.
     ///
     /// # Errors
-    /// As for [`Local::check_data`], and those of [`Source::read`].
+    /// As for [`Local::check_data`], and those of [`Source::read`]; [`ErrorKind::Model`] if rows end before others do and the model normalises
+    /// over them.
     pub(crate) fn check_source(&self, source: &dyn Source) -> Result<Arc<Graph>> {
-        match source.resident() {
+        let graph = match source.resident() {
             Some(data) => self.check_data(data),
             None => self.check_rows(source.first(1)?.data()),
+        }?;
+        if let Some((layer, _)) = graph.norms().next().filter(|_| source.schema().is_ragged()) {
+            let expected = "no batch normalisation, which would count what stands behind the ends of rows";
+            return Err(Error::expected(
+                ErrorKind::Model,
+                "model",
+                expected,
+                format!("the normalisation {layer}"),
+            ));
         }
+        Ok(graph)
     }
 
     /// The graph for `data`, which the model can be trained or scored on.
@@ -115,6 +126,7 @@ impl Local {
     /// [`ErrorKind::Model`] or [`ErrorKind::Data`] naming what does not fit.
     pub fn check_data(&self, data: &Dataset) -> Result<Arc<Graph>> {
         let graph = self.check_rows(data)?;
+        data.columns().check_counted()?;
         self.task.check_all(Answers::all(data.targets(), data.columns()))?;
         Ok(graph)
     }

@@ -219,16 +219,8 @@ impl Local {
     }
 
     /// The queries that steps take whole: where the task is of whole batches and rows have some.
-    ///
-    /// # Errors
-    /// As for [`Queries::new`].
-    pub(crate) fn queries(
-        &self,
-        data: &dyn Source,
-        key: RunKey,
-        shuffle: Shuffle,
-    ) -> Result<Option<Queries>> {
-        if self.task.grain() == Grain::Batch { Queries::of(data, key, shuffle) } else { Ok(None) }
+    pub(crate) fn queries(&self, data: &dyn Source, key: RunKey, shuffle: Shuffle) -> Option<Queries> {
+        if self.task.grain() == Grain::Batch { Queries::of(data, key, shuffle) } else { None }
     }
 
     /// What the model is to become good at.
@@ -311,7 +303,7 @@ impl Local {
         batch: &Batch,
         plan: &ActivationPlan,
     ) -> Result<Response> {
-        let clean = self.clean(key, params, batch, plan)?;
-        self.response(key, params, batch, plan, &clean)
+        let clean = self.clean(key, params, batch, plan.step)?;
+        self.response(key, params, batch, plan, (&clean, true))
     }
 }

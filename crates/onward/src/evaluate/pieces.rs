@@ -91,8 +91,7 @@ impl Local {
         let (mut all, mut seen, mut graph) = (Vec::<Found>::new(), None, None);
         for piece in pieces {
             let piece = piece?;
-            let own = self.fitting(state.params(), &piece.x)?;
-            self.task.check(own.outputs(), piece.answers())?;
+            let own = self.meets(state.params(), &piece)?;
             let parts = self.parts(&own, state, &piece, step, plan.as_ref(), &points)?;
             all.resize_with(parts.len(), || Found::Nothing);
             all = all.into_iter().zip(parts).map(|(found, part)| found.add(part)).collect();
@@ -100,7 +99,6 @@ impl Local {
             graph = Some(own);
         }
         let (Some(seen), Some(graph)) = (seen, graph) else { return Err(no_rows()) };
-        // Of a whole batch, whose weights are not all 0, a piece's may be.
         self.check_answers(seen.ids.len(), graph.outputs(), seen.answers())?;
         Ok(self.run(|| all.par_chunks(1).map(|found| self.known(&found[0], &graph, &seen)).collect()))
     }

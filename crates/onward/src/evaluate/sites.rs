@@ -7,30 +7,22 @@ use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rule::worst_for_non_finite;
 use crate::space::{
-    ActivationPlan, Derivative, Focus, LayerPlan, LayerSpace, Probing, credit, derivative_by_output,
-    derivative_by_sample_weights_of,
+    ActivationPlan, Credit, Derivative, Focus, LayerPlan, LayerSpace, Probing, Stretch, derivative_by_output,
+    derivative_by_responses,
 };
 use crate::task::{Grain, Task, Wanted, mean};
 use crate::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-/// A clean pass over a batch: what all probes of a step start from.
+/// A clean pass over a batch, or over some of its rows: what all probes of a step start from.
 pub(super) struct Clean {
     graph: Arc<Graph>,
     flow: Flow,
     trace: Trace,
     packing: Packing,
-    loss: f32,
-    /// Losses that were not finite.
-    lost: u64,
-}
-
-impl Clean {
-    /// The same for a further question of the step: its losses are counted.
-    pub fn told(self) -> Self {
-        Self { lost: 0, ..self }
-    }
+    losses: Vec<f32>,
 }
 
 impl Local {
@@ -47,101 +39,167 @@ impl Local {
         Ok(&*self.task)
     }
 
-    /// The clean pass that `plan` needs.
-    pub(super) fn clean(
-        &self,
-        key: &RunKey,
-        params: &Params,
-        batch: &Batch,
-        plan: &ActivationPlan,
-    ) -> Result<Clean> {
+    /// A clean pass over `batch` at a step.
+    pub(super) fn clean(&self, key: &RunKey, params: &Params, batch: &Batch, step: u32) -> Result<Clean> {
         let task = self.task_of_rows()?;
         let graph = self.meets(params, batch)?;
-        plan.check(&graph, batch.x.rows)?;
         self.run(|| {
             let weights = self.packed(params);
             let mut cx = Context::clean(&weights, Norms::Batch).with_home(self.home.clone());
-            cx = cx.with_chance(batch.chance(key, plan.step));
+            cx = cx.with_chance(batch.chance(key, step));
             cx.start_trace();
             let flow = graph.flow(&mut cx, batch.x.clone());
             let mut trace = cx.take_trace();
             trace.silence_overflow();
-            let rows = batch.x.rows;
-            let mut losses = vec![0.0; rows];
+            let mut losses = vec![0.0; batch.x.rows];
             task.of_rows(&flow.outputs, batch.answers(), &mut losses)?;
-            let lost = worst_for_non_finite(&mut losses, u64::from(plan.step))?;
-            Ok(Clean { graph, flow, trace, packing: weights.packing(), loss: mean(&losses), lost })
+            Ok(Clean { graph, flow, trace, packing: weights.packing(), losses })
         })
     }
 
-    /// What the probes of `plan` find around a clean pass over `batch`.
+    /// What the probes of `plan` find around a clean pass over `batch`; `tells` says whether this is the question that the pass is counted with.
     pub(super) fn response(
         &self,
         key: &RunKey,
         params: &Params,
         batch: &Batch,
         plan: &ActivationPlan,
-        clean: &Clean,
+        (clean, tells): (&Clean, bool),
     ) -> Result<Response> {
-        let task = self.task_of_rows()?;
         plan.check(&clean.graph, batch.x.rows)?;
-        self.run(|| self.response_here(key, params, batch, plan, clean, task))
+        let mut sums = Sums::new(plan);
+        self.run(|| {
+            self.add_response(&mut sums, (key, params), batch, plan, clean, Stretch::all(batch.x.rows))?;
+            sums.response((key, params, &clean.graph), plan, tells)
+        })
     }
 
-    fn response_here(
+    /// What the probes of `plan` find around clean passes over pieces of a batch of so many rows of a shape, which `read` gives by their places: the
+    /// bits are those of all rows at once.
+    pub(super) fn response_of_pieces(
         &self,
-        key: &RunKey,
-        params: &Params,
+        (key, params): (&RunKey, &Params),
+        (shape, rows, piece): ([usize; 3], usize, usize),
+        plan: &ActivationPlan,
+        tells: bool,
+        mut read: impl FnMut(Range<usize>) -> Result<Batch>,
+    ) -> Result<Response> {
+        let graph = self.graph(shape)?;
+        plan.check(&graph, rows)?;
+        let mut sums = Sums::new(plan);
+        for at in Stretch::pieces(&graph, rows, piece) {
+            let batch = read(at.first..at.first + at.rows)?;
+            let clean = self.clean(key, params, &batch, plan.step)?;
+            self.run(|| self.add_response(&mut sums, (key, params), &batch, plan, &clean, at))?;
+        }
+        self.run(|| sums.response((key, params, &graph), plan, tells))
+    }
+
+    /// Adds what the probes find on some rows of a batch.
+    fn add_response(
+        &self,
+        sums: &mut Sums,
+        (key, params): (&RunKey, &Params),
         batch: &Batch,
         plan: &ActivationPlan,
         clean: &Clean,
-        task: &dyn Task,
-    ) -> Result<Response> {
-        let Clean { graph, flow, trace, packing, loss, lost } = clean;
+        at: Stretch,
+    ) -> Result<()> {
+        let Clean { graph, flow, trace, packing, losses } = clean;
         let weights = Weights::with(params, packing);
         let statistics: &[Statistics] = &trace.statistics;
-        let non_finite = AtomicU64::new(*lost);
         let probing = Probing {
             graph,
             one_by_one: false,
             weights: &weights,
-            task,
+            task: self.task_of_rows()?,
             answers: batch.answers(),
+            before: at.first,
+            of: at.of,
             statistics,
             key,
             keys: &TensorKeys::of_trained(key, params, graph),
-            non_finite: &non_finite,
+            non_finite: &sums.non_finite,
             homes: &self.homes,
         };
-        let focused = plan
-            .focus
-            .as_ref()
-            .map(|chosen| Focused { chosen, wanted: batch.answers().select(&chosen.rows) });
-        let mut derivative: Derivative = vec![None; params.tensors().len()];
-        let mut norms = Vec::new();
-        for (place, layer) in plan.layers.iter().rev().enumerate() {
+        let focused = plan.focus.as_ref().map(|chosen| Focused::among(chosen, at, batch));
+        for (place, (layer, found)) in plan.layers.iter().rev().zip(&mut sums.layers).enumerate() {
             let widest = (layer.stage..graph.stages()).map(|s| graph.width(s)).max().unwrap_or(1);
-            match layer.space {
-                LayerSpace::Activation => {
+            match found {
+                Found::Activation(earned) => {
                     let pass = graph.cut(flow, layer.stage);
                     let g = match &focused {
                         Some(f) => f.derivative(&probing, plan, layer, &pass, widest),
                         None => derivative_by_output(&probing, plan, layer, &pass, widest),
                     };
                     if plan.norms && place == 0 {
-                        norms = g.chunks_exact(pass.site.width()).map(norm).collect();
+                        sums.norms.extend(g.chunks_exact(pass.site.width()).map(norm));
                     }
-                    credit(graph, layer.stage, params, trace, &g, &mut derivative);
+                    earned.add(graph, layer.stage, params, trace, &g, at);
                 }
-                LayerSpace::LowRank => {
+                Found::LowRank(responses) => {
                     let (pass, before) =
                         (graph.cut_with_own(flow, layer.stage), graph.width_before(layer.stage));
                     let widest = widest.max(before);
-                    derivative_by_sample_weights_of(&probing, plan, layer, &pass, widest, &mut derivative);
+                    responses.extend(probing.responses_to_own_weights(plan, layer, &pass, widest));
                 }
             }
         }
-        Ok(Response { loss: *loss, derivative, norms, non_finite: non_finite.load(Ordering::Relaxed) })
+        sums.losses.extend(losses);
+        Ok(())
+    }
+}
+
+/// What the probes of a question found so far, on the rows of a batch from the first on.
+struct Sums {
+    losses: Vec<f32>,
+    /// Of the plan's layers, the last one first.
+    layers: Vec<Found>,
+    norms: Vec<f64>,
+    non_finite: AtomicU64,
+}
+
+/// What the probes of a layer found.
+enum Found {
+    /// What its maps earned.
+    Activation(Credit),
+    /// The responses of rows and pairs.
+    LowRank(Vec<f32>),
+}
+
+impl Sums {
+    fn new(plan: &ActivationPlan) -> Self {
+        let of = |layer: &LayerPlan| match layer.space {
+            LayerSpace::Activation => Found::Activation(Credit::default()),
+            LayerSpace::LowRank => Found::LowRank(Vec::new()),
+        };
+        let layers = plan.layers.iter().rev().map(of).collect();
+        Self { losses: Vec::new(), layers, norms: Vec::new(), non_finite: AtomicU64::default() }
+    }
+
+    /// What the whole batch tells.
+    fn response(
+        mut self,
+        (key, params, graph): (&RunKey, &Params, &Graph),
+        plan: &ActivationPlan,
+        tells: bool,
+    ) -> Result<Response> {
+        let rows = self.losses.len();
+        let lost = worst_for_non_finite(&mut self.losses, u64::from(plan.step))?;
+        let mut derivative: Derivative = vec![None; params.tensors().len()];
+        let keys = TensorKeys::of_trained(key, params, graph);
+        for (layer, found) in plan.layers.iter().rev().zip(self.layers) {
+            match found {
+                Found::Activation(earned) => earned.give(graph, layer.stage, &mut derivative),
+                Found::LowRank(all) => {
+                    let of = (graph, params, &*keys);
+                    derivative_by_responses(of, plan, layer, (rows, &all), &mut derivative);
+                }
+            }
+        }
+        let found = self.non_finite.into_inner();
+        let non_finite = if tells { found + lost } else { found };
+        Ok(Response { loss: mean(&self.losses), derivative, norms: self.norms, non_finite })
     }
 }
 
@@ -151,11 +209,24 @@ fn norm(g: &[f32]) -> f64 {
 
 /// The samples that are probed.
 struct Focused<'a> {
-    chosen: &'a Focus,
+    /// Their places among the rows at hand.
+    rows: Vec<u32>,
+    weights: &'a [f32],
+    /// How many are probed of the rows before these.
+    before: usize,
     wanted: Wanted,
 }
 
-impl Focused<'_> {
+impl<'a> Focused<'a> {
+    /// Those among some rows of a batch.
+    fn among(chosen: &'a Focus, at: Stretch, batch: &Batch) -> Self {
+        let up_to = |row: usize| chosen.rows.partition_point(|own| (*own as usize) < row);
+        let (before, end) = (up_to(at.first), up_to(at.first + at.rows));
+        let rows: Vec<u32> = chosen.rows[before..end].iter().map(|row| row - at.first as u32).collect();
+        let wanted = batch.answers().select(&rows);
+        Self { rows, weights: &chosen.weights[before..end], before, wanted }
+    }
+
     /// `ĝ (rows, width)` from the chosen samples; zero for the others.
     fn derivative(
         &self,
@@ -165,11 +236,14 @@ impl Focused<'_> {
         pass: &Cut,
         widest: usize,
     ) -> Vec<f32> {
-        let probing = Probing { answers: self.wanted.answers(), ..*probing };
-        let part = derivative_by_output(&probing, plan, layer, &pass.select(&self.chosen.rows), widest);
         let z = &pass.site;
         let mut g = vec![0.0; z.data.len()];
-        let chosen = self.chosen.rows.iter().zip(&self.chosen.weights);
+        if self.rows.is_empty() {
+            return g;
+        }
+        let probing = Probing { answers: self.wanted.answers(), before: self.before, ..*probing };
+        let part = derivative_by_output(&probing, plan, layer, &pass.select(&self.rows), widest);
+        let chosen = self.rows.iter().zip(self.weights);
         for ((row, weight), part) in chosen.zip(part.chunks_exact(z.width())) {
             let own = &mut g[*row as usize * z.width()..][..z.width()];
             own.iter_mut().zip(part).for_each(|(g, p)| *g = weight * p);

@@ -8,6 +8,7 @@ use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, find};
 use crate::space::ActivationPlan;
 use crate::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Answers what a run asks by forward passes on rows of its source: all but visits to one weight after the other.
@@ -46,7 +47,10 @@ impl Worker {
         let Some(opened) = opened else { return Err(not_opened(ask)) };
         match &ask.probes {
             ProbePlan::Visits(_) => Err(not_visiting(ask)),
-            ProbePlan::Sites(plan) => opened.sites(local, &**data, ask, plan, state),
+            ProbePlan::Sites(plan) => match local.piece() {
+                Some(piece) => opened.sites_of_pieces(piece, local, &**data, ask, plan, state),
+                None => opened.sites(local, &**data, ask, plan, state),
+            },
             _ => match local.piece() {
                 Some(piece) => opened.of_pieces(piece, local, &**data, ask, state),
                 None => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
@@ -116,26 +120,42 @@ impl Opened {
     ) -> Result<Told> {
         let earlier = |of: &AskId| of.step == ask.id.step && of.part < ask.id.part;
         let (batch, clean) = match self.clean.take().filter(|(of, ..)| earlier(of)) {
-            Some((_, batch, clean)) => (batch, clean.told()),
+            Some((_, batch, clean)) => (batch, clean),
             None => {
                 let batch = self.batch(data, ask, state)?;
-                let clean = local.clean_for(ask, plan, state, &batch)?;
+                let clean = local.clean(state.key(), state.params(), &batch, plan.step)?;
                 (batch, clean)
             }
         };
-        let found = local.response(state.key(), state.params(), &batch, plan, &clean)?;
+        let found = local.response(state.key(), state.params(), &batch, plan, (&clean, is_first(ask)))?;
         self.clean = Some((ask.id, batch, clean));
         Ok(Told::Response(found))
     }
+
+    /// The same with at most `piece` samples in memory at once.
+    fn sites_of_pieces(
+        &mut self,
+        piece: usize,
+        local: &Local,
+        data: &dyn Source,
+        ask: &Ask,
+        plan: &ActivationPlan,
+        state: &State,
+    ) -> Result<Told> {
+        let ids = self.ids(ask);
+        let read = |rows: Range<usize>| self.read(&ids[rows], data, ask, state);
+        let size = (data.schema().shape(), ids.len(), piece);
+        let at = (state.key(), state.params());
+        local.response_of_pieces(at, size, plan, is_first(ask), read).map(Told::Response)
+    }
+}
+
+/// Whether a clean pass is counted with this question: with the first of its step.
+fn is_first(ask: &Ask) -> bool {
+    ask.id.part == 0
 }
 
 impl Local {
-    /// The clean pass that a question starts from; its losses are told with the first question of a step.
-    fn clean_for(&self, ask: &Ask, plan: &ActivationPlan, state: &State, batch: &Batch) -> Result<Clean> {
-        let clean = self.clean(state.key(), state.params(), batch, plan)?;
-        Ok(if ask.id.part > 0 { clean.told() } else { clean })
-    }
-
     /// What `ask` finds on a batch that the caller has.
     ///
     /// # Errors
@@ -149,8 +169,8 @@ impl Local {
                 self.losses_at_step(params, batch, &points, &chance).map(Told::Losses)
             }
             ProbePlan::Sites(plan) => {
-                let clean = self.clean_for(ask, plan, state, batch)?;
-                self.response(key, params, batch, plan, &clean).map(Told::Response)
+                let clean = self.clean(key, params, batch, plan.step)?;
+                self.response(key, params, batch, plan, (&clean, is_first(ask))).map(Told::Response)
             }
             ProbePlan::Visits(_) => Err(not_visiting(ask)),
         }
@@ -176,7 +196,7 @@ impl Evaluator for Worker {
     fn open(&mut self, run: &Header, state: &State) -> Result<Numerics> {
         self.local.check_source(&*self.data)?;
         let order = Order::new(*state.key(), self.data.rows(), run.shuffle()?);
-        let queries = self.local.queries(&*self.data, *state.key(), run.shuffle()?)?;
+        let queries = self.local.queries(&*self.data, *state.key(), run.shuffle()?);
         let opened = Opened { run: run.run(), order, augment: run.augment()?, queries, clean: None };
         (self.opened, self.taken) = (Some(opened), None);
         Ok(Numerics::Exact(self.local.precision().arithmetic().into()))

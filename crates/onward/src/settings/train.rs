@@ -21,8 +21,8 @@ keys! {
         /// How training rows are shuffled: all of them without this key, or within windows of so many rows (which is what data that
         /// are read as they are needed allow), or not.
         shuffle: Option<Shuffle> = Preset::Unset;
-        /// Rows of a batch that are in memory at once, for batches larger than that: the bits are those of all at once. For methods that act on
-        /// weights, and nets without batch normalisation.
+        /// Rows of a batch that are in memory at once, for batches larger than that: the bits are those of all at once. For every method but `rso`,
+        /// and nets without batch normalisation. With probes on activations of convolutions it counts in 32 rows, at least so many.
         piece: Option<usize> = Preset::Unset, 1.0..;
         /// What the steps of some tensors are multiplied by, each as "pattern: factor" with * for any characters: ["embed*: 0"] leaves the
         /// tensors that begin with embed as they are. Where several name a tensor, the last one counts.

@@ -14,6 +14,7 @@ use crate::model::{
     WeightSpace, Weights,
 };
 use crate::noise::{Family, Role, RunKey};
+use crate::params::Params;
 use crate::task::{Answers, Task};
 use crate::threads::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,10 @@ pub(crate) struct Probing<'a> {
     pub task: &'a dyn Task,
     /// To the samples, each once.
     pub answers: Answers<'a>,
+    /// Samples of the step before these: what names each one's noise is its place among all.
+    pub before: usize,
+    /// Samples of the whole batch.
+    pub of: usize,
     pub statistics: &'a [Statistics],
     pub key: &'a RunKey,
     /// Each tensor's noise under `key`.
@@ -159,7 +164,7 @@ pub(crate) fn derivative_by_output(
     g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(piece, g)| {
         let (first, count) = (piece * cut.samples, g.len() / d);
         let clean = pass.slice(first, first + count);
-        let draws = Draws::new(source, first, &clean.site);
+        let draws = Draws::new(source, p.before + first, &clean.site);
         let odd = draws.sizes(layer.sigma);
         let scale = 1.0 / (layer.sigma * layer.pairs as f32);
         for from in (0..pairs).step_by(cut.pairs) {
@@ -199,8 +204,9 @@ impl Probing<'_> {
         })
     }
 
-    /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`: `(rows, pairs)`, scaled so that `Σ response · noise` is the derivative of the mean loss.
-    fn responses_to_own_weights(
+    /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`: `(rows, pairs)`, scaled so that `Σ response · noise`
+    /// is the derivative of the mean loss. `pass` is cut at the stage's site and has what its own maps read.
+    pub fn responses_to_own_weights(
         &self,
         plan: &ActivationPlan,
         layer: &LayerPlan,
@@ -226,7 +232,7 @@ impl Probing<'_> {
                         &losses,
                         last - first,
                         now,
-                        1.0 / (layer.sigma * pairs as f32 * rows as f32),
+                        1.0 / (layer.sigma * pairs as f32 * self.of as f32),
                         &mut part,
                     );
                     for (s, row) in part.chunks_exact(now).enumerate() {
@@ -252,7 +258,8 @@ impl Probing<'_> {
         let mut members = Vec::with_capacity(times * rows);
         for k in draws {
             for sign in [1.0, -1.0] {
-                members.extend((0..rows).map(|s| Member { index: ((first + s) * pairs + k) as u32, sign }));
+                let index = |s: usize| ((self.before + first + s) * pairs + k) as u32;
+                members.extend((0..rows).map(|s| Member { index: index(s), sign }));
             }
         }
         let probe = Probe { keys: self.keys, members: &members, space, sigma: layer.sigma, step: plan.step };
@@ -267,26 +274,23 @@ impl Probing<'_> {
     }
 }
 
-/// Low-rank probes on the weights of stage `layer.stage`, each sample with its own noise: writes the derivative of the mean
-/// loss by the stage's params into `into`. `pass` is cut at the stage's site and has what its own maps read.
-pub(crate) fn derivative_by_sample_weights_of(
-    p: &Probing<'_>,
+/// The derivative of the mean loss by the stage's params from the `responses` of all `rows` of a batch to low-rank probes: adds it to `into`.
+pub(crate) fn derivative_by_responses(
+    (graph, params, keys): (&Graph, &Params, &[TensorKeys]),
     plan: &ActivationPlan,
     layer: &LayerPlan,
-    pass: &Pass,
-    widest: usize,
+    (rows, responses): (usize, &[f32]),
     into: &mut Derivative,
 ) {
     let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
-    let responses = p.responses_to_own_weights(plan, layer, pass, widest);
-    let half = pass.site.rows / 2 * layer.pairs as usize;
+    let half = rows / 2 * layer.pairs as usize;
     // A tensor that the stage uses twice was perturbed in both places.
-    let links = p.graph.links(layer.stage).iter();
+    let links = graph.links(layer.stage).iter();
     let tensors: BTreeSet<usize> =
-        links.flat_map(|l| l.map.tensors()).filter(|tensor| p.graph.trains(*tensor)).collect();
+        links.flat_map(|l| l.map.tensors()).filter(|tensor| graph.trains(*tensor)).collect();
     for tensor in tensors {
-        let t = &p.weights.params().tensors()[tensor];
-        let keys = p.keys[tensor];
+        let t = &params.tensors()[tensor];
+        let keys = keys[tensor];
         let scale = space.scale(t.matrix().is_some());
         let halves = [0..half, half..responses.len()].map(|part| {
             let mut sum = vec![0.0; t.data.len()];
@@ -315,7 +319,20 @@ pub fn derivative_at_output(
 ) -> Vec<f32> {
     let (keys, non_finite) = (&*TensorKeys::of(key, weights.params()), &AtomicU64::new(0));
     let homes = &Homes::default();
-    let probing =
-        Probing { graph, one_by_one, weights, task, answers, statistics: &[], key, keys, non_finite, homes };
+    let (statistics, before, of): (&[Statistics], _, _) = (&[], 0, pass.site.rows);
+    let probing = Probing {
+        graph,
+        one_by_one,
+        weights,
+        task,
+        answers,
+        before,
+        of,
+        statistics,
+        key,
+        keys,
+        non_finite,
+        homes,
+    };
     derivative_by_output(&probing, plan, layer, pass, pass.site.width())
 }

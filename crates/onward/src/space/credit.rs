@@ -5,7 +5,7 @@ use crate::kernel::{
     Conv3, Panels, accumulate_conv_credit, add_moments_along, add_products, all_zero, gather_rows,
     transposed_product, without_moments,
 };
-use crate::model::{Act, After, Graph, LinkKind, Map, Trace};
+use crate::model::{Act, After, Graph, Link, LinkKind, Trace};
 use crate::params::Params;
 use crate::threads::{self, prelude::*};
 use std::borrow::Cow;
@@ -22,41 +22,133 @@ const PIECE: usize = 1 << 14;
 /// the estimate, their angle tells signal from noise). `None` for tensors that were not probed.
 pub type Derivative = Vec<Option<[Vec<f32>; 2]>>;
 
-/// Credits `g (rows, width)`, the derivative of each sample's loss at the stage's site, to the stage's params.
-pub fn credit(graph: &Graph, stage: usize, params: &Params, trace: &Trace, g: &[f32], into: &mut Derivative) {
-    let rows = g.len() / graph.width(stage).max(1);
-    let scale = 1.0 / rows as f32;
-    for link in graph.links(stage).iter().filter(|link| link.map.tensors().any(|t| graph.trains(t))) {
-        let Some(input) = trace.input(link.node) else { continue };
-        let Map { kind, weight: tensor, bias } = link.map;
-        let shape = &params.tensors()[tensor].shape;
-        let outputs = if kind == LinkKind::Embed { shape[1] } else { shape[0] };
-        let mut own = Cow::Borrowed(g);
-        for step in link.after.iter().rev() {
-            own = match step {
-                After::Norm(norm) => match trace.input(*norm) {
-                    Some(normalised) => through_norm(&own, normalised, trace.factors(*norm)),
-                    None => continue,
-                },
-                After::Pool(maps) => unpool(&own, rows, *maps, outputs),
+/// Some rows of a batch: the first of them, how many there are and how many the batch has.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch {
+    pub first: usize,
+    pub rows: usize,
+    pub of: usize,
+}
+
+impl Stretch {
+    /// All rows of a batch.
+    pub fn all(rows: usize) -> Self {
+        Self { first: 0, rows, of: rows }
+    }
+
+    /// How many of them are of the batch's first half.
+    fn in_first_half(self) -> usize {
+        (self.of / 2).saturating_sub(self.first).min(self.rows)
+    }
+
+    /// Rows that a batch is cut into at most `piece` at a time, so that what is summed over them keeps its bits: where convolutions add up
+    /// images in pieces of their own, no such piece is cut.
+    pub fn pieces(graph: &Graph, of: usize, piece: usize) -> Vec<Self> {
+        let unit = if has_convolutions(graph) { IMAGES } else { 1 };
+        let piece = (piece / unit * unit).max(unit);
+        let half = of / 2;
+        let cut = |from: usize, to: usize| {
+            (from..to).step_by(piece).map(move |first| Self { first, rows: piece.min(to - first), of })
+        };
+        cut(0, half).chain(cut(half, of)).collect()
+    }
+}
+
+/// Whether a tensor of a convolution earns credit.
+fn has_convolutions(graph: &Graph) -> bool {
+    (0..graph.stages()).any(|stage| graph.links(stage).iter().any(|link| link.map.kind == LinkKind::Conv))
+}
+
+/// What a stage's linear maps earn, row after row of a batch.
+#[derive(Default)]
+pub(crate) struct Credit {
+    /// For each map that was run: its weight's halves and its bias's, if they are trained.
+    maps: Vec<[Option<[Vec<f32>; 2]>; 2]>,
+}
+
+impl Credit {
+    /// Credits `g (rows, width)`, the derivative of each sample's loss at the stage's site, to the stage's params. Stretches of a batch come
+    /// in order, each in one half of it or all of it at once.
+    pub fn add(
+        &mut self,
+        graph: &Graph,
+        stage: usize,
+        params: &Params,
+        trace: &Trace,
+        g: &[f32],
+        at: Stretch,
+    ) {
+        let links = graph.links(stage);
+        self.maps.resize_with(links.len(), Default::default);
+        let trains = |link: &&Link| link.map.tensors().any(|t| graph.trains(t));
+        for (link, [weight, bias]) in links.iter().zip(&mut self.maps).filter(|(link, _)| trains(link)) {
+            let Some(input) = trace.input(link.node) else { continue };
+            let shape = &params.tensors()[link.map.weight].shape;
+            let outputs = if link.map.kind == LinkKind::Embed { shape[1] } else { shape[0] };
+            let own = at_map(link, trace, g, at, outputs);
+            let points = at.rows * input.points();
+            debug_assert_eq!(own.len(), points * outputs);
+            let half = at.in_first_half() * input.points();
+            if graph.trains(link.map.weight) {
+                let size = shape.iter().product();
+                let [first, second] = weight.get_or_insert_with(|| [vec![0.0; size], vec![0.0; size]]);
+                let of = |into: &mut Vec<f32>, from, to| {
+                    add_weight(
+                        link.map.kind,
+                        input,
+                        shape,
+                        &own[from * outputs..to * outputs],
+                        [from, to],
+                        into,
+                    );
+                };
+                threads::join(|| of(first, 0, half), || of(second, half, points));
             }
-            .into();
-        }
-        let mut own = own.into_owned();
-        own.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|v| *v *= scale));
-        let points = rows * input.points();
-        debug_assert_eq!(own.len(), points * outputs);
-        let half = rows / 2 * input.points();
-        let of = |from, to| weight(kind, input, shape, &own[from * outputs..to * outputs], from, to);
-        if graph.trains(tensor) {
-            let (first, second) = threads::join(|| of(0, half), || of(half, points));
-            add(&mut into[tensor], [first, second]);
-        }
-        if let Some(bias) = bias.filter(|bias| graph.trains(*bias)) {
-            let (first, second) = own.split_at(half * outputs);
-            add(&mut into[bias], [column_sums(first, outputs), column_sums(second, outputs)]);
+            if link.map.bias.is_some_and(|bias| graph.trains(bias)) {
+                let [first, second] = bias.get_or_insert_with(|| [vec![0.0; outputs], vec![0.0; outputs]]);
+                let (before, behind) = own.split_at(half * outputs);
+                add_columns(first, before);
+                add_columns(second, behind);
+            }
         }
     }
+
+    /// Gives what was earned to the tensors.
+    pub fn give(self, graph: &Graph, stage: usize, into: &mut Derivative) {
+        for (link, [weight, bias]) in graph.links(stage).iter().zip(self.maps) {
+            for (tensor, halves) in [Some(link.map.weight), link.map.bias].into_iter().zip([weight, bias]) {
+                if let (Some(tensor), Some(halves)) = (tensor, halves) {
+                    add(&mut into[tensor], halves);
+                }
+            }
+        }
+    }
+}
+
+/// What a site's `g` is behind a map that the site follows from, over the rows of the batch.
+fn at_map(link: &Link, trace: &Trace, g: &[f32], at: Stretch, outputs: usize) -> Vec<f32> {
+    let mut own = Cow::Borrowed(g);
+    for step in link.after.iter().rev() {
+        own = match step {
+            After::Norm(norm) => match trace.input(*norm) {
+                Some(normalised) => through_norm(&own, normalised, trace.factors(*norm)),
+                None => continue,
+            },
+            After::Pool(maps) => unpool(&own, at.rows, *maps, outputs),
+        }
+        .into();
+    }
+    let (mut own, scale) = (own.into_owned(), 1.0 / at.of as f32);
+    own.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|v| *v *= scale));
+    own
+}
+
+/// Credits `g (rows, width)`, the derivative of each sample's loss at the stage's site, to the stage's params.
+pub fn credit(graph: &Graph, stage: usize, params: &Params, trace: &Trace, g: &[f32], into: &mut Derivative) {
+    let mut sums = Credit::default();
+    let rows = g.len() / graph.width(stage).max(1);
+    sums.add(graph, stage, params, trace, g, Stretch::all(rows));
+    sums.give(graph, stage, into);
 }
 
 /// Adds a derivative to those that other uses of the same tensor gave.
@@ -102,33 +194,28 @@ fn unpool(g: &[f32], rows: usize, [h, w]: [usize; 2], c: usize) -> Vec<f32> {
     out
 }
 
-/// The derivative by a map's weight from positions `from..to`, at whose outputs it is `g`.
-fn weight(kind: LinkKind, x: &Act, shape: &[usize], g: &[f32], from: usize, to: usize) -> Vec<f32> {
+/// Adds the derivative by a map's weight from positions `from..to`, at whose outputs it is `g`.
+fn add_weight(kind: LinkKind, x: &Act, shape: &[usize], g: &[f32], [from, to]: [usize; 2], into: &mut [f32]) {
     let own = &x.data[from * x.channels()..to * x.channels()];
     match kind {
-        LinkKind::Linear => linear_weight(own, x.channels(), g, shape[0]),
-        LinkKind::Conv => conv_weight(x, g, shape[0], from / x.points(), to / x.points()),
-        LinkKind::Grouped => grouped_weight(own, shape, g),
-        LinkKind::Norm => {
-            let mut out = vec![0.0; shape[0]];
-            add_products(&mut out, g, own);
-            out
-        }
+        LinkKind::Linear => add_linear_weight(own, x.channels(), g, shape[0], into),
+        LinkKind::Conv => add_conv_weight(x, g, shape[0], [from / x.points(), to / x.points()], into),
+        LinkKind::Grouped => add_grouped_weight(own, shape, g, into),
+        LinkKind::Norm => add_products(into, g, own),
         LinkKind::Embed => {
-            let mut out = vec![0.0; shape[0] * shape[1]];
-            for (word, g) in own.iter().zip(g.chunks_exact(shape[1])) {
-                if let Some(row) = out.chunks_exact_mut(shape[1]).nth(*word as usize) {
+            let words = own.iter().zip(g.chunks_exact(shape[1]));
+            for (word, g) in words.filter(|(word, _)| **word >= 0.0) {
+                if let Some(row) = into.chunks_exact_mut(shape[1]).nth(*word as usize) {
                     row.iter_mut().zip(g).for_each(|(o, g)| *o += g);
                 }
             }
-            out
         }
     }
 }
 
-/// `gᵀ x` for positions `x (positions, k)` and `g (positions, outputs)`. Those that earn nothing are left out: where few samples
+/// Adds `gᵀ x` for positions `x (positions, k)` and `g (positions, outputs)`. Those that earn nothing are left out: where few samples
 /// of a batch were probed that is most of the work, and a sum to which zeros are added stays what it is.
-fn linear_weight(x: &[f32], k: usize, g: &[f32], outputs: usize) -> Vec<f32> {
+fn add_linear_weight(x: &[f32], k: usize, g: &[f32], outputs: usize, into: &mut [f32]) {
     let positions = g.len() / outputs;
     let earns = |p: &u32| !all_zero(&g[*p as usize * outputs..][..outputs]);
     let earning: Vec<u32> = (0..positions as u32).filter(earns).collect();
@@ -138,33 +225,30 @@ fn linear_weight(x: &[f32], k: usize, g: &[f32], outputs: usize) -> Vec<f32> {
         (gather_rows(x, k, &earning).into(), gather_rows(g, outputs, &earning).into())
     };
     let panels = Panels::rows(&x, earning.len(), k);
-    let mut out = vec![0.0; outputs * k];
-    out.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(chunk, out)| {
+    into.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(chunk, out)| {
         let rows = out.len() / k;
         let mut columns = Vec::with_capacity(earning.len() * rows);
         g.chunks_exact(outputs).for_each(|g| columns.extend_from_slice(&g[chunk * OUTPUTS..][..rows]));
         transposed_product(out, &columns, rows, &panels);
     });
-    out
 }
 
-/// [`linear_weight`] of each group of channels and its outputs.
-fn grouped_weight(x: &[f32], shape: &[usize], g: &[f32]) -> Vec<f32> {
+/// [`add_linear_weight`] of each group of channels and its outputs.
+fn add_grouped_weight(x: &[f32], shape: &[usize], g: &[f32], into: &mut [f32]) {
     let (outputs, k) = (shape[0], shape[1..].iter().product::<usize>());
     let positions = g.len() / outputs;
+    // No positions, no groups.
     let groups = x.len() / (positions * k).max(1);
     let own = outputs / groups.max(1);
     let part = |all: &[f32], size: usize, group: usize| -> Vec<f32> {
         all.chunks_exact(size * groups).flat_map(|p| &p[group * size..][..size]).copied().collect()
     };
-    let of = |group| linear_weight(&part(x, k, group), k, &part(g, own, group), own);
-    let mut out: Vec<f32> = (0..groups).flat_map(of).collect();
-    // No positions, no groups.
-    out.resize(outputs * k, 0.0);
-    out
+    for (group, into) in into.chunks_exact_mut((own * k).max(1)).enumerate().take(groups) {
+        add_linear_weight(&part(x, k, group), k, &part(g, own, group), own, into);
+    }
 }
 
-fn conv_weight(x: &Act, g: &[f32], outputs: usize, from: usize, to: usize) -> Vec<f32> {
+fn add_conv_weight(x: &Act, g: &[f32], outputs: usize, [from, to]: [usize; 2], into: &mut [f32]) {
     let shape = Conv3 { height: x.shape[0], width: x.shape[1], channels: x.channels() };
     let taps = 9 * x.channels();
     let images = &x.data[from * x.width()..to * x.width()];
@@ -180,19 +264,16 @@ fn conv_weight(x: &Act, g: &[f32], outputs: usize, from: usize, to: usize) -> Ve
             piece
         })
         .collect();
-    let mut out = vec![0.0; taps * outputs];
     for piece in &pieces {
         for (tap, row) in piece.chunks_exact(outputs).enumerate() {
-            row.iter().enumerate().for_each(|(o, v)| out[o * taps + tap] += v);
+            row.iter().enumerate().for_each(|(o, v)| into[o * taps + tap] += v);
         }
     }
-    out
 }
 
-fn column_sums(g: &[f32], columns: usize) -> Vec<f32> {
-    let mut sums = vec![0f32; columns];
-    for row in g.chunks_exact(columns) {
+/// Adds the sum of each column.
+fn add_columns(sums: &mut [f32], g: &[f32]) {
+    for row in g.chunks_exact(sums.len()) {
         sums.iter_mut().zip(row).for_each(|(s, v)| *s += v);
     }
-    sums
 }

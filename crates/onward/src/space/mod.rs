@@ -8,8 +8,9 @@ mod focus;
 mod probes;
 
 pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
-pub(crate) use activation::{Probing, derivative_by_output, derivative_by_sample_weights_of};
+pub(crate) use activation::{Probing, derivative_by_output, derivative_by_responses};
 pub use coordinate::{Acceptance, Choices, CoordinatePlan, STATISTICS_ROWS, changes, moved};
+pub(crate) use credit::{Credit, Stretch};
 pub use credit::{Derivative, credit};
 pub use directions::Directions;
 pub use focus::Focus;

@@ -3,52 +3,67 @@
 use super::loss::{entropies, refused};
 use super::{Answers, Metric, Task, mean};
 use crate::Result;
-use crate::dataset::Targets;
+use crate::dataset::{NO_ITEM, Targets};
 use crate::kernel::exp;
 use crate::model::Act;
 
 /// The mean over a row's items of the negative log-probability of each one's right class. The targets are values, one class for each
-/// item; a row's outputs are as many stretches of numbers, one number for each class. Its metric is the perplexity, `e` to the loss.
+/// item, with [`NO_ITEM`] behind the last where rows end before others do: only items count. A row's outputs are as many stretches of
+/// numbers, one number for each class. Its metric is the perplexity, `e` to the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ItemCrossEntropy;
 
+/// The classes of items, and how many items a row has at most.
+fn classes_of<'a>(answers: &Answers<'a>) -> Result<(&'a [f32], usize)> {
+    match answers.targets {
+        Targets::Values { values, width } => Ok((values, *width)),
+        Targets::Classes { .. } => {
+            let expected = "a class for each item of a row, as values";
+            Err(refused("targets", expected, "one class a row".into()))
+        }
+    }
+}
+
+/// How many items a row has.
+fn length(classes: &[f32]) -> usize {
+    classes.iter().position(|class| *class == NO_ITEM).unwrap_or(classes.len())
+}
+
 impl Task for ItemCrossEntropy {
     fn check(&self, outputs: usize, answers: Answers<'_>) -> Result<()> {
-        let Targets::Values { values, width: items } = answers.targets else {
-            return Err(refused(
-                "targets",
-                "a class for each item of a row, as values",
-                "one class a row".into(),
-            ));
-        };
-        if *items == 0 || outputs == 0 || !outputs.is_multiple_of(*items) {
+        let (values, items) = classes_of(&answers)?;
+        if items == 0 || outputs == 0 || !outputs.is_multiple_of(items) {
             let expected = format!("outputs for each of {items} items, as many for one as for another");
             return Err(refused("outputs", expected, outputs.to_string()));
         }
         let classes = outputs / items;
-        let sound = |class: f32| class.fract() == 0.0 && (0.0..classes as f32).contains(&class);
-        match values.iter().position(|class| !sound(*class)) {
-            None => Ok(()),
-            Some(at) => {
-                let place = format!("target of item {} of row {}", at % items, at / items);
+        let sound = |class: &f32| class.fract() == 0.0 && (0.0..classes as f32).contains(class);
+        for (row, own) in values.chunks_exact(items).enumerate() {
+            let (there, behind) = own.split_at(length(own));
+            if there.is_empty() {
+                let found = "none: a row without items teaches nothing";
+                return Err(refused(format!("targets of row {row}"), "at least one item", found.into()));
+            }
+            let odd = there.iter().position(|class| !sound(class));
+            let odd = odd.or(behind.iter().position(|class| *class != NO_ITEM).map(|at| there.len() + at));
+            if let Some(item) = odd {
+                let place = format!("target of item {item} of row {row}");
                 let expected = format!("a class that one of an item's {classes} outputs stands for");
-                Err(refused(place, expected, values[at].to_string()))
+                return Err(refused(place, expected, own[item].to_string()));
             }
         }
+        Ok(())
     }
 
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
-        let Targets::Values { values, width: items } = answers.targets else {
-            return Err(refused(
-                "targets",
-                "a class for each item of a row, as values",
-                "one class a row".into(),
-            ));
-        };
+        let (values, items) = classes_of(&answers)?;
         let mut each = vec![0.0; outputs.rows() * items];
+        // Behind a row's end any class will do: what comes of it is left out. No class is below 0.
         let class = |item: usize| values[answers.sample(item / items) * items + item % items] as usize;
         entropies(outputs.data(), outputs.width() / items, class, &mut each);
-        losses.iter_mut().zip(each.chunks_exact(*items)).for_each(|(loss, items)| *loss = mean(items));
+        for (row, (loss, each)) in losses.iter_mut().zip(each.chunks_exact(items)).enumerate() {
+            *loss = mean(&each[..length(&values[answers.sample(row) * items..][..items])]);
+        }
         Ok(())
     }
 
@@ -82,6 +97,37 @@ mod tests {
             assert_eq!(found, wanted);
         }
         assert_eq!(ItemCrossEntropy.metric(0.0).unwrap().value, 1.0);
+    }
+
+    #[test]
+    fn only_the_items_of_a_row_count() {
+        let mut numbers: Vec<f32> = (0..24).map(|i| ((i * 37 % 23) as f32 - 11.0) / 4.0).collect();
+        let columns = Columns::default();
+        let loss = |numbers: &[f32], classes: &[f32], items: usize| {
+            let rows = classes.len() / items;
+            let targets = Targets::Values { values: classes.to_vec(), width: items };
+            let outputs = Act::new(rows, [1, items, numbers.len() / rows / items], numbers.to_vec());
+            let mut found = vec![0.0; rows];
+            ItemCrossEntropy.check(outputs.width(), Answers::all(&targets, &columns)).unwrap();
+            ItemCrossEntropy.losses(&outputs, Answers::all(&targets, &columns), &mut found).unwrap();
+            found
+        };
+        let alone = loss(&numbers[12..16], &[2.0], 1);
+        // What is answered behind the end means nothing.
+        numbers[16..].fill(f32::NAN);
+        let found = loss(&numbers, &[1.0, 3.0, 0.0, 2.0, NO_ITEM, NO_ITEM], 3);
+        assert_eq!(found[1], alone[0]);
+        assert_eq!(found[0], loss(&numbers[..12], &[1.0, 3.0, 0.0], 3)[0]);
+        let refused = |values: &[f32]| {
+            let targets = Targets::Values { values: values.to_vec(), width: 2 };
+            ItemCrossEntropy.check(4, Answers::all(&targets, &columns)).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&[1.0, NO_ITEM, NO_ITEM, NO_ITEM]),
+            "targets of row 1: expected at least one item, found none: a row without items teaches nothing"
+        );
+        assert!(refused(&[NO_ITEM, 1.0]).starts_with("targets of row 0: expected at least one item"));
+        assert!(refused(&[1.0, -2.0]).starts_with("target of item 1 of row 0"));
     }
 
     #[test]

@@ -7,17 +7,24 @@ use crate::threads::prelude::*;
 use std::f64::consts::TAU;
 
 impl Attention {
-    /// On queries, keys and values.
+    /// On queries, keys and values, and on how many items of these there are, if that is told.
     pub(super) fn of(self, inputs: Vec<Act>) -> Act {
         let inputs: Vec<Act> = inputs.into_iter().map(Act::whole).collect();
-        let [q, k, v] = &inputs[..] else { return Act::default() };
+        let [q, k, v, length @ ..] = &inputs[..] else { return Act::default() };
         let size = q.channels() / self.heads;
         let turns = self.rotary.map(|base| Turns::new(base, q.points().max(k.points()), size));
         let rows = q.rows.max(k.rows).max(v.rows);
         let mut y = Act::new(rows, q.shape, vec![0.0; rows * q.width()]);
         y.data.par_chunks_mut(q.width()).enumerate().for_each(|(row, out)| {
-            let items = [q.points(), k.points()];
+            let of_row = |act: &&Act| act.row(row % act.rows)[0] as usize;
+            let there = length.iter().next().as_ref().map_or(k.points(), of_row).min(k.points());
+            if there == 0 {
+                return;
+            }
+            let items = [q.points(), there];
+            let own = there * k.channels();
             let [q, k, v] = [q, k, v].map(|act| act.row(row % act.rows));
+            let [k, v] = [&k[..own], &v[..own]];
             match &turns {
                 Some(turns) => {
                     self.row(
@@ -40,7 +47,7 @@ impl Attention {
         let scale = 1.0 / (size as f32).sqrt();
         let mut weights = vec![0.0; others];
         for (i, out) in out.chunks_exact_mut(width).enumerate() {
-            let seen = if self.causal { i + 1 } else { others };
+            let seen = if self.causal { (i + 1).min(others) } else { others };
             for (head, out) in out.chunks_exact_mut(size).enumerate() {
                 let q = &q[i * width + head * size..][..size];
                 let at = head / shared * size;

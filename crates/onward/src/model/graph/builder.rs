@@ -170,8 +170,8 @@ impl Builder {
         self.push(op, name, &[x], [h, w, outputs])
     }
 
-    /// Row `t` of the tensor `{name}.weight (words, width)` for every number `t` of `x`, which has one channel. Numbers that are not
-    /// whole or not below `words` are not finite afterwards.
+    /// Row `t` of the tensor `{name}.weight (words, width)` for every number `t` of `x`, which has one channel. Zeros stand for
+    /// [`crate::dataset::NO_ITEM`]; other numbers that are not whole or not below `words` are not finite afterwards.
     pub fn embed(&mut self, name: &str, x: Var, words: usize, width: usize) -> Var {
         if x.shape[2] != 1 || words > 1 << 24 {
             let expected = "one channel of whole numbers below 2^24";
@@ -297,7 +297,11 @@ impl Builder {
 
     /// Softmax attention of queries on keys and values (Vaswani et al. 2017, arXiv 1706.03762), all `[1, items, channels]`: `heads`
     /// heads of the queries' channels share the heads that keys and values have (Ainslie et al. 2023, arXiv 2305.13245).
-    pub fn attention(&mut self, [q, k, v]: [Var; 3], attention: Attention) -> Var {
+    pub fn attention(&mut self, qkv: [Var; 3], attention: Attention) -> Var {
+        self.attends(qkv, None, attention)
+    }
+
+    pub(super) fn attends(&mut self, [q, k, v]: [Var; 3], length: Option<Var>, attention: Attention) -> Var {
         let size = q.shape[2] / attention.heads.max(1);
         let whole = |n: usize| size > 0 && n > 0 && n.is_multiple_of(size);
         let groups = k.shape[2] / size.max(1);
@@ -317,7 +321,8 @@ impl Builder {
             );
             self.fault("attention", expected, format!("{:?}, {:?} and {:?}", q.shape, k.shape, v.shape));
         }
-        self.push(Op::Attention(attention), "attention", &[q, k, v], q.shape)
+        let operands: Vec<Var> = [q, k, v].into_iter().chain(length).collect();
+        self.push(Op::Attention(attention), "attention", &operands, q.shape)
     }
 
     /// Any code of one's own on rows ([`RowOp`]). It is no linear map: what it reads is probed before it.

@@ -55,6 +55,18 @@ impl Builder {
     /// are `{name}.weight_ih (gates · size, channels)`, `{name}.weight_hh (gates · size, size)`, `{name}.bias_ih` and `{name}.bias_hh`.
     /// `h` (and `c`) begin with zero and are carries of the graph ([`super::Graph::forward_carrying`]), `{name}.h` and `{name}.c`.
     pub fn cell(&mut self, name: &str, cell: Cell, x: Var, size: usize) -> Var {
+        self.unrolled(name, cell, x, None, size)
+    }
+
+    /// A cell ([`Builder::cell`]); what it carries on is that after the last of the first `length` items, if that is given.
+    pub(super) fn unrolled(
+        &mut self,
+        name: &str,
+        cell: Cell,
+        x: Var,
+        length: Option<Var>,
+        size: usize,
+    ) -> Var {
         let [height, items, channels] = x.shape();
         if height != 1 {
             self.fault(name, "[1, items, channels]", format!("{:?}", x.shape()));
@@ -78,7 +90,7 @@ impl Builder {
         let mut h = begin;
         let memory = (cell == Cell::Lstm).then(|| self.carry(format!("{name}.c"), state));
         let mut c = memory;
-        let mut all = Vec::with_capacity(items);
+        let (mut all, mut memories) = (Vec::with_capacity(items), Vec::new());
         for item in 0..items {
             let own = self.pick(x, 1, [item]);
             let before = Op::Linear { weight: again, bias: Some(bias_again) };
@@ -88,18 +100,28 @@ impl Builder {
                     let z = self.add(own, before);
                     let both = [1, 1, size.saturating_mul(2)];
                     let both = self.push(Op::Rows(Rowwise::Lstm), name, &[z, memory], both);
-                    c = Some(self.channels(both, size..size.saturating_mul(2)));
+                    let after = self.channels(both, size..size.saturating_mul(2));
+                    c = Some(after);
+                    memories.push(after);
                     self.channels(both, 0..size)
                 }
                 None => self.push(Op::Rows(Rowwise::Gru), name, &[own, before, h], state),
             };
             all.push(h);
         }
+        let answer = self.join(1, &all);
+        if let Some(length) = length {
+            h = self.last_of_items(answer, length);
+            c = c.map(|_| {
+                let all = self.join(1, &memories);
+                self.last_of_items(all, length)
+            });
+        }
         self.carry_on(begin, h);
         if let (Some(begin), Some(end)) = (memory, c) {
             self.carry_on(begin, end);
         }
-        self.join(1, &all)
+        answer
     }
 
     /// Leaky neurons that fire, one for each channel of `[1, items, channels]` rows, over the items: 1 or 0 for each item. Their

@@ -2,6 +2,7 @@
 //! channels, and code of one's own. Where operands have fewer rows than others, they repeat: one clean row for all members.
 
 use super::node::{Norm, RowOp, Shape};
+use crate::dataset::NO_ITEM;
 use crate::model::low_rank::add_noise_of_row;
 use crate::model::{Act, Context, LinkKind, Map, NORM_EPSILON};
 use crate::threads::prelude::*;
@@ -11,7 +12,7 @@ use std::ops::Range;
 const ROWS: usize = 16;
 
 impl Context<'_> {
-    /// The row of a matrix that each number of `x` names; not finite where it names none.
+    /// The row of a matrix that each number of `x` names: zeros where there is no item, not finite where else it names none.
     pub(super) fn embed(&mut self, node: usize, weight: usize, x: &Act) -> Act {
         let table = &self.weights.params().tensors()[weight];
         let (words, width) = (table.shape[0], table.shape[1]);
@@ -22,6 +23,10 @@ impl Context<'_> {
         let places = y.data.par_chunks_mut(width).zip(own.data.par_chunks(1)).enumerate();
         places.with_min_len(ROWS).for_each(|(place, (out, word))| {
             let word = word[0];
+            if word == NO_ITEM {
+                out.fill(0.0);
+                return;
+            }
             if !(word >= 0.0 && word < words as f32 && word.fract() == 0.0) {
                 out.fill(f32::NAN);
                 return;

@@ -15,6 +15,7 @@ mod function;
 mod items;
 mod node;
 mod patch;
+mod ragged;
 mod rows;
 mod run;
 mod shapes;
