@@ -1,7 +1,7 @@
 //! Coordinate space: a loss is the same number whatever was kept, and a run the same whatever ran it.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../onward/tests/common/mod.rs"]
+#[path = "../../onward/tests/all/common/mod.rs"]
 mod common;
 
 use common::{NoChain, blobs, params_on, shared, small_conv};

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "all/common/mod.rs"]
 mod common;
 
 use common::{Shaped, blobs, plan, population, relative, small_conv, two_point};

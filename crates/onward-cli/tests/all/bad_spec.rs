@@ -1,0 +1,99 @@
+//! Specs that ask for something impossible are refused before anything is written.
+
+use crate::common::Place;
+
+/// Trains after a change of the spec's text and expects a complaint that names the file and all of `parts`.
+#[track_caller]
+fn refused(change: (&str, &str), parts: &[&str]) {
+    let place = Place::new();
+    let spec = place.spec("p", "population", 5);
+    let text = std::fs::read_to_string(&spec).unwrap();
+    assert!(text.contains(change.0));
+    std::fs::write(&spec, text.replace(change.0, change.1)).unwrap();
+    place.onward("train p.toml").refuses(&[&["p.toml"], parts].concat());
+    assert_eq!(place.names("runs"), [""; 0]);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_one() {
+    refused(
+        ("batch = 50", "bacth = 50"),
+        &[":17:1", "train.bacth: unknown key", "did you mean train.batch?"],
+    );
+    refused(("[train]", "[trian]"), &["unknown table", "did you mean [train]?"]);
+    refused(("members = 16", "zebra = 16"), &["method.zebra: unknown key", "known are", "method.sigma"]);
+    refused(
+        ("members = 16", "directions = 4"),
+        &["method.directions", "belongs to method.name", "not to \"population\""],
+    );
+}
+
+#[test]
+fn wrong_types_are_refused() {
+    refused(("seed = 1", "seed = \"one\""), &["seed: expected an integer", "found", "\"one\""]);
+    refused(("batch = 50", "batch = 1.5"), &["train.batch: expected an integer", "found", "1.5"]);
+    refused(("hidden = [16]", "hidden = 16"), &["model.hidden: expected", "found", "16"]);
+    refused(
+        ("kind = \"mlp\"", "kind = \"transformer\""),
+        &["model.kind: expected", "\"mlp\"", "found", "transformer"],
+    );
+    refused(("seed = 1", "seed 1"), &["not valid TOML"]);
+}
+
+#[test]
+fn a_budget_of_0_is_refused() {
+    refused(("steps = 5", "steps = 0"), &["train.steps: expected an integer ≥ 1", "found 0"]);
+    refused(("steps = 5", "epochs = 0"), &["train.epochs: expected a number > 0", "found 0"]);
+    refused(("steps = 5", ""), &["epochs", "steps"]);
+    let place = Place::new();
+    place.spec("p", "population", 5);
+    place.onward("train p.toml --set train.steps=0").refuses(&["--set train.steps: expected", "found 0"]);
+}
+
+#[test]
+fn models_that_do_not_fit_the_data_are_refused() {
+    let both = |keys: &str, parts: &[&str]| {
+        let place = Place::new();
+        place.spec("p", "population", 5);
+        place.make_conv("p", keys);
+        place.onward("train p.toml").refuses(&[&["p.toml"], parts].concat());
+        assert_eq!(place.names("runs"), [""; 0]);
+    };
+    let pools = "channels = [2, 2, 2, 2]\npool_after = [0, 1, 2, 3]";
+    both(pools, &["model", "expected at least one pixel left after pooling", "found 0 × 0"]);
+    both("channels = [2]\npool_after = [1]", &["model.pool_after: expected layers below 1", "found 1"]);
+    let misfit = "channels = [2, 2, 2]\npool_after = [1]\nresidual = [-1, -1, 0]";
+    both(misfit, &["model.residual", "expected", "same size", "found 0"]);
+    both(
+        "channels = [2, 2]\nresidual = [-1]",
+        &["model.residual: expected one entry for each of the 2 layers", "found"],
+    );
+}
+
+#[test]
+fn a_shape_that_is_not_the_datas_is_refused() {
+    let place = Place::new();
+    place.spec("p", "population", 5);
+    let done = place.onward("train p.toml --set data.shape=[8,9,1]");
+    done.refuses(&["digits.csv", "shape: expected", "64 features", "found [8, 9, 1]"]);
+    assert_eq!(place.names("runs"), [""; 0]);
+}
+
+#[test]
+fn files_that_are_not_there_are_named() {
+    let place = Place::new();
+    place.onward("train none.toml").refuses(&["none.toml: cannot read"]);
+    place.spec("p", "population", 5);
+    place.onward("train p.toml --set data.path=none.csv").refuses(&["none.csv: cannot read"]);
+    place.onward("train p.toml --set data.path=mnist").refuses(&[
+        "mnist",
+        "expected",
+        "found nothing",
+        "MNIST files",
+    ]);
+    place.onward("resume runs/p").refuses(&["runs/p: expected a run's folder", "found no such folder"]);
+    place.onward("explain method.sigam").refuses(&["method.sigam", "did you mean method.sigma?"]);
+    let done = place.onward("train");
+    assert_eq!(done.code, Some(2));
+    assert_eq!(place.names("."), ["p.toml"]);
+}

@@ -1,0 +1,31 @@
+//! The command line's tests, one program: linked once, and short ones run beside long ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+mod arithmetic;
+mod bad_data;
+mod bad_minimize;
+mod bad_model;
+mod bad_run;
+mod bad_spec;
+mod divergence;
+mod earlier;
+mod field_data;
+mod field_minimize;
+mod given;
+mod good_paths;
+mod interrupted;
+mod minimize;
+mod onnx;
+mod programs;
+mod prolonged;
+mod shipped;
+mod streamed;
+mod tasks;
+mod tokens;
+mod told;
+mod trust_files;
+mod trust_runs;
+mod unfinished;

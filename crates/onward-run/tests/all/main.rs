@@ -1,0 +1,8 @@
+//! The tests of runs, one program.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+mod metrics;
+mod run;

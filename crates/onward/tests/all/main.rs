@@ -1,0 +1,37 @@
+//! The library's tests, one program: linked once, and short ones run beside long ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+mod augment;
+mod cells;
+mod chance;
+mod convolutions;
+mod diverging;
+mod estimators;
+mod exactness;
+mod foreign;
+mod given;
+mod header;
+mod heads;
+mod holes;
+mod ledger;
+mod members;
+mod methods;
+mod operations;
+mod own_methods;
+mod own_models;
+mod pieces;
+mod precision;
+mod rates;
+mod rows;
+mod search;
+mod settings;
+mod small_sizes;
+mod spread;
+mod state;
+mod stretches;
+mod tasks;
+mod tensors;
+mod transformer;
