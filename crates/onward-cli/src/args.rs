@@ -324,6 +324,9 @@ pub struct Bench {
     /// Seconds that each line is measured for
     #[arg(long, default_value_t = 0.3, value_name = "SECONDS", value_parser = seconds)]
     pub seconds: f64,
+    /// Measures, besides the limits, only the lines whose name contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
@@ -335,6 +338,9 @@ pub struct VerifyTheory {
     /// Measures for seconds instead of a minute or two
     #[arg(long)]
     pub quick: bool,
+    /// Runs only the theorems whose name contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
     /// The seed that all measurements follow from
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -109,7 +109,8 @@ pub fn bench(args: &Bench) -> Result<()> {
     let most = args.how.threads();
     let counts = if most > 1 { vec![1, most] } else { vec![1] };
     for threads in counts {
-        let meter = Meter { threads, time: Duration::from_secs_f64(args.seconds), voice };
+        let (time, only) = (Duration::from_secs_f64(args.seconds), args.only.as_deref().unwrap_or_default());
+        let meter = Meter { threads, time, only, voice };
         let heading = if threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
         voice.say(
             &format!("\n{heading:<46}{:>13}{:>18}{:>12}", "median", "of the limit", "state"),
@@ -148,13 +149,15 @@ impl Line {
 }
 
 /// Times work on several threads at once, and says what it finds.
-struct Meter {
+struct Meter<'a> {
     threads: usize,
     time: Duration,
+    /// What a line's name has to contain to be measured.
+    only: &'a str,
     voice: Voice,
 }
 
-impl Meter {
+impl Meter<'_> {
     /// The median of the seconds that one repetition takes when every thread does its own share of it.
     fn seconds<S: Send>(&self, state: impl Fn(usize) -> S, work: impl Fn(&mut S) + Sync) -> f64 {
         let mut states: Vec<S> = (0..self.threads).map(state).collect();
@@ -226,7 +229,7 @@ impl Meter {
     }
 }
 
-fn limits(meter: &Meter) -> Limits {
+fn limits(meter: &Meter<'_>) -> Limits {
     let peaks = precisions().map(|p| {
         let mut rates = Vec::new();
         let start = Instant::now();
@@ -269,9 +272,13 @@ fn numbers(n: usize, salt: usize) -> Vec<f32> {
 }
 
 /// Products with weights packed before; the outputs are split over the threads.
-fn products(meter: &Meter, limits: &mut Limits) {
+fn products(meter: &Meter<'_>, limits: &mut Limits) {
     for precision in precisions() {
         for [m, n, k] in SHAPES {
+            let name = format!("{} product {m} × {n} × {k}", precision.name());
+            if !name.contains(meter.only) {
+                continue;
+            }
             let (own, x) = (n / meter.threads, numbers(m * k, 0));
             let state = |thread| {
                 let weights = Matrix::new(&numbers(own * k, 1 + thread), own, k, precision);
@@ -285,7 +292,6 @@ fn products(meter: &Meter, limits: &mut Limits) {
             let weights = (n * k * precision.bytes()) as f64;
             let read = if weights > CACHES { weights } else { 0.0 };
             let limit = limits.seconds(precision, operations, [read, 0.0]);
-            let name = format!("{} product {m} × {n} × {k}", precision.name());
             let rate = operations / found.seconds;
             meter.say(name, rate, Unit::Operations, Some(limit / found.seconds), Some(found.state));
         }
@@ -293,11 +299,16 @@ fn products(meter: &Meter, limits: &mut Limits) {
 }
 
 /// 3×3 convolutions of 16 channels to 16, each thread its own images.
-fn convolutions(meter: &Meter, limits: &mut Limits) {
+fn convolutions(meter: &Meter<'_>, limits: &mut Limits) {
     const CHANNELS: usize = 16;
     const IMAGES: usize = 16;
     for precision in precisions() {
         for side in [28, 14] {
+            let name =
+                format!("{} convolution 3×3, {CHANNELS} to {CHANNELS}, {side}×{side}", precision.name());
+            if !name.contains(meter.only) {
+                continue;
+            }
             let conv = Conv3 { height: side, width: side, channels: CHANNELS };
             let size = side * side * CHANNELS;
             let weights = Filter::new(&numbers(9 * CHANNELS * CHANNELS, 1), CHANNELS, CHANNELS, precision);
@@ -310,8 +321,6 @@ fn convolutions(meter: &Meter, limits: &mut Limits) {
             });
             let operations = (2 * 9 * CHANNELS * size * IMAGES * meter.threads) as f64;
             let limit = limits.seconds(precision, operations, [0.0; 2]);
-            let name =
-                format!("{} convolution 3×3, {CHANNELS} to {CHANNELS}, {side}×{side}", precision.name());
             let rate = operations / found.seconds;
             meter.say(name, rate, Unit::Operations, Some(limit / found.seconds), Some(found.state));
         }
@@ -319,17 +328,20 @@ fn convolutions(meter: &Meter, limits: &mut Limits) {
 }
 
 /// Noise added to numbers in place, each thread its own.
-fn noise(meter: &Meter, limits: &mut Limits) {
+fn noise(meter: &Meter<'_>, limits: &mut Limits) {
     let families = [("sign", Family::Sign), ("binomial", Family::Binomial), ("normal", Family::Normal)];
-    for (name, family) in families {
+    for (kind, family) in families {
         for (place, n) in [("cache", IN_CACHE), ("memory", IN_MEMORY)] {
+            let name = format!("{kind} noise added in {place}");
+            if !name.contains(meter.only) {
+                continue;
+            }
             let noise = |thread| RunKey::from_seed(1).tensor(Role::Dense, "bench").at(0, thread as u32);
             let state = |thread| (noise(thread), vec![0f32; n]);
             let found =
                 meter.measure(limits, Precision::F32, state, |(noise, x)| noise.add_to(family, 0, 0.5, x));
             let all = (n * meter.threads) as f64;
             let share = (n == IN_MEMORY).then(|| 8.0 * all / limits.memory[1] / found.seconds);
-            let name = format!("{name} noise added in {place}");
             meter.say(name, all / found.seconds, Unit::Numbers, share, Some(found.state));
         }
     }

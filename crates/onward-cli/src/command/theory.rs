@@ -5,7 +5,7 @@ use crate::progress::Voice;
 use crate::report::{Checked, write_theory};
 use crate::target;
 use onward::threads::Threads;
-use onward::{Error, Result};
+use onward::{Error, ErrorKind, Result};
 use onward_theory::{Check, Effort, Finding, Lab, checks};
 use serde_json::json;
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ use std::time::Instant;
 pub fn verify_theory(args: &VerifyTheory) -> Result<ExitCode> {
     let voice = Voice::new(&args.how);
     voice.say_instructions(&args.how);
+    let chosen = chosen(args.only.as_deref())?;
     target::no_run(&args.out)?;
     // Measured in vain if there were no place for the page.
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, e))?;
@@ -23,7 +24,7 @@ pub fn verify_theory(args: &VerifyTheory) -> Result<ExitCode> {
     let threads = Threads::new(args.how.threads())?;
     let began = Instant::now();
     let mut all = Vec::new();
-    for check in checks() {
+    for check in chosen {
         let began = Instant::now();
         let outcome = threads.run(|| check.run(&lab))?;
         let checked = Checked { check, outcome, seconds: began.elapsed().as_secs_f64() };
@@ -39,6 +40,19 @@ pub fn verify_theory(args: &VerifyTheory) -> Result<ExitCode> {
             "seconds": seconds, "page": page}),
     );
     Ok(code(held, all.len()))
+}
+
+/// The theorems whose name contains a text; all without one.
+fn chosen(only: Option<&str>) -> Result<Vec<Check>> {
+    let text = only.unwrap_or_default();
+    let chosen: Vec<Check> = checks().into_iter().filter(|c| c.name.contains(text)).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = checks().iter().map(|c| c.name).collect();
+        let message =
+            format!("--only: expected a part of one of \"{}\", found {text:?}", names.join("\", \""));
+        return Err(Error::new(ErrorKind::Spec, message));
+    }
+    Ok(chosen)
 }
 
 /// What `held` theorems of so many end the process with.

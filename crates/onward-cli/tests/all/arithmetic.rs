@@ -47,11 +47,15 @@ fn halved(place: &Place, from: &str, to: &str, change: impl Fn(&mut Reading)) {
 
 /// `{name}.toml`: a convolution and two matrices in bf16.
 fn spec(place: &Place, name: &str) {
-    place.spec(name, "relative-activation", 12);
+    place.spec(name, "relative-activation", 8);
     place.make_conv(name, "channels = [4, 4]");
     let path = format!("{name}.toml");
     let text = String::from_utf8(place.read(&path)).unwrap();
-    place.write(&path, text.replace("[model]\n", "[model]\nprecision = \"bf16\"\n") + "digest_every = 1\n");
+    place.write(
+        &path,
+        text.replace("limit = 400", "limit = 120").replace("[model]\n", "[model]\nprecision = \"bf16\"\n")
+            + "digest_every = 1\n",
+    );
 }
 
 fn digest_in(words: &str) -> &str {
@@ -61,7 +65,10 @@ fn digest_in(words: &str) -> &str {
 #[test]
 fn r10_a_bf16_run_is_the_same_under_every_instruction_set() {
     let place = Place::new();
-    let rows = digits();
+    let rows = place.path("some.csv");
+    let some: Vec<String> =
+        std::fs::read_to_string(digits()).unwrap().lines().take(60).map(|l| l.to_owned() + "\n").collect();
+    std::fs::write(&rows, some.concat()).unwrap();
     let mut kinds = std::collections::BTreeMap::new();
     for began in processors() {
         let name = began.name();

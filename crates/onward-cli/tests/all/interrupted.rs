@@ -31,7 +31,8 @@ fn same(place: &Place, run: &str, undisturbed: &str) {
 
 #[test]
 fn ctrl_c_finishes_the_step_and_leaves_a_resumable_run() {
-    for method in METHODS {
+    // Steps that the ledger holds, steps that need the data again, a search.
+    for method in ["relative-activation", "rso", "snes"] {
         let place = Place::new();
         place.spec("p", method, 2500);
         let child = place.start("train p.toml");

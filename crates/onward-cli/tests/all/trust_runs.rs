@@ -161,7 +161,7 @@ fn r04_later_snapshots_of_another_run_do_not_push_out_new_ones() {
 
 #[test]
 fn r05_verify_names_each_damaged_file() {
-    for method in METHODS {
+    for (turn, method) in METHODS.iter().enumerate() {
         let (place, _) = finished(method, 250);
         place.onward("verify runs/p").good();
         let mut names: Vec<String> = ["base.safetensors", "interface.json", "manifest.json", "metrics.jsonl"]
@@ -171,16 +171,19 @@ fn r05_verify_names_each_damaged_file() {
             .collect();
         names.extend(place.names("runs/p/snapshots").iter().map(|name| format!("runs/p/snapshots/{name}")));
         names.extend(place.names("runs/p/plots").iter().map(|name| format!("runs/p/plots/{name}")));
-        for name in names {
-            let whole = place.read(&name);
-            for at in [1, whole.len() / 3, whole.len() / 2, whole.len() - 2] {
-                flip(&place, &name, at);
-                place.onward("verify runs/p").finds_damage(&[&name]);
-                place.write(&name, &whole);
+        for (n, name) in names.iter().enumerate() {
+            let whole = place.read(name);
+            // Each file is spoiled in each way, the ways shared out over the methods.
+            let ways =
+                [1, whole.len() / 3, whole.len() / 2, whole.len() - 2].map(Some).into_iter().chain([None]);
+            for (_, way) in ways.enumerate().filter(|(w, _)| (w + n) % METHODS.len() == turn) {
+                match way {
+                    Some(at) => _ = flip(&place, name, at),
+                    None => _ = place.write(name, ""),
+                }
+                place.onward("verify runs/p").finds_damage(&[name]);
+                place.write(name, &whole);
             }
-            place.write(&name, "");
-            place.onward("verify runs/p").finds_damage(&[&name]);
-            place.write(&name, &whole);
         }
         place.onward("verify runs/p").good();
     }
@@ -222,34 +225,37 @@ fn r05_predict_and_eval_refuse_what_is_not_the_runs() {
 
 #[test]
 fn r05_resume_writes_again_what_it_can_compute() {
-    for method in METHODS {
+    for (turn, method) in METHODS.iter().enumerate() {
         let (place, digest) = finished(method, 30);
-        for name in
+        for (n, name) in
             ["interface.json", "base.safetensors", "model.safetensors", "manifest.json", "report.html"]
+                .iter()
+                .enumerate()
         {
             let path = format!("runs/p/{name}");
             let whole = place.read(&path);
-            for spoil in ["missing", "empty", "flipped"] {
-                match spoil {
-                    "missing" => std::fs::remove_file(place.path(&path)).unwrap(),
-                    "empty" => _ = place.write(&path, ""),
-                    _ => _ = flip(&place, &path, whole.len() / 2),
-                }
-                let done = place.onward("resume runs/p --json");
-                let again = done.out.contains("\"event\":\"written again\"") && done.out.contains(name);
-                assert_eq!(
-                    again,
-                    ["interface.json", "base.safetensors"].contains(&name),
-                    "{name} {spoil}: {}",
-                    done.out
-                );
-                assert_eq!(done.last_json()["digest"].as_str(), Some(&*digest));
-                if name.contains('f') {
-                    place.onward("verify runs/p").good();
-                }
-                if !["report.html", "manifest.json"].contains(&name) {
-                    assert!(place.read(&path) == whole, "{name} {spoil}");
-                }
+            // Each file is spoiled in each way, the ways shared out over the methods.
+            let ways = ["missing", "empty", "flipped"];
+            let spoil = ways[(n + turn) % ways.len()];
+            match spoil {
+                "missing" => std::fs::remove_file(place.path(&path)).unwrap(),
+                "empty" => _ = place.write(&path, ""),
+                _ => _ = flip(&place, &path, whole.len() / 2),
+            }
+            let done = place.onward("resume runs/p --json");
+            let again = done.out.contains("\"event\":\"written again\"") && done.out.contains(name);
+            assert_eq!(
+                again,
+                ["interface.json", "base.safetensors"].contains(name),
+                "{name} {spoil}: {}",
+                done.out
+            );
+            assert_eq!(done.last_json()["digest"].as_str(), Some(&*digest));
+            if name.contains('f') {
+                place.onward("verify runs/p").good();
+            }
+            if !["report.html", "manifest.json"].contains(name) {
+                assert!(place.read(&path) == whole, "{name} {spoil}");
             }
         }
         // The spec is written again where it is at hand.
