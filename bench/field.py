@@ -7,7 +7,7 @@ Each case makes its files in a temporary folder, trains on them with a small spe
 `predict` or `eval` about the odd file), and holds what happened against an expectation that was written down before the
 readers were touched: `read(...)` with facts (rows, features, outputs, accuracy, words that were said), or `refused(words)`
 with exit code 2, one line on standard error that has the words in it, and no run left. Cases named F and R are those of the
-list of faults that they came from. Needs only Python's standard library; cases that numpy, pandas or pyarrow have to write
+list of faults that they came from. Needs a build with `--features parquet` and only Python's standard library; cases that numpy, pandas or pyarrow have to write
 are skipped where these are not installed, and counted. The exit code is 1 if a case is not as expected.
 """
 import argparse

@@ -5,7 +5,7 @@
 
 Each case is a file, a spec or a count; each has to be refused with exit code 2 (3 where it is a file of a run) and one line
 that begins with `error: ` (or the allocator's own words). Before and after, digits train under the same limit. Needs only
-Python's standard library and a build.
+Python's standard library and a build with `--features parquet`.
 """
 import argparse
 import gzip

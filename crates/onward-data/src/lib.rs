@@ -7,6 +7,7 @@ pub mod csv;
 #[cfg(test)]
 mod field_tests;
 mod first_row;
+#[cfg(feature = "parquet")]
 mod footer;
 mod gz;
 pub mod idx;
@@ -14,7 +15,9 @@ pub mod memory;
 pub mod npy;
 pub mod npz;
 mod options;
+#[cfg(feature = "parquet")]
 mod pages;
+#[cfg(feature = "parquet")]
 pub mod parquet;
 mod part;
 mod prepare;
@@ -149,6 +152,14 @@ pub fn load_more(
         .map_err(|e| e.in_file(path))?;
     let columns = answered.columns(&rows, &preparation.class_weights).map_err(|e| e.in_file(path))?;
     Ok((features, rows.len(), Some((targets, columns))))
+}
+
+/// Why a Parquet file is not read.
+#[cfg(not(feature = "parquet"))]
+fn without_parquet() -> Error {
+    let expected =
+        "a program built to read Parquet (cargo install --path crates/onward-cli --features parquet)";
+    Error::expected(ErrorKind::Data, "format", expected, "one built without that feature")
 }
 
 fn check_options(options: &DataOptions) -> Result<()> {

@@ -7,7 +7,7 @@ use onward::{Error, ErrorKind, Place, Result};
 
 use super::csv::Header;
 use super::table::{Array, Label, Numbers, Table};
-use super::{DataOptions, Format, Labels, csv, gz, idx, npy, npz, parquet, shorten};
+use super::{DataOptions, Format, Labels, csv, gz, idx, npy, npz, shorten};
 
 /// Where the MNIST files can be had.
 const MNIST: &str = "the MNIST files are published at yann.lecun.com/exdb/mnist and mirrored by many, \
@@ -431,7 +431,10 @@ fn read_table(path: &Path, format: Format, header: Header<'_>) -> Result<Table> 
     let table = match format {
         Format::Csv if is_gz(path) => gz::inflate_all(&bytes).and_then(|bytes| csv::read(&bytes, header)),
         Format::Csv => csv::read(&bytes, header),
-        Format::Parquet => parquet::read(&bytes),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => super::parquet::read(&bytes),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => Err(super::without_parquet()),
         _ => npy::read(&bytes).and_then(|array| match array.shape[..] {
             [_, columns] => Ok(Table { columns, values: array.values, ..Table::default() }),
             _ => Err(bad("array", "rows × columns", format!("shape {:?}", array.shape))),

@@ -4,13 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use ::parquet::basic::Compression;
 use tempfile::TempDir;
 use zip::CompressionMethod::Deflated;
 
 use super::npy::tests::npy;
 use super::npz::tests::npz;
-use super::parquet::tests::parquet;
 use super::*;
 
 pub(super) struct Folder(TempDir);
@@ -298,7 +296,7 @@ fn reads_npz_with_and_without_a_test_part() {
 }
 
 #[test]
-fn reads_npy_and_parquet_tables() {
+fn reads_npy_tables() {
     let folder = Folder::new();
     let table = npy("<f4", "False", "(2, 2)", &[1.0_f32, 0.0, 3.0, 1.0].map(f32::to_le_bytes).concat());
     let split = load(&DataOptions::new(folder.put("t.npy", table))).unwrap();
@@ -308,10 +306,29 @@ fn reads_npy_and_parquet_tables() {
     assert!(message.ends_with("row 1, column 0 (from 0): expected a finite number, found NaN"), "{message}");
     let cube = npy("|u1", "False", "(2, 2, 1)", &[0; 4]);
     assert!(error(&DataOptions::new(folder.put("c.npy", cube))).contains("array: expected rows × columns"));
-    let path = folder.put("t.parquet", parquet(Compression::SNAPPY, 5, Some(1.0)));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn reads_parquet_tables() {
+    use super::parquet::tests::parquet;
+    let folder = Folder::new();
+    let snappy = ::parquet::basic::Compression::SNAPPY;
+    let path = folder.put("t.parquet", parquet(snappy, 5, Some(1.0)));
     let split = load(&DataOptions::new(path)).unwrap();
     assert_eq!((split.train.rows(), split.test.rows(), split.train.width()), (8, 2, 3));
     assert_eq!(split.preparation.names, ["a", "b", "c"]);
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_build_without_parquet_says_how_to_get_it() {
+    let folder = Folder::new();
+    let options = DataOptions::new(folder.put("t.parquet", "PAR1"));
+    let streamed = open(&DataOptions { stream: Some(true), ..options.clone() }, Shuffle::All).err().unwrap();
+    for message in [error(&options), streamed.to_string()] {
+        assert!(message.contains("t.parquet") && message.contains("--features parquet"), "{message}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! before training begins.
 
 mod ahead;
+#[cfg(feature = "parquet")]
 mod groups;
 mod lines;
 mod queries;
@@ -19,7 +20,6 @@ pub use tokens::{TokenOptions, TokenWidth, Tokens};
 
 use super::table::Table;
 use super::{DataOptions, Format, Opened, check_options, part};
-use groups::Groups;
 use lines::Lines;
 use onward::ask::Shuffle;
 use onward::{Error, ErrorKind, Result};
@@ -65,7 +65,10 @@ pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
     let path = &options.path;
     let watched = Watched::new(path)?;
     let stream: Box<dyn Stream> = match options.format.0.map_or_else(|| Format::of(path), Ok)? {
-        Format::Parquet => Box::new(Groups::open(&watched)?),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => Box::new(groups::Groups::open(&watched)?),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => return Err(super::without_parquet().in_file(path)),
         Format::Csv if !part::is_gz(path) => Box::new(Lines::open(&watched, part::header_of(options))?),
         _ => return Err(refusal(path, "data.stream", "a .parquet or .csv file", "another")),
     };

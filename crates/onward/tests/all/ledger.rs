@@ -368,7 +368,7 @@ fn replayed(reading: &Reading) -> [u8; 32] {
 }
 
 /// Ledgers that earlier versions wrote decode for ever, and lead to the same params for ever. (A new format version gets a
-/// ledger of its own beside them: `ONWARD_WRITE_GOLDEN=1 cargo test -p onward --test ledger golden`.)
+/// ledger of its own beside them: `ONWARD_WRITE_GOLDEN=1 cargo test -p onward --test all golden`.)
 #[test]
 fn golden_ledgers_replay_to_their_digests() {
     if std::env::var_os("ONWARD_WRITE_GOLDEN").is_some() {
