@@ -24,6 +24,7 @@ mod own_methods;
 mod own_models;
 mod pieces;
 mod precision;
+mod ragged;
 mod rates;
 mod rows;
 mod search;

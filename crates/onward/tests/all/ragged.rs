@@ -1,10 +1,9 @@
 //! Rows of tokens that end before others do: what is answered at their items has the bits that each row has alone, and estimates are
 //! those of the rows alone.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{cosine, every_direction, params_on, plan, population, relative, threads, two_point, wide};
+use crate::common::{
+    cosine, every_direction, params_on, plan, population, relative, threads, two_point, wide,
+};
 use onward::ErrorKind;
 use onward::dataset::{Dataset, NO_ITEM, Targets};
 use onward::evaluate::{Batch, Local};
