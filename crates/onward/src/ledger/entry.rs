@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 pub struct Entry {
     /// The step, counted from 0.
     pub step: u64,
-    /// The loss that the step saw: the mean over its probes, or the clean loss of its batch.
+    /// The loss of the step: the mean over its probes, or the clean loss of its batch.
     pub loss: f32,
     /// The learning rate of the step.
     pub rate: f32,
     /// Losses that were not finite.
     pub non_finite: u64,
-    /// What moves the params.
+    /// The update that moves the params.
     pub update: Update,
 }
 
-/// What moves the params.
+/// The update that moves the params.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Update {
     /// `2^exponent · Σᵢ coefficients[i] · zᵢ`, `zᵢ` being the noise of member `i` at this step: complete in itself.
@@ -34,20 +34,20 @@ pub enum Update {
         /// The digest of the params after the step.
         digest: Option<[u8; 32]>,
     },
-    /// One visit after the other to numbers of one tensor: complete in itself.
+    /// The choices of visits to elements of one tensor: complete in itself.
     Choices(Visited),
     /// The losses of a search's generation, infinite where there was none: complete in itself.
     Losses(Vec<f32>),
 }
 
-/// One direction for each tensor that moves: what an entry with [`Update::Rerun`] stands for.
+/// The direction that an entry with [`Update::Rerun`] stands for, one for each tensor that moves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Direction(pub Vec<Option<Vec<f32>>>);
 
-/// What visits to a run of numbers led to: each was multiplied by `keep`, and `σ z` was added to it, taken away or neither.
+/// The choices of visits to a range of elements: each was multiplied by `keep`, and `σ z` was added, subtracted or neither.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Visited {
-    /// The tensor, by its place among the params.
+    /// The index of the tensor among the params.
     pub tensor: u32,
     /// The first element.
     pub first: u64,
@@ -55,14 +55,14 @@ pub struct Visited {
     pub cycle: u32,
     /// The standard deviation σ of a change.
     pub sigma: f32,
-    /// What each number was multiplied by: one less the weight decay.
+    /// The factor of each element: one minus the weight decay.
     pub keep: f32,
-    /// −1, 0 or 1 for each element.
+    /// The choice for each element: −1, 0 or 1.
     pub choices: Vec<i8>,
 }
 
 impl Visited {
-    /// What the visits of `plan` led to.
+    /// The choices that the visits of `plan` led to.
     pub fn new(plan: &CoordinatePlan, choices: Vec<i8>) -> Self {
         Self {
             tensor: plan.tensor as u32,
@@ -76,7 +76,7 @@ impl Visited {
 }
 
 impl Update {
-    /// Whether the update says by itself where the params go.
+    /// Whether the update determines the new params by itself, without the data.
     pub fn is_complete(&self) -> bool {
         !matches!(self, Self::Rerun { .. })
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// What every ledger begins with, before its version.
 pub(super) const MAGIC: &[u8; 6] = b"ONWARD";
-/// The version that this crate writes; it reads the earlier ones as well.
+/// The version of the ledger format that this crate writes; it reads earlier versions as well.
 pub const FORMAT_VERSION: u16 = 3;
 pub(super) const PREAMBLE: usize = 8;
 /// Length, checksum of the length, checksum of the body.
@@ -65,16 +65,16 @@ fn json(value: &impl serde::Serialize, what: &str) -> Result<String> {
         .map_err(|e| Error::new(ErrorKind::Ledger, format!("cannot encode {what}: {e}")))
 }
 
-/// What a ledger holds.
+/// The contents of a ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The format version of the file.
     pub version: u16,
-    /// What the run is.
+    /// The header, which describes the run.
     pub header: Header,
     /// The steps, in order.
     pub records: Vec<Entry>,
-    /// What prolonged the run, in order.
+    /// The stretches that prolonged the run, in order.
     pub stretches: Vec<Stretch>,
     /// The hash of the chain after the header and after each step (and the stretches that follow on it): one more than there
     /// are steps.
@@ -86,12 +86,12 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The hash of the whole chain, which names the run as far as it has come.
+    /// The hash at the end of the chain, which identifies the run up to its last step.
     pub fn chain(&self) -> [u8; 32] {
         self.chains[self.records.len()]
     }
 
-    /// All steps that the run is to take: the header's budget, or that of the last stretch.
+    /// The budget in steps: the header's, or that of the last stretch.
     pub fn budget(&self) -> u64 {
         self.stretches.last().map_or(self.header.steps, |stretch| stretch.steps)
     }
@@ -211,7 +211,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A new ledger. The file appears with its header or not at all, so that a process that dies here leaves no ledger
+    /// Creates a ledger. The file appears with its header or not at all, so that a process that dies here leaves no ledger
     /// without one.
     ///
     /// # Errors
@@ -232,7 +232,7 @@ impl Ledger {
         Ok(Self { file: BufWriter::new(file), path: path.to_owned(), version: FORMAT_VERSION, chain })
     }
 
-    /// An existing ledger and what it holds. A torn tail is cut off.
+    /// Opens an existing ledger for appending and returns it with its contents. A torn tail is cut off.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], [`ErrorKind::Locked`] if another process has it open, or as for [`read`]; the file is then unchanged.
@@ -273,7 +273,7 @@ impl Ledger {
         self.file.write_all(&bytes).map_err(|e| Error::io("write", &self.path, e))
     }
 
-    /// Hands everything to the operating system.
+    /// Hands all buffered records to the operating system.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
@@ -281,7 +281,7 @@ impl Ledger {
         self.file.flush().map_err(|e| Error::io("write", &self.path, e))
     }
 
-    /// Waits until everything is on the disk.
+    /// Waits until all records are on the disk.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], also if the file is no longer where it was: moved or removed, with its folder or alone.

@@ -1,4 +1,4 @@
-//! The first record of every ledger: what the run is.
+//! The first record of every ledger, which describes the run.
 
 use super::earlier::SecondHeader;
 use super::{Moves, Numerics, Recipe, digest};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The first record of every ledger: what the run is. Its JSON is what the ledger keeps: all facts, each under its name, `null` where a
+/// The first record of every ledger, which describes the run. Its JSON is what the ledger keeps: all facts, each under its name, `null` where a
 /// fact is not known (those that earlier format versions did not have, and what only some callers know).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,13 +19,13 @@ pub struct Header {
     /// The version of this library that began the run.
     #[serde(deserialize_with = "known")]
     pub version: Option<String>,
-    /// What kind of evaluator it was begun with.
+    /// The kind of evaluator that the run was begun with.
     #[serde(deserialize_with = "known")]
     pub evaluator: Option<String>,
-    /// What that one's arithmetic allows to promise.
+    /// The numerics of that evaluator: what can be promised of its results.
     #[serde(deserialize_with = "known")]
     pub numerics: Option<Numerics>,
-    /// The seed that all noise follows from.
+    /// The seed that all noise is derived from.
     pub seed: u64,
     /// The budget in steps.
     pub steps: u64,
@@ -33,35 +33,35 @@ pub struct Header {
     pub goal: String,
     /// The method's name.
     pub method: String,
-    /// How entries become steps.
+    /// The recipe by which entries become steps.
     pub recipe: Recipe,
-    /// What determines the run beyond that, in the words of specs: tables of keys ([`crate::schema::written`]).
+    /// All else that determines the run, in the words of specs: tables of keys ([`crate::schema::written`]).
     #[serde(deserialize_with = "tables")]
     pub settings: Option<BTreeMap<String, Value>>,
-    /// A digest of what the model does.
+    /// The digest of the model.
     #[serde(deserialize_with = "known")]
     pub model: Option<ModelDigest>,
     /// Names and shapes of the params, in order.
     pub tensors: Vec<TensorHeader>,
-    /// The types of those that lie in another than the recipe's storage: they stay as they are.
+    /// The types of tensors that are not stored as the recipe says: frozen ones, which keep their type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub types: BTreeMap<String, DType>,
-    /// The form of the training data.
+    /// The schema of the training data.
     #[serde(deserialize_with = "known")]
     pub rows: Option<Schema>,
-    /// Digest of the training data.
+    /// The digest of the training data.
     #[serde(with = "digest")]
     pub data: [u8; 32],
-    /// Digest of the test data, where they are known.
+    /// The digest of the test data, where it is known.
     #[serde(with = "digest::optional")]
     pub test: Option<[u8; 32]>,
-    /// Digest of the base params.
+    /// The digest of the base params.
     #[serde(with = "digest")]
     pub base: [u8; 32],
-    /// BLAKE3 of the spec as run.
+    /// The BLAKE3 digest of the spec as run.
     #[serde(with = "digest")]
     pub spec: [u8; 32],
-    /// BLAKE3 of what the model expects and answers, as the run's folder has it, where that is known.
+    /// The BLAKE3 digest of the run's `interface.json`, where it is known.
     #[serde(with = "digest::optional")]
     pub interface: Option<[u8; 32]>,
 }
@@ -90,7 +90,7 @@ fn is_writable(value: &Value) -> bool {
     }
 }
 
-/// Name and shape of one tensor.
+/// The name and shape of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorHeader {
@@ -105,12 +105,12 @@ impl TensorHeader {
         Self { name: name.to_owned(), shape: shape.iter().map(|n| *n as u64).collect() }
     }
 
-    /// Those of params, in order.
+    /// The names and shapes of the tensors of `params`, in order.
     pub fn all(params: &Params) -> Vec<Self> {
         params.tensors().iter().map(|t| Self::of(&t.name, &t.shape)).collect()
     }
 
-    /// Those of the tensors that a model declares, in order.
+    /// The names and shapes of the tensors that a model declares, in order.
     pub fn declared(tensors: &[TensorSpec]) -> Vec<Self> {
         tensors.iter().map(|t| Self::of(&t.name, &t.shape)).collect()
     }
@@ -122,11 +122,11 @@ pub(crate) fn types(params: &Params, storage: Storage) -> BTreeMap<String, DType
     others.map(|t| (t.name.clone(), t.data.dtype())).collect()
 }
 
-/// A digest of a model, under the name of how it is made: two of different names tell nothing of each other.
+/// A digest of a model, under the name of the way it is computed: digests of different ways cannot be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelDigest {
-    /// Of its graph ([`crate::model::Graph::digest`]).
+    /// The digest of the model's graph ([`crate::model::Graph::digest`]).
     Graph(#[serde(with = "digest")] [u8; 32]),
 }
 
@@ -137,7 +137,7 @@ impl fmt::Display for ModelDigest {
     }
 }
 
-/// The version of this library, for headers.
+/// The version of this library, as headers record it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Whether `version` is of a later program than this one.
@@ -148,12 +148,12 @@ fn is_later(version: &str) -> bool {
 }
 
 impl Header {
-    /// Whether base params and records lead to all later params, without data.
+    /// Whether all later params follow from base params and records, without the data.
     pub fn is_complete(&self) -> bool {
         self.recipe.moves != Moves::Directions
     }
 
-    /// The name of the run in questions and answers: a digest of all that losses follow from.
+    /// The run's identity in questions and answers: a digest of everything that losses depend on.
     pub fn run(&self) -> [u8; 32] {
         let facts = Self {
             version: None,

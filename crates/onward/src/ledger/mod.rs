@@ -6,8 +6,11 @@ mod entry;
 mod file;
 mod header;
 mod numerics;
+mod recipe;
 mod records;
+mod rounding;
 mod search;
+mod snapshot;
 mod state;
 mod stretch;
 
@@ -16,7 +19,9 @@ pub use file::{FORMAT_VERSION, Ledger, Reading, lock, read, recognised, salvage}
 pub(crate) use header::types;
 pub use header::{Header, ModelDigest, TensorHeader, VERSION};
 pub use numerics::Numerics;
+pub use recipe::{Moves, Optimizer, Recipe, Scaling};
 pub use records::{Record, Records};
+pub use rounding::Rounding;
 pub use search::{Incumbent, Search};
-pub use state::{Moves, Optimizer, Recipe, Rounding, Scaling, State};
+pub use state::State;
 pub use stretch::{Rates, Stretch};

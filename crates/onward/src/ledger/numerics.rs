@@ -4,13 +4,13 @@ use crate::kernel::Precision;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What an evaluator's arithmetic allows others to promise: recorded in the ledger's header.
+/// The arithmetic of an evaluator, which decides what can be promised of its results; recorded in the ledger's header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Numerics {
-    /// The named arithmetic ([`crate::kernel::Precision::arithmetic`]), the same bits everywhere: whoever asks again is told the same.
+    /// A named arithmetic ([`crate::kernel::Precision::arithmetic`]) that gives the same bits everywhere.
     Exact(String),
-    /// A device's own, by a name: losses are near, not equal.
+    /// A device's own arithmetic, by name: another evaluation gives losses that are close, not equal.
     Device(String),
 }
 
@@ -26,12 +26,12 @@ impl Numerics {
         }
     }
 
-    /// The arithmetic of this process's own that they name, if it is one.
+    /// The precision of this library that the numerics name, if they name one.
     pub fn precision(&self) -> Option<Precision> {
         if let Self::Exact(name) = self { Precision::of_arithmetic(name) } else { None }
     }
 
-    /// Whether the same bits can be had again, wherever it may be.
+    /// Whether the same bits can be computed again on any machine.
     pub fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(_))
     }

@@ -4,12 +4,12 @@ use super::file::{CHAIN, END, FORMAT_VERSION, Frame, HEAD, LONGEST, MAGIC, PREAM
 use super::{Entry, Header, Stretch};
 use crate::{Error, ErrorKind, Result};
 
-/// What follows on a header.
+/// A record after the header.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// A step.
     Step(Entry),
-    /// More steps for a run that has taken all of its own.
+    /// More steps for a run that has used its budget.
     Stretch(Stretch),
 }
 
@@ -41,7 +41,7 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The records after the header.
+    /// Starts reading the records after the header.
     ///
     /// # Errors
     /// As for [`super::read`], where there is no sound header.
@@ -67,17 +67,17 @@ impl<'a> Records<'a> {
         self.cursor.version
     }
 
-    /// What the run is.
+    /// The header, which describes the run.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The hash of the chain after the header and the records so far.
+    /// The hash of the chain after the records read so far.
     pub fn hash(&self) -> [u8; 32] {
         self.cursor.chain
     }
 
-    /// Bytes of the header and the records so far.
+    /// The number of bytes of the header and the records read so far.
     pub fn sound(&self) -> u64 {
         self.cursor.at as u64
     }

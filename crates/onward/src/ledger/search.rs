@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 choices! {
-    /// What a strategy that keeps a best point compares the next candidates with.
+    /// The loss that a strategy with a best point compares new candidates with.
     pub enum Incumbent default Anew {
         /// That point's loss on the candidates' own batch.
         Anew = "anew",
@@ -26,7 +26,7 @@ pub struct Search {
     pub strategy: StrategyKind,
     /// The standard deviation of the first candidates, relative to each tensor's own scale ([`Search::scale`]).
     pub sigma: f64,
-    /// What strategies that keep a best point compare with.
+    /// The loss that strategies with a best point compare with.
     pub incumbent: Incumbent,
 }
 

@@ -1,170 +1,31 @@
 //! Params, the optimizer's memory, and the only way that either changes.
 
-use super::search::{Searching, versioned};
-use super::{Direction, Entry, Header, Search, Update, Visited};
-use crate::choices;
+use super::rounding::note;
+use super::search::Searching;
+use super::{Direction, Entry, Header, Moves, Optimizer, Recipe, Rounding, Scaling, Update, Visited};
 use crate::kernel::ask_for;
 use crate::kernel::step::{self, SQUARES_DECAY};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
-use crate::params::{Params, Piece, Storage, Tensor, TensorData, narrow, wide};
+use crate::params::{Params, Storage, Tensor};
 use crate::space::{Probes, Sum, changes, moved};
 use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Place, Result};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-choices! {
-    /// How an estimate becomes a step (Adam: Kingma and Ba 2015, arXiv 1412.6980; β₂ = 0.99, ε = 1e-8).
-    pub enum Scaling default None {
-        /// As it is.
-        None = "none",
-        /// Each number is divided by the root of its mean square, as Adam does.
-        Adam = "adam",
-    }
-}
-
-/// How directions become steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Optimizer {
-    /// The share of the last step that is kept, in `0..1` (Adam: β₁).
-    pub momentum: f32,
-    /// Whether directions are rescaled per weight.
-    pub scaling: Scaling,
-}
-
-/// What moves the params: what the updates of a run's entries stand for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Moves {
-    /// Noise on the weights, as [`Update::Probes`] or, one weight at a time, [`Update::Choices`] tell.
-    Noise(WeightSpace),
-    /// Directions that are found again from params and data ([`Update::Rerun`]).
-    Directions,
-    /// A strategy that is told losses ([`Update::Losses`]).
-    Search(#[serde(with = "versioned")] Search),
-}
-
-/// What an entry means: fixed for a run, kept in the ledger's header.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recipe {
-    /// What moves the params.
-    pub moves: Moves,
-    /// How directions become steps.
-    pub optimizer: Optimizer,
-    /// What numbers the params may be.
-    pub storage: Storage,
-    /// What each tensor's steps are multiplied by, 0 for those that stay as they are; empty for 1 everywhere.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rates: Vec<f32>,
-}
-
-impl Recipe {
-    /// The same with a factor for each tensor's steps.
-    #[must_use]
-    pub fn with_rates(self, rates: &[f32]) -> Self {
-        let rates = if rates.iter().all(|rate| *rate == 1.0) { Vec::new() } else { rates.to_vec() };
-        Self { rates, ..self }
-    }
-
-    /// The factor of a tensor's steps.
-    pub fn rate(&self, tensor: usize) -> f32 {
-        self.rates.get(tensor).copied().unwrap_or(1.0)
-    }
-
-    fn check(&self, params: &Params) -> Result<()> {
-        let (tensors, rates) = (params.tensors().len(), &self.rates);
-        let sound = rates.iter().all(|rate| *rate >= 0.0 && rate.is_finite());
-        if sound && (rates.is_empty() || rates.len() == tensors) {
-            return Ok(());
-        }
-        let expected = format!("none or {tensors}, of at least 0");
-        Err(Error::expected(ErrorKind::Spec, "rates", expected, format!("{rates:?}")))
-    }
-}
-
-/// What rounding made of a step (with storages of two bytes).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Rounding {
-    /// Weights of the tensors that had a step.
-    pub weights: u64,
-    /// How many of them changed.
-    pub moved: u64,
-    /// `Σ realised · intended`, `Σ realised²`, `Σ intended²`.
-    products: [f64; 3],
-}
-
-impl Rounding {
-    /// The share of weights that changed.
-    pub fn moved_share(&self) -> f64 {
-        self.moved as f64 / (self.weights.max(1)) as f64
-    }
-
-    /// The cosine of the angle between the step that was taken and the one that was meant; NaN if one of them is zero.
-    pub fn cosine(&self) -> f64 {
-        self.products[0] / (self.products[1] * self.products[2]).sqrt()
-    }
-
-    /// Changes some weights (elements from `first` on, a multiple of 8) and rounds what they become, if they are stored in two bytes.
-    fn of(piece: Piece<'_>, noise: Noise, first: usize, change: impl FnOnce(&mut [f32])) -> Self {
-        match piece {
-            Piece::Floats(weights) => {
-                change(weights);
-                Self::default()
-            }
-            Piece::Halves(storage, weights) => {
-                let before = wide(storage, weights);
-                let mut after = before.clone();
-                change(&mut after);
-                let found = Self::round(storage, noise, first, &before, &mut after);
-                narrow(storage, &after, weights);
-                found
-            }
-        }
-    }
-
-    /// Rounds the weights `after` a step, which were `before`.
-    fn round(storage: Storage, noise: Noise, first: usize, before: &[f32], after: &mut [f32]) -> Self {
-        let meant = after.to_vec();
-        if storage == Storage::F16 {
-            noise.round_to_f16(first as u64, after);
-        } else {
-            noise.round_to_bf16(first as u64, after);
-        }
-        let mut found = Self { weights: after.len() as u64, ..Self::default() };
-        for ((new, meant), old) in after.iter().zip(&meant).zip(before) {
-            found.moved += u64::from(new != old);
-            let (real, meant) = (f64::from(new - old), f64::from(meant - old));
-            let terms = [real * meant, real * real, meant * meant];
-            found.products.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
-        }
-        found
-    }
-}
-
-impl std::ops::AddAssign for Rounding {
-    fn add_assign(&mut self, other: Self) {
-        self.weights += other.weights;
-        self.moved += other.moved;
-        self.products.iter_mut().zip(other.products).for_each(|(sum, term)| *sum += term);
-    }
-}
 
 /// Weights that one task rounds.
 const PIECE: usize = 1 << 14;
 
-/// Params at a step.
+/// The state of a run at a step: params, optimizer memory and, for a search, the strategy's state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     key: RunKey,
-    recipe: Recipe,
-    params: Params,
-    momentum: Vec<Vec<f32>>,
-    squares: Vec<Vec<f32>>,
-    step: u64,
-    search: Option<Searching>,
+    pub(super) recipe: Recipe,
+    pub(super) params: Params,
+    pub(super) momentum: Vec<Vec<f32>>,
+    pub(super) squares: Vec<Vec<f32>>,
+    pub(super) step: u64,
+    pub(super) search: Option<Searching>,
 }
 
 impl State {
@@ -207,37 +68,37 @@ impl State {
         }
     }
 
-    /// The points of a search's generation, one after another, each all params in order; `None` for other runs.
+    /// The candidates of a search's generation, one after another, each with all params in order; `None` for other runs.
     pub fn candidates(&self) -> Option<Cow<'_, [f64]>> {
         self.search.as_ref().map(Searching::points)
     }
 
-    /// How many of them there are; 0 for other runs.
+    /// The number of candidates of a search's generation; 0 for other runs.
     pub fn candidate_count(&self) -> usize {
         self.search.as_ref().map_or(0, Searching::candidates)
     }
 
-    /// The key that all noise of the run follows from.
+    /// The key that all noise of the run is derived from.
     pub fn key(&self) -> &RunKey {
         &self.key
     }
 
-    /// The params.
+    /// The present params.
     pub fn params(&self) -> &Params {
         &self.params
     }
 
-    /// Steps applied so far.
+    /// The number of steps applied so far.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// How entries become steps.
+    /// The recipe by which entries become steps.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
 
-    /// Applies one entry: the only way that params change. Without scaling the direction includes the learning rate, and
+    /// Applies one entry; params change in no other way. Without scaling the direction includes the learning rate, and
     /// `w + 2^e · Σ c·z` has one rounding; all other operations are element-wise and correctly rounded, so the same entries
     /// give the same bits everywhere. Where weights are stored in two bytes ([`Storage::Bf16`], [`Storage::F16`]) they are widened, which is
     /// exact, changed as f32, and rounded to one of their two neighbours by chance, the chance being noise of this step: a change that is
@@ -351,7 +212,7 @@ impl State {
         let found: Vec<Rounding> = pieces
             .map(|(i, piece)| Rounding::of(piece, noise, i * size, |weights| change(i * size, weights)))
             .collect();
-        sum_of(found)
+        found.into_iter().sum()
     }
 
     /// The noise by which a tensor is rounded in this step.
@@ -440,95 +301,12 @@ impl State {
                 });
             }
         }
-        sum_of(found)
-    }
-
-    /// The bytes of a snapshot: params, the optimizer's memory and the step, as a safetensors file. `chain` is the hash of the
-    /// ledger's chain after the step, which names the run that this is a state of.
-    ///
-    /// # Errors
-    /// As for [`Params::to_safetensors`].
-    pub fn to_snapshot(&self, chain: &[u8; 32]) -> Result<Vec<u8>> {
-        let memory = |prefix: &str, all: &[Vec<f32>]| -> Vec<Tensor> {
-            let named = self.params.tensors().iter().zip(all).filter(|(t, d)| t.data.len() == d.len());
-            named
-                .map(|(t, d)| Tensor {
-                    name: format!("{prefix}/{}", t.name),
-                    shape: t.shape.clone(),
-                    data: d.clone().into(),
-                })
-                .collect()
-        };
-        let mut extra = memory("momentum", &self.momentum);
-        extra.extend(memory("squares", &self.squares));
-        extra.push(Tensor { name: "step".into(), shape: vec![2], data: split(self.step).into() });
-        // What stays as it is, in memory of somebody else's, is there.
-        let own = self.params.tensors().iter().filter(|t| t.data.memory().is_none()).cloned();
-        Params::from_tensors(own.collect()).to_safetensors(&extra, &[(SNAPSHOT_CHAIN, hex(chain))])
-    }
-
-    /// Goes to the state that a snapshot holds. `chains` are the hashes of the ledger's chain after its header and after each
-    /// of its steps.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Model`] if the bytes are no snapshot of a run with these params, or for a search, which goes on from its
-    /// ledger alone; [`ErrorKind::Damage`] if they are one of another run or ledger; the state is then unchanged.
-    pub fn restore(&mut self, bytes: &[u8], chains: &[[u8; 32]]) -> Result<()> {
-        if self.search.is_some() {
-            let expected = "the records of a search from its first on";
-            return Err(Error::expected(ErrorKind::Model, "snapshot", expected, "params alone"));
-        }
-        let mut tensors = Params::tensors_from_safetensors(bytes)?;
-        let mut take = |name: &str, shape: &[usize]| -> Result<TensorData> {
-            let at = tensors.iter().position(|t| t.name == name && t.shape == shape);
-            let at = at.ok_or_else(|| {
-                Error::expected(ErrorKind::Model, "snapshot", format!("tensor {name} of {shape:?}"), "none")
-            })?;
-            Ok(tensors.swap_remove(at).data)
-        };
-        let mut next = self.clone();
-        for index in 0..self.params.tensors().len() {
-            let t = &self.params.tensors()[index];
-            let trains = self.recipe.rate(index) != 0.0;
-            match take(&t.name, &t.shape) {
-                Ok(data) if t.data.memory().is_none() => *next.params.data_mut(index) = data,
-                Err(error) if trains => return Err(error),
-                // What never changes is here.
-                _ => {}
-            }
-            for (prefix, all) in [("momentum", &mut next.momentum), ("squares", &mut next.squares)] {
-                let Some(own) = all.get_mut(index) else { continue };
-                match take(&format!("{prefix}/{}", t.name), &t.shape) {
-                    Ok(memory) if trains => *own = memory.into_floats(),
-                    Err(error) if trains => return Err(error),
-                    // Earlier versions kept one for what never changes.
-                    _ => {}
-                }
-            }
-        }
-        next.params = stored(next.params, &self.recipe)?;
-        next.step = join(&take("step", &[2])?.floats());
-        let chain = Params::metadata_from_safetensors(bytes)?.remove(SNAPSHOT_CHAIN);
-        if chain.is_none() || chain != chains.get(next.step as usize).map(hex) {
-            let expected = format!("a state of this run's ledger after step {}", next.step);
-            return Err(Error::expected(ErrorKind::Damage, "snapshot", expected, "one of another ledger"));
-        }
-        if let Some(left) = tensors.first() {
-            let found = format!("also one named {}", left.name);
-            return Err(Error::expected(
-                ErrorKind::Model,
-                "snapshot",
-                "the tensors of this run alone",
-                found,
-            ));
-        }
-        *self = next;
-        Ok(())
+        found.into_iter().sum()
     }
 }
 
 /// Params as the recipe stores them.
-fn stored(params: Params, recipe: &Recipe) -> Result<Params> {
+pub(super) fn stored(params: Params, recipe: &Recipe) -> Result<Params> {
     let params = params.stored_for(recipe.storage, |index| recipe.rate(index) != 0.0);
     if recipe.storage == Storage::F16 {
         let own = params.tensors().iter().filter(|t| t.data.dtype() == Storage::F16.dtype());
@@ -545,35 +323,6 @@ fn stored(params: Params, recipe: &Recipe) -> Result<Params> {
         }
     }
     Ok(params)
-}
-
-fn sum_of(found: Vec<Rounding>) -> Rounding {
-    let mut all = Rounding::default();
-    found.into_iter().for_each(|piece| all += piece);
-    all
-}
-
-/// Counts what rounding made of a tensor's step, where there is any.
-fn note(all: &mut Option<Rounding>, found: Rounding) {
-    if let Some(all) = all {
-        *all += found;
-    }
-}
-
-/// Where a snapshot has the hash of its ledger's chain.
-const SNAPSHOT_CHAIN: &str = "onward.chain";
-
-fn hex(hash: &[u8; 32]) -> String {
-    blake3::Hash::from_bytes(*hash).to_hex().to_string()
-}
-
-/// A step as two numbers that f32 holds exactly (below 2⁴⁴).
-fn split(step: u64) -> Vec<f32> {
-    vec![(step >> 22) as f32, (step & 0x3f_ffff) as f32]
-}
-
-fn join(parts: &[f32]) -> u64 {
-    ((parts[0] as u64) << 22) | parts[1] as u64
 }
 
 fn power_of_two(exponent: i8) -> f32 {

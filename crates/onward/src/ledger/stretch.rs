@@ -3,19 +3,19 @@
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-/// A stretch prolongs a run that has taken its whole budget: a record of the ledger's, between two steps.
+/// A prolongation of a run that has used its budget: a ledger record between two steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stretch {
-    /// Its first step: the budget until then.
+    /// The first step of the stretch, which equals the budget before it.
     pub from: u64,
-    /// The budget from then on: all steps of the run, those before the stretch included.
+    /// The budget from then on: the total steps of the run, including those before the stretch.
     pub steps: u64,
-    /// How the learning rate goes on.
+    /// The learning rate during the stretch.
     pub schedule: Rates,
 }
 
-/// How the learning rate goes in a stretch.
+/// The learning rate during a stretch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rates {
