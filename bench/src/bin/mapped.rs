@@ -1,7 +1,7 @@
 //! A language model whose weights are a file of bf16, evaluated and tuned where they lie: how much memory that takes (`bench/mapped.md`).
 //!
-//! `mapped make FILE` writes one of 1.04 GB with numbers of a seed; `mapped eval|adapter|whole|wide FILE [f32|bf16|int8] [ROWS]` reads it:
-//! answers to `ROWS` rows of 128 tokens (`wide`: from weights copied to f32, for comparison), or three two-point steps that move rank-8
+//! `mapped make FILE` writes one of 1.04 GB with numbers of a seed; `mapped eval|adapter|whole|wide FILE [f32|bf16|int8] [ROWS [ITEMS]]` reads it:
+//! answers to `ROWS` rows of 128 tokens, or of `ITEMS` (`wide`: from weights copied to f32, for comparison), or three two-point steps that move rank-8
 //! adapters, or all weights, in bf16. Prints times, a digest and what memory the process has held (Linux).
 #![allow(clippy::print_stdout)]
 
@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Tokens of a row, if nothing else is said.
 const ITEMS: usize = 128;
 const WORDS: usize = 8192;
 const WIDTH: usize = 2048;
@@ -70,8 +71,8 @@ impl Model for Net {
     }
 }
 
-fn graph(net: Net) -> Result<Graph> {
-    Graph::new(&net, [1, ITEMS, 1])
+fn graph(net: Net, items: usize) -> Result<Graph> {
+    Graph::new(&net, [1, items, 1])
 }
 
 fn numbers(name: &str, n: usize) -> Vec<f32> {
@@ -82,7 +83,7 @@ fn numbers(name: &str, n: usize) -> Vec<f32> {
 
 /// Writes the file tensor by tensor.
 fn make(path: &Path) -> Result<()> {
-    let (graph, mut at) = (graph(Net { adapted: false })?, 0);
+    let (graph, mut at) = (graph(Net { adapted: false }, ITEMS)?, 0);
     let mut header = serde_json::Map::new();
     for t in graph.tensors() {
         let bytes = 2 * t.shape.iter().product::<usize>();
@@ -122,8 +123,8 @@ fn params(graph: &Graph, path: &Path) -> Result<Params> {
     Ok(Params::from_tensors(graph.tensors().iter().map(one).collect()))
 }
 
-fn words(rows: usize) -> Vec<f32> {
-    (0..rows * ITEMS).map(|i| ((i * i * 31 + i * 7 + 3) % 8191) as f32).collect()
+fn words(tokens: usize) -> Vec<f32> {
+    (0..tokens).map(|i| ((i * i * 31 + i * 7 + 3) % 8191) as f32).collect()
 }
 
 /// What the system says of this process's memory, in MiB.
@@ -137,17 +138,17 @@ fn memory() -> String {
     ["VmHWM", "RssAnon", "RssFile"].map(of).join(", ")
 }
 
-fn answer(path: &Path, local: &Local, rows: usize, wide: bool) -> Result<()> {
-    let graph = graph(Net { adapted: false })?;
+fn answer(path: &Path, local: &Local, [rows, items]: [usize; 2], wide: bool) -> Result<()> {
+    let graph = graph(Net { adapted: false }, items)?;
     let params = params(&graph, path)?;
     let params = if wide { params.stored_as(Storage::F32) } else { params };
-    let x = || Act::new(rows, [1, ITEMS, 1], words(rows));
+    let x = || Act::new(rows, [1, items, 1], words(rows * items));
     for _ in 0..3 {
         let began = Instant::now();
         let y = local.outputs(&params, x(), Norms::Batch)?;
         let seconds = began.elapsed().as_secs_f64();
         let bytes: Vec<u8> = y.data().iter().flat_map(|v| v.to_le_bytes()).collect();
-        let speed = (rows * ITEMS) as f64 / seconds;
+        let speed = (rows * items) as f64 / seconds;
         println!("{seconds:.2} s, {speed:.0} tokens/s, {} …; {}", &hex(&bytes)[..16], memory());
     }
     Ok(())
@@ -160,7 +161,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn tune(path: &Path, precision: Precision, threads: &Threads, rows: usize, adapted: bool) -> Result<()> {
-    let params = params(&graph(Net { adapted })?, path)?;
+    let params = params(&graph(Net { adapted }, ITEMS)?, path)?;
     let all = params.count();
     let rate = |tensors: &str, factor| Rate { tensors: tensors.into(), factor };
     let still = ["words*", "*norm*", "*.q.*", "*.k.*", "*.v.*", "*.o.weight", "*.up.*", "*.down.weight"];
@@ -168,7 +169,7 @@ fn tune(path: &Path, precision: Precision, threads: &Threads, rows: usize, adapt
     let model = Rated { model: Arc::new(Net { adapted }), rates };
     let local = Local::new(Arc::new(model), Arc::new(Loss::CrossEntropy), threads).with_precision(precision);
     let labels = (0..rows as u32).collect();
-    let data = Dataset::new(words(rows), [1, ITEMS, 1], Targets::Classes { labels, classes: WORDS })?;
+    let data = Dataset::new(words(rows * ITEMS), [1, ITEMS, 1], Targets::Classes { labels, classes: WORDS })?;
     let plan = Plan {
         method: Method::TwoPoint(TwoPoint { sigma: 1e-3, directions: 1, noise: Family::Sign }),
         schedule: Schedule { rate: 1e-6, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps: 3 },
@@ -205,14 +206,15 @@ fn main() -> Result<()> {
         _ => Precision::F32,
     };
     let rows = arg(3).parse().unwrap_or(2);
+    let items = arg(4).parse().unwrap_or(ITEMS);
     let count = std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
     let threads = Threads::new(count)?;
     let net = Arc::new(Net { adapted: false });
     let local = Local::new(net, Arc::new(Loss::CrossEntropy), &threads).with_precision(precision);
     match arg(0) {
         "make" => make(path),
-        "eval" => answer(path, &local, rows, false),
-        "wide" => answer(path, &local, rows, true),
+        "eval" => answer(path, &local, [rows, items], false),
+        "wide" => answer(path, &local, [rows, items], true),
         "adapter" => tune(path, precision, &threads, rows, true),
         "whole" => tune(path, precision, &threads, rows, false),
         other => Err(Error::expected(ErrorKind::Spec, "mapped", "make, eval, wide, adapter or whole", other)),

@@ -17,8 +17,17 @@ const TEMPORARY: (&str, &str) = (".onward-", ".tmp");
 /// # Errors
 /// [`crate::ErrorKind::Io`]; the file is then as it was, or whole if its folder alone was not to be brought to the disk.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let (mut file, temporary) = create_beside(path, bytes).map_err(|e| Error::io("write", path, e))?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    write_pieces(path, &[bytes])
+}
+
+/// Writes a file whole from pieces that follow one another, which need not be in one memory: as [`write()`] does.
+///
+/// # Errors
+/// As for [`write()`].
+pub fn write_pieces(path: &Path, pieces: &[impl AsRef<[u8]>]) -> Result<()> {
+    let (mut file, temporary) = create_beside(path, pieces).map_err(|e| Error::io("write", path, e))?;
+    let written = pieces.iter().try_for_each(|piece| file.write_all(piece.as_ref()));
+    let written = written.and_then(|()| file.sync_all());
     written.and_then(|()| std::fs::rename(&temporary, path)).map_err(|e| {
         // The first error is the one to tell.
         let _ = std::fs::remove_file(&temporary);
@@ -34,7 +43,7 @@ pub fn is_temporary(name: &OsStr) -> bool {
         .is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
 }
 
-/// Brings a folder's list of names to the disk: renamed and removed files are so for good.
+/// Flushes the entries of a file's folder to the disk, so that renames and removals in it last.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Io`].
@@ -59,9 +68,10 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// A new file beside `path`. Its name follows from what it is to hold, so that nobody can take all names beforehand; where
 /// another file has it, the next one is tried.
-fn create_beside(path: &Path, bytes: &[u8]) -> std::io::Result<(File, PathBuf)> {
+fn create_beside(path: &Path, pieces: &[impl AsRef<[u8]>]) -> std::io::Result<(File, PathBuf)> {
     let mut hash = blake3::Hasher::new_derive_key("onward 2026 temporary names v1");
-    hash.update(path.as_os_str().as_encoded_bytes()).update(bytes);
+    hash.update(path.as_os_str().as_encoded_bytes());
+    pieces.iter().for_each(|piece| _ = hash.update(piece.as_ref()));
     let mut names = hash.finalize_xof();
     loop {
         let mut number = [0; 8];

@@ -7,10 +7,10 @@ use super::table::{Numbers, Table};
 use super::{first_row, shorten};
 use crate::memory;
 
-/// What the first row is.
+/// The meaning of a CSV file's first row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header<'a> {
-    /// Names or numbers: as it looks; what may be either is refused.
+    /// Names or numbers, decided by its content; a row that may be either is refused.
     Auto,
     /// The names of the columns.
     Yes,

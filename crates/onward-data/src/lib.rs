@@ -50,16 +50,16 @@ pub struct Split<T = Dataset> {
     pub train: T,
     /// The test rows.
     pub test: Dataset,
-    /// How new rows have to be prepared.
+    /// The preparation that new rows need.
     pub preparation: Preparation,
-    /// What was taken for something that it may not be, or left out, one sentence each.
+    /// Notes on assumptions about the data and on rows left out, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// Rows to train on wherever they lie, and rows to test on in memory.
+/// A split whose training rows may lie anywhere, such as in a file, and whose test rows are in memory.
 pub type Opened = Split<Arc<dyn Source>>;
 
-/// The data that the options tell of, ready to be trained on in an order that is shuffled so.
+/// Opens the data that the options describe, ready to be trained on in this order.
 ///
 /// # Errors
 /// As for [`load`].
@@ -71,7 +71,7 @@ pub fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
     if options.stream == Some(true) {
         return stream::open(options, shuffle);
     }
-    let Split { train, test, preparation, notes } = load(options)?;
+    let Split { train, test, preparation, notes } = load_checked(options)?;
     Ok(Split { train: Arc::new(train), test, preparation, notes })
 }
 
@@ -82,6 +82,10 @@ pub fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
 /// [`ErrorKind::Spec`] if the options ask for something impossible.
 pub fn load(options: &DataOptions) -> Result<Split> {
     check_options(options)?;
+    load_checked(options)
+}
+
+fn load_checked(options: &DataOptions) -> Result<Split> {
     let (train, test) = part::read(options)?;
     let shape = choose_shape(options.shape, train.shape, train.width(), &train.path)?;
     if let Some(test) = &test {
@@ -118,7 +122,7 @@ pub fn load(options: &DataOptions) -> Result<Split> {
     Ok(Split { train: training, test: testing, preparation, notes })
 }
 
-/// What rows should be answered with, and what stands beside it.
+/// The targets of rows and the columns beside them.
 pub type Answered = (Targets, Columns);
 
 /// One more file of features, with or without answers, prepared like the training data: the features row after row,

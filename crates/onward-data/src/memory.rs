@@ -7,7 +7,7 @@ use std::fmt::Display;
 /// What less than this needs is not asked about.
 const LITTLE: u128 = 64 << 20;
 
-/// Refuses what needs more bytes than the process can still get; `what` says what needs them.
+/// Returns an error if `bytes` are more than the process can still get; `what` says what needs them.
 ///
 /// # Errors
 /// [`ErrorKind::Io`], since it is the system that has no more.
@@ -21,7 +21,7 @@ pub fn check(place: impl Into<Place>, what: impl Display, bytes: u128) -> Result
     }
 }
 
-/// Room for `count` values, or an error in place of an abort.
+/// A vector with capacity for `count` values, or an error in place of an abort.
 ///
 /// # Errors
 /// As for [`check`].
@@ -70,7 +70,7 @@ fn kilobytes(file: &str, name: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// The most memory that the process has held, where the system tells.
+/// The peak memory of the process in bytes, where the system reports it.
 pub fn peak() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM:")
 }

@@ -24,7 +24,7 @@ keys! {
         /// among all columns of the file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
         /// (pandas' index, an unnamed first column) are left out and named.
         label: Option<Labels> = Preset::Unset, 0.0..;
-        /// What the target is.
+        /// The kind of target.
         target: Target = is(Target::Class);
         /// The column of sample weights, said as `label` is: a row's loss is multiplied by its own over the mean of all. It is no feature. A batch of
         /// rows that weigh nothing has the loss 0, and nothing is learned from it.
@@ -125,7 +125,7 @@ choices! {
 }
 
 choices! {
-    /// What the target is.
+    /// The kind of target.
     pub enum Target default Class {
         /// One of several classes.
         Class = "class",
@@ -137,7 +137,7 @@ choices! {
 }
 
 choices! {
-    /// How features are centred.
+    /// How features are centred and scaled.
     pub enum Center default Auto {
         /// As "standardize" where a row is a plain vector (a table), not at all where it is an image.
         Auto = "auto",
@@ -150,11 +150,11 @@ choices! {
     }
 }
 
-/// What is said, or guessed from the file where it is "auto".
+/// A setting that is given, or guessed from the file where it is "auto".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guessed<T>(pub Option<T>);
 
-/// What can be guessed.
+/// A setting that can be guessed from the file.
 pub trait Guess: Field {
     /// How.
     const HOW: &str;
@@ -226,12 +226,12 @@ impl Field for Labels {
     }
 }
 
-/// What rows count by their class.
+/// The weights of rows by their class.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassWeights {
-    /// So that all classes count alike.
+    /// All classes count alike.
     Balanced,
-    /// These numbers, class after class.
+    /// These weights, one per class.
     Given(Vec<f64>),
 }
 
@@ -256,12 +256,12 @@ impl Field for ClassWeights {
     }
 }
 
-/// What is held out for testing.
+/// The rows that are held out for testing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Holdout {
-    /// This part of the rows, between 0 and 1.
+    /// This fraction of the rows, between 0 and 1.
     Fraction(f64),
-    /// So many rows, at least one.
+    /// This many rows, at least one.
     Rows(usize),
 }
 

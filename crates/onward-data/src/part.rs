@@ -201,7 +201,7 @@ pub(super) fn header_of(options: &DataOptions) -> Header<'static> {
     }
 }
 
-/// `~/` at the beginning of a path is the user's own folder, where the system says which that is.
+/// Replaces `~/` at the beginning of a path by the user's home folder, where the system names it.
 pub fn expand_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) if !home.as_os_str().is_empty() => home.join(rest),
@@ -324,7 +324,7 @@ pub(super) fn bad(
 }
 
 impl Format {
-    /// The format that a path's ending stands for; a folder holds idx files.
+    /// The format that a path's extension stands for; a folder holds idx files.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if the ending is none that is known.

@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::options::Center;
 use super::part::Part;
 
-/// How features and targets were prepared for training, and how new ones have to be.
+/// The preparation of features and targets for training, which new rows need as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preparation {
     /// `[height, width, channels]` of a row.
     pub shape: [usize; 3],
     /// The names of the feature columns; none if the file had none.
     pub names: Vec<String>,
-    /// Every feature is multiplied by it first.
+    /// The factor that every feature is multiplied by first.
     pub scale: f64,
-    /// Subtracted next: nothing, one number for all columns, or one per column.
+    /// The offsets that are subtracted next: none, one for all columns, or one per column.
     pub offsets: Vec<f64>,
-    /// Divided by last: nothing, or one number per column.
+    /// The divisors that are applied last: none, or one per column.
     pub divisors: Vec<f64>,
-    /// How targets were centred and scaled; nothing for class labels.
+    /// The centring and scaling of targets; `None` for class labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetScale>,
-    /// What rows count by their class; nothing where all classes count 1.
+    /// The weights of rows by their class; empty where all classes count 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_weights: Vec<f64>,
 }
 
 impl Preparation {
-    /// How many features a row has.
+    /// The number of features of a row.
     pub fn width(&self) -> usize {
         self.shape.iter().product()
     }
@@ -106,7 +106,7 @@ impl Preparation {
         Ok(features)
     }
 
-    /// A loss that was computed on prepared targets, in the targets' own units to this power.
+    /// Converts a loss on prepared targets to the targets' own units, raised to `power`.
     pub fn loss(&self, loss: f32, power: i32) -> f64 {
         match &self.targets {
             Some(targets) if power != 0 => {
@@ -116,7 +116,7 @@ impl Preparation {
         }
     }
 
-    /// What the model answered to a row, in the targets' own units; class scores as they are.
+    /// Converts a row's outputs to the targets' own units; class scores stay as they are.
     pub fn answers(&self, outputs: &[f32]) -> Vec<f64> {
         match &self.targets {
             None => outputs.iter().map(|output| decimal(&output.to_string())).collect(),
@@ -133,13 +133,13 @@ pub(super) fn not_single(place: String, raw: f64) -> Error {
     Error::expected(ErrorKind::Data, place, expected, number(raw))
 }
 
-/// How targets that are values were centred and scaled. The scale is one for all numbers of a row, so that what a squared
+/// The centring and scaling of targets that are values. The scale is one for all numbers of a row, so that what a squared
 /// error weighs against what does not change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetScale {
-    /// Subtracted first: the training rows' mean of each column.
+    /// The offsets that are subtracted first: each column's mean over the training rows.
     pub offsets: Vec<f64>,
-    /// Divided by then: the root of the columns' mean variance over the training rows; 1 if that is 0.
+    /// The divisor that is applied then: the root of the columns' mean variance over the training rows; 1 if that is 0.
     pub deviation: f64,
 }
 

@@ -5,12 +5,12 @@ use crate::memory;
 use onward::{Error, ErrorKind, Result};
 use std::fmt;
 
-/// Numbers as a file has them, none rounded: in single precision where that holds every number of the file's type.
+/// The numbers of a file, unrounded: in single precision where it holds every number of the file's type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
     /// Floats of 32 bits, integers of at most 16.
     Single(Vec<f32>),
-    /// All others.
+    /// All other types.
     Double(Vec<f64>),
 }
 
@@ -21,7 +21,7 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    /// How many there are.
+    /// The number of numbers.
     pub fn count(&self) -> usize {
         match self {
             Self::Single(values) => values.len(),
@@ -37,7 +37,7 @@ impl Numbers {
         }
     }
 
-    /// All of them.
+    /// Iterates over all numbers as f64.
     pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
         (0..self.count()).map(|index| self.at(index))
     }
@@ -56,18 +56,18 @@ impl Numbers {
 pub struct Table {
     /// One name per column, or none at all.
     pub names: Vec<String>,
-    /// Numbers per row.
+    /// The number of columns.
     pub columns: usize,
     /// `rows × columns` numbers.
     pub values: Numbers,
-    /// The columns that only say which row it is, in ascending order: no features.
+    /// The index columns, which only number the rows and are no features, in ascending order.
     pub index: Vec<usize>,
-    /// What was taken for something that it may not be, one sentence each.
+    /// Notes on assumptions about the file, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl Table {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.values.count() / self.columns.max(1)
     }
@@ -80,7 +80,7 @@ impl Table {
         }
     }
 
-    /// The column that `wanted` says; without it the one named "label", else the last that is no index column.
+    /// Finds the label column: the one that `wanted` names, else the one named "label", else the last that is no index column.
     ///
     /// # Errors
     /// As for [`Table::column`].
@@ -97,7 +97,7 @@ impl Table {
         self.column("label column", wanted)
     }
 
-    /// The column that `wanted` says, which `place` names in errors.
+    /// Finds the column that `wanted` names; `place` names it in errors.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if there is no such column, or if the name stands twice.
@@ -125,12 +125,12 @@ impl Table {
     }
 }
 
-/// How the label column is said.
+/// The way a column is named: by name or by position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Label {
-    /// By its name.
+    /// The name of the column.
     Name(String),
-    /// By its position among all columns of the file, from 0.
+    /// The position among all columns of the file, counted from 0.
     Position(usize),
 }
 

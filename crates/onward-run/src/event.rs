@@ -4,7 +4,7 @@ use crate::measurement::{Measurement, Point};
 use onward::Error;
 use std::path::Path;
 
-/// What has happened to a run. A step is told once its record is appended to the ledger, never before.
+/// An event in the life of a run. A step is told once its record is appended to the ledger, never before.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -65,9 +65,9 @@ pub enum Event<'a> {
     },
     /// What every run measures was measured and written.
     Measured(&'a Point),
-    /// A measurement of somebody's own was added.
+    /// A custom measurement was added with [`crate::Run::note`].
     Noted(&'a Measurement),
-    /// No further steps are taken for now: all are, or a stop was asked for, or one failed.
+    /// Stepping has ended for now: all steps are taken, a stop was requested, or a step failed.
     Rested,
     /// The run was stopped before its end; all that is needed to go on is on the disk.
     Stopped {
@@ -76,7 +76,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Who watches a run. It cannot hold the run up but by taking time: what it does with events is its own business,
+/// Observes a run. It cannot hold the run up but by taking time: what it does with events is its own business,
 /// and there is nothing that it could fail a run with. Closures that take an [`Event`] are observers.
 ///
 /// ```
@@ -104,12 +104,12 @@ impl<F: FnMut(&Event<'_>) + Send> Observer for F {
     }
 }
 
-/// All who watch a run.
+/// The observers of a run.
 #[derive(Default)]
 pub struct Observers(Vec<Box<dyn Observer>>);
 
 impl Observers {
-    /// Nobody.
+    /// No observers.
     pub fn none() -> Self {
         Self::default()
     }
@@ -121,7 +121,7 @@ impl Observers {
         all
     }
 
-    /// Adds one: it sees all events from now on, after those who came before it.
+    /// Adds an observer, which sees all events from now on, after the observers before it.
     pub fn subscribe(&mut self, observer: impl Observer + 'static) {
         self.0.push(Box::new(observer));
     }

@@ -21,24 +21,24 @@ const SPEC: &str = "spec.toml";
 const BASE: &str = "base.safetensors";
 const INTERFACE: &str = "interface.json";
 const NET: &str = "net.onnx";
-/// The file of the trained model.
+/// The name of the trained model's file.
 pub const MODEL: &str = "model.safetensors";
 const METRICS: &str = "metrics.jsonl";
-/// The file of the report, which whoever closes a run may draw.
+/// The name of the report's file, which may be drawn when a run is closed.
 pub const REPORT: &str = "report.html";
 const MANIFEST: &str = "manifest.json";
 const PLOTS_IN: &str = "plots";
-/// The file in a folder that is locked.
+/// The name of the lock file.
 pub const LOCK: &str = "lock";
 const SNAPSHOTS_IN: &str = "snapshots";
 const FILES: [&str; 9] = [LEDGER, SPEC, BASE, INTERFACE, NET, LOCK, MODEL, METRICS, MANIFEST];
 
-/// One state of a run, whole.
+/// A snapshot file: the whole state of a run after some step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Snapshot {
-    /// Steps taken.
+    /// The number of steps taken.
     pub step: u64,
-    /// Its file.
+    /// The path of the snapshot.
     pub path: PathBuf,
     /// The beginning of its content's hash, which is part of its name.
     hash: String,
@@ -53,7 +53,7 @@ impl Snapshot {
         Some(Self { step: step.parse().ok()?, hash: hash.to_owned(), path })
     }
 
-    /// Its content.
+    /// Reads the content of the snapshot.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Damage`] if it is not what was written.
@@ -212,22 +212,22 @@ impl Folder {
         Ok(Self { path, _lock: Some(lock) })
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The ledger.
+    /// The path of the ledger.
     pub fn ledger(&self) -> PathBuf {
         self.path.join(LEDGER)
     }
 
-    /// The manifest of a finished run.
+    /// The path of a finished run's manifest.
     pub fn manifest(&self) -> PathBuf {
         self.path.join(MANIFEST)
     }
 
-    /// The names of all files here that a manifest tells of: neither the ledger, which it names by its chain, nor snapshots,
+    /// The names of all files in the folder that a manifest covers: neither the ledger, which it names by its chain, nor snapshots,
     /// which have their hashes in their names.
     pub fn bound_files(&self) -> Vec<String> {
         let plots = std::fs::read_dir(self.path.join(PLOTS_IN)).into_iter().flatten().flatten();
@@ -241,7 +241,7 @@ impl Folder {
         all
     }
 
-    /// The ledger, whole.
+    /// Reads the whole ledger.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], or as for [`ledger::read`], with the way out.
@@ -253,7 +253,7 @@ impl Folder {
         Err(Error::new(damage.kind(), way).in_file(&self.ledger()))
     }
 
-    /// The sound records that the ledger begins with, and what is wrong with the next one.
+    /// Reads the sound records at the start of the ledger, and says what is wrong with the next one.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], or as for [`ledger::salvage`].
@@ -263,7 +263,7 @@ impl Folder {
         ledger::salvage(&bytes).map_err(|e| e.in_file(&path))
     }
 
-    /// Whether the spec is the one that the ledger's header tells of. A later version may write the same spec in other words,
+    /// Checks that the spec is the one that the ledger's header names. A later version may write the same spec in other words,
     /// so its bytes count.
     ///
     /// # Errors
@@ -298,47 +298,47 @@ impl Folder {
         Err(Error::expected(ErrorKind::Damage, path.display(), expected, found))
     }
 
-    /// The spec as run.
+    /// The path of the spec as run.
     pub fn spec(&self) -> PathBuf {
         self.path.join(SPEC)
     }
 
-    /// The params before the first step.
+    /// The path of the base params: those before the first step.
     pub fn base(&self) -> PathBuf {
         self.path.join(BASE)
     }
 
-    /// The trained model.
+    /// The path of the trained model.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
     }
 
-    /// The net as the run began with it, of a run whose net is in a file.
+    /// The path of the net that the run began with, for a net that was read from a file.
     pub fn net(&self) -> PathBuf {
         self.path.join(NET)
     }
 
-    /// Why the run stopped, if it diverged: one line.
+    /// The path of the file that says in one line why a run diverged.
     pub fn diverged(&self) -> PathBuf {
         self.path.join(DIVERGED)
     }
 
-    /// That line, of a run that diverged.
+    /// The reason why the run diverged, if it did.
     pub fn why_diverged(&self) -> Option<String> {
         std::fs::read_to_string(self.diverged()).ok().map(|why| why.trim_end().to_owned())
     }
 
-    /// The metrics, one JSON object per line.
+    /// The path of the metrics, one JSON object per line.
     pub fn metrics(&self) -> PathBuf {
         self.path.join(METRICS)
     }
 
-    /// What the model expects and answers.
+    /// The path of `interface.json`, which describes the model's inputs and outputs.
     pub fn interface_file(&self) -> PathBuf {
         self.path.join(INTERFACE)
     }
 
-    /// The bytes of what the model expects and answers, if they are what the ledger's header tells of (not known of runs that
+    /// Reads the bytes of `interface.json` and checks them against the ledger's header (not known of runs that
     /// were begun under the ledger's format version 1).
     ///
     /// # Errors
@@ -351,7 +351,7 @@ impl Folder {
         }
     }
 
-    /// Keeps bytes beside a file that they are taken out of; the name has their hash, so nothing is written over.
+    /// Saves bytes that are cut out of a file under a name with their hash, so that nothing is overwritten.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
@@ -383,7 +383,7 @@ impl Folder {
         Ok(())
     }
 
-    /// The snapshots, oldest first.
+    /// Lists the snapshots, oldest first.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let Ok(files) = std::fs::read_dir(self.path.join(SNAPSHOTS_IN)) else { return Vec::new() };
         let mut all: Vec<Snapshot> = files.flatten().filter_map(|f| Snapshot::of(f.path())).collect();

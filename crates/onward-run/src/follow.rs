@@ -9,25 +9,25 @@ use onward::train::{Trainer, hex};
 use onward::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-/// What a run is made of, built from what its folder and its data say.
+/// The parts of a run, built from its folder and its data.
 pub struct Parts {
-    /// What the run is called.
+    /// The name of the run.
     pub name: String,
-    /// The run at its beginning.
+    /// The trainer of the run, before its first step.
     pub trainer: Trainer,
     /// The rows that it is tested on.
     pub test: Dataset,
-    /// Where training and test rows came from: places in errors.
+    /// The files that training and test rows came from, for errors.
     pub places: [PathBuf; 2],
-    /// The bytes of `interface.json`: what the model expects and answers.
+    /// The bytes of `interface.json`, which describes the model's inputs and outputs.
     pub interface: Vec<u8>,
-    /// Losses as the trainer has them in the units that they are told in.
+    /// Converts the trainer's losses to the units that they are reported in.
     pub units: Units,
     /// How often to measure and to keep a snapshot.
     pub rhythm: Rhythm,
 }
 
-/// Losses as the trainer has them in the units that they are told in.
+/// Converts the trainer's losses to the units that they are reported in.
 pub type Units = Box<dyn Fn(f32) -> f64 + Send + Sync>;
 
 /// How often to measure and to keep a snapshot.
@@ -39,7 +39,7 @@ pub struct Rhythm {
     pub snapshot_every: u64,
 }
 
-/// Builds what a run that was begun before is followed with. It is asked only where ledger and base params do not lead to the
+/// Builds the parts that are needed to follow an existing run. It is asked only where ledger and base params do not lead to the
 /// params alone, so that a replay of weight space needs no data. An error ends what was asked for (resuming, replaying, verifying) and
 /// leaves the folder as it is.
 ///
@@ -93,7 +93,7 @@ pub trait Origin {
     fn check_interface(&self, bytes: &[u8]) -> Result<()>;
 }
 
-/// Where steps are taken again from that need the data.
+/// The state from which steps that need the data are repeated.
 #[derive(Clone, Copy)]
 pub enum StartFrom<'a> {
     /// The base params.
@@ -102,10 +102,10 @@ pub enum StartFrom<'a> {
     Snapshot(&'a dyn Fn(&Snapshot, &Error) -> Result<()>),
 }
 
-/// What sees the states on the way, as far as they are worked out.
+/// A callback that sees each state that is computed on the way.
 pub type Each<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
 
-/// The parts of the run that `reading` tells of, its trainer at the end, and the step of the snapshot that it was brought there from, if from any.
+/// Brings the run of `reading` to its last step and returns its parts, with the step of the snapshot that it started from, if any.
 ///
 /// # Errors
 /// Those of `origin`; [`ErrorKind::Ledger`] naming data or params that are not those of the header; [`ErrorKind::Damage`] if a
@@ -220,13 +220,12 @@ pub(crate) fn specs(header: &Header) -> Vec<TensorSpec> {
         .collect()
 }
 
-/// The base params, if they are those of the header. Where some of them stay as they are in a type of their own, all lie in the file.
+/// Reads the base params and checks them against the header. They stay in the file, which is mapped.
 ///
 /// # Errors
 /// [`ErrorKind::Damage`] if they cannot be read or are others.
 pub fn base(folder: &Folder, header: &Header) -> Result<Params> {
-    let read = if header.types.is_empty() { Params::read } else { Params::map };
-    checked_base(folder, header, read(&folder.base(), &specs(header)))
+    checked_base(folder, header, Params::map(&folder.base(), &specs(header)))
 }
 
 /// The base params as they were read, if they are those of the header.

@@ -6,9 +6,10 @@ use onward::train::hex;
 use onward::{Error, ErrorKind, Result, file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
-/// What `manifest.json` holds, sealed.
+/// The content of `manifest.json`, which binds the files of a finished run.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -16,7 +17,7 @@ pub struct Manifest {
     begun: String,
     /// The hash of the whole chain.
     ended: String,
-    /// The steps of the ledger.
+    /// The number of steps in the ledger.
     pub steps: u64,
     /// BLAKE3 of each file, by its name in the folder.
     files: BTreeMap<String, String>,
@@ -30,16 +31,15 @@ impl Manifest {
     pub fn write(folder: &Folder, begun: &[u8; 32], ended: &[u8; 32], steps: u64) -> Result<()> {
         let mut files = BTreeMap::new();
         for name in folder.bound_files() {
-            let path = folder.path().join(&name);
-            let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-            files.insert(name, hash(&bytes));
+            let hash = hash_of_file(&folder.path().join(&name))?;
+            files.insert(name, hash);
         }
         let manifest = Self { begun: hex(begun), ended: hex(ended), steps, files };
         let json = serde_json::to_string(&manifest).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
         file::write(&folder.manifest(), (seal(&json) + "\n").as_bytes())
     }
 
-    /// The manifest of the run that began with this hash of the chain; `None` where there is none yet.
+    /// Reads the manifest of the run whose chain began with this hash; `None` if there is none yet.
     ///
     /// # Errors
     /// [`ErrorKind::Io`]; [`ErrorKind::Damage`] if it is damaged or another run's.
@@ -63,7 +63,7 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    /// Whether the ledger is the one that led to the files.
+    /// Checks that the ledger is the one that led to the files.
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] if it is not.
@@ -79,7 +79,7 @@ impl Manifest {
         Err(Error::expected(ErrorKind::Damage, folder.ledger().display(), expected, found))
     }
 
-    /// Whether each file is as the run left it; says how many there are.
+    /// Checks that each file is as the run left it, and returns their number.
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] naming the first that is not, or that is missing.
@@ -88,7 +88,7 @@ impl Manifest {
         Ok(self.files.len())
     }
 
-    /// Whether the file of this name is as the run left it.
+    /// Checks that the file of this name is as the run left it.
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] if it is not, or is missing.
@@ -97,16 +97,19 @@ impl Manifest {
         if !path.is_file() {
             return Err(self.changed(folder, &path, "none"));
         }
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        self.check(folder, name, &bytes)
+        self.check_hash(folder, name, &hash_of_file(&path)?)
     }
 
-    /// Whether these are the bytes of the file of this name.
+    /// Checks that these are the bytes of the file of this name.
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] if they are not.
     pub fn check(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
-        if self.files.get(name).is_some_and(|expected| *expected == hash(bytes)) {
+        self.check_hash(folder, name, &hash(bytes))
+    }
+
+    fn check_hash(&self, folder: &Folder, name: &str, hash: &str) -> Result<()> {
+        if self.files.get(name).is_some_and(|expected| expected == hash) {
             return Ok(());
         }
         Err(self.changed(folder, &folder.path().join(name), "another"))
@@ -121,4 +124,13 @@ impl Manifest {
 
 fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
+}
+
+/// The hash of a file that need not fit into memory.
+fn hash_of_file(path: &Path) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
+    File::open(path)
+        .and_then(|file| hash.update_reader(file).map(drop))
+        .map_err(|e| Error::io("read", path, e))?;
+    Ok(hash.finalize().to_hex().to_string())
 }

@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One number that was measured after a step.
+/// One named measurement after a step, with its unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measurement {
-    /// Steps taken.
+    /// The number of steps taken.
     pub step: u64,
-    /// What was measured.
+    /// The name of the measured quantity.
     pub name: String,
     /// The number; JSON's `null` stands for one that is not finite and comes back as NaN.
     #[serde(serialize_with = "number", deserialize_with = "maybe_number")]
     pub value: f64,
-    /// What it counts, such as `s`; empty for a plain number.
+    /// The unit, such as `s`; empty for a plain number.
     pub unit: String,
 }
 
@@ -27,11 +27,11 @@ fn maybe_number<'a, D: Deserializer<'a>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// What every run measures at one step. Counters count from the beginning of the run.
+/// The measurements that every run makes at one step. Counters count from the beginning of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
-    /// Steps taken.
+    /// The number of steps taken.
     pub step: u64,
     /// Forward passes made.
     pub passes: u64,
@@ -39,22 +39,22 @@ pub struct Point {
     pub samples: u64,
     /// Seconds since the run began.
     pub elapsed: f64,
-    /// Mean loss on training samples; of values in the square of their own units.
+    /// The mean loss on training samples; a squared error in the square of the targets' units.
     pub train_loss: Option<f64>,
-    /// Mean loss on the test samples, likewise.
+    /// The mean loss on the test samples, in the same units.
     pub test_loss: Option<f64>,
     /// Share of the test samples answered correctly.
     pub test_accuracy: Option<f32>,
     /// Share of the training samples answered correctly.
     pub train_accuracy: Option<f32>,
-    /// How far the step's signal stands out of its noise.
+    /// The signal-to-noise ratio of the step's estimate.
     pub signal_to_noise: Option<f32>,
     /// The learning rate.
     pub rate: Option<f32>,
     /// Share of the weights that a step changed, where params are stored in less than single precision.
     #[serde(default)]
     pub moved: Option<f32>,
-    /// Cosine between the steps that were taken and those that were meant, likewise.
+    /// The cosine between the rounded steps and the intended ones, where params are stored in less than single precision.
     #[serde(default)]
     pub step_cosine: Option<f32>,
     /// Losses that were not finite and counted as the worst.
@@ -96,7 +96,7 @@ pub(crate) fn is_of_metrics(name: &str) -> bool {
 }
 
 impl Point {
-    /// As measurements, without what was not measured.
+    /// The point as single measurements, without those that were not made.
     pub fn measurements(&self) -> Vec<Measurement> {
         let one = |(name, unit): &(&str, &str)| {
             let value = self.get(name)?;

@@ -18,25 +18,25 @@ struct Line {
     measurements: Vec<Measurement>,
 }
 
-/// What a file of metrics holds.
+/// The content of a metrics file.
 #[derive(Default)]
 pub struct Metrics {
     lines: Vec<Line>,
-    /// What is wrong with the lines that are not sound. A last line that was cut off is none of them.
+    /// The errors of the lines that are damaged. A last line that was cut off is none of them.
     pub damage: Vec<Error>,
     /// The step of the sound line before each of these, 0 before the first.
     damaged_after: Vec<u64>,
-    /// The file as it is.
+    /// The bytes of the file.
     pub bytes: Vec<u8>,
 }
 
 impl Metrics {
-    /// Every measurement, in order.
+    /// All measurements, in order.
     pub fn measurements(&self) -> impl Iterator<Item = &Measurement> {
         self.lines.iter().flat_map(|line| &line.measurements)
     }
 
-    /// What every run measures, a point for each step that has some of it. A counter that a damaged line has cost is that of
+    /// The measurements that every run makes, one point for each step that has any. A counter that a damaged line has cost is that of
     /// the point before.
     pub fn points(&self) -> Vec<Point> {
         let mut points: Vec<Point> = Vec::new();
@@ -54,12 +54,12 @@ impl Metrics {
         points
     }
 
-    /// Measurements of other names, in order.
+    /// The custom measurements, in order.
     pub fn others(&self) -> impl Iterator<Item = &Measurement> {
         self.measurements().filter(|m| !is_known(&m.name) && !is_of_metrics(&m.name))
     }
 
-    /// What was lost of the metrics and what was written again, in a sentence; none where they are as they were measured.
+    /// A sentence on what was lost of the metrics and what was restored; `None` where they are as measured.
     pub fn repairs(&self) -> Option<String> {
         let sum = |name| self.measurements().filter(|m| m.name == name).map(|m| m.value).sum::<f64>();
         let rows = self.measurements().filter(|m| m.name == RESTORED).count();
@@ -72,7 +72,7 @@ impl Metrics {
         })
     }
 
-    /// The last step of which something was measured.
+    /// The last step with a measurement.
     pub fn last_step(&self) -> u64 {
         self.lines.iter().map(|line| line.step).max().unwrap_or(0)
     }
@@ -131,7 +131,7 @@ fn count(step: u64, name: &str, count: usize, unit: &str) -> Measurement {
     Measurement { step, name: name.into(), value: count as f64, unit: unit.into() }
 }
 
-/// The lines of a step's measurements.
+/// Formats measurements as lines of the metrics file.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] if they cannot be put into words.
@@ -143,7 +143,7 @@ pub fn lines(measurements: &[Measurement]) -> Result<String> {
     measurements.iter().map(line).collect()
 }
 
-/// The metrics at `path`; none where there is no such file.
+/// Reads the metrics at `path`; they are empty where there is no such file.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] if it is there but cannot be read.

@@ -10,15 +10,15 @@ use onward::threads::Threads;
 use onward::train::{self, Score};
 use onward::{Error, ErrorKind, Hint, Result};
 
-/// A state of a run that is not finished.
+/// The present state of an unfinished run.
 pub struct Present {
-    /// The ledger when it was read.
+    /// The content of the ledger when it was read.
     pub reading: Reading,
     /// The state: after the ledger's last step where ledger and base params lead there, otherwise the last snapshot's.
     pub state: State,
 }
 
-/// Whether a run has to be answered for from its ledger, since what it ends with is not there: steps are missing, or all are
+/// Whether a run is unfinished and has to be evaluated from its ledger: steps are missing, or all are
 /// there and the model is not written yet. A manifest says that it is.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub fn is_unfinished(folder: &Folder, reading: &Reading) -> Result<bool> {
 /// So often a run that goes on meanwhile may have removed the snapshots that were listed.
 const LISTINGS: u32 = 5;
 
-/// The last state of a run that can be had without its data, worked out on so many threads. The run may go on meanwhile.
+/// The last state of a run that can be computed without its data, on `threads` threads. The run may go on meanwhile.
 ///
 /// # Errors
 /// [`ErrorKind::Ledger`] if the run has none yet: no step, or in activation space no snapshot. As for [`Folder::reading`], and
@@ -86,7 +86,7 @@ fn listed_present(folder: &Folder, snapshots: &[Snapshot], threads: usize) -> Re
     Err(Error::expected(ErrorKind::Ledger, path, expected, found).hint(way))
 }
 
-/// Statistics of the model's normalisations with the present params, over the first training rows.
+/// The statistics of the model's normalisations with the present params, over the first training rows.
 ///
 /// # Errors
 /// As for [`parts`].
@@ -95,7 +95,7 @@ pub fn statistics(folder: &Folder, present: &Present, origin: &mut dyn Origin) -
     trainer.statistics_of(present.state.params())
 }
 
-/// How the present params do on the run's test rows.
+/// Scores the present params on the run's test rows.
 ///
 /// # Errors
 /// As for [`parts`].
@@ -105,7 +105,7 @@ pub fn score(folder: &Folder, present: &Present, origin: &mut dyn Origin) -> Res
     train::score(trainer.local(), params, &trainer.statistics_of(params)?, &test)
 }
 
-/// The run's parts at its beginning, on its data.
+/// Builds the run's parts on its data, before the first step.
 ///
 /// # Errors
 /// Those of `origin`, and [`ErrorKind::Ledger`] if its data are not the run's.

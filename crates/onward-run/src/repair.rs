@@ -6,25 +6,25 @@ use onward::{Error, Result};
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 
-/// What a repair found.
+/// The result of a repair.
 #[derive(Debug)]
 pub struct Repaired {
-    /// Sound steps, which are kept.
+    /// The number of sound steps, which are kept.
     pub steps: usize,
-    /// What was cut; `None` if the ledger was sound.
+    /// The part that was cut off; `None` if the ledger was sound.
     pub cut: Option<CutOff>,
 }
 
-/// What was cut off a ledger.
+/// The part that was cut off a ledger.
 #[derive(Debug)]
 pub struct CutOff {
-    /// What is wrong with it; `None` for a torn write.
+    /// The damage in it; `None` for a torn write.
     pub damage: Option<Error>,
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: usize,
-    /// Records, sound or not, that can be recognised in them.
+    /// The number of records, sound or not, that can be recognised in it.
     pub lost: u64,
-    /// The file that keeps them.
+    /// The file that it was saved to.
     pub kept_in: PathBuf,
 }
 

@@ -8,7 +8,7 @@ use onward::threads::Threads;
 use onward::{Error, ErrorKind, Result};
 use std::fmt;
 
-/// What a replay started from.
+/// The state that a replay started from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     /// The base params.
@@ -26,14 +26,14 @@ impl fmt::Display for From {
     }
 }
 
-/// Where a ledger leads.
+/// The result of a replay.
 #[derive(Debug)]
 pub struct Replayed {
-    /// The params after its last step.
+    /// The params after the ledger's last step.
     pub params: Params,
-    /// What the replay started from.
+    /// The state that the replay started from.
     pub from: From,
-    /// Whether steps were taken again by other instructions than they were first taken by: slowly, to the same bits.
+    /// Whether steps were repeated in emulated arithmetic: slowly, to the same bits.
     pub emulated: bool,
 }
 

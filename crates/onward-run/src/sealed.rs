@@ -3,13 +3,13 @@
 /// What stands between an object's own keys and its checksum: 16 digits of BLAKE3 over all that comes before.
 const CHECK: &str = r#","check":""#;
 
-/// The object with its checksum as the last key.
+/// Adds a checksum to a JSON object, as its last key.
 pub fn seal(json: &str) -> String {
     let open = json.strip_suffix('}').unwrap_or(json);
     format!("{open}{CHECK}{}\"}}", hash_of(open.as_bytes()))
 }
 
-/// The object without its checksum; one that has none comes back as it is, so its keys have to be known ones.
+/// Checks and removes the checksum of a JSON object; one that has none comes back as it is, so its keys have to be known ones.
 ///
 /// # Errors
 /// What is wrong.
@@ -23,7 +23,7 @@ pub fn unseal(bytes: &[u8]) -> Result<String, String> {
     }
 }
 
-/// The beginning of a content's hash, in hexadecimal.
+/// The first digits of a content's BLAKE3 hash, in hexadecimal.
 pub fn hash_of(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..16].to_owned()
 }

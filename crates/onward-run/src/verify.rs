@@ -12,20 +12,20 @@ use onward::{Error, ErrorKind, Hint, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What was found to be sound.
+/// The result of a successful verification.
 #[derive(Debug)]
 pub struct Verified {
-    /// Steps in the ledger.
+    /// The number of steps in the ledger.
     pub steps: usize,
-    /// Bytes that a torn write left after them.
+    /// The bytes that a torn write left after the last step.
     pub torn: u64,
-    /// How far that goes.
+    /// How far the verification goes.
     pub promise: Promise,
-    /// What the replay started from; nothing where steps were not to be taken again.
+    /// The state that the replay started from; `None` where steps could not be repeated.
     pub from: Option<From>,
-    /// Digest of the params that the ledger leads to, as far as it is known without taking steps again.
+    /// The digest of the params that the ledger leads to, where it is known.
     pub digest: Option<String>,
-    /// What the files say that the run ends with.
+    /// The run's end, according to its files.
     pub outcome: Verdict,
 }
 
@@ -46,7 +46,7 @@ pub enum Promise {
     },
 }
 
-/// What a run's files say that it ends with.
+/// The end of a run, according to its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// No model yet: there are steps to take.
@@ -69,7 +69,7 @@ impl Promise {
         }
     }
 
-    /// What is promised, and what is not, in a sentence.
+    /// A sentence that says what is promised and what is not.
     pub fn describe(&self) -> String {
         match self {
             Self::Params => "the params follow from base params and ledger, to the bit; the losses in it were not evaluated again".into(),
@@ -169,7 +169,7 @@ fn outcome(folder: &Folder, reading: &Reading, digest: Option<&str>) -> Result<V
         let finished = steps >= reading.budget();
         return Ok(if finished { Verdict::WithoutModel } else { Verdict::Unfinished });
     }
-    let read = Params::read(&folder.model(), &specs(&reading.header));
+    let read = Params::map(&folder.model(), &specs(&reading.header));
     let (saved, _) = read.map_err(|e| Error::new(ErrorKind::Damage, e.to_string()))?;
     let saved = hex(&saved.digest());
     if let Some(digest) = digest.filter(|digest| *digest != saved) {
@@ -180,7 +180,7 @@ fn outcome(folder: &Folder, reading: &Reading, digest: Option<&str>) -> Result<V
 }
 
 impl Verified {
-    /// What the files say that the run in `folder` ends with, in a sentence or two.
+    /// One or two sentences on the end of the run in `folder`, according to its files.
     pub fn describe(&self, folder: &Folder) -> String {
         let (path, steps) = (folder.path().display(), self.steps);
         let model = match (&self.digest, &self.promise) {

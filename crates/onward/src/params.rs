@@ -3,6 +3,7 @@
 mod data;
 mod file;
 
+use crate::kernel::bytes_in;
 use crate::noise::{Family, Role, RunKey};
 use crate::{Error, ErrorKind, Place, Result, choices};
 
@@ -11,7 +12,7 @@ pub(crate) use data::{Piece, Version, narrow, wide};
 pub(crate) use file::Tensors;
 
 choices! {
-    /// What numbers params may be.
+    /// The number format that params are stored in.
     pub enum Storage default F32 {
         /// All of single precision.
         F32 = "f32",
@@ -24,7 +25,7 @@ choices! {
 }
 
 impl Storage {
-    /// The type of tensors that are stored so.
+    /// The tensor type of this storage.
     pub fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -34,11 +35,11 @@ impl Storage {
     }
 }
 
-/// How a tensor begins.
+/// The initial value of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
-    /// All the same value.
+    /// The same value everywhere.
     Constant(f32),
     /// Normal with standard deviation `√(2 / fan_in)` (He et al. 2015, arXiv 1502.01852).
     He {
@@ -47,25 +48,25 @@ pub enum Init {
     },
 }
 
-/// A tensor that a model asks for.
+/// The name, shape and initial value of a tensor that a model declares.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TensorSpec {
     /// Its name, such as `fc1.weight`.
     pub name: String,
     /// Its shape, outermost first: `(out, in)` for a matrix, `(out, 3, 3, in)` for a convolution.
     pub shape: Vec<usize>,
-    /// How it begins.
+    /// The initial value.
     pub init: Init,
 }
 
 /// A named, shaped tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// Its name.
+    /// The tensor's name.
     pub name: String,
-    /// Its shape.
+    /// The tensor's shape, outermost axis first.
     pub shape: Vec<usize>,
-    /// Its numbers, the last axis fastest.
+    /// The tensor's elements, the last axis fastest.
     pub data: TensorData,
 }
 
@@ -115,7 +116,7 @@ impl Params {
         Self { tensors }
     }
 
-    /// All tensors.
+    /// All tensors, in the model's order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
@@ -137,7 +138,7 @@ impl Params {
         Self { tensors: tensors.collect() }
     }
 
-    /// Where the tensor `{layer}.{part}` stands.
+    /// The index of the tensor `{layer}.{part}`, if there is one.
     pub fn find(&self, layer: &str, part: &str) -> Option<usize> {
         self.tensors.iter().position(|t| {
             t.name
@@ -147,7 +148,7 @@ impl Params {
         })
     }
 
-    /// How many numbers there are in all.
+    /// The number of elements of all tensors together.
     pub fn count(&self) -> usize {
         self.tensors.iter().map(|t| t.data.len()).sum()
     }
@@ -170,16 +171,16 @@ impl Params {
         self
     }
 
-    /// Bytes of the numbers in memory of one's own; those that lie in somebody else's do not count.
+    /// The bytes of elements in owned memory; mapped and foreign memory does not count.
     pub fn bytes_owned(&self) -> usize {
         let own = self.tensors.iter().filter(|t| t.data.memory().is_none());
         own.map(|t| t.data.len() * t.data.dtype().bytes()).sum()
     }
 
-    /// BLAKE3 over names, shapes and numbers (as f32, whatever they lie as), in order.
+    /// The BLAKE3 digest of names, shapes and elements (as f32, whatever type they are stored in), in order.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = blake3::Hasher::new_derive_key("onward 2026 params v1");
-        let (mut numbers, mut bytes) = (Vec::new(), Vec::new());
+        let mut numbers = Vec::new();
         for t in &self.tensors {
             hash.update(&(t.name.len() as u64).to_le_bytes()).update(t.name.as_bytes()).update(b"F32");
             hash.update(&(t.shape.len() as u64).to_le_bytes());
@@ -193,9 +194,10 @@ impl Params {
             for first in (0..t.data.len()).step_by(HASHED) {
                 numbers.resize(HASHED.min(t.data.len() - first), 0.0);
                 t.data.read(first, &mut numbers);
-                bytes.clear();
-                bytes.extend(numbers.iter().flat_map(|v| v.to_le_bytes()));
-                hash.update(&bytes);
+                if cfg!(target_endian = "big") {
+                    numbers.iter_mut().for_each(|v| *v = f32::from_bits(v.to_bits().swap_bytes()));
+                }
+                hash.update(bytes_in(&numbers));
             }
         }
         *hash.finalize().as_bytes()

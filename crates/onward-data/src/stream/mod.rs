@@ -19,7 +19,7 @@ pub(super) mod windows;
 pub use tokens::{TokenOptions, TokenWidth, Tokens};
 
 use super::table::Table;
-use super::{DataOptions, Format, Opened, check_options, part};
+use super::{DataOptions, Format, Opened, part};
 use lines::Lines;
 use onward::ask::Shuffle;
 use onward::{Error, ErrorKind, Result};
@@ -56,12 +56,11 @@ const PIECE: usize = 1 << 10;
 /// Bytes of a block where no window tells its rows.
 const BLOCK: usize = 8 << 20;
 
-/// Opens the data that the options tell of for training on rows that come in windows, or in order.
+/// Opens the data that checked options describe for training on rows that come in windows, or in order.
 ///
 /// # Errors
 /// As for [`super::load`]; [`ErrorKind::Spec`] naming what cannot be streamed.
 pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
-    check_options(options)?;
     let path = &options.path;
     let watched = Watched::new(path)?;
     let stream: Box<dyn Stream> = match options.format.0.map_or_else(|| Format::of(path), Ok)? {

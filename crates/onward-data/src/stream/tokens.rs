@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// How a file has its tokens, the lowest byte first.
+/// The width of a token in a file, in little-endian order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenWidth {
     /// Two bytes each.
@@ -33,16 +33,16 @@ impl TokenWidth {
     }
 }
 
-/// What a file of tokens is, and what rows are made of it.
+/// A file of tokens and the rows that are made of it.
 #[derive(Clone, Debug)]
 pub struct TokenOptions {
     /// The file.
     pub path: PathBuf,
-    /// How it has its tokens.
+    /// The width of a token in the file.
     pub width: TokenWidth,
-    /// All tokens are below this; at most 2²⁴, since single precision holds every whole number up to there.
+    /// The size of the vocabulary, which all tokens are below; at most 2²⁴, since single precision holds every whole number up to there.
     pub vocabulary: u32,
-    /// Tokens of a row.
+    /// The number of tokens per row.
     pub length: usize,
     /// The token that ends each document. Without it the file is one document.
     pub end_of_text: Option<u32>,
@@ -52,7 +52,7 @@ pub struct TokenOptions {
     pub padding: Option<u32>,
 }
 
-/// Windows of a file of tokens, read as they are needed. A row is so many tokens of one document, as numbers in the shape `[1, length, 1]`; its
+/// A source of rows that are windows of a file of tokens, read as they are needed. A row is so many tokens of one document, as numbers in the shape `[1, length, 1]`; its
 /// targets are as many values: the token that follows each. Windows of a document lie side by side from its beginning on; what fills none at its end
 /// is left out, or, where rows are ragged, a shorter row, whose targets end with [`NO_ITEM`]. Rows can be read in any order, so any way to shuffle will do.
 pub struct Tokens {
@@ -143,12 +143,12 @@ impl Tokens {
         }
     }
 
-    /// Tokens that stand in no row but as the target of another, or not at all.
+    /// The number of tokens that are in no row, or only the target of another.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// What hindered the digest of the file's bytes from being kept beside it.
+    /// Notes on why the digest of the file's bytes could not be kept beside the file.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

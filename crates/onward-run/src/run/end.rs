@@ -9,20 +9,20 @@ use onward::model::Statistics;
 use onward::params::Tensor;
 use onward::train::{Score, hex, score};
 
-/// The end of a run.
+/// The results of a finished run.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// How well the model does on the test rows.
+    /// The score on the test rows.
     pub score: Score,
-    /// Its loss there, in the units that losses are told in.
+    /// The loss on the test rows, in the units that losses are reported in.
     pub loss: f64,
-    /// Steps taken.
+    /// The number of steps taken.
     pub steps: u64,
-    /// What they cost.
+    /// The cost of all steps.
     pub spent: Spent,
-    /// Digest of the params.
+    /// The digest of the final params, in hexadecimal.
     pub digest: String,
-    /// The hash of the ledger's whole chain.
+    /// The hash at the end of the ledger's chain, in hexadecimal.
     pub chain: String,
 }
 
@@ -45,8 +45,7 @@ impl Run {
             ("onward.digest", digest.clone()),
         ];
         let kept: Vec<Tensor> = statistics.iter().flat_map(Statistics::tensors).collect();
-        let model = params.to_safetensors(&kept, &metadata)?;
-        file::write(&self.folder.model(), &model)?;
+        file::write_pieces(&self.folder.model(), &params.safetensors_pieces(&kept, &metadata)?)?;
         let (loss, chain) = ((self.parts.units)(score.loss), self.ledger.chain());
         let ended = Ended { score, loss, steps, spent: trainer.spent(), digest, chain: hex(&chain) };
         draw(self, &ended)?;

@@ -33,7 +33,7 @@ const SYNC: Duration = Duration::from_secs(1);
 /// Rows of the training data that training accuracy is measured on.
 const TRAIN_ROWS: usize = 2000;
 
-/// The time since some moment that never changes: a run has no clock of its own.
+/// A clock: the time since a fixed moment. A run has no clock of its own.
 pub type Stopwatch = Box<dyn Fn() -> Duration + Send>;
 
 /// A run whose folder is locked, at some step.
@@ -128,12 +128,12 @@ impl Run {
         self.observers.subscribe(observer);
     }
 
-    /// The folder.
+    /// The run's folder.
     pub fn folder(&self) -> &Folder {
         &self.folder
     }
 
-    /// The trainer, at the run's step.
+    /// The run's trainer, at the present step.
     pub fn trainer(&self) -> &Trainer {
         &self.parts.trainer
     }
@@ -143,7 +143,7 @@ impl Run {
         &self.parts.test
     }
 
-    /// What was measured so far, in order.
+    /// All points measured so far, in order.
     pub fn points(&self) -> &[Point] {
         &self.points
     }
@@ -153,12 +153,12 @@ impl Run {
         self.parts.trainer.finished()
     }
 
-    /// Losses that were asked for and never came, since the run was opened: the ledger does not tell of them.
+    /// The number of losses that were asked for and never came since the run was opened; the ledger does not record it.
     pub fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// Seconds that the run has taken, in all processes.
+    /// The seconds that the run has taken so far, in all processes together.
     pub fn elapsed(&self) -> f64 {
         self.before + ((self.clock)() - self.opened).as_secs_f64()
     }
@@ -341,7 +341,8 @@ impl Run {
 fn begin(folder: &Folder, spec: &str, parts: &Parts) -> Result<Ledger> {
     file::write(&folder.interface_file(), &parts.interface)?;
     file::write(&folder.spec(), spec.as_bytes())?;
-    file::write(&folder.base(), &parts.trainer.state().params().to_safetensors(&[], &[])?)?;
+    let params = parts.trainer.state().params();
+    file::write_pieces(&folder.base(), &params.safetensors_pieces(&[], &[])?)?;
     let [spec, interface] = [spec.as_bytes(), &parts.interface].map(|bytes| *blake3::hash(bytes).as_bytes());
     let (test, interface) = (Some(parts.test.digest()), Some(interface));
     Ledger::create(&folder.ledger(), &Header { test, interface, ..parts.trainer.header(spec) })

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What a tensor's numbers are in memory.
+/// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
@@ -22,7 +22,7 @@ pub enum DType {
 }
 
 impl DType {
-    /// Bytes of a number.
+    /// The bytes per element.
     pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -31,7 +31,7 @@ impl DType {
         }
     }
 
-    /// Its name in specs and errors.
+    /// The name in specs and errors.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -42,7 +42,7 @@ impl DType {
     }
 }
 
-/// Memory that tensors lie in and that somebody else owns: a mapped file, the arrays of another program in this process.
+/// Memory that tensors lie in and do not own: a mapped file, the arrays of another program in this process.
 ///
 /// Tensors hold it for as long as they are there, on any thread. [`Memory::bytes`] is called at every product and must give the same
 /// bytes each time; [`Memory::check`] is called before every evaluation and every step, and what it answers ends them.
@@ -63,7 +63,7 @@ impl DType {
 /// # Ok::<(), onward::Error>(())
 /// ```
 pub trait Memory: Send + Sync {
-    /// All bytes.
+    /// All bytes of the memory.
     fn bytes(&self) -> &[u8];
 
     /// Whether the bytes can still be relied on.
@@ -95,7 +95,7 @@ impl PartialEq for Version {
     }
 }
 
-/// A tensor's numbers, the last axis fastest. Equal are those of one type with the same values.
+/// A tensor's elements, the last axis fastest. Equal are those of one type with the same values.
 #[derive(Clone)]
 pub struct TensorData {
     numbers: Numbers,
@@ -124,7 +124,7 @@ impl FromIterator<f32> for TensorData {
 }
 
 impl TensorData {
-    /// Numbers from their bytes, in little-endian order. There are `scales` for bytes alone: one for each output, or one for all.
+    /// Elements from their bytes in little-endian order. There are `scales` for bytes alone: one for each output, or one for all.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if the bytes are no whole number of numbers or cannot be shared out to the scales.
@@ -137,7 +137,7 @@ impl TensorData {
         Ok(Self { numbers, scales: scales.into(), version: Version::default() })
     }
 
-    /// Numbers that lie in the bytes `range` of memory of somebody else's, where they are read whenever they are needed.
+    /// Elements in the bytes `range` of mapped or foreign memory, where they are read whenever they are needed.
     ///
     /// # Errors
     /// As for [`TensorData::new`], and if the memory has no such bytes.
@@ -151,7 +151,7 @@ impl TensorData {
         Ok(Self { numbers, scales: scales.into(), version: Version::default() })
     }
 
-    /// What the numbers are in memory.
+    /// The element type.
     pub fn dtype(&self) -> DType {
         match &self.numbers {
             Numbers::Floats(_) => DType::F32,
@@ -159,7 +159,7 @@ impl TensorData {
         }
     }
 
-    /// How many there are.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         match &self.numbers {
             Numbers::Floats(floats) => floats.len(),
@@ -168,17 +168,17 @@ impl TensorData {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What bytes stand for, each output's or all; none for other types.
+    /// The scales of an int8 tensor, one for each output or one for all; empty for other types.
     pub fn scales(&self) -> &[f32] {
         &self.scales
     }
 
-    /// The bytes of the numbers in little-endian order.
+    /// The bytes of the elements in little-endian order.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match &self.numbers {
             Numbers::Floats(floats) if cfg!(target_endian = "little") => Cow::Borrowed(bytes_in(floats)),
@@ -188,7 +188,7 @@ impl TensorData {
         }
     }
 
-    /// The memory that they lie in, if it is somebody else's.
+    /// The memory that the elements lie in, if it is not the tensor's own.
     pub fn memory(&self) -> Option<&Arc<dyn Memory>> {
         if let Numbers::Lent(_, memory, _) = &self.numbers { Some(memory) } else { None }
     }
@@ -208,12 +208,12 @@ impl TensorData {
         }
     }
 
-    /// The numbers, where they lie as f32 that can be used in place.
+    /// The elements as a slice, where they lie as f32 that can be used in place.
     pub fn as_floats(&self) -> Option<&[f32]> {
         if let Laid::Floats(floats) = self.laid() { Some(floats) } else { None }
     }
 
-    /// The numbers as f32, copied only where they do not lie so: exactly, but for bytes, whose products with their scale are rounded once.
+    /// The elements as f32, copied only where they are of another type: exactly, but for bytes, whose products with their scale are rounded once.
     pub fn floats(&self) -> Cow<'_, [f32]> {
         match self.laid() {
             Laid::Floats(floats) => Cow::Borrowed(floats),
@@ -225,7 +225,7 @@ impl TensorData {
         }
     }
 
-    /// The same, given away.
+    /// The elements as a vector of f32, consuming the tensor.
     pub fn into_floats(self) -> Vec<f32> {
         match self.numbers {
             Numbers::Floats(floats) => floats,
@@ -233,7 +233,7 @@ impl TensorData {
         }
     }
 
-    /// Writes the numbers from `first` on to `out`.
+    /// Writes the elements from `first` on to `out`.
     ///
     /// # Panics
     /// If they are not there: a bug in the caller.
@@ -241,7 +241,7 @@ impl TensorData {
         self.laid().read(first, out);
     }
 
-    /// The number at a place.
+    /// The element at an index.
     ///
     /// # Panics
     /// If it is not there: a bug in the caller.
@@ -251,7 +251,7 @@ impl TensorData {
         one[0]
     }
 
-    /// One number after the other, as f32.
+    /// Iterates over the elements as f32.
     pub fn iter(&self) -> impl Iterator<Item = f32> + '_ {
         let pieces = (0..self.len()).step_by(PIECE);
         pieces.flat_map(|first| {
@@ -261,7 +261,7 @@ impl TensorData {
         })
     }
 
-    /// The same numbers in memory of one's own, in another type rounded to the nearest of that (infinite where it has none so large).
+    /// The same elements in owned memory, in another type rounded to the nearest of that (infinite where it has none so large).
     #[must_use]
     pub fn stored_as(self, storage: Storage) -> Self {
         let halves = |data: &Self, to: fn(f32) -> u16| -> Vec<u8> {
@@ -292,7 +292,7 @@ impl TensorData {
         &self.version
     }
 
-    /// The numbers as f32, to be changed; they are from now on that, in memory of one's own.
+    /// The elements as mutable f32; the tensor becomes f32 in owned memory.
     pub fn floats_mut(&mut self) -> &mut [f32] {
         self.version = Version::default();
         if !matches!(self.numbers, Numbers::Floats(_)) {

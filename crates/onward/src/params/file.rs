@@ -2,7 +2,7 @@
 
 use super::{DType, Error, ErrorKind, Memory, Params, Place, Result, Tensor, TensorData, TensorSpec};
 use onward_base::mapped::Mapping;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,20 @@ impl Params {
     /// # Errors
     /// [`ErrorKind::Model`] if a shape and its data disagree.
     pub fn to_safetensors(&self, extra: &[Tensor], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-        let mut all: Vec<Written<'_>> = Vec::new();
+        Ok(self.safetensors_pieces(extra, metadata)?.concat())
+    }
+
+    /// The bytes of [`Params::to_safetensors`] in pieces that follow one another: the file's header, then the numbers of each tensor where they lie, so that no second
+    /// copy of them is made.
+    ///
+    /// # Errors
+    /// As for [`Params::to_safetensors`].
+    pub fn safetensors_pieces<'a>(
+        &'a self,
+        extra: &'a [Tensor],
+        metadata: &[(&str, String)],
+    ) -> Result<Vec<Cow<'a, [u8]>>> {
+        let mut all: Vec<Written<'a>> = Vec::new();
         for t in self.tensors.iter().chain(extra) {
             all.push((t.name.as_str().into(), of_file(t.data.dtype()), t.shape.clone(), t.data.bytes()));
             if t.data.dtype() == DType::Int8 {
@@ -27,18 +40,13 @@ impl Params {
                 all.push((format!("{}{SCALES}", t.name).into(), Dtype::F32, shape, Cow::Owned(scales)));
             }
         }
-        let views = all
-            .iter()
-            .map(|(name, dtype, shape, bytes)| {
-                let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| broken(&e))?;
-                Ok((name, view))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let file = safetensors::serialize(views, None).map_err(|e| broken(&e))?;
-        with_metadata(&file, &metadata.iter().map(|(k, v)| (*k, v.as_str())).collect())
+        // Larger numbers first, so that each begins at a multiple of its size.
+        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let header = header_of(&all, &metadata.iter().map(|(k, v)| (*k, v.as_str())).collect())?;
+        Ok(std::iter::once(Cow::Owned(header)).chain(all.into_iter().map(|(.., bytes)| bytes)).collect())
     }
 
-    /// All tensors of a safetensors file, sorted by name, each in its own type.
+    /// Reads all tensors of a safetensors file, sorted by name, each in its own type.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if the bytes are no sound safetensors file, or a tensor is of another type than f32, bf16, f16 and int8, or is of
@@ -47,7 +55,7 @@ impl Params {
         Tensors::of(bytes)?.all()
     }
 
-    /// The same in memory of somebody else's, such as a mapped file, where the tensors stay.
+    /// Reads all tensors of a safetensors file that lies in `memory`, such as a mapped file, where the tensors stay.
     ///
     /// # Errors
     /// As for [`Params::tensors_from_safetensors`], and those of [`Memory::check`].
@@ -91,25 +99,16 @@ impl Params {
         Ok((Self { tensors: taken }, tensors))
     }
 
-    /// Reads a safetensors file: the params that `specs` name and the other tensors in it.
+    /// The params that `specs` name in a safetensors file, and the other tensors in it. All stay in the file, which is mapped.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] or [`ErrorKind::Model`], naming the file.
-    pub fn read(path: &Path, specs: &[TensorSpec]) -> Result<(Self, Vec<Tensor>)> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        Self::tensors_from_safetensors(&bytes).and_then(|t| Self::take(specs, t)).map_err(|e| e.in_file(path))
-    }
-
-    /// The same with tensors that stay in the file, which is mapped: for those that do not change.
-    ///
-    /// # Errors
-    /// As for [`Params::read`].
     pub fn map(path: &Path, specs: &[TensorSpec]) -> Result<(Self, Vec<Tensor>)> {
         let memory: Arc<dyn Memory> = Arc::new(Mapping::open(path)?);
         Self::tensors_in(&memory).and_then(|t| Self::take(specs, t)).map_err(|e| e.in_file(path))
     }
 
-    /// Whether all memory of somebody else's that tensors lie in can still be relied on.
+    /// Checks that mapped or foreign memory that tensors lie in can still be relied on.
     ///
     /// # Errors
     /// Those of [`Memory::check`].
@@ -231,17 +230,24 @@ fn broken(error: &safetensors::SafeTensorError) -> Error {
     )
 }
 
-/// Puts metadata into the header of a safetensors file that has none. The crate's own way keeps metadata in a hash map,
-/// whose order, and with it the file's bytes, is another in every process.
-fn with_metadata(file: &[u8], metadata: &BTreeMap<&str, &str>) -> Result<Vec<u8>> {
-    let unsound = || Error::expected(ErrorKind::Model, "model", "a header", "none");
-    let (length, rest) = file.split_first_chunk::<8>().ok_or_else(unsound)?;
-    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or_else(unsound)?;
-    let tensors = header.trim_ascii().strip_prefix(b"{").ok_or_else(unsound)?;
-    let own = serde_json::to_string(metadata).map_err(|e| Error::new(ErrorKind::Model, e.to_string()))?;
-    let comma = if tensors == b"}" { "" } else { "," };
-    let mut header = [format!("{{\"__metadata__\":{own}{comma}").as_bytes(), tensors].concat();
-    // The data begin at a multiple of eight.
+/// The header of a safetensors file after its own length: metadata, then where each tensor lies. The crate's own way keeps metadata in a hash
+/// map, whose order, and with it the file's bytes, is another in every process.
+fn header_of(all: &[Written<'_>], metadata: &BTreeMap<&str, &str>) -> Result<Vec<u8>> {
+    let mut end = 0;
+    let place = |(name, dtype, shape, bytes): &Written<'_>| {
+        let begin = end;
+        end += bytes.len();
+        let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (begin, end) };
+        (name.to_string(), info)
+    };
+    let tensors = Metadata::new(None, all.iter().map(place).collect()).map_err(|e| broken(&e))?;
+    let failed = |e: serde_json::Error| Error::new(ErrorKind::Model, e.to_string());
+    let (own, tensors) = (serde_json::to_string(metadata), serde_json::to_string(&tensors));
+    let (own, tensors) = (own.map_err(failed)?, tensors.map_err(failed)?);
+    let tensors = tensors.strip_prefix('{').unwrap_or(&tensors);
+    let comma = if tensors == "}" { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{own}{comma}{tensors}").into_bytes();
+    // The numbers begin at a multiple of eight.
     header.resize(header.len().next_multiple_of(8), b' ');
-    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice()].concat())
 }

@@ -1,4 +1,4 @@
-//! Scores.
+//! Predictions and scores of params on data.
 
 use crate::dataset::{Columns, Dataset, Targets};
 use crate::evaluate::Local;
@@ -9,23 +9,23 @@ use crate::task::{Answers, Head, Metric, Task, argmax};
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 
-/// How well params do on data.
+/// The score of params on data: loss, metric, accuracy, confusion and heads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// The loss; NaN where the task cannot tell it.
+    /// The mean loss; NaN where the task cannot tell it.
     pub loss: f32,
-    /// The number that people know the task by, where that is another than its loss.
+    /// The metric that is derived from the loss, if the task has one.
     pub metric: Option<Metric>,
-    /// The share of right answers (classification only).
+    /// The share of correct answers, in 0..=1 (classification only).
     pub accuracy: Option<f32>,
-    /// `[truth][answer]` counts (classification only).
+    /// The confusion matrix: counts by `[truth][answer]` (classification only).
     pub confusion: Option<Vec<Vec<u64>>>,
-    /// How well each of several heads does, under its name; empty where the task is of one answer.
+    /// The score of each head under its name; empty where the task has one output.
     pub heads: Vec<(String, Score)>,
 }
 
 impl Score {
-    /// What there is beside loss and accuracy, by name: the metric, and of each head, after its own name, loss, metric and accuracy.
+    /// All scores besides loss and accuracy, by name: the metric, and of each head, after its own name, loss, metric and accuracy.
     pub fn named(&self) -> impl Iterator<Item = (String, f32)> {
         let own = self.metric.iter().map(|metric| (metric.name.clone(), metric.value));
         let of_head = |(head, score): &(String, Self)| {
@@ -53,18 +53,6 @@ pub fn predict(
     features: &[f32],
     shape: [usize; 3],
 ) -> Result<Vec<f32>> {
-    predict_from(0, evaluator, params, statistics, features, shape)
-}
-
-/// The same for rows of which the first has this place in the data.
-fn predict_from(
-    first: u64,
-    evaluator: &Local,
-    params: &Params,
-    statistics: &[Statistics],
-    features: &[f32],
-    shape: [usize; 3],
-) -> Result<Vec<f32>> {
     let width =
         shape.iter().try_fold(EVALUATION_ROWS, |n, axis| n.checked_mul(*axis)).unwrap_or(0) / EVALUATION_ROWS;
     if width == 0 || !features.len().is_multiple_of(width) {
@@ -79,10 +67,10 @@ fn predict_from(
     if features.is_empty() {
         return Ok(Vec::new());
     }
-    evaluator.outputs_of_rows(params, features, shape, (EVALUATION_ROWS, first), statistics)
+    evaluator.outputs_of_rows(params, features, shape, (EVALUATION_ROWS, 0), statistics)
 }
 
-/// How well `params` do on `data`. There is an accuracy where every class has an output of its own.
+/// Scores `params` on `data`. There is an accuracy where every class has an output of its own.
 ///
 /// # Errors
 /// As for [`predict`], and [`ErrorKind::Data`] if the outputs cannot answer the targets.
@@ -138,7 +126,8 @@ fn answered(
     data: &dyn Source,
 ) -> Result<(Vec<f32>, Targets, Columns)> {
     let outputs = |first, rows: &Dataset| {
-        predict_from(first, evaluator, params, statistics, rows.features(), rows.shape())
+        let at = (EVALUATION_ROWS, first);
+        evaluator.outputs_of_rows(params, rows.features(), rows.shape(), at, statistics)
     };
     if let Some(all) = data.resident() {
         return Ok((outputs(0, all)?, all.targets().clone(), all.columns().clone()));

@@ -101,9 +101,9 @@ fn files_keep_every_type_and_its_numbers() {
     for dtype in TYPES {
         let params = as_type(&params_on(&graph, 1), dtype);
         let (_folder, path) = file(&params);
-        for (read, own) in
-            [(Params::read(&path, graph.tensors()), true), (Params::map(&path, graph.tensors()), false)]
-        {
+        let read = Params::tensors_from_safetensors(&std::fs::read(&path).unwrap());
+        let read = read.and_then(|tensors| Params::take(graph.tensors(), tensors));
+        for (read, own) in [(read, true), (Params::map(&path, graph.tensors()), false)] {
             let (read, rest) = read.unwrap();
             assert_eq!((&read, rest.len(), read.digest()), (&params, 0, params.digest()), "{dtype:?}");
             assert!(
