@@ -53,19 +53,19 @@ pub enum ErrorKind {
     Diverged,
 }
 
-/// What helps, and how it is joined to the sentence.
+/// A hint that goes with an error, and how it is joined to the error's sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
-    /// After a semicolon at the end.
+    /// Added after a semicolon at the end of the sentence.
     Then(String),
-    /// In parentheses at the end.
+    /// Added in parentheses at the end of the sentence.
     Aside(String),
-    /// In parentheses after what was expected; at the end of a sentence of its own.
+    /// Added in parentheses after what was expected, or at the end where the error is a plain sentence.
     Expecting(String),
 }
 
 impl Hint {
-    /// What helps, without how it is joined.
+    /// The text of the hint.
     pub fn text(&self) -> &str {
         let (Self::Then(text) | Self::Aside(text) | Self::Expecting(text)) = self;
         text
@@ -120,34 +120,34 @@ impl Error {
         Self::new(ErrorKind::Io, format!("cannot {doing}: {source}")).in_file(path).because(source)
     }
 
-    /// Puts a file's name before the place.
+    /// Puts a file's name before the error's place.
     #[must_use]
     pub fn in_file(self, path: &Path) -> Self {
         self.within(path)
     }
 
-    /// Puts `outer` before the place.
+    /// Puts `outer` before the error's place.
     #[must_use]
     pub fn within(mut self, outer: impl Into<Place>) -> Self {
         self.0.place = std::mem::take(&mut self.0.place).within(outer);
         self
     }
 
-    /// The same error, of another kind: what is a wrong model in a file of the user's is damage in a run.
+    /// The same error with another kind: a wrong model in a user's file is damage in a run.
     #[must_use]
     pub fn as_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// The same error about another key: what a part calls its own may stand elsewhere in the whole.
+    /// The same error with its key renamed: the key of a part may stand elsewhere in the whole spec.
     #[must_use]
     pub fn at_key(mut self, name: impl FnOnce(&str) -> String) -> Self {
         self.0.place.rename_key(name);
         self
     }
 
-    /// Adds what helps.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: Hint) -> Self {
         self.0.hints.push(hint);
@@ -164,12 +164,12 @@ impl Error {
 
 // Reading.
 impl Error {
-    /// The kind, to be matched on.
+    /// The kind of error, for callers to match on.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Where it is, outermost first.
+    /// Where the error is: file, position, key or tensor, outermost first.
     pub fn place(&self) -> &Place {
         &self.0.place
     }
@@ -189,7 +189,7 @@ impl Error {
         if let Fault::Sentence(sentence) = &self.0.fault { Some(sentence) } else { None }
     }
 
-    /// What helps.
+    /// The hints that go with the error.
     pub fn hints(&self) -> &[Hint] {
         &self.0.hints
     }
@@ -205,7 +205,7 @@ impl Error {
             .last(|s| if let Segment::Position { line, column } = *s { Some((line, column)) } else { None })
     }
 
-    /// The key with its tables.
+    /// The dotted key that the error is about, such as `method.sigma`.
     pub fn key(&self) -> Option<&str> {
         self.place().last(|s| if let Segment::Key(key) = s { Some(key.as_str()) } else { None })
     }

@@ -45,12 +45,12 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// The file.
+    /// The path of the mapped file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the file is as long as it was, and not written to since.
+    /// Checks that the file still has the length and modification time that it had when it was mapped.
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] naming the file, and [`ErrorKind::Io`] if the system does not say.

@@ -50,7 +50,7 @@ choices! {
 }
 
 impl Family {
-    /// What an element is multiplied by to have unit variance.
+    /// The factor that gives an element unit variance.
     pub fn scale(self) -> f32 {
         if self == Self::Binomial { 0.5 } else { 1.0 }
     }
@@ -106,7 +106,7 @@ impl TensorKey {
     }
 }
 
-/// One tensor's noise at one step for one member: an endless row of elements, each to be had alone.
+/// One tensor's noise at one step for one member: an endless sequence of elements, each computable on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noise {
     key: [u32; 2],
@@ -125,7 +125,7 @@ impl Noise {
         words[0]
     }
 
-    /// The numbers below `n`, sorted by the first two words of the block of their number.
+    /// A permutation of `0..n`: the numbers sorted by the first two words of the block with their number.
     pub fn permutation(self, n: usize) -> Vec<u32> {
         let mut keyed: Vec<(u32, u32, u32)> = (0..n as u32)
             .map(|i| {

@@ -25,7 +25,7 @@ use onward::task::Wanted;
 use onward::task::{Answers, Grain};
 use onward::{Error, ErrorKind, Result};
 
-/// Finds what visits choose, for one run: it keeps what the visits to a stage share, made from the params when the stage's turn
+/// Finds the choices of visits for one run: it keeps what the visits to a stage share, made from the params when the stage's turn
 /// comes and dropped after it.
 pub struct Engine {
     local: Local,
@@ -71,13 +71,13 @@ impl Engine {
         Self { augment, ..self }
     }
 
-    /// The same with losses found that way: they have the same bits.
+    /// The same engine with losses computed in another way, to the same bits.
     #[must_use]
     pub fn with_recompute(self, recompute: Recompute) -> Self {
         Self { recompute, ..self }
     }
 
-    /// What the visits of one step choose, on batches of `data`: every number's change is added, taken away or left alone, each visit
+    /// Finds the choices of one step's visits on batches of `data`: every element's change is added, subtracted or dropped, each visit
     /// seeing what those before it left. Steps of one run in their order share what enters a stage; any other step finds it anew, to
     /// the same bits.
     ///

@@ -36,17 +36,17 @@ use onward::train::{Plan, Trainer};
 use onward::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-/// How losses are found where one number changed.
+/// How losses are computed after a change of one weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recompute {
-    /// What the change cannot reach is kept: one channel of the layer, one channel's share of the next, all above.
+    /// Only what the change reaches is computed again: one channel of the layer, one channel's share of the next, all above.
     #[default]
     Changed,
-    /// Everything from the layer on: the same losses to the bit, for comparison.
+    /// Everything from the layer on is computed again: the same losses to the bit, for comparison.
     Dense,
 }
 
-/// Answers visits to one weight after the other, and all else as a [`Worker`] does.
+/// An evaluator that answers visits to one weight after another, and all else as a [`Worker`] does.
 pub struct Visitor {
     worker: Worker,
     local: Local,
@@ -116,7 +116,7 @@ impl Evaluator for Visitor {
     }
 }
 
-/// A run at its beginning whose questions a [`Visitor`] answers: [`Trainer::new`] for any method, visits among them.
+/// A new run whose questions a [`Visitor`] answers: [`Trainer::new`] for any method, visits among them.
 ///
 /// # Errors
 /// As for [`Trainer::new`].
@@ -126,7 +126,7 @@ pub fn trainer(plan: Plan, local: Local, data: impl Source + 'static) -> Result<
     Trainer::with(plan, local, data, Box::new(visitor), Quorum::All)
 }
 
-/// A visitor as [`Trainer::of`] and [`Trainer::again`] take evaluators.
+/// Makes a visitor, in the form that [`Trainer::of`] and [`Trainer::again`] expect.
 pub fn visitor(local: Local, data: Arc<dyn Source>) -> Box<dyn Evaluator> {
     Box::new(Visitor::new(local, data))
 }

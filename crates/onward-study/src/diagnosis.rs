@@ -27,25 +27,25 @@ use super::unit::Unit;
 use std::f64::consts::PI;
 use std::fmt;
 
-/// What comparing losses on batches of the present size can and cannot see, at the present step size.
+/// What a comparison of losses on batches can and cannot detect, at the present batch and step size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Diagnosis {
     /// σ_B: the standard deviation, over batches, of the difference that a step makes to the loss.
     pub noise: f64,
     /// The decrease that a step can bring to first order, `μ α ‖∇f‖`, at most.
     pub decrease: f64,
-    /// Moves that were compared on two batches.
+    /// The number of moves that were compared on two batches.
     pub judged: u64,
 }
 
 impl Diagnosis {
-    /// How many times as many samples a batch must have at least: at most 1 if it is large enough.
+    /// The factor by which a batch must grow, at least; at most 1 if it is large enough.
     pub fn factor(&self) -> f64 {
         let ratio = 2.0 * self.noise / self.decrease;
         ratio * ratio
     }
 
-    /// The samples that a batch needs at least for steps of this size, if `batch` of them are too few.
+    /// The least number of samples that a batch needs for steps of this size; `None` if `batch` samples suffice.
     pub fn needs(&self, batch: u64) -> Option<u64> {
         let factor = self.factor();
         (factor > 1.0).then(|| (factor * batch as f64).ceil() as u64)
@@ -82,7 +82,7 @@ pub(super) struct Responses {
 }
 
 impl Responses {
-    /// Sees a move's differences on the batch that proposed it and on another, both relative to its size.
+    /// Records a move's loss differences on the batch that proposed it and on another, both relative to the move's size.
     pub fn see(&mut self, one: f64, other: f64) {
         if !(one.is_finite() && other.is_finite()) {
             return;
@@ -101,7 +101,7 @@ impl Responses {
         self.noise += share * (0.5 * (one - other) * (one - other) - self.noise);
     }
 
-    /// What they say about steps of this size.
+    /// The diagnosis for steps of this size.
     pub fn diagnosis(&self, size: f64) -> Option<Diagnosis> {
         if self.judged < FEW {
             return None;

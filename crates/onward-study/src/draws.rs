@@ -2,7 +2,7 @@
 
 use onward_base::noise::{Family, Noise, Role, RunKey, TensorKey};
 
-/// The randomness of one generation.
+/// The random numbers of one generation.
 #[derive(Clone, Copy, Debug)]
 pub struct Draws {
     key: TensorKey,
@@ -15,12 +15,12 @@ impl Draws {
         Self::of(&RunKey::from_seed(seed)).at(generation)
     }
 
-    /// The draws of the first generation under a run's key.
+    /// The random numbers of the first generation under a run's key.
     pub fn of(key: &RunKey) -> Self {
         Self { key: key.tensor(Role::Candidate, "study"), generation: 0 }
     }
 
-    /// The same study's draws of another generation.
+    /// The random numbers of another generation of the same study.
     #[must_use]
     pub fn at(self, generation: u32) -> Self {
         Self { generation, ..self }
@@ -52,7 +52,7 @@ impl Draws {
         }
     }
 
-    /// A number uniform in [0, 1), from words that normal elements near `element` share: use one or the other.
+    /// A number uniform in [0, 1). It shares words with normal elements near `element`: use one or the other.
     pub fn uniform(self, candidate: usize, element: usize) -> f64 {
         let words = self.noise(candidate).words(element as u64 / 4);
         f64::from(words[element % 4]) / 4_294_967_296.0

@@ -43,20 +43,20 @@ pub use strategy::{
 
 use serde::{Deserialize, Serialize};
 
-/// The direction of the search: always said, never guessed.
+/// The direction of the search, which is always given explicitly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Goal {
-    /// The least loss.
+    /// The least loss is the best.
     Minimize,
-    /// The greatest.
+    /// The greatest loss is the best.
     Maximize,
 }
 
-/// What is to be evaluated.
+/// A point that is to be evaluated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// Its name in [`Study::tell`]: candidates are counted from 0.
+    /// The number by which [`Study::tell`] knows it, counted from 0.
     pub id: u64,
     /// The generation it belongs to. Where losses are noisy, candidates of one generation are best compared on equal terms:
     /// this number can serve as their seed, or choose their batch.
@@ -66,7 +66,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The values as numbers (options by their index).
+    /// The values as numbers, options as their index.
     pub fn numbers(&self) -> impl Iterator<Item = f64> {
         self.values.iter().map(|v| v.number())
     }
@@ -75,9 +75,9 @@ impl Candidate {
 /// A candidate and its loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
-    /// The candidate's id.
+    /// The id of the candidate.
     pub id: u64,
-    /// Its values.
+    /// The values of the candidate.
     pub values: Vec<Argument>,
     /// The loss that was told.
     pub loss: f64,
@@ -162,7 +162,7 @@ impl Study {
         Ok(study)
     }
 
-    /// Goes on from a record: the same candidates, bit for bit, as if the study had never been left. What was asked for but
+    /// Resumes a study from a record, with the same candidates, bit for bit, as if it had never stopped. What was asked for but
     /// not told is asked for again.
     ///
     /// # Errors
@@ -318,7 +318,7 @@ impl Study {
         (0..self.generation.progress.len()).filter(asked).map(|i| self.candidate(i)).collect()
     }
 
-    /// The best candidate seen, the first among equals. Where losses are noisy it is also the luckiest: see
+    /// The best candidate so far, the first of several equal ones. Where losses are noisy it is also the luckiest: see
     /// [`Study::centre`].
     pub fn best(&self) -> Option<Seen> {
         self.best.as_ref().map(|(lower, id, point)| Seen {
@@ -328,7 +328,7 @@ impl Study {
         })
     }
 
-    /// Where the strategy's search distribution is centred, if it has one: an average over many candidates, which noise
+    /// The centre of the strategy's search distribution, if it has one: an average over many candidates, which noise
     /// misleads less. It was not evaluated.
     pub fn centre(&self) -> Option<Vec<Argument>> {
         self.strategy.centre().map(|c| self.record.space.decode(c))
@@ -345,27 +345,27 @@ impl Study {
         self.stop
     }
 
-    /// Losses told.
+    /// The number of losses told so far.
     pub fn told(&self) -> u64 {
         self.told
     }
 
-    /// Losses among them that were not finite.
+    /// The number of losses told so far that were not finite.
     pub fn non_finite(&self) -> u64 {
         self.non_finite
     }
 
-    /// The method in use.
+    /// The strategy in use.
     pub fn method(&self) -> &StrategyKind {
         &self.record.method
     }
 
-    /// Why this method is in use.
+    /// The reason why this strategy is in use.
     pub fn why(&self) -> &str {
         &self.record.why
     }
 
-    /// All that is needed to go on later.
+    /// The record from which the study can be resumed.
     pub fn record(&self) -> &StudyRecord {
         &self.record
     }

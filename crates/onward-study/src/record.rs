@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 pub struct StudyRecord {
     /// The version of strategies and of this record: [`StudyRecord::VERSION`].
     pub version: u32,
-    /// What may be chosen.
+    /// The space that is searched.
     pub space: Space,
-    /// The direction.
+    /// The direction of the search.
     pub goal: Goal,
     /// Evaluations that may be asked for. It may be raised before going on: nothing that happened depends on it.
     pub budget: u64,
     /// The seed of all randomness.
     pub seed: u64,
-    /// The method, never [`StrategyKind::Auto`]: what that chose.
+    /// The strategy in use; never [`StrategyKind::Auto`], but the one that it chose.
     pub method: StrategyKind,
-    /// Why that one.
+    /// The reason why that strategy is in use.
     pub why: String,
     /// Candidates and their losses in the order of telling; `None` for a loss that was not finite.
     pub told: Vec<(u64, Option<f64>)>,
 }
 
 impl StudyRecord {
-    /// Changes with every change that makes a strategy ask for other candidates.
+    /// The present version, which grows with every change that makes a strategy ask for other candidates.
     pub const VERSION: u32 = 5;
 
     /// The first version in which `method` asked for the candidates that it asks for today: records from then on can be
@@ -39,7 +39,7 @@ impl StudyRecord {
         }
     }
 
-    /// Why records of this version cannot be gone on with, as what was expected; `None` if they can.
+    /// What an error says was expected where records of this version cannot be resumed; `None` where they can.
     pub fn refusal(version: u32, method: &StrategyKind) -> Option<String> {
         let (first, last) = (Self::since(method), Self::VERSION);
         let expected =

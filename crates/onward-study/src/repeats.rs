@@ -15,7 +15,7 @@ pub struct Repeated {
     pub mean: f64,
     /// Half of the interval's width; `None` for a single loss.
     pub half_width: Option<f64>,
-    /// How many losses there were.
+    /// The number of losses.
     pub count: usize,
 }
 

@@ -31,7 +31,7 @@ pub enum Spacing {
     Log,
 }
 
-/// What a dimension's values are.
+/// The domain of a dimension: the values that it can take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Domain {
@@ -42,7 +42,7 @@ pub enum Domain {
         /// How far first candidates lie from there: a standard deviation.
         scale: f64,
     },
-    /// Numbers from `low` to `high`.
+    /// A dimension of numbers from `low` to `high`.
     Float {
         /// The lowest value.
         low: f64,
@@ -70,9 +70,9 @@ pub enum Domain {
 /// One named dimension.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dimension {
-    /// Its name, unique in a space.
+    /// The name of the dimension, unique in a space.
     pub name: String,
-    /// What its values are.
+    /// The values that it can take.
     pub kind: Domain,
 }
 
@@ -80,11 +80,11 @@ pub struct Dimension {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Argument {
-    /// Of a real or float dimension.
+    /// A value of a real or float dimension.
     Float(f64),
-    /// Of an int dimension.
+    /// A value of an int dimension.
     Int(i64),
-    /// The index of an option.
+    /// The index of an option of a category.
     Category(usize),
 }
 
@@ -111,32 +111,32 @@ impl Dimension {
         Self { name: name.into(), kind }
     }
 
-    /// Any number, from `start` in steps of about `scale`.
+    /// An unbounded dimension, searched from `start` with steps of about `scale`.
     pub fn real(name: impl Into<String>, start: f64, scale: f64) -> Self {
         Self::new(name, Domain::Real { start, scale })
     }
 
-    /// Numbers from `low` to `high`.
+    /// A dimension of numbers from `low` to `high`.
     pub fn float(name: impl Into<String>, low: f64, high: f64) -> Self {
         Self::new(name, Domain::Float { low, high, spacing: Spacing::Linear })
     }
 
-    /// Positive numbers from `low` to `high`, searched by ratio.
+    /// A dimension of positive numbers from `low` to `high`, searched on a log scale.
     pub fn log_float(name: impl Into<String>, low: f64, high: f64) -> Self {
         Self::new(name, Domain::Float { low, high, spacing: Spacing::Log })
     }
 
-    /// Whole numbers from `low` to `high`.
+    /// A dimension of whole numbers from `low` to `high`.
     pub fn int(name: impl Into<String>, low: i64, high: i64) -> Self {
         Self::new(name, Domain::Int { low, high, spacing: Spacing::Linear })
     }
 
-    /// Positive whole numbers from `low` to `high`, searched by ratio.
+    /// A dimension of positive whole numbers from `low` to `high`, searched on a log scale.
     pub fn log_int(name: impl Into<String>, low: i64, high: i64) -> Self {
         Self::new(name, Domain::Int { low, high, spacing: Spacing::Log })
     }
 
-    /// One of `options`.
+    /// A categorical dimension with these options.
     pub fn category(name: impl Into<String>, options: &[&str]) -> Self {
         Self::new(name, Domain::Category { options: options.iter().map(|o| (*o).to_owned()).collect() })
     }
@@ -194,7 +194,7 @@ impl Dimension {
         }
     }
 
-    /// Numbers in the encoding.
+    /// The number of coordinates in the encoding.
     fn width(&self) -> usize {
         if let Domain::Category { options } = &self.kind { options.len() } else { 1 }
     }
@@ -379,7 +379,7 @@ impl Space {
         &self.dimensions
     }
 
-    /// Numbers in the encoding.
+    /// The number of coordinates in the encoding.
     pub fn width(&self) -> usize {
         self.dimensions.iter().map(Dimension::width).sum()
     }
@@ -420,7 +420,7 @@ impl Space {
         Ok(encoded)
     }
 
-    /// Where search begins: the middle of every box, no preference among options.
+    /// The encoded point where the search begins: the middle of every box, no preference among options.
     pub fn start(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
             Domain::Real { start, .. } => start,
@@ -428,7 +428,7 @@ impl Space {
         })
     }
 
-    /// The standard deviation of the first candidates.
+    /// The standard deviation of the first candidates, one per encoded coordinate.
     pub fn sigma(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
             Domain::Real { scale, .. } => scale,
@@ -445,12 +445,12 @@ impl Space {
         self.each(|d| d.grain().map_or(0.0, |g| g * share))
     }
 
-    /// How far apart encoded points can be and still decode to different values: 1 in a box, no end without.
+    /// The largest distance of encoded points that decode to different values, per coordinate: 1 in a box, infinite without one.
     pub fn extent(&self) -> Vec<f64> {
         self.each(|d| if matches!(d.kind, Domain::Real { .. }) { f64::INFINITY } else { 1.0 })
     }
 
-    /// The coordinates that stand for options, for each category.
+    /// The range of encoded coordinates that stand for the options of each category.
     pub fn options(&self) -> Vec<Range<usize>> {
         let mut at = 0;
         let all = self.dimensions.iter().map(|d| {

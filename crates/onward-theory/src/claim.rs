@@ -20,7 +20,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// What does not vary.
+    /// A value without any error.
     pub fn exactly(mean: f64) -> Self {
         Self { mean, error: 0.0 }
     }
@@ -35,13 +35,13 @@ impl Measured {
         Self { mean, error }
     }
 
-    /// The same in other units.
+    /// The measurement multiplied by a factor.
     #[must_use]
     pub fn times(self, factor: f64) -> Self {
         Self { mean: self.mean * factor, error: self.error * factor.abs() }
     }
 
-    /// Half of the interval of 95 % around the mean.
+    /// Half of the width of the 95 % interval around the mean.
     pub fn half_width(self) -> f64 {
         INTERVAL * self.error
     }
@@ -74,11 +74,11 @@ fn digits(value: f64, digits: i32) -> String {
     format!("{value:.*}", (digits - whole).max(0) as usize)
 }
 
-/// What a theorem claims of a number.
+/// The claim of a theorem about a number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
-    /// It is at most this: the upper end of the interval of 95 % must be.
+    /// It is at most this: the upper end of the 95 % interval must be.
     AtMost(f64),
     /// Its expectation is exactly `value`: the mean may be 4.5 standard errors away, and the interval of 95 % may reach no
     /// further than the share `within` of the value, so that nothing passes for being noisy.
@@ -88,21 +88,21 @@ pub enum Claim {
         /// The precision that is asked of the measurement.
         within: f64,
     },
-    /// It lies between these: the whole interval of 95 % must.
+    /// It lies between these: the whole 95 % interval must.
     Between(f64, f64),
 }
 
 impl Claim {
-    /// Nothing at all.
+    /// No claim.
     pub const NONE: Self = Self::Exactly { value: 0.0, within: 0.0 };
 
-    /// About `value`: within the share `within` of it.
+    /// The claim that a number is `value` within the relative error `within`.
     pub fn near(value: f64, within: f64) -> Self {
         let reach = value.abs() * within;
         Self::Between(value - reach, value + reach)
     }
 
-    /// The room between the measurement and the end of what is allowed, as a share of all there is: 1 in the best case,
+    /// The distance from the measurement to the nearest limit, as a share of the allowed range: 1 in the best case,
     /// negative where the claim does not hold, NaN for what is no number.
     pub fn margin(self, measured: Measured) -> f64 {
         let Measured { mean, error } = measured;
@@ -131,29 +131,29 @@ impl fmt::Display for Claim {
     }
 }
 
-/// One number that a theorem speaks of, and what was measured.
+/// One number that a theorem makes a claim about, with its measurement.
 #[derive(Clone, Serialize)]
 pub struct Finding {
-    /// Which number, in which setting.
+    /// The number, in words, and the setting.
     pub what: String,
-    /// What it should be.
+    /// The claim about it.
     pub claim: Claim,
-    /// What it is.
+    /// The measurement.
     pub measured: Measured,
 }
 
 impl Finding {
-    /// `what` was `measured` and should be as claimed.
+    /// A finding: `what`, its claim and its measurement.
     pub fn new(what: impl Into<String>, claim: Claim, measured: Measured) -> Self {
         Self { what: what.into(), claim, measured }
     }
 
-    /// The room that is left: see [`Claim::margin`].
+    /// The margin of the claim ([`Claim::margin`]).
     pub fn margin(&self) -> f64 {
         self.claim.margin(self.measured)
     }
 
-    /// Whether the measurement agrees.
+    /// Whether the measurement agrees with the claim.
     pub fn holds(&self) -> bool {
         self.margin() >= 0.0
     }

@@ -4,21 +4,21 @@ use crate::Result;
 use onward::study::{Candidate, Goal, Space, StrategyKind, Study};
 use onward::threads::each_chunk;
 
-/// How much is measured.
+/// The effort of a check: how much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Seconds.
+    /// A few seconds.
     Quick,
     /// A minute or two.
     Full,
 }
 
-/// What a check may depend on.
+/// The inputs of a check: seed and effort.
 #[derive(Clone, Copy, Debug)]
 pub struct Lab {
-    /// All that is random follows from it.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// How much is measured.
+    /// The effort of a check: how much is measured.
     pub effort: Effort,
 }
 

@@ -36,13 +36,13 @@ pub use lab::{Effort, Lab};
 
 use onward::Result;
 
-/// A theorem that can be run.
+/// A theorem that can be checked by measurement.
 pub struct Check {
-    /// What it is about, in a few words.
+    /// The subject, in a few words.
     pub name: &'static str,
-    /// Whose theorem it is.
+    /// The source of the theorem.
     pub source: &'static str,
-    /// What it says, in a sentence.
+    /// The statement of the theorem, in a sentence.
     pub statement: &'static str,
     run: fn(&Lab) -> Result<Evidence>,
 }
@@ -57,17 +57,17 @@ impl Check {
     }
 }
 
-/// What a check found.
+/// The findings of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    /// Each number that the theorem speaks of.
+    /// The findings, one for each number that the theorem makes a claim about.
     pub findings: Vec<Finding>,
-    /// What is worth a look.
+    /// A plot of the measurements, if there is one.
     pub figure: Option<Figure>,
 }
 
 impl Evidence {
-    /// Whether all is as the theorem says.
+    /// Whether all findings agree with the theorem.
     pub fn holds(&self) -> bool {
         !self.findings.is_empty() && self.findings.iter().all(Finding::holds)
     }
@@ -76,32 +76,32 @@ impl Evidence {
 /// Curves for a plot.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Its file's name without an extension.
+    /// The name of the plot's file without extension.
     pub file: &'static str,
-    /// The heading.
+    /// The heading of the plot.
     pub title: &'static str,
-    /// What runs to the right.
+    /// The label of the x axis.
     pub x: &'static str,
-    /// What runs upwards.
+    /// The label of the y axis.
     pub y: &'static str,
-    /// Whether equal ratios are equally far apart, to the right and upwards.
+    /// Whether the x axis and the y axis are logarithmic.
     pub log: [bool; 2],
-    /// The curves.
+    /// The curves of the plot.
     pub curves: Vec<Curve>,
 }
 
 /// One curve of a [`Figure`].
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// Its name; curves of one name belong together.
+    /// The name of the curve; curves of one name belong together.
     pub name: String,
-    /// Whether it was measured, or follows from theory.
+    /// The origin of the curve: measurement or theory.
     pub origin: Provenance,
-    /// Points, from left to right.
+    /// The points of the curve, from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Where a curve comes from.
+/// The origin of a curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
     /// Measurements.

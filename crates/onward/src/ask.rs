@@ -18,29 +18,29 @@ use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-/// Names one question of one run, so that an answer cannot be taken for that to another.
+/// The identity of one question of one run, so that no answer is taken for that to another question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskId {
-    /// The run: [`crate::ledger::Header::run`].
+    /// The run, as [`crate::ledger::Header::run`] names it.
     pub run: [u8; 32],
     /// The step, counted from 0.
     pub step: u64,
-    /// Which of the step's questions, counted from 0.
+    /// The number of the question within its step, counted from 0.
     pub part: u32,
 }
 
 /// One question of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
-    /// Its name.
+    /// The identity of the question.
     pub id: AskId,
     /// Samples of the step's batch; which ones they are follows from the run's key and the step ([`Order`]).
     pub batch: u64,
-    /// What is to be evaluated.
+    /// The evaluations that the question asks for.
     pub probes: ProbePlan,
 }
 
-/// What is to be evaluated, at the params after the entries so far.
+/// The evaluations that a question asks for, at the params after all entries so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ProbePlan {
     /// Losses of the batch with noise on the weights, one per member.
@@ -53,19 +53,19 @@ pub enum ProbePlan {
     Visits(CoordinatePlan),
 }
 
-/// What was found.
+/// The result of an evaluator's work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Told {
-    /// To [`ProbePlan::Members`] and [`ProbePlan::Points`]: the mean loss of each, in their order, finite or not; `None` if it never
+    /// Answers [`ProbePlan::Members`] and [`ProbePlan::Points`]: the mean loss of each, in their order, finite or not; `None` if it never
     /// came.
     Losses(Vec<Option<f32>>),
-    /// To [`ProbePlan::Sites`].
+    /// Answers [`ProbePlan::Sites`].
     Response(Response),
-    /// To [`ProbePlan::Visits`].
+    /// Answers [`ProbePlan::Visits`].
     Choices(Choices),
 }
 
-/// What probes at the sites of stages lead to.
+/// The estimate from probes at the sites of stages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
     /// The clean mean loss of the batch.
@@ -81,9 +81,9 @@ pub struct Response {
 /// An answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The question.
+    /// The question that this answers.
     pub to: AskId,
-    /// What was found.
+    /// The result of an evaluator's work.
     pub told: Told,
 }
 

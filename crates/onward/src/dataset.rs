@@ -4,7 +4,7 @@ use crate::kernel::gather_rows;
 use crate::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
-/// What each row should be answered with.
+/// The targets of rows: class labels or values.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
     /// One class per row, each in `0..classes`.
@@ -18,13 +18,13 @@ pub enum Targets {
     Values {
         /// The numbers, `rows × width`.
         values: Vec<f32>,
-        /// Numbers per row.
+        /// The number of features per row.
         width: usize,
     },
 }
 
 impl Targets {
-    /// How many rows they are for.
+    /// The number of rows that the targets are for.
     pub fn rows(&self) -> usize {
         match self {
             Self::Classes { labels, .. } => labels.len(),
@@ -32,7 +32,7 @@ impl Targets {
         }
     }
 
-    /// These, and `more` after them.
+    /// These targets, followed by `more`.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if they are of another kind or width.
@@ -51,7 +51,7 @@ impl Targets {
         Ok(self)
     }
 
-    /// Those of the rows that `indices` name.
+    /// The targets of the rows that `indices` name, in that order.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
         match self {
@@ -76,10 +76,10 @@ pub const WEIGHT: &str = "weight";
 /// The column of queries: rows that are ranked against each other share a number.
 pub const QUERY: &str = "query";
 
-/// What stands, as a token and as its target, behind the last item of a row that ends before others do.
+/// The token, and target, in the places behind the last item of a row that is shorter than others.
 pub const NO_ITEM: f32 = -1.0;
 
-/// Numbers that rows have beside features and targets: one a row in each column.
+/// Named columns of numbers beside features and targets, one number per row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns(BTreeMap<String, Vec<f64>>);
 
@@ -101,19 +101,19 @@ impl Columns {
         self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
-    /// All but the one of this name.
+    /// The columns without the one of this name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.remove(name);
         self
     }
 
-    /// Whether there are none.
+    /// Whether there are no columns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// These, and `more` after them.
+    /// These targets, followed by `more`.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if they have other names.
@@ -125,15 +125,15 @@ impl Columns {
         Ok(self)
     }
 
-    /// Those of the rows that `indices` name, in that order.
+    /// The columns' values of the rows that `indices` name, in that order.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
         let of = |values: &[f64]| indices.iter().map(|&i| values[i as usize]).collect();
         Self(self.iter().map(|(name, values)| (name.to_owned(), of(values))).collect())
     }
 
-    /// That there is a finite number for each of `rows` rows, and that sample weights are not negative. Those of a batch may all be 0: its loss is 0
-    /// then, whatever is answered, and nothing is learned from it.
+    /// Checks that there is a finite number for each of `rows` rows, and that sample weights are not negative. Those of a batch may all be 0: its loss is then 0
+    /// for any outputs, and nothing is learned from it.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] naming column and row.
@@ -324,12 +324,12 @@ impl Dataset {
         Ok(Self { columns, ..self })
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.features.len() / self.width()
     }
 
-    /// Numbers per row.
+    /// The number of features per row.
     pub fn width(&self) -> usize {
         self.shape.iter().product()
     }
@@ -349,7 +349,7 @@ impl Dataset {
         &self.features[row * self.width()..][..self.width()]
     }
 
-    /// What the rows should be answered with.
+    /// The targets of the rows.
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
@@ -382,7 +382,7 @@ impl Dataset {
         }
     }
 
-    /// BLAKE3 over shape, features, targets and columns: what a run remembers of its data.
+    /// The BLAKE3 digest of shape, features, targets and columns: what a ledger records of its data.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = blake3::Hasher::new_derive_key("onward 2026 dataset v1");
         for n in self.shape {

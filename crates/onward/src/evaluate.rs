@@ -26,26 +26,26 @@ use crate::task::Answers;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-/// The samples of one step.
+/// The rows of one step's batch.
 pub struct Batch {
-    /// The model's input.
+    /// The model's input, one row per sample.
     pub x: Act,
-    /// What should be answered.
+    /// The targets of the rows.
     pub targets: Targets,
-    /// Numbers beside these.
+    /// The columns beside the targets, such as sample weights.
     pub columns: Columns,
-    /// Which rows these are: chance inside a model is named by that.
+    /// The ids of the rows in their source: chance inside a model is named by them.
     pub ids: Arc<[u64]>,
 }
 
 impl Batch {
-    /// Rows of the caller's own without columns, named by their places.
+    /// A batch of the caller's own rows without columns; their ids are their places.
     pub fn new(x: Act, targets: Targets) -> Self {
         let ids = (0..x.rows() as u64).collect();
         Self { x, targets, columns: Columns::default(), ids }
     }
 
-    /// Rows that were read from a source.
+    /// A batch of rows that were read from a source.
     pub fn of(rows: Rows) -> Self {
         let (ids, data) = rows.into_parts();
         let shape = data.shape();
@@ -53,7 +53,7 @@ impl Batch {
         Self { x: Act::new(targets.rows(), shape, features), targets, columns, ids }
     }
 
-    /// The rows of `data` that `indices` name.
+    /// A batch of the rows of `data` that `indices` name.
     pub fn select(data: &Dataset, indices: &[u32]) -> Self {
         let x = Act::new(indices.len(), data.shape(), data.features_of(indices));
         let ids = indices.iter().map(|i| u64::from(*i)).collect();
@@ -76,18 +76,18 @@ impl Batch {
 /// How many of the losses asked for must be there before the others are given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quorum {
-    /// All of them.
+    /// All losses that were asked for.
     #[default]
     All,
-    /// So many.
+    /// At least this many losses.
     AtLeast(usize),
 }
 
-/// A question that an evaluator has taken.
+/// A receipt for a question that an evaluator has accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket(pub AskId);
 
-/// Answers what a run asks. [`crate::train::Trainer`] calls its methods in this order: `open` at a run's beginning and whenever it
+/// Answers the questions of a run. [`crate::train::Trainer`] calls its methods in this order: `open` at a run's beginning and whenever it
 /// goes to a snapshot; then for each step any number of `submit` and `collect` in turn, and `follow` once. The state that is shown to
 /// each is the run's own: an evaluator in this process reads it; one elsewhere opens with the header (which leads to the base
 /// params) and follows the entries, so that no params travel. An error ends the run; it can be resumed.

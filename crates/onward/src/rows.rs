@@ -5,32 +5,32 @@ use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How many rows a source has, and what each looks like.
+/// The number of rows of a source and the form of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
-    /// How many rows there are.
+    /// The number of rows.
     pub count: u64,
-    /// `[height, width, channels]` of one.
+    /// The shape `[height, width, channels]` of a row.
     pub shape: [u64; 3],
-    /// What one is answered with.
+    /// The form of a row's target.
     pub targets: TargetsSchema,
 }
 
-/// What a row is answered with.
+/// The form of a row's target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetsSchema {
-    /// One of so many classes.
+    /// A class label below this number of classes.
     Classes(u64),
-    /// So many values.
+    /// This many values.
     Values(u64),
     /// A value for each of at most so many items: rows end before others do ([`crate::dataset::NO_ITEM`]).
     Ragged(u64),
 }
 
 impl Schema {
-    /// That of rows in memory.
+    /// The schema of rows in memory.
     pub fn of(data: &Dataset) -> Self {
         let targets = match data.targets() {
             Targets::Classes { classes, .. } => TargetsSchema::Classes(*classes as u64),
@@ -40,17 +40,17 @@ impl Schema {
         Self { count: data.rows() as u64, shape: data.shape().map(|n| n as u64), targets }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 
-    /// `[height, width, channels]` of one.
+    /// The shape `[height, width, channels]` of a row.
     pub fn shape(&self) -> [usize; 3] {
         self.shape.map(|n| n as usize)
     }
 
-    /// How many numbers answer one.
+    /// The number of outputs that a row needs: one per class or value.
     pub fn outputs(&self) -> usize {
         let (TargetsSchema::Classes(n) | TargetsSchema::Values(n) | TargetsSchema::Ragged(n)) = self.targets;
         n as usize
@@ -62,7 +62,7 @@ impl Schema {
     }
 }
 
-/// Rows that were read from a source, with the numbers that name them there.
+/// Rows that were read from a source, with their ids there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
     ids: Arc<[u64]>,
@@ -70,7 +70,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// The rows `data`, which `ids` name one by one.
+    /// The rows of `data` with one id each.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if there are more or fewer ids than rows.
@@ -83,17 +83,17 @@ impl Rows {
         Ok(Self { ids, data })
     }
 
-    /// Which rows of their source they are.
+    /// The ids of the rows in their source.
     pub fn ids(&self) -> &Arc<[u64]> {
         &self.ids
     }
 
-    /// What they hold.
+    /// The contents of the rows.
     pub fn data(&self) -> &Dataset {
         &self.data
     }
 
-    /// Ids and what the rows hold.
+    /// The ids and the contents of the rows.
     pub fn into_parts(self) -> (Arc<[u64]>, Dataset) {
         (self.ids, self.data)
     }
@@ -131,13 +131,13 @@ impl Rows {
 /// # Ok::<(), onward::Error>(())
 /// ```
 pub trait Source: Send + Sync {
-    /// How many rows there are, and what each looks like: always the same.
+    /// The number of rows and the form of each; it never changes.
     fn schema(&self) -> Schema;
 
-    /// What a run remembers of its data: another one wherever a row that can be read is another.
+    /// The digest of the data, which differs wherever any row that can be read differs.
     fn digest(&self) -> [u8; 32];
 
-    /// The rows that `ids` name, in that order; an id may stand more than once. Each is below [`Schema::count`], and there is at
+    /// Reads the rows that `ids` name, in that order; an id may occur more than once. Each is below [`Schema::count`], and there is at
     /// least one.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 }
 
 impl dyn Source + '_ {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.schema().rows()
     }

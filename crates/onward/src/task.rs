@@ -17,7 +17,7 @@ use crate::dataset::{Columns, Targets, WEIGHT};
 use crate::model::Act;
 use std::ops::Range;
 
-/// What outputs should have been. Rows of outputs lie over the samples of a batch again and again: row `r` answers sample
+/// What a batch's outputs are compared with. Rows of outputs lie over the samples of a batch again and again: row `r` answers sample
 /// `first + r % count`.
 #[derive(Clone, Copy)]
 pub struct Answers<'a> {
@@ -25,16 +25,16 @@ pub struct Answers<'a> {
     pub targets: &'a Targets,
     /// The batch's columns.
     pub columns: &'a Columns,
-    /// What names the samples in their data, where that is known: else their places do.
+    /// The samples' ids in their source; `None` where their places are their ids.
     pub ids: Option<&'a [u64]>,
-    /// The first sample that the rows answer.
+    /// The first sample that the rows of outputs belong to.
     pub first: usize,
-    /// How many samples they answer before they begin again.
+    /// The number of samples before the rows of outputs start over.
     pub count: usize,
 }
 
 impl<'a> Answers<'a> {
-    /// To all samples of `targets`, one row each.
+    /// The answers to all samples of `targets`, one row of outputs each.
     pub fn all(targets: &'a Targets, columns: &'a Columns) -> Self {
         Self { targets, columns, ids: None, first: 0, count: targets.rows() }
     }
@@ -44,7 +44,7 @@ impl<'a> Answers<'a> {
         Wanted { targets: self.targets.select(indices), columns: self.columns.select(indices) }
     }
 
-    /// The name of a sample in its data.
+    /// The id of a sample in its source.
     pub fn id(&self, sample: usize) -> u64 {
         self.ids.map_or(sample as u64, |ids| ids[sample])
     }
@@ -55,12 +55,12 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// What some samples should be answered with, kept.
+/// Targets and columns of some samples, owned.
 #[derive(Clone)]
 pub struct Wanted {
-    /// The answers, one a sample.
+    /// The targets, one per sample.
     pub targets: Targets,
-    /// What stands beside them.
+    /// The columns beside the targets.
     pub columns: Columns,
 }
 
@@ -71,29 +71,29 @@ impl Wanted {
     }
 }
 
-/// What one loss of a [`Task`] is of.
+/// What one loss of a [`Task`] belongs to: an item, a row or a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grain {
-    /// Of an item: outputs of shape `[height, width, channels]` have `height × width` items a row. A row's loss is the mean of its
+    /// An item: outputs of shape `[height, width, channels]` have `height × width` items a row. A row's loss is the mean of its
     /// items'.
     Item,
-    /// Of a row.
+    /// A row.
     #[default]
     Row,
-    /// Of a batch, which has no losses of its rows: no method that acts on activations can use it.
+    /// A whole batch, whose rows have no losses of their own: no method that acts on activations can use it.
     Batch,
 }
 
-/// A number that people know a task by, found from its loss.
+/// A metric that is derived from a task's loss, such as the F1 of the loss `1 − F1`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     /// Its name, one word in lower case such as `f1`.
     pub name: String,
-    /// Its value.
+    /// The value of the metric.
     pub value: f32,
 }
 
-/// What a model is to become good at. A loss of a row takes one method:
+/// What a model is trained for: turns outputs into losses. A loss of a row takes one method:
 ///
 /// ```
 /// use onward::model::Act;

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Threads of a handle at most.
 const MOST: usize = 4096;
 
-/// So many threads, which end with the last copy of the handle.
+/// A handle on a pool of threads, which end with the last copy of the handle.
 #[derive(Clone)]
 pub struct Threads(Arc<rayon::ThreadPool>);
 
@@ -39,7 +39,7 @@ impl Threads {
         Ok(Self(Arc::new(pool)))
     }
 
-    /// How many there are.
+    /// The number of threads.
     pub fn count(&self) -> usize {
         self.0.current_num_threads()
     }
@@ -74,12 +74,12 @@ pub(crate) fn here() -> usize {
     if index().is_some() { rayon::current_num_threads() } else { 1 }
 }
 
-/// Which of a handle's threads this is, if it is one.
+/// The index of the current thread in its pool, if it belongs to one.
 pub fn index() -> Option<usize> {
     rayon::current_thread_index()
 }
 
-/// What `f` makes of each piece of `all`, `size` elements each (the last one perhaps fewer), in order; it is given the piece's place. At
+/// Applies `f` to each piece of `all`, `size` elements each (the last one perhaps fewer), in order; it is given the piece's place. At
 /// once on the handle's threads within [`Threads::run`].
 pub fn each_chunk<T: Send, R: Send>(
     all: &mut [T],
@@ -155,33 +155,33 @@ impl<I: Items> Parallel<I> {
         Self { items, least: 1 }
     }
 
-    /// Each item with that of `other` at the same place, as long as both have one.
+    /// Pairs each item with the item of `other` at the same place; it ends with the shorter loop.
     pub fn zip<J: IntoParallel>(self, other: J) -> Parallel<Zip<I, J::Items>> {
         let other = other.into_par_iter();
         Parallel { items: Zip(self.items, other.items), least: self.least.max(other.least) }
     }
 
-    /// Each item with its place.
+    /// Pairs each item with its index.
     pub fn enumerate(self) -> Parallel<Enumerate<I>> {
         Parallel { items: Enumerate { first: 0, items: self.items }, least: self.least }
     }
 
-    /// What `f` makes of each item.
+    /// Applies `f` to each item.
     pub fn map<R: Send, F: Fn(I::Item) -> R + Sync>(self, f: F) -> Mapped<I, F> {
         Mapped { of: self, f }
     }
 
-    /// At least so many items for a thread at a time.
+    /// Gives a thread at least this many items at a time.
     pub fn with_min_len(self, least: usize) -> Self {
         Self { least: self.least.max(least), ..self }
     }
 
-    /// Does `f` with each item.
+    /// Calls `f` with each item.
     pub fn for_each(self, f: impl Fn(I::Item) + Sync) {
         self.pieces(|items| items.for_each(&f));
     }
 
-    /// The same with something of the thread's own, which `init` makes.
+    /// Calls `f` with each item and a value of the thread's own, which `init` makes.
     pub fn for_each_init<T>(self, init: impl Fn() -> T + Sync, f: impl Fn(&mut T, I::Item) + Sync) {
         self.pieces(|items| {
             let mut own = init();
@@ -216,7 +216,7 @@ pub(crate) struct Mapped<I, F> {
 }
 
 impl<I: Items, R: Send, F: Fn(I::Item) -> R + Sync> Mapped<I, F> {
-    /// All of it, in order.
+    /// Collects all results, in order.
     pub fn collect<C: FromIterator<R>>(self) -> C {
         let mut all: Vec<Option<R>> = Vec::new();
         all.resize_with(self.of.items.len(), || None);

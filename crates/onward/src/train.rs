@@ -47,20 +47,20 @@ pub struct Trainer {
     stretches: Vec<Stretch>,
 }
 
-/// What one step gave.
+/// The result of one training step.
 pub struct Step {
-    /// What the ledger should keep.
+    /// The entry for the ledger.
     pub entry: Entry,
-    /// Signal to noise of the estimate, where the method can tell.
+    /// The signal-to-noise ratio of the estimate, where the method can tell it.
     pub signal_to_noise: Option<f32>,
-    /// What rounding made of the step, where params are stored in less than f32.
+    /// The effect of rounding on the step, where params are stored in less than f32.
     pub rounding: Option<Rounding>,
     /// Losses that were asked for and never came.
     pub missing: u64,
 }
 
 impl Trainer {
-    /// A run at its beginning.
+    /// A new run.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if the plan cannot work: a budget of 0, a batch of 0, a method that does not fit the model.
@@ -72,7 +72,7 @@ impl Trainer {
         Self::with(plan, local, data, worker, Quorum::All)
     }
 
-    /// A run at its beginning whose losses come from `evaluator`: of each question, `quorum` must be answered. `local` and `data` are
+    /// A new run whose losses come from `evaluator`: of each question, `quorum` must be answered. `local` and `data` are
     /// for what is no probe: scores and statistics.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Trainer {
         Self::described(plan, local, Arc::new(data), evaluator, quorum, settings, None)
     }
 
-    /// A run at its beginning from given params: those that a model has learnt before, in memory of one's own or where they lie.
+    /// A new run that starts from given params: those that a model has learnt before, in memory of one's own or where they lie.
     ///
     /// # Errors
     /// As for [`Trainer::new`], and [`ErrorKind::Model`] if the params are not the model's.
@@ -163,12 +163,12 @@ impl Trainer {
         })
     }
 
-    /// The state.
+    /// The present state: params, optimizer memory and step.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// What was spent so far.
+    /// The passes, samples and operations spent so far.
     pub fn spent(&self) -> Spent {
         self.spent
     }
@@ -178,7 +178,7 @@ impl Trainer {
         &self.graph
     }
 
-    /// What runs the model for scores and statistics, and has the run's threads.
+    /// The evaluator that runs the model for scores and statistics; it holds the run's threads.
     pub fn local(&self) -> &Local {
         &self.local
     }
@@ -188,12 +188,12 @@ impl Trainer {
         &*self.data
     }
 
-    /// Whether the budget is used up.
+    /// Whether all steps of the budget are taken.
     pub fn finished(&self) -> bool {
         self.state.step() >= self.steps()
     }
 
-    /// How steps are found.
+    /// The method that finds steps.
     pub fn method(&self) -> &Method {
         &self.plan.method
     }
@@ -219,7 +219,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Steps in which the method sees every weight once, if it goes round.
+    /// The number of steps in which the method visits every weight once; `None` for methods without cycles.
     pub fn round(&self) -> Option<u64> {
         self.rule.round()
     }
@@ -246,7 +246,7 @@ impl Trainer {
         self.take()
     }
 
-    /// That the run has not diverged: its losses have not been far above the first one's for long.
+    /// Checks that the run has not diverged: its losses have not been far above the first one's for long.
     ///
     /// # Errors
     /// [`ErrorKind::Diverged`] saying since when, and what to change.
@@ -273,7 +273,7 @@ impl Trainer {
         Ok(Step { entry, signal_to_noise, rounding, missing })
     }
 
-    /// Takes the step that `entry` tells of: applied where it is complete, run again where it is not.
+    /// Repeats the step that `entry` records: applied where it is complete, run again where it is not.
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] if the step does not lead to the digest (or loss) that the entry names; [`ErrorKind::Ledger`] where the
@@ -344,7 +344,7 @@ impl Trainer {
         })
     }
 
-    /// What the step of this entry cost, its losses that were not finite included.
+    /// The cost of the step of this entry, including its non-finite losses.
     pub fn cost(&self, entry: &Entry) -> Spent {
         let mut clock = self.clock(entry.step);
         if let Some(queries) = &self.queries {
@@ -370,7 +370,7 @@ impl Trainer {
         self.statistics_of(self.state.params())
     }
 
-    /// The same with other params of the model.
+    /// Statistics of the model's normalisations with other params.
     ///
     /// # Errors
     /// As for [`Trainer::statistics`], and if they are those of another model.
@@ -390,7 +390,7 @@ impl Trainer {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

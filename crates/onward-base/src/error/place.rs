@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One step of the way to what is wrong.
+/// One part of an error's place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum Segment {
     Key(String),
     /// A tensor, by its name.
     Tensor(String),
-    /// Anything else, in words.
+    /// Any other place, in words.
     Part(String),
 }
 
@@ -52,20 +52,20 @@ impl fmt::Display for Segment {
     }
 }
 
-/// The way to what is wrong, outermost first: file, position in it, table and key, tensor. Text becomes a
+/// Where an error is, outermost part first: file, position in it, table and key, tensor. Text becomes a
 /// [`Segment::Part`], a path a [`Segment::File`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Place(Vec<Segment>);
 
 impl Place {
-    /// The key `name` of a table; an empty `table` is the top.
+    /// The place of the key `name` in a table; an empty `table` is the top level.
     pub fn key(table: &str, name: &str) -> Self {
         let path = if table.is_empty() { name.into() } else { format!("{table}.{name}") };
         Segment::Key(path).into()
     }
 
-    /// The tensor of this name.
+    /// The place of the tensor with this name.
     pub fn tensor(name: impl Into<String>) -> Self {
         Segment::Tensor(name.into()).into()
     }

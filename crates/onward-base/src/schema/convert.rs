@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer, forward_to_deserialize_any};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What serde says of a value that does not fit.
+/// Serde's message about a value that does not fit a type.
 #[derive(Debug)]
 pub struct Misfit(String);
 
@@ -33,7 +33,7 @@ impl de::Error for Misfit {
 }
 
 impl Value {
-    /// The value of what serde can take apart; `None` becomes [`Value::Unset`].
+    /// Serialises anything with serde into a value; `None` becomes [`Value::Unset`].
     ///
     /// # Errors
     /// In serde's words, if a part of it is none that keys have: bytes, or a map whose keys are no text.
@@ -41,7 +41,7 @@ impl Value {
         from.serialize(Writer)
     }
 
-    /// What serde can put together from this value.
+    /// Deserialises this value with serde.
     ///
     /// # Errors
     /// In serde's words, if it does not fit.

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 pub trait Field: Sized {
     /// What the key accepts when its numbers are to lie in `range`.
     fn kind(range: Range) -> Kind;
-    /// From a value that [`Kind::refuses`] let through (`None`: from an absent key).
+    /// Reads the type from a value that [`Kind::refuses`] let through (`None`: from an absent key).
     fn read(value: Option<&Value>) -> Option<Self>;
-    /// Back to a value; `None` where the key stays out.
+    /// Turns it back into a value; `None` where the key is absent.
     fn value(&self) -> Option<Value>;
 }
 
@@ -161,7 +161,7 @@ pub enum PerLayer<T> {
 }
 
 impl<T> PerLayer<T> {
-    /// All values there are.
+    /// The values: one for all layers, or one for each.
     pub fn values(&self) -> &[T] {
         match self {
             Self::All(value) => std::slice::from_ref(value),

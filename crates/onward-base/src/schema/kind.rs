@@ -4,10 +4,10 @@ use super::{Value, nearest_of};
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
-/// Which numbers a key takes.
+/// The range of numbers that a key accepts.
 pub type Range = (Bound<f64>, Bound<f64>);
 
-/// Every number.
+/// The range of all numbers.
 pub const ANY: Range = (Bound::Unbounded, Bound::Unbounded);
 
 /// A [`Range`] from Rust's own notation, such as `0.0..1.0`.
@@ -15,7 +15,7 @@ pub fn range(bounds: impl RangeBounds<f64>) -> Range {
     (bounds.start_bound().cloned(), bounds.end_bound().cloned())
 }
 
-/// All numbers greater than `low`.
+/// The range of numbers greater than `low`.
 pub fn above(low: f64) -> Range {
     (Bound::Excluded(low), Bound::Unbounded)
 }
@@ -51,7 +51,7 @@ pub enum Kind {
         /// How many there are to be.
         len: Option<usize>,
     },
-    /// The one or the other.
+    /// One of two kinds.
     Either(Box<Kind>, Box<Kind>),
     /// A table, with what it may hold for each of some words, in words.
     Table(Vec<(String, String)>),

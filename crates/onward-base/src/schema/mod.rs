@@ -52,16 +52,16 @@ use crate::Result;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a key is worth when nobody sets it.
+/// The default of a key.
 #[derive(Clone)]
 pub enum Preset {
     /// It must be set.
     Required,
     /// It must be set where its table is there at all.
     WithTable,
-    /// Nothing: the key stays out.
+    /// No default: the key is absent.
     Unset,
-    /// This.
+    /// This value.
     Is(Value),
     /// What follows from the word that another key of the table chooses.
     Chosen {
@@ -90,7 +90,7 @@ impl Preset {
     }
 }
 
-/// A default.
+/// A preset with this value as the default.
 pub fn is(value: impl Into<Value>) -> Preset {
     Preset::Is(value.into())
 }
@@ -100,33 +100,33 @@ pub fn is(value: impl Into<Value>) -> Preset {
 pub struct Only {
     /// The selecting key, in the same table.
     pub selector: &'static str,
-    /// Its values.
+    /// The values of the selecting key.
     pub choices: Vec<&'static str>,
 }
 
 /// Everything there is to know about one key.
 #[derive(Clone)]
 pub struct Key {
-    /// The table; empty at the top.
+    /// The table of the key; empty at the top level.
     pub section: &'static str,
-    /// The name in it.
+    /// The name of the key in its table.
     pub name: &'static str,
-    /// What it accepts.
+    /// The values that the key accepts.
     pub kind: Kind,
-    /// What it is worth when nobody sets it.
+    /// The default of the key.
     pub preset: Preset,
-    /// The choices that it belongs to, if it does not belong to all.
+    /// The choices under which the key exists; `None` for all.
     pub only: Option<Only>,
     /// Whether its value decides which other keys there are.
     pub selects: bool,
-    /// What helps with a mistake, beyond its kind; empty for nothing.
+    /// A hint for mistakes, beyond the kind; empty for none.
     pub hint: &'static str,
-    /// What it means.
+    /// The explanation that `onward explain` prints.
     pub doc: &'static str,
 }
 
 impl Key {
-    /// The dotted name.
+    /// The dotted name of the key.
     pub fn path(&self) -> String {
         join(self.section, self.name)
     }
@@ -151,18 +151,18 @@ pub fn inner<'a>(outer: &'a str, section: &'a str) -> &'a str {
 /// The table of a key (empty at the top), its name and its value.
 pub type Setting = (&'static str, &'static str, Value);
 
-/// A type that several keys fill.
+/// A struct that is filled from several keys.
 pub trait Part: Sized {
     /// The keys, in the order in which they are listed.
     fn keys(section: &'static str, only: Option<Only>) -> Vec<Key>;
 
-    /// From values that have been checked.
+    /// Reads the struct from values that have been checked.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] if keys contradict each other.
     fn read(values: &Values, section: &str) -> Result<Self>;
 
-    /// Back to values, in the order of the keys.
+    /// Turns the struct back into values, in the order of the keys.
     fn write(&self, section: &'static str) -> Vec<Setting>;
 
     /// Those that it shares with other parts, which list them and write them.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-/// What stands behind a key, in whatever language specs are written in.
+/// The value of a key, in whatever language specs are written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A setting that is not set. Keys hold none; it stands where settings of a strategy are listed.
@@ -15,7 +15,7 @@ pub enum Value {
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// Any other number.
+    /// A floating-point number.
     Float(f64),
     /// A string.
     Text(String),
@@ -23,7 +23,7 @@ pub enum Value {
     List(Vec<Self>),
     /// A table.
     Table(BTreeMap<String, Self>),
-    /// What no key takes, in words: a date.
+    /// A value that no key accepts, such as a date, in words.
     Other(String),
 }
 
@@ -53,7 +53,7 @@ impl Value {
         }
     }
 
-    /// How an error names it.
+    /// The value as errors name it.
     pub fn found(&self) -> String {
         match self {
             Self::Unset => "nothing".into(),

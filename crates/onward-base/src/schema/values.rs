@@ -18,7 +18,7 @@ pub struct GivenValue {
     pub at: Place,
     /// Where the key itself stands.
     pub key_at: Place,
-    /// Which of several mistakes is told of first: the one with the lowest number.
+    /// The rank among several mistakes: the one with the lowest number is reported first.
     pub order: usize,
 }
 
@@ -31,12 +31,12 @@ pub struct Values {
 
 // Giving.
 impl Values {
-    /// None yet, of the file `whole`.
+    /// An empty set of values of the file `whole`.
     pub fn of(whole: impl Into<Place>) -> Self {
         Self { whole: whole.into(), entries: BTreeMap::new() }
     }
 
-    /// The file that they are of.
+    /// The file that the values are from.
     pub fn whole(&self) -> &Place {
         &self.whole
     }
@@ -64,7 +64,7 @@ impl Values {
         }
     }
 
-    /// Takes a key out again.
+    /// Removes a key and returns what it was set to.
     pub fn take(&mut self, path: &str) -> Option<GivenValue> {
         self.entries.remove(path)
     }
@@ -154,7 +154,7 @@ impl Values {
 
 // Looking up.
 impl Values {
-    /// All dotted keys, in the order in which mistakes are told of.
+    /// All dotted keys, in the order in which mistakes are reported.
     pub fn paths(&self) -> Vec<&str> {
         let mut paths: Vec<_> = self.entries.iter().collect();
         paths.sort_by_key(|(_, given)| given.order);

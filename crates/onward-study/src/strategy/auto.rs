@@ -4,7 +4,7 @@ use super::super::space::Space;
 use super::{CmaEs, LmMaEs, OnePlusOne, StrategyKind};
 use serde::{Deserialize, Serialize};
 
-/// What is known beforehand.
+/// The settings of the automatic choice of a strategy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auto {

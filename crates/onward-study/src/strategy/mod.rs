@@ -54,9 +54,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-/// What can be copied without its type being known: everything that is `Clone`, so nobody has to implement it.
+/// Copying without knowing the type: implemented for everything that is `Clone`, so nobody has to implement it.
 pub trait Copied {
-    /// A copy.
+    /// A boxed copy.
     fn copied(&self) -> Box<dyn Strategy>;
 }
 
@@ -72,7 +72,7 @@ impl Clone for Box<dyn Strategy> {
     }
 }
 
-/// Proposes points and is told their losses: a strategy in the course of a study.
+/// A search strategy in the course of a study: it proposes points and is told their losses.
 ///
 /// [`Strategy::ask`] and [`Strategy::tell`] are called in turn, `ask` first, once for each generation; a last generation that the budget
 /// cuts short is not told. [`Strategy::stop`] is asked after each `tell`, the others at any time. What it answers must follow from its
@@ -131,7 +131,7 @@ pub trait Strategy: Send + Sync + Copied {
     /// Takes the losses of those points, in their order: lower is better, infinite where there was none.
     fn tell(&mut self, losses: &[f64]);
 
-    /// The point that the strategy would name now, if it has one besides the best candidate seen; a net that it trains has these
+    /// The point that the strategy recommends now, if it has one besides the best candidate so far; a net that it trains has these
     /// params, so there it must have one.
     fn centre(&self) -> Option<&[f64]>;
 
@@ -140,7 +140,7 @@ pub trait Strategy: Send + Sync + Copied {
         false
     }
 
-    /// Why it can go no further.
+    /// The reason why the strategy can make no further progress, if it cannot.
     fn stop(&self) -> Option<Stop>;
 
     /// What its comparisons can see on batches of the present size, if it compares and has seen enough to say.
@@ -163,7 +163,7 @@ pub enum Stop {
     Stagnation,
     /// The search distribution has become too long and thin for its arithmetic.
     IllConditioned,
-    /// Steps have grown beyond all measure: the function seems to have no bound.
+    /// Steps have grown without limit: the function seems to be unbounded.
     Unbounded,
 }
 
@@ -182,18 +182,18 @@ impl fmt::Display for Stop {
     }
 }
 
-/// What a strategy begins with: the space's encoding.
+/// The encoding of a space, which a strategy starts from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
-    /// Where search begins, (d).
+    /// The encoded point where the search begins, (d).
     pub start: Vec<f64>,
     /// The standard deviation of the first candidates, (d).
     pub sigma: Vec<f64>,
     /// The least standard deviation: 0 for continuous coordinates, (d).
     pub floor: Vec<f64>,
-    /// How far apart points can be and still differ: infinite where there are no bounds, (d).
+    /// The largest distance of points that still differ: infinite where there are no bounds, (d).
     pub extent: Vec<f64>,
-    /// Which coordinates stand for the options of one category, for each category.
+    /// The range of coordinates that stand for the options of each category.
     pub options: Vec<Range<usize>>,
 }
 
@@ -244,7 +244,7 @@ macro_rules! methods {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "name", remote = "Self")]
         pub enum StrategyKind {
-            /// Chosen from dimension, budget and noise.
+            /// The strategy is chosen from dimension, budget and noise.
             #[serde(rename = "auto")]
             Auto(Auto),
             $($(#[doc = $doc])* #[serde(rename = $name)] $variant($variant),)*
@@ -254,7 +254,7 @@ macro_rules! methods {
         }
 
         impl StrategyKind {
-            /// The name of every strategy (all but [`StrategyKind::Auto`]) and what it is.
+            /// The name and description of every strategy but [`StrategyKind::Auto`].
             pub const NAMES: &[(&str, &str)] = &[$(($name, concat!($($doc),*))),*];
 
             /// Every strategy with its defaults, [`StrategyKind::Auto`] first.

@@ -24,7 +24,7 @@ impl OwnStrategy {
         Self { name, begin: Arc::new(begin) }
     }
 
-    /// Its name.
+    /// The name of the strategy.
     pub fn name(&self) -> &'static str {
         self.name
     }

@@ -14,15 +14,15 @@ use super::{Setup, Stop, Strategy};
 use onward_kernel::{exp64, ln64};
 use serde::{Deserialize, Serialize};
 
-/// What follows when a run can go no further.
+/// What happens when a run can make no further progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restarts {
-    /// Nothing: the study ends.
+    /// No restarts: the study ends.
     None,
-    /// Runs with twice the members each.
+    /// Restarts with twice the members each time.
     Ipop,
-    /// Those and small runs in turn.
+    /// Restarts with more members and small runs in turn.
     #[default]
     Bipop,
 }

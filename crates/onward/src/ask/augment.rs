@@ -27,7 +27,7 @@ impl Augment {
         self.shift.is_none() && self.flip != Some(true) && self.noise.is_none()
     }
 
-    /// That rows of shape `[height, width, channels]` can be changed so.
+    /// Checks that rows of shape `[height, width, channels]` can be changed like this.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if rows are no images, or are not larger than they are moved by, or for noise that is none.

@@ -4,17 +4,17 @@ use crate::noise::{Role, RunKey};
 use crate::schema::{Choice, Field, Kind, Range, Value, range};
 use crate::{Error, ErrorKind, Result};
 
-/// How the rows of the training data are put in order.
+/// The order in which training rows are seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shuffle {
-    /// All of them, anew in every epoch.
+    /// All rows are shuffled, anew in every epoch.
     #[default]
     All,
-    /// Within windows of so many rows, anew in every epoch; the windows come in the data's order.
+    /// Rows are shuffled within windows of this many rows, anew in every epoch; the windows come in the data's order.
     Window(usize),
-    /// Not at all: in the data's order, again and again.
+    /// Rows come in the data's order, again and again.
     InOrder,
-    /// Not at all, and none is seen twice.
+    /// Rows come in the data's order, and none is seen twice.
     Once,
 }
 
@@ -49,7 +49,7 @@ impl Field for Shuffle {
 }
 
 impl Shuffle {
-    /// That `steps` batches of `batch` rows can be taken from `rows` rows.
+    /// Checks that `steps` batches of `batch` rows can be taken from `rows` rows.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if there are more rows than can be shuffled, a window of none, or too few rows to see each once.
@@ -78,7 +78,7 @@ impl Shuffle {
     }
 }
 
-/// Which samples a step sees: a pure function of key and step.
+/// The samples that each step sees: a pure function of key and step.
 #[derive(Clone, Debug)]
 pub struct Order {
     key: RunKey,

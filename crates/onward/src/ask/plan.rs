@@ -22,12 +22,12 @@ pub(crate) fn check_sigma(all: &[f32]) -> Result<()> {
     bad.map_or(Ok(()), |s| Err(misfit("sigma", "a positive number", s)))
 }
 
-/// What was spent, counted exactly.
+/// The cost of training so far, counted exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// Forward passes: evaluations of a whole batch or of a member's share of it, from any stage on.
     pub passes: u64,
-    /// Samples that went through such passes.
+    /// Samples that went through these passes.
     pub samples: u64,
     /// Floating-point operations of these passes.
     pub flops: u64,
@@ -44,17 +44,17 @@ impl std::ops::AddAssign for Spent {
     }
 }
 
-/// Which signs each direction is evaluated with.
+/// The signs that each direction is evaluated with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signs {
-    /// Both, one after the other: members `2i` and `2i + 1` are `+zᵢ` and `−zᵢ`.
+    /// Both signs, one after the other: members `2i` and `2i + 1` are `+zᵢ` and `−zᵢ`.
     Both,
-    /// Plus alone: member `i` is `+zᵢ`.
+    /// The plus sign alone: member `i` is `+zᵢ`.
     Plus,
 }
 
 impl Signs {
-    /// Members of a direction.
+    /// The number of members per direction.
     pub fn count(self) -> usize {
         match self {
             Self::Both => 2,
@@ -66,27 +66,27 @@ impl Signs {
 /// Probes on the weights, named by their number: direction `i` is the noise of member `i` at the step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberPlan {
-    /// Where they act.
+    /// The space that the probes act in.
     pub space: WeightSpace,
     /// The size of the perturbation.
     pub sigma: f32,
-    /// The first direction's number.
+    /// The number of the first direction.
     pub first: u32,
-    /// How many directions there are.
+    /// The number of directions.
     pub directions: u32,
-    /// The signs of each.
+    /// The signs that each direction is evaluated with.
     pub signs: Signs,
     /// Samples of the batch that a direction sees; 0 for all.
     pub share: u32,
 }
 
 impl MemberPlan {
-    /// How many members there are.
+    /// The number of members.
     pub fn members(&self) -> usize {
         self.directions as usize * self.signs.count()
     }
 
-    /// The members one by one.
+    /// The plan with its members listed one by one.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if there are none, or more than there can be: a question may come from anywhere.
@@ -118,9 +118,9 @@ impl MemberPlan {
 /// Probes on the weights, member by member.
 #[derive(Clone, Debug)]
 pub struct WeightPlan {
-    /// The step in the noise.
+    /// The step that names the noise.
     pub step: u32,
-    /// Where they act.
+    /// The space that the probes act in.
     pub space: WeightSpace,
     /// The size of the perturbation.
     pub sigma: f32,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Which queries a step sees, whole: a pure function of key and step.
+/// The whole queries that each step sees: a pure function of key and step.
 ///
 /// An epoch lays the rows of all queries one after the other, the queries in an order of its own; a step of `batch` samples has the
 /// queries that begin in its stretch of that line, which are about as many rows, and the one that covers the stretch where none
@@ -32,7 +32,7 @@ type Kept = ([u64; 2], Arc<[u32]>);
 const UNSHUFFLED: u64 = 1 << 16;
 
 impl Queries {
-    /// Of rows with these numbers of their queries, in the run with this key. There is at least one.
+    /// The order of rows with these query numbers, in the run with this key. There is at least one.
     pub fn new(key: RunKey, numbers: &[f64], shuffle: Shuffle) -> Self {
         let mut place = BTreeMap::new();
         let mut all: Vec<Vec<u64>> = Vec::new();
@@ -52,12 +52,12 @@ impl Queries {
         Self { rows: Some(all.concat()), ..Self::side_by_side(key, begins.into(), shuffle) }
     }
 
-    /// Of queries whose rows stand side by side in the data: `begins` are the first row of each, and the number of all rows.
+    /// The order of queries whose rows are adjacent in the data: `begins` holds the first row of each, then the number of all rows.
     pub fn side_by_side(key: RunKey, begins: Arc<[u64]>, shuffle: Shuffle) -> Self {
         Self { key, shuffle, begins, rows: None, kept: Mutex::default() }
     }
 
-    /// Those of the rows of a source, in the run with this key; none of rows without queries.
+    /// The order of queries of the rows of a source, in the run with this key; `None` for rows without queries.
     pub fn of(data: &dyn Source, key: RunKey, shuffle: Shuffle) -> Option<Self> {
         if let Some(begins) = data.queries() {
             return Some(Self::side_by_side(key, begins, shuffle));

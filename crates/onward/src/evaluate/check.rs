@@ -120,7 +120,7 @@ impl Local {
         Ok(graph)
     }
 
-    /// The graph for `data`, which the model can be trained or scored on.
+    /// The model's graph for `data`, after a check that the model can be trained or scored on it.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] or [`ErrorKind::Data`] naming what does not fit.

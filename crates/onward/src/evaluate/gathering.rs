@@ -6,18 +6,18 @@ use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// The losses of some of the members that an [`Ask`] asks for.
+/// A part of an answer: the losses of some of the members that an [`Ask`] asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnswerPart {
     /// The question.
     pub to: AskId,
-    /// The first of the members, by its place in the question.
+    /// The index of the first member in the question.
     pub first: u64,
-    /// Their losses, finite or not.
+    /// The losses of the members, finite or not.
     pub losses: Vec<f32>,
 }
 
-/// Gathers the parts of one answer.
+/// Collects the parts of one answer, in any order.
 #[derive(Clone, Debug)]
 pub struct Gathering {
     to: AskId,
@@ -25,7 +25,7 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Of the answer to `ask`; `candidates` are how many points the state has.
+    /// Starts collecting the answer to `ask`; `candidates` is the number of points that the state has.
     ///
     /// # Errors
     /// [`ErrorKind::Evaluator`] if the question is not for losses, which alone come in parts.
@@ -37,7 +37,7 @@ impl Gathering {
         Ok(Self { to: ask.id, losses: vec![None; count] })
     }
 
-    /// Takes a part and says how many losses were new: none if it came before, or is for a question that the run has left behind.
+    /// Takes a part and returns how many of its losses were new: none if it came before, or is for a question that the run has left behind.
     ///
     /// # Errors
     /// [`ErrorKind::Evaluator`] if it is for another run or a question to come, is of members that were not asked for, or tells another
@@ -97,14 +97,14 @@ impl Gathering {
         }
     }
 
-    /// The answer as far as it has come.
+    /// The answer with the losses that have come so far.
     pub fn answer(self) -> Answer {
         Answer { to: self.to, told: Told::Losses(self.losses) }
     }
 }
 
 impl Ask {
-    /// The same question for some of the directions alone, for a worker; a [`AnswerPart`] of its answer has the same name. `None` if the
+    /// The same question for some of the directions only, to be sent to a worker; a [`AnswerPart`] of its answer has the same name. `None` if the
     /// question is not for members.
     pub fn of_directions(&self, directions: Range<u32>) -> Option<Self> {
         let ProbePlan::Members(plan) = self.probes else { return None };

@@ -21,7 +21,7 @@ const COPIED: usize = 1 << 15;
 /// The model's graph, and for which shape of input.
 pub(super) type Known = Option<([usize; 3], Arc<Graph>)>;
 
-/// Runs probes on threads that the caller started. The results are the same for any number of threads.
+/// Evaluates probes on threads that the caller started. The results are the same for any number of threads.
 #[derive(Clone)]
 pub struct Local {
     pub(super) model: Arc<dyn Model>,
@@ -61,13 +61,13 @@ impl Local {
         Self { precision, ..self.clone() }
     }
 
-    /// The same evaluator with at most so many rows of a batch in memory at once, where losses of whole batches are asked for.
+    /// The same evaluator with at most this many rows of a batch in memory at once, where losses of whole batches are asked for.
     #[must_use]
     pub fn in_pieces(&self, rows: Option<usize>) -> Self {
         Self { piece: rows.map(|rows| rows.max(1)), ..self.clone() }
     }
 
-    /// Rows of a batch that are in memory at once, if not all.
+    /// The number of rows of a batch that are in memory at once; `None` for all.
     pub fn piece(&self) -> Option<usize> {
         self.piece
     }
@@ -97,7 +97,7 @@ impl Local {
         Weights::for_dense(params, self.precision, &self.spare, keys)
     }
 
-    /// The model's outputs on `x`, with normalisations as told.
+    /// The model's outputs on `x`, with statistics of normalisations from `norms`.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if model, params, input and statistics do not fit together.
@@ -178,7 +178,7 @@ impl Local {
         }))
     }
 
-    /// Statistics of all normalisations over the rows `x`.
+    /// The statistics of all normalisations over the rows `x`.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if model, params and input do not fit together.
@@ -223,7 +223,7 @@ impl Local {
         if self.task.grain() == Grain::Batch { Queries::of(data, key, shuffle) } else { None }
     }
 
-    /// What the model is to become good at.
+    /// The task that the model is trained for.
     pub fn task(&self) -> &dyn Task {
         &*self.task
     }
@@ -240,7 +240,7 @@ impl Local {
 
 /// What plans find on batches that the caller has: [`super::Worker`] answers questions with these.
 impl Local {
-    /// The mean loss of every member of `plan`, finite or not; `None` where the task cannot tell it.
+    /// Evaluates the mean loss of every member of `plan`, finite or not; `None` where the task cannot tell it.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`], [`ErrorKind::Model`] or [`ErrorKind::Data`] if plan, model, params and batch do not fit together, here
@@ -292,7 +292,7 @@ impl Local {
         Err(Error::expected(ErrorKind::Spec, "points", expected, found))
     }
 
-    /// The estimated derivative of the batch's mean loss by the params of the probed stages.
+    /// Estimates the derivative of the batch's mean loss with respect to the params of the probed stages.
     ///
     /// # Errors
     /// As for [`Local::losses`]; [`ErrorKind::NonFinite`] if no sample has a finite loss; [`ErrorKind::Spec`] if the task has no losses of rows.

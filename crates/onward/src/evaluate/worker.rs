@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Answers what a run asks by forward passes on rows of its source: all but visits to one weight after the other.
+/// Answers the questions of a run by forward passes on rows of its source: all but visits to one weight after another.
 pub struct Worker {
     local: Local,
     data: Arc<dyn Source>,
@@ -20,7 +20,7 @@ pub struct Worker {
     taken: Option<Ask>,
 }
 
-/// A worker as [`crate::train::Trainer::of`] and [`crate::train::Trainer::again`] take evaluators.
+/// Makes a worker, in the form that [`crate::train::Trainer::of`] and [`crate::train::Trainer::again`] expect.
 pub fn worker(local: Local, data: Arc<dyn Source>) -> Box<dyn Evaluator> {
     Box::new(Worker::new(local, data))
 }
@@ -156,7 +156,7 @@ fn is_first(ask: &Ask) -> bool {
 }
 
 impl Local {
-    /// What `ask` finds on a batch that the caller has.
+    /// Answers `ask` on a batch that the caller has.
     ///
     /// # Errors
     /// As for [`Local::losses`] and [`Local::derivative`]; [`ErrorKind::Evaluator`] if it asks for visits, which passes alone do not answer.

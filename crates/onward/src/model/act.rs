@@ -4,7 +4,7 @@ use super::{Numbers, Spread};
 use crate::kernel::{Pool, gather_rows, pool_lines};
 use crate::threads::prelude::*;
 
-/// Rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
+/// Activations: rows of `[height, width, channels]` numbers. Rows of several members stand one member after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Act {
     /// Rows.
@@ -23,7 +23,7 @@ pub struct Act {
 const PIECE: usize = 1 << 15;
 
 impl Act {
-    /// Rows of the given shape.
+    /// Activations of the given shape.
     ///
     /// # Panics
     /// If `data` does not hold `rows` rows: a bug in the caller.
@@ -31,7 +31,7 @@ impl Act {
         Self::of(rows, shape, data.into())
     }
 
-    /// The same from numbers that may be shared.
+    /// Activations of the given shape from numbers that may be shared.
     ///
     /// # Panics
     /// As for [`Act::new`].
@@ -40,7 +40,7 @@ impl Act {
         Self { rows, shape, data, spread: None, rectified: false }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -56,7 +56,7 @@ impl Act {
         &self.data
     }
 
-    /// All numbers, to be changed.
+    /// All numbers, row after row, mutable.
     pub fn data_mut(&mut self) -> &mut [f32] {
         if self.spread.is_some() {
             *self = std::mem::take(self).whole();
@@ -65,22 +65,22 @@ impl Act {
         &mut self.data
     }
 
-    /// Numbers per row.
+    /// The number of values per row, `height × width × channels`.
     pub fn width(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Positions per row: what a layer over channels sees as separate vectors.
+    /// The number of positions per row, `height × width`: a layer over channels sees each as a vector of its own.
     pub fn points(&self) -> usize {
         self.shape[0] * self.shape[1]
     }
 
-    /// Numbers per position.
+    /// The number of channels: values per position.
     pub fn channels(&self) -> usize {
         self.shape[2]
     }
 
-    /// One row.
+    /// The values of one row.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.data[row * self.width()..][..self.width()]
     }
@@ -92,14 +92,14 @@ impl Act {
         Self::of(to - from, self.shape, self.data.view(from * w, to * w))
     }
 
-    /// The rows that `indices` name,, copied.
+    /// The rows that `indices` name, copied in that order.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
         let data = gather_rows(&self.data, self.width(), indices);
         Self::new(indices.len(), self.shape, data)
     }
 
-    /// All rows, `times` over.
+    /// All rows, repeated `times` times.
     #[must_use]
     pub fn repeat(&self, times: usize) -> Self {
         Self::new(self.rows * times, self.shape, self.data.repeat(times))
@@ -115,7 +115,7 @@ impl Act {
         self
     }
 
-    /// Every number through `f`.
+    /// Applies `f` to every number.
     #[must_use]
     pub fn map(self, f: impl Fn(f32) -> f32 + Sync) -> Self {
         self.map_slices(|piece| piece.iter_mut().for_each(|v| *v = f(*v)))
@@ -132,7 +132,7 @@ impl Act {
         self
     }
 
-    /// The row as one vector.
+    /// Flattens each row to one vector.
     #[must_use]
     pub fn flatten(mut self) -> Self {
         self.shape = [1, 1, self.width()];
@@ -203,7 +203,7 @@ impl Act {
         Self::new(self.rows, [1, 1, c], data)
     }
 
-    /// The sum; where one side has fewer rows, they repeat (one clean row for all members).
+    /// The element-wise sum; where one side has fewer rows, they repeat (one clean row for all members).
     ///
     /// # Panics
     /// If shapes differ: a bug in the model.

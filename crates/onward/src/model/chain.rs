@@ -6,7 +6,7 @@ use crate::kernel::{gelu, relu, sigmoid, silu, softplus, tanh};
 use crate::{Error, ErrorKind, Place, Result};
 
 choices! {
-    /// What stands between two linear maps.
+    /// An activation function between two linear maps.
     pub enum Activation default Relu {
         /// max(0, x)
         Relu = "relu",
@@ -28,7 +28,7 @@ choices! {
 }
 
 impl Activation {
-    /// Every number through the function.
+    /// Applies the function to every number.
     #[must_use]
     pub fn apply(self, x: Act) -> Act {
         if x.rectified && self == Self::Relu {
@@ -37,7 +37,7 @@ impl Activation {
         x.map_slices(|piece| self.apply_to(piece))
     }
 
-    /// The same in place.
+    /// Applies the function to every number in place.
     pub fn apply_to(self, x: &mut [f32]) {
         let each = |x: &mut [f32], f: fn(f32) -> f32| x.iter_mut().for_each(|v| *v = f(*v));
         match self {
@@ -72,7 +72,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Widths from the input to the output.
+    /// A perceptron with layers of these widths, from the input to the output.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if a width is zero or there are fewer than two.
@@ -88,7 +88,7 @@ impl Mlp {
         Ok(Self { widths: widths.to_vec(), activation })
     }
 
-    /// Numbers of a row of the input.
+    /// The number of values in a row of the input.
     pub fn inputs(&self) -> usize {
         self.widths[0]
     }
@@ -118,7 +118,7 @@ impl Model for Mlp {
 }
 
 choices! {
-    /// What turns the last feature map into the dense layer's input.
+    /// The pooling that turns the last feature map into the dense layer's input.
     pub enum GlobalPool default Average {
         /// Each channel's average.
         Average = "average",
@@ -146,16 +146,16 @@ pub struct Conv {
     pub bias: bool,
     /// For each convolution, the earlier one whose output is added to its own; empty for none at all.
     pub residual: Vec<Option<usize>>,
-    /// What stands between two layers.
+    /// The activation after every layer but the last.
     pub activation: Activation,
-    /// What comes before `fc`.
+    /// The pooling before `fc`.
     pub global_pool: GlobalPool,
-    /// Numbers that the net answers with.
+    /// The number of outputs.
     pub outputs: usize,
 }
 
 impl Conv {
-    /// Checks what needs no input: that the lists of layers fit each other.
+    /// Checks that the lists of layers fit each other, which needs no input.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] saying which list does not fit.

@@ -74,12 +74,12 @@ impl<'a> Context<'a> {
         Self { neighbours: Some(neighbours), ..self }
     }
 
-    /// Keeps a trace from now on.
+    /// Starts keeping a trace.
     pub fn start_trace(&mut self) {
         self.trace = Some(Trace::default());
     }
 
-    /// Hands out the trace kept since [`Context::start_trace`].
+    /// Returns the trace kept since [`Context::start_trace`].
     pub fn take_trace(&mut self) -> Trace {
         self.trace.take().unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use super::{Act, Context, LinkKind, Map, Norms, Statistics};
 use crate::kernel::{add_moments, normalise, normalise_and_scale, scale_and_shift};
 use crate::threads::prelude::*;
 
-/// What all normalisations add to variances before the square root.
+/// The constant that all normalisations add to variances before the square root.
 pub const NORM_EPSILON: f32 = 1e-5;
 /// Positions that a normalisation works on at once.
 const PIXELS: usize = 512;

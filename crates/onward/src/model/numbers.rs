@@ -5,7 +5,7 @@ use crate::kernel::Lines;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Numbers that are copied when they are written to while others look at them.
+/// A shared buffer of numbers, copied when it is written to while others hold it.
 #[derive(Clone, Default)]
 pub struct Numbers {
     buffer: Arc<Buffer>,

@@ -4,16 +4,16 @@ use super::{Graph, Map};
 use crate::noise::{Family, Role, RunKey, TensorKey};
 use crate::params::Params;
 
-/// The noise keys of one tensor in the roles that probes use.
+/// The noise keys of one tensor, one for each role that probes use.
 #[derive(Clone, Copy)]
 pub struct TensorKeys {
-    /// Noise over the whole tensor.
+    /// The key of noise over the whole tensor.
     pub dense: TensorKey,
-    /// Output-side factors.
+    /// The key of low-rank factors on the output side.
     pub left: TensorKey,
-    /// Input-side factors.
+    /// The key of low-rank factors on the input side.
     pub right: TensorKey,
-    /// Whether there is noise on the tensor at all.
+    /// Whether probes put noise on the tensor.
     pub probed: bool,
 }
 
@@ -40,27 +40,27 @@ impl TensorKeys {
     }
 }
 
-/// One member of a population: whose noise, and with which sign.
+/// One member of a population: the number of its noise, and the sign.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Member {
     /// The member's number in the noise.
     pub index: u32,
-    /// +1 or -1.
+    /// The sign of the noise: +1 or −1.
     pub sign: f32,
 }
 
-/// What is added to the params while a model runs.
+/// The noise that is added to the params while a model runs.
 #[derive(Clone, Copy)]
 pub struct Probe<'a> {
-    /// Each tensor's noise in the run ([`TensorKeys::of`]).
+    /// The noise keys of each tensor ([`TensorKeys::of`]).
     pub keys: &'a [TensorKeys],
-    /// Whose noise, one after the other in the rows.
+    /// The members, in the order of their rows.
     pub members: &'a [Member],
-    /// Where and how.
+    /// The space that the noise acts in.
     pub space: WeightSpace,
     /// The size of the perturbation: every weight moves by about this much.
     pub sigma: f32,
-    /// The step in the noise.
+    /// The step that names the noise.
     pub step: u32,
 }
 
@@ -71,7 +71,7 @@ impl Probe<'_> {
     }
 }
 
-/// Where a weight-space probe acts.
+/// The space that a probe on the weights acts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WeightSpace {
@@ -87,7 +87,7 @@ pub enum WeightSpace {
         /// The distribution of the factors and of the noise on vectors.
         noise: Family,
     },
-    /// On one weight after the other, with normal noise.
+    /// One weight after another, with normal noise.
     Coordinate,
 }
 
@@ -100,7 +100,7 @@ impl WeightSpace {
         }
     }
 
-    /// What the noise on a tensor is multiplied by to have unit variance: on matrices in low-rank space the factors' product
+    /// The factor that gives the noise on a tensor unit variance: on matrices in low-rank space the factors' product
     /// and `1/√rank`, else the family's own. Always a power of two, so that steps stay exact: for ranks that are no power of
     /// four the variance is off by at most a factor of two.
     pub fn scale(self, is_matrix: bool) -> f32 {

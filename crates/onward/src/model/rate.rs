@@ -4,17 +4,17 @@ use super::{Builder, Model, Var};
 use crate::{Error, ErrorKind, Place, Result};
 use std::sync::Arc;
 
-/// What the steps of some tensors are multiplied by. In specs `"pattern: factor"`, such as `"embed*: 0"`.
+/// The factor of the steps of some tensors. In specs `"pattern: factor"`, such as `"embed*: 0"`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rate {
     /// The tensors: a name, in which `*` stands for any characters.
     pub tensors: String,
-    /// What their steps are multiplied by; 0 for tensors that stay as they are.
+    /// The factor of their steps; 0 freezes the tensors.
     pub factor: f32,
 }
 
 impl Rate {
-    /// From the words of a spec.
+    /// Parses a rate from a spec.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if they are others.
@@ -47,11 +47,11 @@ pub(super) fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// A model whose tensors learn at rates of their own; where several name a tensor, the last one counts.
+/// A model whose tensors learn at different rates; where several rates match a tensor, the last one counts.
 pub struct Rated {
     /// The model.
     pub model: Arc<dyn Model>,
-    /// The rates, one after the other.
+    /// The rates, in order.
     pub rates: Vec<Rate>,
 }
 

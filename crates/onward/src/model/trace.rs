@@ -5,10 +5,10 @@ use crate::kernel::all_finite;
 use crate::params::Tensor;
 use crate::threads::prelude::*;
 
-/// Mean and variance of each channel at one normalisation.
+/// The mean and variance of each channel at one batch normalisation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
-    /// The layer's name.
+    /// The name of the normalisation.
     pub layer: String,
     /// One mean per channel.
     pub mean: Vec<f32>,
@@ -17,7 +17,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// As tensors, under the names that other frameworks give them: `{layer}.running_mean` and `{layer}.running_var`.
+    /// The statistics as tensors, under the names that PyTorch gives them: `{layer}.running_mean` and `{layer}.running_var`.
     pub fn tensors(&self) -> [Tensor; 2] {
         [("running_mean", &self.mean), ("running_var", &self.variance)].map(|(part, data)| Tensor {
             name: format!("{}.{part}", self.layer),
@@ -27,19 +27,19 @@ impl Statistics {
     }
 }
 
-/// Where a normalisation takes its statistics from.
+/// The source of a batch normalisation's statistics.
 #[derive(Clone, Copy)]
 pub enum Norms<'a> {
-    /// From the rows at hand, each member's alone.
+    /// The rows of the batch, for each member separately.
     Batch,
-    /// From statistics taken before: each row stands alone.
+    /// Statistics taken before, so that each row is independent of the others.
     Fixed(&'a [Statistics]),
 }
 
 /// Numbers that one task looks at.
 const PIECE: usize = 1 << 15;
 
-/// What a clean pass leaves behind for crediting the derivatives at its sites to the params.
+/// The record of a clean pass that is needed to credit derivatives at its sites to the params.
 #[derive(Default)]
 pub struct Trace {
     inputs: Vec<Input>,
@@ -96,7 +96,7 @@ pub(crate) enum After {
     Norm(usize),
 }
 
-/// The kinds of linear maps, all in their tensors.
+/// The kinds of maps that are linear in their tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
     /// `x Wᵀ + b` at every position.

@@ -1,4 +1,4 @@
-//! Params packed for products, once for each of their versions.
+//! Params packed for matrix products, each version of a tensor once.
 
 use super::dense::Forming;
 use super::{LinkKind, TensorKeys, lying};
@@ -82,7 +82,7 @@ impl<T: Default> Drop for Lent<'_, T> {
     }
 }
 
-/// Params packed for products, once for each of their versions.
+/// Params packed for matrix products, each version of a tensor once.
 pub struct Weights<'a> {
     params: &'a Params,
     packing: Packing,
@@ -187,12 +187,12 @@ impl<'a> Weights<'a> {
         self.packing.clone()
     }
 
-    /// The params that were packed.
+    /// The params that the weights were packed from.
     pub fn params(&self) -> &'a Params {
         self.params
     }
 
-    /// The arithmetic of products.
+    /// The arithmetic of the products.
     pub fn precision(&self) -> Precision {
         self.packing.0.precision
     }

@@ -7,18 +7,18 @@ use crate::ask::Told;
 use crate::task::mean;
 use crate::{Error, ErrorKind, Result};
 
-/// Losses of members after that policy.
+/// The losses of a step's members after the policy for missing and non-finite ones is applied.
 pub struct Heard {
     /// The loss of each member, finite; `None` for one that never came.
     pub losses: Vec<Option<f32>>,
-    /// How many were not finite.
+    /// The number of losses that were not finite.
     pub non_finite: u64,
-    /// How many never came.
+    /// The number of losses that never came.
     pub missing: u64,
 }
 
 impl Heard {
-    /// What the only answer of a step tells, if it is losses.
+    /// Takes the losses of a step's only answer.
     ///
     /// # Errors
     /// [`ErrorKind::NonFinite`] if none is finite; [`ErrorKind::Evaluator`] if none came, or if the answer is no losses.
@@ -35,13 +35,13 @@ impl Heard {
         Ok(Self { losses, non_finite, missing })
     }
 
-    /// The losses of each direction that has all `signs` of its members, with its number.
+    /// The losses of each direction for which all `signs` members have one, with the direction's number.
     pub fn whole(&self, signs: usize) -> impl Iterator<Item = (usize, Vec<f32>)> {
         let all = self.losses.chunks_exact(signs).enumerate();
         all.filter_map(|(i, of)| of.iter().copied().collect::<Option<Vec<f32>>>().map(|of| (i, of)))
     }
 
-    /// The mean of those that came, summed in f64 in their order.
+    /// The mean of the losses that came, summed in f64 in order.
     pub fn mean(&self) -> f32 {
         let came: Vec<f32> = self.losses.iter().copied().flatten().collect();
         mean(&came)

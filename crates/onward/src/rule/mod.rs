@@ -30,7 +30,7 @@ use crate::variants;
 use std::fmt;
 use std::sync::Arc;
 
-/// When a step happens, and on how much.
+/// The time of a step: its number, schedule, batch size and number of training rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clock {
     /// The step, counted from 0.
@@ -41,12 +41,12 @@ pub struct Clock {
     pub schedule: Schedule,
     /// Samples of the step's batch.
     pub batch: usize,
-    /// Training rows that there are.
+    /// The number of training rows.
     pub rows: usize,
 }
 
 impl Clock {
-    /// A step on a batch that is all there is, at a rate that does not change.
+    /// The clock of a step on a batch that is all the data, at a constant rate.
     pub fn alone(step: u64, rate: f32, batch: usize) -> Self {
         let schedule =
             Schedule { rate, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps: step + 1 };
@@ -58,39 +58,39 @@ impl Clock {
         self.rate_at(self.step)
     }
 
-    /// The learning rate of an earlier step, as far as the schedule goes back: what a rule that goes round keeps over a cycle.
+    /// The learning rate of an earlier step of the same schedule, which a rule with cycles keeps over a whole cycle.
     pub fn rate_at(&self, step: u64) -> f32 {
         self.schedule.at(step.max(self.begin) - self.begin)
     }
 
-    /// What directions are multiplied by: with scaling they do not include the rate.
+    /// The factor of directions: the rate, or 1 with scaling, which applies the rate itself.
     pub fn factor(&self, state: &State) -> f32 {
         if state.recipe().optimizer.scaling == Scaling::None { self.rate() } else { 1.0 }
     }
 }
 
-/// What becomes of an answer.
+/// The consequence of an answer: a further question or the step.
 pub enum Next {
     /// The step asks again; what it was told so far is kept for the next time.
     Ask(ProbePlan, Vec<Told>),
-    /// The step is found.
+    /// The step is complete.
     Step(Outcome),
 }
 
-/// What one step of a rule gave.
+/// The result of one step of a rule.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What moves the params, and what the ledger keeps.
+    /// The entry that moves the params and that the ledger keeps.
     pub entry: Entry,
-    /// What an entry stands for that is not complete in itself.
+    /// The direction of an entry that is not complete in itself.
     pub direction: Option<Direction>,
     /// Signal to noise of the estimate: `c / (1 − c)` for the cosine `c` of two halves' estimates, if there are halves.
     pub signal_to_noise: Option<f32>,
-    /// Losses that were asked for and never came.
+    /// The number of losses that were asked for and never came.
     pub missing: u64,
 }
 
-/// Turns losses into steps: it is asked what a step wants to know and told what was found. It calls nobody, and what it says
+/// Turns losses into steps: asked for the questions of a step and told the answers. It calls nobody, and what it says
 /// follows from its arguments alone, so that answers may come from anywhere, and a run can be resumed at any step.
 ///
 /// For each step [`Rule::ask`] is called once; then [`Rule::tell`], with all answers of the step so far, until it gives the step.
@@ -148,14 +148,14 @@ pub trait Rule: Send + Sync {
     /// Any: the run ends with it.
     fn ask(&self, state: &State, clock: &Clock) -> Result<ProbePlan>;
 
-    /// What follows from the step's answers so far, in the order of its questions: the next question or the step.
+    /// Takes the step's answers so far, in the order of its questions, and returns the next question or the step.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NonFinite`] if nothing can be learned from losses that are not finite, [`crate::ErrorKind::Evaluator`] if the answers
     /// are not to what was asked; else any: the run ends with it.
     fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next>;
 
-    /// What the step with this update cost, whatever its probes gave.
+    /// The cost of the step with this update; it does not depend on the losses.
     fn cost(&self, graph: &Graph, clock: &Clock, update: &Update) -> Spent;
 
     /// Steps in which it sees every weight once, if it goes round.
@@ -164,7 +164,7 @@ pub trait Rule: Send + Sync {
     }
 }
 
-/// Finds one step of `rule`, whose questions `answered` answers: it is asked and told until it gives the step. Nothing is changed; `run`
+/// Runs one step of `rule`: asks and tells, with answers from `answered`, until it returns the step. Nothing is changed; `run`
 /// names the run in questions, and the threads are the caller's.
 ///
 /// # Errors
@@ -188,9 +188,9 @@ pub fn find(
     }
 }
 
-/// A method as it stands in a spec, before it is put to work on a model.
+/// A method as configured in a spec, before it is bound to a model.
 pub trait Configured {
-    /// What moves the params: what its steps' updates stand for.
+    /// What moves the params: the kind of update of the method's steps.
     fn moves(&self) -> Moves;
 
     /// What to change where a run with it diverges.
@@ -198,7 +198,7 @@ pub trait Configured {
         "halve method.rate, or centre and scale the data (data.center)"
     }
 
-    /// The rule that it is on a model with inputs of the given shape.
+    /// Binds the method to a model's graph.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Model`] if it cannot work on this model at all; that its keys fit is [`Rule::check`]'s business.
@@ -221,7 +221,7 @@ pub trait Configured {
     }
 }
 
-/// A rule of the caller's own, as a method.
+/// A method made of the caller's own rule.
 #[derive(Clone)]
 pub struct Own {
     name: String,
@@ -230,13 +230,13 @@ pub struct Own {
 }
 
 impl Own {
-    /// `rule` under a name for ledgers. `space` is where its probes act, which says what [`Update::Probes`] and
+    /// A method of `rule` under a name for ledgers. `space` is where its probes act, which says what [`Update::Probes`] and
     /// [`Update::Choices`] mean; `None` where its steps are directions.
     pub fn new(name: impl Into<String>, space: Option<WeightSpace>, rule: Arc<dyn Rule>) -> Self {
         Self { name: name.into(), space, rule }
     }
 
-    /// The name in ledgers.
+    /// The method's name in ledgers.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -277,10 +277,10 @@ variants! {
         /// Visits one weight after the other and keeps the best of three values; `train.epochs` counts cycles of such visits.
         Rso = "rso",
         ..
-        /// Searches among whole sets of weights, by one of the strategies for black boxes.
+        /// Searches over all weights at once with one of the strategies for black boxes.
         Search(Search),
         +
-        /// The caller's own; specs cannot name it.
+        /// The caller's own method, which specs cannot name.
         Own(Own),
     }
 }
@@ -330,19 +330,19 @@ impl Method {
         self.common().check_keys(rows, batch)
     }
 
-    /// What entries of this method mean. A search's steps are its strategy's own: no optimizer changes them.
+    /// The recipe of entries of this method. A search's steps are its strategy's own: no optimizer changes them.
     pub fn recipe(&self, optimizer: Optimizer, storage: Storage) -> Recipe {
         let moves = self.common().moves();
         let optimizer = if matches!(moves, Moves::Search(_)) { Optimizer::default() } else { optimizer };
         Recipe { moves, optimizer, storage, rates: Vec::new() }
     }
 
-    /// What to change where a run diverges.
+    /// Advice on what to change when a run diverges.
     pub fn advice(&self) -> &'static str {
         self.common().advice()
     }
 
-    /// The method at work on a model with inputs of the given shape, in batches of `rows`.
+    /// The method's rule for a model's graph, in batches of `rows`.
     ///
     /// # Errors
     /// As for [`Rule::check`] and [`Sweep::new`].

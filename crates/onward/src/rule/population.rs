@@ -14,7 +14,7 @@ use crate::{Result, choices, keys};
 use std::sync::Arc;
 
 choices! {
-    /// How members share directions. One-sided, the others' mean loss is a member's baseline.
+    /// How members of a population share directions. One-sided, the others' mean loss is a member's baseline.
     pub enum Pairing default Antithetic {
         /// In pairs of opposite sign.
         Antithetic = "antithetic",
@@ -24,7 +24,7 @@ choices! {
 }
 
 choices! {
-    /// What losses are turned into before they weigh directions.
+    /// The transformation of losses into weights of directions.
     pub enum Shaping default CentredRank {
         /// Their ranks, spread evenly around 0.
         CentredRank = "centred-rank",

@@ -17,7 +17,7 @@ use crate::{Place, Result, choices, keys};
 use std::sync::Arc;
 
 choices! {
-    /// Which layers a step estimates.
+    /// The layers that a step estimates.
     pub enum Layers default Together {
         /// All layers.
         Together = "together",
@@ -55,7 +55,7 @@ keys! {
 }
 
 impl RelativeActivation {
-    /// The method at work on a model.
+    /// The method's rule for a model's graph.
     pub fn on(&self, graph: &Graph) -> SiteRule {
         let widths = (0..graph.stages()).map(|stage| graph.width(stage)).collect();
         let stages = (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect();
@@ -103,7 +103,7 @@ impl Configured for RelativeActivation {
     }
 }
 
-/// The relative-activation method at work on a model.
+/// The rule of the relative-activation method for one model.
 #[derive(Clone, Debug)]
 pub struct SiteRule {
     method: RelativeActivation,

@@ -46,7 +46,7 @@ use std::sync::Arc;
 const NORM_SIGMA: f32 = 0.167;
 
 choices! {
-    /// Which layer's turn comes first in a cycle.
+    /// The layer that comes first in a cycle.
     pub enum LayerOrder default LastFirst {
         /// The last one's.
         LastFirst = "last-first",
@@ -156,7 +156,7 @@ impl Sweep {
         Ok(Self { turns, keep: 1.0 - rso.decay, hold: rso.hold as usize })
     }
 
-    /// Steps of one cycle.
+    /// The number of steps in one cycle.
     pub fn steps(&self) -> u64 {
         self.turns.len() as u64
     }

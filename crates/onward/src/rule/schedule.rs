@@ -20,13 +20,13 @@ choices! {
 pub struct Schedule {
     /// The full rate.
     pub rate: f32,
-    /// How it falls.
+    /// How the rate falls.
     pub anneal: Anneal,
-    /// The rate at the end, as a share of the full one.
+    /// The final rate, as a share of the full rate.
     pub final_share: f32,
-    /// Steps over which it first rises along a straight line.
+    /// The number of warm-up steps, over which the rate first rises linearly.
     pub warmup: u64,
-    /// Steps of the run.
+    /// The number of steps of the run.
     pub steps: u64,
 }
 

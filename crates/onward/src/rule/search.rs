@@ -26,7 +26,7 @@ use std::sync::Arc;
 const RENAMED: (&str, &str) = ("two-point", "mirror-descent");
 
 impl Search {
-    /// The strategies' names for nets, each with what it is.
+    /// The names of the strategies for nets, each with a description.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         let renamed = |name| if name == RENAMED.0 { RENAMED.1 } else { name };
         StrategyKind::NAMES.iter().map(move |(name, about)| (renamed(*name), *about))

@@ -19,7 +19,7 @@ pub fn centred_ranks(losses: &[f32]) -> Vec<f64> {
     ranks
 }
 
-/// Losses less their mean, divided by their standard deviation; all zero if they are all equal.
+/// The z-scores of losses: minus the mean, divided by the standard deviation; all zero if the losses are equal.
 pub fn z_scores(losses: &[f32]) -> Vec<f64> {
     let n = losses.len().max(1) as f64;
     let mean = losses.iter().map(|l| f64::from(*l)).sum::<f64>() / n;

@@ -31,7 +31,7 @@ keys! {
 }
 
 keys! {
-    /// How estimates become steps.
+    /// How estimates become steps: learning rate, schedule, momentum and scaling.
     pub struct Steps: Copy {
         /// The learning rate; for rso what `sigma` is multiplied by, so that the schedule is that of the changes' size.
         rate: f32 = own(), above(0.0);
@@ -62,13 +62,13 @@ impl Steps {
         Self::read(&values, "").ok()
     }
 
-    /// The learning rate over so many steps.
+    /// The learning-rate schedule over `steps` steps.
     pub fn over(&self, steps: u64) -> Schedule {
         let Self { rate, schedule: anneal, final_rate: final_share, warmup, .. } = *self;
         Schedule { rate, anneal, final_share, warmup, steps }
     }
 
-    /// How directions become steps.
+    /// The optimizer, which turns directions into steps.
     pub fn optimizer(&self) -> Optimizer {
         Optimizer { momentum: self.momentum, scaling: self.scaling }
     }
@@ -81,18 +81,18 @@ impl Method {
         Self { steps: Steps::preset(&kind), kind }
     }
 
-    /// The learning rate over so many steps; a search has none of its own.
+    /// The learning-rate schedule over `steps` steps; a search has no rate of its own.
     pub fn schedule(&self, steps: u64) -> Schedule {
         let constant = Schedule { rate: 1.0, anneal: Anneal::Constant, final_share: 1.0, warmup: 0, steps };
         self.steps.map_or(constant, |own| own.over(steps))
     }
 
-    /// How directions become steps.
+    /// The optimizer, which turns directions into steps.
     pub fn optimizer(&self) -> Optimizer {
         self.steps.map_or_else(Optimizer::default, |own| own.optimizer())
     }
 
-    /// Checks what needs neither data nor model: that keys do not contradict each other.
+    /// Checks that keys do not contradict each other, which needs neither data nor model.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] naming the key.

@@ -26,7 +26,7 @@ use crate::{Result, kernel, keys};
 use std::sync::Arc;
 
 keys! {
-    /// What determines a run but for its seed and its data: in specs, and in the headers of ledgers.
+    /// Everything that determines a run except its seed and its data, as specs and ledger headers have it.
     pub struct Settings {
         ..
         /// The net.
@@ -47,7 +47,7 @@ keys! {
 }
 
 impl Settings {
-    /// The net for inputs of shape `[height, width, channels]`, each answered with so many numbers, its tensors at their rates.
+    /// Builds the net for inputs of shape `[height, width, channels]` and this many outputs, its tensors at their rates.
     ///
     /// # Errors
     /// As for [`Model::build`]; [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
@@ -55,7 +55,7 @@ impl Settings {
         self.rated(self.unrated(shape, outputs)?)
     }
 
-    /// The net whose outputs the task takes for so many numbers, all its tensors at their full rates.
+    /// Builds the net with the outputs that the task needs, all its tensors at their full rates.
     ///
     /// # Errors
     /// As for [`Model::build`].
@@ -63,7 +63,7 @@ impl Settings {
         self.model.build(shape, self.objective.outputs(outputs))
     }
 
-    /// A net with its tensors at their rates.
+    /// Wraps a net so that its tensors learn at the rates of the settings.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
@@ -73,7 +73,7 @@ impl Settings {
         Ok(Arc::new(Rated { model, rates }))
     }
 
-    /// What runs the model at its task on rows of shape `[height, width, channels]`, each answered with so many numbers.
+    /// Builds the evaluator of the model and its task on rows of shape `[height, width, channels]`.
     ///
     /// # Errors
     /// As for [`Model::build`] and [`Objective::task`].
@@ -87,7 +87,7 @@ impl Settings {
         self.local_of(self.unrated(shape, outputs)?, shape, outputs, threads, precision)
     }
 
-    /// The same of a net that the settings do not tell all of, such as one from a file.
+    /// Builds the evaluator of a net that the settings do not fully describe, such as one from a file.
     ///
     /// # Errors
     /// As for [`Objective::task`], and [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
@@ -106,7 +106,7 @@ impl Settings {
         self.local_at(model, task, threads, precision)
     }
 
-    /// The same at a task that the settings do not tell all of, such as one that starts programs.
+    /// Builds the evaluator of a task that the settings do not fully describe, such as one that starts programs.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.

@@ -43,7 +43,7 @@ choices! {
 }
 
 impl Precision {
-    /// The arithmetic that this is on this machine.
+    /// The kernel precision that this setting means on this machine.
     pub fn here(self) -> kernel::Precision {
         match self {
             Self::F32 => kernel::Precision::F32,
@@ -52,7 +52,7 @@ impl Precision {
         }
     }
 
-    /// The arithmetic that this is in a run which was begun with these numerics; on this machine, where they are not known.
+    /// The kernel precision that this setting means in a run begun with these numerics, or on this machine where they are not known.
     ///
     /// # Errors
     /// [`ErrorKind::Ledger`] if they are none of this precision.
@@ -165,7 +165,7 @@ impl Field for Skip {
 }
 
 impl Model {
-    /// Checks what needs neither data nor batch: that keys do not contradict each other.
+    /// Checks that keys do not contradict each other, which needs neither data nor batch.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] naming the key.
@@ -181,12 +181,12 @@ impl Model {
         }
     }
 
-    /// Whether the net is in a file, which gives it its first params too.
+    /// Whether the net is read from a file, which also gives its first params.
     pub fn is_in_a_file(&self) -> bool {
         matches!(self.kind, ModelKind::Onnx(_))
     }
 
-    /// The net for inputs of shape `[height, width, channels]` that answers with so many numbers.
+    /// Builds the net for inputs of shape `[height, width, channels]` and this many outputs.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] if the parts do not fit together, or if the net is in a file: who reads that makes a

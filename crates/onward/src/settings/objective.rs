@@ -112,7 +112,7 @@ keys! {
 }
 
 impl Objective {
-    /// Numbers that a model answers with where targets are so many: a ranking has one.
+    /// The number of outputs that a model needs for this many targets: a ranking needs one.
     pub fn outputs(&self, targets: usize) -> usize {
         match self {
             Self::Ndcg(_) => 1,
@@ -121,7 +121,7 @@ impl Objective {
         }
     }
 
-    /// The task itself.
+    /// Builds the task.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] for what needs more than settings: heads need the model's graph ([`super::Settings::local`] has it), and who starts programs
@@ -151,12 +151,12 @@ impl Objective {
         })
     }
 
-    /// The number that people know the task by, if that is another than its loss.
+    /// The metric that is derived from a loss of this objective, if there is one.
     pub fn metric(&self, loss: f32) -> Option<Metric> {
         self.task().ok().and_then(|task| task.metric(loss))
     }
 
-    /// What one loss is of.
+    /// What one loss belongs to: an item, a row or a batch.
     pub fn grain(&self) -> Grain {
         match self {
             Self::F1(_) | Self::Auc(_) | Self::Ndcg(_) => Grain::Batch,
@@ -177,7 +177,7 @@ impl Objective {
         }
     }
 
-    /// The power of the targets' unit that the loss grows with: 2 for squares, 1 for distances, 0 for what has no unit.
+    /// The exponent of the targets' unit in the loss: 2 for squares, 1 for distances, 0 for a loss without unit.
     pub fn power(&self) -> i32 {
         match self {
             Self::SquaredError(_) | Self::Huber(_) => 2,
@@ -186,7 +186,7 @@ impl Objective {
         }
     }
 
-    /// That a method can train for it.
+    /// Checks that a method can train for this objective.
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] if it has no losses of rows and the method acts on activations, or is of whole queries and the method parts

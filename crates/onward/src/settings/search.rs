@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 type Table = BTreeMap<String, Value>;
 
 impl Search {
-    /// The words that choose a search in a spec, each with what it means.
+    /// The names that choose a search in a spec, each with a description.
     pub fn choices() -> Vec<Choice> {
         Self::names().map(|(name, doc)| Choice { name, doc }).collect()
     }
 
-    /// The default that a strategy gives to a key that methods share.
+    /// A strategy's default for a key that methods share.
     pub fn preset_of(name: &str, key: &str) -> Option<Value> {
         let search = Self::named(name).ok().filter(|_| key == "sigma")?;
         (search.sigma as f32).value()

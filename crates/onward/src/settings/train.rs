@@ -57,7 +57,7 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// The steps that this comes to with `rows` training rows, `batch` of them per step; at least one. Where a method goes round
+    /// The number of steps of this budget with `rows` training rows and `batch` of them per step; at least one. Where a method goes round
     /// ([`crate::rule::Rule::round`]), an epoch is a round.
     pub fn steps(self, round: Option<u64>, rows: usize, batch: usize) -> u64 {
         let (all, at_once) = round.map_or((rows as f64, batch.max(1) as f64), |steps| (steps as f64, 1.0));

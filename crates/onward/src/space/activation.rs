@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 choices! {
-    /// Where the probes of one layer act.
+    /// The space that the probes of one layer act in.
     pub enum LayerSpace default Activation {
         /// On a layer's output.
         Activation = "activation",
@@ -32,12 +32,12 @@ choices! {
     }
 }
 
-/// How one stage is probed.
+/// The probes of one stage.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerPlan {
-    /// The stage.
+    /// The index of the stage.
     pub stage: usize,
-    /// Where.
+    /// The space that its probes act in.
     pub space: LayerSpace,
     /// Antithetic pairs per sample.
     pub pairs: u32,
@@ -48,7 +48,7 @@ pub struct LayerPlan {
 /// One question's probes at the sites of stages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActivationPlan {
-    /// The step in the noise.
+    /// The step that names the noise.
     pub step: u32,
     /// The stages to probe.
     pub layers: Vec<LayerPlan>,
@@ -56,9 +56,9 @@ pub struct ActivationPlan {
     pub directions: Directions,
     /// The distribution of independent directions and of low-rank factors.
     pub noise: Family,
-    /// The samples that are probed, and what each counts for; `None` for all alike.
+    /// The samples that are probed and their weights; `None` for all samples alike.
     pub focus: Option<Focus>,
-    /// Whether to tell the norm of each sample's derivative at the output of the last of these stages.
+    /// Whether the answer includes the norm of each sample's derivative at the site of the last of these stages.
     pub norms: bool,
 }
 
@@ -68,7 +68,7 @@ const PIECE_NUMBERS: usize = 1 << 15;
 /// What all probes of one step share.
 pub(crate) struct Probing<'a> {
     pub graph: &'a Graph,
-    /// Whether every row is run by itself, also where few can stand for many.
+    /// Whether every row is evaluated separately, even where few rows can stand for many.
     pub one_by_one: bool,
     pub weights: &'a Weights<'a>,
     pub task: &'a dyn Task,

@@ -4,36 +4,36 @@ use crate::noise::{Family, Role, RunKey};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Rows of the training data that the normalisations before a visited stage take their statistics from.
+/// The number of training rows that normalisations before a visited stage take their statistics from.
 pub const STATISTICS_ROWS: usize = 2000;
 
-/// The visits of one step: to all numbers that lead to one output of a layer, or to one vector.
+/// The visits of one step: to all weights of one output of a layer, or to one vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CoordinatePlan {
     /// The stage that the tensor belongs to.
     pub stage: usize,
-    /// The tensor, by its place among the params.
+    /// The index of the tensor among the params.
     pub tensor: usize,
     /// The elements that are visited.
     pub elements: Range<usize>,
-    /// Visits that the stage had before in this cycle.
+    /// The number of visits that the stage had before in this cycle.
     pub before: usize,
     /// The cycle, counted from 0.
     pub cycle: u32,
     /// The standard deviation of a change.
     pub sigma: f32,
-    /// What a number is multiplied by when it is visited: one less the weight decay.
+    /// The factor of an element when it is visited: one minus the weight decay.
     pub keep: f32,
     /// Samples of one evaluation.
     pub batch: usize,
-    /// Visits that share a batch; only the first of them evaluates the number as it is.
+    /// The number of visits that share a batch; only the first of them evaluates the unchanged element.
     pub hold: usize,
 }
 
-/// What the visits of one step led to.
+/// The choices that the visits of one step led to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choices {
-    /// −1, 0 or 1 for each element, in the order of elements: its change was taken away, left alone, or added.
+    /// −1, 0 or 1 for each element, in the order of elements: its change was subtracted, dropped or added.
     pub choices: Vec<i8>,
     /// The mean of the losses that were accepted.
     pub loss: f32,
@@ -49,7 +49,7 @@ pub fn changes(key: &RunKey, name: &str, cycle: u32, elements: Range<usize>, sig
     all
 }
 
-/// A number after its visit: decayed, and its change added, taken away or left alone. Two roundings.
+/// An element after its visit: decayed, and its change added, subtracted or dropped. Two roundings.
 #[must_use]
 pub fn moved(w: f32, keep: f32, change: f32, choice: i8) -> f32 {
     let kept = w * keep;
@@ -86,12 +86,12 @@ impl Default for Acceptance {
 }
 
 impl Acceptance {
-    /// What a visit compares; where the batch is the one of the visit before, the loss of staying is known.
+    /// The options that a visit compares; where the batch is held from the visit before, the loss of no change is known.
     pub fn options(held: bool) -> &'static [i8] {
         if held { &[1, -1] } else { &[0, 1, -1] }
     }
 
-    /// The choice among the options, given the loss of each.
+    /// Chooses among the options, given the loss of each.
     pub fn choose(&mut self, held: bool, losses: &[f64]) -> i8 {
         if !held {
             self.accepted = f64::INFINITY;

@@ -8,12 +8,12 @@
 use crate::noise::{Role, RunKey};
 use serde::{Deserialize, Serialize};
 
-/// Samples to probe, in ascending order.
+/// A random selection of a batch's samples to probe, with their weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Focus {
-    /// Their rows in the batch.
+    /// The indices of the samples in the batch, ascending.
     pub rows: Vec<u32>,
-    /// What each one's derivative counts for: `1/πᵢ`.
+    /// The weight of each sample's derivative: `1/πᵢ`, the inverse of its probability.
     pub weights: Vec<f32>,
 }
 

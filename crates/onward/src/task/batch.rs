@@ -7,7 +7,7 @@ use crate::model::Act;
 use crate::{Result, choices};
 
 choices! {
-    /// Which classes an F1 is of.
+    /// The classes that an F1 score averages over.
     pub enum Average default Macro {
         /// Of two classes, that of class 1.
         Binary = "binary",
@@ -23,7 +23,7 @@ choices! {
 /// A row with an output that is not a number claims nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct F1 {
-    /// Of which classes.
+    /// The classes that the score averages over.
     pub average: Average,
 }
 

@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind, Hint, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// One of a model's answers, and what it is to become good at.
+/// One named output of a model with the task that it is trained for.
 #[derive(Clone)]
 pub struct Head {
     name: String,
@@ -18,35 +18,35 @@ pub struct Head {
 }
 
 impl Head {
-    /// The answer of this name, whose task is about the rows' targets.
+    /// The output of this name, trained on the rows' targets.
     pub fn new(name: impl Into<String>, task: Arc<dyn Task>) -> Self {
         Self { name: name.into(), task, columns: Vec::new(), weight: 1.0 }
     }
 
-    /// The same about columns beside the targets: several, or one where the answer is one number, are values; one where the answer
+    /// The same head trained on columns beside the targets: several, or one where the answer is one number, are values; one where the answer
     /// is several numbers holds classes, whole numbers from 0.
     #[must_use]
     pub fn about(self, columns: &[&str]) -> Self {
         Self { columns: columns.iter().map(|name| (*name).to_owned()).collect(), ..self }
     }
 
-    /// The same with a loss that is multiplied by this.
+    /// The same head with its loss multiplied by `weight`.
     #[must_use]
     pub fn weighing(self, weight: f32) -> Self {
         Self { weight, ..self }
     }
 
-    /// Its name.
+    /// The name of the head.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it is to become good at.
+    /// The task that the head is trained for.
     pub fn task(&self) -> &dyn Task {
         &*self.task
     }
 
-    /// How many columns it is about; none for the targets.
+    /// The number of columns that the head is trained on; 0 for the targets.
     pub fn columns(&self) -> usize {
         self.columns.len()
     }
@@ -125,7 +125,7 @@ fn single(column: &str, sample: usize, value: f64) -> Result<f32> {
     }
 }
 
-/// The task of several answers: the sum of their losses, each times its weight. It has losses of rows where all have; sample weights
+/// The task of a model with several heads: the sum of their losses, each times its weight. It has losses of rows where all have; sample weights
 /// count for the sum.
 pub struct Heads {
     heads: Vec<(Head, Range<usize>)>,

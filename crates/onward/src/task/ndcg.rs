@@ -21,7 +21,7 @@ const HIGHEST: f32 = 31.0;
 /// of them is refused. An output that is not a number makes the loss none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ndcg {
-    /// Ranks that count, at least 1.
+    /// The number of top ranks that count, at least 1.
     pub k: usize,
 }
 

@@ -7,13 +7,13 @@ use std::ops::Range;
 pub(crate) trait Items: Send + Sized {
     /// One of them.
     type Item;
-    /// All of them, one after the other.
+    /// Iterates over all items in order.
     type Each: Iterator<Item = Self::Item>;
-    /// How many there are.
+    /// The number of items.
     fn len(&self) -> usize;
-    /// The first `at`, and the others.
+    /// Splits the items into the first `at` and the rest.
     fn split_at(self, at: usize) -> (Self, Self);
-    /// All of them, one after the other.
+    /// Iterates over all items in order.
     fn each(self) -> Self::Each;
 }
 
@@ -163,11 +163,11 @@ impl<I: Items> Items for Enumerate<I> {
 
 /// Loops over a slice.
 pub(crate) trait Slice<T: Sync> {
-    /// Over its elements.
+    /// A parallel loop over the elements.
     fn par_iter(&self) -> Parallel<&[T]>;
-    /// Over pieces of `size` elements, the last one perhaps shorter.
+    /// A parallel loop over pieces of `size` elements, the last of which may be shorter.
     fn par_chunks(&self, size: usize) -> Parallel<Chunks<'_, T>>;
-    /// Over pieces of `size` elements, without what is left.
+    /// A parallel loop over whole pieces of `size` elements; a shorter rest is left out.
     fn par_chunks_exact(&self, size: usize) -> Parallel<Chunks<'_, T>>;
 }
 
@@ -188,7 +188,7 @@ impl<T: Sync> Slice<T> for [T] {
 
 /// Loops over a slice that is changed.
 pub(crate) trait SliceMut<T: Send> {
-    /// Over pieces of `size` elements, the last one perhaps shorter.
+    /// A parallel loop over pieces of `size` elements, the last of which may be shorter.
     fn par_chunks_mut(&mut self, size: usize) -> Parallel<ChunksMut<'_, T>>;
 }
 

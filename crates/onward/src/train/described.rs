@@ -59,7 +59,7 @@ impl Plan {
         written(&Planned { method, train, augment: self.augment })
     }
 
-    /// What `settings` say of a run with this seed, of a model with this graph on so many rows.
+    /// The plan that `settings` describe for a run with this seed, a model with this graph and this many rows.
     ///
     /// # Errors
     /// As for [`crate::rule::Method::rule`].
@@ -82,7 +82,7 @@ impl Plan {
 }
 
 impl Trainer {
-    /// The run that `settings` describe, at its beginning, on `local`, which has to be of the same settings ([`Settings::local`]);
+    /// Begins the run that `settings` describe, on `local`, which has to be built from the same settings ([`Settings::local`]);
     /// `given` is what is in the file that they name to begin with, if they name one. `answering` makes the evaluator of losses from
     /// `local` and `data`: [`crate::evaluate::worker`], unless the method visits weights or they are found elsewhere.
     ///
@@ -122,7 +122,7 @@ impl Trainer {
         )
     }
 
-    /// The run that a ledger's header tells of, at its beginning, on its training data: no spec is needed. `base` are the params that it
+    /// Begins the run that a ledger's header describes, on its training data: no spec is needed. `base` are the params that it
     /// began with, where a file gave them; `answering` is as for [`Trainer::of`].
     ///
     /// # Errors

@@ -68,7 +68,7 @@ impl Watch {
         if scale > 0.0 { first.max(self.zero) + (FAR - 1.0) * scale } else { f64::INFINITY }
     }
 
-    /// That the run has not diverged.
+    /// Checks that the run has not diverged.
     ///
     /// # Errors
     /// [`ErrorKind::Diverged`] if it has; `advice` says what to change.

@@ -16,7 +16,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// The params that the bytes of a safetensors file give a model with this graph, each in its own type: a tensor of each name and shape
+    /// Reads the params of a model with this graph from the bytes of a safetensors file, each in its own type: a tensor of each name and shape
     /// (of int8 with its scales, `{name}_scale`), and nothing else but what batch normalisations keep (`{layer}.running_mean`,
     /// `.running_var`, `.num_batches_tracked`), which is passed over.
     ///
@@ -27,7 +27,7 @@ impl Given {
         Ok(Self { params: params_of(&Tensors::of(bytes)?, graph)?, file: Self::named(bytes) })
     }
 
-    /// The same in memory of somebody else's, such as a mapped file ([`crate::mapped::Mapping`]): params that training never changes stay
+    /// Reads the params from a safetensors file in `memory`, such as a mapped file ([`crate::mapped::Mapping`]): frozen params stay
     /// there and are used as they lie.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Given {
         Ok(Self { params, file })
     }
 
-    /// The name in headers of a file with these bytes.
+    /// The name of a file with these bytes in headers: `blake3:` and its digest.
     pub fn named(bytes: &[u8]) -> String {
         format!("blake3:{}", blake3::hash(bytes).to_hex())
     }

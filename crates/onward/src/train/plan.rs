@@ -9,31 +9,31 @@ use crate::rule::{Method, Rule, Schedule};
 use crate::settings;
 use crate::{Error, ErrorKind, Result};
 
-/// What a run is, beyond model, task and data.
+/// Everything that a run consists of besides model, task and data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The seed that all noise follows from.
+    /// The seed that all noise is derived from.
     pub seed: u64,
-    /// How steps are found.
+    /// The method that finds steps.
     pub method: Method,
     /// The learning rate; its `steps` are the budget.
     pub schedule: Schedule,
-    /// How directions become steps.
+    /// The optimizer, which turns directions into steps.
     pub optimizer: Optimizer,
-    /// What numbers the params may be.
+    /// The number format that params are stored in.
     pub storage: Storage,
     /// Samples per step; all of them if there are fewer.
     pub batch: usize,
-    /// Which samples these are.
+    /// The order in which rows are seen.
     pub shuffle: Shuffle,
-    /// How each step changes them, if they are images.
+    /// The augmentation of each step, where rows are images.
     pub augment: Augment,
-    /// Every how many steps an activation-space record carries the params' digest.
+    /// The number of steps between two digests of the params in records of activation-space runs.
     pub digest_every: u64,
 }
 
 impl Plan {
-    /// So many steps of a method with the defaults of specs: its own learning rate, schedule and momentum, batches of 128, seed 1. A
+    /// A plan of `steps` steps of a method with the defaults of specs: its own learning rate, schedule and momentum, batches of 128, seed 1. A
     /// method of one's own has no such defaults: its rate is 1 and does not change, without momentum.
     ///
     /// ```
@@ -57,7 +57,7 @@ impl Plan {
         }
     }
 
-    /// The same at another learning rate.
+    /// The same plan with another learning rate.
     #[must_use]
     pub fn with_rate(mut self, rate: f32) -> Self {
         self.schedule.rate = rate;

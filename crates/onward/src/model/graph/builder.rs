@@ -11,7 +11,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A model, as code that builds its graph once.
+/// A model, described by code that builds its graph once.
 ///
 /// [`Model::build`] is called whenever the model meets an input of a new shape. All that training needs to know (which outputs
 /// are linear in which tensor, what has to run again after a change, shapes, costs) is found in the graph; nothing else is
@@ -45,7 +45,7 @@ pub trait Model: Send + Sync {
     fn build(&self, g: &mut Builder) -> Result<Var>;
 }
 
-/// What an operation of a graph answers with: rows of some shape.
+/// The output of an operation in a graph: rows of some shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     node: usize,
@@ -59,7 +59,7 @@ impl Var {
     }
 }
 
-/// A graph on its way.
+/// A graph under construction, to which operations are added one by one.
 pub struct Builder {
     nodes: Vec<Node>,
     specs: Vec<TensorSpec>,
@@ -217,7 +217,7 @@ impl Builder {
         [one("weight", 1.0), one("bias", 0.0)]
     }
 
-    /// Every number through a function.
+    /// Applies an activation function to every number.
     pub fn map(&mut self, activation: Activation, x: Var) -> Var {
         self.push(Op::Map(activation), "map", &[x], x.shape)
     }
@@ -237,28 +237,28 @@ impl Builder {
         self.push(op, "pool", &[x], [h / 2, w / 2, c])
     }
 
-    /// Each channel's mean over all positions.
+    /// The mean of each channel over all positions.
     pub fn global_average(&mut self, x: Var) -> Var {
         self.push(Op::GlobalAverage, "global average", &[x], [1, 1, x.shape[2]])
     }
 
-    /// Each channel's largest over all positions.
+    /// The largest value of each channel over all positions.
     pub fn global_max(&mut self, x: Var) -> Var {
         self.push(Op::GlobalMax, "global maximum", &[x], [1, 1, x.shape[2]])
     }
 
-    /// The row as one vector.
+    /// Flattens each row to one vector.
     pub fn flatten(&mut self, x: Var) -> Var {
         let size = x.shape.iter().fold(1usize, |n, axis| n.saturating_mul(*axis));
         self.push(Op::Flatten, "flatten", &[x], [1, 1, size])
     }
 
-    /// The sum of two of one shape.
+    /// The element-wise sum of two values of one shape.
     pub fn add(&mut self, a: Var, b: Var) -> Var {
         self.both(Op::Add, "sum", a, b)
     }
 
-    /// The product, number by number, of two of one shape.
+    /// The element-wise product of two values of one shape.
     pub fn multiply(&mut self, a: Var, b: Var) -> Var {
         self.both(Op::Multiply, "product", a, b)
     }
@@ -271,7 +271,7 @@ impl Builder {
         self.push(op, what, &[a, b], a.shape)
     }
 
-    /// The channels of all, side by side at each position.
+    /// Concatenates the channels of all values at each position.
     pub fn concat(&mut self, all: &[Var]) -> Var {
         let Some(first) = all.first().copied() else {
             self.fault("concat", "at least one", 0);
@@ -284,7 +284,7 @@ impl Builder {
         self.push(Op::Concat, "concat", all, [first.shape[0], first.shape[1], channels])
     }
 
-    /// Some channels at each position.
+    /// A range of channels at each position.
     pub fn channels(&mut self, x: Var, range: Range<usize>) -> Var {
         if range.is_empty() || range.end > x.shape[2] {
             self.fault("channels", format!("some of 0..{}", x.shape[2]), format!("{range:?}"));
@@ -325,7 +325,7 @@ impl Builder {
         self.push(Op::Attention(attention), "attention", &operands, q.shape)
     }
 
-    /// Any code of one's own on rows ([`RowOp`]). It is no linear map: what it reads is probed before it.
+    /// Any Rust code on rows ([`RowOp`]). It is no linear map: what it reads is probed before it.
     pub fn host(&mut self, op: Arc<dyn RowOp>, inputs: &[Var]) -> Var {
         let shapes: Vec<Shape> = inputs.iter().map(|v| v.shape).collect();
         let name = op.name().to_owned();

@@ -51,7 +51,7 @@ impl Cell {
 }
 
 impl Builder {
-    /// A cell that goes over the items of `[1, items, channels]` rows and answers with `[1, items, size]`, its `h` after each. The tensors
+    /// A recurrent cell that runs over the items of `[1, items, channels]` rows and answers with `[1, items, size]`, its `h` after each. The tensors
     /// are `{name}.weight_ih (gates · size, channels)`, `{name}.weight_hh (gates · size, size)`, `{name}.bias_ih` and `{name}.bias_hh`.
     /// `h` (and `c`) begin with zero and are carries of the graph ([`super::Graph::forward_carrying`]), `{name}.h` and `{name}.c`.
     pub fn cell(&mut self, name: &str, cell: Cell, x: Var, size: usize) -> Var {

@@ -12,7 +12,7 @@ use crate::threads::prelude::*;
 use std::fmt;
 use std::sync::Arc;
 
-/// Where a pass has the chance inside a model from.
+/// The source of randomness inside a model (dropout, samples) during a pass.
 #[derive(Clone)]
 pub enum Chance {
     /// A step of a run.
@@ -39,7 +39,7 @@ pub(crate) struct Draw {
 }
 
 impl Builder {
-    /// 1 with the chance that each number of `x` says, else 0. The noise is named `name`.
+    /// A Bernoulli sample: 1 with the probability that each number of `x` gives, else 0. The noise is named `name`.
     pub fn bernoulli(&mut self, name: &str, x: Var) -> Var {
         let noise = self.noise(name, None, x.shape());
         self.combine(Pairwise::Less, noise, x)

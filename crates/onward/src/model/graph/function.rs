@@ -151,9 +151,9 @@ pub enum Pairwise {
     Subtract,
     /// `a / b`
     Divide,
-    /// The larger.
+    /// The larger of the two.
     Maximum,
-    /// The smaller.
+    /// The smaller of the two.
     Minimum,
     /// 1 where `a < b`, else 0.
     Less,
@@ -199,7 +199,7 @@ impl Pairwise {
     }
 }
 
-/// What becomes of the numbers along axes, for [`super::Builder::reduce`].
+/// A reduction of the numbers along axes, for [`super::Builder::reduce`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// Their sum.

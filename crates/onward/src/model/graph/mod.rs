@@ -135,7 +135,7 @@ impl Graph {
         &self.specs
     }
 
-    /// What the steps of each tensor are multiplied by, 0 for those that stay as they are.
+    /// The factor of each tensor's steps; 0 for frozen tensors.
     pub fn rates(&self) -> &[f32] {
         &self.rates
     }
@@ -150,32 +150,32 @@ impl Graph {
         self.tensors_of(stage).any(|tensor| self.trains(tensor))
     }
 
-    /// What a row's items hand on beyond its last one: a name and a shape for each. They begin with zero.
+    /// The carries: state that a row's items hand on beyond its last item, each with a name and a shape. They begin with zero.
     pub fn carries(&self) -> impl Iterator<Item = (&str, Shape)> {
         self.carries.iter().map(|carry| (carry.name.as_str(), self.nodes[carry.begin].shape))
     }
 
-    /// Numbers that the model answers a row with.
+    /// The number of outputs per row.
     pub fn outputs(&self) -> usize {
         self.nodes[self.output].shape.iter().product()
     }
 
-    /// The shape of what the model answers a row with.
+    /// The shape of the outputs of a row.
     pub fn answer(&self) -> Shape {
         self.nodes[self.output].shape
     }
 
-    /// The parts of what the model answers with, by name: which of a row's numbers each is. Empty where it has one answer without a name.
+    /// The named parts of the model's output, each with its range of a row's numbers. Empty where it has one answer without a name.
     pub fn named_outputs(&self) -> &[(String, Range<usize>)] {
         if let Op::Outputs(parts) = &self.nodes[self.output].op { parts } else { &[] }
     }
 
-    /// How many stages there are: linear maps that are probed at one site count as one.
+    /// The number of stages: linear maps that are probed at one site count as one.
     pub fn stages(&self) -> usize {
         self.stages.len()
     }
 
-    /// Numbers of a row at the site of a stage.
+    /// The number of values per row at the site of a stage.
     pub fn width(&self, stage: usize) -> usize {
         self.shape(stage).iter().product()
     }
@@ -190,17 +190,17 @@ impl Graph {
         stage.checked_sub(1).map_or_else(|| self.nodes[0].shape.iter().product(), |before| self.width(before))
     }
 
-    /// Floating-point operations of a row's way through the model's products (a multiply-add counts as two).
+    /// The floating-point operations of one row in the model's products (a multiply-add counts as two).
     pub fn flops(&self) -> u64 {
         self.whole.nodes.iter().map(|n| flops(&self.nodes, &self.specs, *n)).sum()
     }
 
-    /// Those of the products behind the site of a stage.
+    /// The floating-point operations of one row in the products behind the site of a stage.
     pub fn flops_after(&self, stage: usize) -> u64 {
         self.stages[stage].flops_after
     }
 
-    /// The same with those of the stage itself.
+    /// The floating-point operations of one row in a stage's own products and those behind its site.
     pub fn flops_from(&self, stage: usize) -> u64 {
         self.stages[stage].flops + self.stages[stage].flops_after
     }
@@ -239,7 +239,7 @@ impl Graph {
         *hasher.finalize().as_bytes()
     }
 
-    /// That `params` are the model's, and memory of somebody else's that they lie in can still be relied on.
+    /// Checks that `params` fit the model and that mapped or foreign memory that they lie in is unchanged.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] naming the tensor that is not, and those of [`crate::params::Memory::check`].
@@ -260,7 +260,7 @@ impl Graph {
         params.check_memory()
     }
 
-    /// That `norms` have statistics for every batch normalisation of the model.
+    /// Checks that `norms` have statistics for every batch normalisation of the model.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] naming the layer that has none, or others.
@@ -428,27 +428,27 @@ fn flops(nodes: &[Node], specs: &[TensorSpec], node: usize) -> u64 {
     2 * work as u64
 }
 
-/// An operation of a graph, for those who look at it.
+/// A read-only view of one operation of a graph.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Operation<'a> {
-    /// What it is.
+    /// The kind of operation, in words.
     pub operation: String,
-    /// The numbers of those that it works on, counted from 0.
+    /// The indices of the operations that it reads, counted from 0.
     pub inputs: &'a [usize],
-    /// The name of its weight, and of its bias.
+    /// The names of its tensors: the weight, then the bias if there is one.
     pub tensors: Vec<&'a str>,
-    /// The shape of a row of its answer.
+    /// The shape of a row of its output.
     pub shape: Shape,
-    /// Floating-point operations of a row through it.
+    /// The floating-point operations per row.
     #[serde(skip)]
     pub flops: u64,
-    /// The stage whose site it is.
+    /// The stage whose site the operation is, if it is one.
     #[serde(skip)]
     pub site_of: Option<usize>,
 }
 
 impl Graph {
-    /// Which of the operations the model answers with.
+    /// The index of the operation whose output is the model's.
     pub fn output(&self) -> usize {
         self.output
     }

@@ -71,7 +71,7 @@ pub(crate) enum Op {
     Host(Arc<dyn RowOp>),
 }
 
-/// What the channels of a position are divided by.
+/// The kind of normalisation over the channels of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
     /// Their standard deviation, their mean being subtracted first.
@@ -80,19 +80,19 @@ pub enum Norm {
     Rms,
 }
 
-/// How items attend to items.
+/// The settings of an attention operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
-    /// Heads that the queries' channels are cut into.
+    /// The number of heads that the queries' channels are split into.
     pub heads: usize,
-    /// Whether an item sees those before it and itself alone.
+    /// Whether an item attends only to itself and the items before it.
     pub causal: bool,
     /// The base of the rotations by which queries and keys know their positions (Su et al. 2021, arXiv 2104.09864): pair `i` of a
     /// head's `d` channels, `(i, i + d/2)`, turns by `base^(−2i/d)` from item to item. `None` for no positions.
     pub rotary: Option<f32>,
 }
 
-/// An operation of one's own on rows.
+/// A custom operation on rows, in Rust code.
 ///
 /// ```
 /// # use onward::model::{RowOp, Shape};

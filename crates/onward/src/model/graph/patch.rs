@@ -4,7 +4,7 @@ use super::function::Reduction;
 use super::node::Shape;
 use std::fmt;
 
-/// Which places of `[height, width, channels]` maps a convolution or a pool sees at once. [`Patch::of`] one size, then changed:
+/// The places of `[height, width, channels]` maps a convolution or a pool sees at once. [`Patch::of`] one size, then changed:
 ///
 /// ```
 /// use onward::model::Patch;
@@ -13,9 +13,9 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patch {
-    /// Height and width, in places.
+    /// The height and width of a patch, in places.
     pub size: [usize; 2],
-    /// Places from one patch to the next, down and to the right.
+    /// The stride: places from one patch to the next, down and to the right.
     pub stride: [usize; 2],
     /// Places of zeros (of nothing, where the largest is looked for) at the top, left, bottom and right.
     pub padding: [usize; 4],
@@ -29,7 +29,7 @@ impl Patch {
         Self { size, stride: [1; 2], padding: [0; 4], dilation: [1; 2] }
     }
 
-    /// How many patches there are, down and to the right; `None` if they do not fit at all, or no such patches can be.
+    /// The number of patches, down and to the right; `None` if they do not fit at all, or no such patches can be.
     pub fn places(&self, shape: Shape) -> Option<[usize; 2]> {
         let along = |axis: usize| {
             let reach = self.size[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)?;

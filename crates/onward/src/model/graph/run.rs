@@ -58,7 +58,7 @@ impl<'s> Values<'s> {
     }
 }
 
-/// A clean pass cut at the site of a stage: what is there, and all else that is read behind it.
+/// A clean pass cut at the site of a stage: the values there, and all others that are read behind it.
 #[derive(Clone)]
 pub struct Cut {
     /// The values at the site, row by row.
@@ -94,7 +94,7 @@ pub(crate) struct Flow {
 }
 
 impl Graph {
-    /// The model's answers to the rows `x`.
+    /// The model's outputs for the rows `x`.
     #[must_use]
     pub fn forward(&self, cx: &mut Context<'_>, x: Act) -> Act {
         self.forward_seen(cx, x, |_, _| {})

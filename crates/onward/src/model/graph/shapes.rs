@@ -8,7 +8,7 @@ use crate::params::Init;
 use std::ops::Range;
 
 impl Builder {
-    /// Every number through a function ([`Function`]).
+    /// Applies a function ([`Function`]) to every number.
     pub fn apply(&mut self, function: Function, x: Var) -> Var {
         if !function.is_sound() {
             self.fault("function", "finite constants, the lower first", function);
@@ -16,13 +16,13 @@ impl Builder {
         self.push(Op::Apply(function), "function", &[x], x.shape)
     }
 
-    /// A function of two numbers, place by place; axes of 1 repeat.
+    /// Applies a function of two numbers element-wise; axes of size 1 repeat.
     pub fn combine(&mut self, pairwise: Pairwise, a: Var, b: Var) -> Var {
         let [a, b] = self.matched([a, b]);
         self.push(Op::Rows(Rowwise::Combine(pairwise)), pairwise.name(), &[a, b], a.shape)
     }
 
-    /// `a` where `which` is not zero, else `b`, place by place; axes of 1 repeat.
+    /// Chooses element-wise: `a` where `which` is not zero, else `b`; axes of size 1 repeat.
     pub fn choose(&mut self, which: Var, a: Var, b: Var) -> Var {
         let all = self.matched([which, a, b]);
         self.push(Op::Rows(Rowwise::Choose), "choose", &all, all[0].shape)
@@ -35,7 +35,7 @@ impl Builder {
         all.map(|v| if v.shape == shape { v } else { self.expand(v, shape) })
     }
 
-    /// Axes of 1 repeated so that rows have this shape.
+    /// Repeats axes of size 1 so that rows have this shape.
     pub fn expand(&mut self, x: Var, shape: Shape) -> Var {
         if x.shape.iter().zip(shape).any(|(from, to)| *from != to && *from != 1) {
             self.fault("expand", format!("{:?}, axes of 1 being repeated", shape), format!("{:?}", x.shape));
@@ -43,7 +43,7 @@ impl Builder {
         self.push(Op::Rows(Rowwise::Expand), "expand", &[x], shape)
     }
 
-    /// The same numbers, in their order, as rows of another shape.
+    /// Reshapes rows: the same numbers in the same order.
     pub fn reshape(&mut self, x: Var, shape: Shape) -> Var {
         let size = |shape: Shape| shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis));
         if size(shape) != size(x.shape) {
@@ -53,7 +53,7 @@ impl Builder {
         self.push(Op::Reshape, "reshape", &[x], shape)
     }
 
-    /// The axes of `[height, width, channels]` in another order: axis `i` is what axis `axes[i]` was.
+    /// Transposes rows: the axes of `[height, width, channels]` in another order; axis `i` is what axis `axes[i]` was.
     pub fn transpose(&mut self, x: Var, axes: [usize; 3]) -> Var {
         if (0..3).any(|axis| !axes.contains(&axis)) {
             self.fault("transpose", "axes 0, 1 and 2 in some order", format!("{axes:?}"));
@@ -62,7 +62,7 @@ impl Builder {
         self.push(Op::Rows(Rowwise::Transpose(axes)), "transpose", &[x], axes.map(|axis| x.shape[axis]))
     }
 
-    /// These places along an axis, in this order and as often as they are named.
+    /// Selects places along an axis, in this order and as often as they are named.
     pub fn pick(&mut self, x: Var, axis: usize, places: impl IntoIterator<Item = usize>) -> Var {
         let places: Vec<usize> = places.into_iter().collect();
         let size = x.shape.get(axis).copied().unwrap_or(0);
@@ -76,7 +76,7 @@ impl Builder {
         self.push(Op::Rows(Rowwise::Pick { axis, places: places.into() }), "pick", &[x], shape)
     }
 
-    /// Parts of these sizes along an axis.
+    /// Splits an axis into parts of these sizes.
     pub fn split(&mut self, x: Var, axis: usize, sizes: &[usize]) -> Vec<Var> {
         let size = x.shape.get(axis).copied().unwrap_or(0);
         if sizes.iter().try_fold(0usize, |n, part| n.checked_add(*part)) != Some(size) {
@@ -92,7 +92,7 @@ impl Builder {
         sizes.iter().map(&mut part).collect()
     }
 
-    /// All, one after the other along an axis; the other axes are the same.
+    /// Joins values one after another along an axis; the other axes are the same.
     pub fn join(&mut self, axis: usize, all: &[Var]) -> Var {
         let Some(first) = all.first().copied() else {
             self.fault("join", "at least one", 0);
@@ -121,7 +121,7 @@ impl Builder {
         self.push(Op::Rows(Rowwise::Gather), "gather", &[x, which], shape)
     }
 
-    /// Numbers along some of the axes 0, 1 and 2 made one, so that these are 1.
+    /// Reduces some of the axes 0, 1 and 2 to size 1.
     pub fn reduce(&mut self, reduction: Reduction, x: Var, axes: &[usize]) -> Var {
         if axes.is_empty() || axes.iter().any(|axis| *axis > 2) {
             self.fault(reduction.name(), "some of the axes 0, 1 and 2", format!("{axes:?}"));
@@ -222,8 +222,8 @@ impl Builder {
 /// A low-rank adapter of a linear map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adapter {
-    /// Channels in its middle.
+    /// The rank: channels between the adapter's two maps.
     pub rank: usize,
-    /// Its answer is multiplied by `alpha / rank`.
+    /// The scale: the adapter's output is multiplied by `alpha / rank`.
     pub alpha: f32,
 }
