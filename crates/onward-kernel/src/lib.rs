@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 pub mod amx;
+mod attention;
 mod bf16;
 mod cache;
 mod conv;
@@ -46,6 +47,7 @@ mod tile;
 mod transpose;
 mod window;
 
+pub use attention::{Attended, AttentionScratch, MOST_QUERIES, attend};
 pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_to_bf16, to_bf16};
 pub use cache::{ask_for, second_level};
 pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_hadamard, conv3x3_single};

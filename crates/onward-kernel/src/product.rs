@@ -74,6 +74,32 @@ impl Panels {
         Self { data: Lines::zeros(n.div_ceil(width) * k * width), k, n, width }
     }
 
+    /// Makes it one panel of `k` rows for `n` columns that are yet to be written, in memory that is kept; how wide it is.
+    ///
+    /// # Panics
+    /// If they do not fit one panel: a bug in the caller.
+    pub(super) fn reshape(&mut self, k: usize, n: usize) -> usize {
+        assert!(n <= WIDE, "{n} columns of one panel");
+        (self.k, self.n, self.width) = (k, n, if n <= NARROW { NARROW } else { WIDE });
+        self.data.at_least(k * self.width);
+        self.width
+    }
+
+    /// Counts only the first `k` rows of its one panel from now on, or more of those that were written.
+    pub(super) fn cut(&mut self, k: usize) {
+        self.k = k;
+    }
+
+    /// The numbers of its one panel, row after row, padding included.
+    pub(super) fn numbers(&self) -> &[f32] {
+        &self.data[..self.k * self.width]
+    }
+
+    /// The same, to be written.
+    pub(super) fn numbers_mut(&mut self) -> &mut [f32] {
+        &mut self.data[..self.k * self.width]
+    }
+
     /// Rows of the packed matrix: the length of each sum.
     pub fn k(&self) -> usize {
         self.k

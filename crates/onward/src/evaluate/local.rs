@@ -110,41 +110,6 @@ impl Local {
         }))
     }
 
-    /// The model's outputs on `x`, whose items go on from what `carried` holds ([`Graph::carries`]; from zero, if it is empty), which
-    /// holds afterwards what they carry on. Where all else works item by item, long rows give the same bits in pieces as at once.
-    ///
-    /// # Errors
-    /// As for [`Local::outputs`], and if `carried` holds other shapes or rows.
-    pub fn outputs_carrying(
-        &self,
-        params: &Params,
-        x: Act,
-        norms: Norms<'_>,
-        carried: &mut Vec<Act>,
-    ) -> Result<Act> {
-        let graph = self.fitting(params, &x)?;
-        graph.check_norms(norms)?;
-        let zero = |(_, shape): (&str, [usize; 3])| {
-            Act::new(x.rows, shape, vec![0.0; x.rows * shape.iter().product::<usize>()])
-        };
-        if carried.is_empty() {
-            *carried = graph.carries().map(zero).collect();
-        }
-        let found: Vec<_> = carried.iter().map(|act| (act.rows, act.shape)).collect();
-        let expected: Vec<_> = graph.carries().map(|(_, shape)| (x.rows, shape)).collect();
-        if found != expected {
-            let [expected, found] = [expected, found].map(|all| format!("{all:?} (rows and shape of each)"));
-            return Err(Error::expected(ErrorKind::Model, "carries", expected, found));
-        }
-        let before = std::mem::take(carried);
-        let (outputs, after) = self.run(|| {
-            let weights = self.packed(params);
-            graph.forward_carrying(&mut Context::clean(&weights, norms), x, before)
-        });
-        *carried = after;
-        Ok(outputs)
-    }
-
     /// The model's outputs on rows of `features` of the given shape, `at_once` rows at a time; each row stands alone, the `first` being that of its data. There is
     /// at least one, and no part of one.
     ///

@@ -21,8 +21,8 @@ pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
 pub use context::Context;
 pub use graph::{
-    Adapter, Attention, Builder, Cell, Chance, Cut, Function, Graph, Lif, Model, Norm, Operation, Pairwise,
-    Patch, Reduction, RowOp, Shape, Var,
+    Adapter, Attention, Builder, Carried, Cell, Chance, Cut, Function, Graph, Lif, Model, Norm, Operation,
+    Pairwise, Patch, Reduction, RowOp, Shape, Var,
 };
 pub(crate) use graph::{Flow, Link, Map};
 pub(crate) use low_rank::{Crowd, Neighbours};

@@ -5,6 +5,7 @@
 mod common;
 
 mod augment;
+mod carries;
 mod cells;
 mod chance;
 mod convolutions;

@@ -8,7 +8,7 @@ use onward::ErrorKind;
 use onward::dataset::{Dataset, NO_ITEM, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::ledger::Search;
-use onward::model::{Act, Activation, Attention, Builder, Cell, Graph, Model, Norms, Var};
+use onward::model::{Act, Activation, Attention, Builder, Carried, Cell, Graph, Model, Norms, Var};
 use onward::noise::RunKey;
 use onward::params::Params;
 use onward::rule::Method;
@@ -130,9 +130,9 @@ fn carries_are_those_after_a_rows_last_item() {
         let reader = Reader::Forward(cell);
         let (local, params) = (local(reader, ItemCrossEntropy, 1), params(&reader));
         let carried = |x: Act| {
-            let mut carried = Vec::new();
+            let mut carried = Carried::default();
             local.outputs_carrying(&params, x, Norms::Batch, &mut carried).unwrap();
-            carried
+            carried.states().to_vec()
         };
         let padded = carried(Act::new(5, [1, ITEMS, 1], all.features().to_vec()));
         for (row, (tokens, _)) in rows.iter().enumerate() {

@@ -1,65 +1,92 @@
 //! Softmax attention. A row's numbers depend on that row alone, and each sum runs in the order of items or channels.
 
+use super::carried::Past;
 use super::node::Attention;
-use crate::kernel::{exp, exp64, ln64, sin_cos_turn};
+use crate::kernel::{Attended, AttentionScratch, MOST_QUERIES, attend, exp, exp64, ln64, sin_cos_turn};
 use crate::model::Act;
 use crate::threads::prelude::*;
 use std::f64::consts::TAU;
+use std::ops::Range;
 
 impl Attention {
-    /// On queries, keys and values, and on how many items of these there are, if that is told.
-    pub(super) fn of(self, inputs: Vec<Act>) -> Act {
-        let inputs: Vec<Act> = inputs.into_iter().map(Act::whole).collect();
-        let [q, k, v, length @ ..] = &inputs[..] else { return Act::default() };
+    /// On queries, keys and values, and on how many items there are of these, if that is told. They follow after those of the `past`, if
+    /// there is one, and become part of it.
+    pub(super) fn of(self, inputs: Vec<Act>, past: Option<&mut Past>) -> Act {
+        let mut inputs = inputs.into_iter().map(Act::whole);
+        let (Some(mut q), Some(mut k), Some(v)) = (inputs.next(), inputs.next(), inputs.next()) else {
+            return Act::default();
+        };
+        let length = inputs.next();
         let size = q.channels() / self.heads;
-        let turns = self.rotary.map(|base| Turns::new(base, q.points().max(k.points()), size));
-        let rows = q.rows.max(k.rows).max(v.rows);
+        let before = past.as_ref().map_or(vec![0], |past| past.items());
+        if let Some(base) = self.rotary {
+            let (first, last) = (before.iter().min().unwrap_or(&0), before.iter().max().unwrap_or(&0));
+            let turns = Turns::new(base, *first..last + q.points().max(k.points()), size);
+            (q, k) = (turns.turned(q, &before), turns.turned(k, &before));
+        }
+        let there = |row: usize| {
+            length.as_ref().map_or(k.points(), |act| act.row(row % act.rows)[0] as usize).min(k.points())
+        };
+        let rows = [q.rows, k.rows, v.rows, length.as_ref().map_or(1, |act| act.rows), before.len()];
+        let rows = rows.into_iter().max().unwrap_or(0);
+        let past = past.map(|past| {
+            past.append(rows, &k, &v, there);
+            &*past
+        });
         let mut y = Act::new(rows, q.shape, vec![0.0; rows * q.width()]);
         y.data.par_chunks_mut(q.width()).enumerate().for_each(|(row, out)| {
-            let of_row = |act: &&Act| act.row(row % act.rows)[0] as usize;
-            let there = length.iter().next().as_ref().map_or(k.points(), of_row).min(k.points());
-            if there == 0 {
-                return;
-            }
-            let items = [q.points(), there];
-            let own = there * k.channels();
-            let [q, k, v] = [q, k, v].map(|act| act.row(row % act.rows));
-            let [k, v] = [&k[..own], &v[..own]];
-            match &turns {
-                Some(turns) => {
-                    self.row(
-                        [&turns.turned(q, items[0]), &turns.turned(k, items[1]), v],
-                        items[1],
-                        size,
-                        out,
-                    );
-                }
-                None => self.row([q, k, v], items[1], size, out),
+            let own = there(row) * k.channels();
+            let (keys, values) = match past {
+                Some(past) => past.row(row),
+                None => (&k.row(row % k.rows)[..own], &v.row(row % v.rows)[..own]),
+            };
+            if !keys.is_empty() {
+                let on = Attended { keys, values, stride: k.channels(), scale: 1.0 / (size as f32).sqrt() };
+                self.row(q.row(row % q.rows), on, [before[row % before.len()], size], out);
             }
         });
         y
     }
 
-    /// `others` are the items with keys and values, whose heads may be fewer than those of the queries.
-    fn row(self, [q, k, v]: [&[f32]; 3], others: usize, size: usize, out: &mut [f32]) {
-        let (width, own) = (self.heads * size, k.len() / others.max(1));
-        let shared = width / own;
-        let scale = 1.0 / (size as f32).sqrt();
-        let mut weights = vec![0.0; others];
-        for (i, out) in out.chunks_exact_mut(width).enumerate() {
-            let seen = if self.causal { (i + 1).min(others) } else { others };
-            for (head, out) in out.chunks_exact_mut(size).enumerate() {
-                let q = &q[i * width + head * size..][..size];
-                let at = head / shared * size;
-                let weights = &mut weights[..seen];
-                for (weight, k) in weights.iter_mut().zip(k.chunks_exact(own)) {
-                    let product = q.iter().zip(&k[at..]).fold(0.0f32, |s, (q, k)| q.mul_add(*k, s));
-                    *weight = product * scale;
+    /// One row's queries, the first of which stands at the item `first`.
+    fn row(self, q: &[f32], on: Attended<'_>, [first, size]: [usize; 2], out: &mut [f32]) {
+        let (width, shared) = (self.heads * size, self.heads * size / on.stride);
+        let items = MOST_QUERIES / shared.min(MOST_QUERIES);
+        let blocks = q.par_chunks(items * width).zip(out.par_chunks_mut(items * width)).enumerate();
+        blocks.for_each_init(AttentionScratch::default, |scratch, (block, (q, out))| {
+            self.block(q, on, [first + block * items, size, shared], scratch, out);
+        });
+    }
+
+    /// The queries of some items. Those of a head of keys and values, whose channels stand side by side, are worked on together.
+    fn block(
+        self,
+        q: &[f32],
+        on: Attended<'_>,
+        [first, size, shared]: [usize; 3],
+        scratch: &mut AttentionScratch,
+        out: &mut [f32],
+    ) {
+        let (width, others) = (self.heads * size, on.keys.len() / on.stride);
+        let mut queries = Vec::new();
+        let (mut answers, mut seen) = (Vec::new(), Vec::new());
+        for head in (0..self.heads).step_by(shared) {
+            let at = head / shared * size;
+            let on = Attended { keys: &on.keys[at..], values: &on.values[at..], ..on };
+            for head in (head..head + shared).step_by(MOST_QUERIES) {
+                let count = (shared - head % shared).min(MOST_QUERIES);
+                let own = head * size..(head + count) * size;
+                queries.clear();
+                seen.clear();
+                for (item, q) in q.chunks_exact(width).enumerate() {
+                    queries.extend_from_slice(&q[own.clone()]);
+                    let sees = if self.causal { (first + item + 1).min(others) } else { others };
+                    seen.extend(std::iter::repeat_n(sees, count));
                 }
-                softmax(weights);
-                for (weight, v) in weights.iter().zip(v.chunks_exact(own)) {
-                    out.iter_mut().zip(&v[at..]).for_each(|(o, v)| *o = weight.mul_add(*v, *o));
-                }
+                answers.resize(queries.len(), 0.0);
+                attend(&mut answers, &queries, &seen, on, scratch);
+                let rows = out.chunks_exact_mut(width).zip(answers.chunks_exact(own.len()));
+                rows.for_each(|(out, answers)| out[own.clone()].copy_from_slice(answers));
             }
         }
     }
@@ -76,16 +103,18 @@ pub(super) fn softmax(weights: &mut [f32]) {
     weights.iter_mut().for_each(|w| *w /= sum);
 }
 
-/// Sines and cosines of the rotations of every item's pairs of channels.
+/// Sines and cosines of the rotations of some items' pairs of channels.
 struct Turns {
     /// `[item][pair]`
     all: Vec<(f32, f32)>,
+    /// The first of the items.
+    first: usize,
     /// Channels of a head.
     size: usize,
 }
 
 impl Turns {
-    fn new(base: f32, items: usize, size: usize) -> Self {
+    fn new(base: f32, items: Range<usize>, size: usize) -> Self {
         let pairs = size / 2;
         let slope = -2.0 * ln64(f64::from(base)) / size as f64;
         let speed: Vec<f64> = (0..pairs).map(|i| exp64(slope * i as f64) / TAU).collect();
@@ -93,22 +122,30 @@ impl Turns {
             let turns = item as f64 * speed;
             sin_cos_turn(((turns - turns.floor()) * 4_294_967_296.0) as u64 as u32)
         };
-        let all = (0..items).flat_map(|item| speed.iter().map(move |s| turn(item, *s))).collect();
-        Self { all, size }
+        let first = items.start;
+        let all = items.flat_map(|item| speed.iter().map(move |s| turn(item, *s))).collect();
+        Self { all, first, size }
     }
 
-    /// `(x₁ cos − x₂ sin, x₂ cos + x₁ sin)` for the pairs `(x₁, x₂)` of each head of each item of a row.
-    fn turned(&self, row: &[f32], items: usize) -> Vec<f32> {
-        let (mut y, pairs) = (row.to_vec(), self.size / 2);
-        for (item, y) in y.chunks_exact_mut((row.len() / items.max(1)).max(1)).enumerate() {
-            let own = &self.all[item * pairs..][..pairs];
-            for head in y.chunks_exact_mut(self.size) {
-                let (first, second) = head.split_at_mut(pairs);
-                for ((a, b), (sin, cos)) in first.iter_mut().zip(second).zip(own) {
-                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+    /// `(x₁ cos − x₂ sin, x₂ cos + x₁ sin)` for the pairs `(x₁, x₂)` of each head of each item of all rows, row `r` of which begins at item
+    /// `begin[r]`; there are as many rows as of these, or they repeat.
+    fn turned(&self, act: Act, begin: &[usize]) -> Act {
+        let missing = begin.len() > act.rows && begin.iter().any(|b| *b != begin[0]);
+        let mut y = if missing { act.repeat(begin.len() / act.rows.max(1)) } else { act };
+        let (pairs, channels) = (self.size / 2, y.channels());
+        y.rectified = false;
+        y.data.par_chunks_mut(y.shape.iter().product()).enumerate().for_each(|(row, y)| {
+            let first = begin[row % begin.len()] - self.first;
+            for (item, y) in y.chunks_exact_mut(channels).enumerate() {
+                let own = &self.all[(first + item) * pairs..][..pairs];
+                for head in y.chunks_exact_mut(self.size) {
+                    let (first, second) = head.split_at_mut(pairs);
+                    for ((a, b), (sin, cos)) in first.iter_mut().zip(second).zip(own) {
+                        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                    }
                 }
             }
-        }
+        });
         y
     }
 }

@@ -8,6 +8,7 @@
 
 mod attention;
 mod builder;
+mod carried;
 mod cell;
 mod chance;
 mod convolution;
@@ -21,6 +22,7 @@ mod run;
 mod shapes;
 
 pub use builder::{Builder, Model, Var};
+pub use carried::Carried;
 pub use cell::{Cell, Lif};
 pub use chance::Chance;
 pub use function::{Function, Pairwise, Reduction};
@@ -150,7 +152,8 @@ impl Graph {
         self.tensors_of(stage).any(|tensor| self.trains(tensor))
     }
 
-    /// The carries: state that a row's items hand on beyond its last item, each with a name and a shape. They begin with zero.
+    /// The states that a row's items hand on beyond its last item, each with a name and a shape; they begin with zero. (Attention hands on
+    /// keys and values, of as many items as there were: [`Carried`].)
     pub fn carries(&self) -> impl Iterator<Item = (&str, Shape)> {
         self.carries.iter().map(|carry| (carry.name.as_str(), self.nodes[carry.begin].shape))
     }

@@ -70,6 +70,17 @@ impl Rowwise {
         y
     }
 
+    /// Whether an item of the answer follows from items at other places. Sums and items that are named may be of lengths, and cells take
+    /// items apart.
+    pub(super) fn mixes_items(&self) -> bool {
+        match self {
+            Self::Transpose(axes) => axes[1] != 1,
+            Self::Reduce { axes, reduction } => axes[1] && *reduction != Reduction::Sum,
+            Self::Products | Self::Patches { .. } | Self::Pool { .. } => true,
+            _ => false,
+        }
+    }
+
     fn row(&self, shapes: &[Shape], inputs: &[&[f32]], shape: Shape, out: &mut [f32]) {
         let (x, from) = (inputs[0], shapes[0]);
         match self {

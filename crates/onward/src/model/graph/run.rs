@@ -1,7 +1,9 @@
 //! Running a graph: all of it, or what follows from a change.
 
+use super::carried::{Carried, Past};
 use super::node::{Node, Op};
 use super::{Graph, Stage};
+use crate::Result;
 use crate::model::context::Product;
 use crate::model::{Act, Context};
 
@@ -32,11 +34,18 @@ struct Values<'s> {
     all: Vec<Option<Act>>,
     reads: Vec<u32>,
     schedule: &'s Schedule,
+    /// What attention goes on from.
+    pasts: &'s mut [Past],
 }
 
 impl<'s> Values<'s> {
     fn new(schedule: &'s Schedule) -> Self {
-        Self { all: vec![None; schedule.reads.len()], reads: schedule.reads.clone(), schedule }
+        Self {
+            all: vec![None; schedule.reads.len()],
+            reads: schedule.reads.clone(),
+            schedule,
+            pasts: &mut [],
+        }
     }
 
     /// A node's value, which is given away with the last reading of it.
@@ -100,10 +109,14 @@ impl Graph {
         self.forward_seen(cx, x, |_, _| {})
     }
 
-    /// The model's answers to the rows `x`, whose items go on from `carried`, and what they carry on: the graph's carries
-    /// ([`Graph::carries`]), in their order, with as many rows as `x`.
-    #[must_use]
-    pub fn forward_carrying(&self, cx: &mut Context<'_>, x: Act, carried: Vec<Act>) -> (Act, Vec<Act>) {
+    /// The model's answers to the rows `x`, whose items go on from what is `carried`, which they become part of. Rows in pieces, down to one
+    /// item at a time, have the bits that they have at once.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Model`] if the graph has an operation that looks at items to come, or if `carried` is of another graph, or of other
+    /// rows or members: it is left as it was.
+    pub fn forward_carrying(&self, cx: &mut Context<'_>, x: Act, carried: &mut Carried) -> Result<Act> {
+        self.ready(carried, cx, x.rows)?;
         let mut needed = vec![false; self.nodes.len()];
         needed[self.output] = true;
         self.carries.iter().for_each(|carry| needed[carry.end] = true);
@@ -117,15 +130,17 @@ impl Graph {
         let schedule = Schedule::new(&self.nodes, nodes, self.output);
         let mut values = Values::new(&schedule);
         values.all[0] = Some(x);
-        for (carry, act) in self.carries.iter().zip(carried) {
+        for (carry, act) in self.carries.iter().zip(std::mem::take(&mut carried.states)) {
             values.all[carry.begin] = Some(act);
         }
+        values.pasts = &mut carried.pasts;
         let mut after = vec![Act::default(); self.carries.len()];
         let outputs = values.run(self, cx, |node, value| {
             let ends = self.carries.iter().zip(&mut after).filter(|(carry, _)| carry.end == node);
             ends.for_each(|(_, after)| *after = value.clone());
         });
-        (outputs, after)
+        carried.states = after;
+        Ok(outputs)
     }
 
     fn forward_seen(&self, cx: &mut Context<'_>, x: Act, seen: impl FnMut(usize, &Act)) -> Act {
@@ -265,7 +280,10 @@ impl Graph {
             Op::Multiply => first.times(&second(values)),
             Op::Channels(range) => first.channels_of(range.clone()),
             Op::Concat | Op::Outputs(_) => Act::side_by_side(all(values, first), *shape),
-            Op::Attention(attention) => attention.of(all(values, first)),
+            Op::Attention(attention) => {
+                let inputs = all(values, first);
+                attention.of(inputs, values.pasts.iter_mut().find(|past| past.node == node))
+            }
             Op::Apply(function) => first.map_slices(|piece| function.apply_to(piece)),
             Op::Reshape => first.shaped(*shape),
             Op::Constant(values) => Act::new(first.rows, *shape, values.repeat(first.rows)),
