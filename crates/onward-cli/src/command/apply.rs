@@ -9,7 +9,7 @@ use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::progress::{Voice, loss_words};
 use crate::spec::Spec;
-use onward::dataset::{Columns, Dataset, Targets};
+use onward::dataset::{Columns, Dataset, NO_ITEM, Targets};
 use onward::evaluate::Local;
 use onward::ledger::{Header, Reading};
 use onward::mapped::Mapping;
@@ -34,6 +34,23 @@ struct Trained {
     targets: Option<(Targets, Columns)>,
     classes: bool,
     spec: Spec,
+}
+
+impl Trained {
+    /// What is answered at each item that a row of tokens has; `None` for other rows.
+    fn items<'a>(&self, row: usize, out: &'a [f32]) -> Option<Vec<&'a [f32]>> {
+        if self.spec.data.format.0 != Some(data::Format::Tokens) {
+            return None;
+        }
+        let items = self.preparation.shape[1];
+        let there = match &self.targets {
+            Some((Targets::Values { values, width }, _)) => {
+                values[row * width..][..*width].iter().take_while(|target| **target != NO_ITEM).count()
+            }
+            _ => items,
+        };
+        Some(out.chunks_exact((out.len() / items).max(1)).take(there).collect())
+    }
 }
 
 /// What a run answers with.
@@ -206,6 +223,11 @@ pub fn predict(args: &OnData) -> Result<()> {
         if !t.evaluator.task().heads().is_empty() {
             let (words, heads) = of_heads(&t, out);
             voice.say(&words, &json!({"row": row, "heads": heads, "outputs": out}));
+        } else if let Some(items) = t.items(row, out) {
+            let next: Vec<Option<usize>> = items.iter().map(|item| argmax(item)).collect();
+            let word = |class: &Option<usize>| class.map_or_else(|| "-".into(), |class| class.to_string());
+            let words: Vec<String> = next.iter().map(word).collect();
+            voice.say(&words.join(","), &json!({"row": row, "classes": next, "outputs": items}));
         } else if t.classes {
             let class = argmax(out);
             let words = class.map_or_else(|| "-".into(), |c| c.to_string());

@@ -84,6 +84,13 @@ fn rows_that_end_with_their_document_are_learned_from() {
     );
     let said = place.onward("eval one/s more.bin").good();
     assert!(said.contains("on 2 rows"), "{said}");
+    // What follows is three more, modulo seven, and told of three items, and of two.
+    assert_eq!(place.onward("predict one/s more.bin").good(), "4,6,5\n1,4\n");
+    let told = place.onward("predict one/s more.bin --json").last_json();
+    assert_eq!(
+        (&told["classes"], told["outputs"][1].as_array().unwrap().len()),
+        (&serde_json::json!([1, 4]), 8)
+    );
     assert_ne!(train("--runs padded --set data.padding=0")["digest"], one["digest"]);
     for (set, words) in [
         ("data.ragged=true --set data.padding=8", ["padding", "a token of the vocabulary"]),
