@@ -104,7 +104,8 @@ impl Rows {
 /// A run asks for the schema and the digest when it begins, then for the rows of one batch after the other, in the order that key and
 /// step give ([`crate::ask::Order`]); the first 2000 rows are asked for now and then, for statistics and scores. The same ids must give the
 /// same bits for as long as the run lasts and whenever it is resumed, whoever asked for what before: reading ahead is an
-/// implementation's own affair. An error ends the step, which leaves no trace; the run can be resumed.
+/// implementation's own affair. An error ends the step, which leaves no trace; the run can be resumed. Rows of tokens may end before others do
+/// ([`TargetsSchema::Ragged`]): they are read as [`Dataset::ragged`] gives them.
 ///
 /// ```
 /// use onward::dataset::{Dataset, Targets};

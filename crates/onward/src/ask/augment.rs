@@ -9,7 +9,8 @@ use crate::{Error, ErrorKind, Place, Result};
 keys! {
     /// How images are changed anew in every step that sees them (with `rso` in every cycle); evaluation sees them as they are.
     pub struct Augment: Copy {
-        /// Pixels that an image is moved by at most, up or down and left or right; what comes in at an edge is like the edge.
+        /// Pixels that an image is moved by at most, up or down and left or right; what comes in at an edge is like the edge. The rates
+        /// that a net learns at are lower then.
         shift: Option<usize> = Preset::Unset, 1.0..=65535.0;
         /// Whether half of the images are mirrored, left to right.
         flip: Option<bool> = Preset::Unset;

@@ -157,14 +157,20 @@ impl Source for Counted {
 
 #[test]
 fn no_more_rows_than_a_piece_are_read_at_once() {
-    let read = Arc::new(Mutex::new(Vec::new()));
-    let source = Counted(blobs(400, [1, 1, 5], 2, 4), Arc::clone(&read));
-    let net = Arc::new(Mlp::new(&[5, 2], Activation::Tanh).unwrap());
-    let local = Local::new(net, Arc::new(Loss::CrossEntropy), &threads(1)).in_pieces(Some(30));
-    let mut trainer = Trainer::new(plan(Method::TwoPoint(two_point(2)), 0.1, 2, 100), local, source).unwrap();
-    read.lock().unwrap().clear();
-    trainer.step().unwrap();
-    assert_eq!(*read.lock().unwrap(), [30, 30, 30, 10]);
+    // Derivatives are told of halves of a batch.
+    for (method, wanted) in [
+        (Method::TwoPoint(two_point(2)), vec![30, 30, 30, 10]),
+        (Method::RelativeActivation(relative(2)), vec![30, 20, 30, 20]),
+    ] {
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let source = Counted(blobs(400, [1, 1, 5], 2, 4), Arc::clone(&read));
+        let net = Arc::new(Mlp::new(&[5, 2], Activation::Tanh).unwrap());
+        let local = Local::new(net, Arc::new(Loss::CrossEntropy), &threads(1)).in_pieces(Some(30));
+        let mut trainer = Trainer::new(plan(method, 0.1, 2, 100), local, source).unwrap();
+        read.lock().unwrap().clear();
+        trainer.step().unwrap();
+        assert_eq!(*read.lock().unwrap(), wanted);
+    }
 }
 
 /// A loss that fails for some rows.

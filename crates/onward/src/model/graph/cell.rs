@@ -125,7 +125,7 @@ impl Builder {
     }
 
     /// Leaky neurons that fire, one for each channel of `[1, items, channels]` rows, over the items: 1 or 0 for each item. Their
-    /// membranes begin at zero and are the carry `{name}.v`.
+    /// membranes begin at zero and are the carry `{name}.v`, those after the last place of a row that ends before it.
     pub fn lif(&mut self, name: &str, x: Var, lif: Lif) -> Var {
         let [height, items, channels] = x.shape();
         let Lif { leak, threshold } = lif;
