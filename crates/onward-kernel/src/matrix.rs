@@ -2,9 +2,10 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::conv_tiles;
+use super::int8::Quantised;
 use super::{
     Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Laid, Moved, Panels, Precision, Start,
-    Window, conv3x3, keep_bf16, product_bf16, product_int8_scaled, product_part, quantise, round_to_bf16,
+    Window, conv3x3, keep_bf16, product_bf16, product_int8_scaled, product_part, round_to_bf16,
 };
 
 /// The right side of products `y = x Wᵀ`.
@@ -26,11 +27,10 @@ pub struct Scratch {
     bf16: Bf16Rows,
     int8: Int8Rows,
     halves: Vec<u16>,
-    /// Pixels of bf16 that stand together in a sum and not in the image.
-    seams: Vec<[[u16; 16]; 2]>,
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    seams: conv_tiles::Seams,
     bytes: Vec<i8>,
     floats: Vec<f32>,
-    image: Vec<i8>,
 }
 
 impl Scratch {
@@ -261,39 +261,32 @@ impl Filter {
         );
         match self {
             Self::Rows(panels) => {
-                let padded = &mut scratch.floats;
-                cleared(padded, conv);
-                conv.pad(image, padded);
+                let padded = conv.padded_by(&mut scratch.floats, image, |to, row| to.copy_from_slice(row));
                 conv3x3(conv, padded, panels, y);
             }
             Self::Chain(panels) => {
-                let padded = &mut scratch.floats;
-                cleared(padded, conv);
-                conv.each_row(image, |row, at| keep_bf16(&mut padded[at..][..row.len()], row));
+                let padded = conv.padded_by(&mut scratch.floats, image, keep_bf16);
                 conv3x3(conv, padded, panels, y);
             }
             Self::Bf16(b) => {
-                let Scratch { bf16, halves, seams, .. } = scratch;
-                cleared(halves, conv);
-                conv.each_row(image, |row, at| round_to_bf16(&mut halves[at..][..row.len()], row));
+                let padded = conv.padded_by(&mut scratch.halves, image, round_to_bf16);
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                if conv_tiles::bf16(conv, halves, b, y, seams) {
+                if conv_tiles::bf16(conv, padded, b, y, &mut scratch.seams) {
                     return;
                 }
-                bf16.from_rows(m, k, |i, row| conv.patch(halves, i, row));
+                let bf16 = &mut scratch.bf16;
+                bf16.from_rows(m, k, |i, row| conv.patch(padded, i, row));
                 product_bf16(Window::new(y, n, m, n), bf16, b, Start::Zero);
             }
             Self::Int8(b) => {
-                let Scratch { int8, bytes, image: whole, .. } = scratch;
-                whole.resize(image.len(), 0);
-                let scale = quantise(whole, image);
-                cleared(bytes, conv);
-                conv.each_row(&whole[..], |row, at| bytes[at..][..row.len()].copy_from_slice(row));
+                let quantised = Quantised::of(image);
+                let padded = conv.padded_by(&mut scratch.bytes, image, |to, row| quantised.round(to, row));
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                if conv_tiles::int8(conv, bytes, scale, b, y) {
+                if conv_tiles::int8(conv, padded, quantised.scale, b, y) {
                     return;
                 }
-                int8.from_rows(m, k, scale, |i, row| conv.patch(bytes, i, row));
+                let int8 = &mut scratch.int8;
+                int8.from_rows(m, k, quantised.scale, |i, row| conv.patch(padded, i, row));
                 product_int8_scaled(Window::new(y, n, m, n), int8, b, Start::Zero);
             }
         }
@@ -316,20 +309,30 @@ fn kernel_rows(w: &[f32], n: usize, channels: usize) -> [Panels; 3] {
     })
 }
 
-/// A padded image of zeros.
-fn cleared<T: Copy + Default>(padded: &mut Vec<T>, conv: Conv3) {
-    padded.clear();
-    padded.resize(conv.padded(), T::default());
-}
-
 impl Conv3 {
-    /// Calls `f` with each row of pixels and where it begins in the padded image.
-    fn each_row<T>(self, image: &[T], mut f: impl FnMut(&[T], usize)) {
+    /// The image in a frame of zeros, made in `room` from a line of the caches on: `f` writes each row of pixels.
+    fn padded_by<'a, T: Copy + Default>(
+        self,
+        room: &'a mut Vec<T>,
+        image: &[f32],
+        f: impl Fn(&mut [T], &[f32]),
+    ) -> &'a [T] {
+        const LINE: usize = 64;
         let row = self.width * self.channels;
-        let stride = row + 2 * self.channels;
-        for (y, line) in image.chunks_exact(row.max(1)).enumerate() {
-            f(line, (y + 1) * stride + self.channels);
+        let (stride, size, spare) = (row + 2 * self.channels, self.padded(), LINE / size_of::<T>());
+        room.resize(size + spare, T::default());
+        let skipped = room.as_ptr().align_offset(LINE).min(spare);
+        let padded = &mut room[skipped..][..size];
+        let (above, rows) = padded.split_at_mut((stride + self.channels).min(size));
+        above.fill(T::default());
+        let mut lines = rows.chunks_mut(stride.max(1));
+        for (own, line) in image.chunks_exact(row.max(1)).zip(lines.by_ref()) {
+            let (inside, beside) = line.split_at_mut(row);
+            f(inside, own);
+            beside.fill(T::default());
         }
+        lines.for_each(|line| line.fill(T::default()));
+        padded
     }
 
     /// Copies the 3×3 neighbourhood of pixel `i` out of a padded image.

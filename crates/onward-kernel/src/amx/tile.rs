@@ -212,11 +212,18 @@ pub(super) trait Kernel {
     unsafe fn block(shape: Shape, block: &Block);
 
     /// Sums from zero of all steps, at least one, of up to sixteen pixels or, with `two`, up to 32: sixteen columns of each,
-    /// stored one pixel after the other. `b_strides`: bytes from one group of the right side to the next, and from one step.
+    /// stored `apart` bytes one from the other. `b_strides`: bytes from one group of the right side to the next, and from one step.
     ///
     /// # Safety
     /// A shape [`Shape::Pixels`] is configured in this thread; windows, right side and sums are there for it.
-    unsafe fn pixels(two: bool, steps: &[Step], b: *const u8, b_strides: [usize; 2], sums: *mut u8);
+    unsafe fn pixels(
+        two: bool,
+        steps: &[Step],
+        b: *const u8,
+        b_strides: [usize; 2],
+        sums: *mut u8,
+        apart: usize,
+    );
 }
 
 /// The life of one block. `$sum at $place`: the tiles of sums; `$far`: pointers whose panels are asked for 8 KB ahead (nearer is
@@ -277,8 +284,8 @@ macro_rules! life {
 
 /// The life of one run of pixels; `$second…`: what its second tile of rows adds.
 macro_rules! run_of_pixels {
-    ($dot:literal, $steps:ident, $b:ident, $b_strides:ident, $sums:ident,
-     $second_zero:literal, [$($second:expr),*], $second_store:literal) => {
+    ($dot:literal, $steps:ident, $b:ident, $b_strides:ident, $sums:ident, $apart:ident,
+     $second_zero:literal, [$($second:expr),*], [$($second_store:literal),*]) => {
         // SAFETY: the caller vouches for shape and addresses. Tiles are used by no compiled code, only in here.
         unsafe {
             asm!(
@@ -296,7 +303,7 @@ macro_rules! run_of_pixels {
                 "dec {count}",
                 "jnz 2b",
                 "tilestored [{c} + {c_stride}*1], tmm0",
-                $second_store,
+                $($second_store,)*
                 a = out(reg) _,
                 stride = out(reg) _,
                 list = inout(reg) $steps.as_ptr() => _,
@@ -305,7 +312,7 @@ macro_rules! run_of_pixels {
                 b_stride = in(reg) $b_strides[0],
                 b_step = in(reg) $b_strides[1],
                 c = in(reg) $sums,
-                c_stride = in(reg) 4 * COLUMNS,
+                c_stride = in(reg) $apart,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),
@@ -321,18 +328,30 @@ macro_rules! kernel {
 
         impl Kernel for $name {
             #[inline]
-            unsafe fn pixels(two: bool, steps: &[Step], b: *const u8, b_strides: [usize; 2], sums: *mut u8) {
+            unsafe fn pixels(
+                two: bool,
+                steps: &[Step],
+                b: *const u8,
+                b_strides: [usize; 2],
+                sums: *mut u8,
+                apart: usize,
+            ) {
                 if two {
-                    run_of_pixels!($dot, steps, b, b_strides, sums, "tilezero tmm1", [
+                    run_of_pixels!($dot, steps, b, b_strides, sums, apart, "tilezero tmm1", [
                         // Sixteen windows further on.
                         "shl {stride}, 4",
                         "add {a}, {stride}",
                         "shr {stride}, 4",
                         "tileloadd tmm5, [{a} + {stride}*1]",
                         concat!($dot, " tmm1, tmm5, tmm6")
-                    ], "tilestored [{c} + {c_stride}*1 + 1024], tmm1");
+                    ], [
+                        "mov {a}, {c_stride}",
+                        "shl {a}, 4",
+                        "add {a}, {c}",
+                        "tilestored [{a} + {c_stride}*1], tmm1"
+                    ]);
                 } else {
-                    run_of_pixels!($dot, steps, b, b_strides, sums, "", [], "");
+                    run_of_pixels!($dot, steps, b, b_strides, sums, apart, "", [], []);
                 }
             }
 
