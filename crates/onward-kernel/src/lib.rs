@@ -41,6 +41,7 @@ mod philox;
 mod pool;
 mod precision;
 mod product;
+mod quantise;
 mod roofline;
 pub mod step;
 mod tile;
@@ -60,7 +61,7 @@ pub use hadamard::{
     hadamard_products, hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
 };
 pub use hadamard_scale::scaled_along;
-pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_scaled, quantise};
+pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_scaled};
 pub use isa::Isa;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;
@@ -82,6 +83,7 @@ pub use product::{
     Panels, Start, add_outer, add_products, axpy, dot, normalise, product, product_part, relu,
     scale_and_shift, shifted, transposed_product,
 };
+pub use quantise::quantise;
 pub use roofline::spin;
 pub use window::Window;
 

@@ -2,7 +2,7 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::conv_tiles;
-use super::int8::Quantised;
+use super::quantise::Quantised;
 use super::{
     Bf16Arithmetic, Bf16Panels, Bf16Rows, Conv3, Int8Panels, Int8Rows, Laid, Moved, Panels, Precision, Start,
     Window, conv3x3, keep_bf16, product_bf16, product_int8_scaled, product_part, round_to_bf16,
