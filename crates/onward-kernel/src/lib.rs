@@ -70,7 +70,7 @@ pub use laid::{Laid, bytes_in, floats_in, from_f16, round_by_f16, to_f16};
 pub use lanes::{Base, Lattice, MapMoments, SAMPLES, add_to_all, affine, chains, last_tap, side_by_side};
 pub use lines::Lines;
 pub use low_rank::{Correction, add_bias, correct, dots};
-pub use math::{exp, gelu, ln, sigmoid, silu, sin_cos_turn, softplus, tanh};
+pub use math::{cos, exp, gelu, ln, sigmoid, silu, sin, sin_cos_turn, softplus, tanh};
 pub use matrix::{Filter, Matrix, Scratch};
 pub use moments::second_moments;
 pub use moved::Moved;

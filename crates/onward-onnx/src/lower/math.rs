@@ -32,6 +32,8 @@ impl<'n> Lower<'n, '_> {
             "Erf" => apply(self, Function::Erf)?,
             "Exp" => apply(self, Function::Exp)?,
             "Log" => apply(self, Function::Ln)?,
+            "Sin" => apply(self, Function::Sin)?,
+            "Cos" => apply(self, Function::Cos)?,
             "Sqrt" => apply(self, Function::Sqrt)?,
             "Abs" => apply(self, Function::Absolute)?,
             "Reciprocal" => apply(self, Function::Reciprocal)?,

@@ -1,6 +1,6 @@
 //! Functions of single numbers and of two, and sums over axes: operations without tensors that imported nets are made of.
 
-use crate::kernel::{exp, exp64, ln};
+use crate::kernel::{cos, exp, exp64, ln, sin};
 use std::f64::consts::FRAC_2_SQRT_PI;
 use std::fmt;
 
@@ -12,6 +12,10 @@ pub enum Function {
     Exp,
     /// The natural logarithm.
     Ln,
+    /// The sine of an angle in radians, however large.
+    Sin,
+    /// The cosine of an angle in radians, however large.
+    Cos,
     /// `√x`
     Sqrt,
     /// `x²`
@@ -64,6 +68,8 @@ impl Function {
         match self {
             Self::Exp => exp(x),
             Self::Ln => logarithm(x),
+            Self::Sin => sin(x),
+            Self::Cos => cos(x),
             Self::Sqrt => x.sqrt(),
             Self::Square => x * x,
             Self::Reciprocal => 1.0 / x,
@@ -130,6 +136,8 @@ impl fmt::Display for Function {
         match self {
             Self::Exp => write!(f, "exp"),
             Self::Ln => write!(f, "ln"),
+            Self::Sin => write!(f, "sin"),
+            Self::Cos => write!(f, "cos"),
             Self::Sqrt => write!(f, "square root"),
             Self::Square => write!(f, "square"),
             Self::Reciprocal => write!(f, "reciprocal"),
@@ -228,8 +236,10 @@ mod tests {
     #[test]
     fn functions_are_those_of_f64() {
         type Truth = fn(f64) -> f64;
-        let cases: [(Function, Truth); 9] = [
+        let cases: [(Function, Truth); 11] = [
             (Function::Exp, f64::exp),
+            (Function::Sin, f64::sin),
+            (Function::Cos, f64::cos),
             (Function::Sqrt, f64::sqrt),
             (Function::Square, |x| x * x),
             (Function::Reciprocal, |x| 1.0 / x),
