@@ -140,7 +140,8 @@ fn imported(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Imported>> {
     let ModelKind::Onnx(Onnx { path }) = &spec.model.kind else { return Ok(None) };
     let Some(Begun { header, folder }) = begun else {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        let net = Net::read(&bytes, &mut |other| elsewhere(path, other)).map_err(|e| e.in_file(path))?;
+        let net = Net::read(&bytes, &mut |other| elsewhere(path, other));
+        let net = net.and_then(|net| answering(net, spec)).map_err(|e| e.in_file(path))?;
         return Ok(Some(Imported { net: Arc::new(net), file: Given::named(&bytes) }));
     };
     let path = folder.net();
@@ -154,9 +155,20 @@ fn imported(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Imported>> {
     }
     let none =
         |_: &Elsewhere| Err(Error::expected(ErrorKind::Damage, "weights", "some in the file", "others"));
-    let net = Net::read(&bytes, &mut { none }).map_err(|e| e.in_file(&path))?;
+    let net = Net::read(&bytes, &mut { none });
+    let net = net.and_then(|net| answering(net, spec)).map_err(|e| e.in_file(&path))?;
     let file = model.from.map(|file| file.display().to_string()).unwrap_or_default();
     Ok(Some(Imported { net: Arc::new(net), file }))
+}
+
+/// The net with the outputs that the heads of the objective name; with its first, if it has no other, or there are no heads.
+fn answering(net: Net, spec: &Spec) -> Result<Net> {
+    let Objective::Heads(heads) = &spec.objective else { return Ok(net) };
+    if net.outputs().count() == 1 {
+        return Ok(net);
+    }
+    let names: Vec<&str> = heads.list.0.iter().map(|head| head.name.as_str()).collect();
+    net.answering(&names)
 }
 
 /// The net of the spec, if that is in a file.

@@ -42,7 +42,7 @@ impl<'n, 'g> Lower<'n, 'g> {
         Self { net, layout, values, weights, layers: BTreeSet::new(), keeps, kept }
     }
 
-    /// Lowers all that the first output needs; what the graph answers with, and what its tensors begin as.
+    /// Lowers all that the chosen outputs need; what the graph answers with, and what its tensors begin as.
     pub fn run(mut self) -> Result<(Var, Kept)> {
         let graph = &self.net.graph;
         let inputs: Vec<_> = graph.input.iter().filter(|i| !self.net.tensors.contains_key(&i.name)).collect();
@@ -56,12 +56,20 @@ impl<'n, 'g> Lower<'n, 'g> {
         for index in &self.net.order {
             self.node(At { node: &graph.node[*index] })?;
         }
-        let output = &graph.output[0].name;
-        let Some(Value::Act(act)) = self.values.get(output.as_str()).cloned() else {
-            let found = "what its input does not change";
-            return Err(Error::expected(ErrorKind::Model, format!("output {output}"), "an answer", found));
-        };
-        let var = self.answer(output, &act)?;
+        let mut answers = Vec::new();
+        for output in &self.net.outputs {
+            let Some(Value::Act(act)) = self.values.get(output.as_str()).cloned() else {
+                let found = "what its input does not change";
+                return Err(Error::expected(
+                    ErrorKind::Model,
+                    format!("output {output}"),
+                    "an answer",
+                    found,
+                ));
+            };
+            answers.push((output.as_str(), self.answer(output, &act)?));
+        }
+        let var = if let [(_, one)] = answers[..] { one } else { self.layout.g.outputs(&answers) };
         Ok((var, self.kept))
     }
 

@@ -25,7 +25,9 @@ pub struct Net {
     pub(crate) graph: proto::Graph,
     /// Tensors that the file holds, by their names.
     pub(crate) tensors: BTreeMap<String, Constant>,
-    /// The numbers of nodes that the first output needs, in an order in which they can run.
+    /// The names of those of its outputs that the model answers with.
+    pub(crate) outputs: Vec<String>,
+    /// The numbers of nodes that these need, in an order in which they can run.
     pub(crate) order: Vec<usize>,
     /// How many nodes read each value.
     pub(crate) readers: BTreeMap<String, Vec<usize>>,
@@ -57,14 +59,41 @@ impl Net {
         for tensor in &mut graph.initializer {
             tensors.insert(tensor.name.clone(), Constant::read_in(tensor, others)?);
         }
-        let order = order(&graph, &tensors)?;
+        let first = graph.output.first().map(|output| output.name.clone());
+        let first = first.ok_or_else(|| Error::expected(ErrorKind::Model, "graph", "an output", "none"))?;
+        let (outputs, order, readers) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { frame, graph, tensors, outputs, order, readers }.answering(&[&first])
+    }
+
+    /// The names of all outputs of the file.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.graph.output.iter().map(|output| output.name.as_str())
+    }
+
+    /// The net answering with these of its outputs, by their names, instead of the first alone. Of several the graph has one part each, which heads
+    /// find by name ([`Graph::named_outputs`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if the file has no such output, or as for [`Net::read`] for what they need.
+    pub fn answering(self, names: &[&str]) -> Result<Self> {
+        if let Some(other) = names.iter().find(|name| self.outputs().all(|own| own != **name)) {
+            let known = self.outputs().collect::<Vec<_>>().join(", ");
+            return Err(Error::expected(ErrorKind::Model, "outputs", format!("some of {known}"), other));
+        }
+        let order = order(&self.graph, &self.tensors, names)?;
         let mut readers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for node in &order {
-            for name in &graph.node[*node].input {
+            for name in &self.graph.node[*node].input {
                 readers.entry(name.clone()).or_default().push(*node);
             }
         }
-        Ok(Self { frame, graph, tensors, order, readers })
+        let mut outputs: Vec<String> = Vec::new();
+        for name in names {
+            if outputs.iter().all(|other| other != name) {
+                outputs.push((*name).to_owned());
+            }
+        }
+        Ok(Self { outputs, order, readers, ..self })
     }
 
     /// The bytes of a file of this net alone: weights in other files are in it.
@@ -133,8 +162,12 @@ fn check_version(model: &proto::Model) -> Result<()> {
     Ok(())
 }
 
-/// The nodes that the graph's first output needs, each after those whose answers it reads.
-pub(crate) fn order(graph: &proto::Graph, tensors: &BTreeMap<String, Constant>) -> Result<Vec<usize>> {
+/// The nodes that these outputs need, each after those whose answers it reads.
+pub(crate) fn order(
+    graph: &proto::Graph,
+    tensors: &BTreeMap<String, Constant>,
+    outputs: &[&str],
+) -> Result<Vec<usize>> {
     let mut makers: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, node) in graph.node.iter().enumerate() {
         for name in node.output.iter().filter(|name| !name.is_empty()) {
@@ -143,22 +176,20 @@ pub(crate) fn order(graph: &proto::Graph, tensors: &BTreeMap<String, Constant>) 
             }
         }
     }
-    let output = graph.output.first().map(|output| output.name.as_str());
-    let output = output.ok_or_else(|| Error::expected(ErrorKind::Model, "graph", "an output", "none"))?;
     let known: BTreeSet<&str> =
         tensors.keys().map(String::as_str).chain(graph.input.iter().map(|i| i.name.as_str())).collect();
-    let Some(last) = makers.get(output) else {
-        let found = if known.contains(output) { "an input or a tensor" } else { "none" };
-        return Err(Error::expected(
-            ErrorKind::Model,
-            format!("output {output}"),
-            "a node that gives it",
-            found,
-        ));
-    };
+    let mut last = Vec::new();
+    for output in outputs.iter().rev() {
+        let Some(maker) = makers.get(output) else {
+            let found = if known.contains(output) { "an input or a tensor" } else { "none" };
+            let place = format!("output {output}");
+            return Err(Error::expected(ErrorKind::Model, place, "a node that gives it", found));
+        };
+        last.push((*maker, false));
+    }
     // Depth first, without recursion: files are as deep as they like.
     let (mut open, mut done) = (vec![false; graph.node.len()], vec![false; graph.node.len()]);
-    let (mut order, mut stack) = (Vec::new(), vec![(*last, false)]);
+    let (mut order, mut stack) = (Vec::new(), last);
     while let Some((index, left)) = stack.pop() {
         let node = &graph.node[index];
         if left {

@@ -207,3 +207,83 @@ fn whatever_a_file_holds_is_answered() {
         }
     }
 }
+
+/// A product, whose sine is an answer, and another product of its cosine.
+fn of_two() -> proto::Model {
+    let mut model = sound();
+    let graph = graph(&mut model);
+    graph.node[1] = node("Cos", &["y"], "z");
+    graph.node.push(node("Sin", &["y"], "wave"));
+    graph.output.push(value("wave", &[0, 5]));
+    graph.initializer[0].float_data = (0..20).map(|i| (i as f32 * 0.9).sin()).collect();
+    graph.initializer[1].float_data = (0..15).map(|i| (i as f32 * 1.3).cos()).collect();
+    model
+}
+
+#[test]
+fn all_outputs_of_a_file_are_answers() {
+    let file = of_two().encode_to_vec();
+    let read = || Net::read(&file, &mut nowhere).unwrap();
+    assert_eq!(read().outputs().collect::<Vec<_>>(), ["out", "wave"]);
+    let x: Vec<f32> = (0..12).map(|i| i as f32 * 0.4 - 2.0).collect();
+    let threads = onward::threads::Threads::new(1).unwrap();
+    let told = |net: Net, params: &onward::params::Params| {
+        let task = std::sync::Arc::new(onward::task::Loss::SquaredError);
+        let local = onward::evaluate::Local::new(std::sync::Arc::new(net), task, &threads);
+        let rows = onward::model::Act::new(3, [1, 1, 4], x.clone());
+        local.outputs(params, rows, onward::model::Norms::Batch).unwrap().data().to_vec()
+    };
+    let net = read().answering(&["wave", "out", "wave"]).unwrap();
+    let (graph, params) = net.begin([1, 1, 4]).unwrap();
+    assert_eq!(graph.named_outputs(), [("wave".into(), 0..5), ("out".into(), 5..8)]);
+    let found = told(net, &params);
+    for (row, found) in found.chunks(8).enumerate() {
+        let product = |x: &[f64], w: &[f32], n: usize| -> Vec<f64> {
+            (0..n).map(|o| x.iter().enumerate().map(|(k, x)| x * f64::from(w[k * n + o])).sum()).collect()
+        };
+        let weights = of_two().graph.unwrap().initializer;
+        let row: Vec<f64> = x[row * 4..][..4].iter().map(|v| f64::from(*v)).collect();
+        let y = product(&row, &weights[0].float_data, 5);
+        let cosines: Vec<f64> = y.iter().map(|y| y.cos()).collect();
+        let want = y.iter().map(|y| y.sin()).chain(product(&cosines, &weights[1].float_data, 3));
+        for (found, want) in found.iter().zip(want) {
+            assert!((f64::from(*found) - want).abs() < 2e-6, "{found}, not {want}");
+        }
+    }
+    // Back into its own graph, and written from ours: the same outputs, of the same bits.
+    let net = read().answering(&["wave", "out"]).unwrap();
+    let back = net.with([1, 1, 4], &params, &[]).unwrap();
+    let written = crate::write(&graph, &params, &[], onward::kernel::Precision::F32, &[]).unwrap();
+    for file in [back, written] {
+        let net = Net::read(&file, &mut nowhere).unwrap().answering(&["wave", "out"]).unwrap();
+        assert_eq!(net.outputs().count(), 2);
+        let params = net.begin([1, 1, 4]).unwrap().1;
+        assert_eq!(told(net, &params), found);
+    }
+    // As before, the first is the answer where nothing is said.
+    let (first, params) = read().begin([1, 1, 4]).unwrap();
+    assert_eq!((first.outputs(), first.named_outputs().len()), (3, 0));
+    let alone = read().with([1, 1, 4], &params, &[]).unwrap();
+    assert_eq!(Net::read(&alone, &mut nowhere).unwrap().outputs().collect::<Vec<_>>(), ["out"]);
+    let error = read().answering(&["out", "value"]).unwrap_err().to_string();
+    assert_eq!(error, "outputs: expected some of out, wave, found value");
+}
+
+#[test]
+fn an_output_that_has_the_name_of_another_value_is_not_written() {
+    struct Named;
+    impl onward::model::Model for Named {
+        fn build(&self, g: &mut onward::model::Builder) -> Result<onward::model::Var> {
+            let x = g.input();
+            let y = g.linear("a", x, 2);
+            Ok(g.outputs(&[("a.bias", y), ("input", x)]))
+        }
+    }
+    let graph = onward::model::Graph::new(&Named, [1, 1, 4]).unwrap();
+    let params = onward::params::Params::init(graph.tensors(), &onward::noise::RunKey::from_seed(1));
+    let error = crate::write(&graph, &params, &[], onward::kernel::Precision::F32, &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "output a.bias: expected a name that no other value of the file has, found one"
+    );
+}

@@ -34,7 +34,7 @@ impl Net {
         for (name, tensor) in self.seated(&kept, params) {
             seat(&mut file, &name, tensor);
         }
-        tidy(&mut file)?;
+        tidy(&mut file, &self.outputs)?;
         let entry = |(key, value): &(&str, String)| Entry { key: (*key).into(), value: value.clone() };
         let mut model = proto::Model { graph: Some(file), ..self.frame.clone() };
         model.metadata_props.retain(|own| metadata.iter().all(|(key, _)| own.key != *key));
@@ -99,14 +99,14 @@ fn seat(file: &mut Graph, (output, input): &(String, usize), mut tensor: Tensor)
 }
 
 /// Takes out what nothing needs any more, and gives weights the names of the model's where these are free.
-fn tidy(file: &mut Graph) -> Result<()> {
+fn tidy(file: &mut Graph, outputs: &[String]) -> Result<()> {
     let none = || Constant::ints(Vec::new());
     let known: BTreeMap<String, Constant> =
         file.initializer.iter().map(|t| (t.name.clone(), none())).collect();
-    let mut needed = order(file, &known)?;
+    let mut needed = order(file, &known, &outputs.iter().map(String::as_str).collect::<Vec<_>>())?;
     needed.sort_unstable();
     file.node = needed.iter().map(|n| file.node[*n].clone()).collect();
-    file.output.truncate(1);
+    file.output.retain(|output| outputs.contains(&output.name));
     let read: BTreeSet<String> = file.node.iter().flat_map(|node| node.input.clone()).collect();
     file.initializer.retain(|tensor| read.contains(&tensor.name));
     let mut taken: BTreeSet<String> = read;

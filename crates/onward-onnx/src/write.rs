@@ -25,7 +25,8 @@ struct Floats {
 
 /// The bytes of an ONNX file that answers as the model does with these params, its batch normalisations by these statistics; `metadata`
 /// goes with it. Its input is `input`, float rows as training saw them: `[batch, n]`; for items `[batch, items, channels]`; for images
-/// `[batch, channels, height, width]`. Its output is `output`, `[batch, numbers]`.
+/// `[batch, channels, height, width]`. Its output is `output`, `[batch, numbers]`, or one
+/// for each part of a model of several answers, under its name.
 ///
 /// In f32, answers are those of onnxruntime but for rounding. In int8 all products are exact, and what stands between them is written
 /// operation by operation as it is rounded here.
@@ -53,11 +54,16 @@ pub fn write(
     let mut writer = Writer { sheet: Sheet::default(), params, statistics, int8 };
     let operations: Vec<Operation<'_>> = graph.operations().collect();
     let mut values: Vec<Value> = Vec::new();
-    let needed = needed(&operations, graph.output());
+    let (needed, named) = (needed(&operations, graph.output()), graph.named_outputs());
     for (index, operation) in operations.iter().enumerate() {
         let inputs: Vec<&Value> = operation.inputs.iter().filter_map(|n| values.get(*n)).collect();
         let value = if index == 0 {
             writer.sheet.input(operation.shape)
+        } else if index == graph.output() && !named.is_empty() {
+            for ((name, _), value) in named.iter().zip(&inputs) {
+                writer.sheet.answer(name, value)?;
+            }
+            break;
         } else if needed[index] {
             writer.operation(operation, &inputs)?
         } else {
@@ -65,8 +71,10 @@ pub fn write(
         };
         values.push(value);
     }
-    let answer = values.get(graph.output()).cloned().unwrap_or_default();
-    let graph = writer.sheet.finish(answer);
+    if named.is_empty() {
+        writer.sheet.answer(sheet::OUTPUT, &values.get(graph.output()).cloned().unwrap_or_default())?;
+    }
+    let graph = writer.sheet.finish();
     let entry = |(key, value): &(&str, String)| proto::Entry { key: (*key).into(), value: value.clone() };
     let model = proto::Model {
         ir_version: FORMAT,

@@ -164,3 +164,48 @@ fn a_files_net_is_exported_into_its_own_graph() {
         Params::take(graph.tensors(), Params::tensors_from_safetensors(&model).unwrap()).unwrap();
     assert_eq!(params, trained);
 }
+
+/// Two answers of a file's three, in another order than the file's.
+#[test]
+fn heads_name_answers_of_a_file() {
+    struct Judge;
+    impl onward::model::Model for Judge {
+        fn build(&self, g: &mut onward::model::Builder) -> onward::Result<onward::model::Var> {
+            let x = g.input();
+            let x = g.linear("trunk", x, 6);
+            let x = g.map(onward::model::Activation::Tanh, x);
+            let [size, other, kind] =
+                [("size", 1), ("other", 3), ("kind", 2)].map(|(n, c)| g.linear(n, x, c));
+            Ok(g.outputs(&[("extent", size), ("other", other), ("sort", kind)]))
+        }
+    }
+    let place = Place::new();
+    let graph = onward::model::Graph::new(&Judge, [1, 1, 2]).unwrap();
+    let params = Params::init(graph.tensors(), &onward::noise::RunKey::from_seed(4));
+    let file = onward_onnx::write(&graph, &params, &[], onward::kernel::Precision::F32, &[]).unwrap();
+    place.write("judge.onnx", file);
+    let mut text = "a,b,class,value\n".to_owned();
+    for row in 0..60 {
+        let (a, b) = ((row as f32 * 0.7).sin(), (row as f32 * 1.9).cos());
+        text += &format!("{a},{b},{},{}\n", u8::from(a > b), a + b);
+    }
+    place.write("d.csv", text);
+    let spec = "seed = 1\n\n[data]\npath = \"d.csv\"\nlabel = \"class\"\ncolumns = [\"value\"]\ntest = 0.2\n\n\
+         [model]\nkind = \"onnx\"\npath = \"judge.onnx\"\n\n[objective]\nloss = \"heads\"\n\
+         [[objective.heads]]\nname = \"sort\"\n\
+         [[objective.heads]]\nname = \"extent\"\nloss = \"squared-error\"\ncolumns = [\"value\"]\n\n\
+         [method]\nname = \"two-point\"\ndirections = 2\n\n[train]\nbatch = 8\nsteps = 3\n";
+    place.write("s.toml", spec);
+    place.onward("train s.toml --quiet").good();
+    place.onward("verify runs/s --from-start --quiet").good();
+    let said = place.onward("eval runs/s d.csv").good();
+    assert!(said.contains("sort accuracy") && said.contains("extent loss"), "{said}");
+    place.onward("export runs/s --as onnx --out out.onnx --quiet").good();
+    let none = &mut |_: &_| panic!("there is no other file");
+    let net = onward_onnx::Net::read(&place.read("out.onnx"), none).unwrap();
+    assert_eq!(net.outputs().collect::<Vec<_>>(), ["extent", "sort"]);
+    place.write("s.toml", spec.replace("\"extent\"", "\"extend\""));
+    place
+        .onward("train s.toml --runs other")
+        .refuses(&["judge.onnx: outputs: expected some of extent, other, sort, found extend"]);
+}

@@ -2,6 +2,7 @@
 
 use crate::proto::{self, Attribute, Node, Tensor};
 use onward::model::Shape;
+use onward::{Error, ErrorKind, Result};
 
 /// In which order the axes of a value stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,19 +71,32 @@ impl Sheet {
         value
     }
 
-    /// The file with this answer.
-    pub fn finish(mut self, answer: Value) -> proto::Graph {
-        let answer = self.laid(&answer, Layout::Last);
+    /// Makes a value an output of the file, `[batch, numbers]`.
+    ///
+    /// # Errors
+    /// [`onward::ErrorKind::Model`] if another value has the name.
+    pub fn answer(&mut self, name: &str, answer: &Value) -> Result<()> {
+        let answer = self.laid(answer, Layout::Last);
         let numbers: usize = answer.shape.iter().product();
         let shape = self.ints(vec![0, numbers as i64]);
-        let node = Node {
+        let given = self.graph.node.iter().flat_map(|node| &node.output);
+        let tensors = self.graph.initializer.iter().map(|tensor| &tensor.name);
+        if name == INPUT || given.chain(tensors).any(|other| other == name) {
+            let expected = "a name that no other value of the file has";
+            return Err(Error::expected(ErrorKind::Model, format!("output {name}"), expected, "one"));
+        }
+        self.graph.node.push(Node {
             input: vec![answer.name, shape],
-            output: vec![OUTPUT.into()],
+            output: vec![name.into()],
             op_type: "Reshape".into(),
             ..Node::default()
-        };
-        self.graph.node.push(node);
-        self.graph.output.push(info(OUTPUT, &[numbers]));
+        });
+        self.graph.output.push(info(name, &[numbers]));
+        Ok(())
+    }
+
+    /// The file.
+    pub fn finish(mut self) -> proto::Graph {
         self.graph.name = "onward".into();
         self.graph
     }
@@ -261,6 +275,14 @@ impl Sheet {
                 let part = self.node("Sigmoid", &[&x.name]);
                 self.node("Mul", &[&x.name, &part])
             }
+            "exp" => self.node("Exp", &[&x.name]),
+            "ln" => self.node("Log", &[&x.name]),
+            "sin" => self.node("Sin", &[&x.name]),
+            "cos" => self.node("Cos", &[&x.name]),
+            "square root" => self.node("Sqrt", &[&x.name]),
+            "reciprocal" => self.node("Reciprocal", &[&x.name]),
+            "absolute" => self.node("Abs", &[&x.name]),
+            "erf" => self.node("Erf", &[&x.name]),
             "sign" | "step" => {
                 let low = if words == "sign" { -1.0 } else { 0.0 };
                 let [zero, low, high] = [0.0, low, 1.0].map(|v| self.floats("number", &[], vec![v]));

@@ -95,7 +95,7 @@ keys! {
 keys! {
     /// The net of an ONNX file.
     pub struct Onnx {
-        /// The file. A run keeps a copy of it.
+        /// The file. A run keeps a copy of it. Where it has several outputs, the first is the answer, or those that the heads of the objective name.
         path: PathBuf = Preset::Required;
     }
 }
