@@ -276,6 +276,16 @@ impl Dataset {
     /// Rows of tokens, each with one target a token: rows of one to `length` items in the shape `[1, length, 1]`, with [`NO_ITEM`] behind
     /// the last.
     ///
+    /// ```
+    /// use onward::dataset::{Dataset, NO_ITEM};
+    ///
+    /// // A row of three items, and one of one.
+    /// let rows = [(vec![3.0, 1.0, 4.0], vec![1.0, 4.0, 0.0]), (vec![2.0], vec![0.0])];
+    /// let data = Dataset::ragged(&rows, 4)?;
+    /// assert_eq!(data.row(1), [2.0, NO_ITEM, NO_ITEM, NO_ITEM]);
+    /// # Ok::<(), onward::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::Data`] naming the row, if it has no item, more than `length` or other than whole numbers from 0 on, or not a target for
     /// each.

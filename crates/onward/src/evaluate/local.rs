@@ -61,7 +61,7 @@ impl Local {
         Self { precision, ..self.clone() }
     }
 
-    /// The same evaluator with at most this many rows of a batch in memory at once, where losses of whole batches are asked for.
+    /// The same evaluator with at most this many rows of a batch in memory at once (32 at least where derivatives of convolutions are asked for).
     #[must_use]
     pub fn in_pieces(&self, rows: Option<usize>) -> Self {
         Self { piece: rows.map(|rows| rows.max(1)), ..self.clone() }

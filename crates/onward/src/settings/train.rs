@@ -19,7 +19,7 @@ keys! {
         /// Samples per step.
         batch: usize = is(BATCH), 1.0..;
         /// How training rows are shuffled: all of them without this key, or within windows of so many rows (which is what data that
-        /// are read as they are needed allow), or not.
+        /// are read as they are needed allow), or not. Where whole queries are ranked, these are shuffled so.
         shuffle: Option<Shuffle> = Preset::Unset;
         /// Rows of a batch that are in memory at once, for batches larger than that: the bits are those of all at once. For every method but `rso`,
         /// and nets without batch normalisation. With probes on activations of convolutions it counts in 32 rows, at least so many.
