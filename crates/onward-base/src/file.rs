@@ -47,7 +47,7 @@ pub fn is_temporary(name: &OsStr) -> bool {
 ///
 /// # Errors
 /// [`crate::ErrorKind::Io`].
-pub fn sync_folder_of(path: &Path) -> Result<()> {
+fn sync_folder_of(path: &Path) -> Result<()> {
     // Where a folder cannot be opened or brought to the disk at all, the system sees to that itself.
     let Ok(folder) = File::open(folder_of(path)) else { return Ok(()) };
     match folder.sync_all() {

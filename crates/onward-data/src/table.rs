@@ -84,7 +84,7 @@ impl Table {
     ///
     /// # Errors
     /// As for [`Table::column`].
-    pub fn label_column(&self, wanted: Option<&Label>) -> Result<usize> {
+    pub(crate) fn label_column(&self, wanted: Option<&Label>) -> Result<usize> {
         let Some(wanted) = wanted else {
             let free = |column: &usize| !self.index.contains(column);
             let mut named = (0..self.names.len()).filter(|&i| self.names[i] == "label").filter(free);

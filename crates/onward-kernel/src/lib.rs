@@ -49,7 +49,8 @@ mod transpose;
 mod window;
 
 pub use attention::{Attended, AttentionScratch, MOST_QUERIES, attend};
-pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, keep_bf16, product_bf16, round_to_bf16, to_bf16};
+pub(crate) use bf16::keep_bf16;
+pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, product_bf16, round_to_bf16, to_bf16};
 pub use cache::{ask_for, second_level};
 pub use conv::{Conv3, accumulate_conv_credit, by_remainder, conv3x3, conv3x3_hadamard, conv3x3_single};
 pub use double::{exp64, ln64};
@@ -61,7 +62,8 @@ pub use hadamard::{
     hadamard_products, hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,
 };
 pub use hadamard_scale::scaled_along;
-pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8, product_int8_scaled};
+pub(crate) use int8::product_int8_scaled;
+pub use int8::{Int8Panels, Int8Rows, LONGEST_INT8, product_int8};
 pub use isa::Isa;
 #[cfg(test)]
 pub(crate) use isa::with_each_isa;

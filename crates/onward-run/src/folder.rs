@@ -229,7 +229,7 @@ impl Folder {
 
     /// The names of all files in the folder that a manifest covers: neither the ledger, which it names by its chain, nor snapshots,
     /// which have their hashes in their names.
-    pub fn bound_files(&self) -> Vec<String> {
+    pub(crate) fn bound_files(&self) -> Vec<String> {
         let plots = std::fs::read_dir(self.path.join(PLOTS_IN)).into_iter().flatten().flatten();
         let plots = plots.filter_map(|file| file.file_name().into_string().ok());
         let plots = plots.filter(|name| name.ends_with(".svg") || name.ends_with(".png"));
@@ -365,7 +365,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
-    pub fn write_snapshot(&self, step: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write_snapshot(&self, step: u64, bytes: &[u8]) -> Result<()> {
         let folder = self.path.join(SNAPSHOTS_IN);
         // Not its parents: a run whose folder has vanished makes none anew.
         match std::fs::create_dir(&folder) {

@@ -83,7 +83,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] naming the first that is not, or that is missing.
-    pub fn check_files(&self, folder: &Folder) -> Result<usize> {
+    pub(crate) fn check_files(&self, folder: &Folder) -> Result<usize> {
         self.files.keys().try_for_each(|name| self.check_file(folder, name))?;
         Ok(self.files.len())
     }

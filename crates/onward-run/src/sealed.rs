@@ -13,7 +13,7 @@ pub fn seal(json: &str) -> String {
 ///
 /// # Errors
 /// What is wrong.
-pub fn unseal(bytes: &[u8]) -> Result<String, String> {
+pub(crate) fn unseal(bytes: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
     let Some((open, check)) = text.rsplit_once(CHECK) else { return Ok(text.to_owned()) };
     let expected = hash_of(open.as_bytes());
@@ -24,6 +24,6 @@ pub fn unseal(bytes: &[u8]) -> Result<String, String> {
 }
 
 /// The first digits of a content's BLAKE3 hash, in hexadecimal.
-pub fn hash_of(bytes: &[u8]) -> String {
+pub(crate) fn hash_of(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..16].to_owned()
 }

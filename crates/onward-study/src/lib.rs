@@ -30,7 +30,6 @@ mod unit;
 
 pub use diagnosis::Diagnosis;
 pub use draws::Draws;
-pub use eigen::Eigen;
 pub use onward_base::{Error, ErrorKind, Place, Result};
 pub use record::StudyRecord;
 pub use repeats::Repeated;

@@ -172,7 +172,7 @@ impl Values {
     }
 
     /// Is any key of `section` set?
-    pub fn has_section(&self, section: &str) -> bool {
+    fn has_section(&self, section: &str) -> bool {
         let prefix = join(section, "");
         self.entries.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix))
     }

@@ -4,7 +4,8 @@ use super::Batch;
 use crate::ask::{Queries, Response, Shuffle, WeightPlan};
 use crate::kernel::Precision;
 use crate::model::{
-    Act, Chance, Context, Graph, Home, Homes, Model, Norms, Spare, Statistics, TensorKeys, Weights,
+    Act, BufferPool, BufferPools, Chance, Context, Graph, Model, Norms, Spare, Statistics, TensorKeys,
+    Weights,
 };
 use crate::noise::RunKey;
 use crate::params::Params;
@@ -31,9 +32,9 @@ pub struct Local {
     piece: Option<usize>,
     pub(super) known: Arc<Mutex<Known>>,
     /// Buffers of the clean passes, which leave traces.
-    pub(super) home: Home,
+    pub(super) buffers: BufferPool,
     /// Those of all other passes.
-    pub(super) homes: Homes,
+    pub(super) buffer_pools: BufferPools,
     /// Scratch of all passes, and what was packed for them.
     spare: Spare,
 }
@@ -49,8 +50,8 @@ impl Local {
             threads,
             piece: None,
             known: Arc::default(),
-            home: Home::keeping_many(),
-            homes: Homes::default(),
+            buffers: BufferPool::keeping_many(),
+            buffer_pools: BufferPools::default(),
             spare: Spare::default(),
         }
     }
@@ -127,15 +128,16 @@ impl Local {
         let graph = self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?;
         graph.check_norms(norms)?;
         Ok(self.run(|| {
-            let (weights, home) = (self.packed(params), Home::keeping());
+            let (weights, buffers) = (self.packed(params), BufferPool::keeping());
             let mut outputs = Vec::new();
             for (part, rows) in features.chunks(width * at_once).enumerate() {
-                let mut x = home.take(rows.len());
+                let mut x = buffers.take(rows.len());
                 x.par_chunks_mut(COPIED)
                     .zip(rows.par_chunks(COPIED))
                     .for_each(|(x, rows)| x.copy_from_slice(rows));
                 let chance = Chance::Evaluation(first + (part * at_once) as u64);
-                let mut cx = Context::clean(&weights, norms).with_home(home.clone()).with_chance(chance);
+                let mut cx =
+                    Context::clean(&weights, norms).with_buffers(buffers.clone()).with_chance(chance);
                 let x = Act::of(rows.len() / width, shape, x);
                 outputs.extend_from_slice(&graph.forward(&mut cx, x).data);
             }

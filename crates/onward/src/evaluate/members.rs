@@ -3,7 +3,8 @@
 use super::{Batch, Local};
 use crate::ask::WeightPlan;
 use crate::model::{
-    Act, Chance, Context, Crowd, Graph, Home, Neighbours, Norms, Probe, TensorKeys, WeightSpace, Weights,
+    Act, BufferPool, Chance, Context, Graph, Neighbours, Norms, Probe, SharedProduct, TensorKeys,
+    WeightSpace, Weights,
 };
 use crate::noise::RunKey;
 use crate::params::Params;
@@ -55,7 +56,7 @@ struct Step<'a> {
     keys: &'a [TensorKeys],
     batch: &'a Batch,
     plan: &'a WeightPlan,
-    crowd: Crowd,
+    shared_product: SharedProduct,
     chance: Chance,
 }
 
@@ -80,7 +81,8 @@ impl Local {
         };
         let (weights, keys) = (&weights, &*keys);
         let chance = batch.chance(key, plan.step);
-        let step = Step { graph, weights, keys, batch, plan, crowd: Crowd::default(), chance };
+        let step =
+            Step { graph, weights, keys, batch, plan, shared_product: SharedProduct::default(), chance };
         let cut = Cut::of(graph, batch, plan);
         let groups = plan.members.len().div_ceil(cut.group);
         let all: Vec<_> =
@@ -91,12 +93,12 @@ impl Local {
     /// One group of neighbouring members.
     fn group<T>(&self, step: &Step<'_>, group: usize, cut: Cut, see: &See<'_, T>) -> Vec<T> {
         let last = ((group + 1) * cut.group).min(step.plan.members.len());
-        let neighbours = Neighbours::new(&step.crowd, &step.plan.members[group * cut.group..last]);
+        let neighbours = Neighbours::new(&step.shared_product, &step.plan.members[group * cut.group..last]);
         let mut told = Vec::with_capacity(neighbours.members.len());
-        self.homes.with(|home| {
+        self.buffer_pools.with(|buffers| {
             for first in (group * cut.group..last).step_by(cut.chunk) {
                 let members = first..(first + cut.chunk).min(last);
-                self.chunk(step, &neighbours, members, home, &mut |outputs, answers| {
+                self.chunk(step, &neighbours, members, buffers, &mut |outputs, answers| {
                     told.push(see(outputs, answers))
                 });
             }
@@ -110,7 +112,7 @@ impl Local {
         step: &Step<'_>,
         neighbours: &Neighbours<'_>,
         members: std::ops::Range<usize>,
-        home: &Home,
+        buffers: &BufferPool,
         see: &mut dyn FnMut(&Act, Answers<'_>),
     ) {
         let (plan, batch) = (step.plan, step.batch);
@@ -119,7 +121,7 @@ impl Local {
         let probe = Probe { keys: step.keys, members: own, space, sigma, step: number };
         if plan.share == 0 {
             let cx = Context::probing(step.weights, Norms::Batch, probe, batch.x.rows);
-            let mut cx = cx.with_home(home.clone()).among(neighbours).with_chance(step.chance.clone());
+            let mut cx = cx.with_buffers(buffers.clone()).among(neighbours).with_chance(step.chance.clone());
             let outputs = step.graph.forward(&mut cx, batch.x.clone());
             let part = |i| outputs.slice(i * batch.x.rows, (i + 1) * batch.x.rows);
             (0..own.len()).for_each(|i| see(&part(i), batch.answers()));
@@ -128,8 +130,9 @@ impl Local {
         // Members of one pair stand next to each other and see the same samples.
         let groups = batch.x.rows / plan.share;
         let starts: Vec<usize> = own.iter().map(|m| m.index as usize % groups * plan.share).collect();
-        let x = gathered(&batch.x, &starts, plan.share, home);
-        let cx = Context::probing(step.weights, Norms::Batch, probe, plan.share).with_home(home.clone());
+        let x = gathered(&batch.x, &starts, plan.share, buffers);
+        let cx =
+            Context::probing(step.weights, Norms::Batch, probe, plan.share).with_buffers(buffers.clone());
         let mut cx = cx.with_chance(of_shares(&step.chance, &starts, plan.share));
         let outputs = step.graph.forward(&mut cx, x);
         for (i, start) in starts.iter().enumerate() {
@@ -154,12 +157,12 @@ fn of_shares(chance: &Chance, starts: &[usize], share: usize) -> Chance {
 }
 
 /// The `share` rows from each of `starts`, one block after the other; one block if all are the same.
-fn gathered(x: &Act, starts: &[usize], share: usize, home: &Home) -> Act {
+fn gathered(x: &Act, starts: &[usize], share: usize, buffers: &BufferPool) -> Act {
     let (width, first) = (x.width(), starts.first().copied().unwrap_or(0));
     if starts.iter().all(|start| *start == first) {
         return x.slice(first, first + share);
     }
-    let mut all = home.take(starts.len() * share * width);
+    let mut all = buffers.take(starts.len() * share * width);
     for (block, start) in all.chunks_exact_mut((share * width).max(1)).zip(starts) {
         block.copy_from_slice(&x.data[start * width..(start + share) * width]);
     }

@@ -45,7 +45,7 @@ impl Local {
         let graph = self.meets(params, batch)?;
         self.run(|| {
             let weights = self.packed(params);
-            let mut cx = Context::clean(&weights, Norms::Batch).with_home(self.home.clone());
+            let mut cx = Context::clean(&weights, Norms::Batch).with_buffers(self.buffers.clone());
             cx = cx.with_chance(batch.chance(key, step));
             cx.start_trace();
             let flow = graph.flow(&mut cx, batch.x.clone());
@@ -120,7 +120,7 @@ impl Local {
             key,
             keys: &TensorKeys::of_trained(key, params, graph),
             non_finite: &sums.non_finite,
-            homes: &self.homes,
+            buffer_pools: &self.buffer_pools,
         };
         let focused = plan.focus.as_ref().map(|chosen| Focused::among(chosen, at, batch));
         for (place, (layer, found)) in plan.layers.iter().rev().zip(&mut sums.layers).enumerate() {

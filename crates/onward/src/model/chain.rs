@@ -159,7 +159,7 @@ impl Conv {
     ///
     /// # Errors
     /// [`ErrorKind::Spec`] saying which list does not fit.
-    pub fn check_layers(&self) -> Result<()> {
+    pub(crate) fn check_layers(&self) -> Result<()> {
         let layers = self.channels.len();
         if layers == 0 || self.channels.contains(&0) {
             let (expected, found) = match layers {

@@ -1,7 +1,7 @@
 //! The one door for noise: a graph asks the context for its products, and the context adds the perturbation of each
 //! row's member, or nothing. No model knows that noise exists.
 
-use super::{Act, Chance, Home, LinkKind, Map, Neighbours, Norms, Probe, Trace, Weights};
+use super::{Act, BufferPool, Chance, LinkKind, Map, Neighbours, Norms, Probe, Trace, Weights};
 use crate::kernel::Epilogue;
 
 /// Positions that a product works on at once, its bias and corrections following while they are hot; the same for any
@@ -27,7 +27,7 @@ pub struct Context<'a> {
     pub(super) rows_per_member: usize,
     pub(super) norms: Norms<'a>,
     pub(super) trace: Option<Trace>,
-    pub(super) home: Home,
+    pub(super) buffers: BufferPool,
     pub(super) neighbours: Option<&'a Neighbours<'a>>,
     /// The chance inside the model.
     pub(super) chance: Chance,
@@ -38,14 +38,14 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A context without noise.
     pub fn clean(weights: &'a Weights<'a>, norms: Norms<'a>) -> Self {
-        let (home, neighbours) = (Home::keeping(), None);
+        let (buffers, neighbours) = (BufferPool::keeping(), None);
         Self {
             weights,
             probe: None,
             rows_per_member: usize::MAX,
             norms,
             trace: None,
-            home,
+            buffers,
             neighbours,
             chance: Chance::Evaluation(0),
             noisy: false,
@@ -62,10 +62,10 @@ impl<'a> Context<'a> {
         Self { probe: Some(probe), rows_per_member, ..Self::clean(weights, norms) }
     }
 
-    /// The same with buffers from `home`.
+    /// The same context with buffers from a pool.
     #[must_use]
-    pub fn with_home(self, home: Home) -> Self {
-        Self { home, ..self }
+    pub(crate) fn with_buffers(self, buffers: BufferPool) -> Self {
+        Self { buffers, ..self }
     }
 
     /// The same for members that are some of `neighbours`, all of which see the same rows.
@@ -80,7 +80,7 @@ impl<'a> Context<'a> {
     }
 
     /// Returns the trace kept since [`Context::start_trace`].
-    pub fn take_trace(&mut self) -> Trace {
+    pub(crate) fn take_trace(&mut self) -> Trace {
         self.trace.take().unwrap_or_default()
     }
 
@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
             let even = Act { spread: None, ..x.clone() };
             let base = self.mapped(Product { relu: false, ..product }, &even);
             return self.weights.packed(map.weight, map.kind, |packed| {
-                spread.through(packed, self.weights.idle(), &self.home, x.shape, &base)
+                spread.through(packed, self.weights.idle(), &self.buffers, x.shape, &base)
             });
         }
         let relu = relu && self.trace.is_none() && map.kind == LinkKind::Linear;
@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
         let epilogue = Epilogue { bias: bias.as_deref().unwrap_or_default(), relu };
         let outputs = tensors[weight].matrix().map_or(0, |(outputs, _)| outputs);
         let shape = [x.shape[0], x.shape[1], outputs];
-        let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
+        let mut y = Act::of(x.rows, shape, self.buffers.take(x.rows * shape.iter().product::<usize>()));
         self.weights.product(weight, kind, [shape[0], shape[1]], &x.data, &mut y.data, epilogue);
         y
     }

@@ -79,7 +79,7 @@ impl Context<'_> {
         let (m, k) = tensor.matrix()?;
         let shape = [x.shape[0], x.shape[1], m];
         let rows = self.rows_per_member * probe.members.len();
-        let mut y = Act::of(rows, shape, self.home.take(rows * shape.iter().product::<usize>()));
+        let mut y = Act::of(rows, shape, self.buffers.take(rows * shape.iter().product::<usize>()));
         let of = |member: &Member| {
             bias.map_or_else(Vec::new, |bias| member_tensor(self.weights, &probe, bias, *member))
         };

@@ -1,7 +1,7 @@
 //! Low-rank probes: one shared product for all members, and for each member's rows `σ (x·b) aᵀ` while they are hot.
 
 use super::context::{Product, member_rows};
-use super::{Act, Context, Home, LinkKind, Map, Member, Numbers, Probe, WeightSpace, Weights};
+use super::{Act, BufferPool, Context, LinkKind, Map, Member, Numbers, Probe, WeightSpace, Weights};
 use crate::kernel::{Conv3, Correction, Epilogue, axpy, conv3x3_single, correct, dots};
 use crate::threads::prelude::*;
 use std::sync::{Mutex, PoisonError};
@@ -9,21 +9,21 @@ use std::sync::{Mutex, PoisonError};
 /// What all members of a step, and some of them, have in common when they see the same rows: found once, by whoever
 /// needs it first, until the first noise makes rows differ.
 #[derive(Default)]
-pub(crate) struct Crowd {
+pub(crate) struct SharedProduct {
     /// The clean product of the first layer.
     product: Kept,
 }
 
 /// A neighbourhood of members whose products with the rows they share are found together.
 pub(crate) struct Neighbours<'a> {
-    pub crowd: &'a Crowd,
+    pub shared_product: &'a SharedProduct,
     pub members: &'a [Member],
     along: Kept,
 }
 
 impl<'a> Neighbours<'a> {
-    pub fn new(crowd: &'a Crowd, members: &'a [Member]) -> Self {
-        Self { crowd, members, along: Kept::default() }
+    pub fn new(shared_product: &'a SharedProduct, members: &'a [Member]) -> Self {
+        Self { shared_product, members, along: Kept::default() }
     }
 }
 
@@ -61,7 +61,7 @@ struct Factors {
 struct Layer<'a> {
     weights: &'a Weights<'a>,
     probe: Probe<'a>,
-    home: &'a Home,
+    buffers: &'a BufferPool,
     kind: LinkKind,
     weight: usize,
     bias: Option<usize>,
@@ -92,7 +92,7 @@ impl Context<'_> {
         let layer = Layer {
             weights: self.weights,
             probe,
-            home: &self.home,
+            buffers: &self.buffers,
             kind,
             weight,
             bias,
@@ -108,7 +108,7 @@ impl Context<'_> {
         let shape = [x.shape[0], x.shape[1], matrix.0];
         let width = shape.iter().product::<usize>();
         let mut y =
-            Act::of(rows * probe.members.len(), shape, self.home.take(rows * probe.members.len() * width));
+            Act::of(rows * probe.members.len(), shape, self.buffers.take(rows * probe.members.len() * width));
         layer.run(&before, rows, &mut y.data);
         Some(y)
     }
@@ -142,7 +142,7 @@ impl Layer<'_> {
         match self.kind {
             LinkKind::Conv => {
                 let conv = Conv3 { height: self.shape[0], width: self.shape[1], channels: self.shape[2] };
-                let mut padded = self.home.take(conv.padded());
+                let mut padded = self.buffers.take(conv.padded());
                 padded.fill(0.0);
                 for (i, image) in x.chunks_exact(points * self.shape[2]).enumerate() {
                     conv.pad(image, &mut padded);
@@ -159,12 +159,12 @@ impl Layer<'_> {
     fn shared(&self, x: &Act, neighbours: Option<&Neighbours<'_>>) -> Before {
         let positions = x.rows * x.points();
         let product = || {
-            let mut y = self.home.take(positions * self.matrix.0);
+            let mut y = self.buffers.take(positions * self.matrix.0);
             self.clean(&x.data, &mut y);
             y
         };
         let along = |directions: &[u32]| {
-            let mut t = self.home.take(directions.len() * self.rank * positions);
+            let mut t = self.buffers.take(directions.len() * self.rank * positions);
             let b: Vec<f32> = directions.iter().flat_map(|index| self.factors(*index).b).collect();
             self.along(&x.data, &b, &mut t, positions);
             t
@@ -173,7 +173,7 @@ impl Layer<'_> {
         let Some(neighbours) = neighbours else {
             return Before::Shared { product: product(), along: along(&own), members: own };
         };
-        let product = neighbours.crowd.product.get_or(self.weight, product);
+        let product = neighbours.shared_product.product.get_or(self.weight, product);
         let all = directions_of(neighbours.members);
         if all.len() * self.rank * positions > ALONG {
             return Before::Shared { product, along: along(&own), members: own };
@@ -246,7 +246,7 @@ impl Layer<'_> {
             Before::Rows(x) => {
                 let (positions, from) = (y.len() / m, from * self.points() * self.shape[2]);
                 let x = &x[from..from + positions * self.shape[2]];
-                let mut t = self.home.take(self.rank * positions);
+                let mut t = self.buffers.take(self.rank * positions);
                 self.along(x, &factors.b, &mut t, positions);
                 correct(y, None, m, Correction { t: &t, stride: positions, ..correction });
             }

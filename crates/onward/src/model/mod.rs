@@ -21,18 +21,19 @@ pub use act::Act;
 pub use chain::{Activation, Conv, GlobalPool, Mlp};
 pub use context::Context;
 pub use graph::{
-    Adapter, Attention, Builder, Carried, Cell, Chance, Cut, Function, Graph, Lif, Model, Norm, Operation,
+    Adapter, Attention, Builder, Carried, Cell, Chance, Cut, Function, Graph, Lif, Model, Operation,
     Pairwise, Patch, Reduction, RowOp, Shape, Var,
 };
 pub(crate) use graph::{Flow, Link, Map};
-pub(crate) use low_rank::{Crowd, Neighbours};
+pub(crate) use low_rank::{Neighbours, SharedProduct};
 pub use norm::NORM_EPSILON;
-pub(crate) use numbers::Homes;
-pub use numbers::{Home, Numbers};
+pub use numbers::Numbers;
+pub(crate) use numbers::{BufferPool, BufferPools};
 pub use probe::{Member, Probe, TensorKeys, WeightSpace};
 pub use rate::{Rate, Rated};
 pub(crate) use spread::{Pairs, Spread};
 pub(crate) use trace::After;
-pub use trace::{LinkKind, Norms, Statistics, Trace};
+pub(crate) use trace::{LinkKind, Trace};
+pub use trace::{Norms, Statistics};
 pub use weights::Weights;
 pub(crate) use weights::{Packing, Spare};

@@ -16,10 +16,10 @@ pub struct Numbers {
 #[derive(Default)]
 struct Buffer {
     numbers: Memory,
-    home: Home,
+    buffers: BufferPool,
 }
 
-/// Numbers that came from outside, or lines that a [`Home`] lends.
+/// Numbers that came from outside, or lines that a [`BufferPool`] lends.
 enum Memory {
     Given(Vec<f32>),
     Lent(Lines),
@@ -50,14 +50,14 @@ impl Memory {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Memory::Lent(lines) = std::mem::take(&mut self.numbers) {
-            self.home.put(lines);
+            self.buffers.put(lines);
         }
     }
 }
 
-/// Where buffers wait to be used again; `Home::default()` keeps none.
+/// A pool of buffers that wait to be used again; `BufferPool::default()` keeps none.
 #[derive(Clone, Default)]
-pub struct Home(Option<Arc<Waiting>>);
+pub(crate) struct BufferPool(Option<Arc<Waiting>>);
 
 struct Waiting {
     most: usize,
@@ -69,13 +69,13 @@ const FEW: usize = 8;
 /// Those of all layers of a deep model, inputs and outputs.
 const MANY: usize = 256;
 
-impl Home {
-    /// A home that keeps buffers.
+impl BufferPool {
+    /// A pool that keeps buffers.
     pub fn keeping() -> Self {
         Self(Some(Arc::new(Waiting { most: FEW, lines: Mutex::default() })))
     }
 
-    /// One that keeps all buffers of a pass that leaves a trace.
+    /// A pool that keeps all buffers of a pass that leaves a trace.
     pub(crate) fn keeping_many() -> Self {
         Self(Some(Arc::new(Waiting { most: MANY, lines: Mutex::default() })))
     }
@@ -88,7 +88,7 @@ impl Home {
             all.iter().rposition(|v| (len..=4 * len).contains(&v.len())).map(|i| all.remove(i))
         });
         let numbers = Memory::Lent(waiting.unwrap_or_else(|| Lines::zeros(len)));
-        Numbers { buffer: Arc::new(Buffer { numbers, home: self.clone() }), start: 0, len }
+        Numbers { buffer: Arc::new(Buffer { numbers, buffers: self.clone() }), start: 0, len }
     }
 
     fn put(&self, numbers: Lines) {
@@ -103,18 +103,18 @@ impl Home {
     }
 }
 
-/// Homes that outlive the passes that use them, one for each pass that runs at the same time.
+/// Buffer pools that outlive the passes that use them, one for each pass that runs at the same time.
 #[derive(Clone, Default)]
-pub(crate) struct Homes(Arc<Mutex<Vec<Home>>>);
+pub(crate) struct BufferPools(Arc<Mutex<Vec<BufferPool>>>);
 
-impl Homes {
-    /// Runs `pass` with a home that no other pass is using.
-    pub fn with<T>(&self, pass: impl FnOnce(&Home) -> T) -> T {
+impl BufferPools {
+    /// Runs `pass` with a pool that no other pass is using.
+    pub fn with<T>(&self, pass: impl FnOnce(&BufferPool) -> T) -> T {
         let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = free().pop();
-        let home = waiting.unwrap_or_else(Home::keeping);
-        let result = pass(&home);
-        free().push(home);
+        let buffers = waiting.unwrap_or_else(BufferPool::keeping);
+        let result = pass(&buffers);
+        free().push(buffers);
         result
     }
 }
@@ -122,7 +122,7 @@ impl Homes {
 impl Numbers {
     /// As many numbers of unknown value as are asked for, from where these came from.
     pub(crate) fn another(&self, len: usize) -> Self {
-        self.buffer.home.take(len)
+        self.buffer.buffers.take(len)
     }
 
     /// Numbers `from..to`, not copied.
@@ -140,7 +140,7 @@ impl From<Vec<f32>> for Numbers {
     fn from(numbers: Vec<f32>) -> Self {
         let len = numbers.len();
         let numbers = Memory::Given(numbers);
-        Self { buffer: Arc::new(Buffer { numbers, home: Home::default() }), start: 0, len }
+        Self { buffer: Arc::new(Buffer { numbers, buffers: BufferPool::default() }), start: 0, len }
     }
 }
 
@@ -198,33 +198,34 @@ mod tests {
 
     #[test]
     fn buffers_go_home_and_are_used_again() {
-        let home = Home::keeping();
-        let first = home.take(100);
+        let buffers = BufferPool::keeping();
+        let first = buffers.take(100);
         let (place, copy) = (first.as_ptr(), first.clone());
         drop(first);
-        assert_ne!(home.take(100).as_ptr(), place, "still held");
+        assert_ne!(buffers.take(100).as_ptr(), place, "still held");
         drop(copy);
-        let again = home.take(60);
+        let again = buffers.take(60);
         assert_eq!((again.as_ptr(), again.len()), (place, 60));
         let mut shared = again.clone();
         shared.fill(1.0);
         assert_ne!(shared.as_ptr(), place, "a copy made for writing has a buffer of its own");
-        let far_too_large = home.take(3);
+        let far_too_large = buffers.take(3);
         assert_eq!(far_too_large.len(), 3);
     }
 
     #[test]
     fn passes_one_after_the_other_share_a_home_and_passes_at_once_do_not() {
-        let homes = Homes::default();
-        let place = homes.with(|home| home.take(40).as_ptr() as usize);
-        homes.with(|home| {
-            let own = home.take(40);
+        let buffer_pools = BufferPools::default();
+        let place = buffer_pools.with(|buffers| buffers.take(40).as_ptr() as usize);
+        buffer_pools.with(|buffers| {
+            let own = buffers.take(40);
             assert_eq!(own.as_ptr() as usize, place);
-            homes.with(|other| assert_ne!(other.take(40).as_ptr() as usize, place));
+            buffer_pools.with(|other| assert_ne!(other.take(40).as_ptr() as usize, place));
         });
-        let many: Vec<Numbers> = (0..FEW + 5).map(|_| homes.with(|home| home.take(40))).collect();
+        let many: Vec<Numbers> =
+            (0..FEW + 5).map(|_| buffer_pools.with(|buffers| buffers.take(40))).collect();
         drop(many);
-        homes.with(|home| assert_eq!(home.0.as_ref().unwrap().lines.lock().unwrap().len(), FEW));
+        buffer_pools.with(|buffers| assert_eq!(buffers.0.as_ref().unwrap().lines.lock().unwrap().len(), FEW));
     }
 
     #[test]

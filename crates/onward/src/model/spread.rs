@@ -6,7 +6,7 @@
 //! for each pair, not two; and one for all pairs together where the directions are rows of a Hadamard matrix.
 
 use super::weights::{Idle, Packed};
-use super::{Act, Home};
+use super::{Act, BufferPool};
 use crate::kernel::{
     Conv3, Epilogue, Filter, Matrix, add_products, axpy, by_remainder, conv3x3_hadamard, hadamard_products,
     hadamard_products_of_rows, hadamard_sign, plus_and_minus, scaled_along, walsh_hadamard,
@@ -127,12 +127,12 @@ impl Spread {
         &self,
         packed: &Packed,
         idle: &Idle,
-        home: &Home,
+        buffers: &BufferPool,
         shape: [usize; 3],
         base: &Act,
     ) -> Act {
         let count = self.directions.count();
-        let numbers = home.take(2 * count * base.data.len());
+        let numbers = buffers.take(2 * count * base.data.len());
         let mut rows = Act::of(2 * count * base.rows, base.shape, numbers);
         let remainders = count.next_power_of_two();
         match (&*self.directions, packed) {
@@ -177,7 +177,7 @@ impl Spread {
                     }
                 }
             }
-            _ => self.one_by_one(packed, idle, home, shape, base, &mut rows.data),
+            _ => self.one_by_one(packed, idle, buffers, shape, base, &mut rows.data),
         }
         rows
     }
@@ -187,14 +187,14 @@ impl Spread {
         &self,
         packed: &Packed,
         idle: &Idle,
-        home: &Home,
+        buffers: &BufferPool,
         shape: [usize; 3],
         base: &Act,
         out: &mut [f32],
     ) {
         let (size, odd) = (base.data.len(), self.odd.len());
         let together = (TOGETHER / base.rows.max(1)).min(self.directions.count()).max(1);
-        let (mut x, mut change) = (home.take(together * odd), home.take(together * size));
+        let (mut x, mut change) = (buffers.take(together * odd), buffers.take(together * size));
         for (group, out) in out.chunks_mut((2 * together * size).max(1)).enumerate() {
             let pairs = out.len() / (2 * size);
             let (x, change) = (&mut x[..pairs * odd], &mut change[..pairs * size]);

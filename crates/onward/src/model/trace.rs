@@ -41,7 +41,7 @@ const PIECE: usize = 1 << 15;
 
 /// The record of a clean pass that is needed to credit derivatives at its sites to the params.
 #[derive(Default)]
-pub struct Trace {
+pub(crate) struct Trace {
     inputs: Vec<Input>,
     /// Statistics of batch normalisations, in order.
     pub statistics: Vec<Statistics>,
@@ -98,7 +98,7 @@ pub(crate) enum After {
 
 /// The kinds of maps that are linear in their tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkKind {
+pub(crate) enum LinkKind {
     /// `x Wᵀ + b` at every position.
     Linear,
     /// A 3×3 convolution.

@@ -15,7 +15,8 @@ pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Layers, RelativeActivation};
 pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
-pub use shaping::{centred_ranks, quantise, z_scores};
+pub(crate) use shaping::z_scores;
+pub use shaping::{centred_ranks, quantise};
 pub use two_point::TwoPoint;
 
 use crate::Result;
@@ -326,7 +327,7 @@ impl Method {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] naming the key.
-    pub fn check_keys(&self, rows: usize, batch: &str) -> Result<()> {
+    pub(crate) fn check_keys(&self, rows: usize, batch: &str) -> Result<()> {
         self.common().check_keys(rows, batch)
     }
 
@@ -356,7 +357,7 @@ impl Method {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Spec`] naming the key.
-    pub fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
+    pub(crate) fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
         self.common().check_optimizer(optimizer)
     }
 }

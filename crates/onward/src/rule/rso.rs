@@ -162,7 +162,7 @@ impl Sweep {
     }
 
     /// The first step of the cycle that `step` belongs to: σ falls from cycle to cycle, not from step to step.
-    pub fn cycle_start(&self, step: u64) -> u64 {
+    pub(crate) fn cycle_start(&self, step: u64) -> u64 {
         step - step % self.steps()
     }
 

@@ -182,7 +182,7 @@ impl Model {
     }
 
     /// Whether the net is read from a file, which also gives its first params.
-    pub fn is_in_a_file(&self) -> bool {
+    pub(crate) fn is_in_a_file(&self) -> bool {
         matches!(self.kind, ModelKind::Onnx(_))
     }
 

@@ -10,7 +10,7 @@ use super::directions::{Draws, Source};
 use super::{Derivative, Directions, Focus, Probes};
 use crate::choices;
 use crate::model::{
-    Act, Context, Cut as Pass, Graph, Homes, Member, Norms, Probe, Spread, Statistics, TensorKeys,
+    Act, BufferPools, Context, Cut as Pass, Graph, Member, Norms, Probe, Spread, Statistics, TensorKeys,
     WeightSpace, Weights,
 };
 use crate::noise::{Family, Role, RunKey};
@@ -84,7 +84,7 @@ pub(crate) struct Probing<'a> {
     pub keys: &'a [TensorKeys],
     pub non_finite: &'a AtomicU64,
     /// Where passes find their buffers.
-    pub homes: &'a Homes,
+    pub buffer_pools: &'a BufferPools,
 }
 
 /// How a batch is cut into pieces: `samples` at a time, and of these `pairs` at a time (a power of two where that is not all).
@@ -196,10 +196,10 @@ impl Probing<'_> {
         let rows = clean.site.rows;
         let x = Act { spread: Some(Box::new(spread)), ..clean.site.clone() };
         let signs = plan.directions != Directions::Independent || plan.noise == Family::Sign;
-        self.homes.with(|home| {
+        self.buffer_pools.with(|buffers| {
             let cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
             let x = if signs && !self.one_by_one { x } else { x.whole() };
-            let outputs = self.graph.forward_after(stage, &mut cx.with_home(home.clone()), clean, x);
+            let outputs = self.graph.forward_after(stage, &mut cx.with_buffers(buffers.clone()), clean, x);
             self.losses(&outputs.whole(), first, rows)
         })
     }
@@ -264,10 +264,10 @@ impl Probing<'_> {
         }
         let probe = Probe { keys: self.keys, members: &members, space, sigma: layer.sigma, step: plan.step };
         let norms = Norms::Fixed(self.statistics);
-        self.homes.with(|home| {
-            let mut cx = Context::probing(self.weights, norms, probe, 1).with_home(home.clone());
+        self.buffer_pools.with(|buffers| {
+            let mut cx = Context::probing(self.weights, norms, probe, 1).with_buffers(buffers.clone());
             let z = self.graph.own_again(layer.stage, &mut cx, clean, times);
-            let mut cx = Context::clean(self.weights, norms).with_home(home.clone());
+            let mut cx = Context::clean(self.weights, norms).with_buffers(buffers.clone());
             let outputs = self.graph.forward_after(layer.stage, &mut cx, clean, z);
             self.losses(&outputs, first, rows)
         })
@@ -318,7 +318,7 @@ pub fn derivative_at_output(
     one_by_one: bool,
 ) -> Vec<f32> {
     let (keys, non_finite) = (&*TensorKeys::of(key, weights.params()), &AtomicU64::new(0));
-    let homes = &Homes::default();
+    let buffer_pools = &BufferPools::default();
     let (statistics, before, of): (&[Statistics], _, _) = (&[], 0, pass.site.rows);
     let probing = Probing {
         graph,
@@ -332,7 +332,7 @@ pub fn derivative_at_output(
         key,
         keys,
         non_finite,
-        homes,
+        buffer_pools,
     };
     derivative_by_output(&probing, plan, layer, pass, pass.site.width())
 }

@@ -143,14 +143,6 @@ fn at_map(link: &Link, trace: &Trace, g: &[f32], at: Stretch, outputs: usize) ->
     own
 }
 
-/// Credits `g (rows, width)`, the derivative of each sample's loss at the stage's site, to the stage's params.
-pub fn credit(graph: &Graph, stage: usize, params: &Params, trace: &Trace, g: &[f32], into: &mut Derivative) {
-    let mut sums = Credit::default();
-    let rows = g.len() / graph.width(stage).max(1);
-    sums.add(graph, stage, params, trace, g, Stretch::all(rows));
-    sums.give(graph, stage, into);
-}
-
 /// Adds a derivative to those that other uses of the same tensor gave.
 pub(super) fn add(into: &mut Option<[Vec<f32>; 2]>, halves: [Vec<f32>; 2]) {
     let Some(sums) = into else {

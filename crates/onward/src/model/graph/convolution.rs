@@ -117,7 +117,7 @@ impl Context<'_> {
         let data = tensor.data.floats();
         let member = self.rows_per_member.min(x.rows).max(1);
         let shape = [x.shape[0], x.shape[1], outputs];
-        let mut y = Act::of(x.rows, shape, self.home.take(x.rows * shape.iter().product::<usize>()));
+        let mut y = Act::of(x.rows, shape, self.buffers.take(x.rows * shape.iter().product::<usize>()));
         let [wide, narrow] = [y.width(), x.width()].map(|width| member * width);
         let pieces = y.data.par_chunks_mut(wide).zip(x.data.par_chunks(narrow));
         pieces.enumerate().for_each(|(i, (y, x))| {

@@ -18,7 +18,7 @@ impl Context<'_> {
         let (words, width) = (table.shape[0], table.shape[1]);
         let own = self.rows_for(Map { kind: LinkKind::Embed, weight, bias: None }, x.clone());
         let shape = [x.shape[0], x.shape[1], width];
-        let mut y = Act::of(own.rows, shape, self.home.take(own.data.len() * width));
+        let mut y = Act::of(own.rows, shape, self.buffers.take(own.data.len() * width));
         let per_member = self.rows_per_member.min(own.rows).max(1) * own.width();
         let places = y.data.par_chunks_mut(width).zip(own.data.par_chunks(1)).enumerate();
         places.with_min_len(ROWS).for_each(|(place, (out, word))| {

@@ -27,7 +27,7 @@ pub use cell::{Cell, Lif};
 pub use chance::Chance;
 pub use function::{Function, Pairwise, Reduction};
 pub(crate) use node::Map;
-pub use node::{Attention, Norm, RowOp, Shape};
+pub use node::{Attention, RowOp, Shape};
 pub use patch::Patch;
 pub use run::Cut;
 pub(crate) use run::Flow;
@@ -209,7 +209,7 @@ impl Graph {
     }
 
     /// The value below which the rest of the model sees no difference between two numbers at the site of a stage.
-    pub fn blind_below(&self, stage: usize) -> Option<f32> {
+    pub(crate) fn blind_below(&self, stage: usize) -> Option<f32> {
         self.stages[stage].blind_below
     }
 

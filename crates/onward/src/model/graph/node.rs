@@ -73,7 +73,7 @@ pub(crate) enum Op {
 
 /// The kind of normalisation over the channels of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Norm {
+pub(crate) enum Norm {
     /// Their standard deviation, their mean being subtracted first.
     Layer,
     /// Their root mean square.

@@ -189,7 +189,7 @@ impl Graph {
     /// What the model answers where `z` stands at the site of a stage, all beside it as in `cut`: that has the rows which `z`
     /// has, or each of them for several of those, over and over.
     #[must_use]
-    pub fn forward_after(&self, stage: usize, cx: &mut Context<'_>, cut: &Cut, z: Act) -> Act {
+    pub(crate) fn forward_after(&self, stage: usize, cx: &mut Context<'_>, cut: &Cut, z: Act) -> Act {
         let Stage { site, after, .. } = &self.stages[stage];
         self.with(after, cx, &cut.beside, Some((*site, z)))
     }
