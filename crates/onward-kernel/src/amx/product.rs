@@ -54,12 +54,16 @@ const STEPS: usize = 8;
 
 impl Blocks {
     /// Half of the second-level cache: the panels stay there while the rows come by. If the rows fit into the other half they
-    /// stay too, and a quarter is enough for the panels: more would push the rows out.
+    /// stay too, and a quarter is enough for the panels, or an eighth where the rows need more than that: more would push the rows out.
     pub(super) fn of(job: &Job) -> Self {
         let (cache, rows, sums) = (second_level(), job.m * job.a_stride, 4 * job.m * job.n);
         let right = job.n * job.steps * ROW;
         Self {
-            panels: if rows <= cache / 2 { cache / 4 } else { cache / 2 },
+            panels: match rows {
+                _ if rows <= cache / 4 => cache / 4,
+                _ if rows <= cache / 2 => cache / 8,
+                _ => cache / 2,
+            },
             steps: (job.m > 4 * ROWS && job.steps > 2 * STEPS && rows + right + sums <= cache * 3 / 4)
                 .then_some(STEPS),
         }
