@@ -121,7 +121,7 @@ pub enum Command {
     /// Explains a key of specs, or lists all of them
     #[command(after_help = "Examples:\n  onward explain\n  onward explain method.sigma")]
     Explain {
-        /// The key, such as method.sigma
+        /// The key, such as method.sigma, a table, or any word to look for
         key: Option<String>,
     },
     /// Prints what this machine can do at most, and how near to it the kernels come
@@ -180,6 +180,9 @@ pub struct Train {
     /// The folder that run folders are made in
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
+    /// Draws the report alone, without its plots as files beside it
+    #[arg(long)]
+    pub no_plots: bool,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
@@ -281,6 +284,9 @@ pub struct Resume {
     /// Where the data are now
     #[command(flatten)]
     pub moved: Moved,
+    /// Draws the report alone, without its plots as files beside it
+    #[arg(long)]
+    pub no_plots: bool,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,

@@ -2,7 +2,7 @@
 
 use super::origin::{FromSpec, spec_of};
 use super::session::{Teller, clock, finish, say_written};
-use crate::args::{How, Moved, Resume};
+use crate::args::{How, Moved, Resume, Train};
 use crate::folder::Folder;
 use crate::progress::Voice;
 use crate::spec::Spec;
@@ -21,16 +21,17 @@ pub fn resume(args: &Resume) -> Result<ExitCode> {
     let mut origin = FromSpec::new(&at, &args.moved, &args.how);
     origin.until = args.steps.map(Budget::Steps).or(args.epochs.map(Budget::Epochs));
     let run = go_on(folder, &mut origin, &args.how)?;
-    finish(run, origin.known()?, &args.how)
+    finish(run, origin.known()?, !args.no_plots, &args.how)
 }
 
 /// Goes on with the run in `existing` if it is that of `spec`, which `file` has.
-pub(super) fn same_or_refuse(existing: &Path, spec: &Spec, file: &Path, how: &How) -> Result<ExitCode> {
+pub(super) fn same_or_refuse(existing: &Path, spec: &Spec, args: &Train) -> Result<ExitCode> {
     let (folder, moved) = (Folder::open(existing)?, Moved::default());
+    let (file, how) = (&*args.spec, &args.how);
     let at = folder.path().to_owned();
     let mut origin = Same { parts: FromSpec::new(&at, &moved, how), folder: &at, spec, file, how };
     let run = go_on(folder, &mut origin, how)?;
-    finish(run, origin.parts.known()?, how)
+    finish(run, origin.parts.known()?, !args.no_plots, how)
 }
 
 fn go_on(folder: Folder, origin: &mut dyn Origin, how: &How) -> Result<Run> {

@@ -113,8 +113,9 @@ pub(super) fn say_written(voice: Voice, damage: &Error) {
     voice.say(&format!("{why}; written again"), &json!({"event": "written again", "why": why}));
 }
 
-/// Takes a run's steps until its end or until somebody asks to stop; at the end, draws its report and says the result.
-pub(super) fn finish(mut run: Run, spec: &Spec, how: &How) -> Result<ExitCode> {
+/// Takes a run's steps until its end or until somebody asks to stop; at the end, draws its report, with or without files of its plots,
+/// and says the result.
+pub(super) fn finish(mut run: Run, spec: &Spec, plots: bool, how: &How) -> Result<ExitCode> {
     let voice = Voice::new(how);
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -133,7 +134,7 @@ pub(super) fn finish(mut run: Run, spec: &Spec, how: &How) -> Result<ExitCode> {
     if !gone.map_err(with_failure)? {
         return Ok(ExitCode::from(130));
     }
-    let ended = run.close(|run, ended| write_report(run, ended, spec))?;
+    let ended = run.close(|run, ended| write_report(run, ended, spec, plots))?;
     say_end(&run, &ended, spec, voice);
     Ok(ExitCode::SUCCESS)
 }
@@ -213,7 +214,7 @@ pub(super) fn page<'a>(
     }
 }
 
-fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
+fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()> {
     let mut facts = facts(run, ended, spec);
     if let Some(bytes) = memory::peak() {
         facts.insert(8, fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))));
@@ -227,7 +228,12 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec) -> Result<()> {
         headline: headline(unit_words(spec), ended.score.accuracy, ended.loss, spec),
         ..page(spec, &text, run.points(), &own, ended.score.confusion.as_deref())
     };
-    report::write(&report, run.folder().path())
+    let folder = run.folder().path();
+    if plots {
+        report::write(&report, folder)
+    } else {
+        report::write_page(&report::html(&report), &[], folder)
+    }
 }
 
 pub(super) fn fact(label: &str, value: String) -> (String, String) {

@@ -19,7 +19,7 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     let spec = Spec::load(&args.spec, &args.sets, args.seed)?;
     let existing = args.runs.join(&spec.name);
     if args.resume && existing.join("ledger.bin").is_file() {
-        return same_or_refuse(&existing, &spec, &args.spec, &args.how);
+        return same_or_refuse(&existing, &spec, args);
     }
     let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default())?;
     let voice = Voice::new(&args.how);
@@ -35,5 +35,5 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     }
     let observers = Observers::one(Teller::new(voice, folder.path()));
     let run = Run::create(folder, &spec.to_toml(), parts, clock(), observers)?;
-    finish(run, &spec, &args.how)
+    finish(run, &spec, !args.no_plots, &args.how)
 }

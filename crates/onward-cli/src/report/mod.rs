@@ -97,6 +97,9 @@ pub fn write_page(page: &str, plots: &[Plot], folder: &Path) -> Result<()> {
 }
 
 fn write_plots(plots: &[Plot], folder: &Path) -> Result<()> {
+    if plots.is_empty() {
+        return Ok(());
+    }
     let plots_folder = folder.join("plots");
     std::fs::create_dir_all(&plots_folder).map_err(|e| Error::io("make the folder", &plots_folder, e))?;
     for plot in plots {

@@ -98,7 +98,7 @@ fn each_voice_keeps_to_its_form() {
 
 #[test]
 fn a_baseline_is_printed_beside_the_result() {
-    let place = Place::new();
+    let place = Place::with_plots();
     let spec = place.spec("p", "relative-activation", 30);
     let text = std::fs::read_to_string(&spec).unwrap() + "\n[baseline]\nname = \"a guess\"\naccuracy = 0.1\n";
     std::fs::write(&spec, text).unwrap();
@@ -341,7 +341,7 @@ fn verbose_runs_say_what_products_run_on() {
 /// The net: printed, as JSON, and drawn beside the curves.
 #[test]
 fn a_run_shows_its_net() {
-    let place = Place::new();
+    let place = Place::with_plots();
     place.spec("p", "two-point", 5);
     place.make_conv("p", "channels = [4, 4, 4]\nresidual = [-1, 0, 0]");
     place.onward("train p.toml -q").good();

@@ -106,7 +106,7 @@ fn r02_half_of_the_answers_is_no_success() {
 
 /// A place with a finished run, `runs/p`.
 fn with_run(method: &str) -> Place {
-    let place = Place::new();
+    let place = Place::with_plots();
     place.spec("p", method, 20);
     place.train("p");
     place

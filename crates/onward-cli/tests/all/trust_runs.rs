@@ -7,7 +7,10 @@ use std::path::Path;
 
 /// A finished run of the method in `runs/p` with snapshots, and the digest of its params.
 fn finished(method: &str, steps: u32) -> (Place, String) {
-    let place = Place::new();
+    finished_in(Place::new(), method, steps)
+}
+
+fn finished_in(place: Place, method: &str, steps: u32) -> (Place, String) {
     place.spec("p", method, steps);
     let digest = place.train("p");
     (place, digest)
@@ -162,7 +165,7 @@ fn r04_later_snapshots_of_another_run_do_not_push_out_new_ones() {
 #[test]
 fn r05_verify_names_each_damaged_file() {
     for (turn, method) in METHODS.iter().enumerate() {
-        let (place, _) = finished(method, 250);
+        let (place, _) = finished_in(Place::with_plots(), method, 250);
         place.onward("verify runs/p").good();
         let mut names: Vec<String> = ["base.safetensors", "interface.json", "manifest.json", "metrics.jsonl"]
             .into_iter()

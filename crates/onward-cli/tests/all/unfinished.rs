@@ -20,7 +20,6 @@ fn died(method: &str, kept: usize, conv: &str) -> Place {
     for name in ["model.safetensors", "manifest.json", "report.html"] {
         std::fs::remove_file(place.path(&format!("runs/p/{name}"))).unwrap();
     }
-    std::fs::remove_dir_all(place.path("runs/p/plots")).unwrap();
     place
 }
 
@@ -185,7 +184,7 @@ fn the_report_of_a_run_that_goes_on_is_drawn_without_its_lock() {
 
 #[test]
 fn the_report_of_a_finished_run_is_left_as_it_is() {
-    let place = Place::new();
+    let place = Place::with_plots();
     place.spec("p", "two-point", 60);
     place.train("p");
     let drawn = page(&place, "runs/p/report.html");

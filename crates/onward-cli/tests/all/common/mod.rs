@@ -15,6 +15,7 @@ pub const METHODS: [&str; 5] = ["relative-activation", "population", "two-point"
 /// A folder that the program runs in.
 pub struct Place {
     folder: TempDir,
+    plots: bool,
 }
 
 /// What a command left.
@@ -77,7 +78,12 @@ impl Done {
 
 impl Place {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), plots: false }
+    }
+
+    /// One whose runs have their plots as files too, which take longer than all else.
+    pub fn with_plots() -> Self {
+        Self { plots: true, ..Self::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -134,6 +140,12 @@ impl Place {
             .any(|c| args.starts_with(c));
         if runs && !args.contains("--threads") && !args.contains("--help") {
             command.args(["--threads", "1"]);
+        }
+        if ["train ", "resume "].iter().any(|c| args.starts_with(c))
+            && !self.plots
+            && !args.contains("--help")
+        {
+            command.arg("--no-plots");
         }
         command
     }
