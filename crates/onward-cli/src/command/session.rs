@@ -229,11 +229,7 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
         ..page(spec, &text, run.points(), &own, ended.score.confusion.as_deref())
     };
     let folder = run.folder().path();
-    if plots {
-        report::write(&report, folder)
-    } else {
-        report::write_page(&report::html(&report), &[], folder)
-    }
+    if plots { report::write(&report, folder) } else { report::write_alone(&report, folder) }
 }
 
 pub(super) fn fact(label: &str, value: String) -> (String, String) {

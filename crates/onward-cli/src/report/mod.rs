@@ -87,6 +87,25 @@ pub fn write(report: &Report<'_>, folder: &Path) -> Result<()> {
     write_page(&html(report), &plots(report), folder)
 }
 
+/// Writes `report.html` alone, and removes the files of its plots that an earlier end of the run has left.
+///
+/// # Errors
+/// As for [`write()`].
+pub fn write_alone(report: &Report<'_>, folder: &Path) -> Result<()> {
+    for plot in plots(report) {
+        for kind in ["svg", "png"] {
+            let old = folder.join("plots").join(format!("{}.{kind}", plot.name));
+            match std::fs::remove_file(&old) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &old, e));
+                }
+                _ => {}
+            }
+        }
+    }
+    file::write(&folder.join("report.html"), html(report).as_bytes())
+}
+
 /// The same for any page and its plots.
 ///
 /// # Errors
@@ -97,9 +116,6 @@ pub fn write_page(page: &str, plots: &[Plot], folder: &Path) -> Result<()> {
 }
 
 fn write_plots(plots: &[Plot], folder: &Path) -> Result<()> {
-    if plots.is_empty() {
-        return Ok(());
-    }
     let plots_folder = folder.join("plots");
     std::fs::create_dir_all(&plots_folder).map_err(|e| Error::io("make the folder", &plots_folder, e))?;
     for plot in plots {

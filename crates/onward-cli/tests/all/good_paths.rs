@@ -97,6 +97,18 @@ fn each_voice_keeps_to_its_form() {
 }
 
 #[test]
+fn plots_are_files_unless_nobody_wants_them() {
+    let place = Place::with_plots();
+    place.spec("p", "two-point", 4);
+    place.train("p");
+    assert!(place.names("runs/p/plots").contains(&"loss.png".to_owned()));
+    place.onward("resume runs/p --steps 6 --no-plots").good();
+    assert_eq!(place.names("runs/p/plots"), [""; 0], "those of the shorter run would be untrue");
+    assert!(String::from_utf8(place.read("runs/p/report.html")).unwrap().contains("<svg"));
+    place.onward("verify runs/p").good();
+}
+
+#[test]
 fn a_baseline_is_printed_beside_the_result() {
     let place = Place::with_plots();
     let spec = place.spec("p", "relative-activation", 30);
