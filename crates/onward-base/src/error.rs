@@ -120,10 +120,13 @@ impl Error {
         Self::new(ErrorKind::Io, format!("cannot {doing}: {source}")).in_file(path).because(source)
     }
 
-    /// Puts a file's name before the error's place.
+    /// Puts a file's name before the error's place, unless the place begins with it.
     #[must_use]
     pub fn in_file(self, path: &Path) -> Self {
-        self.within(path)
+        match self.0.place.segments().first() {
+            Some(Segment::File(named)) if named == path => self,
+            _ => self.within(path),
+        }
     }
 
     /// Puts `outer` before the error's place.
@@ -287,6 +290,12 @@ mod tests {
         assert!(hinted.ends_with("expected a number > 0 (or none), found -1 (see there); more"), "{hinted}");
         let own = Error::new(ErrorKind::Spec, "no").hint(Hint::Expecting("a".into()));
         assert_eq!(own.hint(Hint::Then("b".into())).to_string(), "no (a); b");
+    }
+
+    #[test]
+    fn a_file_is_named_once() {
+        assert_eq!(at_a_key().in_file(Path::new("a.toml")).to_string(), at_a_key().to_string());
+        assert!(at_a_key().in_file(Path::new("b.toml")).to_string().starts_with("b.toml: a.toml:12:9: "));
     }
 
     #[test]

@@ -30,11 +30,12 @@ impl Mapping {
     /// [`ErrorKind::Io`] naming the file if it cannot be read or is none.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e| Error::io("read", path, e);
-        let file = File::open(path).map_err(failed)?;
-        let began = file.metadata().map_err(failed)?;
-        if !began.is_file() {
+        // Looked at before it is opened: to open a pipe is to wait until somebody writes into it.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(Error::expected(ErrorKind::Io, path.display(), "a file", "something else"));
         }
+        let file = File::open(path).map_err(failed)?;
+        let began = file.metadata().map_err(failed)?;
         // SAFETY: the map is private to this process's reading and is never written to. Bytes are all that is made of it, of which every
         // pattern is one, and each is read into a number before that is looked at, so a file that others write over gives other numbers
         // and nothing worse. It cannot be unmapped while it is borrowed. What is cut off ends the process, as is said above.
@@ -106,6 +107,15 @@ mod tests {
             let error = Mapping::open(&path).unwrap_err();
             assert!(error.kind() == ErrorKind::Io && error.to_string().contains(said), "{error}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_that_nobody_writes_into_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(Mapping::open(&pipe).unwrap_err().to_string().contains("expected a file"));
     }
 
     #[test]

@@ -31,6 +31,7 @@ Exit codes:
   2    bad input, or the system refused (a missing file, a full disk, no memory, output that was lost)
   3    damage: a run's or study's files are not what it wrote
   4    diverged: losses are not finite, or far above the first ones for long
+  5    verify: nothing is wrong, but steps taken by a device cannot be repeated on this machine
   130  interrupted; what is done is kept and can be gone on with";
 
 /// What stands below the arguments of `minimize`.

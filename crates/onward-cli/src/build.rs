@@ -139,7 +139,7 @@ struct Imported {
 fn imported(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Imported>> {
     let ModelKind::Onnx(Onnx { path }) = &spec.model.kind else { return Ok(None) };
     let Some(Begun { header, folder }) = begun else {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = Mapping::open(path)?.to_vec();
         let net = Net::read(&bytes, &mut |other| elsewhere(path, other));
         let net = net.and_then(|net| answering(net, spec)).map_err(|e| e.in_file(path))?;
         return Ok(Some(Imported { net: Arc::new(net), file: Given::named(&bytes) }));

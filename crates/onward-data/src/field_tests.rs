@@ -69,6 +69,17 @@ fn f08_rows_are_counted_as_in_the_file() {
     let row = |i: usize| format!("{},{}\n", if i == 100 { "1e60" } else { "5" }, i % 2);
     let message = error(&csv_options(&folder, &(0..200).map(row).collect::<String>()));
     assert!(message.contains("row 100, column 0 (from 0): expected a number that stays finite"), "{message}");
+    let weight = |row: usize| if row == 100 { -1 } else { 1 };
+    let text = (0..200)
+        .fold("x,w,label\n".to_owned(), |text, row| text + &format!("{row},{},{}\n", weight(row), row % 2));
+    let options =
+        DataOptions { weight: Some(Label::Name("w".into())), ..DataOptions::new(folder.put("w.csv", text)) };
+    let message = error(&options);
+    assert!(
+        message
+            .ends_with("column weight: expected a finite number, at least 0, found -1 in row 100 (from 0)"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use onward::dataset::{QUERY, WEIGHT};
 use onward::{Error, ErrorKind, Place, Result};
 
 use super::csv::Header;
 use super::table::{Array, Label, Numbers, Table};
+use super::targets::check_beside;
 use super::{DataOptions, Format, Labels, csv, gz, idx, npy, npz, shorten};
 
 /// Where the MNIST files can be had.
@@ -92,6 +94,17 @@ impl Part {
             others,
             notes,
             numbers: table.values,
+        })
+    }
+
+    /// Checks what stands beside the rows: sample weights, queries and further columns.
+    pub(super) fn check_beside(&self) -> Result<()> {
+        let others = self.others.iter().map(|(name, values)| (name.as_str(), values));
+        let own = [(QUERY, &self.queries), (WEIGHT, &self.weights)];
+        let mut all =
+            others.chain(own.into_iter().filter_map(|(name, values)| Some((name, values.as_ref()?))));
+        all.try_for_each(|(name, values)| {
+            values.iter().enumerate().try_for_each(|(row, value)| check_beside(name, row, *value))
         })
     }
 

@@ -33,7 +33,7 @@ impl Rows {
         let rows = || read.values.chunks_exact(width.max(1)).enumerate();
         let checked = check_width(target, width)
             .and_then(|()| rows().try_for_each(|(row, own)| check_answer(target, row, own)));
-        checked.map_err(|e| e.in_file(&part.path))?;
+        checked.and_then(|()| part.check_beside()).map_err(|e| e.in_file(&part.path))?;
         let answers = match target {
             Target::Class => Answers::Labels(read.values.iter().map(|label| *label as u32).collect()),
             Target::Value | Target::Labels => Answers::Values { values: read.values, width },
@@ -288,6 +288,16 @@ pub(super) fn check_width(target: Target, width: usize) -> Result<()> {
         return Ok(());
     }
     Err(bad("labels", "one number per row", format!("{width} numbers per row")))
+}
+
+/// That a number beside a row of the file can be that: finite, and a sample weight at least 0.
+pub(super) fn check_beside(name: &str, row: usize, number: f64) -> Result<()> {
+    let expected = match name {
+        WEIGHT if !(number >= 0.0 && number.is_finite()) => "a finite number, at least 0",
+        _ if !number.is_finite() => "a finite number",
+        _ => return Ok(()),
+    };
+    Err(bad(format!("column {name}"), expected, format!("{number} in row {row} (from 0)")))
 }
 
 /// That a row's numbers are what it can be answered with.

@@ -86,6 +86,8 @@ fn what_a_file_cannot_be_is_said_before_there_is_a_run() {
         &["tuned.toml: ", "torn.onnx: file: expected an ONNX model, found"],
     );
     refused("--set model.path=none.onnx", &["none.onnx: cannot read: "]);
+    #[cfg(unix)]
+    refused("--set model.path=/dev/zero", &["/dev/zero: expected a file, found something else"]);
     refused(
         "--set model.activation=tanh",
         &["model.activation: expected none, as the file has its own, found tanh"],

@@ -7,7 +7,9 @@ use super::{PIECE, Stream, refusal};
 use crate::memory;
 use crate::part::{self, Beside, Layout};
 use crate::prepare::{Spread, TargetScale};
-use crate::targets::{Rows as Answered, check_answer, check_width, given_weights, held_rows, not_varied};
+use crate::targets::{
+    Rows as Answered, check_answer, check_beside, check_width, given_weights, held_rows, not_varied,
+};
 use crate::{
     Center, ClassWeights, DataOptions, Opened, Preparation, Split, Target, check_names, choose_shape,
 };
@@ -289,17 +291,9 @@ impl Scan<'_> {
         for column in &self.beside.labels {
             check_answer(self.options.target, row as usize, &[numbers[*column]])?;
         }
-        let others = self.beside.others.iter().map(|(name, column)| (name.as_str(), *column, f64::MIN));
-        let weight = self.beside.weight.map(|column| (WEIGHT, column, 0.0));
-        for (name, column, least) in others.chain(weight) {
-            let number = numbers[column];
-            if !(number.is_finite() && number >= least) {
-                let expected = if least == 0.0 { "a finite number, at least 0" } else { "a finite number" };
-                let found = format!("{number} in row {row} (from 0)");
-                return Err(part::bad(format!("column {name}"), expected, found));
-            }
-        }
-        Ok(())
+        let others = self.beside.others.iter().map(|(name, column)| (name.as_str(), *column));
+        let mut beside = others.chain(self.beside.weight.map(|column| (WEIGHT, column)));
+        beside.try_for_each(|(name, column)| check_beside(name, row as usize, numbers[column]))
     }
 
     fn second_pass(&self, found: &mut Found, preparation: &Preparation) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::scan::Training;
 use super::tokens::{TokenOptions, TokenWidth, Tokens};
 use crate::part::bad;
-use crate::{Answered, DataOptions, Opened, Preparation, Split, memory};
+use crate::{Answered, Center, DataOptions, Opened, Preparation, Split, Target, memory};
 use onward::dataset::{Columns, Dataset};
 use onward::rows::{Rows, Schema, Source};
 use onward::{Error, ErrorKind, Result};
@@ -97,6 +97,10 @@ fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
         ("data.query", options.query.is_some()),
         ("data.columns", options.columns.is_some()),
         ("data.class_weights", options.class_weights.is_some()),
+        ("data.header", options.header.0.is_some()),
+        ("data.target", options.target != Target::Class),
+        ("data.scale", options.scale != 1.0),
+        ("data.center", matches!(options.center, Center::Mean | Center::Standardize)),
         ("data.shape", options.shape.is_some()),
         ("data.stream", options.stream.is_some()),
     ];

@@ -21,7 +21,7 @@ keys! {
         precision: Precision = is(Precision::F32);
         /// What numbers its params may be.
         storage: Storage = is(Storage::F32);
-        /// A safetensors file that the params begin as, with a tensor of each name and shape of the net's, in f32, f16 or bf16;
+        /// A safetensors file that the params begin as, with a tensor of each name and shape of the net's, in f32, f16, bf16 or int8 with scales;
         /// what batch normalisations have kept beside is passed over. Without it, params begin as the seed says.
         from: Option<PathBuf> = Preset::Unset;
     }
