@@ -2,11 +2,12 @@
 
 use crate::args::Bench;
 use crate::progress::Voice;
-use onward::Result;
 use onward::kernel::{Conv3, Filter, Matrix, Precision, Scratch, spin};
 use onward::noise::{Family, Role, RunKey};
+use onward::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::json;
+use std::cell::Cell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -110,7 +111,7 @@ pub fn bench(args: &Bench) -> Result<()> {
     let counts = if most > 1 { vec![1, most] } else { vec![1] };
     for threads in counts {
         let (time, only) = (Duration::from_secs_f64(args.seconds), args.only.as_deref().unwrap_or_default());
-        let meter = Meter { threads, time, only, voice };
+        let meter = Meter { threads, time, only, any: Cell::new(false), voice };
         let heading = if threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
         voice.say(
             &format!("\n{heading:<46}{:>13}{:>18}{:>12}", "median", "of the limit", "state"),
@@ -120,6 +121,10 @@ pub fn bench(args: &Bench) -> Result<()> {
         products(&meter, &mut limits);
         convolutions(&meter, &mut limits);
         noise(&meter, &mut limits);
+        if !meter.any.get() {
+            let expected = "a part of a line's name, such as \"f32 product\"";
+            return Err(Error::expected(ErrorKind::Spec, "--only", expected, format!("{only:?}")));
+        }
     }
     Ok(())
 }
@@ -154,10 +159,19 @@ struct Meter<'a> {
     time: Duration,
     /// What a line's name has to contain to be measured.
     only: &'a str,
+    /// Does the name of any?
+    any: Cell<bool>,
     voice: Voice,
 }
 
 impl Meter<'_> {
+    /// Is a line of this name measured?
+    fn wants(&self, name: &str) -> bool {
+        let wanted = name.contains(self.only);
+        self.any.set(self.any.get() || wanted);
+        wanted
+    }
+
     /// The median of the seconds that one repetition takes when every thread does its own share of it.
     fn seconds<S: Send>(&self, state: impl Fn(usize) -> S, work: impl Fn(&mut S) + Sync) -> f64 {
         let mut states: Vec<S> = (0..self.threads).map(state).collect();
@@ -276,7 +290,7 @@ fn products(meter: &Meter<'_>, limits: &mut Limits) {
     for precision in precisions() {
         for [m, n, k] in SHAPES {
             let name = format!("{} product {m} × {n} × {k}", precision.name());
-            if !name.contains(meter.only) {
+            if !meter.wants(&name) {
                 continue;
             }
             let (own, x) = (n / meter.threads, numbers(m * k, 0));
@@ -306,7 +320,7 @@ fn convolutions(meter: &Meter<'_>, limits: &mut Limits) {
         for side in [28, 14] {
             let name =
                 format!("{} convolution 3×3, {CHANNELS} to {CHANNELS}, {side}×{side}", precision.name());
-            if !name.contains(meter.only) {
+            if !meter.wants(&name) {
                 continue;
             }
             let conv = Conv3 { height: side, width: side, channels: CHANNELS };
@@ -333,7 +347,7 @@ fn noise(meter: &Meter<'_>, limits: &mut Limits) {
     for (kind, family) in families {
         for (place, n) in [("cache", IN_CACHE), ("memory", IN_MEMORY)] {
             let name = format!("{kind} noise added in {place}");
-            if !name.contains(meter.only) {
+            if !meter.wants(&name) {
                 continue;
             }
             let noise = |thread| RunKey::from_seed(1).tensor(Role::Dense, "bench").at(0, thread as u32);

@@ -45,15 +45,15 @@ pub fn read(stdout: &Kept, key: &str) -> Result<Reading, String> {
     finite(reading.loss).map(|_| reading)
 }
 
-/// The losses in the last so many lines that are not blank, each in its line as the only one is ([`read`]), or why there are none.
+/// The losses in so many lines that are not blank, each in its line as the only one is ([`read`]), or why there are none: a line
+/// more would have moved every row's loss to another row.
 pub fn read_each(stdout: &Kept, key: &str, count: usize) -> Result<Vec<f64>, String> {
     let text = without_escapes(&String::from_utf8_lossy(&stdout.bytes));
-    let mut lines: Vec<&str> = text.split(['\n', '\r']).filter(|line| !line.trim().is_empty()).collect();
-    if stdout.cut && lines.len() <= count {
-        let kept = stdout.bytes.len() >> 10;
-        return Err(format!("its last {count} lines are longer than the {kept} KiB that are kept"));
+    let lines: Vec<&str> = text.split(['\n', '\r']).filter(|line| !line.trim().is_empty()).collect();
+    if stdout.cut {
+        return Err(format!("printed more than the {} KiB that are kept", stdout.bytes.len() >> 10));
     }
-    if lines.len() < count {
+    if lines.len() != count {
         return Err(format!("printed {} lines where {count} rows have a loss each", lines.len()));
     }
     let one = |line: &str| {
@@ -64,7 +64,6 @@ pub fn read_each(stdout: &Kept, key: &str, count: usize) -> Result<Vec<f64>, Str
         };
         finite(loss)
     };
-    lines.drain(..lines.len() - count);
     let each = lines.into_iter().enumerate();
     each.map(|(row, line)| one(line).map_err(|e| format!("row {row}: {e}"))).collect()
 }
@@ -268,13 +267,14 @@ mod tests {
     #[test]
     fn each_rows_loss_stands_in_its_line() {
         let of = |text: &str, rows, cut| read_each(&Kept { bytes: text.into(), cut }, "loss", rows);
-        assert_eq!(of("begun\n\n0.5\nloss 2 in 3 s\n\n{\"loss\":-1}\n", 3, false), Ok(vec![0.5, 2.0, -1.0]));
+        assert_eq!(of("\n0.5\nloss 2 in 3 s\n\n{\"loss\":-1}\n", 3, false), Ok(vec![0.5, 2.0, -1.0]));
         let bad = [
             (of("1\n2\n", 3, false), "printed 2 lines where 3 rows have a loss each"),
+            (of("1\n2\n3\nmean 2\n", 3, false), "printed 4 lines where 3 rows have a loss each"),
             (of("1\nnan\n", 2, false), "row 1: the loss is NaN"),
             (of("1\n{\"a\":1}\n", 2, false), "row 1: printed JSON without `loss`"),
             (of("one\n2\n", 2, false), "row 0: printed no number but `one`"),
-            (of("1\n2\n", 2, true), "its last 2 lines are longer"),
+            (of("1\n2\n", 2, true), "printed more than the"),
         ];
         for (found, words) in bad {
             let found = found.unwrap_err();

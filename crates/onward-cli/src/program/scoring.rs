@@ -62,7 +62,12 @@ impl Scoring {
         };
         let outcome = Terms { key, timeout, stop: &STOP }.run_and(&mut command, id, Some(lines), read);
         let Outcome { ending, stderr, .. } =
-            outcome.map_err(|e| format!("cannot start `{}`: {e}", words[0]))?;
+            outcome.map_err(|e| match directory.as_ref().filter(|folder| !folder.is_dir()) {
+                Some(folder) => {
+                    format!("cannot start `{}` in {}: no such folder", words[0], folder.display())
+                }
+                None => format!("cannot start `{}`: {e}", words[0]),
+            })?;
         let reason = match ending {
             Ending::Loss(all) => match all.iter().find(|loss| !(**loss as f32).is_finite()) {
                 None => return Ok(all.into_iter().map(|loss| loss as f32).collect()),

@@ -130,6 +130,9 @@ fn where_no_program_gives_a_loss_the_run_ends_with_the_reason() {
         ]);
     }
     let place = place("exec sleep 600", POPULATION, "steps = 2");
+    place
+        .onward("train s.toml --set objective.directory=none")
+        .refuses(&["cannot start", "/none: no such folder"]);
     let began = Instant::now();
     place
         .onward("train s.toml --set objective.timeout=0.05 --threads 1")

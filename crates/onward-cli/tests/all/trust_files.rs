@@ -68,6 +68,15 @@ fn r02_f11_lost_output_is_an_error_of_every_command() {
 }
 
 #[test]
+fn what_there_is_none_of_cannot_be_chosen() {
+    let place = Place::new();
+    place
+        .onward("bench --only zzz --seconds 0 --threads 1")
+        .refuses(&["--only: expected a part of", "found \"zzz\""]);
+    place.onward("verify-theory --only zzz").refuses(&["--only: expected a part of one of", "found \"zzz\""]);
+}
+
+#[test]
 fn r02_f11_only_a_closed_pipe_is_silent() {
     let place = Place::new();
     // Those that measure for long print no other way than the rest.
