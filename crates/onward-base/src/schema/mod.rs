@@ -44,7 +44,7 @@ mod values;
 pub use convert::Misfit;
 pub use field::{Field, PerLayer};
 pub use kind::{ANY, Choice, Kind, Range, above, range};
-pub use nearest::{is_section, nearest_of, suggestion};
+pub use nearest::{is_section, known_as, nearest_of, suggestion};
 pub use value::{Value, quoted};
 pub use values::{GivenValue, Values};
 

@@ -4,6 +4,51 @@ use super::{Key, Value, Values, join};
 use crate::{Error, ErrorKind, Hint, Result};
 use std::collections::BTreeSet;
 
+/// What other programs call a key, and the names of keys that it can be here, the likeliest first.
+const OTHER_WORDS: &[(&str, &[&str])] = &[
+    ("lr", &["rate"]),
+    ("learning_rate", &["rate"]),
+    ("step_size", &["rate"]),
+    ("batch_size", &["batch"]),
+    ("minibatch", &["batch"]),
+    ("n_epochs", &["epochs"]),
+    ("num_epochs", &["epochs"]),
+    ("max_steps", &["steps"]),
+    ("iterations", &["steps"]),
+    ("n_steps", &["steps"]),
+    ("hidden_sizes", &["hidden"]),
+    ("hidden_layers", &["hidden"]),
+    ("layers", &["hidden", "channels"]),
+    ("filters", &["channels"]),
+    ("std", &["sigma"]),
+    ("stddev", &["sigma"]),
+    ("noise_std", &["sigma"]),
+    ("epsilon", &["sigma"]),
+    ("eps", &["sigma"]),
+    ("popsize", &["members"]),
+    ("population_size", &["members"]),
+    ("optimizer", &["scaling"]),
+    ("scheduler", &["schedule"]),
+    ("lr_scheduler", &["schedule"]),
+    ("warmup_steps", &["warmup"]),
+    ("beta1", &["momentum"]),
+    ("criterion", &["loss"]),
+    ("target_column", &["label"]),
+    ("y", &["label"]),
+    ("val_size", &["test"]),
+    ("test_size", &["test"]),
+    ("test_split", &["test"]),
+    ("sample_weight", &["weight"]),
+    ("class_weight", &["class_weights"]),
+    ("group", &["query"]),
+    ("dtype", &["precision"]),
+    ("pretrained", &["from"]),
+    ("checkpoint", &["from"]),
+    ("random_state", &["seed"]),
+    ("normalize", &["center"]),
+    ("dataset", &["path"]),
+];
+
 /// Is `path` the name of a table?
 pub fn is_section(path: &str, keys: &[Key]) -> bool {
     !path.is_empty() && keys.iter().any(|key| key.section == path)
@@ -45,6 +90,17 @@ pub fn suggestion(path: &str, keys: &[Key]) -> String {
     }
 }
 
+/// The keys that a word of other programs means here, those of its own table first; none if it means none.
+pub fn known_as<'a>(path: &str, keys: &'a [Key]) -> Vec<&'a Key> {
+    let (section, word) = path.rsplit_once('.').unwrap_or(("", path));
+    let word = word.to_lowercase().replace('-', "_");
+    let meant = OTHER_WORDS.iter().find(|(other, _)| *other == word).map_or(&[][..], |(_, names)| names);
+    let mut found: Vec<&Key> =
+        meant.iter().flat_map(|name| keys.iter().filter(move |key| key.name == *name)).collect();
+    found.sort_by_key(|key| key.section != section);
+    found
+}
+
 /// The one of `known` that is closest to `name`, if one is close enough to be meant.
 pub fn nearest_of<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |known: &&'a str| strsim::osa_distance(name, known);
@@ -56,6 +112,9 @@ fn nearest(path: &str, keys: &[Key]) -> Option<String> {
     const LONGEST: usize = 64;
     if path.chars().count() > LONGEST {
         return None;
+    }
+    if let Some(key) = known_as(path, keys).first() {
+        return Some(key.path());
     }
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
     let to_key = |key: &Key| {

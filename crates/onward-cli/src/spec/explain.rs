@@ -3,15 +3,17 @@
 use onward::{Error, ErrorKind, Hint, Result};
 
 use super::{Spec, all_keys};
-use onward::schema::{Choice, Key, Kind, Preset, is_section, quoted, suggestion};
+use onward::schema::{Choice, Key, Kind, Preset, is_section, known_as, quoted, suggestion};
+use std::collections::BTreeSet;
 
 /// Lines are broken here.
 const WIDTH: usize = 100;
 
-/// What a key (`method.sigma`, or just `sigma`) or a table (`method`) means; without one, all keys.
+/// What a key (`method.sigma`, or just `sigma`) or a table (`method`) means; without one, all keys. A word that other programs use
+/// for a key (`lr`) finds it, and any other word the keys whose texts have it.
 ///
 /// # Errors
-/// [`ErrorKind::Spec`], with the nearest key, if there is none of that name.
+/// [`ErrorKind::Spec`], with the nearest key, if nothing has that name or word.
 pub fn explain(key: Option<&str>) -> Result<String> {
     let keys = all_keys();
     let Some(wanted) = key.map(|key| key.trim_matches(['[', ']'])) else { return Ok(list(&keys)) };
@@ -19,13 +21,36 @@ pub fn explain(key: Option<&str>) -> Result<String> {
         return Ok(list_section(wanted, &keys));
     }
     let exact: Vec<_> = keys.iter().filter(|key| key.path() == wanted).collect();
-    let matching =
-        if exact.is_empty() { keys.iter().filter(|key| key.name == wanted).collect() } else { exact };
+    let named = || keys.iter().filter(|key| key.name == wanted).collect::<Vec<_>>();
+    let mut matching = if exact.is_empty() { named() } else { exact };
+    if matching.is_empty() {
+        matching = known_as(wanted, &keys);
+    }
+    if matching.is_empty()
+        && let Some(list) = list_with(wanted, &keys)
+    {
+        return Ok(list);
+    }
     if matching.is_empty() {
         let error = Error::new(ErrorKind::Spec, "unknown key").within(quoted(wanted));
         return Err(error.hint(Hint::Then(suggestion(wanted, &keys))));
     }
     Ok(matching.into_iter().map(describe).collect::<Vec<_>>().join("\n"))
+}
+
+/// The keys whose texts, or whose choices' texts, have the words in them.
+fn list_with(words: &str, keys: &[Key]) -> Option<String> {
+    const SHORTEST: usize = 3;
+    let words = words.to_lowercase();
+    let has = |text: &str| tidy(text).to_lowercase().contains(&words);
+    let told = |key: &&Key| has(key.doc) || key.kind.choices().iter().any(|c| has(c.name) || has(c.doc));
+    let found: Vec<&Key> = keys.iter().filter(|_| words.len() >= SHORTEST).filter(told).collect();
+    let line = |key: &&Key| {
+        let entry = wrap(&summary(key), "                          ");
+        format!("{:<25} {}", key.path(), entry.trim_start())
+    };
+    let lines: BTreeSet<String> = found.iter().map(line).collect();
+    (!lines.is_empty()).then(|| lines.into_iter().collect())
 }
 
 fn list(keys: &[Key]) -> String {
