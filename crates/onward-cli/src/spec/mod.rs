@@ -11,6 +11,8 @@ mod parse;
 mod search_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words_tests;
 
 use onward::ask::{Augment, Shuffle};
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};

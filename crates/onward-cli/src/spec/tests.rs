@@ -53,7 +53,7 @@ fn parse(text: &str) -> Result<Spec> {
 
 /// The message about `text`, which must be refused.
 #[track_caller]
-fn refused(text: &str, sets: &[&str]) -> String {
+pub(super) fn refused(text: &str, sets: &[&str]) -> String {
     let error = parse_with(text, sets, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Spec);
     let message = error.to_string();
@@ -62,7 +62,7 @@ fn refused(text: &str, sets: &[&str]) -> String {
 }
 
 /// `MLP` with `line` put first in `[section]`.
-fn mlp_with(section: &str, line: &str) -> String {
+pub(super) fn mlp_with(section: &str, line: &str) -> String {
     let header = format!("[{section}]\n");
     assert!(MLP.contains(&header));
     MLP.replace(&header, &format!("{header}{line}\n"))
@@ -122,32 +122,6 @@ fn unknown_keys_are_named_with_the_nearest() {
     assert_eq!(message, "specs/a.toml:17:2: objectve: unknown table; did you mean [objective]?");
     let message = refused(&format!("\"train.steps\" = 3\n{MLP}"), &[]);
     assert!(message.starts_with("specs/a.toml:1:1: 'train.steps': unknown key; "), "{message}");
-}
-
-#[test]
-fn the_words_of_other_programs_are_understood() {
-    for (section, line, meant) in [
-        ("method", "lr = 0.1", "method.lr: unknown key; did you mean method.rate?"),
-        ("train", "batch_size = 8", "train.batch_size: unknown key; did you mean train.batch?"),
-        ("train", "learning-rate = 8", "train.learning-rate: unknown key; did you mean method.rate?"),
-        ("model", "hidden_sizes = [8]", "model.hidden_sizes: unknown key; did you mean model.hidden?"),
-    ] {
-        let message = refused(&mlp_with(section, line), &[]);
-        assert!(message.ends_with(meant), "{message}");
-    }
-    assert_eq!(explain(Some("lr")).unwrap(), explain(Some("method.rate")).unwrap());
-    let told = explain(Some("standard deviation")).unwrap();
-    assert!(told.lines().any(|line| line.starts_with("data.center ")), "{told}");
-}
-
-#[test]
-fn every_word_of_other_programs_means_a_key() {
-    let keys = all_keys();
-    for word in
-        ["lr", "layers", "eps", "popsize", "optimizer", "criterion", "y", "dtype", "pretrained", "dataset"]
-    {
-        assert!(!onward::schema::known_as(word, &keys).is_empty(), "{word}");
-    }
 }
 
 #[test]
