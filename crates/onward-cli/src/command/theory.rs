@@ -48,9 +48,8 @@ fn chosen(only: Option<&str>) -> Result<Vec<Check>> {
     let chosen: Vec<Check> = checks().into_iter().filter(|c| c.name.contains(text)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = checks().iter().map(|c| c.name).collect();
-        let message =
-            format!("--only: expected a part of one of \"{}\", found {text:?}", names.join("\", \""));
-        return Err(Error::new(ErrorKind::Spec, message));
+        let expected = format!("a part of one of \"{}\"", names.join("\", \""));
+        return Err(Error::expected(ErrorKind::Spec, "--only", expected, format!("{text:?}")));
     }
     Ok(chosen)
 }

@@ -20,22 +20,15 @@ pub fn explain(key: Option<&str>) -> Result<String> {
     if is_section(wanted, &keys) {
         return Ok(list_section(wanted, &keys));
     }
-    let exact: Vec<_> = keys.iter().filter(|key| key.path() == wanted).collect();
-    let named = || keys.iter().filter(|key| key.name == wanted).collect::<Vec<_>>();
-    let mut matching = if exact.is_empty() { named() } else { exact };
-    if matching.is_empty() {
-        matching = known_as(wanted, &keys);
+    let by = |same: &dyn Fn(&Key) -> bool| keys.iter().filter(|key| same(key)).collect::<Vec<_>>();
+    let ways = [by(&|key| key.path() == wanted), by(&|key| key.name == wanted), known_as(wanted, &keys)];
+    if let Some(meant) = ways.into_iter().find(|keys| !keys.is_empty()) {
+        return Ok(meant.into_iter().map(describe).collect::<Vec<_>>().join("\n"));
     }
-    if matching.is_empty()
-        && let Some(list) = list_with(wanted, &keys)
-    {
-        return Ok(list);
-    }
-    if matching.is_empty() {
+    list_with(wanted, &keys).ok_or_else(|| {
         let error = Error::new(ErrorKind::Spec, "unknown key").within(quoted(wanted));
-        return Err(error.hint(Hint::Then(suggestion(wanted, &keys))));
-    }
-    Ok(matching.into_iter().map(describe).collect::<Vec<_>>().join("\n"))
+        error.hint(Hint::Then(suggestion(wanted, &keys)))
+    })
 }
 
 /// The keys whose texts, or whose choices' texts, have the words in them.
@@ -44,12 +37,14 @@ fn list_with(words: &str, keys: &[Key]) -> Option<String> {
     let words = words.to_lowercase();
     let has = |text: &str| tidy(text).to_lowercase().contains(&words);
     let told = |key: &&Key| has(key.doc) || key.kind.choices().iter().any(|c| has(c.name) || has(c.doc));
-    let found: Vec<&Key> = keys.iter().filter(|_| words.len() >= SHORTEST).filter(told).collect();
-    let line = |key: &&Key| {
+    if words.len() < SHORTEST {
+        return None;
+    }
+    let line = |key: &Key| {
         let entry = wrap(&summary(key), "                          ");
         format!("{:<25} {}", key.path(), entry.trim_start())
     };
-    let lines: BTreeSet<String> = found.iter().map(line).collect();
+    let lines: BTreeSet<String> = keys.iter().filter(told).map(line).collect();
     (!lines.is_empty()).then(|| lines.into_iter().collect())
 }
 
