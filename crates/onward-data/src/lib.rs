@@ -108,16 +108,8 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     if options.center != Center::None && options.target == Target::Value {
         preparation.targets = train.fit(&rows).map_err(|e| e.in_file(&path))?;
     }
-    let dataset = |from: &Rows, rows: &[usize]| {
-        let features = preparation.features(from.part(), rows)?;
-        let targets = from.targets(rows, classes, preparation.targets.as_ref());
-        let columns = from.columns(rows, &preparation.class_weights);
-        let data = targets
-            .and_then(|targets| Dataset::new(features, shape, targets))
-            .and_then(|data| data.with_columns(columns?));
-        data.map_err(|e| e.in_file(&from.part().path))
-    };
-    let (training, testing) = (dataset(&train, &rows)?, dataset(test, &test_rows)?);
+    let training = train.dataset(&rows, classes, &preparation)?;
+    let testing = test.dataset(&test_rows, classes, &preparation)?;
     let notes = train.part().notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
     Ok(Split { train: training, test: testing, preparation, notes })
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BinaryHeap;
 
-use onward::dataset::{Columns, QUERY, Targets, WEIGHT, balanced};
+use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT, balanced};
 use onward::{Error, ErrorKind, Result};
 
 use super::part::{Part, bad};
-use super::prepare::TargetScale;
+use super::prepare::{Preparation, TargetScale};
 use super::{ClassWeights, Holdout, Target};
 
 /// The highest class label that is believed.
@@ -51,6 +51,25 @@ impl Rows {
             Answers::Labels(labels) => labels.iter().max().map_or(0, |&label| label as usize + 1),
             Answers::Values { .. } => 0,
         }
+    }
+
+    /// Some rows, prepared, with their answers of so many classes and what stands beside them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming the file and what does not fit.
+    pub(super) fn dataset(
+        &self,
+        rows: &[usize],
+        classes: usize,
+        preparation: &Preparation,
+    ) -> Result<Dataset> {
+        let features = preparation.features(&self.part, rows)?;
+        let targets = self.targets(rows, classes, preparation.targets.as_ref());
+        let columns = self.columns(rows, &preparation.class_weights);
+        let data = targets
+            .and_then(|targets| Dataset::new(features, preparation.shape, targets))
+            .and_then(|data| data.with_columns(columns?));
+        data.map_err(|e| e.in_file(&self.part.path))
     }
 
     /// Refuses labels that a model of so many classes cannot give.

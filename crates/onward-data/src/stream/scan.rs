@@ -14,7 +14,7 @@ use crate::{
     Center, ClassWeights, DataOptions, Opened, Preparation, Split, Target, check_names, choose_shape,
 };
 use onward::Result;
-use onward::dataset::{Columns, Dataset, WEIGHT, balanced_of};
+use onward::dataset::{Columns, WEIGHT, balanced_of};
 use std::sync::Arc;
 
 /// Which rows of a table are trained on: all but the held ones, up to a limit.
@@ -146,16 +146,7 @@ pub(super) fn opened(
         Recipe::new(stream, training, (columns, beside), preparation.clone(), (classes, mean), block(width));
     let test = match test {
         None => recipe.test(&found.test, &held).map_err(at)?,
-        Some(test) => {
-            let rows = test.all();
-            let features = preparation.features(test.part(), &rows)?;
-            let targets = test.targets(&rows, classes, preparation.targets.as_ref());
-            let columns = test.columns(&rows, &preparation.class_weights);
-            let data = targets
-                .and_then(|targets| Dataset::new(features, shape, targets))
-                .and_then(|data| data.with_columns(columns?));
-            data.map_err(|e| e.in_file(&test.part().path))?
-        }
+        Some(test) => test.dataset(&test.all(), classes, &preparation)?,
     };
     let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
     let train = Streamed::new(recipe, &bytes, queries).map_err(at)?;
