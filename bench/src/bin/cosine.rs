@@ -17,8 +17,8 @@ use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, derivativ
 use onward::task::{Answers, Loss};
 use onward::threads::Threads;
 use onward_bench::print_table;
-use onward_cli::report::{AxisKind, LinePlot, line_plot, png};
 use onward_data::{Center, DataOptions, load};
+use onward_report::{AxisKind, LinePlot, line_plot, png};
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -9,7 +9,6 @@ pub mod interrupt;
 pub mod output;
 mod program;
 pub mod progress;
-pub mod report;
 pub mod spec;
 pub mod target;
 

@@ -2,9 +2,9 @@
 
 use crate::args::{How, Print};
 use crate::output;
-use crate::report::Point;
 use indicatif::{ProgressBar, ProgressStyle};
 use onward::kernel::{Isa, Precision, amx};
+use onward_report::Point;
 use serde::Serialize;
 use serde_json::json;
 use std::io::{IsTerminal, Write};

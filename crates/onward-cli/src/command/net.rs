@@ -5,10 +5,10 @@ use crate::args::Show;
 use crate::build::{self, Begun};
 use crate::folder::Folder;
 use crate::interface::Interface;
-use crate::report::{net_short, shape_words};
 use onward::Result;
 use onward::ledger::Header;
 use onward::model::{Graph, Operation};
+use onward_report::{net_short, shape_words};
 use serde_json::json;
 
 /// The net that a run's spec describes, for the rows of its interface.

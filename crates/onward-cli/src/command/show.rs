@@ -84,7 +84,7 @@ fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>>
     );
     head.extend(own.iter().map(|name| cell(name, name.replace('_', " "))));
     let measured = |step, name| found.others().filter(|m| m.name == name).find(|m| m.step == step);
-    let row = |p: &crate::report::Point| {
+    let row = |p: &onward_report::Point| {
         let others = own.iter().map(|name| {
             let value = measured(p.step, *name).map_or_else(|| "-".into(), |m| format!("{:.4}", m.value));
             cell(name, value)

@@ -2,10 +2,10 @@
 
 use crate::args::VerifyTheory;
 use crate::progress::Voice;
-use crate::report::{Checked, write_theory};
 use crate::target;
 use onward::threads::Threads;
 use onward::{Error, ErrorKind, Result};
+use onward_report::{Checked, write_theory};
 use onward_theory::{Check, Effort, Finding, Lab, checks};
 use serde_json::json;
 use std::process::ExitCode;

@@ -4,9 +4,9 @@ use super::recommend::Recommended;
 use super::search::Found;
 use super::session::Session;
 use super::{settings, show};
-use crate::report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
 use onward::study::Repeated;
 use onward::{Error, ErrorKind, Result, file};
+use onward_report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
 use serde_json::{Value, json};
 
 /// Writes the result and its page, and says it.

@@ -3,7 +3,7 @@
 use tiny_skia::{Path, PathBuilder, Transform};
 use ttf_parser::{Face, OutlineBuilder};
 
-use super::scene::Weight;
+use crate::scene::Weight;
 
 const REGULAR: &[u8] = include_bytes!("font/regular.otf");
 const SEMI_BOLD: &[u8] = include_bytes!("font/semibold.otf");

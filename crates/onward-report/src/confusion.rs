@@ -1,7 +1,7 @@
 //! The confusion matrix as a picture.
 
-use super::font;
-use super::scene::{Anchor, Colour, Dash, Mark, Scene, Text, Weight};
+use crate::font;
+use crate::scene::{Anchor, Colour, Dash, Mark, Scene, Text, Weight};
 
 /// More classes than this are shown by colour alone.
 const MOST_NUMBERED: usize = 20;

@@ -1,7 +1,7 @@
 //! The net as a picture: its operations from top to bottom, what they work on, shapes, weights and work.
 
-use super::font;
-use super::scene::{Anchor, Colour, Dash, Mark, Scene, Text, Weight};
+use crate::font;
+use crate::scene::{Anchor, Colour, Dash, Mark, Scene, Text, Weight};
 use onward::model::{Graph, Operation};
 
 /// Between two operations.

@@ -1,10 +1,10 @@
 //! The page of `verify-theory`: each theorem, its numbers and its curves.
 
-use super::axis::AxisKind;
-use super::html::head;
-use super::line::{LinePlot, Series, series_plot};
-use super::scene::{Dash, escape};
-use super::{Plot, write_plots};
+use crate::axis::AxisKind;
+use crate::html::head;
+use crate::line::{LinePlot, Series, series_plot};
+use crate::scene::{Dash, escape};
+use crate::{Plot, write_plots};
 use onward::{Result, file};
 use onward_theory::{Check, Effort, Evidence, Figure, Finding, Lab, Provenance};
 use std::fmt::Write as _;

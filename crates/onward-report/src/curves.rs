@@ -1,15 +1,15 @@
 //! Which plots a report has.
 
-use super::axis::{AxisKind, Unit};
-use super::confusion::confusion_plot;
-use super::font;
-use super::line::{LinePlot, line_plot};
-use super::scene::Weight;
-use super::{Plot, Point, Report, Scene};
+use crate::axis::{AxisKind, Unit};
+use crate::confusion::confusion_plot;
+use crate::font;
+use crate::line::{LinePlot, line_plot};
+use crate::scene::Weight;
+use crate::{Plot, Point, Report, Scene};
 use std::collections::HashSet;
 
 /// No more curves than this are drawn of measurements that the program does not know.
-pub(super) const MOST_OWN: usize = 24;
+pub(crate) const MOST_OWN: usize = 24;
 const LONGEST_TITLE: f64 = 280.0;
 
 type Value = fn(&Point) -> Option<f64>;
@@ -52,7 +52,7 @@ fn own(report: &Report<'_>) -> Vec<(String, Scene)> {
 }
 
 /// The names of the run's own measurements, in the order in which they came.
-pub(super) fn own_names<'a>(report: &Report<'a>) -> Vec<&'a str> {
+pub(crate) fn own_names<'a>(report: &Report<'a>) -> Vec<&'a str> {
     let mut seen = HashSet::new();
     report.own.iter().map(|m| m.name.as_str()).filter(|name| seen.insert(*name)).collect()
 }

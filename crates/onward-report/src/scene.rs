@@ -68,7 +68,7 @@ pub enum Anchor {
 
 /// Which way a text runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub enum Orientation {
     /// Left to right.
     Across,
     /// Bottom to top.
@@ -100,13 +100,13 @@ pub struct Text {
     /// What stands at `at`.
     pub anchor: Anchor,
     /// Which way it runs.
-    pub direction: Direction,
+    pub direction: Orientation,
 }
 
 impl Text {
     /// Regular, left to right, starting at `at`.
     pub fn new(at: [f64; 2], size: f64, colour: Colour, text: impl Into<String>) -> Self {
-        let (weight, anchor, direction) = (Weight::Regular, Anchor::Start, Direction::Across);
+        let (weight, anchor, direction) = (Weight::Regular, Anchor::Start, Orientation::Across);
         Self { at, text: text.into(), size, weight, colour, anchor, direction }
     }
 
@@ -125,7 +125,7 @@ impl Text {
     /// The same running upwards.
     #[must_use]
     pub fn upwards(self) -> Self {
-        Self { direction: Direction::Up, ..self }
+        Self { direction: Orientation::Up, ..self }
     }
 }
 
@@ -287,8 +287,8 @@ fn text_element(text: &Text, palette: Palette) -> String {
         Weight::SemiBold => " font-weight=\"600\"",
     };
     let turn = match text.direction {
-        Direction::Across => String::new(),
-        Direction::Up => format!(" transform=\"rotate(-90 {x} {y})\""),
+        Orientation::Across => String::new(),
+        Orientation::Up => format!(" transform=\"rotate(-90 {x} {y})\""),
     };
     let (size, paint) = (number(text.size), palette.paint("fill", text.colour));
     let body = escape(&text.text);

@@ -1,8 +1,8 @@
 //! Line plots: curves labelled at their ends, hairline grid, nothing else.
 
-use super::axis::{Axis, AxisKind, Margin, Unit, short};
-use super::font;
-use super::scene::{Anchor, Colour, Dash, Mark, Scene, Text, Weight};
+use crate::axis::{Axis, AxisKind, Margin, Unit, short};
+use crate::font;
+use crate::scene::{Anchor, Colour, Dash, Mark, Scene, Text, Weight};
 
 /// What a line plot says besides its curves.
 #[derive(Clone, Debug, Default)]

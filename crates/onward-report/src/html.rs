@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{Unit, short};
-use super::curves::{MOST_OWN, own_names};
-use super::scene::escape;
-use super::{Baseline, Plot, Point, Report, plots};
+use crate::axis::{Unit, short};
+use crate::curves::{MOST_OWN, own_names};
+use crate::scene::escape;
+use crate::{Baseline, Plot, Point, Report, plots};
 
 const STYLE: &str = include_str!("page.css");
 /// More rows than this in the table of measurements are thinned out.
@@ -14,7 +14,7 @@ const MOST_ROWS: usize = 60;
 const COLUMN: f64 = 460.0;
 
 /// The beginning of a page, up to its content.
-pub(super) fn head(title: &str) -> String {
+pub(crate) fn head(title: &str) -> String {
     let title = escape(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
