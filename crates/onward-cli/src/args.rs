@@ -1,5 +1,9 @@
 //! The arguments.
 
+mod many;
+
+pub use many::{Clean, Compare, List, Note, Order, State, Sweep};
+
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use onward::study::StrategyKind;
 use std::path::PathBuf;
@@ -22,6 +26,8 @@ const EXAMPLES: &str = "Examples:
   onward replay runs/digits --to 100 --out at100.safetensors
   onward minimize --goal min --space 'x:-5..5' --budget 100 -- ./simulate --x {x}
                                                      the best arguments of any program
+  onward sweep specs/digits.toml --grid method.sigma=0.05,0.1 --seeds 1..8 --jobs 2
+  onward compare runs/digits                         which sigma is better, and how sure that is
   onward init my.toml                                a commented spec to start from
   onward explain method.sigma                        what a key means
 
@@ -93,6 +99,27 @@ pub enum Command {
     /// Prints ledger and metrics, as a table or as JSON lines
     #[command(after_help = "Examples:\n  onward show runs/digits\n  onward show runs/digits --ledger --json")]
     Show(Show),
+    /// Lists runs: how each stands, when it ended, its score, its tags
+    #[command(after_help = "Example:\n  onward list runs --sort score")]
+    List(List),
+    /// Compares runs: which settings do better, by how much, and how sure that is
+    #[command(
+        after_help = "Runs that differ in their seeds alone are a group. Groups are compared by pairs of runs with the same seed, whose initial\nweights, batches and noise are the same: what luck does to both cancels. Each difference of means has its 95 % interval,\na paired t test (adjusted for several comparisons, after Holm) and the exact sign test. Below six pairs there is no verdict.\n\nExamples:\n  onward compare runs/digits\n  onward compare 'runs/digits*' --by method.sigma --score test_loss"
+    )]
+    Compare(Compare),
+    /// Trains a spec once for each combination of values and seeds; what is done already is not done again
+    #[command(
+        after_help = "Each run is found again by its settings and its seed: the same command goes on after an interruption, and with more values or\nseeds it takes only those that are new. Ctrl-C stops all runs after their present steps.\n\nExamples:\n  onward sweep specs/digits.toml --grid method.sigma=0.05,0.1 --seeds 1..8 --jobs 2\n  onward compare runs/digits"
+    )]
+    Sweep(Sweep),
+    /// Keeps a note and tags with a run
+    #[command(after_help = "Example:\n  onward note runs/digits 'wider net' --tag candidate")]
+    Note(Note),
+    /// Removes runs that came to nothing, after showing what would be removed
+    #[command(
+        after_help = "Without --yes it only lists. Files that no run writes, and runs that a process works on, are never touched.\n\nExamples:\n  onward clean runs\n  onward clean runs --state interrupted --yes"
+    )]
+    Clean(Clean),
     /// Draws a run's report.html and plots at any time, also while it goes on or after an interruption
     #[command(
         after_help = "It only reads: a run that goes on is not held up. The page says how far the run has come. Its confusion matrix\nis of the last step, in activation space of the last snapshot; for it the data are read. A finished run has its report already; --out draws one elsewhere.\n\nExamples:\n  onward report runs/digits\n  onward report runs/digits --out pages/digits"
@@ -155,6 +182,11 @@ impl Command {
             Self::Verify(args) => args.how.print.json,
             Self::Show(args) => args.json,
             Self::Report(args) => args.how.print.json,
+            Self::List(args) => args.print.json,
+            Self::Compare(args) => args.print.json,
+            Self::Sweep(args) => args.print.json,
+            Self::Note(args) => args.print.json,
+            Self::Clean(args) => args.print.json,
             Self::Predict(args) | Self::Eval(args) => args.how.print.json,
             Self::Export(args) => args.how.print.json,
             Self::Bench(args) => args.how.print.json,
@@ -178,6 +210,15 @@ pub struct Train {
     /// The seed that all noise follows from
     #[arg(long)]
     pub seed: Option<u64>,
+    /// What the run is called; the same as --set name=NAME
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Tags the run, to find it by (may be given again and again)
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Keeps a note with the run
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
     /// The folder that run folders are made in
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,

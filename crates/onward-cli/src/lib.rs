@@ -4,6 +4,7 @@ pub mod allocator;
 pub mod args;
 pub mod build;
 pub mod command;
+pub mod date;
 pub mod interface;
 pub mod interrupt;
 pub mod output;
@@ -11,6 +12,7 @@ mod program;
 pub mod progress;
 pub mod spec;
 pub mod target;
+pub mod words;
 
 // What a run's folder holds is the library's; commands name it as if it were their own.
 pub use onward_run::{folder, manifest, metrics, sealed};

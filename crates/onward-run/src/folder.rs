@@ -1,6 +1,7 @@
 //! A run's folder: what lies where, and how it is written so that nothing is ever half there.
 
 use crate::sealed::hash_of;
+use crate::summary;
 use onward::ledger::{self, Header, Reading};
 use onward::{Error, ErrorKind, Result, file};
 use std::fs::{File, OpenOptions};
@@ -32,6 +33,24 @@ const PLOTS_IN: &str = "plots";
 pub const LOCK: &str = "lock";
 const SNAPSHOTS_IN: &str = "snapshots";
 const FILES: [&str; 9] = [LEDGER, SPEC, BASE, INTERFACE, NET, LOCK, MODEL, METRICS, MANIFEST];
+const RESULT: &str = summary::FILES[0];
+
+/// Whether a file of this name is a run's own.
+pub(crate) type IsOwn = fn(&str) -> bool;
+
+/// The folders in a run's folder, and which files in them are its own.
+pub(crate) const INNER: [(&str, IsOwn); 2] =
+    [(SNAPSHOTS_IN, |name| name.starts_with("step-") && name.ends_with(".safetensors")), (PLOTS_IN, is_plot)];
+
+fn is_plot(name: &str) -> bool {
+    name.ends_with(".svg") || name.ends_with(".png")
+}
+
+/// Whether a file of this name in a run's folder is its own, what was cut out of damaged files included.
+pub(crate) fn is_own_file(name: &str) -> bool {
+    let kept = ["metrics-damaged-", "ledger-cut-"].iter().any(|aside| name.starts_with(aside));
+    kept || FILES.iter().chain(&summary::FILES).any(|own| name == *own) || [DIVERGED, REPORT].contains(&name)
+}
 
 /// A snapshot file: the whole state of a run after some step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +97,20 @@ pub fn lock(folder: &Path) -> Result<File> {
     let file = file.map_err(|e| Error::io("open", &at, e))?;
     ledger::lock(&file, folder)?;
     Ok(file)
+}
+
+/// Whether another process holds the lock of a folder.
+pub fn is_locked(folder: &Path) -> bool {
+    let tried = File::open(folder.join(LOCK)).map(|file| file.try_lock());
+    matches!(tried, Ok(Err(std::fs::TryLockError::WouldBlock)))
+}
+
+/// Removes a file that may not be there.
+pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
+        _ => Ok(()),
+    }
 }
 
 /// Removes what a process that died in the middle of [`file::write`] left in folders that this process has locked.
@@ -170,7 +203,7 @@ impl Folder {
 
     /// Removes what an earlier run left in a folder without ledger: none of it belongs to the run that is to begin.
     fn clear(&self) -> Result<()> {
-        let more = [MANIFEST, DIVERGED].map(str::to_owned);
+        let more = [MANIFEST, DIVERGED, summary::FILES[1]].map(str::to_owned);
         let names = self.bound_files().into_iter().chain(more);
         let files = names.map(|name| self.path.join(name)).filter(|path| path.exists());
         for left in files.chain(self.snapshots().into_iter().map(|s| s.path)) {
@@ -203,6 +236,7 @@ impl Folder {
             ));
         }
         regular_only(path, &FILES)?;
+        regular_only(path, &summary::FILES)?;
         Ok(folder)
     }
 
@@ -232,8 +266,8 @@ impl Folder {
     pub(crate) fn bound_files(&self) -> Vec<String> {
         let plots = std::fs::read_dir(self.path.join(PLOTS_IN)).into_iter().flatten().flatten();
         let plots = plots.filter_map(|file| file.file_name().into_string().ok());
-        let plots = plots.filter(|name| name.ends_with(".svg") || name.ends_with(".png"));
-        let names = [SPEC, BASE, INTERFACE, NET, MODEL, METRICS, REPORT].map(str::to_owned);
+        let plots = plots.filter(|name| is_plot(name));
+        let names = [SPEC, BASE, INTERFACE, NET, MODEL, METRICS, REPORT, RESULT].map(str::to_owned);
         let mut all: Vec<String> =
             names.into_iter().chain(plots.map(|name| format!("{PLOTS_IN}/{name}"))).collect();
         all.retain(|name| self.path.join(name).is_file());
@@ -301,6 +335,11 @@ impl Folder {
     /// The path of the spec as run.
     pub fn spec(&self) -> PathBuf {
         self.path.join(SPEC)
+    }
+
+    /// The path of the file that says what the run has come to.
+    pub fn result(&self) -> PathBuf {
+        self.path.join(RESULT)
     }
 
     /// The path of the base params: those before the first step.

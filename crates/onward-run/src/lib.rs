@@ -6,8 +6,11 @@
 //! # Modules
 //!
 //! In reading order, each using only those before it: [`sealed`], [`folder`], [`measurement`], [`metrics`], [`manifest`], [`repair`], [`follow`],
-//! [`replay`], [`present`], [`verify`], [`event`], [`run`].
+//! [`replay`], [`present`], [`verify`], [`event`], [`run`], and of many runs [`summary`], [`catalogue`], [`compare`], [`clean`].
 
+pub mod catalogue;
+pub mod clean;
+pub mod compare;
 pub mod event;
 pub mod folder;
 pub mod follow;
@@ -19,6 +22,7 @@ pub mod repair;
 pub mod replay;
 pub mod run;
 pub mod sealed;
+pub mod summary;
 pub mod verify;
 
 pub use event::{Event, Observer, Observers};

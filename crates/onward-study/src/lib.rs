@@ -25,6 +25,7 @@ mod eigen;
 mod record;
 mod repeats;
 mod space;
+pub mod statistics;
 mod strategy;
 mod unit;
 

@@ -2,9 +2,13 @@
 
 mod apply;
 mod bench;
+mod clean;
+mod compare;
 mod export;
+mod list;
 mod minimize;
 mod net;
+mod note;
 mod origin;
 mod repair;
 mod replay;
@@ -12,6 +16,8 @@ mod report;
 mod resume;
 mod session;
 mod show;
+mod sweep;
+mod table;
 mod theory;
 mod train;
 mod verify;
@@ -86,6 +92,11 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Verify(args) => return verify::verify(&args),
         Command::Show(args) => show::show(&args)?,
         Command::Report(args) => report::report(&args)?,
+        Command::List(args) => list::list(&args)?,
+        Command::Compare(args) => compare::compare(&args)?,
+        Command::Sweep(args) => return sweep::sweep(&args),
+        Command::Note(args) => note::note(&args)?,
+        Command::Clean(args) => clean::clean(&args)?,
         Command::Predict(args) => apply::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,
         Command::Export(args) => export::export(&args)?,

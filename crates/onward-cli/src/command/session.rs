@@ -10,6 +10,7 @@ use onward::ask::Spent;
 use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::memory;
 use onward_report::{self as report, Baseline, Measurement, Point, Report, net_plot};
+use onward_run::summary::{RunState, Summary};
 use onward_run::{Ended, Event, Observer, Run, Stopwatch};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -131,12 +132,28 @@ pub(super) fn finish(mut run: Run, spec: &Spec, plots: bool, how: &How) -> Resul
     // From one of the trainer's own threads, which then finds the others awake.
     let threads = run.trainer().local().threads().clone();
     let gone = threads.run(|| run.go_on(|| stop.load(Ordering::SeqCst)));
+    let gone = gone.inspect_err(|e| {
+        if e.kind() == ErrorKind::Diverged {
+            // The error is told either way.
+            let _ = keep(&run, RunState::Diverged, None, spec);
+        }
+    });
     if !gone.map_err(with_failure)? {
+        keep(&run, RunState::Interrupted, None, spec)?;
         return Ok(ExitCode::from(130));
     }
-    let ended = run.close(|run, ended| write_report(run, ended, spec, plots))?;
+    let ended = run.close(|run, ended| {
+        keep(run, RunState::Finished, Some(ended), spec)?;
+        write_report(run, ended, spec, plots)
+    })?;
     say_end(&run, &ended, spec, voice);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps what the run has come to.
+fn keep(run: &Run, state: RunState, ended: Option<&Ended>, spec: &Spec) -> Result<()> {
+    let summary = run.summary(state, ended, spec.settings_by_key());
+    Summary { when: Some(crate::date::now()), ..summary }.write(run.folder())
 }
 
 /// Why the last program failed is what helps where no loss is known.

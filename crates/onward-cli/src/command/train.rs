@@ -1,5 +1,6 @@
 //! `train`.
 
+use super::note;
 use super::origin::parts;
 use super::resume::same_or_refuse;
 use super::session::{Teller, clock, finish};
@@ -16,7 +17,9 @@ use std::process::ExitCode;
 
 /// `onward train`.
 pub fn train(args: &Train) -> Result<ExitCode> {
-    let spec = Spec::load(&args.spec, &args.sets, args.seed)?;
+    let sets = with_name(&args.sets, args.name.as_deref());
+    let spec = Spec::load(&args.spec, &sets, args.seed)?;
+    let about = note::about(&args.tags, args.note.as_deref())?;
     let existing = args.runs.join(&spec.name);
     if args.resume && existing.join("ledger.bin").is_file() {
         return same_or_refuse(&existing, &spec, args);
@@ -33,7 +36,14 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     if let Some(net) = net {
         file::write(&folder.net(), &net)?;
     }
+    about.write(folder.path())?;
     let observers = Observers::one(Teller::new(voice, folder.path()));
     let run = Run::create(folder, &spec.to_toml(), parts, clock(), observers)?;
     finish(run, &spec, !args.no_plots, &args.how)
+}
+
+/// What changes a spec, with the name that was given.
+pub(super) fn with_name(sets: &[String], name: Option<&str>) -> Vec<String> {
+    let name = name.map(|name| format!("name={}", onward::schema::Value::from(name)));
+    sets.iter().cloned().chain(name).collect()
 }

@@ -83,6 +83,15 @@ impl Spec {
         text
     }
 
+    /// Every setting by its dotted key.
+    pub fn settings_by_key(&self) -> serde_json::Map<String, serde_json::Value> {
+        let whole = |(section, name, value): (&str, &str, Value)| {
+            let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+            (key, serde_json::to_value(value).unwrap_or_default())
+        };
+        self.write("").into_iter().map(whole).collect()
+    }
+
     /// What determines the run but for its seed and its data, as the library knows it.
     pub fn settings(&self) -> Settings {
         let Self { model, objective, method, train, augment, .. } = self.clone();

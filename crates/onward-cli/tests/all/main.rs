@@ -17,6 +17,7 @@ mod field_minimize;
 mod given;
 mod good_paths;
 mod interrupted;
+mod many;
 mod minimize;
 mod onnx;
 mod programs;

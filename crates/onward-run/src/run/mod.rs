@@ -133,6 +133,16 @@ impl Run {
         &self.folder
     }
 
+    /// The run's name.
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// The run's seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The run's trainer, at the present step.
     pub fn trainer(&self) -> &Trainer {
         &self.parts.trainer

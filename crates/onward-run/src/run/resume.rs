@@ -2,7 +2,7 @@
 
 use super::{Run, Stopwatch, due};
 use crate::event::{Event, Observers};
-use crate::folder::{Folder, Snapshot};
+use crate::folder::{Folder, Snapshot, remove_if_there};
 use crate::follow::{Origin, Parts, StartFrom, base, follow};
 use crate::metrics::{self, Point};
 use onward::ledger::{Entry, Header, Ledger, Rates, Reading, Stretch};
@@ -51,10 +51,7 @@ impl Run {
     /// Gives the run more steps. What it has ended with so far is no longer its end: the manifest is gone already, and the model
     /// goes before the ledger says that there are more steps.
     fn prolong(&mut self, stretch: &Stretch) -> Result<()> {
-        let model = self.folder.model();
-        if model.exists() {
-            std::fs::remove_file(&model).map_err(|e| Error::io("remove", &model, e))?;
-        }
+        remove_if_there(&self.folder.model())?;
         self.parts.trainer.prolong(stretch)?;
         self.ledger.prolong(stretch)?;
         self.ledger.sync()?;
@@ -176,9 +173,8 @@ fn sound_points(
     reading: &Reading,
     observers: &mut Observers,
 ) -> Result<Vec<Point>> {
-    if folder.manifest().exists() {
-        std::fs::remove_file(folder.manifest()).map_err(|e| Error::io("remove", &folder.manifest(), e))?;
-    }
+    remove_if_there(&folder.manifest())?;
+    remove_if_there(&folder.result())?;
     let mut found = metrics::read(&folder.metrics())?;
     if !found.damage.is_empty() {
         let old = folder.aside("metrics-damaged", "jsonl", &found.bytes)?;

@@ -7,6 +7,7 @@
 mod folder;
 mod jobs;
 mod journal;
+mod listed;
 mod program;
 mod recommend;
 mod result;
@@ -31,6 +32,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+
+pub use listed::studies;
+pub use settings::direction;
 
 /// `onward minimize`.
 pub fn minimize(args: &Minimize) -> Result<ExitCode> {

@@ -55,15 +55,9 @@ fn point(recommended: &Recommended) -> &'static str {
     if recommended.is_centre { "centre of the search" } else { "best seen" }
 }
 
-/// A mean with its interval, in as many digits as the interval leaves meaning.
+/// A mean with its interval.
 fn interval(repeated: &Repeated) -> String {
-    match repeated.half_width.filter(|half| *half > 0.0) {
-        Some(half) => {
-            let decimals = (1.0 - half.log10().floor()).clamp(0.0, 12.0) as usize;
-            format!("{:.decimals$} ± {half:.decimals$}", repeated.mean)
-        }
-        None => show::short(repeated.mean),
-    }
+    crate::words::interval(repeated.mean, repeated.half_width)
 }
 
 /// The result: the best candidate; under noise first the one to take, and beside it the best seen.

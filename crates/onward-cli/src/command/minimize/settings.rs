@@ -181,7 +181,7 @@ pub fn shell(command: &[String]) -> String {
     command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn direction(goal: Towards) -> Goal {
+pub fn direction(goal: Towards) -> Goal {
     match goal {
         Towards::Min => Goal::Minimize,
         Towards::Max => Goal::Maximize,

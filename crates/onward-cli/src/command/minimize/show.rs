@@ -1,5 +1,6 @@
 //! Numbers, values and reasons in words.
 
+pub use crate::words::digits;
 use onward::study::{Dimension, Domain, Spacing};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -15,24 +16,6 @@ const LINE: usize = 160;
 /// A number in few digits.
 pub fn short(value: f64) -> String {
     digits(value, DIGITS)
-}
-
-/// A number in `count` significant digits.
-pub fn digits(value: f64, count: i32) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return format!("{value}");
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if !(-5..=8).contains(&magnitude) {
-        let text = format!("{:.*e}", (count - 1) as usize, value);
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        return format!("{}e{exponent}", trimmed(mantissa));
-    }
-    trimmed(&format!("{:.*}", (count - 1 - magnitude).max(0) as usize, value)).to_owned()
-}
-
-fn trimmed(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 /// Values by name in the order of `names`.

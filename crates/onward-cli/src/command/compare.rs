@@ -1,0 +1,170 @@
+//! `compare`: which settings do better, by how much, and how sure that is.
+
+use super::list::{expanded, read_all};
+use super::minimize::direction;
+use super::table::Table;
+use crate::args::Compare;
+use crate::progress::Voice;
+use crate::words::{four, interval, probability};
+use onward::Result;
+use onward::study::Goal;
+use onward_run::catalogue::some;
+use onward_run::compare::{
+    Comparison, FEWEST, Factor, Finding, Group, Question, Versus, compare as compared,
+};
+use serde_json::{Value, json};
+
+/// `onward compare`.
+pub fn compare(args: &Compare) -> Result<()> {
+    let voice = Voice::of(args.print);
+    let paths = expanded(&args.paths)?;
+    let (mut runs, mut broken) = read_all(&paths)?;
+    if !broken.is_empty() {
+        return Err(broken.remove(0));
+    }
+    runs.retain(|run| args.tag.as_ref().is_none_or(|tag| run.about.tags.contains(tag)));
+    some(&runs.iter().map(|run| run.path.clone()).collect::<Vec<_>>(), &args.paths.join(" "))?;
+    let question = Question {
+        by: args.by.clone(),
+        score: args.score.clone(),
+        goal: args.goal.map(direction),
+        level: args.level,
+        against: args.against.clone(),
+    };
+    let comparison = compared(&runs, &question)?;
+    voice.say(&lines(&comparison).join("\n"), &event(&comparison));
+    Ok(())
+}
+
+fn event(comparison: &Comparison) -> Value {
+    let mut event = json!({"event": "comparison"});
+    if let (Value::Object(event), Ok(Value::Object(all))) = (&mut event, serde_json::to_value(comparison)) {
+        event.extend(all);
+    }
+    event
+}
+
+/// All that a comparison says.
+pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
+    let mut lines = vec![head(comparison)];
+    lines.extend(table(comparison).lines());
+    for versus in &comparison.versus {
+        lines.push(String::new());
+        lines.extend(against(comparison, versus));
+    }
+    if !comparison.left_out.is_empty() {
+        lines.push(String::new());
+        lines.extend(
+            comparison.left_out.iter().map(|(path, why)| format!("left out: {} ({why})", path.display())),
+        );
+    }
+    lines
+}
+
+fn head(comparison: &Comparison) -> String {
+    let runs: usize = comparison.groups.iter().map(|group| group.runs.len()).sum();
+    let better = if comparison.goal == Goal::Maximize { "more" } else { "less" };
+    let by = if comparison.by.is_empty() {
+        "which differ in no setting but the seed".into()
+    } else {
+        format!("by {}", comparison.by.join(", "))
+    };
+    let within = match &comparison.within[..] {
+        [] => String::new(),
+        some => format!("; pairs agree in {}", some.join(", ")),
+    };
+    format!("{runs} runs {by}{within}: {} ({better} is better)", comparison.score)
+}
+
+fn table(comparison: &Comparison) -> Table {
+    let level = four(comparison.level);
+    let heads = ["group", "runs", "mean", "95 % interval", "least", "most", "reach", "passes", "seconds"];
+    let mut table = Table::new(heads);
+    let times = |group: &Group, value: Option<f64>| {
+        value.filter(|_| group.reach > 0).map_or_else(|| "-".into(), four)
+    };
+    for group in &comparison.groups {
+        let [least, most] =
+            [f64::min, f64::max].map(|of| group.scores.iter().copied().reduce(of).unwrap_or(f64::NAN));
+        let spread = group.half_width.map_or_else(
+            || "-".into(),
+            |half| format!("{} .. {}", four(group.mean - half), four(group.mean + half)),
+        );
+        let diverged =
+            if group.diverged > 0 { format!(" (+{} diverged)", group.diverged) } else { String::new() };
+        table.add([
+            group.label.clone(),
+            format!("{}{diverged}", group.runs.len()),
+            four(group.mean),
+            spread,
+            four(least),
+            four(most),
+            format!("{level}: {}/{}", group.reach, group.runs.len()),
+            times(group, group.passes),
+            times(group, group.seconds),
+        ]);
+    }
+    table
+}
+
+/// What is said of one group against the other.
+pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
+    let (group, other) = (&comparison.groups[versus.group], &comparison.groups[comparison.against]);
+    let d = &versus.difference;
+    let pairs = if d.paired {
+        format!("{} pairs of the same seed", d.count)
+    } else {
+        "no seed in common, so not by pairs".into()
+    };
+    let mut lines = vec![format!("{} against {} ({pairs})", group.label, other.label)];
+    let sign = if d.mean > 0.0 { "+" } else { "" };
+    let mut words = format!("  difference {sign}{}", interval(d.mean, d.half_width));
+    if d.half_width.is_some() {
+        words += " (95 % interval)";
+    }
+    if d.paired {
+        let more = if comparison.goal == Goal::Maximize { d.greater } else { d.less };
+        words += &format!("; better in {more} of {}", d.count);
+    }
+    lines.push(words);
+    let test = if d.paired { "paired t test" } else { "Welch's t test" };
+    let p = |p: Option<f64>| p.map_or_else(|| "-".into(), |p| probability(p).replace("< ", "below "));
+    let adjusted = if comparison.versus.len() > 1 {
+        format!(" ({} for {} comparisons)", p(versus.adjusted), comparison.versus.len())
+    } else {
+        String::new()
+    };
+    let sign = if d.paired { format!("; exact sign test {}", p(d.sign_test)) } else { String::new() };
+    lines.push(format!(
+        "  chance of such a difference if there is none: {test} {}{adjusted}{sign}",
+        p(d.t_test)
+    ));
+    let times = [("passes", versus.passes), ("seconds", versus.seconds)];
+    let times: Vec<String> =
+        times.iter().filter_map(|(unit, factor)| Some(spent(unit, factor.as_ref()?))).collect();
+    if !times.is_empty() {
+        lines.push(format!("  to {} {}: {}", comparison.score, four(comparison.level), times.join("; ")));
+    }
+    lines.push(format!("  {}", verdict(versus)));
+    lines
+}
+
+fn spent(unit: &str, factor: &Factor) -> String {
+    let interval = factor
+        .interval
+        .map_or_else(String::new, |[low, high]| format!(", 95 % interval {} .. {}", four(low), four(high)));
+    format!("{} times the {unit}{interval}", four(factor.factor))
+}
+
+/// What can be said.
+fn verdict(versus: &Versus) -> String {
+    match versus.finding {
+        Finding::Better => "better".into(),
+        Finding::Worse => "worse".into(),
+        Finding::NotShown => "no difference is shown".into(),
+        Finding::TooFew => {
+            let what = if versus.difference.paired { "pairs" } else { "runs of each" };
+            format!("no verdict: {} {what}, at least {FEWEST} are needed", versus.difference.count)
+        }
+    }
+}
