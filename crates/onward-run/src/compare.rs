@@ -99,7 +99,7 @@ pub struct Versus {
     /// The t test's probability, adjusted for the number of comparisons (Holm).
     pub adjusted: Option<f64>,
     /// What can be said.
-    pub finding: Finding,
+    pub conclusion: Conclusion,
     /// Passes to the level, as a factor of the other's: geometric mean over pairs that both reach it, and its 95 % interval.
     pub passes: Option<Factor>,
     /// The same for seconds.
@@ -133,7 +133,7 @@ pub struct Factor {
 /// What a comparison has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Finding {
+pub enum Conclusion {
     /// Better than chance explains.
     Better,
     /// Worse than chance explains.
@@ -390,11 +390,11 @@ fn against_each(groups: &[Group], against: usize, goal: Goal, level: f64) -> Vec
     let mut adjusted = holm(&tests).into_iter();
     for one in &mut all {
         one.adjusted = one.difference.t_test.and_then(|_| adjusted.next());
-        one.finding = match one.adjusted {
-            _ if one.difference.count < FEWEST => Finding::TooFew,
-            Some(p) if p < SURE && better(goal, one.difference.mean, 0.0) => Finding::Better,
-            Some(p) if p < SURE => Finding::Worse,
-            _ => Finding::NotShown,
+        one.conclusion = match one.adjusted {
+            _ if one.difference.count < FEWEST => Conclusion::TooFew,
+            Some(p) if p < SURE && better(goal, one.difference.mean, 0.0) => Conclusion::Better,
+            Some(p) if p < SURE => Conclusion::Worse,
+            _ => Conclusion::NotShown,
         };
     }
     all
@@ -418,5 +418,5 @@ fn versus(index: usize, group: &Group, other: &Group, goal: Goal, level: f64) ->
         Some(Factor { factor: mean.mean.exp(), interval, count: mean.count })
     };
     let (passes, seconds) = (factor(|row| row.passes as f64), factor(|row| row.seconds));
-    Some(Versus { group: index, difference, adjusted: None, finding: Finding::TooFew, passes, seconds })
+    Some(Versus { group: index, difference, adjusted: None, conclusion: Conclusion::TooFew, passes, seconds })
 }

@@ -10,7 +10,7 @@ use onward::Result;
 use onward::study::Goal;
 use onward_run::catalogue::some;
 use onward_run::compare::{
-    Comparison, FEWEST, Factor, Finding, Group, Question, Versus, compare as compared,
+    Comparison, Conclusion, FEWEST, Factor, Group, Question, Versus, compare as compared,
 };
 use serde_json::{Value, json};
 
@@ -158,11 +158,11 @@ fn spent(unit: &str, factor: &Factor) -> String {
 
 /// What can be said.
 fn verdict(versus: &Versus) -> String {
-    match versus.finding {
-        Finding::Better => "better".into(),
-        Finding::Worse => "worse".into(),
-        Finding::NotShown => "no difference is shown".into(),
-        Finding::TooFew => {
+    match versus.conclusion {
+        Conclusion::Better => "better".into(),
+        Conclusion::Worse => "worse".into(),
+        Conclusion::NotShown => "no difference is shown".into(),
+        Conclusion::TooFew => {
             let what = if versus.difference.paired { "pairs" } else { "runs of each" };
             format!("no verdict: {} {what}, at least {FEWEST} are needed", versus.difference.count)
         }
