@@ -1,13 +1,20 @@
-//! Comma-separated numbers, with or without a header.
+//! Text tables: fields parted by commas or something else, with or without a header.
 
-use csv::{ByteRecord, ReaderBuilder};
+use std::borrow::Cow;
+use std::io::Read;
+
+use csv::{ByteRecord, Reader, ReaderBuilder};
 use onward::{Error, ErrorKind, Result, Segment};
 
-use super::table::{Numbers, Table};
-use super::{first_row, shorten};
+use super::dialect::{Dialect, SAMPLE};
+use super::options::Separator;
+pub use super::survey::Reading;
+use super::survey::Survey;
+use super::table::{Numbers, Seen, Table};
+use super::{dialect, first_row, shorten, text};
 use crate::memory;
 
-/// The meaning of a CSV file's first row.
+/// The meaning of a text table's first row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header<'a> {
     /// Names or numbers, decided by its content; a row that may be either is refused.
@@ -16,65 +23,114 @@ pub enum Header<'a> {
     Yes,
     /// Numbers like all others.
     No,
-    /// Names if it has these among its own, in this order: those of the features of the data that this file goes with
+    /// Names if it has these among its own: those of the features of the data that this file goes with
     /// (none if those had no header). Otherwise as it looks; numbers alone are data.
     Like(&'a [String]),
 }
 
-/// Reads comma-separated numbers.
+impl<'a> From<Header<'a>> for Reading<'a> {
+    fn from(header: Header<'a>) -> Self {
+        Self { header, ..Self::default() }
+    }
+}
+
+/// Reads a text table: numbers as they are, words and missing values as cells that are no numbers (see [`Table::seen`]).
 ///
 /// # Errors
-/// [`ErrorKind::Data`], with line and column (both from 1), if a row has another length than the first, a field is missing
-/// or not a finite number, the first row may be a header or not, or there are no rows.
-pub fn read(bytes: &[u8], header: Header<'_>) -> Result<Table> {
-    check_text(bytes)?;
+/// [`ErrorKind::Data`], with line and column (both from 1), if a row has another length than the first, the first row may be a header or
+/// not, or there are no rows; without them, if the file's beginning may be read in more than one way.
+pub fn read(bytes: &[u8], how: &Reading<'_>) -> Result<Table> {
     // A number takes two characters at least and eight bytes; a line without an end is held once more.
     memory::check("file", "its numbers", 4 * bytes.len() as u128)?;
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    let mut record = ByteRecord::new();
-    let (mut table, mut values) = (Table::default(), Vec::new());
+    let (text, note) = text::decode(bytes, how.encoding)?;
+    let begun = Begun::new(&text[..text.len().min(SAMPLE)], how)?;
+    let text = begun.readable(text);
+    let mut reader = begun.reader(&text[..]);
+    let (mut record, mut values) = (ByteRecord::new(), Vec::new());
+    let (mut table, mut survey) = begun.table(how);
+    table.notes.splice(0..0, note);
+    let mut begun = begun.has_header;
     while reader.read_byte_record(&mut record).map_err(malformed)? {
-        let in_line = |flaw: Flaw, names: &[String]| flaw.at(line_of(bytes, &record), names);
-        if table.columns == 0 {
-            table.columns = record.len();
-            if first_row::is_header(&record, header).map_err(|flaw| in_line(flaw, &[]))? {
-                table.names = record.iter().map(name).collect();
-                table.notes.extend(first_row::note(&record).filter(|_| header == Header::Auto));
-                continue;
-            }
+        if std::mem::take(&mut begun) {
+            continue;
         }
-        push_row(&mut values, table.columns, &record).map_err(|flaw| in_line(flaw, &table.names))?;
+        let begin = record.position().map_or(0, csv::Position::byte);
+        survey.see(&record, begin, &mut values).map_err(|flaw| flaw.at(line_of(&text, begin), &table.names))?;
     }
     if values.is_empty() {
-        let found = if table.columns == 0 { "an empty file" } else { "only a header" };
-        return Err(Error::expected(ErrorKind::Data, "file", "rows of numbers", found));
+        return Err(no_rows(&table));
     }
+    survey.seen.iter_mut().flat_map(Seen::spots).for_each(|spot| spot.at = line_of(&text, spot.at) as u64);
     table.values = Numbers::Double(values);
-    table.index = index_columns(&table, if let Header::Like(names) = header { names } else { &[] });
+    table.seen = survey.seen;
+    table.index = index_columns(&table, if let Header::Like(names) = how.header { names } else { &[] });
     Ok(table)
+}
+
+/// What a text table's beginning tells of it.
+pub(super) struct Begun {
+    pub(super) dialect: Dialect,
+    pub(super) has_header: bool,
+    first: ByteRecord,
+    notes: Vec<String>,
+}
+
+impl Begun {
+    /// Of a table that begins with this text.
+    ///
+    /// # Errors
+    /// As for [`dialect::find`] and [`first_row::is_header`].
+    pub(super) fn new(beginning: &[u8], how: &Reading<'_>) -> Result<Self> {
+        let dialect = dialect::find(beginning, how.separator, how.decimal)?;
+        let mut records = dialect::records(beginning, dialect.separator);
+        let first = if records.is_empty() { ByteRecord::new() } else { records.remove(0) };
+        let has_header = !first.is_empty()
+            && first_row::is_header(&first, &records, how.header, dialect).map_err(|flaw| {
+                let begin = first.position().map_or(0, csv::Position::byte);
+                flaw.at(line_of(beginning, begin), &[])
+            })?;
+        let sure = !has_header || how.header != Header::Auto;
+        let notes = if sure { None } else { first_row::note(&first, dialect.decimal) };
+        Ok(Self { dialect, has_header, first, notes: notes.into_iter().collect() })
+    }
+
+    /// The text as the reader of records takes it.
+    fn readable<'a>(&self, text: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+        match self.dialect.separator {
+            Separator::Blanks => Cow::Owned(text::single_blanks(&text)),
+            _ => text,
+        }
+    }
+
+    /// A reader of such records.
+    pub(super) fn reader<R: Read>(&self, from: R) -> Reader<R> {
+        let mut builder = ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).delimiter(self.dialect.separator.byte()).buffer_capacity(1 << 18);
+        builder.from_reader(from)
+    }
+
+    /// The table that begins so, and what looks at its rows.
+    pub(super) fn table(&self, how: &Reading<'_>) -> (Table, Survey) {
+        let names: Vec<String> = self.first.iter().filter(|_| self.has_header).map(name).collect();
+        let columns = self.first.len();
+        let survey = Survey::new(how, self.dialect, &names, columns);
+        (Table { names, columns, by_line: true, notes: self.notes.clone(), ..Table::default() }, survey)
+    }
+}
+
+/// A file without rows.
+pub(super) fn no_rows(table: &Table) -> Error {
+    let found = if table.columns == 0 { "an empty file" } else { "only a header" };
+    Error::expected(ErrorKind::Data, "file", "rows of numbers", found)
 }
 
 /// What the reader of records says.
 pub(super) fn malformed(error: csv::Error) -> Error {
-    Error::expected(ErrorKind::Data, "file", "comma-separated values", error)
-}
-
-/// Refuses what is no text at all, or in an encoding where commas are not single bytes.
-pub(super) fn check_text(bytes: &[u8]) -> Result<()> {
-    let found = match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
-        [0x1f, 0x8b, ..] => "bytes packed by gzip (the file's name has to end in .csv.gz then)",
-        _ => return Ok(()),
-    };
-    Err(Error::expected(ErrorKind::Data, "file", "text in UTF-8 or ASCII", found))
+    Error::expected(ErrorKind::Data, "file", "a table of text", error)
 }
 
 pub(super) fn name(field: &[u8]) -> String {
     String::from_utf8_lossy(field.trim_ascii()).into_owned()
-}
-
-pub(super) fn parse(field: &[u8]) -> Option<f64> {
-    str::from_utf8(field.trim_ascii()).ok()?.parse().ok()
 }
 
 /// What programs write where there is no number.
@@ -84,31 +140,6 @@ pub(super) fn is_missing(field: &[u8]) -> bool {
     WORDS.iter().any(|word| field.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// The separator of a field in which numbers stand apart by something else than commas.
-fn other_separator(field: &[u8]) -> Option<char> {
-    let field = field.trim_ascii();
-    let apart = |separator: &u8| {
-        let mut parts = field.split(|byte| byte == separator);
-        field.contains(separator) && parts.all(|part| is_missing(part) || parse(part).is_some())
-    };
-    [b';', b'\t', b'|', b' '].into_iter().find(apart).map(char::from)
-}
-
-pub(super) fn push_row(values: &mut Vec<f64>, columns: usize, record: &ByteRecord) -> Result<(), Flaw> {
-    if record.len() != columns {
-        let column = record.len().min(columns);
-        let found = format!("{} fields", record.len());
-        return Err(Flaw { column, expected: format!("{columns} fields in every row"), found });
-    }
-    for (column, field) in record.iter().enumerate() {
-        match parse(field) {
-            Some(value) if value.is_finite() => values.push(value),
-            _ => return Err(Flaw::no_number(column, field)),
-        }
-    }
-    Ok(())
-}
-
 /// The leading columns that only say which row it is. pandas and R write them without a name (pandas reads such a one as
 /// "Unnamed: 0"): such a column is left out if its numbers are whole and all different, or if the data that this file goes
 /// with has no feature of its name (`known`).
@@ -116,7 +147,11 @@ fn index_columns(table: &Table, known: &[String]) -> Vec<usize> {
     let is_index = |&column: &usize| {
         let name = &table.names[column];
         is_nameless(name)
-            && if known.is_empty() { numbers_rows(table, column) } else { !known.contains(name) }
+            && if known.is_empty() {
+                numbers_rows(table, column) || table.seen[column].names_rows(table.rows() as u64)
+            } else {
+                !known.contains(name)
+            }
     };
     (0..table.names.len().saturating_sub(1)).take_while(is_index).collect()
 }
@@ -141,23 +176,6 @@ pub(super) struct Flaw {
 }
 
 impl Flaw {
-    fn no_number(column: usize, field: &[u8]) -> Self {
-        let quoted = shorten(field.trim_ascii());
-        let found = if is_missing(field) { format!("a missing value, {quoted}") } else { quoted };
-        Self::of_separator(column, field).unwrap_or(Self {
-            column,
-            expected: "a finite number".into(),
-            found,
-        })
-    }
-
-    /// The complaint about a field in which numbers stand that something else than commas separates.
-    pub(super) fn of_separator(column: usize, field: &[u8]) -> Option<Self> {
-        let separator = other_separator(field)?;
-        let expected = format!("numbers separated by commas, not by {separator:?}");
-        Some(Self { column, expected, found: shorten(field) })
-    }
-
     pub(super) fn at(self, line: usize, names: &[String]) -> Error {
         let name = names.get(self.column).map(|name| shorten(name.as_bytes()));
         let place = Segment::Cell { line, column: self.column + 1, name };
@@ -165,9 +183,9 @@ impl Flaw {
     }
 }
 
-/// The line (from 1) that a record starts at. Its position may lie before blank lines that were skipped.
-fn line_of(bytes: &[u8], record: &ByteRecord) -> usize {
-    let position = record.position().map_or(0, |p| p.byte() as usize).min(bytes.len());
+/// The line (from 1) of the record that begins behind so many bytes, of which some may be blank lines that were skipped.
+fn line_of(bytes: &[u8], begin: u64) -> usize {
+    let position = (begin as usize).min(bytes.len());
     let blank = bytes[position..].iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
     1 + bytes[..position + blank].iter().filter(|&&b| b == b'\n').count()
 }
@@ -177,11 +195,11 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        read(text.as_bytes(), Header::Auto).unwrap_err().to_string()
+        read(text.as_bytes(), &Reading::default()).unwrap_err().to_string()
     }
 
     fn table(bytes: &[u8]) -> Table {
-        read(bytes, Header::Auto).unwrap()
+        read(bytes, &Reading::default()).unwrap()
     }
 
     fn numbers(values: &[f64]) -> Numbers {
@@ -200,49 +218,48 @@ mod tests {
     }
 
     #[test]
-    fn names_line_and_column_of_every_flaw() {
-        let text = "line 4, column 2 (\"b\"): expected a finite number, found \"x\"";
-        assert_eq!(error("a,b\n\n1,2\n3,x\n"), text);
+    fn rows_of_another_length_are_told_by_line_and_column() {
         assert_eq!(
             error("4,2\n\n\r\n3,4,5\n"),
             "line 4, column 3: expected 2 fields in every row, found 3 fields"
         );
         assert_eq!(error("4,2\n3\n"), "line 2, column 2: expected 2 fields in every row, found 1 fields");
-        for text in ["inf", "-infinity", "1e400"] {
-            assert_eq!(
-                error(&format!("{text},1")),
-                format!("line 1, column 1: expected a finite number, found {text:?}")
-            );
+    }
+
+    #[test]
+    fn what_is_no_number_is_kept_with_its_place() {
+        let seen = table(b"a,b\n\n1,2\n3,x\n4,NA\n5,x\n").seen.remove(1);
+        assert_eq!((seen.numbers, seen.worded, seen.missing, &seen.words[..]), (1, 2, 1, &["x".to_owned()][..]));
+        let place = |spot: Option<super::super::table::Spot>| spot.map(|spot| (spot.at, spot.found));
+        assert_eq!(place(seen.first_word), Some((4, "\"x\"".into())));
+        assert_eq!(place(seen.first_missing), Some((5, "a missing value, \"NA\"".into())));
+        for text in ["inf", "-infinity", "1e400", "3\0"] {
+            assert!(table(format!("1,1\n{text},1\n").as_bytes()).seen[0].odd, "{text} is no word");
         }
-        assert!(
-            read(b"4,2\n3,\xff\n", Header::Auto).unwrap_err().to_string().starts_with("line 2, column 2: ")
-        );
     }
 
     #[test]
     fn f05_a_missing_value_is_no_text() {
         for word in ["", "?", "-", "NA", "N/A", "NaN", "nan", "null", "None", " NULL ", "<NA>"] {
-            let found = format!("expected a finite number, found a missing value, {:?}", word.trim());
-            assert_eq!(error(&format!("7,{word},3\n")), format!("line 1, column 2: {found}"));
-            assert_eq!(error(&format!("a,b,c\n7,{word},3\n")), format!("line 2, column 2 (\"b\"): {found}"));
+            let seen = table(format!("7,{word},3\n").as_bytes()).seen;
+            assert_eq!((seen[1].missing, seen[1].worded), (1, 0), "{word}");
         }
         assert_eq!(table(b"a,NA,c\n7,8,9\n").names, ["a", "NA", "c"], "a name among others may be any word");
+        let words = ["-9".to_owned(), "Gone".to_owned()];
+        let own = Reading { missing: Some(&words), ..Reading::default() };
+        let seen = read(b"-9,NA\n3,gone\n-9,x\n", &own).unwrap().seen;
+        assert_eq!([seen[0].missing, seen[1].missing, seen[1].worded], [2, 1, 2]);
     }
 
     #[test]
-    fn other_separators_are_said() {
-        for (text, separator) in
-            [("1;2\n", "';'"), ("1\t2\n", "'\\t'"), ("1|2\n", "'|'"), ("1 2\n", "' '"), ("1,5;2,5", "';'")]
-        {
-            let expected = format!("expected numbers separated by commas, not by {separator}");
-            assert!(error(text).contains(&expected), "{}", error(text));
+    fn fields_are_parted_by_what_is_found_or_said() {
+        for text in ["a;b\n1,5;2\n-0,5;3\n", "a\tb\n1.5\t2\n-.5\t3\n", "a|b\n1.5|2\n-.5|3\n", " a  b\n1.5 \t 2\n-.5   3\n"] {
+            let read = table(text.as_bytes());
+            assert_eq!((&read.names[..], &read.values), (&["a".to_owned(), "b".into()][..], &numbers(&[1.5, 2.0, -0.5, 3.0])));
         }
-        assert!(
-            error("a;b\n1;2\n")
-                .starts_with("line 2, column 1 (\"a;b\"): expected numbers separated by commas")
-        );
-        assert!(read(b"\xff\xfea\0", Header::Auto).unwrap_err().to_string().contains("found UTF-16"));
-        assert!(read(b"\x1f\x8b\x08", Header::Auto).unwrap_err().to_string().contains("packed by gzip"));
+        let said = Reading { separator: Some(Separator::Semicolon), ..Reading::default() };
+        assert_eq!(read(b"1,2;3\n4,5;6\n", &said).unwrap().columns, 2);
+        assert!(read(b"\x1f\x8b\x08", &Reading::default()).unwrap_err().to_string().contains("packed by gzip"));
     }
 
     #[test]
@@ -256,7 +273,7 @@ mod tests {
         assert_eq!(index("a,b\n0,5\n1,6\n"), [] as [usize; 0], "named");
         let known = |text: &str, names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
-            read(text.as_bytes(), Header::Like(&names)).unwrap().index
+            read(text.as_bytes(), &Header::Like(&names).into()).unwrap().index
         };
         assert_eq!(known(",a,b\n5,5,5\n5,6,6\n", &["a", "b"]), [0], "the data had no such feature");
         assert_eq!(known(",a,b\n1,5,5\n", &["", "a"]), [] as [usize; 0], "the data had one");
@@ -271,6 +288,7 @@ mod tests {
 
     #[test]
     fn a_long_field_does_not_fill_the_message() {
-        assert!(error(&format!("1\n\"{}", "é".repeat(10_000))).len() < 200);
+        let seen = table(format!("1\n\"{}", "é".repeat(10_000)).as_bytes()).seen.remove(0);
+        assert!(seen.first_word.unwrap().found.len() < 200);
     }
 }

@@ -2,40 +2,117 @@
 //! is lost and no names are trained on.
 
 use csv::ByteRecord;
+use std::collections::HashSet;
 
-use super::csv::{Flaw, Header, is_missing, name, parse};
+use super::csv::{Flaw, Header, is_missing, name};
+use super::dialect::{Dialect, other_separator, parse};
+use super::options::{Decimal, Separator};
 use super::shorten;
 
 /// With fewer columns than this, a first row 0, 1, … is as likely data.
 const SURE: usize = 4;
 
-/// Whether `record`, the first of its file, is a header.
-pub(super) fn is_header(record: &ByteRecord, header: Header<'_>) -> Result<bool, Flaw> {
+/// Whether `record`, the first of its file, is a header; `rest` are the next ones, as far as the file's beginning goes.
+pub(super) fn is_header(
+    record: &ByteRecord,
+    rest: &[ByteRecord],
+    header: Header<'_>,
+    dialect: Dialect,
+) -> Result<bool, Flaw> {
     match header {
         Header::Yes => return Ok(true),
         Header::No => return Ok(false),
         Header::Like(names) if has_all(record, names) => return Ok(true),
         Header::Auto | Header::Like(_) => {}
     }
-    let count = |is: fn(&[u8]) -> bool| record.iter().filter(|field| is(field)).count();
-    let (numbers, texts) = (count(is_number), count(is_text));
+    let Dialect { separator, decimal } = dialect;
+    let numbers = record.iter().filter(|field| is_number(field, decimal)).count();
+    let texts = record.iter().filter(|field| is_text(field, decimal)).count();
+    let below = Below { record, rest, decimal };
     match (texts, numbers) {
-        (0, _) if header == Header::Auto && record.len() > 1 && counts(record) => {
+        (0, _) if header == Header::Auto && record.len() > 1 && counts(record, decimal) => {
             if numbers == record.len() && numbers < SURE {
                 return Err(unsure(record));
             }
             Ok(true)
         }
         (0, _) => Ok(false),
-        (_, 0) => check_texts(record).map(|()| true),
-        _ if counts(record) && record.iter().all(|field| !is_text(field) || is_word(field)) => Ok(true),
-        _ => Err(neither(record)),
+        (_, 0) => {
+            check_texts(record, separator)?;
+            if rest.is_empty() || below.has_numbers() { Ok(true) } else { below.words_alone(header) }
+        }
+        _ if counts(record, decimal)
+            && record.iter().all(|field| !is_text(field, decimal) || is_word(field))
+            && below.has_numbers() =>
+        {
+            Ok(true)
+        }
+        _ if below.is_one_of_them(header) => Ok(false),
+        _ => Err(neither(record, dialect)),
+    }
+}
+
+/// A first row and those below it.
+struct Below<'a> {
+    record: &'a ByteRecord,
+    rest: &'a [ByteRecord],
+    decimal: Decimal,
+}
+
+impl Below<'_> {
+    fn column(&self, column: usize) -> impl Iterator<Item = &[u8]> {
+        self.rest.iter().filter_map(move |record| record.get(column)).filter(|field| !is_missing(field))
+    }
+
+    /// Whether a column has numbers alone below its first field.
+    fn is_of_numbers(&self, column: usize) -> bool {
+        let mut fields = self.column(column).peekable();
+        fields.peek().is_some() && fields.all(|field| is_number(field, self.decimal))
+    }
+
+    /// Whether numbers stand below a word.
+    fn has_numbers(&self) -> bool {
+        let words = (0..self.record.len()).filter(|column| is_text(&self.record[*column], self.decimal));
+        words.into_iter().any(|column| self.is_of_numbers(column))
+    }
+
+    /// Whether a word of the first row stands in its column again.
+    fn recurs(&self) -> bool {
+        let again = |column: usize| {
+            let own = self.record[column].trim_ascii();
+            is_text(own, self.decimal) && self.column(column).any(|field| field.trim_ascii() == own)
+        };
+        (0..self.record.len()).any(again)
+    }
+
+    /// Whether a row of words and numbers is like those below it: no word stands above numbers, and one stands in its column again.
+    fn is_one_of_them(&self, header: Header<'_>) -> bool {
+        !self.has_numbers() && (self.recurs() || header == Header::Like(&[]))
+    }
+
+    /// Whether words above words are names: none stands in its column again, though in two columns at least words do.
+    fn words_alone(&self, header: Header<'_>) -> Result<bool, Flaw> {
+        if let Header::Like(names) = header {
+            return Ok(!names.is_empty());
+        }
+        let repeats = |column: &usize| {
+            let mut fields: Vec<&[u8]> = self.column(*column).map(<[u8]>::trim_ascii).collect();
+            let all = fields.len();
+            fields.sort_unstable();
+            fields.dedup();
+            2 * fields.len() <= all
+        };
+        match (self.recurs(), (0..self.record.len()).filter(repeats).count()) {
+            (true, _) => Ok(false),
+            (false, 2..) => Ok(true),
+            (false, _) => Err(unsure(self.record)),
+        }
     }
 }
 
 /// What to say of a header in which numbers stand.
-pub(super) fn note(record: &ByteRecord) -> Option<String> {
-    let numbers: Vec<String> = record.iter().filter(|field| is_number(field)).map(name).collect();
+pub(super) fn note(record: &ByteRecord, decimal: Decimal) -> Option<String> {
+    let numbers: Vec<String> = record.iter().filter(|field| is_number(field, decimal)).map(name).collect();
     let listed = match numbers.as_slice() {
         [] => return None,
         [.., last] if numbers.len() > SURE => format!("{}, {}, …, {last}", numbers[0], numbers[1]),
@@ -44,12 +121,12 @@ pub(super) fn note(record: &ByteRecord) -> Option<String> {
     Some(format!("the first row, with {listed}, is taken for a header (data.header = false makes it data)"))
 }
 
-fn is_number(field: &[u8]) -> bool {
-    parse(field).is_some() && !is_missing(field)
+fn is_number(field: &[u8], decimal: Decimal) -> bool {
+    parse(field, decimal).is_some() && !is_missing(field)
 }
 
-fn is_text(field: &[u8]) -> bool {
-    parse(field).is_none() && !is_missing(field)
+fn is_text(field: &[u8], decimal: Decimal) -> bool {
+    parse(field, decimal).is_none() && !is_missing(field)
 }
 
 /// Text that can be a name, where a number that is damaged or written in another way cannot.
@@ -58,23 +135,23 @@ fn is_word(field: &[u8]) -> bool {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_') && !name.contains(char::is_control)
 }
 
-/// Whether `names` are among the fields, in this order; false if there are none.
+/// Whether `names` are among the fields; false if there are none.
 fn has_all(record: &ByteRecord, names: &[String]) -> bool {
-    let mut fields = record.iter().map(name);
-    !names.is_empty() && names.iter().all(|name| fields.any(|field| field == *name))
+    let fields: HashSet<String> = record.iter().map(name).collect();
+    !names.is_empty() && names.iter().all(|name| fields.contains(name))
 }
 
 /// Whether the numbers among the fields are 0, 1, … or 1, 2, …, in order or each at its place. A field before them may
 /// be empty (as above an index), no other.
-fn counts(record: &ByteRecord) -> bool {
+fn counts(record: &ByteRecord, decimal: Decimal) -> bool {
     let number = |(place, field): (usize, &[u8])| {
         let digits = field.trim_ascii();
         let plain = digits.iter().all(u8::is_ascii_digit) && (digits == b"0" || !digits.starts_with(b"0"));
         (place, plain.then(|| str::from_utf8(digits).ok()?.parse::<usize>().ok()).flatten())
     };
-    let gap = record.iter().skip(1).any(is_missing) && !record.iter().any(is_text);
+    let gap = record.iter().skip(1).any(is_missing) && !record.iter().any(|field| is_text(field, decimal));
     let numbers: Vec<(usize, Option<usize>)> =
-        record.iter().enumerate().filter(|(_, field)| is_number(field)).map(number).collect();
+        record.iter().enumerate().filter(|(_, field)| is_number(field, decimal)).map(number).collect();
     let all = |expected: fn(usize, usize) -> usize| {
         numbers.iter().enumerate().all(|(order, (place, n))| *n == Some(expected(order, *place)))
     };
@@ -86,24 +163,32 @@ fn counts(record: &ByteRecord) -> bool {
 }
 
 /// A row of words is a header, unless they are numbers that something else separates, or no text.
-fn check_texts(record: &ByteRecord) -> Result<(), Flaw> {
+fn check_texts(record: &ByteRecord, separator: Separator) -> Result<(), Flaw> {
     for (column, field) in record.iter().enumerate() {
         if field.contains(&0) {
             return Err(Flaw { column, expected: "text without NUL bytes".into(), found: shorten(field) });
         }
-        Flaw::of_separator(column, field).map_or(Ok(()), Err)?;
+        of_separator(column, field, separator).map_or(Ok(()), Err)?;
     }
     Ok(())
 }
 
+/// The complaint about a field in which numbers stand that something else parts.
+fn of_separator(column: usize, field: &[u8], own: Separator) -> Option<Flaw> {
+    let separator = other_separator(field, own)?;
+    let expected = format!("numbers parted by {:?} (data.separator), not by {separator:?}", own.name());
+    Some(Flaw { column, expected, found: shorten(field) })
+}
+
 /// The complaint about a first row of words and numbers, at its first word.
-fn neither(record: &ByteRecord) -> Flaw {
-    let fields = || record.iter().enumerate();
+fn neither(record: &ByteRecord, Dialect { separator, decimal }: Dialect) -> Flaw {
+    let texts = || record.iter().enumerate().filter(|(_, field)| is_text(field, decimal));
     // A number that is damaged says more than a word that may be a name.
-    let damaged = fields().find(|(_, field)| is_text(field) && !is_word(field));
-    let (column, field) = damaged.or_else(|| fields().find(|(_, field)| is_text(field))).unwrap_or_default();
-    let expected = "a number, since others stand beside it (data.header = true if these are names)".into();
-    Flaw::of_separator(column, field).unwrap_or(Flaw { column, expected, found: shorten(field) })
+    let damaged = texts().find(|(_, field)| !is_word(field));
+    let (column, field) = damaged.or_else(|| texts().next()).unwrap_or_default();
+    let expected =
+        "a number, since others stand beside it (data.header = true if these are names, false if they are data)".into();
+    of_separator(column, field, separator).unwrap_or(Flaw { column, expected, found: shorten(field) })
 }
 
 fn unsure(record: &ByteRecord) -> Flaw {
@@ -121,7 +206,7 @@ mod tests {
     fn names(first: &str, header: Header<'_>) -> String {
         let columns = first.split(',').count();
         let text = format!("{first}\n{}\n", vec!["7"; columns].join(","));
-        read(text.as_bytes(), header).map_or_else(|e| e.to_string(), |table| table.names.join(","))
+        read(text.as_bytes(), &header.into()).map_or_else(|e| e.to_string(), |table| table.names.join(","))
     }
 
     #[test]
@@ -137,8 +222,8 @@ mod tests {
         }
         assert_eq!(names("0,1,2,3", Header::No), "");
         let row = ByteRecord::from(vec!["0", "1", "2", "3", "4"]);
-        assert!(note(&row).is_some_and(|note| note.contains("0, 1, …, 4")));
-        assert_eq!(note(&ByteRecord::from(vec!["a", "b"])), None);
+        assert!(note(&row, Decimal::Point).is_some_and(|note| note.contains("0, 1, …, 4")));
+        assert_eq!(note(&ByteRecord::from(vec!["a", "b"]), Decimal::Point), None);
     }
 
     #[test]

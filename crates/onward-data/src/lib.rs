@@ -3,7 +3,10 @@
 //! A reader takes bytes and never trusts a length in them. [`open`] gives what the options of a spec's `[data]` tell of: a
 //! [`Source`] of training rows, in memory or read as steps need them, and test rows in memory.
 
+mod beside;
+mod classes;
 pub mod csv;
+mod dialect;
 #[cfg(test)]
 mod field_tests;
 mod first_row;
@@ -11,6 +14,7 @@ mod first_row;
 mod footer;
 mod gz;
 pub mod idx;
+mod layout;
 pub mod memory;
 pub mod npy;
 pub mod npz;
@@ -22,8 +26,12 @@ pub mod parquet;
 mod part;
 mod prepare;
 mod stream;
+mod survey;
 pub mod table;
+#[cfg(test)]
+mod table_tests;
 mod targets;
+mod text;
 #[cfg(test)]
 mod tests;
 
@@ -35,13 +43,19 @@ use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT};
 use onward::rows::Source;
 use onward::{Error, ErrorKind, Result};
 
-pub use options::{Center, ClassWeights, DataOptions, Format, Guessed, Holdout, Labels, Target};
+pub use options::{
+    Categories, Center, ClassWeights, DataOptions, Decimal, Encoding, Format, Guessed, Holdout, Labels, Missing, Separator,
+    Target,
+};
 pub use part::expand_home;
-use part::{Part, bad, further};
+use beside::further;
+pub use layout::Input;
+use classes::Classes;
+use part::{Part, Trained};
 pub use prepare::{Preparation, TargetScale};
 pub use stream::{TokenOptions, TokenWidth, Tokens};
 pub use table::Label;
-use targets::{Rows, check_varied};
+use targets::{Rows, check_varied, labels_of};
 
 /// Rows to train on, rows to test on, and how both were prepared.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,32 +100,48 @@ pub fn load(options: &DataOptions) -> Result<Split> {
 }
 
 fn load_checked(options: &DataOptions) -> Result<Split> {
-    let (train, test) = part::read(options)?;
+    let (mut train, mut test) = part::read(options)?;
     let shape = choose_shape(options.shape, train.shape, train.width(), &train.path)?;
-    if let Some(test) = &test {
-        check_names(&train.names, test)?;
-    }
     check_varied(&train)?;
     let path = train.path.clone();
-    let train = Rows::from_part(train, options.target)?;
-    let test = test.map(|test| Rows::from_part(test, options.target)).transpose()?;
+    let at = |e: Error| e.in_file(&path);
+    let classes = classes(options, &mut train, test.as_mut()).map_err(at)?;
+    let notes = train.layout.notes.clone();
+    let mut train = Rows::from_part(train, options.target, &classes)?;
+    let mut test = test.map(|test| Rows::from_part(test, options.target, &classes)).transpose()?;
     let (mut rows, test_rows) = match &test {
         Some(test) => (train.all(), test.all()),
-        None => train.hold_out(options.test, options.split).map_err(|e| e.in_file(&path))?,
+        None => train.hold_out(options.test, options.split).map_err(at)?,
     };
-    let test = test.as_ref().unwrap_or(&train);
-    let classes = train.classes().max(test.classes());
     rows.truncate(options.limit.unwrap_or(usize::MAX));
-    let mut preparation = Preparation::fit(options.center, options.scale, train.part(), &rows, shape);
-    let class_weights = train.class_weights(options.class_weights.as_ref(), &rows, classes);
-    preparation.class_weights = class_weights.map_err(|e| e.in_file(&path))?;
-    if options.center != Center::None && options.target == Target::Value {
-        preparation.targets = train.fit(&rows).map_err(|e| e.in_file(&path))?;
+    train.fill(&rows, options.missing)?;
+    if let Some(test) = &mut test {
+        test.fill_as(&train);
     }
-    let training = train.dataset(&rows, classes, &preparation)?;
-    let testing = test.dataset(&test_rows, classes, &preparation)?;
-    let notes = train.part().notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
+    let test = test.as_ref().unwrap_or(&train);
+    let mut preparation = Preparation::fit(options.center, options.scale, train.part(), &rows, shape);
+    preparation.classes.clone_from(&classes.names);
+    let class_weights = train.class_weights(options.class_weights.as_ref(), &rows, classes.count);
+    preparation.class_weights = class_weights.map_err(at)?;
+    if options.center != Center::None && options.target == Target::Value {
+        preparation.targets = train.fit(&rows).map_err(at)?;
+    }
+    let training = train.dataset(&rows, classes.count, &preparation)?;
+    let testing = test.dataset(&test_rows, classes.count, &preparation)?;
+    let notes = notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
     Ok(Split { train: training, test: testing, preparation, notes })
+}
+
+/// The classes of labels in both parts; none of values.
+fn classes(options: &DataOptions, train: &mut Part, test: Option<&mut Part>) -> Result<Classes> {
+    if options.target != Target::Class {
+        return Ok(Classes::default());
+    }
+    let mut keys = labels_of(train)?;
+    if let Some(test) = test {
+        keys.extend(labels_of(test)?);
+    }
+    Classes::of(&keys, options.query.is_some())
 }
 
 /// The targets of rows and the columns beside them.
@@ -132,8 +162,8 @@ pub fn load_more(
     if options.format.0 == Some(Format::Tokens) {
         return stream::windows::more(path, options);
     }
-    let part = part::read_more(path, options, preparation.width(), &preparation.names)?;
-    check_names(&preparation.names, &part)?;
+    let trained = Trained::new(&preparation.inputs, &preparation.names, preparation.width());
+    let mut part = part::read_more(path, options, &trained, Missing::Error)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
     let features = preparation.features(&part, &rows)?;
     // Answers whose weights are missing would be counted alike; heads without their columns have none.
@@ -141,10 +171,13 @@ pub fn load_more(
     if part.answers.is_none() || unweighted || part.others.len() < further(options).len() {
         return Ok((features, rows.len(), None));
     }
-    let answered = Rows::from_part(part, options.target)?;
+    let classes = Classes { count: classes, names: preparation.classes.clone() };
+    if options.target == Target::Class {
+        labels_of(&mut part)?;
+    }
+    let answered = Rows::from_part(part, options.target, &classes)?;
     let targets = answered
-        .check_classes(classes)
-        .and_then(|()| answered.targets(&rows, classes, preparation.targets.as_ref()))
+        .targets(&rows, classes.count, preparation.targets.as_ref())
         .map_err(|e| e.in_file(path))?;
     let columns = answered.columns(&rows, &preparation.class_weights).map_err(|e| e.in_file(path))?;
     Ok((features, rows.len(), Some((targets, columns))))
@@ -208,21 +241,6 @@ fn choose_shape(
     }
     let (expected, found) = (format!("height × width × channels of {width} features"), format!("{shape:?}"));
     Err(Error::expected(ErrorKind::Spec, "shape", expected, found).in_file(path))
-}
-
-/// Columns in another order would be silently wrong, so where both files name them, the names must agree.
-fn check_names(trained: &[String], part: &Part) -> Result<()> {
-    if trained.is_empty() || part.names.is_empty() {
-        return Ok(());
-    }
-    match trained.iter().zip(&part.names).position(|(a, b)| a != b) {
-        None => Ok(()),
-        Some(at) => {
-            let (expected, found) = (shorten(trained[at].as_bytes()), shorten(part.names[at].as_bytes()));
-            Err(bad(format!("feature column {at} (from 0)"), format!("{expected} as in training"), found)
-                .in_file(&part.path))
-        }
-    }
 }
 
 /// Bytes of a file, quoted for a message and not too long.

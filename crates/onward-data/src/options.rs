@@ -20,6 +20,26 @@ keys! {
         /// are 0, 1, … and 1, 2, … over at least four columns; what may be names or data is refused. Files to test or
         /// predict with have a header if it is this file's or looks like one.
         header: Guessed<bool> = is("auto");
+        /// What stands between the fields of a text table.
+        separator: Guessed<Separator> = is("auto");
+        /// What stands before the decimals of a text table's numbers.
+        decimal: Guessed<Decimal> = is("auto");
+        /// How a text table's letters are written as bytes.
+        encoding: Guessed<Encoding> = is("auto");
+        /// The words of a text table that mean that a value is missing, in any case of letters; without this key: nothing, ?, -, NA, N/A, #N/A,
+        /// <NA>, NaN, NaT, null and None.
+        missing_words: Option<Vec<String>> = Preset::Unset;
+        /// What becomes of missing values of features. With "mean" or "median", a feature beside each such column says where its values were
+        /// missing. Rows whose label is missing are left out by "drop", and refused otherwise.
+        missing: Missing = is(Missing::Error);
+        /// Columns that are neither features nor anything else, said as `label` is.
+        ignore: Option<Labels> = Preset::Unset, 0.0..;
+        /// Columns that say which row it is, said as `label` is: they are no features, and `onward predict` carries them along.
+        id: Option<Labels> = Preset::Unset, 0.0..;
+        /// Columns whose values are categories though they look like numbers, dates or texts, said as `label` is. Columns of words are categories anyway.
+        categorical: Option<Labels> = Preset::Unset, 0.0..;
+        /// How categories become features.
+        categories: Categories = is(Categories::OneHot);
         /// The column that holds the target, or an array of several columns: a string is its name, a whole number its position
         /// among all columns of the file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
         /// (pandas' index, an unnamed first column) are left out and named.
@@ -83,6 +103,15 @@ impl DataOptions {
             test_path: None,
             format: Guessed(None),
             header: Guessed(None),
+            separator: Guessed(None),
+            decimal: Guessed(None),
+            encoding: Guessed(None),
+            missing_words: None,
+            missing: Missing::Error,
+            ignore: None,
+            id: None,
+            categorical: None,
+            categories: Categories::OneHot,
             label: None,
             shape: None,
             scale: 1.0,
@@ -125,6 +154,84 @@ choices! {
 }
 
 choices! {
+    /// What stands between the fields of a text table.
+    pub enum Separator default Comma {
+        /// A comma.
+        Comma = ",",
+        /// A semicolon.
+        Semicolon = ";",
+        /// A tab.
+        Tab = "tab",
+        /// A bar.
+        Bar = "|",
+        /// Blanks or tabs, however many.
+        Blanks = "blanks",
+    }
+}
+
+impl Separator {
+    /// All of them.
+    pub(super) const ALL: [Self; 5] = [Self::Comma, Self::Semicolon, Self::Tab, Self::Bar, Self::Blanks];
+
+    /// The byte that parts fields.
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Comma => b',',
+            Self::Semicolon => b';',
+            Self::Tab => b'\t',
+            Self::Bar => b'|',
+            Self::Blanks => b' ',
+        }
+    }
+}
+
+choices! {
+    /// What stands before the decimals of a number.
+    pub enum Decimal default Point {
+        /// A point: 1.5.
+        Point = ".",
+        /// A comma: 1,5.
+        Comma = ",",
+    }
+}
+
+choices! {
+    /// How letters are written as bytes.
+    pub enum Encoding default Utf8 {
+        /// UTF-8, which has ASCII in it.
+        Utf8 = "utf-8",
+        /// UTF-16 of either order of bytes.
+        Utf16 = "utf-16",
+        /// Latin-1 with Windows' further letters (Windows-1252).
+        Latin1 = "latin-1",
+    }
+}
+
+choices! {
+    /// What becomes of missing values.
+    pub enum Missing default Error {
+        /// They are refused.
+        Error = "error",
+        /// A column's mean over the training rows stands for them.
+        Mean = "mean",
+        /// A column's median over the training rows stands for them.
+        Median = "median",
+        /// Rows that have some are left out.
+        Drop = "drop",
+    }
+}
+
+choices! {
+    /// How categories become features.
+    pub enum Categories default OneHot {
+        /// Each category is a feature: 1 in its rows, 0 in all others.
+        OneHot = "one-hot",
+        /// One feature, their number in the order of their names.
+        Ordinal = "ordinal",
+    }
+}
+
+choices! {
     /// The kind of target.
     pub enum Target default Class {
         /// One of several classes.
@@ -162,6 +269,18 @@ pub trait Guess: Field {
 
 impl Guess for Format {
     const HOW: &str = "By the file's ending and first bytes.";
+}
+
+impl Guess for Separator {
+    const HOW: &str = "As the first 256 KiB of the file look; an error where that is not certain.";
+}
+
+impl Guess for Decimal {
+    const HOW: &str = "As the first 256 KiB of the file look; an error where that is not certain.";
+}
+
+impl Guess for Encoding {
+    const HOW: &str = "By the file's first bytes; what is no UTF-8 is taken for Latin-1, which is said.";
 }
 
 impl Guess for bool {

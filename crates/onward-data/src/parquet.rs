@@ -57,7 +57,7 @@ fn read_groups(bytes: &[u8]) -> Result<Table> {
         rows if rows == meta.num_rows() => {
             let index = index_columns(&names, meta);
             let columns = names.len();
-            Ok(Table { names, columns, values: Numbers::Double(values), index, notes: Vec::new() })
+            Ok(Table { names, columns, values: Numbers::Double(values), index, ..Table::default() })
         }
         rows => Err(damaged(format!("{rows} rows instead of {}", meta.num_rows()))),
     }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use onward::dataset::{QUERY, WEIGHT};
 use onward::{Error, ErrorKind, Place, Result};
 
-use super::csv::Header;
+use super::beside::{Beside, count_beside};
+use super::csv::{Header, Reading};
+use super::layout::{Feature, Input, Layout};
+use super::prepare::{mean, median};
 use super::table::{Array, Label, Numbers, Table};
 use super::targets::check_beside;
-use super::{DataOptions, Format, Labels, csv, gz, idx, npy, npz, shorten};
+use super::{DataOptions, Format, Labels, Missing, csv, gz, idx, npy, npz};
 
 /// Where the MNIST files can be had.
 const MNIST: &str = "the MNIST files are published at yann.lecun.com/exdb/mnist and mirrored by many, \
@@ -21,11 +24,9 @@ pub(super) struct Part {
     /// All that the file has, `stride` numbers per row.
     numbers: Numbers,
     stride: usize,
-    /// Which of a row's numbers are features.
-    columns: Vec<usize>,
+    /// How a row's numbers become features.
+    pub(super) layout: Layout,
     pub(super) shape: [usize; 3],
-    /// The names of the features; none if the file has none.
-    pub(super) names: Vec<String>,
     pub(super) answers: Option<Answers>,
     /// Sample weights, if there are any.
     pub(super) weights: Option<Vec<f64>>,
@@ -33,14 +34,20 @@ pub(super) struct Part {
     pub(super) queries: Option<Vec<f64>>,
     /// Further columns by their names.
     pub(super) others: Vec<(String, Vec<f64>)>,
-    /// What the user may want otherwise, one sentence each.
-    pub(super) notes: Vec<String>,
+    /// The texts of columns that say which row it is, by their names.
+    pub(super) ids: Vec<(String, Vec<String>)>,
+    /// Whether its columns have names.
+    pub(super) has_header: bool,
+    /// How many rows were left out, as values are missing.
+    pub(super) dropped: usize,
 }
 
 /// What rows should be answered with, as read.
 pub(super) struct Answers {
-    /// Rows × values per row.
+    /// Rows × values per row; words are cells of a table.
     pub(super) values: Vec<f64>,
+    /// The words of the one label column.
+    pub(super) words: Vec<String>,
     /// How many there should be rows for.
     pub(super) rows: usize,
     /// Where in the file they stand.
@@ -49,7 +56,7 @@ pub(super) struct Answers {
 
 impl Part {
     pub(super) fn width(&self) -> usize {
-        self.columns.len()
+        self.layout.features.len()
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -58,43 +65,71 @@ impl Part {
 
     /// One feature of one row, both counted from 0.
     pub(super) fn feature(&self, row: usize, feature: usize) -> f64 {
-        self.numbers.at(row * self.stride + self.columns[feature])
+        let feature = self.layout.features[feature];
+        feature.of(self.numbers.at(row * self.stride + feature.column))
     }
 
     /// Where in the file that is, in words.
     pub(super) fn place(&self, row: usize, feature: usize) -> String {
-        cell(row as u64, self.columns[feature], self.names.get(feature))
+        self.layout.place(row as u64, feature)
     }
 
     /// Splits a table into features and columns that are none.
-    fn from_table(path: &Path, table: Table, beside: &Beside) -> Result<Self> {
-        let Layout { features: columns, names, notes } =
-            Layout::of(path, &table, |column| beside.has(column))?;
+    fn from_table(path: &Path, mut table: Table, beside: &Beside, layout: Layout, missing: Missing) -> Result<Self> {
+        if layout.has_codings() {
+            table.code(&layout)?;
+        }
+        let used: Vec<usize> =
+            layout.features.iter().map(|feature| feature.column).chain(beside.used()).collect();
+        let dropped = if missing == Missing::Drop { table.drop_missing(&used) } else { 0 };
+        if dropped > 0 && table.rows() == 0 {
+            return Err(bad("rows", "one at least in which no value is missing", "none"));
+        }
         let numbers = |columns: &[usize]| -> Vec<f64> {
             let of_row = |row| columns.iter().map(move |column| row * table.columns + column);
             (0..table.rows()).flat_map(of_row).map(|at| table.values.at(at)).collect()
         };
+        let words = |column: &usize| table.seen.get(*column).map(|seen| seen.words.clone()).unwrap_or_default();
         let answers = (!beside.labels.is_empty()).then(|| Answers {
             values: numbers(&beside.labels),
+            words: if let [one] = &beside.labels[..] { words(one) } else { Vec::new() },
             rows: table.rows(),
             place: beside.answers(&table),
         });
         let (weights, queries) =
             (beside.weight.map(|column| numbers(&[column])), beside.query.map(|column| numbers(&[column])));
         let others = beside.others.iter().map(|(name, column)| (name.clone(), numbers(&[*column]))).collect();
+        let ids = beside.ids.iter().map(|column| (table.called(*column), table.texts(*column))).collect();
         Ok(Self {
             path: path.into(),
-            shape: [1, 1, columns.len()],
+            shape: [1, 1, layout.features.len()],
             stride: table.columns,
-            columns,
-            names,
+            layout,
             answers,
             weights,
             queries,
             others,
-            notes,
+            ids,
+            has_header: !table.names.is_empty(),
+            dropped,
             numbers: table.values,
         })
+    }
+
+    /// Finds what stands for missing values: each column's mean or median over these rows.
+    pub(super) fn fill(&mut self, rows: &[usize], missing: Missing) -> Result<()> {
+        let of = |column: usize| {
+            let cells = rows.iter().map(|row| self.numbers.at(row * self.stride + column));
+            let there: Vec<f64> = cells.filter(|cell| !cell.is_nan()).collect();
+            if there.is_empty() {
+                let place = format!("column {column} (from 0)");
+                return Err(bad(place, "a value in a training row", "missing values alone").in_file(&self.path));
+            }
+            Ok(if missing == Missing::Median { median(there) } else { mean(there.iter().copied()) })
+        };
+        let numbers = self.layout.filled().map(of).collect::<Result<Vec<f64>>>()?;
+        self.layout.fill(&numbers);
+        Ok(())
     }
 
     /// Checks what stands beside the rows: sample weights, queries and further columns.
@@ -130,87 +165,62 @@ impl Part {
             let found = format!("shape {:?}", answers.shape);
             return Err(bad("labels", format!("one for each of the {rows} rows"), found).in_file(path));
         }
-        let answers =
-            answers.map(|a| Answers { values: a.values.iter().collect(), rows, place: place.into() });
+        let answers = answers.map(|a| Answers {
+            values: a.values.iter().collect(),
+            words: Vec::new(),
+            rows,
+            place: place.into(),
+        });
         Ok(Self {
             path: path.into(),
             numbers: features.values,
             stride,
-            columns: (0..stride).collect(),
+            layout: Layout::plain(stride),
             shape,
-            names: Vec::new(),
             answers,
             weights: None,
             queries: None,
             others: Vec::new(),
-            notes: Vec::new(),
+            ids: Vec::new(),
+            has_header: false,
+            dropped: 0,
         })
     }
 
     /// Refuses features that are no numbers.
     fn check_finite(self) -> Result<Self> {
+        let cell = |row: usize, feature: Feature| self.numbers.at(row * self.stride + feature.column);
         let width = self.width();
-        let at = (0..self.rows() * width).find(|at| !self.feature(at / width, at % width).is_finite());
-        match at.map(|at| (at / width, at % width)) {
+        let unsound = |at: &usize| {
+            let feature = self.layout.features[at % width];
+            !feature.takes(cell(at / width, feature))
+        };
+        match (0..self.rows() * width).find(unsound).map(|at| (at / width, at % width)) {
             None => Ok(self),
             Some((row, feature)) => {
-                let found = self.feature(row, feature);
+                let found = cell(row, self.layout.features[feature]);
                 Err(bad(self.place(row, feature), "a finite number", found).in_file(&self.path))
             }
         }
     }
 }
 
-/// Which columns of a table are features.
-pub(super) struct Layout {
-    /// Their places among all columns.
-    pub(super) features: Vec<usize>,
-    /// Their names; none if the table has none.
-    pub(super) names: Vec<String>,
-    /// What the user may want otherwise, one sentence each.
-    pub(super) notes: Vec<String>,
-}
-
-impl Layout {
-    /// All of a table's columns but those with a use of their own and those that only say which row it is.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Data`] if there are none.
-    pub(super) fn of(path: &Path, table: &Table, is_used: impl Fn(usize) -> bool) -> Result<Self> {
-        let left_out = |column: &usize| table.index.contains(column) && !is_used(*column);
-        let mut notes = table.notes.clone();
-        let said =
-            |column| format!("column {} only says which row it is, and is left out", table.name(column));
-        notes.extend((0..table.columns).filter(left_out).map(said));
-        let is_feature = |column: &usize| !is_used(*column) && !left_out(column);
-        let features: Vec<usize> = (0..table.columns).filter(is_feature).collect();
-        if features.is_empty() {
-            return Err(bad("columns", "at least one besides the label", "none").in_file(path));
-        }
-        let names = features.iter().filter_map(|&column| table.names.get(column)).cloned().collect();
-        Ok(Self { features, names, notes })
-    }
-
-    /// Where in the file a row's feature is, in words.
-    pub(super) fn place(&self, row: u64, feature: usize) -> String {
-        cell(row, self.features[feature], self.names.get(feature))
-    }
-}
-
-/// Where in a file a number is, in words.
-fn cell(row: u64, column: usize, name: Option<&String>) -> String {
-    match name {
-        Some(name) => format!("row {row} (from 0), column {}", shorten(name.as_bytes())),
-        None => format!("row {row}, column {column} (from 0)"),
-    }
-}
-
-/// What the first row of a CSV file is, as far as the options say.
-pub(super) fn header_of(options: &DataOptions) -> Header<'static> {
-    match options.header.0 {
-        None => Header::Auto,
-        Some(true) => Header::Yes,
-        Some(false) => Header::No,
+/// What the options say of a text table that is trained on.
+pub(super) fn reading_of(options: &DataOptions) -> Reading<'_> {
+    let all = |labels: &Option<Labels>| labels.as_ref().map_or_else(Vec::new, |all| all.0.clone());
+    Reading {
+        header: match options.header.0 {
+            None => Header::Auto,
+            Some(true) => Header::Yes,
+            Some(false) => Header::No,
+        },
+        separator: options.separator.0,
+        decimal: options.decimal.0,
+        encoding: options.encoding.0,
+        missing: options.missing_words.as_deref(),
+        skipped: [all(&options.ignore), all(&options.id)].concat(),
+        texts: Vec::new(),
+        categorical: all(&options.categorical),
     }
 }
 
@@ -222,94 +232,6 @@ pub fn expand_home(path: &Path) -> PathBuf {
     }
 }
 
-/// Which columns of a table are no features.
-#[derive(Default)]
-pub(super) struct Beside {
-    pub(super) labels: Vec<usize>,
-    pub(super) weight: Option<usize>,
-    pub(super) query: Option<usize>,
-    /// With the names that the options give them.
-    pub(super) others: Vec<(String, usize)>,
-}
-
-impl Beside {
-    /// Where the answers stand, in words.
-    pub(super) fn answers(&self, table: &Table) -> String {
-        let words: Vec<String> = self.labels.iter().map(|column| table.name(*column)).collect();
-        format!("column{} {}", if words.len() > 1 { "s" } else { "" }, words.join(", "))
-    }
-
-    /// Those that the options say; without a word on labels, the table's own label column.
-    pub(super) fn of(options: &DataOptions, table: &Table) -> Result<Self> {
-        let labels = match &options.label {
-            None => vec![table.label_column(None)?],
-            Some(all) => all.0.iter().map(|one| table.column("label column", one)).collect::<Result<_>>()?,
-        };
-        let one = |key: &str, wanted: Option<&Label>| {
-            wanted.map(|wanted| table.column(&format!("{key} column"), wanted)).transpose()
-        };
-        let (weight, query) =
-            (one("weight", options.weight.as_ref())?, one("query", options.query.as_ref())?);
-        let others =
-            further(options).iter().map(|wanted| Ok((wanted.to_string(), table.column("column", wanted)?)));
-        let own = Self { labels, weight, query, others: others.collect::<Result<_>>()? };
-        let mut all: Vec<usize> = own.all().collect();
-        all.sort_unstable();
-        match all.windows(2).find(|pair| pair[0] == pair[1]) {
-            None => Ok(own),
-            Some(pair) => {
-                let found = format!("column {} (from 0) twice", pair[0]);
-                Err(bad("columns", "a use of its own for each", found))
-            }
-        }
-    }
-
-    /// Those of `names` that a table has, without the others.
-    fn there(options: &DataOptions, table: &Table) -> Result<Self> {
-        let has = |wanted: &Label| matches!(wanted, Label::Name(name) if table.names.contains(name));
-        let default = Labels(vec![Label::Name("label".into())]);
-        let labels = &options.label.as_ref().unwrap_or(&default).0;
-        let labels = if labels.iter().all(has) { labels.as_slice() } else { &[] };
-        let one = |key: &str, wanted: Option<&Label>| {
-            let wanted = wanted.filter(|wanted| has(wanted));
-            wanted.map(|wanted| table.column(&format!("{key} column"), wanted)).transpose()
-        };
-        Ok(Self {
-            labels: labels.iter().map(|one| table.column("label column", one)).collect::<Result<_>>()?,
-            weight: one("weight", options.weight.as_ref())?,
-            query: one("query", options.query.as_ref())?,
-            others: further(options)
-                .iter()
-                .filter(|wanted| has(wanted))
-                .map(|wanted| Ok((wanted.to_string(), table.column("column", wanted)?)))
-                .collect::<Result<_>>()?,
-        })
-    }
-
-    fn all(&self) -> impl Iterator<Item = usize> + '_ {
-        let others = self.others.iter().map(|(_, column)| *column);
-        self.labels.iter().copied().chain(self.weight).chain(self.query).chain(others)
-    }
-
-    pub(super) fn has(&self, column: usize) -> bool {
-        self.all().any(|own| own == column)
-    }
-}
-
-/// How many columns are no features, if all are there.
-fn count_beside(options: &DataOptions) -> usize {
-    let labels = options.label.as_ref().map_or(1, |labels| labels.0.len());
-    labels
-        + usize::from(options.weight.is_some())
-        + usize::from(options.query.is_some())
-        + further(options).len()
-}
-
-/// The further columns that the options name.
-pub(super) fn further(options: &DataOptions) -> &[Label] {
-    options.columns.as_ref().map_or(&[], |all| &all.0)
-}
-
 /// Refuses columns of arrays, which have none but features and answers.
 fn check_arrays(options: &DataOptions, path: &Path) -> Result<()> {
     let several = options.label.as_ref().is_some_and(|labels| labels.0.len() > 1);
@@ -317,6 +239,10 @@ fn check_arrays(options: &DataOptions, path: &Path) -> Result<()> {
         ("data.weight", options.weight.is_some()),
         ("data.query", options.query.is_some()),
         ("data.columns", options.columns.is_some()),
+        ("data.ignore", options.ignore.is_some()),
+        ("data.id", options.id.is_some()),
+        ("data.categorical", options.categorical.is_some()),
+        ("data.missing", options.missing != Missing::Error),
         ("data.label", several),
     ];
     match said.into_iter().find(|(_, said)| *said) {
@@ -336,6 +262,9 @@ pub(super) fn bad(
     Error::expected(ErrorKind::Data, place, expected, found)
 }
 
+/// The endings of text tables.
+const TEXT: [&str; 6] = [".csv", ".tsv", ".tab", ".txt", ".data", ".dat"];
+
 impl Format {
     /// The format that a path's extension stands for; a folder holds idx files.
     ///
@@ -346,12 +275,13 @@ impl Format {
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
         match name.rsplit_once('.').map(|(_, ending)| ending) {
             _ if path.is_dir() || stem.ends_with("-ubyte") || stem.ends_with(".idx") => Ok(Self::Idx),
-            _ if stem.ends_with(".csv") => Ok(Self::Csv),
+            _ if TEXT.iter().any(|ending| stem.ends_with(ending)) => Ok(Self::Csv),
             Some("npy") => Ok(Self::Npy),
             Some("npz") => Ok(Self::Npz),
-            Some("parquet") => Ok(Self::Parquet),
+            Some("parquet" | "pq") => Ok(Self::Parquet),
             _ => {
-                let expected = "a file ending in .csv, .csv.gz, .npy, .npz or .parquet, or a folder with the four MNIST files";
+                let expected = "a file ending in .csv, .tsv, .txt, .data or .dat (also with .gz behind), .npy, .npz, .parquet or .pq, or a \
+                                folder with the four MNIST files";
                 let found = if path.exists() { "neither" } else { "nothing of that name" };
                 Err(bad("data", expected, format!("{found}; {MNIST}")).in_file(path))
             }
@@ -372,9 +302,8 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         }
         Format::Npz => read_npz_pair(&options.path)?,
         Format::Csv | Format::Npy | Format::Parquet => {
-            let table = read_table(&options.path, format, header_of(options))?;
-            let beside = Beside::of(options, &table).map_err(|e| e.in_file(&options.path))?;
-            (Part::from_table(&options.path, table, &beside)?, None)
+            let table = read_table(&options.path, format, &reading_of(options))?;
+            (understood(options, table).map_err(|e| e.in_file(&options.path))?, None)
         }
         Format::Tokens => return Err(no_table(&options.path)),
     };
@@ -388,8 +317,41 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         )
         .in_file(path));
     }
-    let test = read_more(path, options, train.width(), &train.names)?;
+    let trained = Trained::of(&train.layout);
+    let test = read_more(path, options, &trained, options.missing)?;
     Ok((train, Some(test)))
+}
+
+/// A table to be trained on, as the options say and as it looks.
+fn understood(options: &DataOptions, table: Table) -> Result<Part> {
+    let beside = Beside::of(options, &table)?;
+    beside.check(&table, options)?;
+    let layout = Layout::of(&table, &beside, options)?;
+    Part::from_table(&options.path, table, &beside, layout, options.missing)
+}
+
+/// What a model was trained on.
+pub(super) struct Trained {
+    /// The columns that features are made of.
+    inputs: Vec<Input>,
+    /// Whether these have names.
+    named: bool,
+}
+
+impl Trained {
+    pub(super) fn of(layout: &Layout) -> Self {
+        Self::new(&layout.inputs, &layout.names, layout.features.len())
+    }
+
+    /// Of what is kept of a preparation.
+    pub(super) fn new(inputs: &[Input], names: &[String], width: usize) -> Self {
+        let inputs = match inputs {
+            [] if names.is_empty() => (0..width).map(|place| Input::of(place.to_string())).collect(),
+            [] => names.iter().cloned().map(Input::of).collect(),
+            kept => kept.to_vec(),
+        };
+        Self { inputs, named: !names.is_empty() }
+    }
 }
 
 /// Tokens are windows of a file, which is read as they are needed.
@@ -398,8 +360,8 @@ fn no_table(path: &Path) -> Error {
     Error::expected(ErrorKind::Spec, "data.format", expected, "\"tokens\"").in_file(path)
 }
 
-/// One more file, of `width` features that the training data name so; with or without answers.
-pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize, names: &[String]) -> Result<Part> {
+/// One more file with the columns that a model was trained on; with or without answers.
+pub(super) fn read_more(path: &Path, options: &DataOptions, trained: &Trained, missing: Missing) -> Result<Part> {
     let part = match Format::of(path).or_else(|error| options.format.0.ok_or(error))? {
         Format::Idx if path.is_dir() => read_folder(path, "t10k")?,
         Format::Idx => read_images(path)?,
@@ -412,38 +374,68 @@ pub(super) fn read_more(path: &Path, options: &DataOptions, width: usize, names:
         }
         Format::Tokens => return Err(no_table(path)),
         format => {
-            let table = read_table(path, format, Header::Like(names))?;
-            read_more_table(path, options, table, width)?
+            let names: Vec<String> = match trained.named {
+                true => trained.inputs.iter().map(|input| input.name.clone()).collect(),
+                false => Vec::new(),
+            };
+            let texts = options.id.as_ref().map_or_else(Vec::new, |all| all.0.clone());
+            let skipped = options.ignore.as_ref().map_or_else(Vec::new, |all| all.0.clone());
+            let how = Reading { header: Header::Like(&names), texts, skipped, ..reading_of(options) };
+            let table = read_table(path, format, &how)?;
+            known(path, options, table, trained, missing).map_err(|e| e.in_file(path))?
         }
     };
+    let width: usize = trained.inputs.iter().map(Input::width).sum();
     if part.width() != width {
         return Err(bad("features", format!("{width} per row"), part.width()).in_file(path));
     }
     part.check_finite()
 }
 
-fn read_more_table(path: &Path, options: &DataOptions, table: Table, width: usize) -> Result<Part> {
-    let columns = table.columns - table.index.len();
-    let beside = if columns == width {
+/// A table whose columns are those that a model was trained on, by their names where both have some; else by their number.
+fn known(path: &Path, options: &DataOptions, table: Table, trained: &Trained, missing: Missing) -> Result<Part> {
+    let width = trained.inputs.len();
+    let named = trained.named && !table.names.is_empty();
+    let there = table.columns - table.index.len();
+    let beside = if there == width && !named {
         Beside::default()
-    } else if columns == width + count_beside(options) {
-        Beside::of(options, &table).map_err(|e| e.in_file(path))?
+    } else if there == width + count_beside(options) {
+        Beside::of(options, &table)?
     } else {
-        let there = Beside::there(options, &table).map_err(|e| e.in_file(path))?;
-        if columns != width + there.all().count() {
-            let expected = format!("{width} features, with or without a label");
-            return Err(bad("columns", expected, columns).in_file(path));
+        let beside = Beside::there(options, &table)?;
+        if !named && there != width + beside.count() {
+            return Err(bad("columns", format!("{width} features, with or without a label"), there));
         }
-        there
+        beside
     };
-    Part::from_table(path, table, &beside)
+    let free: Vec<usize> = (0..table.columns)
+        .filter(|column| !beside.has(*column) && !table.index.contains(column))
+        .collect();
+    let columns = if named { by_name(&table, &free, trained)? } else { free.clone() };
+    let mut layout = Layout::known(&table, &trained.inputs, columns.clone(), missing)?;
+    beside.check(&table, options)?;
+    let extra: Vec<String> = free.iter().filter(|column| !columns.contains(column)).map(|c| table.name(*c)).collect();
+    if !extra.is_empty() {
+        let (s, are) = if extra.len() > 1 { ("s", "are") } else { ("", "is") };
+        layout.notes.push(format!("column{s} {} {are} none that the model was trained on, and not used", extra.join(", ")));
+    }
+    Part::from_table(path, table, &beside, layout, missing)
 }
 
-fn read_table(path: &Path, format: Format, header: Header<'_>) -> Result<Table> {
+/// The places of the columns that a model was trained on, among those that are free.
+fn by_name(table: &Table, free: &[usize], trained: &Trained) -> Result<Vec<usize>> {
+    let names = free.iter().map(|column| table.names[*column].as_str());
+    if names.eq(trained.inputs.iter().map(|input| input.name.as_str())) {
+        return Ok(free.to_vec());
+    }
+    trained.inputs.iter().map(|input| table.column("columns", &Label::Name(input.name.clone()))).collect()
+}
+
+fn read_table(path: &Path, format: Format, how: &Reading<'_>) -> Result<Table> {
     let bytes = read_file(path)?;
     let table = match format {
-        Format::Csv if is_gz(path) => gz::inflate_all(&bytes).and_then(|bytes| csv::read(&bytes, header)),
-        Format::Csv => csv::read(&bytes, header),
+        Format::Csv if is_gz(path) => gz::inflate_all(&bytes).and_then(|bytes| csv::read(&bytes, how)),
+        Format::Csv => csv::read(&bytes, how),
         #[cfg(feature = "parquet")]
         Format::Parquet => super::parquet::read(&bytes),
         #[cfg(not(feature = "parquet"))]
@@ -460,7 +452,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|error| Error::io("read", path, error))
 }
 
-pub(super) fn is_gz(path: &Path) -> bool {
+/// Whether a file's name says that it is packed.
+pub(super) fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ["gz", "zst"].iter().any(|packed| ending.eq_ignore_ascii_case(packed)))
+}
+
+fn is_gz(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }
 

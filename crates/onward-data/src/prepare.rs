@@ -4,6 +4,7 @@
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use super::layout::Input;
 use super::options::Center;
 use super::part::Part;
 
@@ -23,6 +24,12 @@ pub struct Preparation {
     /// The centring and scaling of targets; `None` for class labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetScale>,
+    /// The columns that features are made of; empty where each is one feature as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
+    /// The names of the classes in the order of their numbers; empty where each is called by its number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// The weights of rows by their class; empty where all classes count 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_weights: Vec<f64>,
@@ -36,22 +43,23 @@ impl Preparation {
 
     /// That of rows which are taken as they are.
     pub(super) fn none(shape: [usize; 3]) -> Self {
-        let (names, offsets, divisors) = (Vec::new(), Vec::new(), Vec::new());
-        Self { shape, names, scale: 1.0, offsets, divisors, targets: None, class_weights: Vec::new() }
+        Self {
+            shape,
+            names: Vec::new(),
+            scale: 1.0,
+            offsets: Vec::new(),
+            divisors: Vec::new(),
+            targets: None,
+            inputs: Vec::new(),
+            classes: Vec::new(),
+            class_weights: Vec::new(),
+        }
     }
 
     /// Fits offsets and divisors of the features to the training `rows` of `part`, whose rows have `shape`.
     pub(super) fn fit(center: Center, scale: f64, part: &Part, rows: &[usize], shape: [usize; 3]) -> Self {
-        let names = part.names.clone();
-        let mut fitted = Self {
-            shape,
-            names,
-            scale,
-            offsets: Vec::new(),
-            divisors: Vec::new(),
-            targets: None,
-            class_weights: Vec::new(),
-        };
+        let (names, inputs) = (part.layout.names.clone(), part.layout.inputs.clone());
+        let mut fitted = Self { names, inputs, scale, ..Self::none(shape) };
         let column = |feature: usize| rows.iter().map(move |&row| part.feature(row, feature) * scale);
         match center {
             Center::Auto if shape[0] * shape[1] == 1 => {
@@ -104,6 +112,11 @@ impl Preparation {
             }
         }
         Ok(features)
+    }
+
+    /// What a class is called.
+    pub fn class_name(&self, class: usize) -> String {
+        self.classes.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 
     /// Converts a loss on prepared targets to the targets' own units, raised to `power`.
@@ -198,11 +211,22 @@ fn number(value: f64) -> String {
     }
 }
 
-fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(super) fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     // As `Spread` has it, without the extremes: millions of pixels need no more.
     let first = values.clone().next().unwrap_or(0.0);
     let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), v| (sum + (v - first), count + 1));
     first + sum / count.max(1) as f64
+}
+
+/// The number that as many are above as below; halfway between two of them, if there are two.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => values[half],
+        _ => f64::midpoint(values[half - 1], values[half]),
+    }
 }
 
 /// Mean and standard deviation; of equal values that value itself and 0.
@@ -239,6 +263,11 @@ impl Spread {
         (self.least, self.most) = (self.least.min(v), self.most.max(v));
         self.sum += v - self.first;
         self.count += 1;
+    }
+
+    /// The mean of what was seen once; `None` of nothing.
+    pub(super) fn mean_of_some(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.mean())
     }
 
     fn mean(&self) -> f64 {

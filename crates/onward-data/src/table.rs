@@ -1,9 +1,88 @@
 //! Numbers as the readers give them: tables with column names, and arrays of any shape.
 
+use super::layout::Layout;
 use super::shorten;
+use super::survey::MOST_WORDS;
 use crate::memory;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Result, Segment};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+
+/// The cell of a value that is missing.
+pub(super) const MISSING: f64 = f64::NAN;
+
+/// What the bits of words have in common: they are no numbers, so that no word can be counted with.
+const WORD: u64 = 0x7ffc_0000 << 32;
+
+/// The cell of the word with this code.
+pub(super) fn word(code: u32) -> f64 {
+    f64::from_bits(WORD | u64::from(code))
+}
+
+/// The code of the word in a cell, if there is one.
+pub(super) fn as_word(cell: f64) -> Option<usize> {
+    let bits = cell.to_bits();
+    (bits & !u64::from(u32::MAX) == WORD).then_some((bits & u64::from(u32::MAX)) as usize)
+}
+
+/// What was seen in a column of a table that may hold more than numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// How many numbers.
+    pub numbers: u64,
+    /// How many missing values.
+    pub missing: u64,
+    /// How many words.
+    pub worded: u64,
+    /// Its different words; a word's code is its place among them.
+    pub words: Vec<String>,
+    codes: HashMap<Box<[u8]>, u32>,
+    /// The first missing value.
+    pub(super) first_missing: Option<Spot>,
+    /// The first word.
+    pub(super) first_word: Option<Spot>,
+    /// Whether there is what can be neither a number nor a word, or more words than are told apart.
+    pub(super) odd: bool,
+    /// The bits of its different numbers, where these were asked for.
+    pub(super) distinct: BTreeSet<u64>,
+    /// Its texts row after row, where these were asked for.
+    pub texts: Vec<String>,
+}
+
+/// Where something stands, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    /// The byte that its row begins at while the file is read; then the line, from 1 on, or the row from 0 on.
+    pub(super) at: u64,
+    pub(super) found: String,
+}
+
+impl Seen {
+    /// The code of a word; `None` if there are more than are told apart.
+    pub(super) fn code(&mut self, field: &[u8]) -> Option<u32> {
+        if let Some(code) = self.codes.get(field) {
+            return Some(*code);
+        }
+        if self.words.len() >= MOST_WORDS {
+            self.odd = true;
+            return None;
+        }
+        let code = self.words.len() as u32;
+        self.words.push(String::from_utf8_lossy(field).into_owned());
+        self.codes.insert(field.into(), code);
+        Some(code)
+    }
+
+    /// Whether each of so many rows has a word of its own.
+    pub(super) fn names_rows(&self, rows: u64) -> bool {
+        rows > 1 && !self.odd && self.words.len() as u64 == rows
+    }
+
+    /// Both first spots, wherever there is one.
+    pub(super) fn spots(&mut self) -> impl Iterator<Item = &mut Spot> {
+        self.first_missing.iter_mut().chain(&mut self.first_word)
+    }
+}
 
 /// The numbers of a file, unrounded: in single precision where it holds every number of the file's type.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +121,17 @@ impl Numbers {
         (0..self.count()).map(|index| self.at(index))
     }
 
+    /// Those of some rows of so many columns.
+    fn rows(&self, rows: &[usize], columns: usize) -> Self {
+        fn of<T: Copy>(all: &[T], rows: &[usize], columns: usize) -> Vec<T> {
+            rows.iter().flat_map(|row| &all[row * columns..][..columns]).copied().collect()
+        }
+        match self {
+            Self::Single(values) => Self::Single(of(values, rows, columns)),
+            Self::Double(values) => Self::Double(of(values, rows, columns)),
+        }
+    }
+
     /// The same numbers in another order: the one at `index` comes from `from(index)`.
     pub(super) fn reordered(&self, mut from: impl FnMut(usize) -> usize) -> Self {
         match self {
@@ -62,6 +152,10 @@ pub struct Table {
     pub values: Numbers,
     /// The index columns, which only number the rows and are no features, in ascending order.
     pub index: Vec<usize>,
+    /// What was seen in each column; empty where all are numbers by their type.
+    pub seen: Vec<Seen>,
+    /// Whether flaws are told by their line in the file, and not by their row.
+    pub(super) by_line: bool,
     /// Notes on assumptions about the file, one sentence each.
     pub notes: Vec<String>,
 }
@@ -72,6 +166,17 @@ impl Table {
         self.values.count() / self.columns.max(1)
     }
 
+    /// What is wrong in a column of the file.
+    pub(super) fn flaw(&self, column: usize, spot: &Spot, expected: impl fmt::Display) -> Error {
+        if self.by_line {
+            let name = self.names.get(column).map(|name| shorten(name.as_bytes()));
+            let place = Segment::Cell { line: spot.at as usize, column: column + 1, name };
+            return Error::expected(ErrorKind::Data, place, expected, &spot.found);
+        }
+        let place = format!("row {} (from 0), column {}", spot.at, self.name(column));
+        Error::expected(ErrorKind::Data, place, expected, &spot.found)
+    }
+
     /// What a column is called in messages.
     pub(super) fn name(&self, column: usize) -> String {
         match self.names.get(column) {
@@ -80,21 +185,73 @@ impl Table {
         }
     }
 
-    /// Finds the label column: the one that `wanted` names, else the one named "label", else the last that is no index column.
+    /// Finds the label column where none is said: the one named "label", else the last that is no index column and not `taken`.
     ///
     /// # Errors
     /// As for [`Table::column`].
-    pub(crate) fn label_column(&self, wanted: Option<&Label>) -> Result<usize> {
-        let Some(wanted) = wanted else {
-            let free = |column: &usize| !self.index.contains(column);
-            let mut named = (0..self.names.len()).filter(|&i| self.names[i] == "label").filter(free);
-            return match (named.next(), named.next()) {
-                (Some(column), None) => Ok(column),
-                (None, _) => Ok((0..self.columns).rev().find(free).unwrap_or(0)),
-                _ => self.column("label column", &Label::Name("label".into())),
-            };
+    pub(crate) fn label_column(&self, taken: &[usize]) -> Result<usize> {
+        let free = |column: &usize| !self.index.contains(column) && !taken.contains(column);
+        let mut named = (0..self.names.len()).filter(|&i| self.names[i] == "label").filter(free);
+        match (named.next(), named.next()) {
+            (Some(column), None) => Ok(column),
+            (None, _) => Ok((0..self.columns).rev().find(free).unwrap_or(0)),
+            _ => self.column("label column", &Label::Name("label".into())),
+        }
+    }
+
+    /// The cells of a column.
+    pub(super) fn cells(&self, column: usize) -> impl Iterator<Item = f64> {
+        (0..self.rows()).map(move |row| self.values.at(row * self.columns + column))
+    }
+
+    /// What a column is called: its name, or its position.
+    pub(super) fn called(&self, column: usize) -> String {
+        self.names.get(column).cloned().unwrap_or_else(|| column.to_string())
+    }
+
+    /// The texts of a column's rows: as they stand in the file, where they were kept.
+    pub(super) fn texts(&self, column: usize) -> Vec<String> {
+        match self.seen.get(column).filter(|seen| !seen.texts.is_empty()) {
+            Some(seen) => seen.texts.clone(),
+            None => self.cells(column).map(|cell| cell.to_string()).collect(),
+        }
+    }
+
+    /// Puts the numbers of categories in the place of what stands in their cells.
+    pub(super) fn code(&mut self, layout: &Layout) -> Result<()> {
+        let mut cells: Vec<f64> = match std::mem::take(&mut self.values) {
+            Numbers::Double(cells) => cells,
+            single @ Numbers::Single(_) => single.iter().collect(),
         };
-        self.column("label column", wanted)
+        for (row, cells) in cells.chunks_exact_mut(self.columns.max(1)).enumerate() {
+            layout.code(row as u64, cells)?;
+        }
+        self.values = Numbers::Double(cells);
+        Ok(())
+    }
+
+    /// Leaves out the rows in which one of these columns has no value; tells how many these are. Words are values.
+    pub(super) fn drop_missing(&mut self, used: &[usize]) -> usize {
+        let (rows, columns) = (self.rows(), self.columns);
+        let is_missing = |cell: f64| cell.is_nan() && as_word(cell).is_none();
+        let whole = |row: &usize| !used.iter().any(|column| is_missing(self.values.at(row * columns + column)));
+        let kept: Vec<usize> = (0..rows).filter(whole).collect();
+        if kept.len() < rows {
+            self.values = self.values.rows(&kept, columns);
+            let texts = |seen: &mut Seen| seen.texts = kept.iter().filter_map(|row| seen.texts.get(*row).cloned()).collect();
+            self.seen.iter_mut().for_each(texts);
+        }
+        rows - kept.len()
+    }
+
+    /// How many cells of a column are NaN.
+    pub(super) fn count_nan(&self, column: usize) -> u64 {
+        self.cells(column).filter(|cell| cell.is_nan()).count() as u64
+    }
+
+    /// The bits of a column's different numbers.
+    pub(super) fn distinct(&self, column: usize) -> BTreeSet<u64> {
+        self.cells(column).filter(|cell| cell.is_finite()).map(|cell| (cell + 0.0).to_bits()).collect()
     }
 
     /// Finds the column that `wanted` names; `place` names it in errors.

@@ -1,16 +1,15 @@
 //! Answers: class labels or numbers; and which rows are held out.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT, balanced};
 use onward::{Error, ErrorKind, Result};
 
+use super::classes::{Classes, Key};
 use super::part::{Part, bad};
 use super::prepare::{Preparation, TargetScale};
-use super::{ClassWeights, Holdout, Target};
-
-/// The highest class label that is believed.
-const HIGHEST_LABEL: f64 = 65535.0;
+use super::table::as_word;
+use super::{ClassWeights, Holdout, Missing, Target};
 
 /// A file's rows with their answers, all checked.
 pub(super) struct Rows {
@@ -23,21 +22,68 @@ enum Answers {
     Values { values: Vec<f64>, width: usize },
 }
 
+/// The labels of a part, each of which may be a class.
+///
+/// # Errors
+/// [`ErrorKind::Data`] naming the row of what can be no label.
+pub(super) fn labels_of(part: &mut Part) -> Result<BTreeSet<Key>> {
+    let Some(answers) = &mut part.answers else { return Ok(BTreeSet::new()) };
+    let width = answers.values.len() / answers.rows.max(1);
+    if width > 1 {
+        answers.values = one_hot(&answers.values, width).map_err(|e| e.in_file(&part.path))?;
+    }
+    let mut keys: BTreeSet<Key> = (0..width.saturating_sub(1)).map(|class| Key::Number(class as i64)).collect();
+    let mut last = None;
+    for (row, value) in answers.values.iter().enumerate() {
+        if last != Some(value.to_bits()) {
+            keys.insert(key(row, *value, &answers.words).map_err(|e| e.in_file(&part.path))?);
+            last = Some(value.to_bits());
+        }
+    }
+    Ok(keys)
+}
+
+/// The label of a row in whose label column this cell stands.
+pub(super) fn key(row: usize, cell: f64, words: &[String]) -> Result<Key> {
+    Key::of(cell, words).ok_or_else(|| {
+        let expected = "a whole number or a word (data.target = \"value\" if these are values)";
+        bad(format!("label of row {row} (from 0)"), expected, cell)
+    })
+}
+
+/// The classes of rows of `width` numbers, of which one is 1 and the others 0.
+fn one_hot(values: &[f64], width: usize) -> Result<Vec<f64>> {
+    let class = |(row, own): (usize, &[f64])| {
+        let place = own.iter().position(|v| *v == 1.0);
+        let place = place.filter(|at| own.iter().enumerate().all(|(i, v)| i == *at || *v == 0.0));
+        place.map(|at| at as f64).ok_or_else(|| {
+            let expected = "one number per row, or a 1 among zeros";
+            bad(format!("label of row {row} (from 0)"), expected, format!("{width} numbers per row: {own:?}"))
+        })
+    };
+    values.chunks_exact(width).enumerate().map(class).collect()
+}
+
 impl Rows {
-    /// Checks a part's answers and turns them into labels or values.
-    pub(super) fn from_part(mut part: Part, target: Target) -> Result<Self> {
+    /// Checks a part's answers and turns them into labels of these classes, or values.
+    pub(super) fn from_part(mut part: Part, target: Target, classes: &Classes) -> Result<Self> {
         let Some(read) = part.answers.take() else {
             return Err(bad("labels", "one for every row", "none").in_file(&part.path));
         };
         let width = read.values.len() / read.rows.max(1);
-        let rows = || read.values.chunks_exact(width.max(1)).enumerate();
-        let checked = check_width(target, width)
-            .and_then(|()| rows().try_for_each(|(row, own)| check_answer(target, row, own)));
-        checked.and_then(|()| part.check_beside()).map_err(|e| e.in_file(&part.path))?;
         let answers = match target {
-            Target::Class => Answers::Labels(read.values.iter().map(|label| *label as u32).collect()),
-            Target::Value | Target::Labels => Answers::Values { values: read.values, width },
+            Target::Class => {
+                let coder = classes.coder(&read.words);
+                let labels = read.values.iter().enumerate().map(|(row, cell)| coder.class(row, *cell));
+                labels.collect::<Result<_>>().map(Answers::Labels)
+            }
+            Target::Value | Target::Labels => {
+                let mut rows = read.values.chunks_exact(width.max(1)).enumerate();
+                rows.try_for_each(|(row, own)| check_answer(target, row, own))
+                    .map(|()| Answers::Values { values: read.values, width })
+            }
         };
+        let answers = answers.and_then(|answers| part.check_beside().map(|()| answers)).map_err(|e| e.in_file(&part.path))?;
         Ok(Self { part, answers })
     }
 
@@ -45,12 +91,14 @@ impl Rows {
         &self.part
     }
 
-    /// One more than the highest label.
-    pub(super) fn classes(&self) -> usize {
-        match &self.answers {
-            Answers::Labels(labels) => labels.iter().max().map_or(0, |&label| label as usize + 1),
-            Answers::Values { .. } => 0,
-        }
+    /// As [`Part::fill`].
+    pub(super) fn fill(&mut self, rows: &[usize], missing: Missing) -> Result<()> {
+        self.part.fill(rows, missing)
+    }
+
+    /// Has what stands for missing values in another part's columns stand for those of this one.
+    pub(super) fn fill_as(&mut self, other: &Self) {
+        self.part.layout.fill_as(&other.part.layout);
     }
 
     /// Some rows, prepared, with their answers of so many classes and what stands beside them.
@@ -70,19 +118,6 @@ impl Rows {
             .and_then(|targets| Dataset::new(features, preparation.shape, targets))
             .and_then(|data| data.with_columns(columns?));
         data.map_err(|e| e.in_file(&self.part.path))
-    }
-
-    /// Refuses labels that a model of so many classes cannot give.
-    pub(super) fn check_classes(&self, classes: usize) -> Result<()> {
-        let Answers::Labels(labels) = &self.answers else { return Ok(()) };
-        match labels.iter().position(|&label| label as usize >= classes) {
-            None => Ok(()),
-            Some(row) => Err(bad(
-                format!("label of row {row} (from 0)"),
-                format!("a class below {classes}"),
-                labels[row],
-            )),
-        }
     }
 
     /// Centre and scale of the answers in `rows`; none of class labels.
@@ -220,17 +255,20 @@ pub(super) fn given_weights(all: &[f64], classes: usize) -> Result<Vec<f64>> {
 pub(super) fn check_varied(part: &Part) -> Result<()> {
     let Some(answers) = &part.answers else { return Ok(()) };
     let mut rows = answers.values.chunks_exact((answers.values.len() / answers.rows.max(1)).max(1));
+    // Words are no numbers, so that their bits are compared.
+    let bits = |row: &[f64]| row.iter().map(|v| (v + 0.0).to_bits()).collect::<Vec<u64>>();
     let first = rows.next();
-    if answers.rows < 2 || rows.any(|row| Some(row) != first) {
+    if answers.rows < 2 || rows.any(|row| Some(bits(row)) != first.map(bits)) {
         return Ok(());
     }
-    let first = first.and_then(|row| row.first()).copied();
-    Err(not_varied(&answers.place, first.unwrap_or_default()).in_file(&part.path))
+    let cell = first.and_then(|row| row.first()).copied().unwrap_or_default();
+    Err(not_varied(&answers.place, cell, &answers.words).in_file(&part.path))
 }
 
 /// The answers in this place are all the same.
-pub(super) fn not_varied(place: &str, value: f64) -> Error {
-    let found = format!("one value in all rows, {value}");
+pub(super) fn not_varied(place: &str, cell: f64, words: &[String]) -> Error {
+    let value = as_word(cell).and_then(|code| words.get(code)).cloned();
+    let found = format!("one value in all rows, {}", value.unwrap_or_else(|| cell.to_string()));
     bad(place, "at least two different values to be told apart", found)
 }
 
@@ -293,14 +331,6 @@ fn held_count(holdout: Holdout, rows: u64) -> Result<u64> {
     Err(Error::expected(ErrorKind::Spec, "rows held out for testing", expected, held))
 }
 
-pub(super) fn label(row: usize, value: f64) -> Result<u32> {
-    if value.fract() == 0.0 && (0.0..=HIGHEST_LABEL).contains(&value) {
-        return Ok(value as u32);
-    }
-    let expected = format!("a whole number from 0 to {HIGHEST_LABEL}");
-    Err(bad(format!("label of row {row} (from 0)"), expected, value))
-}
-
 /// That so many numbers can be what a row is answered with.
 pub(super) fn check_width(target: Target, width: usize) -> Result<()> {
     if target != Target::Class || width == 1 {
@@ -322,7 +352,7 @@ pub(super) fn check_beside(name: &str, row: usize, number: f64) -> Result<()> {
 /// That a row's numbers are what it can be answered with.
 pub(super) fn check_answer(target: Target, row: usize, values: &[f64]) -> Result<()> {
     let (sound, expected): (fn(&f64) -> bool, _) = match target {
-        Target::Class => return values.iter().try_for_each(|value| label(row, *value).map(|_| ())),
+        Target::Class => return Ok(()),
         Target::Value => (|v| v.is_finite(), "a finite number"),
         Target::Labels => (|v| *v == 0.0 || *v == 1.0, "0 or 1"),
     };

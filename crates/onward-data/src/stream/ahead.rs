@@ -3,9 +3,12 @@
 use super::scan::Training;
 use super::{PIECE, Rows as Reading, Stream};
 use crate::Preparation;
-use crate::part::{Beside, Layout, bad};
+use crate::beside::Beside;
+use crate::classes::Coder;
+use crate::layout::Layout;
+use crate::part::bad;
 use crate::prepare::not_single;
-use crate::targets::{label, target_of};
+use crate::targets::target_of;
 use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT};
 use onward::rows::{Rows, Schema, Source};
 use onward::{Error, ErrorKind, Result};
@@ -31,6 +34,7 @@ pub(super) struct Recipe {
     terms: Vec<(f64, f64)>,
     /// 0 if answers are values.
     classes: usize,
+    coder: Coder,
     /// The mean of the training rows' weights; 0 where all count alike.
     weight: f64,
     /// Training rows of a block.
@@ -43,12 +47,12 @@ impl Recipe {
         training: Training,
         (columns, beside): (Layout, Beside),
         preparation: Preparation,
-        (classes, weight): (usize, f64),
+        (classes, coder, weight): (usize, Coder, f64),
         block: usize,
     ) -> Self {
         let terms = preparation.terms();
         let block = (block as u64).clamp(1, training.rows);
-        Self { stream, training, columns, beside, preparation, terms, classes, weight, block }
+        Self { stream, training, columns, beside, preparation, terms, classes, coder, weight, block }
     }
 
     fn blocks(&self) -> u64 {
@@ -80,15 +84,17 @@ impl Recipe {
         let begin = rows.features.len();
         let features = self.columns.features.iter().zip(&self.terms);
         rows.features
-            .extend(features.map(|(column, terms)| self.preparation.number(numbers[*column], *terms)));
+            .extend(features.map(|(f, terms)| self.preparation.number(f.of(numbers[f.column]), *terms)));
         if let Some(at) = rows.features[begin..].iter().position(|v| !v.is_finite()) {
-            return Err(not_single(self.columns.place(row, at), numbers[self.columns.features[at]]));
+            let feature = self.columns.features[at];
+            return Err(not_single(self.columns.place(row, at), feature.of(numbers[feature.column])));
         }
         let beside = &self.beside;
         rows.queries.extend(beside.query.map(|column| numbers[column]));
         rows.others.extend(beside.others.iter().map(|(_, column)| numbers[*column]));
         if self.is_weighted() {
-            rows.weights.push(beside.weight_of(numbers, &self.preparation.class_weights));
+            let weight = beside.weight_of(row, numbers, &self.preparation.class_weights, &self.coder)?;
+            rows.weights.push(weight);
         }
         for (answer, column) in beside.labels.iter().enumerate() {
             self.add_answer(rows, row, answer, numbers[*column])?;
@@ -99,12 +105,7 @@ impl Recipe {
     /// Adds one number that a row is answered with.
     fn add_answer(&self, rows: &mut Prepared, row: u64, answer: usize, raw: f64) -> Result<()> {
         if self.classes > 0 {
-            let label = label(row as usize, raw)?;
-            if label as usize >= self.classes {
-                let place = format!("label of row {row} (from 0)");
-                return Err(bad(place, format!("a class below {}", self.classes), label));
-            }
-            rows.labels.push(label);
+            rows.labels.push(self.coder.class(row as usize, raw)?);
             return Ok(());
         }
         let scale = self.preparation.targets.as_ref();
@@ -150,10 +151,11 @@ impl Recipe {
         while row < end {
             raw.clear();
             reading.read((end - row).min(PIECE as u64) as usize, &mut raw)?;
-            for numbers in raw.chunks_exact(self.stream.table().columns) {
+            for numbers in raw.chunks_exact_mut(self.stream.table().columns) {
                 if held.first() == Some(&row) {
                     held = &held[1..];
                 } else {
+                    self.columns.code(row, numbers)?;
                     self.add(&mut rows, row, numbers)?;
                 }
                 row += 1;
@@ -261,7 +263,7 @@ impl Recipe {
         let preparation = serde_json::to_vec(&self.preparation);
         let preparation = preparation.map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
         hash.update(&(preparation.len() as u64).to_le_bytes()).update(&preparation);
-        let Beside { labels, weight, query, others } = &self.beside;
+        let Beside { labels, weight, query, others, .. } = &self.beside;
         for number in [labels[0] as u64, self.classes as u64, self.training.rows] {
             hash.update(&number.to_le_bytes());
         }

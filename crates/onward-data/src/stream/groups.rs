@@ -58,7 +58,7 @@ fn footer_of(watched: &Watched, file: &File) -> Result<Groups> {
     }
     let index = parquet::index_columns(&names, meta);
     let columns = names.len();
-    let table = Table { names, columns, values: Numbers::default(), index, notes: Vec::new() };
+    let table = Table { names, columns, values: Numbers::default(), index, ..Table::default() };
     Ok(Groups { watched: watched.clone(), table, starts })
 }
 

@@ -1,11 +1,13 @@
 //! CSV files read from front to back.
 
 use super::watched::Watched;
-use super::{Rows, Stream};
-use crate::csv::{Flaw, Header, check_text, is_nameless, malformed, name, parse, push_row};
-use crate::first_row;
-use crate::table::Table;
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use super::{Rows, Stream, refusal};
+use crate::csv::{Begun, Reading, is_nameless, malformed, no_rows};
+use crate::dialect::SAMPLE;
+use crate::survey::Survey;
+use crate::table::{Seen, Table};
+use crate::{Encoding, Separator, text};
+use csv::{ByteRecord, Reader};
 use onward::{Error, ErrorKind, Result};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -20,6 +22,9 @@ pub(super) struct Lines {
     rows: u64,
     /// The bytes that lie before every so many rows.
     begins: Vec<u64>,
+    begun: Begun,
+    /// What was seen in all rows: words have their codes from it.
+    survey: Survey,
 }
 
 impl Lines {
@@ -27,46 +32,42 @@ impl Lines {
     ///
     /// # Errors
     /// As for [`crate::csv::read`], but for what is wrong with numbers; [`ErrorKind::Data`] if a column without a name may number the rows or not.
-    pub(super) fn open(watched: &Watched, header: Header<'_>) -> Result<Self> {
+    pub(super) fn open(watched: &Watched, how: &Reading<'_>) -> Result<Self> {
         let file = watched.open()?;
-        let found = Self::counted(watched, &file, header);
+        let found = Self::counted(watched, &file, how);
         watched.check(&file)?;
         found.map_err(|e| e.in_file(watched.path()))
     }
 
-    fn counted(watched: &Watched, file: &File, header: Header<'_>) -> Result<Self> {
-        let mut reader = reader(watched, file, 0)?;
-        let (mut record, mut table) = (ByteRecord::new(), Table::default());
-        let (mut rows, mut begins, mut counters) = (0, Vec::new(), Vec::new());
+    fn counted(watched: &Watched, file: &File, how: &Reading<'_>) -> Result<Self> {
+        let begun = begun(watched, file, how)?;
+        let mut reader = reader(watched, file, 0, &begun)?;
+        let (mut table, mut survey) = begun.table(how);
+        let nameless = table.names.iter().take_while(|name| is_nameless(name)).count();
+        let mut counters = vec![Counter::default(); nameless.min(table.columns.saturating_sub(1))];
+        let (mut record, mut cells, mut has_header) = (ByteRecord::new(), Vec::new(), begun.has_header);
+        let (mut rows, mut begins) = (0, Vec::new());
         while reader.read_byte_record(&mut record).map_err(malformed)? {
-            let begin = record.position().map_or(0, csv::Position::byte);
-            let told = |flaw: Flaw, names: &[String]| Ok(flaw.at(line_of(watched, file, begin)?, names));
-            if table.columns == 0 {
-                table.columns = record.len();
-                match first_row::is_header(&record, header) {
-                    Err(flaw) => return Err(told(flaw, &[]).unwrap_or_else(|e| e)),
-                    Ok(false) => {}
-                    Ok(true) => {
-                        table.names = record.iter().map(name).collect();
-                        table.notes.extend(first_row::note(&record).filter(|_| header == Header::Auto));
-                        let nameless = table.names.iter().take_while(|name| is_nameless(name)).count();
-                        counters = vec![Counter::default(); nameless.min(table.columns.saturating_sub(1))];
-                        continue;
-                    }
-                }
+            if std::mem::take(&mut has_header) {
+                continue;
             }
-            counters.iter_mut().zip(&record).for_each(|(counter, field)| counter.see(parse(field)));
+            let begin = record.position().map_or(0, csv::Position::byte);
+            cells.clear();
+            if let Err(flaw) = survey.see(&record, begin, &mut cells) {
+                return Err(flaw.at(line_of(watched, file, begin)?, &table.names));
+            }
+            counters.iter_mut().zip(&cells).for_each(|(counter, cell)| counter.see(*cell));
             if rows % EVERY == 0 {
                 begins.push(begin);
             }
             rows += 1;
         }
         if rows == 0 {
-            let found = if table.columns == 0 { "an empty file" } else { "only a header" };
-            return Err(Error::expected(ErrorKind::Data, "file", "rows of numbers", found));
+            return Err(no_rows(&table));
         }
         for (column, counter) in counters.iter().enumerate() {
             match counter.numbers_rows() {
+                _ if survey.seen[column].names_rows(rows) => table.index.push(column),
                 Some(true) => table.index.push(column),
                 Some(false) => break,
                 None => {
@@ -76,8 +77,32 @@ impl Lines {
                 }
             }
         }
-        Ok(Self { watched: watched.clone(), table, rows, begins })
+        for spot in survey.seen.iter_mut().flat_map(Seen::spots) {
+            spot.at = line_of(watched, file, spot.at)? as u64;
+        }
+        table.seen.clone_from(&survey.seen);
+        Ok(Self { watched: watched.clone(), table, rows, begins, begun, survey })
     }
+}
+
+/// What the file's beginning tells.
+fn begun(watched: &Watched, file: &File, how: &Reading<'_>) -> Result<Begun> {
+    let io = |e| Error::io("read", watched.path(), e);
+    let mut file = file.try_clone().map_err(io)?;
+    file.rewind().map_err(io)?;
+    let mut first = Vec::new();
+    (&file).take(SAMPLE as u64).read_to_end(&mut first).map_err(io)?;
+    text::check(&first)?;
+    let encoding = how.encoding.or_else(|| text::guess(&first));
+    let refuse = |key, expected, found: &str| Err(refusal(watched.path(), key, expected, found));
+    if let Some(other @ (Encoding::Utf16 | Encoding::Latin1)) = encoding {
+        return refuse("data.encoding", "\"utf-8\"", &format!("{:?}", other.name()));
+    }
+    let begun = Begun::new(text::unmarked(&first), how)?;
+    if begun.dialect.separator == Separator::Blanks {
+        return refuse("data.separator", "one that is a single character", "\"blanks\"");
+    }
+    Ok(begun)
 }
 
 /// Whether a column's numbers number the rows.
@@ -90,9 +115,8 @@ struct Counter {
 }
 
 impl Counter {
-    fn see(&mut self, value: Option<f64>) {
-        let Some(value) = value else { return };
-        self.other |= value.fract() != 0.0 || value < 0.0 || self.last == Some(value);
+    fn see(&mut self, value: f64) {
+        self.other |= value.fract() != 0.0 || value < 0.0 || value.is_nan() || self.last == Some(value);
         self.falls |= self.last.is_some_and(|last| value < last);
         self.last = Some(value);
     }
@@ -108,17 +132,11 @@ impl Counter {
 }
 
 /// A reader of the records behind so many bytes.
-fn reader(watched: &Watched, file: &File, begin: u64) -> Result<Reader<File>> {
+fn reader(watched: &Watched, file: &File, from: u64, begun: &Begun) -> Result<Reader<File>> {
     let io = |e| Error::io("read", watched.path(), e);
     let mut file = file.try_clone().map_err(io)?;
-    file.seek(SeekFrom::Start(begin)).map_err(io)?;
-    if begin == 0 {
-        let mut first = Vec::new();
-        (&file).take(4).read_to_end(&mut first).map_err(io)?;
-        check_text(&first)?;
-        file.rewind().map_err(io)?;
-    }
-    Ok(ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 18).from_reader(file))
+    file.seek(SeekFrom::Start(from)).map_err(io)?;
+    Ok(begun.reader(file))
 }
 
 /// The line (from 1) of the record behind so many bytes, of which some may be blank lines.
@@ -153,15 +171,14 @@ impl Stream for Lines {
     fn at(&self, row: u64) -> Result<Box<dyn Rows>> {
         let file = self.watched.open()?;
         let base = self.begins.get((row / EVERY) as usize).copied().unwrap_or_default();
-        let reader = reader(&self.watched, &file, base)?;
-        let (names, columns) = (self.table.names.clone(), self.table.columns);
+        let reader = reader(&self.watched, &file, base, &self.begun)?;
         let mut records = Records {
             watched: self.watched.clone(),
             file,
             reader,
             base,
-            names,
-            columns,
+            names: self.table.names.clone(),
+            survey: self.survey.clone(),
             record: ByteRecord::new(),
         };
         for _ in 0..row % EVERY {
@@ -178,7 +195,7 @@ struct Records {
     reader: Reader<File>,
     base: u64,
     names: Vec<String>,
-    columns: usize,
+    survey: Survey,
     record: ByteRecord,
 }
 
@@ -197,8 +214,8 @@ impl Records {
     fn rows(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<()> {
         for _ in 0..rows {
             self.next()?;
-            if let Err(flaw) = push_row(out, self.columns, &self.record) {
-                let begin = self.base + self.record.position().map_or(0, csv::Position::byte);
+            let begin = self.base + self.record.position().map_or(0, csv::Position::byte);
+            if let Err(flaw) = self.survey.see(&self.record, begin, out) {
                 return Err(flaw.at(line_of(&self.watched, &self.file, begin)?, &self.names));
             }
         }

@@ -68,8 +68,8 @@ pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
         Format::Parquet => Box::new(groups::Groups::open(&watched)?),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(super::without_parquet().in_file(path)),
-        Format::Csv if !part::is_gz(path) => Box::new(Lines::open(&watched, part::header_of(options))?),
-        _ => return Err(refusal(path, "data.stream", "a .parquet or .csv file", "another")),
+        Format::Csv if !part::is_packed(path) => Box::new(Lines::open(&watched, &part::reading_of(options))?),
+        _ => return Err(refusal(path, "data.stream", "a .parquet file, or text that is not packed", "another")),
     };
     scan::opened(stream, &watched, options, |width| match shuffle {
         Shuffle::Window(rows) => rows,

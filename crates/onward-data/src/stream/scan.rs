@@ -5,16 +5,21 @@ use super::queries::Queries;
 use super::watched::Watched;
 use super::{PIECE, Stream, refusal};
 use crate::memory;
-use crate::part::{self, Beside, Layout};
+use crate::beside::Beside;
+use crate::classes::{Classes, Coder, Key};
+use crate::layout::Layout;
+use crate::part::{self, Part, Trained};
 use crate::prepare::{Spread, TargetScale};
+use crate::survey::MOST_WORDS;
+use crate::table::Table;
 use crate::targets::{
-    Rows as Answered, check_answer, check_beside, check_width, given_weights, held_rows, not_varied,
+    Rows as Answered, check_answer, check_beside, check_width, given_weights, held_rows, key, labels_of, not_varied,
 };
-use crate::{
-    Center, ClassWeights, DataOptions, Opened, Preparation, Split, Target, check_names, choose_shape,
-};
+use crate::{Center, ClassWeights, DataOptions, Missing, Opened, Preparation, Split, Target, choose_shape};
 use onward::Result;
 use onward::dataset::{Columns, WEIGHT, balanced_of};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Which rows of a table are trained on: all but the held ones, up to a limit.
@@ -79,8 +84,8 @@ struct Found {
     answers: Vec<Spread>,
     /// All that the held rows have.
     test: Vec<f64>,
-    /// Training rows of each class, and of each that another row has; none if answers are values.
-    classes: Vec<u64>,
+    /// The bits of each label, and how many training rows have it; none if answers are values.
+    labels: BTreeMap<u64, u64>,
     /// The answers of the first row.
     first: Vec<f64>,
     varied: bool,
@@ -99,7 +104,9 @@ pub(super) fn opened(
     let at = |e: onward::Error| e.in_file(path);
     let beside = Beside::of(options, stream.table()).map_err(at)?;
     check_width(options.target, beside.labels.len()).map_err(at)?;
-    let columns = Layout::of(path, stream.table(), |column| beside.has(column))?;
+    beside.check(stream.table(), options).map_err(at)?;
+    let mut columns = Layout::of(stream.table(), &beside, options).map_err(at)?;
+    check_missing(options, stream.table(), path)?;
     let width = columns.features.len();
     let shape = choose_shape(options.shape, [1, 1, width], width, path)?;
     if options.center == Center::Mean {
@@ -117,23 +124,30 @@ pub(super) fn opened(
     }
     let kept = training.held.len() as u128 * (12 * width as u128 + 24);
     memory::check("data.test", "test rows, which are kept in memory", kept)?;
-    let scan = Scan { stream: &*stream, training: &training, columns: &columns, beside: &beside, options };
+    let words = beside.words(stream.table());
+    if columns.filled().next().is_some() {
+        let scan = Scan { stream: &*stream, training: &training, columns: &columns, beside: &beside, words: &words, options };
+        let means = scan.means().map_err(at)?;
+        columns.fill(&means);
+    }
+    let scan = Scan { stream: &*stream, training: &training, columns: &columns, beside: &beside, words: &words, options };
     let mut found = scan.first_pass().map_err(at)?;
     if !found.varied {
         let first = found.first.first().copied().unwrap_or_default();
-        return Err(not_varied(&beside.answers(stream.table()), first).in_file(path));
+        return Err(not_varied(&beside.answers(stream.table()), first, &words).in_file(path));
     }
     let test = match &options.test_path {
         None => None,
         Some(test) => {
-            let part = part::read_more(test, options, width, &columns.names)?;
-            check_names(&columns.names, &part)?;
-            Some(Answered::from_part(part, options.target)?)
+            Some(part::read_more(test, options, &Trained::of(&columns), Missing::Error)?)
         }
     };
-    let classes = found.classes.len().max(test.as_ref().map_or(0, Answered::classes));
-    let class_weights = scan.class_weights(&found, classes).map_err(at)?;
-    let preparation = scan.prepared(shape, &mut found, class_weights).map_err(at)?;
+    let (classes, test) = scan.classes(&found, test).map_err(at)?;
+    let test = test.map(|test| Answered::from_part(test, options.target, &classes)).transpose()?;
+    let coder = classes.coder(&words);
+    let class_weights = scan.class_weights(&found, &coder, classes.count).map_err(at)?;
+    let preparation = Preparation { class_weights, classes: classes.names.clone(), ..Preparation::none(shape) };
+    let preparation = scan.prepared(preparation, &mut found, &coder).map_err(at)?;
     let mean = found.weight / training.rows as f64;
     if scan.is_weighted() {
         Columns::default().with(WEIGHT, vec![found.weight]).check_counted().map_err(at)?;
@@ -143,10 +157,10 @@ pub(super) fn opened(
     let queries = queries.map(|queries| queries.trained(&training));
     let held = training.held.clone();
     let recipe =
-        Recipe::new(stream, training, (columns, beside), preparation.clone(), (classes, mean), block(width));
+        Recipe::new(stream, training, (columns, beside), preparation.clone(), (classes.count, coder, mean), block(width));
     let test = match test {
         None => recipe.test(&found.test, &held).map_err(at)?,
-        Some(test) => test.dataset(&test.all(), classes, &preparation)?,
+        Some(test) => test.dataset(&test.all(), classes.count, &preparation)?,
     };
     let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
     let train = Streamed::new(recipe, &bytes, queries).map_err(at)?;
@@ -159,7 +173,19 @@ struct Scan<'a> {
     training: &'a Training,
     columns: &'a Layout,
     beside: &'a Beside,
+    /// Of the label column.
+    words: &'a [String],
     options: &'a DataOptions,
+}
+
+/// Refuses what only all rows at once could tell of missing values.
+fn check_missing(options: &DataOptions, table: &Table, path: &Path) -> Result<()> {
+    match options.missing {
+        Missing::Error => Ok(()),
+        Missing::Mean if !table.seen.is_empty() => Ok(()),
+        Missing::Mean => Err(refusal(path, "data.missing", "\"error\" (\"mean\" of text tables)", "\"mean\"")),
+        other => Err(refusal(path, "data.missing", "\"error\" or \"mean\"", &format!("{:?}", other.name()))),
+    }
 }
 
 impl Scan<'_> {
@@ -169,24 +195,59 @@ impl Scan<'_> {
         by_class || self.beside.weight.is_some()
     }
 
+    /// Each filled column's mean over the training rows.
+    fn means(&self) -> Result<Vec<f64>> {
+        let columns: Vec<usize> = self.columns.filled().collect();
+        let mut spreads = vec![Spread::default(); columns.len()];
+        self.each(self.stream.rows(), |_, what, cells| {
+            if what == Use::Trained {
+                let there = spreads.iter_mut().zip(&columns).filter(|(_, column)| !cells[**column].is_nan());
+                there.for_each(|(spread, column)| spread.see(cells[*column]));
+            }
+            Ok(())
+        })?;
+        let mean = |(spread, column): (&Spread, &usize)| {
+            let place = || format!("column {}", self.stream.table().name(*column));
+            spread.mean_of_some().ok_or_else(|| part::bad(place(), "a value in a training row", "missing values alone"))
+        };
+        spreads.iter().zip(&columns).map(mean).collect()
+    }
+
+    /// The classes of the labels that were found, and of those of the test rows.
+    fn classes(&self, found: &Found, mut test: Option<Part>) -> Result<(Classes, Option<Part>)> {
+        if self.options.target != Target::Class {
+            return Ok((Classes::default(), test));
+        }
+        let cells = found.labels.keys().map(|bits| f64::from_bits(*bits));
+        let mut keys: BTreeSet<Key> = cells.filter_map(|cell| Key::of(cell, self.words)).collect();
+        if let Some(test) = &mut test {
+            keys.extend(labels_of(test)?);
+        }
+        Ok((Classes::of(&keys, self.options.query.is_some())?, test))
+    }
+
     /// What classes count, as the first pass found them.
-    fn class_weights(&self, found: &Found, classes: usize) -> Result<Vec<f64>> {
+    fn class_weights(&self, found: &Found, coder: &Coder, classes: usize) -> Result<Vec<f64>> {
         match &self.options.class_weights {
             _ if self.options.target != Target::Class => Ok(Vec::new()),
             None => Ok(Vec::new()),
             Some(ClassWeights::Given(all)) => given_weights(all, classes),
             Some(ClassWeights::Balanced) => {
-                let mut counts = found.classes.clone();
-                counts.resize(classes, 0);
+                let mut counts = vec![0; classes];
+                for (bits, rows) in &found.labels {
+                    counts[coder.class(0, f64::from_bits(*bits))? as usize] = *rows;
+                }
                 Ok(balanced_of(&counts))
             }
         }
     }
 
     /// How rows of this shape are prepared, where classes count so.
-    fn prepared(&self, shape: [usize; 3], found: &mut Found, class_weights: Vec<f64>) -> Result<Preparation> {
-        let (names, scale) = (self.columns.names.clone(), self.options.scale);
-        let mut preparation = Preparation { names, scale, class_weights, ..Preparation::none(shape) };
+    fn prepared(&self, mut preparation: Preparation, found: &mut Found, coder: &Coder) -> Result<Preparation> {
+        let shape = preparation.shape;
+        preparation.names.clone_from(&self.columns.names);
+        preparation.inputs.clone_from(&self.columns.inputs);
+        preparation.scale = self.options.scale;
         let centered = self.options.center != Center::None;
         let standardized = match self.options.center {
             Center::Auto => shape[0] * shape[1] == 1,
@@ -194,7 +255,7 @@ impl Scan<'_> {
         };
         let values = self.options.target == Target::Value && centered;
         if standardized || values || self.is_weighted() {
-            self.second_pass(found, &preparation)?;
+            self.second_pass(found, &preparation, coder)?;
         }
         if standardized {
             preparation.standardize(found.features.iter().map(Spread::moments));
@@ -214,7 +275,8 @@ impl Scan<'_> {
             let count = (rows - row).min(PIECE as u64);
             raw.clear();
             reader.read(count as usize, &mut raw)?;
-            for numbers in raw.chunks_exact(width) {
+            for numbers in raw.chunks_exact_mut(width) {
+                self.columns.code(row, numbers)?;
                 let what = match held.first() == Some(&row) {
                     true => Use::Held,
                     false if left > 0 => Use::Trained,
@@ -238,7 +300,7 @@ impl Scan<'_> {
             features: vec![Spread::default(); columns.len()],
             answers: vec![Spread::default(); self.beside.labels.len()],
             test: Vec::new(),
-            classes: Vec::new(),
+            labels: BTreeMap::new(),
             first: Vec::new(),
             varied: self.stream.rows() < 2,
             weight: 0.0,
@@ -250,18 +312,22 @@ impl Scan<'_> {
             if row == 0 {
                 found.first = answers().collect();
             }
-            found.varied |= !answers().eq(found.first.iter().copied());
+            // Words are no numbers, so that their bits are compared.
+            let bits = |cell: f64| (cell + 0.0).to_bits();
+            found.varied |= !answers().map(bits).eq(found.first.iter().copied().map(bits));
             if self.options.target == Target::Class {
-                // Whole and not large, as was checked.
-                let class = answers().next().unwrap_or_default() as usize;
-                found.classes.resize(found.classes.len().max(class + 1), 0);
-                found.classes[class] += u64::from(what == Use::Trained);
+                let label = answers().next().unwrap_or_default();
+                *found.labels.entry(bits(label)).or_default() += u64::from(what == Use::Trained);
+                if found.labels.len() > MOST_WORDS {
+                    let expected = "no more than 65536 classes (data.target = \"value\" if they are values)";
+                    return Err(part::bad("labels", expected, "more"));
+                }
             }
             match what {
                 Use::Held => found.test.extend(numbers),
                 Use::Trained => {
-                    for (spread, column) in found.features.iter_mut().zip(columns) {
-                        spread.see(numbers[*column] * scale);
+                    for (spread, feature) in found.features.iter_mut().zip(columns) {
+                        spread.see(feature.of(numbers[feature.column]) * scale);
                     }
                     found.answers.iter_mut().zip(answers()).for_each(|(spread, answer)| spread.see(answer));
                 }
@@ -275,11 +341,14 @@ impl Scan<'_> {
     /// That a row's numbers are what they should be.
     fn check(&self, row: u64, numbers: &[f64]) -> Result<()> {
         let columns = &self.columns.features;
-        if let Some(at) = columns.iter().position(|column| !numbers[*column].is_finite()) {
+        if let Some(at) = columns.iter().position(|feature| !feature.takes(numbers[feature.column])) {
             let place = self.columns.place(row, at);
-            return Err(part::bad(place, "a finite number", numbers[columns[at]]));
+            return Err(part::bad(place, "a finite number", numbers[columns[at].column]));
         }
         for column in &self.beside.labels {
+            if self.options.target == Target::Class {
+                key(row as usize, numbers[*column], self.words)?;
+            }
             check_answer(self.options.target, row as usize, &[numbers[*column]])?;
         }
         let others = self.beside.others.iter().map(|(name, column)| (name.as_str(), *column));
@@ -287,20 +356,20 @@ impl Scan<'_> {
         beside.try_for_each(|(name, column)| check_beside(name, row as usize, numbers[column]))
     }
 
-    fn second_pass(&self, found: &mut Found, preparation: &Preparation) -> Result<()> {
+    fn second_pass(&self, found: &mut Found, preparation: &Preparation, coder: &Coder) -> Result<()> {
         found.features.iter_mut().for_each(Spread::settle);
         found.answers.iter_mut().for_each(Spread::settle);
         let scale = self.options.scale;
-        self.each(self.training.in_file(self.training.rows - 1) + 1, |_, what, numbers| {
+        self.each(self.training.in_file(self.training.rows - 1) + 1, |row, what, numbers| {
             if what == Use::Trained {
-                for (spread, column) in found.features.iter_mut().zip(&self.columns.features) {
-                    spread.see_again(numbers[*column] * scale);
+                for (spread, feature) in found.features.iter_mut().zip(&self.columns.features) {
+                    spread.see_again(feature.of(numbers[feature.column]) * scale);
                 }
                 for (spread, column) in found.answers.iter_mut().zip(&self.beside.labels) {
                     spread.see_again(numbers[*column]);
                 }
                 if self.is_weighted() {
-                    found.weight += self.beside.weight_of(numbers, &preparation.class_weights);
+                    found.weight += self.beside.weight_of(row, numbers, &preparation.class_weights, coder)?;
                 }
             }
             Ok(())
@@ -310,9 +379,16 @@ impl Scan<'_> {
 
 impl Beside {
     /// What a row counts, before that is divided by the mean: its own weight times that of its class.
-    pub(super) fn weight_of(&self, numbers: &[f64], class_weights: &[f64]) -> f64 {
+    pub(super) fn weight_of(&self, row: u64, numbers: &[f64], class_weights: &[f64], coder: &Coder) -> Result<f64> {
         let own = self.weight.map_or(1.0, |column| numbers[column]);
-        let of_class = |column: &usize| class_weights.get(numbers[*column] as usize).copied();
-        own * self.labels.first().and_then(of_class).unwrap_or(1.0)
+        let (Some(label), false) = (self.labels.first(), class_weights.is_empty()) else { return Ok(own) };
+        let class = coder.class(row as usize, numbers[*label])?;
+        Ok(own * class_weights.get(class as usize).copied().unwrap_or(1.0))
+    }
+
+    /// The words of the one label column.
+    pub(super) fn words(&self, table: &Table) -> Vec<String> {
+        let [label] = self.labels[..] else { return Vec::new() };
+        table.seen.get(label).map(|seen| seen.words.clone()).unwrap_or_default()
     }
 }
