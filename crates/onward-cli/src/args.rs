@@ -127,9 +127,9 @@ pub enum Command {
     Report(Report),
     /// Prints the trained model's answers to rows of a data file
     #[command(
-        after_help = "A run that is not finished answers from its last step, in activation space from its last snapshot, and says so.\n\nExample:\n  onward predict runs/digits new.csv"
+        after_help = "One line a row: the columns of data.id, then the class by its name, or the numbers. Columns of a table are found by their names, in\nany order; others are not used, and that is said. A run that is not finished answers from its last step, in activation space\nfrom its last snapshot, and says so.\n\nExamples:\n  onward predict runs/digits new.csv\n  onward predict runs/iris new.csv --probabilities --out answers.csv\n  cut -d, -f1-4 iris.csv | onward predict runs/iris -"
     )]
-    Predict(OnData),
+    Predict(Predict),
     /// Prints how well the trained model does on a data file
     #[command(
         after_help = "A run that is not finished answers from its last step, in activation space from its last snapshot, and says so.\n\nExample:\n  onward eval runs/digits data/digits.csv"
@@ -187,7 +187,8 @@ impl Command {
             Self::Sweep(args) => args.print.json,
             Self::Note(args) => args.print.json,
             Self::Clean(args) => args.print.json,
-            Self::Predict(args) | Self::Eval(args) => args.how.print.json,
+            Self::Predict(args) => args.how.print.json,
+            Self::Eval(args) => args.how.print.json,
             Self::Export(args) => args.how.print.json,
             Self::Bench(args) => args.how.print.json,
             Self::VerifyTheory(args) => args.how.print.json,
@@ -502,12 +503,33 @@ pub struct Export {
     pub how: How,
 }
 
-/// Arguments of `predict` and `eval`.
+/// Arguments of `predict`.
+#[derive(Debug, Group)]
+pub struct Predict {
+    /// The run folder
+    pub run: PathBuf,
+    /// The data file, or folder; - is standard input
+    pub data: PathBuf,
+    /// Adds the probability of each class
+    #[arg(long)]
+    pub probabilities: bool,
+    /// Writes a CSV file instead of printing
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Leaves out the line of names at the top
+    #[arg(long)]
+    pub no_header: bool,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Arguments of `eval`.
 #[derive(Debug, Group)]
 pub struct OnData {
     /// The run folder
     pub run: PathBuf,
-    /// The data file, or folder
+    /// The data file, or folder; - is standard input
     pub data: PathBuf,
     /// How to run and what to print
     #[command(flatten)]

@@ -6,6 +6,7 @@ use onward_data::{Opened, Preparation};
 use onward_run::folder::Folder;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::path::Path;
 
 /// What the model expects and answers, beyond its params.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +39,15 @@ impl Interface {
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes)
             .map_err(|e| Error::expected(ErrorKind::Damage, "interface", "its JSON", e))
+    }
+
+    /// The names of the classes that the interface in a file tells of; none where each is called by its number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`]; as for [`Interface::from_json`].
+    pub fn names(file: &Path) -> Result<Vec<String>> {
+        let bytes = std::fs::read(file).map_err(|e| Error::io("read", file, e))?;
+        Ok(Self::from_json(&bytes)?.preparation.classes)
     }
 
     /// The bytes of its file.

@@ -32,7 +32,8 @@ impl Beside {
         let all = |place: &str, all: Option<&Labels>| -> Result<Vec<usize>> {
             all.iter().flat_map(|all| &all.0).map(|one| table.column(place, one)).collect()
         };
-        let (ignored, ids) = (all("column of data.ignore", options.ignore.as_ref())?, all("id column", options.id.as_ref())?);
+        let (ignored, ids) =
+            (all("column of data.ignore", options.ignore.as_ref())?, all("id column", options.id.as_ref())?);
         let labels = match &options.label {
             None => {
                 let taken: Vec<usize> = ignored.iter().chain(&ids).copied().collect();
@@ -92,8 +93,14 @@ impl Beside {
         for column in self.used() {
             let Some(seen) = table.seen.get(column) else { continue };
             let is_label = self.labels.contains(&column);
-            if let (Some(spot), false) = (&seen.first_missing, options.missing == Missing::Drop) {
-                let expected = if is_label { "a label (data.missing = \"drop\" leaves such rows out)" } else { "a finite number" };
+            if let (Some(spot), false) =
+                (&seen.first_missing, options.missing.unwrap_or_default() == Missing::Drop)
+            {
+                let expected = if is_label {
+                    "a label (data.missing = \"drop\" leaves such rows out)"
+                } else {
+                    "a finite number"
+                };
                 return Err(table.flaw(column, spot, expected));
             }
             let Some(spot) = &seen.first_word else { continue };

@@ -73,7 +73,8 @@ impl Classes {
     /// The number of the class that stands in a cell of a column with these words.
     pub(super) fn coder(&self, words: &[String]) -> Coder {
         let place = |text: &str| self.names.iter().position(|name| name == text).map(|at| at as u32);
-        let numbers = self.names.iter().enumerate().filter_map(|(at, name)| Some((name.parse().ok()?, at as u32)));
+        let numbers =
+            self.names.iter().enumerate().filter_map(|(at, name)| Some((name.parse().ok()?, at as u32)));
         Coder {
             words: words.to_vec(),
             by_word: words.iter().map(|word| place(word)).collect(),
@@ -144,11 +145,20 @@ mod tests {
             (&[-1, 1], 2, &["-1", "1"]),
             (&[0, 1000, 2000], 3, &["0", "1000", "2000"]),
         ] {
-            assert_eq!((of(labels).count, &of(labels).names[..]), (count, &names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()[..]));
+            assert_eq!(
+                (of(labels).count, &of(labels).names[..]),
+                (count, &names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()[..])
+            );
         }
         let coder = of(&[-1, 1]).coder(&[]);
         assert_eq!([-1.0, 1.0].map(|cell| coder.class(0, cell).unwrap()), [0, 1]);
-        assert!(coder.class(7, 0.0).unwrap_err().to_string().contains("label of row 7 (from 0): expected one of the classes -1, 1, found 0"));
+        assert!(
+            coder
+                .class(7, 0.0)
+                .unwrap_err()
+                .to_string()
+                .contains("label of row 7 (from 0): expected one of the classes -1, 1, found 0")
+        );
         assert!(of(&[0, 1]).coder(&[]).class(0, 2.0).unwrap_err().to_string().contains("a class below 2"));
     }
 

@@ -15,9 +15,10 @@ use super::{dialect, first_row, shorten, text};
 use crate::memory;
 
 /// The meaning of a text table's first row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Header<'a> {
     /// Names or numbers, decided by its content; a row that may be either is refused.
+    #[default]
     Auto,
     /// The names of the columns.
     Yes,
@@ -55,7 +56,9 @@ pub fn read(bytes: &[u8], how: &Reading<'_>) -> Result<Table> {
             continue;
         }
         let begin = record.position().map_or(0, csv::Position::byte);
-        survey.see(&record, begin, &mut values).map_err(|flaw| flaw.at(line_of(&text, begin), &table.names))?;
+        survey
+            .see(&record, begin, &mut values)
+            .map_err(|flaw| flaw.at(line_of(&text, begin), &table.names))?;
     }
     if values.is_empty() {
         return Err(no_rows(&table));
@@ -105,7 +108,11 @@ impl Begun {
     /// A reader of such records.
     pub(super) fn reader<R: Read>(&self, from: R) -> Reader<R> {
         let mut builder = ReaderBuilder::new();
-        builder.has_headers(false).flexible(true).delimiter(self.dialect.separator.byte()).buffer_capacity(1 << 18);
+        builder
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(self.dialect.separator.byte())
+            .buffer_capacity(1 << 18);
         builder.from_reader(from)
     }
 
@@ -229,7 +236,10 @@ mod tests {
     #[test]
     fn what_is_no_number_is_kept_with_its_place() {
         let seen = table(b"a,b\n\n1,2\n3,x\n4,NA\n5,x\n").seen.remove(1);
-        assert_eq!((seen.numbers, seen.worded, seen.missing, &seen.words[..]), (1, 2, 1, &["x".to_owned()][..]));
+        assert_eq!(
+            (seen.numbers, seen.worded, seen.missing, &seen.words[..]),
+            (1, 2, 1, &["x".to_owned()][..])
+        );
         let place = |spot: Option<super::super::table::Spot>| spot.map(|spot| (spot.at, spot.found));
         assert_eq!(place(seen.first_word), Some((4, "\"x\"".into())));
         assert_eq!(place(seen.first_missing), Some((5, "a missing value, \"NA\"".into())));
@@ -253,13 +263,23 @@ mod tests {
 
     #[test]
     fn fields_are_parted_by_what_is_found_or_said() {
-        for text in ["a;b\n1,5;2\n-0,5;3\n", "a\tb\n1.5\t2\n-.5\t3\n", "a|b\n1.5|2\n-.5|3\n", " a  b\n1.5 \t 2\n-.5   3\n"] {
+        for text in [
+            "a;b\n1,5;2\n-0,5;3\n",
+            "a\tb\n1.5\t2\n-.5\t3\n",
+            "a|b\n1.5|2\n-.5|3\n",
+            " a  b\n1.5 \t 2\n-.5   3\n",
+        ] {
             let read = table(text.as_bytes());
-            assert_eq!((&read.names[..], &read.values), (&["a".to_owned(), "b".into()][..], &numbers(&[1.5, 2.0, -0.5, 3.0])));
+            assert_eq!(
+                (&read.names[..], &read.values),
+                (&["a".to_owned(), "b".into()][..], &numbers(&[1.5, 2.0, -0.5, 3.0]))
+            );
         }
         let said = Reading { separator: Some(Separator::Semicolon), ..Reading::default() };
         assert_eq!(read(b"1,2;3\n4,5;6\n", &said).unwrap().columns, 2);
-        assert!(read(b"\x1f\x8b\x08", &Reading::default()).unwrap_err().to_string().contains("packed by gzip"));
+        assert!(
+            read(b"\x1f\x8b\x08", &Reading::default()).unwrap_err().to_string().contains("packed by gzip")
+        );
     }
 
     #[test]

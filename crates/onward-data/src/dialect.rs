@@ -37,7 +37,11 @@ struct Tried {
 ///
 /// # Errors
 /// [`ErrorKind::Data`] naming the key to set, where it may be one or the other.
-pub(super) fn find(beginning: &[u8], separator: Option<Separator>, decimal: Option<Decimal>) -> Result<Dialect> {
+pub(super) fn find(
+    beginning: &[u8],
+    separator: Option<Separator>,
+    decimal: Option<Decimal>,
+) -> Result<Dialect> {
     let tried = match separator {
         Some(separator) => Tried::of(beginning, separator),
         None => separated(beginning)?,
@@ -50,9 +54,12 @@ pub(super) fn find(beginning: &[u8], separator: Option<Separator>, decimal: Opti
 }
 
 fn separated(beginning: &[u8]) -> Result<Tried> {
-    let all: Vec<Tried> = Separator::ALL.into_iter().map(|separator| Tried::of(beginning, separator)).collect();
-    let mut sound: Vec<&Tried> =
-        all.iter().filter(|tried| tried.records > 0 && tried.regular == tried.records && tried.clean).collect();
+    let all: Vec<Tried> =
+        Separator::ALL.into_iter().map(|separator| Tried::of(beginning, separator)).collect();
+    let mut sound: Vec<&Tried> = all
+        .iter()
+        .filter(|tried| tried.records > 0 && tried.regular == tried.records && tried.clean)
+        .collect();
     if sound.len() > 1 {
         // Words have blanks between them anywhere.
         sound.retain(|tried| tried.separator != Separator::Blanks);
@@ -68,11 +75,13 @@ fn separated(beginning: &[u8]) -> Result<Tried> {
         [one] => one.separator,
         // No way makes sense of it all: what is wrong is told as of the one that comes nearest.
         [] => {
-            let nearest = all.iter().rev().max_by_key(|tried| (tried.clean && tried.regular > 0, tried.regular));
+            let nearest =
+                all.iter().rev().max_by_key(|tried| (tried.clean && tried.regular > 0, tried.regular));
             nearest.filter(|tried| tried.regular > 0).map_or(Separator::Comma, |tried| tried.separator)
         }
         _ => {
-            let found: Vec<String> = sound.iter().map(|tried| format!("{:?}", tried.separator.name())).collect();
+            let found: Vec<String> =
+                sound.iter().map(|tried| format!("{:?}", tried.separator.name())).collect();
             return Err(unsure("data.separator", "what parts the fields", &found.join(" or ")));
         }
     };
@@ -158,7 +167,8 @@ pub(super) fn other_separator(field: &[u8], own: Separator) -> Option<char> {
     let field = field.trim_ascii();
     let apart = |separator: &u8| {
         let mut parts = field.split(|byte| byte == separator);
-        field.contains(separator) && parts.all(|part| is_missing(part) || parse(part, Decimal::Point).is_some())
+        field.contains(separator)
+            && parts.all(|part| is_missing(part) || parse(part, Decimal::Point).is_some())
     };
     let others = [b';', b'\t', b'|', b' ', b','].into_iter().filter(|byte| *byte != own.byte());
     others.filter(|byte| own != Separator::Comma || *byte != b',').find(apart).map(char::from)
@@ -175,7 +185,8 @@ pub(super) fn records(beginning: &[u8], separator: Separator) -> Vec<ByteRecord>
         }
         _ => beginning,
     };
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator.byte()).from_reader(text);
+    let mut reader =
+        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator.byte()).from_reader(text);
     let mut records: Vec<ByteRecord> = reader.byte_records().map_while(std::result::Result::ok).collect();
     if cut && records.len() > 1 {
         records.pop();

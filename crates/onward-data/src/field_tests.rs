@@ -4,7 +4,7 @@ use zip::CompressionMethod::Deflated;
 
 use super::npy::tests::npy;
 use super::npz::tests::npz;
-use super::tests::{Folder, csv_options, error, values};
+use super::tests::{Folder, csv_options, error, load_more, values};
 use super::*;
 
 #[test]

@@ -140,7 +140,8 @@ impl Coding {
         let words = table.seen.get(column).map_or(&[][..], |seen| &seen.words);
         let place = |text: &str| categories.iter().position(|category| category == text).map(|at| at as u32);
         let numbers = categories.iter().enumerate();
-        let by_number = numbers.filter_map(|(at, category)| Some((category.parse().ok()?, at as u32))).collect();
+        let by_number =
+            numbers.filter_map(|(at, category)| Some((category.parse().ok()?, at as u32))).collect();
         Self {
             column,
             name: table.name(column),
@@ -208,9 +209,16 @@ impl Layout {
         let is_index = |column: &usize| table.index.contains(column) && !beside.has(*column);
         let mut notes = table.notes.clone();
         let index: Vec<usize> = (0..table.columns).filter(is_index).collect();
-        let said = |column: &usize| format!("column {} only says which row it is, and is left out", table.name(*column));
+        let said = |column: &usize| {
+            format!("column {} only says which row it is, and is left out", table.name(*column))
+        };
         notes.extend(index.iter().map(said));
-        let left_out = index.iter().chain(&beside.ignored).chain(&beside.ids).map(|column| table.name(*column)).collect();
+        let left_out = index
+            .iter()
+            .chain(&beside.ignored)
+            .chain(&beside.ids)
+            .map(|column| table.name(*column))
+            .collect();
         let columns: Vec<usize> =
             (0..table.columns).filter(|column| !beside.has(*column) && !is_index(column)).collect();
         if columns.is_empty() {
@@ -231,16 +239,27 @@ impl Layout {
     ///
     /// # Errors
     /// [`onward::ErrorKind::Data`] if values are missing or no numbers where they cannot be.
-    pub(super) fn known(table: &Table, inputs: &[Input], columns: Vec<usize>, missing: Missing) -> Result<Self> {
+    pub(super) fn known(
+        table: &Table,
+        inputs: &[Input],
+        columns: Vec<usize>,
+        missing: Missing,
+    ) -> Result<Self> {
         for (input, column) in inputs.iter().zip(&columns) {
             let Some(seen) = table.seen.get(*column) else { continue };
-            if input.categories.is_empty() && let Some(word) = &seen.first_word {
+            if input.categories.is_empty()
+                && let Some(word) = &seen.first_word
+            {
                 return Err(table.flaw(*column, word, "a finite number"));
             }
             if let (None, Some(spot)) = (input.fill, &seen.first_missing)
                 && missing != Missing::Drop
             {
-                return Err(table.flaw(*column, spot, "a value, as nothing stands for missing ones since training"));
+                return Err(table.flaw(
+                    *column,
+                    spot,
+                    "a value, as nothing stands for missing ones since training",
+                ));
             }
         }
         Ok(Self { notes: table.notes.clone(), ..Self::made(table, inputs.to_vec(), columns) })
@@ -251,9 +270,19 @@ impl Layout {
         let coded = both().filter(|(input, _)| !input.categories.is_empty());
         let codings = coded.map(|(input, column)| Coding::of(table, *column, &input.categories)).collect();
         let features = both().flat_map(|(input, column)| input.features(*column)).collect();
-        let names = if table.names.is_empty() { Vec::new() } else { inputs.iter().flat_map(Input::names).collect() };
+        let names =
+            if table.names.is_empty() { Vec::new() } else { inputs.iter().flat_map(Input::names).collect() };
         let inputs = if inputs.iter().all(Input::is_plain) { Vec::new() } else { inputs };
         Self { features, names, inputs, columns, codings, ..Self::default() }
+    }
+
+    /// The columns that features are made of, by their names; none if the table has none.
+    pub(super) fn column_names(&self) -> Vec<String> {
+        match self.inputs.len() {
+            0 => self.names.clone(),
+            _ if self.names.is_empty() => Vec::new(),
+            _ => self.inputs.iter().map(|input| input.name.clone()).collect(),
+        }
     }
 
     /// Whether cells have to be coded before they are numbers.
@@ -274,7 +303,8 @@ impl Layout {
 
     /// The columns whose missing values something has to stand for.
     pub(super) fn filled(&self) -> impl Iterator<Item = usize> {
-        let of = |(input, column): (&Input, &usize)| (input.fill.is_some() && !input.one_hot).then_some(*column);
+        let of =
+            |(input, column): (&Input, &usize)| (input.fill.is_some() && !input.one_hot).then_some(*column);
         self.inputs.iter().zip(&self.columns).filter_map(of)
     }
 
@@ -315,23 +345,23 @@ fn input(name: String, table: &Table, column: usize, declared: bool, options: &D
     let none = Seen::default();
     let seen = table.seen.get(column).unwrap_or(&none);
     let missing = if table.seen.is_empty() { table.count_nan(column) } else { seen.missing };
-    if matches!(options.missing, Missing::Mean | Missing::Median) {
+    if matches!(options.missing.unwrap_or_default(), Missing::Mean | Missing::Median) {
         // What stands for it is found once the training rows are known.
         (input.fill, input.indicator) = (Some(f64::NAN), missing > 0);
-    } else if let (Missing::Error, Some(spot)) = (options.missing, &seen.first_missing) {
+    } else if let (Missing::Error, Some(spot)) = (options.missing.unwrap_or_default(), &seen.first_missing) {
         return Err(table.flaw(column, spot, "a finite number, or else data.missing"));
     }
     if declared {
         input.categories = categories(table, column, seen)?;
-        input.one_hot = options.categories == Categories::OneHot;
+        input.one_hot = options.categories.unwrap_or_default() == Categories::OneHot;
     } else if let Some(word) = &seen.first_word {
         if seen.numbers > 0 || seen.odd {
             return Err(table.flaw(column, word, "a finite number"));
         }
-        check_categories(seen).or_else(|expected| Err(table.flaw(column, word, expected)))?;
+        check_categories(seen).map_err(|expected| table.flaw(column, word, expected))?;
         let mut words = seen.words.clone();
         words.sort_unstable();
-        input.one_hot = options.categories == Categories::OneHot && !are_flags(&words);
+        input.one_hot = options.categories.unwrap_or_default() == Categories::OneHot && !are_flags(&words);
         input.categories = words;
     }
     Ok(input)
@@ -376,7 +406,9 @@ fn check_categories(seen: &Seen) -> Result<(), String> {
     match words.len() {
         _ if all(is_date) => Err(format!("numbers or categories, not dates ({otherwise})")),
         _ if all(is_dressed) => Err(format!("plain numbers or categories ({otherwise})")),
-        many if many > MOST_CATEGORIES => Err(format!("at most {MOST_CATEGORIES} categories, not {many} ({otherwise})")),
+        many if many > MOST_CATEGORIES => {
+            Err(format!("at most {MOST_CATEGORIES} categories, not {many} ({otherwise})"))
+        }
         many if many > FEW && 2 * many as u64 > rows => {
             Err(format!("numbers or categories, not {many} different texts ({otherwise})"))
         }
@@ -386,12 +418,14 @@ fn check_categories(seen: &Seen) -> Result<(), String> {
 
 /// Whether a word looks like a date or a time.
 pub(super) fn is_date(word: &str) -> bool {
-    let groups: Vec<&str> = word.split(['-', '/', '.', ':', ' ', 'T', 'Z', '+']).filter(|part| !part.is_empty()).collect();
+    let groups: Vec<&str> =
+        word.split(['-', '/', '.', ':', ' ', 'T', 'Z', '+']).filter(|part| !part.is_empty()).collect();
     groups.len() >= 3 && groups.iter().all(|part| part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether a word is a number with a sign of money or percent, or with something between its thousands.
 pub(super) fn is_dressed(word: &str) -> bool {
-    let bare: String = word.chars().filter(|c| !matches!(c, '%' | '$' | '€' | '£' | ',' | '\'' | ' ' | '_')).collect();
+    let bare: String =
+        word.chars().filter(|c| !matches!(c, '%' | '$' | '€' | '£' | ',' | '\'' | ' ' | '_')).collect();
     bare != word && bare.parse::<f64>().is_ok()
 }

@@ -26,14 +26,15 @@ pub mod parquet;
 mod part;
 mod prepare;
 mod stream;
+mod summary;
 mod survey;
 pub mod table;
 #[cfg(test)]
 mod table_tests;
 mod targets;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,17 +44,18 @@ use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT};
 use onward::rows::Source;
 use onward::{Error, ErrorKind, Result};
 
+use beside::further;
+use classes::Classes;
+pub use layout::Input;
 pub use options::{
-    Categories, Center, ClassWeights, DataOptions, Decimal, Encoding, Format, Guessed, Holdout, Labels, Missing, Separator,
-    Target,
+    Categories, Center, ClassWeights, DataOptions, Decimal, Encoding, Format, Guessed, Holdout, Labels,
+    Missing, Separator, Target,
 };
 pub use part::expand_home;
-use beside::further;
-pub use layout::Input;
-use classes::Classes;
 use part::{Part, Trained};
 pub use prepare::{Preparation, TargetScale};
 pub use stream::{TokenOptions, TokenWidth, Tokens};
+pub use summary::Summary;
 pub use table::Label;
 use targets::{Rows, check_varied, labels_of};
 
@@ -66,7 +68,24 @@ pub struct Split<T = Dataset> {
     pub test: Dataset,
     /// The preparation that new rows need.
     pub preparation: Preparation,
+    /// What was read.
+    pub summary: Summary,
     /// Notes on assumptions about the data and on rows left out, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// One more file's rows, prepared like the training data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct More {
+    /// The features, row after row.
+    pub features: Vec<f32>,
+    /// The number of rows.
+    pub rows: usize,
+    /// The answers and what stands beside them: none where sample weights or columns are missing that the options name.
+    pub answered: Option<Answered>,
+    /// The texts of the columns that say which row it is, by their names.
+    pub ids: Vec<(String, Vec<String>)>,
+    /// What was not used of the file, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -85,8 +104,8 @@ pub fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
     if options.stream == Some(true) {
         return stream::open(options, shuffle);
     }
-    let Split { train, test, preparation, notes } = load_checked(options)?;
-    Ok(Split { train: Arc::new(train), test, preparation, notes })
+    let Split { train, test, preparation, summary, notes } = load_checked(options)?;
+    Ok(Split { train: Arc::new(train), test, preparation, summary, notes })
 }
 
 /// Reads data, holds rows out for testing where the data bring none, and prepares the features.
@@ -107,6 +126,7 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     let at = |e: Error| e.in_file(&path);
     let classes = classes(options, &mut train, test.as_mut()).map_err(at)?;
     let notes = train.layout.notes.clone();
+    let summary = Summary::of(&train, &classes);
     let mut train = Rows::from_part(train, options.target, &classes)?;
     let mut test = test.map(|test| Rows::from_part(test, options.target, &classes)).transpose()?;
     let (mut rows, test_rows) = match &test {
@@ -114,7 +134,7 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
         None => train.hold_out(options.test, options.split).map_err(at)?,
     };
     rows.truncate(options.limit.unwrap_or(usize::MAX));
-    train.fill(&rows, options.missing)?;
+    train.fill(&rows, options.missing.unwrap_or_default())?;
     if let Some(test) = &mut test {
         test.fill_as(&train);
     }
@@ -129,7 +149,8 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     let training = train.dataset(&rows, classes.count, &preparation)?;
     let testing = test.dataset(&test_rows, classes.count, &preparation)?;
     let notes = notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
-    Ok(Split { train: training, test: testing, preparation, notes })
+    let summary = summary.with(training.rows() as u64, testing.rows());
+    Ok(Split { train: training, test: testing, preparation, summary, notes })
 }
 
 /// The classes of labels in both parts; none of values.
@@ -147,40 +168,49 @@ fn classes(options: &DataOptions, train: &mut Part, test: Option<&mut Part>) -> 
 /// The targets of rows and the columns beside them.
 pub type Answered = (Targets, Columns);
 
-/// One more file of features, with or without answers, prepared like the training data: the features row after row,
-/// the number of rows, the answers and what stands beside them: neither of these where sample weights or columns are missing that the
-/// options name. Class labels must be below `classes`.
+/// One more file of features, with or without answers, prepared like the training data; its `bytes` if they are not in a file, but came
+/// through a pipe. Columns are found by their names, where both files have some. Class labels must be those that the model knows.
 ///
 /// # Errors
 /// As [`load`]; also if the columns are not those that the model was trained on.
 pub fn load_more(
     path: &Path,
+    bytes: Option<&[u8]>,
     options: &DataOptions,
     preparation: &Preparation,
     classes: usize,
-) -> Result<(Vec<f32>, usize, Option<Answered>)> {
+) -> Result<More> {
     if options.format.0 == Some(Format::Tokens) {
         return stream::windows::more(path, options);
     }
     let trained = Trained::new(&preparation.inputs, &preparation.names, preparation.width());
-    let mut part = part::read_more(path, options, &trained, Missing::Error)?;
+    let mut part = part::read_more(path, bytes, options, &trained, Missing::Error)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
     let features = preparation.features(&part, &rows)?;
+    let (ids, notes) = (std::mem::take(&mut part.ids), part.layout.notes.clone());
+    let answered = answered(part, options, preparation, &rows, classes).map_err(|e| e.in_file(path))?;
+    Ok(More { features, rows: rows.len(), answered, ids, notes })
+}
+
+fn answered(
+    mut part: Part,
+    options: &DataOptions,
+    preparation: &Preparation,
+    rows: &[usize],
+    classes: usize,
+) -> Result<Option<Answered>> {
     // Answers whose weights are missing would be counted alike; heads without their columns have none.
     let unweighted = options.weight.is_some() && part.weights.is_none();
     if part.answers.is_none() || unweighted || part.others.len() < further(options).len() {
-        return Ok((features, rows.len(), None));
+        return Ok(None);
     }
     let classes = Classes { count: classes, names: preparation.classes.clone() };
     if options.target == Target::Class {
         labels_of(&mut part)?;
     }
     let answered = Rows::from_part(part, options.target, &classes)?;
-    let targets = answered
-        .targets(&rows, classes.count, preparation.targets.as_ref())
-        .map_err(|e| e.in_file(path))?;
-    let columns = answered.columns(&rows, &preparation.class_weights).map_err(|e| e.in_file(path))?;
-    Ok((features, rows.len(), Some((targets, columns))))
+    let targets = answered.targets(rows, classes.count, preparation.targets.as_ref())?;
+    Ok(Some((targets, answered.columns(rows, &preparation.class_weights)?)))
 }
 
 /// Why a Parquet file is not read.

@@ -20,26 +20,26 @@ keys! {
         /// are 0, 1, … and 1, 2, … over at least four columns; what may be names or data is refused. Files to test or
         /// predict with have a header if it is this file's or looks like one.
         header: Guessed<bool> = is("auto");
-        /// What stands between the fields of a text table.
-        separator: Guessed<Separator> = is("auto");
-        /// What stands before the decimals of a text table's numbers.
-        decimal: Guessed<Decimal> = is("auto");
-        /// How a text table's letters are written as bytes.
-        encoding: Guessed<Encoding> = is("auto");
+        /// What stands between the fields of a text table. Without it, as the first 256 KiB look; what may be read in two ways is refused.
+        separator: Option<Separator> = Preset::Unset;
+        /// What stands before the decimals of a text table's numbers. Without it, as the first 256 KiB look; what may be read in two ways is refused.
+        decimal: Option<Decimal> = Preset::Unset;
+        /// How a text table's letters are written as bytes. Without it, as the first bytes tell; what is no UTF-8 is taken for Latin-1, which is said.
+        encoding: Option<Encoding> = Preset::Unset;
         /// The words of a text table that mean that a value is missing, in any case of letters; without this key: nothing, ?, -, NA, N/A, #N/A,
         /// <NA>, NaN, NaT, null and None.
         missing_words: Option<Vec<String>> = Preset::Unset;
-        /// What becomes of missing values of features. With "mean" or "median", a feature beside each such column says where its values were
+        /// What becomes of missing values of features; "error" without this key. With "mean" or "median", a feature beside each such column says where its values were
         /// missing. Rows whose label is missing are left out by "drop", and refused otherwise.
-        missing: Missing = is(Missing::Error);
+        missing: Option<Missing> = Preset::Unset;
         /// Columns that are neither features nor anything else, said as `label` is.
         ignore: Option<Labels> = Preset::Unset, 0.0..;
         /// Columns that say which row it is, said as `label` is: they are no features, and `onward predict` carries them along.
         id: Option<Labels> = Preset::Unset, 0.0..;
         /// Columns whose values are categories though they look like numbers, dates or texts, said as `label` is. Columns of words are categories anyway.
         categorical: Option<Labels> = Preset::Unset, 0.0..;
-        /// How categories become features.
-        categories: Categories = is(Categories::OneHot);
+        /// How categories become features; "one-hot" without this key.
+        categories: Option<Categories> = Preset::Unset;
         /// The column that holds the target, or an array of several columns: a string is its name, a whole number its position
         /// among all columns of the file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
         /// (pandas' index, an unnamed first column) are left out and named.
@@ -103,15 +103,15 @@ impl DataOptions {
             test_path: None,
             format: Guessed(None),
             header: Guessed(None),
-            separator: Guessed(None),
-            decimal: Guessed(None),
-            encoding: Guessed(None),
+            separator: None,
+            decimal: None,
+            encoding: None,
             missing_words: None,
-            missing: Missing::Error,
+            missing: None,
             ignore: None,
             id: None,
             categorical: None,
-            categories: Categories::OneHot,
+            categories: None,
             label: None,
             shape: None,
             scale: 1.0,
@@ -269,18 +269,6 @@ pub trait Guess: Field {
 
 impl Guess for Format {
     const HOW: &str = "By the file's ending and first bytes.";
-}
-
-impl Guess for Separator {
-    const HOW: &str = "As the first 256 KiB of the file look; an error where that is not certain.";
-}
-
-impl Guess for Decimal {
-    const HOW: &str = "As the first 256 KiB of the file look; an error where that is not certain.";
-}
-
-impl Guess for Encoding {
-    const HOW: &str = "By the file's first bytes; what is no UTF-8 is taken for Latin-1, which is said.";
 }
 
 impl Guess for bool {

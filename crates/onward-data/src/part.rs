@@ -75,7 +75,13 @@ impl Part {
     }
 
     /// Splits a table into features and columns that are none.
-    fn from_table(path: &Path, mut table: Table, beside: &Beside, layout: Layout, missing: Missing) -> Result<Self> {
+    fn from_table(
+        path: &Path,
+        mut table: Table,
+        beside: &Beside,
+        layout: Layout,
+        missing: Missing,
+    ) -> Result<Self> {
         if layout.has_codings() {
             table.code(&layout)?;
         }
@@ -89,7 +95,8 @@ impl Part {
             let of_row = |row| columns.iter().map(move |column| row * table.columns + column);
             (0..table.rows()).flat_map(of_row).map(|at| table.values.at(at)).collect()
         };
-        let words = |column: &usize| table.seen.get(*column).map(|seen| seen.words.clone()).unwrap_or_default();
+        let words =
+            |column: &usize| table.seen.get(*column).map(|seen| seen.words.clone()).unwrap_or_default();
         let answers = (!beside.labels.is_empty()).then(|| Answers {
             values: numbers(&beside.labels),
             words: if let [one] = &beside.labels[..] { words(one) } else { Vec::new() },
@@ -123,7 +130,9 @@ impl Part {
             let there: Vec<f64> = cells.filter(|cell| !cell.is_nan()).collect();
             if there.is_empty() {
                 let place = format!("column {column} (from 0)");
-                return Err(bad(place, "a value in a training row", "missing values alone").in_file(&self.path));
+                return Err(
+                    bad(place, "a value in a training row", "missing values alone").in_file(&self.path)
+                );
             }
             Ok(if missing == Missing::Median { median(there) } else { mean(there.iter().copied()) })
         };
@@ -214,9 +223,9 @@ pub(super) fn reading_of(options: &DataOptions) -> Reading<'_> {
             Some(true) => Header::Yes,
             Some(false) => Header::No,
         },
-        separator: options.separator.0,
-        decimal: options.decimal.0,
-        encoding: options.encoding.0,
+        separator: options.separator,
+        decimal: options.decimal,
+        encoding: options.encoding,
         missing: options.missing_words.as_deref(),
         skipped: [all(&options.ignore), all(&options.id)].concat(),
         texts: Vec::new(),
@@ -242,7 +251,7 @@ fn check_arrays(options: &DataOptions, path: &Path) -> Result<()> {
         ("data.ignore", options.ignore.is_some()),
         ("data.id", options.id.is_some()),
         ("data.categorical", options.categorical.is_some()),
-        ("data.missing", options.missing != Missing::Error),
+        ("data.missing", options.missing.is_some()),
         ("data.label", several),
     ];
     match said.into_iter().find(|(_, said)| *said) {
@@ -318,7 +327,7 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         .in_file(path));
     }
     let trained = Trained::of(&train.layout);
-    let test = read_more(path, options, &trained, options.missing)?;
+    let test = read_more(path, None, options, &trained, options.missing.unwrap_or_default())?;
     Ok((train, Some(test)))
 }
 
@@ -327,7 +336,7 @@ fn understood(options: &DataOptions, table: Table) -> Result<Part> {
     let beside = Beside::of(options, &table)?;
     beside.check(&table, options)?;
     let layout = Layout::of(&table, &beside, options)?;
-    Part::from_table(&options.path, table, &beside, layout, options.missing)
+    Part::from_table(&options.path, table, &beside, layout, options.missing.unwrap_or_default())
 }
 
 /// What a model was trained on.
@@ -361,8 +370,20 @@ fn no_table(path: &Path) -> Error {
 }
 
 /// One more file with the columns that a model was trained on; with or without answers.
-pub(super) fn read_more(path: &Path, options: &DataOptions, trained: &Trained, missing: Missing) -> Result<Part> {
-    let part = match Format::of(path).or_else(|error| options.format.0.ok_or(error))? {
+pub(super) fn read_more(
+    path: &Path,
+    bytes: Option<&[u8]>,
+    options: &DataOptions,
+    trained: &Trained,
+    missing: Missing,
+) -> Result<Part> {
+    let format = match bytes {
+        Some([b'P', b'A', b'R', b'1', ..]) => Format::Parquet,
+        Some([0x93, b'N', ..]) => Format::Npy,
+        Some(_) => Format::Csv,
+        None => Format::of(path).or_else(|error| options.format.0.ok_or(error))?,
+    };
+    let part = match format {
         Format::Idx if path.is_dir() => read_folder(path, "t10k")?,
         Format::Idx => read_images(path)?,
         Format::Npz => {
@@ -381,7 +402,10 @@ pub(super) fn read_more(path: &Path, options: &DataOptions, trained: &Trained, m
             let texts = options.id.as_ref().map_or_else(Vec::new, |all| all.0.clone());
             let skipped = options.ignore.as_ref().map_or_else(Vec::new, |all| all.0.clone());
             let how = Reading { header: Header::Like(&names), texts, skipped, ..reading_of(options) };
-            let table = read_table(path, format, &how)?;
+            let table = match bytes {
+                Some(bytes) => parsed(bytes, format, is_gzip(bytes), &how).map_err(|e| e.in_file(path))?,
+                None => read_table(path, format, &how)?,
+            };
             known(path, options, table, trained, missing).map_err(|e| e.in_file(path))?
         }
     };
@@ -393,7 +417,13 @@ pub(super) fn read_more(path: &Path, options: &DataOptions, trained: &Trained, m
 }
 
 /// A table whose columns are those that a model was trained on, by their names where both have some; else by their number.
-fn known(path: &Path, options: &DataOptions, table: Table, trained: &Trained, missing: Missing) -> Result<Part> {
+fn known(
+    path: &Path,
+    options: &DataOptions,
+    table: Table,
+    trained: &Trained,
+    missing: Missing,
+) -> Result<Part> {
     let width = trained.inputs.len();
     let named = trained.named && !table.names.is_empty();
     let there = table.columns - table.index.len();
@@ -408,16 +438,19 @@ fn known(path: &Path, options: &DataOptions, table: Table, trained: &Trained, mi
         }
         beside
     };
-    let free: Vec<usize> = (0..table.columns)
-        .filter(|column| !beside.has(*column) && !table.index.contains(column))
-        .collect();
+    let free: Vec<usize> =
+        (0..table.columns).filter(|column| !beside.has(*column) && !table.index.contains(column)).collect();
     let columns = if named { by_name(&table, &free, trained)? } else { free.clone() };
     let mut layout = Layout::known(&table, &trained.inputs, columns.clone(), missing)?;
     beside.check(&table, options)?;
-    let extra: Vec<String> = free.iter().filter(|column| !columns.contains(column)).map(|c| table.name(*c)).collect();
+    let extra: Vec<String> =
+        free.iter().filter(|column| !columns.contains(column)).map(|c| table.name(*c)).collect();
     if !extra.is_empty() {
         let (s, are) = if extra.len() > 1 { ("s", "are") } else { ("", "is") };
-        layout.notes.push(format!("column{s} {} {are} none that the model was trained on, and not used", extra.join(", ")));
+        layout.notes.push(format!(
+            "column{s} {} {are} none that the model was trained on, and not used",
+            extra.join(", ")
+        ));
     }
     Part::from_table(path, table, &beside, layout, missing)
 }
@@ -432,20 +465,27 @@ fn by_name(table: &Table, free: &[usize], trained: &Trained) -> Result<Vec<usize
 }
 
 fn read_table(path: &Path, format: Format, how: &Reading<'_>) -> Result<Table> {
-    let bytes = read_file(path)?;
-    let table = match format {
-        Format::Csv if is_gz(path) => gz::inflate_all(&bytes).and_then(|bytes| csv::read(&bytes, how)),
-        Format::Csv => csv::read(&bytes, how),
+    parsed(&read_file(path)?, format, is_gz(path), how).map_err(|e| e.in_file(path))
+}
+
+fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// The table in a file's bytes.
+fn parsed(bytes: &[u8], format: Format, packed: bool, how: &Reading<'_>) -> Result<Table> {
+    match format {
+        Format::Csv if packed => gz::inflate_all(bytes).and_then(|bytes| csv::read(&bytes, how)),
+        Format::Csv => csv::read(bytes, how),
         #[cfg(feature = "parquet")]
-        Format::Parquet => super::parquet::read(&bytes),
+        Format::Parquet => super::parquet::read(bytes),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => Err(super::without_parquet()),
-        _ => npy::read(&bytes).and_then(|array| match array.shape[..] {
+        _ => npy::read(bytes).and_then(|array| match array.shape[..] {
             [_, columns] => Ok(Table { columns, values: array.values, ..Table::default() }),
             _ => Err(bad("array", "rows × columns", format!("shape {:?}", array.shape))),
         }),
-    };
-    table.map_err(|e| e.in_file(path))
+    }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
@@ -454,7 +494,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
 
 /// Whether a file's name says that it is packed.
 pub(super) fn is_packed(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ["gz", "zst"].iter().any(|packed| ending.eq_ignore_ascii_case(packed)))
+    path.extension()
+        .is_some_and(|ending| ["gz", "zst"].iter().any(|packed| ending.eq_ignore_ascii_case(packed)))
 }
 
 fn is_gz(path: &Path) -> bool {

@@ -68,7 +68,9 @@ impl Survey {
         };
         Self {
             decimal: dialect.decimal,
-            missing: how.missing.map(|words| words.iter().map(|word| word.to_ascii_lowercase().into_bytes()).collect()),
+            missing: how
+                .missing
+                .map(|words| words.iter().map(|word| word.to_ascii_lowercase().into_bytes()).collect()),
             roles: (0..columns).map(role).collect(),
             seen: vec![Seen::default(); columns],
         }
@@ -136,10 +138,4 @@ impl Survey {
 fn is_one(field: &[u8], words: &[Vec<u8>]) -> bool {
     let field = field.trim_ascii();
     words.iter().any(|word| field.eq_ignore_ascii_case(word))
-}
-
-impl Default for Header<'_> {
-    fn default() -> Self {
-        Self::Auto
-    }
 }

@@ -234,11 +234,14 @@ impl Table {
     pub(super) fn drop_missing(&mut self, used: &[usize]) -> usize {
         let (rows, columns) = (self.rows(), self.columns);
         let is_missing = |cell: f64| cell.is_nan() && as_word(cell).is_none();
-        let whole = |row: &usize| !used.iter().any(|column| is_missing(self.values.at(row * columns + column)));
+        let whole =
+            |row: &usize| !used.iter().any(|column| is_missing(self.values.at(row * columns + column)));
         let kept: Vec<usize> = (0..rows).filter(whole).collect();
         if kept.len() < rows {
             self.values = self.values.rows(&kept, columns);
-            let texts = |seen: &mut Seen| seen.texts = kept.iter().filter_map(|row| seen.texts.get(*row).cloned()).collect();
+            let texts = |seen: &mut Seen| {
+                seen.texts = kept.iter().filter_map(|row| seen.texts.get(*row).cloned()).collect()
+            };
             self.seen.iter_mut().for_each(texts);
         }
         rows - kept.len()

@@ -2,7 +2,7 @@
 
 use onward::ask::Shuffle;
 
-use super::tests::{Folder, error};
+use super::tests::{Folder, error, load_more};
 use super::*;
 
 const ROWS: &str = "id,colour,size,ok,note,kind\n\
@@ -22,7 +22,7 @@ fn people(folder: &Folder, text: &str) -> DataOptions {
         id: named("id"),
         ignore: named("note"),
         center: Center::None,
-        missing: Missing::Mean,
+        missing: Some(Missing::Mean),
         test_path,
         ..DataOptions::new(folder.put("people.csv", text))
     }
@@ -35,7 +35,10 @@ fn categories_words_and_missing_values_become_features() {
     let split = load(&options).unwrap();
     let kept = &split.preparation;
     let names = ["colour=blue", "colour=green", "colour=red", "size", "size is missing", "ok"];
-    assert_eq!((&kept.names[..], &kept.classes[..]), (&names.map(String::from)[..], &["cat".to_owned(), "dog".into()][..]));
+    assert_eq!(
+        (&kept.names[..], &kept.classes[..]),
+        (&names.map(String::from)[..], &["cat".to_owned(), "dog".into()][..])
+    );
     assert_eq!(split.train.row(0), [0.0, 0.0, 1.0, 1.5, 0.0, 1.0]);
     assert_eq!(split.train.row(1), [1.0, 0.0, 0.0, 3.0, 1.0, 0.0], "the mean of 1.5, 2.5, 3.5 and 4.5");
     assert_eq!(split.train.targets(), &Targets::Classes { labels: vec![0, 1, 0, 1, 0], classes: 2 });
@@ -51,9 +54,16 @@ fn categories_words_and_missing_values_become_features() {
     assert_eq!(answers.unwrap().0, *split.test.targets());
     let message = |text: &str| more(text).unwrap_err().to_string();
     let text = message("ok,size,colour\nno,1,purple\n");
-    assert!(text.contains("row 0 (from 0), column \"colour\": expected a category of the training rows") && text.ends_with("found \"purple\""), "{text}");
+    assert!(
+        text.contains("row 0 (from 0), column \"colour\": expected a category of the training rows")
+            && text.ends_with("found \"purple\""),
+        "{text}"
+    );
     assert!(message(&ROWS.replace("dog", "cow")).contains("expected one of the classes cat, dog, found cow"));
-    assert!(message("ok,size,colour\nno,big,red\n").contains("line 2, column 2 (\"size\"): expected a finite number"));
+    assert!(
+        message("ok,size,colour\nno,big,red\n")
+            .contains("line 2, column 2 (\"size\"): expected a finite number")
+    );
 }
 
 #[test]
@@ -62,7 +72,7 @@ fn what_stands_for_missing_values_is_of_the_training_rows() {
     let text = "x,label\n1,0\n2,1\n9,0\n,1\n4,0\n";
     let of = |missing| {
         let options = DataOptions {
-            missing,
+            missing: Some(missing),
             center: Center::None,
             test_path: Some(folder.put("t.csv", "x,label\n100,1\n,0\n")),
             ..DataOptions::new(folder.put("m.csv", text))
@@ -74,20 +84,30 @@ fn what_stands_for_missing_values_is_of_the_training_rows() {
     assert_eq!(of(Missing::Median).unwrap().0[6..8], [3.0, 1.0]);
     assert_eq!(of(Missing::Drop).unwrap(), (vec![1.0, 2.0, 9.0, 4.0], vec![100.0]));
     let text = of(Missing::Error).unwrap_err().to_string();
-    assert!(text.contains("m.csv: line 5, column 1 (\"x\")") && text.contains("data.missing") && text.contains("missing value"), "{text}");
+    assert!(
+        text.contains("m.csv: line 5, column 1 (\"x\")")
+            && text.contains("data.missing")
+            && text.contains("missing value"),
+        "{text}"
+    );
 }
 
 #[test]
 fn columns_that_cannot_be_understood_say_which_key_helps() {
     let folder = Folder::new();
     let of = |text: &str| error(&DataOptions::new(folder.put("t.csv", text)));
-    let rows = |cell: fn(usize) -> String| (0..60).map(|i| format!("{},{},{}\n", cell(i), i % 5, i % 2)).collect::<String>();
+    let rows = |cell: fn(usize) -> String| {
+        (0..60).map(|i| format!("{},{},{}\n", cell(i), i % 5, i % 2)).collect::<String>()
+    };
     let below = |cell| "c,x,label\n".to_owned() + &rows(cell);
     for (text, words) in [
         (below(|i| format!("2020-01-{:02}", 1 + i % 28)), "not dates"),
         (below(|i| format!("{}%", i % 7)), "plain numbers or categories"),
         (below(|i| format!("person {i}")), "60 different texts"),
-        (below(|i| if i == 30 { "x".into() } else { i.to_string() }), "line 32, column 1 (\"c\"): expected a finite number, found \"x\""),
+        (
+            below(|i| if i == 30 { "x".into() } else { i.to_string() }),
+            "line 32, column 1 (\"c\"): expected a finite number, found \"x\"",
+        ),
         ("x,label\n1,a\n2,b\n3,1\n".into(), "data.categorical"),
         ("x,label\n1,a\n2,\n3,b\n".into(), "data.missing = \"drop\""),
     ] {
@@ -98,16 +118,23 @@ fn columns_that_cannot_be_understood_say_which_key_helps() {
     let told = DataOptions { categorical: named("zip"), ..DataOptions::new(folder.put("z.csv", zip)) };
     let split = load(&options(told.clone())).unwrap();
     assert_eq!(split.preparation.names, ["zip=10115", "zip=20095", "zip=x"]);
-    let split = load(&options(DataOptions { categories: Categories::Ordinal, ..told })).unwrap();
-    assert_eq!((split.preparation.names, split.train.features()), (vec!["zip".to_owned()], &[0.0, 0.0, 2.0, 0.0][..]));
+    let split = load(&options(DataOptions { categories: Some(Categories::Ordinal), ..told })).unwrap();
+    assert_eq!(
+        (split.preparation.names, split.train.features()),
+        (vec!["zip".to_owned()], &[0.0, 0.0, 2.0, 0.0][..])
+    );
 }
 
 #[test]
 fn words_without_a_header_are_told_from_one() {
     let folder = Folder::new();
-    let flowers: String = (0..9).map(|i| format!("{},{},{}\n", i, i * i, ["setosa", "virginica"][i % 2])).collect();
+    let flowers: String =
+        (0..9).map(|i| format!("{},{},{}\n", i, i * i, ["setosa", "virginica"][i % 2])).collect();
     let split = load(&DataOptions::new(folder.put("flowers.data", &flowers))).unwrap();
-    assert_eq!((split.train.rows() + split.test.rows(), &split.preparation.classes[..]), (9, &["setosa".to_owned(), "virginica".into()][..]));
+    assert_eq!(
+        (split.train.rows() + split.test.rows(), &split.preparation.classes[..]),
+        (9, &["setosa".to_owned(), "virginica".into()][..])
+    );
     let cars = "buying,doors,class\nhigh,two,bad\nlow,two,good\nhigh,more,bad\nlow,more,good\n";
     let split = load(&DataOptions::new(folder.put("cars.csv", cars))).unwrap();
     assert_eq!(split.preparation.names[0], "buying=high");
@@ -125,10 +152,16 @@ fn streams_understand_columns_as_memory_does() {
     let mut text = "id,colour,size,ok,note,kind\n".to_owned();
     for row in 0..300 {
         let size = if row % 7 == 3 { "NA".into() } else { format!("{}", row * 31 % 17) };
-        text += &format!("r{row},{},{size},{},n{row},{}\n", ["red", "blue", "green"][row % 3], row % 4 == 1, ["dog", "cat"][row * 5 % 2]);
+        text += &format!(
+            "r{row},{},{size},{},n{row},{}\n",
+            ["red", "blue", "green"][row % 3],
+            row % 4 == 1,
+            ["dog", "cat"][row * 5 % 2]
+        );
     }
     for class_weights in [None, Some(ClassWeights::Balanced)] {
-        let options = DataOptions { center: Center::Auto, test_path: None, class_weights, ..people(&folder, &text) };
+        let options =
+            DataOptions { center: Center::Auto, test_path: None, class_weights, ..people(&folder, &text) };
         let memory = load(&options).unwrap();
         let streamed = open(&DataOptions { stream: Some(true), ..options }, Shuffle::Window(16)).unwrap();
         assert_eq!((&memory.preparation, &memory.test), (&streamed.preparation, &streamed.test));
@@ -137,10 +170,15 @@ fn streams_understand_columns_as_memory_does() {
         assert_eq!(rows, Source::read(&memory.train, &all).unwrap());
     }
     for (missing, words) in [(Missing::Drop, "\"drop\""), (Missing::Median, "\"median\"")] {
-        let options = DataOptions { missing, stream: Some(true), test_path: None, ..people(&folder, &text) };
+        let options = DataOptions {
+            missing: Some(missing),
+            stream: Some(true),
+            test_path: None,
+            ..people(&folder, &text)
+        };
         let text = open(&options, Shuffle::Window(16)).err().unwrap().to_string();
         assert!(text.contains("data.missing") && text.ends_with(words), "{text}");
     }
-    let utf16 = DataOptions { encoding: Guessed(Some(Encoding::Utf16)), stream: Some(true), ..people(&folder, &text) };
+    let utf16 = DataOptions { encoding: Some(Encoding::Utf16), stream: Some(true), ..people(&folder, &text) };
     assert!(open(&utf16, Shuffle::Window(16)).err().unwrap().to_string().contains("data.encoding"));
 }

@@ -32,7 +32,8 @@ pub(super) fn labels_of(part: &mut Part) -> Result<BTreeSet<Key>> {
     if width > 1 {
         answers.values = one_hot(&answers.values, width).map_err(|e| e.in_file(&part.path))?;
     }
-    let mut keys: BTreeSet<Key> = (0..width.saturating_sub(1)).map(|class| Key::Number(class as i64)).collect();
+    let mut keys: BTreeSet<Key> =
+        (0..width.saturating_sub(1)).map(|class| Key::Number(class as i64)).collect();
     let mut last = None;
     for (row, value) in answers.values.iter().enumerate() {
         if last != Some(value.to_bits()) {
@@ -83,7 +84,9 @@ impl Rows {
                     .map(|()| Answers::Values { values: read.values, width })
             }
         };
-        let answers = answers.and_then(|answers| part.check_beside().map(|()| answers)).map_err(|e| e.in_file(&part.path))?;
+        let answers = answers
+            .and_then(|answers| part.check_beside().map(|()| answers))
+            .map_err(|e| e.in_file(&part.path))?;
         Ok(Self { part, answers })
     }
 

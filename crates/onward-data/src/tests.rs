@@ -35,6 +35,17 @@ pub(super) fn csv_options(folder: &Folder, text: &str) -> DataOptions {
     DataOptions { center: Center::None, ..DataOptions::new(folder.put("t.csv", text)) }
 }
 
+/// The features, rows and answers of one more file.
+pub(super) fn load_more(
+    path: &Path,
+    options: &DataOptions,
+    preparation: &Preparation,
+    classes: usize,
+) -> Result<(Vec<f32>, usize, Option<Answered>)> {
+    super::load_more(path, None, options, preparation, classes)
+        .map(|more| (more.features, more.rows, more.answered))
+}
+
 pub(super) fn error(options: &DataOptions) -> String {
     load(options).unwrap_err().to_string()
 }
@@ -141,12 +152,19 @@ fn labels_are_any_whole_numbers() {
     let of = |label: &str| csv_options(&folder, &format!("1,0\n2,{label}\n3,1\n"));
     for (label, names) in [("-1", ["-1", "0", "1"]), ("65536", ["0", "1", "65536"])] {
         let split = load(&of(label)).unwrap();
-        assert_eq!((labels(&split.train).1, &split.preparation.classes[..]), (3, &names.map(String::from)[..]));
+        assert_eq!(
+            (labels(&split.train).1, &split.preparation.classes[..]),
+            (3, &names.map(String::from)[..])
+        );
     }
     let expected = "t.csv: label of row 1 (from 0): expected a whole number or a word";
     assert!(error(&of("0.5")).contains(expected), "{}", error(&of("0.5")));
     let split = load(&of("3.0")).unwrap();
-    assert_eq!((labels(&split.train).1, split.preparation.classes.len()), (4, 0), "0 to 3, of which 2 may come");
+    assert_eq!(
+        (labels(&split.train).1, split.preparation.classes.len()),
+        (4, 0),
+        "0 to 3, of which 2 may come"
+    );
 }
 
 #[test]
@@ -294,7 +312,10 @@ fn reads_npz_with_and_without_a_test_part() {
     let bad = npy("|u1", "False", "(3, 2)", &[1, 0, 1, 1, 0, 1]);
     let bad = folder.put("bad.npz", npz(&[arrays[0].clone(), ("y_train", bad)], Deflated));
     let message = error(&DataOptions::new(bad));
-    assert!(message.contains("label of row 1 (from 0): expected one number per row, or a 1 among zeros"), "{message}");
+    assert!(
+        message.contains("label of row 1 (from 0): expected one number per row, or a 1 among zeros"),
+        "{message}"
+    );
     let split = load(&DataOptions { target: Target::Value, ..options }).unwrap();
     assert_eq!((values(&split.test).1, values(&split.train).0.len()), (2, 4));
 }

@@ -8,8 +8,8 @@ use super::options::Encoding;
 
 /// What Windows-1252 has at 0x80 to 0x9f, where Latin-1 has control characters; those that it leaves open stay as they are.
 const WINDOWS: [char; 32] = [
-    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’', '“',
-    '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
+    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
 /// A text as UTF-8 without a byte order mark, and what is to be said of how it was read.
@@ -45,7 +45,12 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
 
 /// A text whose bytes, up to there, are no UTF-8.
 pub(super) fn no_utf8(at: usize) -> Error {
-    Error::expected(ErrorKind::Data, "file", "text in UTF-8 (data.encoding)", format!("other bytes, at byte {at}"))
+    Error::expected(
+        ErrorKind::Data,
+        "file",
+        "text in UTF-8 (data.encoding)",
+        format!("other bytes, at byte {at}"),
+    )
 }
 
 /// The encoding that the first bytes tell for certain.
@@ -76,7 +81,8 @@ fn utf16(bytes: &[u8]) -> Result<String> {
     if !rest.is_empty() {
         return Err(bad(format!("an odd number of bytes, {}", bytes.len())));
     }
-    let units = pairs.iter().map(|pair| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) });
+    let units =
+        pairs.iter().map(|pair| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) });
     let text: std::result::Result<String, _> = char::decode_utf16(units).collect();
     let text = text.map_err(|e| bad(format!("half of a pair, {:04x}", e.unpaired_surrogate())))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
@@ -122,7 +128,8 @@ mod tests {
     fn every_encoding_gives_the_same_text() {
         let expected = "größe,€\n1,2\n";
         let units: Vec<u16> = expected.encode_utf16().collect();
-        let [little, big] = [u16::to_le_bytes, u16::to_be_bytes].map(|f| units.iter().flat_map(|u| f(*u)).collect::<Vec<_>>());
+        let [little, big] = [u16::to_le_bytes, u16::to_be_bytes]
+            .map(|f| units.iter().flat_map(|u| f(*u)).collect::<Vec<_>>());
         let windows = b"gr\xf6\xdfe,\x80\n1,2\n";
         for bytes in [
             expected.as_bytes().to_vec(),

@@ -1,4 +1,4 @@
-//! `predict` and `eval`.
+//! What `predict` and `eval` share: a run's model, and the rows that it is asked about; and `eval`.
 
 use super::origin::{FromSpec, spec_of};
 use super::{told_of, unit_words};
@@ -15,30 +15,33 @@ use onward::ledger::{Header, Reading};
 use onward::mapped::Mapping;
 use onward::model::{Act, Statistics};
 use onward::params::{Memory, Params, Tensor, TensorSpec};
-use onward::task::argmax;
 use onward::train::{self, hex};
 use onward::{Error, ErrorKind, Result};
 use onward_data as data;
 use onward_data::Preparation;
 use onward_run::present;
 use serde_json::json;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-struct Trained {
-    evaluator: Local,
-    params: Params,
-    statistics: Vec<Statistics>,
-    preparation: Preparation,
-    features: Vec<f32>,
+/// A trained model and the rows that it is asked about.
+pub(super) struct Trained {
+    pub(super) evaluator: Local,
+    pub(super) params: Params,
+    pub(super) statistics: Vec<Statistics>,
+    pub(super) preparation: Preparation,
+    pub(super) features: Vec<f32>,
     targets: Option<(Targets, Columns)>,
-    classes: bool,
-    spec: Spec,
+    /// The columns that say which row it is.
+    pub(super) ids: Vec<(String, Vec<String>)>,
+    pub(super) classes: bool,
+    pub(super) spec: Spec,
 }
 
 impl Trained {
     /// What is answered at each item that a row of tokens has; `None` for other rows.
-    fn items<'a>(&self, row: usize, out: &'a [f32]) -> Option<Vec<&'a [f32]>> {
+    pub(super) fn items<'a>(&self, row: usize, out: &'a [f32]) -> Option<Vec<&'a [f32]>> {
         if self.spec.data.format.0 != Some(data::Format::Tokens) {
             return None;
         }
@@ -88,17 +91,35 @@ pub(super) fn answering(run: &Path, how: &How) -> Result<Answering> {
     Ok(Answering { spec, header: reading.header, evaluator, params, statistics, interface })
 }
 
-fn load(args: &OnData) -> Result<Trained> {
-    let Answering { spec, evaluator, params, statistics, interface, .. } = answering(&args.run, &args.how)?;
-    let path = data::expand_home(&args.data);
-    let (features, rows, targets) =
-        data::load_more(&path, &spec.data, &interface.preparation, interface.outputs)?;
-    if rows == 0 {
-        return Err(Error::expected(ErrorKind::Data, args.data.display(), "at least one row", "none"));
+/// The name of standard input among files.
+const STANDARD_INPUT: &str = "-";
+
+/// The model of a run, with the rows of a file or of standard input.
+pub(super) fn load(run: &Path, file: &Path, how: &How) -> Result<Trained> {
+    let Answering { spec, evaluator, params, statistics, interface, .. } = answering(run, how)?;
+    let (path, bytes) = match file.to_str() {
+        Some(STANDARD_INPUT) => ("standard input".into(), Some(read_input()?)),
+        _ => (data::expand_home(file), None),
+    };
+    let more =
+        data::load_more(&path, bytes.as_deref(), &spec.data, &interface.preparation, interface.outputs)?;
+    if more.rows == 0 {
+        return Err(Error::expected(ErrorKind::Data, path.display(), "at least one row", "none"));
+    }
+    for note in &more.notes {
+        Voice::new(how).warn(&format!("note: {}: {note}", path.display()));
     }
     let classes = spec.data.target == data::Target::Class;
     let preparation = interface.preparation;
-    Ok(Trained { evaluator, params, statistics, preparation, features, targets, classes, spec })
+    let data::More { features, answered: targets, ids, .. } = more;
+    Ok(Trained { evaluator, params, statistics, preparation, features, targets, ids, classes, spec })
+}
+
+fn read_input() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|e| Error::io("read", Path::new("standard input"), e))?;
+    Ok(bytes)
 }
 
 /// A finished run answers from its model, which the manifest binds, whatever has become of the ledger since; but if that does
@@ -213,57 +234,9 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
     wanted.iter().map(one).collect()
 }
 
-/// `onward predict`.
-pub fn predict(args: &OnData) -> Result<()> {
-    let t = load(args)?;
-    let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.preparation.shape)?;
-    let rows = t.features.len() / t.preparation.width();
-    let voice = Voice::new(&args.how);
-    for (row, out) in outputs.chunks_exact(outputs.len() / rows).enumerate() {
-        if !t.evaluator.task().heads().is_empty() {
-            let (words, heads) = of_heads(&t, out);
-            voice.say(&words, &json!({"row": row, "heads": heads, "outputs": out}));
-        } else if let Some(items) = t.items(row, out) {
-            let next: Vec<Option<usize>> = items.iter().map(|item| argmax(item)).collect();
-            let word = |class: &Option<usize>| class.map_or_else(|| "-".into(), |class| class.to_string());
-            let words: Vec<String> = next.iter().map(word).collect();
-            voice.say(&words.join(","), &json!({"row": row, "classes": next, "outputs": items}));
-        } else if t.classes {
-            let class = argmax(out);
-            let words = class.map_or_else(|| "-".into(), |c| c.to_string());
-            voice.say(&words, &json!({"row": row, "class": class, "outputs": out}));
-        } else {
-            let out = t.preparation.answers(out);
-            let words: Vec<String> = out.iter().map(f64::to_string).collect();
-            voice.say(&words.join(","), &json!({"row": row, "outputs": out}));
-        }
-    }
-    Ok(())
-}
-
-/// What each head answers with: the class, of one that has classes, or its numbers.
-fn of_heads(t: &Trained, out: &[f32]) -> (String, serde_json::Value) {
-    let (mut words, mut heads) = (Vec::new(), serde_json::Map::new());
-    for (head, range) in t.evaluator.task().heads() {
-        let own = &out[range.clone()];
-        let has_classes = if head.columns() == 0 { t.classes } else { head.columns() == 1 && own.len() > 1 };
-        let answer = match argmax(own).filter(|_| has_classes) {
-            Some(class) => json!(class),
-            None if head.columns() == 0 => json!(t.preparation.answers(own)),
-            // In as few digits as single precision needs.
-            None => own.iter().map(|v| json!(v.to_string().parse::<f64>().ok())).collect(),
-        };
-        let list =
-            |all: &Vec<serde_json::Value>| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        words.push(answer.as_array().map_or_else(|| answer.to_string(), list));
-        heads.insert(head.name().to_owned(), answer);
-    }
-    (words.join(","), heads.into())
-}
-
 /// `onward eval`.
 pub fn eval(args: &OnData) -> Result<()> {
-    let t = load(args)?;
+    let t = load(&args.run, &args.data, &args.how)?;
     let Some((targets, columns)) = t.targets else {
         let (expected, found) = match (&t.spec.data.weight, &t.spec.data.columns) {
             (None, None) => ("rows with answers to compare with", "features alone"),
@@ -289,6 +262,9 @@ pub fn eval(args: &OnData) -> Result<()> {
     );
     let mut event =
         json!({"rows": data.rows(), "loss": loss, "accuracy": score.accuracy, "confusion": score.confusion});
+    if !t.preparation.classes.is_empty() {
+        event["classes"] = json!(t.preparation.classes);
+    }
     for (name, value) in score.named() {
         event[name] = value.into();
     }

@@ -10,6 +10,7 @@ mod minimize;
 mod net;
 mod note;
 mod origin;
+mod predict;
 mod repair;
 mod replay;
 mod report;
@@ -97,7 +98,7 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Sweep(args) => return sweep::sweep(&args),
         Command::Note(args) => note::note(&args)?,
         Command::Clean(args) => clean::clean(&args)?,
-        Command::Predict(args) => apply::predict(&args)?,
+        Command::Predict(args) => predict::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,
         Command::Export(args) => export::export(&args)?,
         Command::Init { file: None } => output::write(spec::starter().as_bytes()),

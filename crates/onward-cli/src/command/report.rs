@@ -6,6 +6,7 @@ use super::session::{fact, grouped, headline, page};
 use super::{apply, told_of, unit_words};
 use crate::args::Report as Args;
 use crate::folder::{Folder, REPORT};
+use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::metrics;
 use crate::progress::Voice;
@@ -99,6 +100,7 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
     };
     let text = spec.to_toml();
     let page = Report {
+        class_names: Interface::read(folder, &reading.header)?.preparation.classes,
         net: net_plot(&net_of(folder, &reading.header)?),
         facts: facts(reading, points.last()),
         headline: result(&points, &spec),

@@ -2,6 +2,7 @@
 
 use super::unit_words;
 use crate::args::How;
+use crate::interface::Interface;
 use crate::metrics;
 use crate::program::last_failure;
 use crate::progress::{Progress, Voice, loss_words};
@@ -220,7 +221,6 @@ pub(super) fn page<'a>(
         points,
         own,
         confusion,
-        // Their numbers.
         class_names: Vec::new(),
         baseline: baseline.map(|b| Baseline { name: b.name.clone(), accuracy: b.accuracy as f32 }),
         facts: Vec::new(),
@@ -239,6 +239,7 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     let (found, text) = (metrics::read(&run.folder().metrics())?, spec.to_toml());
     let own: Vec<Measurement> = found.others().cloned().collect();
     let report = Report {
+        class_names: Interface::names(&run.folder().interface_file())?,
         net: net_plot(run.trainer().graph()),
         facts,
         notices: found.repairs().into_iter().collect(),

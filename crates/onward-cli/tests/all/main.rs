@@ -24,6 +24,7 @@ mod programs;
 mod prolonged;
 mod shipped;
 mod streamed;
+mod tables;
 mod tasks;
 mod tokens;
 mod told;

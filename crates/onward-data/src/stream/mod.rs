@@ -69,7 +69,14 @@ pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(super::without_parquet().in_file(path)),
         Format::Csv if !part::is_packed(path) => Box::new(Lines::open(&watched, &part::reading_of(options))?),
-        _ => return Err(refusal(path, "data.stream", "a .parquet file, or text that is not packed", "another")),
+        _ => {
+            return Err(refusal(
+                path,
+                "data.stream",
+                "a .parquet file, or text that is not packed",
+                "another",
+            ));
+        }
     };
     scan::opened(stream, &watched, options, |width| match shuffle {
         Shuffle::Window(rows) => rows,

@@ -4,18 +4,21 @@ use super::ahead::{Recipe, Streamed};
 use super::queries::Queries;
 use super::watched::Watched;
 use super::{PIECE, Stream, refusal};
-use crate::memory;
 use crate::beside::Beside;
 use crate::classes::{Classes, Coder, Key};
 use crate::layout::Layout;
+use crate::memory;
 use crate::part::{self, Part, Trained};
 use crate::prepare::{Spread, TargetScale};
 use crate::survey::MOST_WORDS;
 use crate::table::Table;
 use crate::targets::{
-    Rows as Answered, check_answer, check_beside, check_width, given_weights, held_rows, key, labels_of, not_varied,
+    Rows as Answered, check_answer, check_beside, check_width, given_weights, held_rows, key, labels_of,
+    not_varied,
 };
-use crate::{Center, ClassWeights, DataOptions, Missing, Opened, Preparation, Split, Target, choose_shape};
+use crate::{
+    Center, ClassWeights, DataOptions, Missing, Opened, Preparation, Split, Summary, Target, choose_shape,
+};
 use onward::Result;
 use onward::dataset::{Columns, WEIGHT, balanced_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,11 +129,25 @@ pub(super) fn opened(
     memory::check("data.test", "test rows, which are kept in memory", kept)?;
     let words = beside.words(stream.table());
     if columns.filled().next().is_some() {
-        let scan = Scan { stream: &*stream, training: &training, columns: &columns, beside: &beside, words: &words, options };
+        let scan = Scan {
+            stream: &*stream,
+            training: &training,
+            columns: &columns,
+            beside: &beside,
+            words: &words,
+            options,
+        };
         let means = scan.means().map_err(at)?;
         columns.fill(&means);
     }
-    let scan = Scan { stream: &*stream, training: &training, columns: &columns, beside: &beside, words: &words, options };
+    let scan = Scan {
+        stream: &*stream,
+        training: &training,
+        columns: &columns,
+        beside: &beside,
+        words: &words,
+        options,
+    };
     let mut found = scan.first_pass().map_err(at)?;
     if !found.varied {
         let first = found.first.first().copied().unwrap_or_default();
@@ -138,15 +155,14 @@ pub(super) fn opened(
     }
     let test = match &options.test_path {
         None => None,
-        Some(test) => {
-            Some(part::read_more(test, options, &Trained::of(&columns), Missing::Error)?)
-        }
+        Some(test) => Some(part::read_more(test, None, options, &Trained::of(&columns), Missing::Error)?),
     };
     let (classes, test) = scan.classes(&found, test).map_err(at)?;
     let test = test.map(|test| Answered::from_part(test, options.target, &classes)).transpose()?;
     let coder = classes.coder(&words);
     let class_weights = scan.class_weights(&found, &coder, classes.count).map_err(at)?;
-    let preparation = Preparation { class_weights, classes: classes.names.clone(), ..Preparation::none(shape) };
+    let preparation =
+        Preparation { class_weights, classes: classes.names.clone(), ..Preparation::none(shape) };
     let preparation = scan.prepared(preparation, &mut found, &coder).map_err(at)?;
     let mean = found.weight / training.rows as f64;
     if scan.is_weighted() {
@@ -154,17 +170,25 @@ pub(super) fn opened(
     }
     let mut notes = columns.notes.clone();
     let bytes = watched.digest(&mut notes)?;
+    let summary = Summary::of_stream(stream.table(), &columns, &beside, &classes);
     let queries = queries.map(|queries| queries.trained(&training));
-    let held = training.held.clone();
-    let recipe =
-        Recipe::new(stream, training, (columns, beside), preparation.clone(), (classes.count, coder, mean), block(width));
+    let (held, trained) = (training.held.clone(), training.rows);
+    let recipe = Recipe::new(
+        stream,
+        training,
+        (columns, beside),
+        preparation.clone(),
+        (classes.count, coder, mean),
+        block(width),
+    );
     let test = match test {
         None => recipe.test(&found.test, &held).map_err(at)?,
         Some(test) => test.dataset(&test.all(), classes.count, &preparation)?,
     };
     let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
     let train = Streamed::new(recipe, &bytes, queries).map_err(at)?;
-    Ok(Split { train: Arc::new(train), test, preparation, notes })
+    let summary = summary.with(trained, test.rows());
+    Ok(Split { train: Arc::new(train), test, preparation, summary, notes })
 }
 
 /// A pass over a stream.
@@ -180,10 +204,12 @@ struct Scan<'a> {
 
 /// Refuses what only all rows at once could tell of missing values.
 fn check_missing(options: &DataOptions, table: &Table, path: &Path) -> Result<()> {
-    match options.missing {
+    match options.missing.unwrap_or_default() {
         Missing::Error => Ok(()),
         Missing::Mean if !table.seen.is_empty() => Ok(()),
-        Missing::Mean => Err(refusal(path, "data.missing", "\"error\" (\"mean\" of text tables)", "\"mean\"")),
+        Missing::Mean => {
+            Err(refusal(path, "data.missing", "\"error\" (\"mean\" of text tables)", "\"mean\""))
+        }
         other => Err(refusal(path, "data.missing", "\"error\" or \"mean\"", &format!("{:?}", other.name()))),
     }
 }
@@ -208,7 +234,9 @@ impl Scan<'_> {
         })?;
         let mean = |(spread, column): (&Spread, &usize)| {
             let place = || format!("column {}", self.stream.table().name(*column));
-            spread.mean_of_some().ok_or_else(|| part::bad(place(), "a value in a training row", "missing values alone"))
+            spread
+                .mean_of_some()
+                .ok_or_else(|| part::bad(place(), "a value in a training row", "missing values alone"))
         };
         spreads.iter().zip(&columns).map(mean).collect()
     }
@@ -243,7 +271,12 @@ impl Scan<'_> {
     }
 
     /// How rows of this shape are prepared, where classes count so.
-    fn prepared(&self, mut preparation: Preparation, found: &mut Found, coder: &Coder) -> Result<Preparation> {
+    fn prepared(
+        &self,
+        mut preparation: Preparation,
+        found: &mut Found,
+        coder: &Coder,
+    ) -> Result<Preparation> {
         let shape = preparation.shape;
         preparation.names.clone_from(&self.columns.names);
         preparation.inputs.clone_from(&self.columns.inputs);
@@ -379,7 +412,13 @@ impl Scan<'_> {
 
 impl Beside {
     /// What a row counts, before that is divided by the mean: its own weight times that of its class.
-    pub(super) fn weight_of(&self, row: u64, numbers: &[f64], class_weights: &[f64], coder: &Coder) -> Result<f64> {
+    pub(super) fn weight_of(
+        &self,
+        row: u64,
+        numbers: &[f64],
+        class_weights: &[f64],
+        coder: &Coder,
+    ) -> Result<f64> {
         let own = self.weight.map_or(1.0, |column| numbers[column]);
         let (Some(label), false) = (self.labels.first(), class_weights.is_empty()) else { return Ok(own) };
         let class = coder.class(row as usize, numbers[*label])?;

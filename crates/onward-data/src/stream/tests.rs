@@ -35,11 +35,12 @@ fn streamed(options: &DataOptions, window: usize) -> onward::Result<Opened> {
 
 /// Asserts that a stream gives what the file gives in memory, to the bit, wherever reading begins.
 fn agree(options: &DataOptions, windows: &[usize]) {
-    let Split { train, test, preparation, notes } = load(options).unwrap();
+    let Split { train, test, preparation, summary, notes } = load(options).unwrap();
     for &window in windows {
         let opened = streamed(options, window).unwrap();
         assert_eq!((&opened.preparation, &opened.notes), (&preparation, &notes), "{window}");
         assert_eq!(opened.test, test, "{window}");
+        assert_eq!(opened.summary, summary);
         assert_eq!(opened.train.schema(), train.schema());
         let key = RunKey::from_seed(5);
         for shuffle in [Shuffle::Window(window), Shuffle::InOrder] {

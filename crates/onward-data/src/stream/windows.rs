@@ -3,7 +3,7 @@
 use super::scan::Training;
 use super::tokens::{TokenOptions, TokenWidth, Tokens};
 use crate::part::bad;
-use crate::{Answered, Center, DataOptions, Opened, Preparation, Split, Target, memory};
+use crate::{Center, DataOptions, More, Opened, Preparation, Split, Summary, Target, memory};
 use onward::dataset::{Columns, Dataset};
 use onward::rows::{Rows, Schema, Source};
 use onward::{Error, ErrorKind, Result};
@@ -59,16 +59,20 @@ pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
     let digest = *hash.finalize().as_bytes();
     let notes = notes.into_iter().map(|note| format!("{}: {note}", options.path.display())).collect();
     let preparation = Preparation::none(schema.shape());
-    Ok(Split { train: Arc::new(Kept { tokens, training, digest }), test, preparation, notes })
+    let (rows, features, classes) = (training.rows, schema.shape().iter().product(), schema.outputs());
+    let summary = Summary { features, classes, ..Summary::default() }.with(rows, test.rows());
+    Ok(Split { train: Arc::new(Kept { tokens, training, digest }), test, preparation, summary, notes })
 }
 
 /// All rows of one more file of tokens.
 ///
 /// # Errors
 /// As for [`open`].
-pub(crate) fn more(path: &Path, options: &DataOptions) -> Result<(Vec<f32>, usize, Option<Answered>)> {
+pub(crate) fn more(path: &Path, options: &DataOptions) -> Result<More> {
     let data = all(&tokens(options, path)?)?;
-    Ok((data.features().to_vec(), data.rows(), Some((data.targets().clone(), Columns::default()))))
+    let answered = Some((data.targets().clone(), Columns::default()));
+    let features = data.features().to_vec();
+    Ok(More { features, rows: data.rows(), answered, ids: Vec::new(), notes: Vec::new() })
 }
 
 fn all(tokens: &Tokens) -> Result<Dataset> {
@@ -98,6 +102,13 @@ fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
         ("data.columns", options.columns.is_some()),
         ("data.class_weights", options.class_weights.is_some()),
         ("data.header", options.header.0.is_some()),
+        ("data.separator", options.separator.is_some()),
+        ("data.decimal", options.decimal.is_some()),
+        ("data.encoding", options.encoding.is_some()),
+        ("data.missing", options.missing.is_some()),
+        ("data.ignore", options.ignore.is_some()),
+        ("data.id", options.id.is_some()),
+        ("data.categorical", options.categorical.is_some()),
         ("data.target", options.target != Target::Class),
         ("data.scale", options.scale != 1.0),
         ("data.center", matches!(options.center, Center::Mean | Center::Standardize)),

@@ -1,0 +1,122 @@
+//! What was read of the data, in a few words.
+
+use serde::Serialize;
+
+use super::beside::Beside;
+use super::classes::Classes;
+use super::layout::Layout;
+use super::part::Part;
+use super::shorten;
+use super::table::Table;
+
+/// The most names that a list has in words.
+const LISTED: usize = 6;
+
+/// What was read: as training begins with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Rows that are trained on.
+    pub training_rows: u64,
+    /// Rows that are held out, or of the test file.
+    pub test_rows: usize,
+    /// Numbers that the model sees of a row.
+    pub features: usize,
+    /// The columns that they are made of, by their names; none if the file has none.
+    pub columns: Vec<String>,
+    /// Where the answers stand.
+    pub label: String,
+    /// How many classes there are; 0 if answers are values.
+    pub classes: usize,
+    /// Their names; none where each is called by its number.
+    pub class_names: Vec<String>,
+    /// Whether the first row has the names of columns.
+    pub header: bool,
+    /// Columns that are not used.
+    pub left_out: Vec<String>,
+    /// Rows without a value somewhere, which are not used.
+    pub dropped_rows: usize,
+}
+
+impl Summary {
+    /// Of a part of training rows.
+    pub(super) fn of(part: &Part, classes: &Classes) -> Self {
+        let label = part.answers.as_ref().map_or_else(String::new, |answers| answers.place.clone());
+        let own = Self { header: part.has_header, dropped_rows: part.dropped, ..Self::default() };
+        own.described(&part.layout, label, classes)
+    }
+
+    /// Of a table that is read as it is needed.
+    pub(super) fn of_stream(table: &Table, layout: &Layout, beside: &Beside, classes: &Classes) -> Self {
+        let own = Self { header: !table.names.is_empty(), ..Self::default() };
+        own.described(layout, beside.answers(table), classes)
+    }
+
+    fn described(self, layout: &Layout, label: String, classes: &Classes) -> Self {
+        Self {
+            features: layout.features.len(),
+            columns: layout.column_names(),
+            label,
+            classes: classes.count,
+            class_names: classes.names.clone(),
+            left_out: layout.left_out.clone(),
+            ..self
+        }
+    }
+
+    /// With so many rows in both parts.
+    pub(super) fn with(self, training_rows: u64, test_rows: usize) -> Self {
+        Self { training_rows, test_rows, ..self }
+    }
+
+    /// The same in words.
+    pub fn words(&self) -> String {
+        let mut words = vec![format!("{} training and {} test rows", self.training_rows, self.test_rows)];
+        let columns = quoted(&self.columns);
+        words.push(match self.columns.len() {
+            0 => plural(self.features, "feature"),
+            many if many == self.features => format!("{} ({columns})", plural(self.features, "feature")),
+            many => format!("{} of {} ({columns})", plural(self.features, "feature"), plural(many, "column")),
+        });
+        let names = if self.class_names.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", quoted(&self.class_names))
+        };
+        match (self.label.as_str(), self.classes) {
+            ("", 0) => {}
+            ("", classes) => words.push(plural(classes, "class")),
+            (label, 0) => words.push(format!("values in {label}")),
+            (label, classes) => words.push(format!("{}{names} in {label}", plural(classes, "class"))),
+        }
+        words.push(if self.header { "a header" } else { "no header" }.into());
+        if !self.left_out.is_empty() {
+            words.push(format!("left out: {}", listed(&self.left_out)));
+        }
+        if self.dropped_rows > 0 {
+            words.push(format!("{} without all values left out", plural(self.dropped_rows, "row")));
+        }
+        words.join(", ")
+    }
+}
+
+fn plural(count: usize, word: &str) -> String {
+    match (count, word) {
+        (1, word) => format!("1 {word}"),
+        (_, "class") => format!("{count} classes"),
+        _ => format!("{count} {word}s"),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    listed(
+        &names.iter().map(|name| shorten(name.as_bytes()).trim_matches('"').to_owned()).collect::<Vec<_>>(),
+    )
+}
+
+/// Names in words, not all of too many.
+pub(super) fn listed(names: &[String]) -> String {
+    match names.len() {
+        0..=LISTED => names.join(", "),
+        _ => format!("{}, …, {}", names[..LISTED - 1].join(", "), names[names.len() - 1]),
+    }
+}
