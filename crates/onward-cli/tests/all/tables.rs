@@ -60,12 +60,13 @@ fn predictions_are_a_table_for_people() {
     );
     let done = place.onward("predict runs/s new.csv");
     assert!(
-        done.err.contains("note: new.csv: column \"weight\" is none that the model was trained on"),
+        done.err
+            .contains("note: new.csv: columns \"kind\", \"weight\" are none that the model was trained on"),
         "{}",
         done.err
     );
     assert_eq!(done.out, "id,prediction\nx1,cat\n\"x,2\",dog\nx3,cat\n");
-    place.write("new.csv", "kind,size,id,colour\ncat,1.5,x1,red\ndog,8.25,\"x,2\",blue\ncat,,x3,red\n");
+    place.write("new.csv", "size,id,colour\n1.5,x1,red\n8.25,\"x,2\",blue\n,x3,red\n");
     let with = place.onward("predict runs/s new.csv --probabilities --out answers.csv").good();
     assert!(with.contains("answers.csv: 3 rows"), "{with}");
     let answers = String::from_utf8(place.read("answers.csv")).unwrap();
