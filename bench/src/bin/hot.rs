@@ -88,6 +88,7 @@ fn ledger(records: u64) -> Result<(), Box<dyn std::error::Error>> {
         interface: None,
         data: [0; 32],
         test: None,
+        validation: None,
         base: [0; 32],
         tensors: Vec::new(),
     };

@@ -122,3 +122,37 @@ fn extreme_features_are_standardised_without_overflow() {
         }
     }
 }
+
+#[test]
+fn each_class_is_held_out_by_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.csv");
+    // 60 rows of class 0, 30 of class 1, 9 of class 2 and a single one of class 3.
+    let label = |row: usize| [60, 90, 99].iter().filter(|end| row >= **end).count();
+    let rows: String = (0..100).map(|row| format!("{row}.5,{},{}\n", row * 7 % 13, label(row))).collect();
+    std::fs::write(&path, rows).unwrap();
+    let options = DataOptions {
+        stratify: Some(true),
+        test: Holdout::Rows(20),
+        validation: Some(Holdout::Fraction(0.1)),
+        ..DataOptions::new(&path)
+    };
+    let split = load(&options).unwrap();
+    let counts = |data: &Dataset| {
+        let Targets::Classes { labels, .. } = data.targets() else { panic!() };
+        [0, 1, 2, 3].map(|class| labels.iter().filter(|label| **label == class).count())
+    };
+    assert_eq!(counts(&split.test), [12, 6, 2, 0]);
+    assert_eq!(counts(split.validation.as_ref().unwrap()), [6, 3, 1, 0]);
+    assert_eq!(counts(&split.train), [42, 21, 6, 1]);
+    let plain = load(&DataOptions { stratify: None, validation: None, ..options.clone() }).unwrap();
+    assert_eq!((plain.test.rows(), plain.validation.is_none()), (20, true));
+    for wrong in [
+        DataOptions { target: Target::Value, ..options.clone() },
+        DataOptions { validation: Some(Holdout::Fraction(1.0)), ..options.clone() },
+        DataOptions { validation: Some(Holdout::Rows(80)), ..options.clone() },
+        DataOptions { stratify: Some(true), validation: None, test_path: Some(path.clone()), ..options },
+    ] {
+        assert_eq!(load(&wrong).unwrap_err().kind(), ErrorKind::Spec);
+    }
+}

@@ -66,6 +66,8 @@ pub struct Split<T = Dataset> {
     pub train: T,
     /// The test rows.
     pub test: Dataset,
+    /// The rows to choose the best step by, if there are any.
+    pub validation: Option<Dataset>,
     /// The preparation that new rows need.
     pub preparation: Preparation,
     /// What was read.
@@ -104,8 +106,8 @@ pub fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
     if options.stream == Some(true) {
         return stream::open(options, shuffle);
     }
-    let Split { train, test, preparation, summary, notes } = load_checked(options)?;
-    Ok(Split { train: Arc::new(train), test, preparation, summary, notes })
+    let Split { train, test, validation, preparation, summary, notes } = load_checked(options)?;
+    Ok(Split { train: Arc::new(train), test, validation, preparation, summary, notes })
 }
 
 /// Reads data, holds rows out for testing where the data bring none, and prepares the features.
@@ -131,8 +133,13 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     let mut test = test.map(|test| Rows::from_part(test, options.target, &classes)).transpose()?;
     let (mut rows, test_rows) = match &test {
         Some(test) => (train.all(), test.all()),
-        None => train.hold_out(options.test, options.split).map_err(at)?,
+        None => train.hold_out(train.all(), options.test, options).map_err(at)?,
     };
+    let mut chosen_by = Vec::new();
+    if let Some(wanted) = options.validation {
+        let apart = train.hold_out(rows, wanted, options);
+        (rows, chosen_by) = apart.map_err(|e| e.within("data.validation").in_file(&path))?;
+    }
     rows.truncate(options.limit.unwrap_or(usize::MAX));
     train.fill(&rows, options.missing.unwrap_or_default())?;
     if let Some(test) = &mut test {
@@ -148,9 +155,11 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     }
     let training = train.dataset(&rows, classes.count, &preparation)?;
     let testing = test.dataset(&test_rows, classes.count, &preparation)?;
+    let validation = (!chosen_by.is_empty()).then(|| train.dataset(&chosen_by, classes.count, &preparation));
+    let validation = validation.transpose()?;
     let notes = notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
     let summary = summary.with(training.rows() as u64, testing.rows());
-    Ok(Split { train: training, test: testing, preparation, summary, notes })
+    Ok(Split { train: training, test: testing, validation, preparation, summary, notes })
 }
 
 /// The classes of labels in both parts; none of values.
@@ -233,6 +242,7 @@ fn check_options(options: &DataOptions) -> Result<()> {
         Holdout::Rows(0) => return bad("test", "at least one row", "0".into()),
         _ => {}
     }
+    check_parts(options)?;
     let taken =
         further(options).iter().map(ToString::to_string).find(|name| [WEIGHT, QUERY].contains(&&**name));
     if let Some(name) = taken {
@@ -256,6 +266,40 @@ fn check_options(options: &DataOptions) -> Result<()> {
         Some(0) => bad("limit", "at least one row", "0".into()),
         _ => Ok(()),
     }
+}
+
+/// That the parts which rows are held out for can be had.
+fn check_parts(options: &DataOptions) -> Result<()> {
+    let bad = |place, expected: &str, found: String| {
+        Err(Error::expected(ErrorKind::Spec, place, expected.to_owned(), found))
+    };
+    match options.validation {
+        Some(Holdout::Fraction(part)) if !(part > 0.0 && part < 1.0) => {
+            return bad("data.validation", "a fraction between 0 and 1", part.to_string());
+        }
+        Some(Holdout::Rows(0)) => return bad("data.validation", "at least one row", "0".into()),
+        _ => {}
+    }
+    let elsewhere = options.stream == Some(true) || options.format.0 == Some(Format::Tokens);
+    let given =
+        [("data.validation", options.validation.is_some()), ("data.stratify", options.stratify.is_some())];
+    if elsewhere && let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
+        return bad(key, "no such key, as rows are read as they are needed, or are of tokens", "one".into());
+    }
+    if options.stratify != Some(true) {
+        return Ok(());
+    }
+    if options.target != Target::Class || options.query.is_some() {
+        return bad("data.stratify", "classes, and no queries, whose rows stay together", "others".into());
+    }
+    if options.test_path.is_some() && options.validation.is_none() {
+        return bad(
+            "data.stratify",
+            "rows that are held out (data.test_path has the test rows)",
+            "none".into(),
+        );
+    }
+    Ok(())
 }
 
 /// The shape that is wanted of rows of so many features, or the one that the file has.

@@ -67,6 +67,11 @@ keys! {
         center: Center = is(Center::Auto);
         /// The rows held out for testing where there is no `test_path`: a fraction of all, or how many.
         test: Holdout = is(0.2);
+        /// Rows held out of the training rows to choose the best step by, as `test` is said: a fraction of all, or how many. Without it the last step
+        /// is the model's. Not for data that are read as they are needed, nor tokens.
+        validation: Option<Holdout> = Preset::Unset;
+        /// Are rows held out so that each class has its share of them, as near as whole rows allow? For classes of files without queries.
+        stratify: Option<bool> = Preset::Unset;
         /// The key of the random split into training and test rows; independent of the seed, so that runs with different
         /// seeds are tested on the same rows.
         split: u64 = is(0), 0.0..;
@@ -117,6 +122,8 @@ impl DataOptions {
             scale: 1.0,
             center: Center::Auto,
             test: Holdout::Fraction(0.2),
+            validation: None,
+            stratify: None,
             split: 0,
             target: Target::Class,
             weight: None,

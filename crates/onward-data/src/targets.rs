@@ -1,6 +1,6 @@
 //! Answers: class labels or numbers; and which rows are held out.
 
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT, balanced};
 use onward::{Error, ErrorKind, Result};
@@ -9,7 +9,7 @@ use super::classes::{Classes, Key};
 use super::part::{Part, bad};
 use super::prepare::{Preparation, TargetScale};
 use super::table::as_word;
-use super::{ClassWeights, Holdout, Missing, Target};
+use super::{ClassWeights, DataOptions, Holdout, Missing, Target};
 
 /// A file's rows with their answers, all checked.
 pub(super) struct Rows {
@@ -213,22 +213,39 @@ impl Rows {
         (0..self.part.rows()).collect()
     }
 
-    /// Which rows are to be trained on and which to be tested with. Each row's turn is a hash of the key and its index,
-    /// so it depends on nothing else; within each part the rows keep their order. Rows of one query have the turn of the first and go
-    /// together, even if more rows than asked for are held out then.
-    pub(super) fn hold_out(&self, holdout: Holdout, split_key: u64) -> Result<(Vec<usize>, Vec<usize>)> {
-        let rows = self.part.rows();
-        let held = held_count(holdout, rows as u64)? as usize;
-        let first = self.first_of_query();
-        let mut order: Vec<_> = (0..rows).map(|row| (turn(split_key, first(row)), row)).collect();
-        order.sort_unstable();
-        let whole = order[held..].iter().take_while(|(turn, _)| *turn == order[held - 1].0).count();
-        if held + whole >= rows {
-            return Err(no_query_left());
+    /// Which of `rows` are to be trained on and which are held out: a fraction is one of all the file's rows. Each row's turn is a hash of the key
+    /// and its index, so it depends on nothing else; within each part the rows keep their order. Rows of one query have the turn of the first
+    /// and go together, even if more rows than asked for are held out then.
+    pub(super) fn hold_out(
+        &self,
+        rows: Vec<usize>,
+        holdout: Holdout,
+        options: &DataOptions,
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
+        let held = held_count(holdout, self.part.rows() as u64)? as usize;
+        if held >= rows.len() {
+            let expected = format!("fewer than the {} rows that are left", rows.len());
+            return Err(Error::expected(ErrorKind::Spec, "rows held out", expected, held));
         }
-        let mut in_test = vec![false; rows];
-        order[..held + whole].iter().for_each(|&(_, row)| in_test[row] = true);
-        Ok(self.all().into_iter().partition(|&row| !in_test[row]))
+        let first = self.first_of_query();
+        let mut order: Vec<_> = rows.iter().map(|row| (turn(options.split, first(*row)), *row)).collect();
+        order.sort_unstable();
+        let mut out = vec![false; self.part.rows()];
+        match &self.answers {
+            Answers::Labels(labels) if options.stratify == Some(true) => {
+                for row in stratified(order.iter().map(|(_, row)| (*row, labels[*row])), held) {
+                    out[row] = true;
+                }
+            }
+            _ => {
+                let whole = order[held..].iter().take_while(|(turn, _)| *turn == order[held - 1].0).count();
+                if held + whole >= rows.len() {
+                    return Err(no_query_left());
+                }
+                order[..held + whole].iter().for_each(|&(_, row)| out[row] = true);
+            }
+        }
+        Ok(rows.into_iter().partition(|&row| !out[row]))
     }
 
     /// From a row to the first of its query; to itself where there are none.
@@ -240,6 +257,26 @@ impl Rows {
             queries.map(|(row, query)| *first.entry((query + 0.0).to_bits()).or_insert(row as u64)).collect();
         move |row| of_row.get(row).copied().unwrap_or(row as u64)
     }
+}
+
+/// So many of `rows`, which stand in the order of their turns with their labels: of each class its share, the largest remainders rounded up (Hamilton),
+/// but never all of a class.
+fn stratified(rows: impl Iterator<Item = (usize, u32)>, held: usize) -> Vec<usize> {
+    let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    rows.for_each(|(row, label)| classes.entry(label).or_default().push(row));
+    let all: usize = classes.values().map(Vec::len).sum();
+    // Whole numbers, so that equal remainders are equal.
+    let share = |own: &Vec<usize>| (held * own.len() / all, held * own.len() % all);
+    let missing = held - classes.values().map(|own| share(own).0).sum::<usize>();
+    let mut by_remainder: Vec<(usize, u32)> =
+        classes.iter().map(|(label, own)| (share(own).1, *label)).collect();
+    by_remainder.sort_by_key(|(remainder, label)| (std::cmp::Reverse(*remainder), *label));
+    let more: Vec<u32> = by_remainder.into_iter().take(missing).map(|(_, label)| label).collect();
+    let taken = classes.iter().flat_map(|(label, own)| {
+        let wanted = share(own).0 + usize::from(more.contains(label));
+        own[..wanted.min(own.len() - 1)].iter().copied()
+    });
+    taken.collect()
 }
 
 /// The weights of so many classes, which are given.

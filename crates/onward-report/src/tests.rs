@@ -15,6 +15,8 @@ fn points(count: u64) -> Vec<Point> {
             test_loss: tested.then_some(f64::from(2.3 * (-4.0 * t).exp() + 0.06)),
             test_accuracy: tested.then_some(0.97 - 0.87 * (-6.0 * t).exp()),
             train_accuracy: tested.then_some(0.99 - 0.89 * (-6.5 * t).exp()),
+            validation_loss: None,
+            validation_accuracy: None,
             signal_to_noise: Some(0.9 * (-2.0 * t).exp() + 0.25 * noise(2) + 0.2),
             rate: Some(0.01 * (1.0 - 0.9 * t)),
             moved: None,

@@ -400,11 +400,27 @@ impl Folder {
         Ok(path)
     }
 
-    /// Writes a snapshot and removes all but the newest ones up to this step: there can be no later one of the same ledger.
+    /// Writes a snapshot and removes all but the newest ones up to this step and that of the step `best`: there can be no later one of the same
+    /// ledger.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
-    pub(crate) fn write_snapshot(&self, step: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write_snapshot(&self, step: u64, bytes: &[u8], best: Option<u64>) -> Result<()> {
+        self.keep_snapshot(step, bytes)?;
+        let (later, mut old): (Vec<_>, Vec<_>) = self.snapshots().into_iter().partition(|s| s.step > step);
+        old.truncate(old.len().saturating_sub(SNAPSHOTS));
+        old.retain(|snapshot| Some(snapshot.step) != best);
+        for snapshot in old.into_iter().chain(later) {
+            std::fs::remove_file(&snapshot.path).map_err(|e| Error::io("remove", &snapshot.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a snapshot and removes none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub(crate) fn keep_snapshot(&self, step: u64, bytes: &[u8]) -> Result<()> {
         let folder = self.path.join(SNAPSHOTS_IN);
         // Not its parents: a run whose folder has vanished makes none anew.
         match std::fs::create_dir(&folder) {
@@ -413,13 +429,7 @@ impl Folder {
             }
             _ => {}
         }
-        file::write(&folder.join(format!("step-{step:012}-{}.safetensors", hash_of(bytes))), bytes)?;
-        let (later, mut old): (Vec<_>, Vec<_>) = self.snapshots().into_iter().partition(|s| s.step > step);
-        old.truncate(old.len().saturating_sub(SNAPSHOTS));
-        for snapshot in old.into_iter().chain(later) {
-            std::fs::remove_file(&snapshot.path).map_err(|e| Error::io("remove", &snapshot.path, e))?;
-        }
-        Ok(())
+        file::write(&folder.join(format!("step-{step:012}-{}.safetensors", hash_of(bytes))), bytes)
     }
 
     /// Lists the snapshots, oldest first.

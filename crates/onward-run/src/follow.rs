@@ -1,6 +1,7 @@
 //! Bringing a trainer to where a run's ledger ends.
 
 use crate::folder::{Folder, Snapshot};
+use crate::limits::Limits;
 use onward::dataset::Dataset;
 use onward::ledger::{Header, Numerics, Reading, State};
 use onward::params::{Init, Params, Tensor, TensorSpec};
@@ -17,14 +18,20 @@ pub struct Parts {
     pub trainer: Trainer,
     /// The rows that it is tested on.
     pub test: Dataset,
+    /// The rows by which its best step is chosen, if it is to be.
+    pub validation: Option<Dataset>,
     /// The files that training and test rows came from, for errors.
     pub places: [PathBuf; 2],
     /// The bytes of `interface.json`, which describes the model's inputs and outputs.
     pub interface: Vec<u8>,
     /// Converts the trainer's losses to the units that they are reported in.
     pub units: Units,
+    /// What a distance of 1 between targets as prepared is in the targets' own units; 1 for classes.
+    pub scale: f64,
     /// How often to measure and to keep a snapshot.
     pub rhythm: Rhythm,
+    /// What ends it before all its steps are taken.
+    pub limits: Limits,
 }
 
 /// Converts the trainer's losses to the units that they are reported in.
@@ -153,10 +160,14 @@ pub(crate) fn same_run(header: &Header, parts: &Parts, folder: &Folder) -> Resul
         Err(Error::expected(ErrorKind::Ledger, place.display(), began, now))
     };
     let (test, interface) = (parts.test.digest(), header.interface);
-    let expected = Header { test: Some(test), interface, ..parts.trainer.header(header.spec) };
+    let validation = parts.validation.as_ref().map(Dataset::digest);
+    let expected = Header { test: Some(test), validation, interface, ..parts.trainer.header(header.spec) };
     same(&parts.places[0], "training data", &header.data, &expected.data)?;
     if let Some(began) = &header.test {
         same(&parts.places[1], "test data", began, &test)?;
+    }
+    if let (Some(began), Some(now)) = (&header.validation, &validation) {
+        same(&parts.places[0], "validation data", began, now)?;
     }
     same(folder.path(), "base params", &header.base, &expected.base)?;
     expected.check_begun(header).map_err(|e| e.in_file(folder.path()))

@@ -5,8 +5,8 @@
 //!
 //! # Modules
 //!
-//! In reading order, each using only those before it: [`sealed`], [`folder`], [`measurement`], [`metrics`], [`manifest`], [`repair`], [`follow`],
-//! [`replay`], [`present`], [`verify`], [`event`], [`run`], and of many runs [`summary`], [`catalogue`], [`compare`], [`clean`].
+//! In reading order, each using only those before it: [`sealed`], [`folder`], [`measurement`], [`metrics`], [`manifest`], [`limits`], [`repair`], [`follow`],
+//! [`judge`], [`replay`], [`present`], [`verify`], [`event`], [`run`], and of many runs [`summary`], [`catalogue`], [`compare`], [`clean`].
 
 pub mod catalogue;
 pub mod clean;
@@ -14,6 +14,8 @@ pub mod compare;
 pub mod event;
 pub mod folder;
 pub mod follow;
+pub mod judge;
+pub mod limits;
 pub mod manifest;
 pub mod measurement;
 pub mod metrics;
@@ -26,5 +28,7 @@ pub mod summary;
 pub mod verify;
 
 pub use event::{Event, Observer, Observers};
+pub use judge::Judged;
+pub use limits::{Limits, Reason};
 pub use measurement::{Measurement, Point};
 pub use run::{Ended, Run, Stopwatch};

@@ -19,22 +19,31 @@ pub struct Manifest {
     ended: String,
     /// The number of steps in the ledger.
     pub steps: u64,
+    /// The step whose params the model has, where that is the best one by the validation rows and not the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<u64>,
     /// BLAKE3 of each file, by its name in the folder.
     files: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// Writes the manifest of the files that are in the folder now.
+    /// Writes the manifest of the files that are in the folder now; the model's params are those of step `best`, if not the last's.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
-    pub fn write(folder: &Folder, begun: &[u8; 32], ended: &[u8; 32], steps: u64) -> Result<()> {
+    pub fn write(
+        folder: &Folder,
+        begun: &[u8; 32],
+        ended: &[u8; 32],
+        steps: u64,
+        best: Option<u64>,
+    ) -> Result<()> {
         let mut files = BTreeMap::new();
         for name in folder.bound_files() {
             let hash = hash_of_file(&folder.path().join(&name))?;
             files.insert(name, hash);
         }
-        let manifest = Self { begun: hex(begun), ended: hex(ended), steps, files };
+        let manifest = Self { begun: hex(begun), ended: hex(ended), steps, best, files };
         let json = serde_json::to_string(&manifest).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
         file::write(&folder.manifest(), (seal(&json) + "\n").as_bytes())
     }

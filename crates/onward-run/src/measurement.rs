@@ -45,6 +45,12 @@ pub struct Point {
     pub test_loss: Option<f64>,
     /// Share of the test samples answered correctly.
     pub test_accuracy: Option<f32>,
+    /// The mean loss on the validation samples, in the same units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// Share of the validation samples answered correctly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f32>,
     /// Share of the training samples answered correctly.
     pub train_accuracy: Option<f32>,
     /// The signal-to-noise ratio of the step's estimate.
@@ -70,7 +76,7 @@ pub(crate) const LOST: &str = "lost";
 pub(crate) const RESTORED: &str = "restored";
 
 /// Names and units of what every run measures, in the order in which they are written.
-const KNOWN: [(&str, &str); 12] = [
+const KNOWN: [(&str, &str); 14] = [
     ("passes", "passes"),
     ("samples", "samples"),
     ("non_finite", "losses"),
@@ -79,6 +85,8 @@ const KNOWN: [(&str, &str); 12] = [
     ("train_accuracy", "share"),
     ("test_loss", "loss"),
     ("test_accuracy", "share"),
+    ("validation_loss", "loss"),
+    ("validation_accuracy", "share"),
     ("signal_to_noise", "ratio"),
     ("moved", "share"),
     ("step_cosine", ""),
@@ -88,6 +96,32 @@ const KNOWN: [(&str, &str); 12] = [
 /// Whether every run measures something of this name.
 pub(crate) fn is_known(name: &str) -> bool {
     KNOWN.iter().any(|(known, _)| *known == name)
+}
+
+/// The names of scores that every run has of its test rows besides loss, accuracy and its task's own, as far as its targets have them, and of what
+/// guessing reaches.
+const JUDGED: [&str; 11] = [
+    "test_precision_macro",
+    "test_recall_macro",
+    "test_f1_macro",
+    "test_roc_auc",
+    "test_log_loss",
+    "test_calibration_error",
+    "test_mae",
+    "test_rmse",
+    "test_r2",
+    GUESS_LOSS,
+    GUESS_ACCURACY,
+];
+
+/// The loss that the best constant answer has on the test rows: at step 0.
+pub const GUESS_LOSS: &str = "guess_loss";
+/// The share of test rows of the commonest training class: at step 0.
+pub const GUESS_ACCURACY: &str = "guess_accuracy";
+
+/// Whether every run has a measurement of this name that is no part of its points.
+pub fn is_judged(name: &str) -> bool {
+    JUDGED.contains(&name)
 }
 
 /// Whether metrics tell of themselves under this name.
@@ -113,6 +147,8 @@ impl Point {
             LAST => Some(self.elapsed),
             "train_loss" => self.train_loss,
             "test_loss" => self.test_loss,
+            "validation_loss" => self.validation_loss,
+            "validation_accuracy" => self.validation_accuracy.map(shortest),
             "train_accuracy" => self.train_accuracy.map(shortest),
             "test_accuracy" => self.test_accuracy.map(shortest),
             "signal_to_noise" => self.signal_to_noise.map(shortest),
@@ -134,6 +170,8 @@ impl Point {
             LAST => self.elapsed = value,
             "train_loss" => self.train_loss = finite,
             "test_loss" => self.test_loss = finite,
+            "validation_loss" => self.validation_loss = finite,
+            "validation_accuracy" => self.validation_accuracy = single,
             "train_accuracy" => self.train_accuracy = single,
             "test_accuracy" => self.test_accuracy = single,
             "signal_to_noise" => self.signal_to_noise = single,

@@ -1,7 +1,7 @@
 //! A run's metrics: one sealed measurement per line. They tell of a run and do not determine it, so damage to a line costs that
 //! line alone; what of it the ledger tells as well is written again. Earlier versions wrote all of a step's measurements in one line; such lines are read as well, and stay as they are.
 
-pub use crate::measurement::{Measurement, Point};
+pub use crate::measurement::{GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, is_judged};
 
 use crate::measurement::{LAST, LOST, RESTORED, is_known, is_of_metrics};
 use crate::sealed::{seal, unseal};
@@ -56,7 +56,13 @@ impl Metrics {
 
     /// The custom measurements, in order.
     pub fn others(&self) -> impl Iterator<Item = &Measurement> {
-        self.measurements().filter(|m| !is_known(&m.name) && !is_of_metrics(&m.name))
+        let custom = |name: &str| !is_known(name) && !is_judged(name) && !is_of_metrics(name);
+        self.measurements().filter(move |m| custom(&m.name))
+    }
+
+    /// What every run has besides its points: scores of the test rows by their names, and what guessing reaches.
+    pub fn judged(&self) -> impl Iterator<Item = &Measurement> {
+        self.measurements().filter(|m| is_judged(&m.name))
     }
 
     /// A sentence on what was lost of the metrics and what was restored; `None` where they are as measured.
@@ -117,7 +123,8 @@ impl Metrics {
     pub(crate) fn cut_after(&mut self, step: u64) {
         self.lines.retain(|line| line.step <= step);
         let whole = self.measurements().any(|m| m.step == step && m.name == LAST);
-        let known = |line: &Line| line.measurements.iter().any(|m| is_known(&m.name));
+        let own = |name: &str| is_known(name) || is_judged(name);
+        let known = |line: &Line| line.step > 0 && line.measurements.iter().any(|m| own(&m.name));
         self.lines.retain(|line| whole || line.step < step || !known(line));
     }
 

@@ -2,12 +2,12 @@
 
 use crate::folder::{Folder, Snapshot};
 use crate::follow::{Origin, Parts, base, check_header, same_run};
+use crate::judge::Judged;
 use crate::manifest::Manifest;
 use crate::replay::apply_all;
 use onward::ledger::{Reading, State};
 use onward::model::Statistics;
 use onward::threads::Threads;
-use onward::train::{self, Score};
 use onward::{Error, ErrorKind, Hint, Result};
 
 /// The present state of an unfinished run.
@@ -95,14 +95,14 @@ pub fn statistics(folder: &Folder, present: &Present, origin: &mut dyn Origin) -
     trainer.statistics_of(present.state.params())
 }
 
-/// Scores the present params on the run's test rows.
+/// Judges the present params on the run's test rows.
 ///
 /// # Errors
 /// As for [`parts`].
-pub fn score(folder: &Folder, present: &Present, origin: &mut dyn Origin) -> Result<Score> {
-    let Parts { trainer, test, .. } = parts(folder, &present.reading, origin)?;
+pub fn judge(folder: &Folder, present: &Present, origin: &mut dyn Origin) -> Result<Judged> {
+    let parts = parts(folder, &present.reading, origin)?;
     let params = present.state.params();
-    train::score(trainer.local(), params, &trainer.statistics_of(params)?, &test)
+    Judged::of(&parts, params, &parts.trainer.statistics_of(params)?)
 }
 
 /// Builds the run's parts on its data, before the first step.

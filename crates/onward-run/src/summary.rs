@@ -117,7 +117,7 @@ impl Summary {
         let last = points.last().cloned().unwrap_or_default();
         let name =
             settings.get("name").and_then(Value::as_str).map_or_else(|| name_of(folder), str::to_owned);
-        let own = metrics.others().map(|m| (m.name.clone(), m.value));
+        let own = metrics.others().chain(metrics.judged()).map(|m| (m.name.clone(), m.value));
         Ok(Self {
             format: Self::FORMAT,
             name,
@@ -161,9 +161,14 @@ impl Run {
         let spent = trainer.spent();
         let mut last = scores(self.points(), std::iter::empty());
         if let Some(ended) = ended {
-            let own = ended.score.named().map(|(name, value)| (format!("test_{name}"), shortest(value)));
-            let accuracy = ended.score.accuracy.map(|value| ("test_accuracy".to_owned(), shortest(value)));
-            let all = own.chain(accuracy).chain([("test_loss".to_owned(), ended.loss)]);
+            let own =
+                ended.judged.score.named().map(|(name, value)| (format!("test_{name}"), shortest(value)));
+            let accuracy =
+                ended.judged.score.accuracy.map(|value| ("test_accuracy".to_owned(), shortest(value)));
+            let all = own.chain(accuracy).chain([("test_loss".to_owned(), ended.judged.loss)]);
+            let measured =
+                ended.judged.measures().into_iter().map(|(name, value)| (format!("test_{name}"), value));
+            let all = all.chain(measured);
             last.extend(all.filter(|(_, value)| value.is_finite()));
         }
         Summary {

@@ -2,8 +2,9 @@
 
 use crate::folder::{Folder, MODEL, Snapshot};
 use crate::follow::{Origin, StartFrom, base, check_header, specs};
+use crate::limits::best;
 use crate::manifest::Manifest;
-use crate::metrics;
+use crate::metrics::{self, Metrics};
 use crate::replay::{From, replay};
 use onward::ledger::{Numerics, Reading, State, Update};
 use onward::params::Params;
@@ -23,10 +24,12 @@ pub struct Verified {
     pub promise: Promise,
     /// The state that the replay started from; `None` where steps could not be repeated.
     pub from: Option<From>,
-    /// The digest of the params that the ledger leads to, where it is known.
+    /// The digest of the params that the ledger leads to after its last step, or after `best`, where it is known.
     pub digest: Option<String>,
     /// The run's end, according to its files.
     pub outcome: Verdict,
+    /// The step whose params the model has, where that is the best one by the validation rows and not the last.
+    pub best: Option<u64>,
 }
 
 /// How far a verification goes: what the numerics in the ledger's header allow. Files, checksums and chain were checked in any case.
@@ -102,17 +105,27 @@ pub fn verify(
     folder.check_spec(&reading.header)?;
     folder.interface(&reading.header)?;
     let states = states(folder, &reading, listed)?;
-    if let Some(damage) = metrics::read(&folder.metrics())?.damage.into_iter().next() {
+    let found = metrics::read(&folder.metrics())?;
+    let best = best_of(folder, &reading, &found)?;
+    if let Some(damage) = found.damage.into_iter().next() {
         return Err(damage.hint(Hint::Aside(folder.way_out(&folder.metrics()))));
     }
     let refuse = |_: &Snapshot, why: &Error| Err(Error::new(why.kind(), why.to_string()));
     let start = if from_start { StartFrom::Base } else { StartFrom::Snapshot(&refuse) };
-    let mut same = |state: &State| match states.get(&state.step()) {
-        Some((path, kept)) if kept != state => {
-            let expected = format!("the state that the ledger leads to after step {}", state.step());
-            Err(Error::expected(ErrorKind::Damage, path.display(), expected, "another"))
+    let digest_of = |state: &State| hex(&state.params().digest());
+    // A snapshot that the replay starts behind stands for itself: its hash is in its name.
+    let mut digest_of_best = best.and_then(|best| states.get(&best)).map(|(_, state)| digest_of(state));
+    let mut same = |state: &State| {
+        if best == Some(state.step()) {
+            digest_of_best = Some(digest_of(state));
         }
-        _ => Ok(()),
+        match states.get(&state.step()) {
+            Some((path, kept)) if kept != state => {
+                let expected = format!("the state that the ledger leads to after step {}", state.step());
+                Err(Error::expected(ErrorKind::Damage, path.display(), expected, "another"))
+            }
+            _ => Ok(()),
+        }
     };
     let (promise, from, digest) = match &reading.header.numerics {
         Some(Numerics::Device(device)) if !reading.header.is_complete() => {
@@ -126,8 +139,21 @@ pub fn verify(
             (promise, Some(found.from), Some(hex(&found.params.digest())))
         }
     };
-    let outcome = outcome(folder, &reading, digest.as_deref())?;
-    Ok(Verified { steps: reading.records.len(), torn: reading.torn, promise, from, digest, outcome })
+    let of_model = if best.is_some() { digest_of_best } else { digest };
+    let outcome = outcome(folder, &reading, of_model.as_deref())?;
+    let (steps, torn) = (reading.records.len(), reading.torn);
+    Ok(Verified { steps, torn, promise, from, digest: of_model, outcome, best })
+}
+
+/// The step whose params the model is to have, if not the last.
+fn best_of(folder: &Folder, reading: &Reading, metrics: &Metrics) -> Result<Option<u64>> {
+    match Manifest::read(folder, &reading.chains[0])? {
+        Some(manifest) => Ok(manifest.best),
+        None => {
+            let best = best(&metrics.points()).map(|(step, _)| step);
+            Ok(best.filter(|step| folder.model().is_file() && *step != reading.records.len() as u64))
+        }
+    }
 }
 
 /// The digest of the params after the last step, if the ledger has it.
@@ -183,10 +209,13 @@ impl Verified {
     /// One or two sentences on the end of the run in `folder`, according to its files.
     pub fn describe(&self, folder: &Folder) -> String {
         let (path, steps) = (folder.path().display(), self.steps);
+        let of = self
+            .best
+            .map_or_else(String::new, |best| format!(", of step {best}, the best by the validation rows"));
         let model = match (&self.digest, &self.promise) {
             (None, _) => format!("{MODEL}: not compared, as the ledger has no digest after its last step"),
             (_, Promise::Files { .. }) => format!("{MODEL}: its digest is that in the ledger's last record"),
-            _ => format!("{MODEL}: its digest is the replay's"),
+            _ => format!("{MODEL}: its digest is the replay's{of}"),
         };
         match self.outcome {
             Verdict::Unfinished => match folder.why_diverged() {

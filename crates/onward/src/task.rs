@@ -5,12 +5,15 @@ mod heads;
 mod items;
 mod loss;
 mod ndcg;
+mod quality;
 
 pub use batch::{Auc, Average, F1};
 pub use heads::{Head, Heads};
 pub use items::ItemCrossEntropy;
 pub use loss::{Loss, argmax};
 pub use ndcg::Ndcg;
+pub(crate) use quality::scores;
+pub use quality::{Interval, OfClass, confidences, macro_of, mean_interval, of_classes, wilson};
 
 use crate::Result;
 use crate::dataset::{Columns, Targets, WEIGHT};
@@ -84,6 +87,18 @@ pub enum Grain {
     Batch,
 }
 
+/// What a model's outputs are to a task, which says how scores read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Meaning {
+    /// Larger ones speak for their class or label, and nothing else is known of them.
+    #[default]
+    Scores,
+    /// Log-probabilities of classes up to a constant of the row, or log-odds of labels.
+    Logits,
+    /// The answers themselves.
+    Values,
+}
+
 /// A metric that is derived from a task's loss, such as the F1 of the loss `1 − F1`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
@@ -149,6 +164,17 @@ pub trait Task: Send + Sync {
     /// The parts of a task that is of several answers, each with the numbers of a row that are its own: scores tell how well each does.
     fn heads(&self) -> &[(Head, Range<usize>)] {
         &[]
+    }
+
+    /// What outputs are, for scores: asked after training, never by a method.
+    fn meaning(&self) -> Meaning {
+        Meaning::default()
+    }
+
+    /// Whether a loss takes so long, as one of a program's does, that none is asked for but those of steps and scores: what no features are needed
+    /// for is not found out then.
+    fn is_costly(&self) -> bool {
+        false
     }
 
     /// The number that people know the task by, if that is another than its loss.

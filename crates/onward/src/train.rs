@@ -3,6 +3,7 @@
 mod described;
 mod divergence;
 mod given;
+mod guess;
 mod plan;
 mod score;
 
@@ -21,8 +22,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use given::Given;
+pub use guess::{Guess, Judgement, answers_values};
 pub use plan::Plan;
-pub use score::{Score, predict, score};
+pub use score::{Examined, Score, examine, predict, score};
 
 /// A run in memory: params, data and what is needed to take the next step.
 pub struct Trainer {

@@ -1,5 +1,6 @@
 //! What `predict` and `eval` share: a run's model, and the rows that it is asked about; and `eval`.
 
+use super::judged::measures;
 use super::origin::{FromSpec, spec_of};
 use super::{told_of, unit_words};
 use crate::args::{How, Moved, OnData};
@@ -15,10 +16,12 @@ use onward::ledger::{Header, Reading};
 use onward::mapped::Mapping;
 use onward::model::{Act, Statistics};
 use onward::params::{Memory, Params, Tensor, TensorSpec};
+use onward::task::wilson;
 use onward::train::{self, hex};
 use onward::{Error, ErrorKind, Result};
 use onward_data as data;
 use onward_data::Preparation;
+use onward_run::judge::in_units;
 use onward_run::present;
 use serde_json::json;
 use std::io::Read;
@@ -250,15 +253,21 @@ pub fn eval(args: &OnData) -> Result<()> {
         .map_err(|e| e.in_file(&args.data))?;
     let score =
         train::score(&t.evaluator, &t.params, &t.statistics, &data).map_err(|e| e.in_file(&args.data))?;
-    let accuracy = score.accuracy.map_or_else(String::new, |a| format!("accuracy {:.2} %, ", 100.0 * a));
+    let measured = in_units(&score, t.preparation.loss(1.0, 1));
+    let right = |share: f32| (f64::from(share) * data.rows() as f64).round() as u64;
+    let interval = score.accuracy.map(|share| wilson(right(share), data.rows() as u64));
+    let accuracy = score.accuracy.zip(interval).map_or_else(String::new, |(a, i)| {
+        format!("accuracy {:.2} % (95 %: {:.1} to {:.1}), ", 100.0 * a, 100.0 * i.low, 100.0 * i.high)
+    });
     let metric: String =
         score.named().map(|(name, value)| format!("{} {value:.5}, ", name.replace('_', " "))).collect();
     let loss = t.preparation.loss(score.loss, t.spec.objective.power());
     let words = format!(
-        "{accuracy}{metric}loss {} on {} rows{}",
+        "{accuracy}{metric}loss {} on {} rows{}{}",
         loss_words(loss, 5),
         data.rows(),
-        unit_words(&t.spec)
+        unit_words(&t.spec),
+        measures(&measured).map_or_else(String::new, |words| format!("\n{words}"))
     );
     let mut event =
         json!({"rows": data.rows(), "loss": loss, "accuracy": score.accuracy, "confusion": score.confusion});
@@ -266,6 +275,10 @@ pub fn eval(args: &OnData) -> Result<()> {
         event["classes"] = json!(t.preparation.classes);
     }
     for (name, value) in score.named() {
+        event[name] = value.into();
+    }
+    event["accuracy_interval"] = json!(interval.map(|interval| [interval.low, interval.high]));
+    for (name, value) in measured {
         event[name] = value.into();
     }
     Voice::new(&args.how).say(&words, &event);

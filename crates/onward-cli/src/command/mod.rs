@@ -5,6 +5,7 @@ mod bench;
 mod clean;
 mod compare;
 mod export;
+mod judged;
 mod list;
 mod minimize;
 mod net;

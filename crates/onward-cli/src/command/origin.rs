@@ -12,6 +12,7 @@ use onward::settings::Budget;
 use onward::train::Trainer;
 use onward::{Error, ErrorKind, Result};
 use onward_data::{self as data, DataOptions, Opened};
+use onward_run::Limits;
 use onward_run::follow::{Origin, Parts, Rhythm};
 use std::path::Path;
 
@@ -138,15 +139,19 @@ impl Origin for FromSpec<'_> {
 /// [`ErrorKind::Io`] if the interface cannot be put into words.
 pub(super) fn parts(spec: &Spec, split: &Opened, options: DataOptions, trainer: Trainer) -> Result<Parts> {
     let test_place = options.test_path.unwrap_or_else(|| options.path.clone());
+    let onward::settings::Train { patience, minutes, passes, samples, .. } = spec.train;
     let (preparation, power) = (split.preparation.clone(), spec.objective.power());
     Ok(Parts {
         name: spec.name.clone(),
         trainer,
         test: split.test.clone(),
+        validation: split.validation.clone(),
         places: [options.path, test_place],
         interface: Interface::of(split).to_json()?,
+        scale: preparation.loss(1.0, 1),
         units: Box::new(move |loss| preparation.loss(loss, power)),
         rhythm: Rhythm { eval_every: spec.train.eval_every, snapshot_every: spec.train.snapshot_every },
+        limits: Limits { patience, minutes, passes, samples },
     })
 }
 

@@ -1,24 +1,25 @@
 //! `report`: the page of a run, at any time.
 
+use super::judged::headline;
 use super::net::net_of;
 use super::origin::{FromSpec, spec_of};
-use super::session::{fact, grouped, headline, page};
+use super::session::{fact, grouped, page};
 use super::{apply, told_of, unit_words};
 use crate::args::Report as Args;
 use crate::folder::{Folder, REPORT};
 use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::metrics;
-use crate::progress::Voice;
+use crate::progress::{Voice, loss_words};
 use crate::spec::Spec;
 use crate::target;
 use onward::ledger::Reading;
 use onward::model::Act;
-use onward::train::{hex, score};
+use onward::settings::Objective;
+use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
-use onward_data::Target;
 use onward_report::{self as report, Measurement, Point, Report, net_plot};
-use onward_run::present;
+use onward_run::{Judged, present};
 use serde_json::json;
 use std::path::Path;
 
@@ -86,13 +87,13 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
     let mut notices: Vec<String> = (!finished).then(|| standing(folder, reading)).into_iter().collect();
     notices.extend(found.repairs());
     notices.extend(found.damage.iter().map(|damage| format!("{damage}; left out.")));
-    let confusion = match confusion(folder, reading, finished, &spec, args) {
-        Ok((counts, note)) => {
+    let judged = match judged(folder, reading, finished, &spec, args) {
+        Ok((judged, note)) => {
             notices.extend(note);
-            counts
+            judged
         }
         Err(e) => {
-            let why = format!("No confusion matrix: {e}");
+            let why = format!("Not judged: {e}");
             voice.warn(&why);
             notices.push(why);
             None
@@ -103,25 +104,32 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
         class_names: Interface::read(folder, &reading.header)?.preparation.classes,
         net: net_plot(&net_of(folder, &reading.header)?),
         facts: facts(reading, points.last()),
-        headline: result(&points, &spec),
+        headline: match &judged {
+            Some(judged) if finished => headline(judged, &spec),
+            _ => result(&points, &spec),
+        },
         notices,
-        ..page(&spec, &text, &points, &own, confusion.as_deref())
+        ..page(
+            &spec,
+            &text,
+            &points,
+            &own,
+            judged.as_ref().and_then(|judged| judged.score.confusion.as_deref()),
+        )
     };
     report::write(&page, into)
 }
 
-/// A confusion matrix, and what to say of it.
-type Confusion = (Option<Vec<Vec<u64>>>, Option<String>);
-
-/// The confusion matrix of the run's model, or of its last params that can be had; and of which step it is, if not the last.
-fn confusion(
+/// The run's model judged, or its last params that can be had; and of which step they are, if not the last. Programs that answer for losses are
+/// not asked again.
+fn judged(
     folder: &Folder,
     reading: &Reading,
     finished: bool,
     spec: &Spec,
     args: &Args,
-) -> Result<Confusion> {
-    if spec.data.target != Target::Class {
+) -> Result<(Option<Judged>, Option<String>)> {
+    if matches!(spec.objective, Objective::Program(_)) {
         return Ok((None, None));
     }
     let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
@@ -130,12 +138,12 @@ fn confusion(
         let (local, shape) = (parts.trainer.local(), parts.test.shape());
         let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
         let (params, statistics) = apply::model(folder, reading, local, zero)?;
-        return Ok((score(local, &params, &statistics, &parts.test)?.confusion, None));
+        return Ok((Some(Judged::of(&parts, &params, &statistics)?), None));
     }
     let now = present::present(folder, args.how.threads())?;
     let (step, last) = (now.state.step(), reading.records.len() as u64);
-    let note = (step != last).then(|| format!("The confusion matrix is of step {step}."));
-    Ok((present::score(folder, &now, &mut origin)?.confusion, note))
+    let note = (step != last).then(|| format!("Judged are the params of step {step}."));
+    Ok((Some(present::judge(folder, &now, &mut origin)?), note))
 }
 
 /// How far a run that is not finished has come, and why it stopped if it diverged.
@@ -152,7 +160,12 @@ fn result(points: &[Point], spec: &Spec) -> String {
     let Some(point) = points.iter().rev().find(|p| p.test_loss.is_some()) else {
         return "no evaluation yet".into();
     };
-    let words = headline(unit_words(spec), point.test_accuracy, point.test_loss.unwrap_or(f64::NAN), spec);
+    let words = match point.test_accuracy {
+        Some(accuracy) => format!("test accuracy {:.2} %", 100.0 * accuracy),
+        None => {
+            format!("test loss {}{}", loss_words(point.test_loss.unwrap_or(f64::NAN), 5), unit_words(spec))
+        }
+    };
     format!("{words} after step {}", point.step)
 }
 

@@ -1,11 +1,11 @@
 //! What `train` and `resume` share: watching a run, stopping it when asked, its report, and words for its end.
 
-use super::unit_words;
+use super::judged::{guessing, headline, measures, tell};
 use crate::args::How;
 use crate::interface::Interface;
 use crate::metrics;
 use crate::program::last_failure;
-use crate::progress::{Progress, Voice, loss_words};
+use crate::progress::{Progress, Voice};
 use crate::spec::Spec;
 use onward::ask::Spent;
 use onward::{Error, ErrorKind, Hint, Result};
@@ -168,10 +168,10 @@ fn with_failure(error: Error) -> Error {
 }
 
 fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
-    let (spent, path) = (ended.spent, run.folder().path());
+    let (spent, path, judged) = (ended.spent, run.folder().path(), &ended.judged);
     let mut event = json!({
         "event": "finished", "run": path.display().to_string(), "steps": ended.steps,
-        "test_loss": ended.loss, "test_accuracy": ended.score.accuracy,
+        "test_loss": judged.loss, "test_accuracy": judged.score.accuracy,
         "baseline": spec.baseline.as_ref().map(|b| json!({"name": b.name, "accuracy": b.accuracy})),
         "passes": spent.passes, "samples": spent.samples, "flops": spent.flops, "non_finite": spent.non_finite,
         "seconds": run.elapsed(), "peak_memory_bytes": memory::peak(), "digest": ended.digest,
@@ -179,12 +179,17 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     if run.missing() > 0 {
         event["missing"] = run.missing().into();
     }
-    for (name, value) in ended.score.named() {
+    for (name, value) in judged.score.named() {
         event[format!("test_{name}")] = value.into();
     }
+    tell(judged, &mut event, "test_");
+    event["best_step"] = json!(ended.best);
+    event["ended_early"] = json!(ended.why.map(|why| why.to_string()));
+    let more = [ended_words(run, ended), guessing(judged), measures(&judged.measures())];
+    let more: String = more.into_iter().flatten().map(|line| line + "\n").collect();
     let words = format!(
-        "{}\n{} in {:.1} s · digest {}\n{} · {}",
-        headline(unit_words(spec), ended.score.accuracy, ended.loss, spec),
+        "{}\n{more}{} in {:.1} s · digest {}\n{} · {}",
+        headline(judged, spec),
         cost(spent),
         run.elapsed(),
         &ended.digest[..16],
@@ -194,17 +199,15 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     voice.say(&words, &event);
 }
 
-/// A result in one sentence; `unit` says what the loss is of, where that is not plain.
-pub(super) fn headline(unit: &str, accuracy: Option<f32>, loss: f64, spec: &Spec) -> String {
-    if let Some(metric) = spec.objective.metric(loss as f32) {
-        return format!("test {} {:.5}", metric.name, metric.value);
-    }
-    let Some(accuracy) = accuracy else {
-        return format!("test loss {}{unit}", loss_words(loss, 5));
-    };
-    let baseline = spec.baseline.as_ref();
-    let beside = baseline.map(|b| format!(" ({}: {:.2} %)", b.name, 100.0 * b.accuracy)).unwrap_or_default();
-    format!("test accuracy {:.2} %{beside}", 100.0 * accuracy)
+/// Which step's model it is and why the run ended there, where that is not the last of all.
+pub(super) fn ended_words(run: &Run, ended: &Ended) -> Option<String> {
+    let why =
+        ended.why.map(|why| format!("ended after step {} of {}: {why}", ended.steps, run.trainer().steps()));
+    let best = ended.best.map(|best| {
+        format!("the model is that of step {best}, the best of {} by the validation rows", ended.steps)
+    });
+    let words: Vec<String> = why.into_iter().chain(best).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// The report of a run with this spec, up to its facts and its headline.
@@ -243,8 +246,8 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
         net: net_plot(run.trainer().graph()),
         facts,
         notices: found.repairs().into_iter().collect(),
-        headline: headline(unit_words(spec), ended.score.accuracy, ended.loss, spec),
-        ..page(spec, &text, run.points(), &own, ended.score.confusion.as_deref())
+        headline: headline(&ended.judged, spec),
+        ..page(spec, &text, run.points(), &own, ended.judged.score.confusion.as_deref())
     };
     let folder = run.folder().path();
     if plots { report::write(&report, folder) } else { report::write_alone(&report, folder) }

@@ -66,7 +66,7 @@ fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>>
     let points = found.points();
     if args.json {
         let rows = points.iter().map(serde_json::to_string);
-        let others = found.others().map(serde_json::to_string);
+        let others = found.judged().chain(found.others()).map(serde_json::to_string);
         let in_words = |e: serde_json::Error| Error::new(ErrorKind::Io, e.to_string());
         return rows.chain(others).collect::<std::result::Result<_, _>>().map_err(in_words);
     }
@@ -75,6 +75,8 @@ fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>>
     // What the task is known by stands beside its loss.
     let mut own: Vec<&str> =
         found.others().map(|m| m.name.as_str()).filter(|n| n.starts_with("test_")).collect();
+    // The other scores that every run has stand in the JSON and the report.
+    own.extend(found.judged().map(|m| m.name.as_str()).filter(|n| *n == "test_r2"));
     own.sort_unstable();
     own.dedup();
     let cell = |name: &str, text: String| format!(" {text:>width$}", width = name.len().max(8));
@@ -83,7 +85,8 @@ fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>>
         "step", "passes", "samples", "seconds", "train loss", "test loss", "accuracy", "signal"
     );
     head.extend(own.iter().map(|name| cell(name, name.replace('_', " "))));
-    let measured = |step, name| found.others().filter(|m| m.name == name).find(|m| m.step == step);
+    let measured =
+        |step, name| found.others().chain(found.judged()).filter(|m| m.name == name).find(|m| m.step == step);
     let row = |p: &onward_report::Point| {
         let others = own.iter().map(|name| {
             let value = measured(p.step, *name).map_or_else(|| "-".into(), |m| format!("{:.4}", m.value));

@@ -131,6 +131,10 @@ impl Task for Scoring {
         if self.0.rows == Some(true) { Grain::Row } else { Grain::Batch }
     }
 
+    fn is_costly(&self) -> bool {
+        true
+    }
+
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
         let lines = lines(outputs, answers).map_err(|e| e.to_string());
         match lines.and_then(|lines| self.run(lines, losses.len())) {

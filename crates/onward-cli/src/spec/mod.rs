@@ -142,6 +142,11 @@ impl Spec {
             let expected = format!("{}, as data.target is {:?}", words.join(" or "), target.name());
             return Err(values.error("objective.loss", expected, format!("{loss:?}")));
         }
+        if self.train.patience.is_some() && self.data.validation.is_none() {
+            let expected =
+                "data.validation (a fraction such as 0.1, or rows), as train.patience looks at these rows";
+            return Err(values.error("train.patience", expected, "no such key"));
+        }
         if self.data.class_weights.is_some() && target != Target::Class {
             let expected = format!("none, as data.target is {:?}", target.name());
             return Err(values.error("data.class_weights", expected, "some"));

@@ -116,7 +116,7 @@ fn a_baseline_is_printed_beside_the_result() {
     std::fs::write(&spec, text).unwrap();
     let words = place.onward("train p.toml").good();
     let headline = words.lines().find(|l| l.starts_with("test accuracy")).unwrap();
-    assert!(headline.ends_with("(a guess: 10.00 %)"), "{headline}");
+    assert!(headline.ends_with(" rows) · a guess: 10.00 %"), "{headline}");
     let report = String::from_utf8(place.read("runs/p/report.html")).unwrap();
     assert!(report.contains(headline), "the report opens with the result");
     assert!(!report.contains("src=\"http") && !report.contains("<link"), "self-contained");
@@ -177,7 +177,7 @@ fn show_tells_metrics_and_ledger() {
         place.onward(args).good().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
     };
     let metrics = json("show runs/p --json");
-    assert_eq!((metrics.len(), &metrics[11]["step"]), (12, &12.into()));
+    assert_eq!((metrics.len(), &metrics[11]["step"]), (12 + 2 + 6, &12.into()));
     let ledger = json("show runs/p --ledger --json");
     assert_eq!((ledger.len(), &ledger[0]["method"]), (13, &"population".into()));
     assert_eq!((&ledger[12]["step"], ledger[12]["coefficients"].as_array().unwrap().len()), (&11.into(), 8));

@@ -17,6 +17,7 @@ mod field_minimize;
 mod given;
 mod good_paths;
 mod interrupted;
+mod judged;
 mod many;
 mod minimize;
 mod onnx;

@@ -56,7 +56,7 @@ fn answers_are_those_of_the_last_step_that_can_be_had() {
         assert_eq!(score, &short("eval")[0], "{method}");
         // In words the note stands beside, and --quiet leaves it out.
         let words = place.onward(&format!("eval runs/p {data}"));
-        assert!(words.out.starts_with("accuracy ") && words.out.lines().count() == 1 && words.err == note);
+        assert!(words.out.starts_with("accuracy ") && words.out.lines().count() == 2 && words.err == note);
         assert_eq!(place.onward(&format!("eval runs/p {data} --quiet")).good(), "");
         // And once it is finished, none.
         place.onward("resume runs/p -q").good();
@@ -148,7 +148,7 @@ fn the_report_of_an_interrupted_run_says_how_far_it_has_come() {
         for name in ["loss.svg", "confusion.svg"] {
             assert!(place.names("runs/p/plots").contains(&name.to_owned()), "{method}: {name}");
         }
-        let older = drawn.contains("The confusion matrix is of step 300.");
+        let older = drawn.contains("Judged are the params of step 300.");
         assert_eq!(older, method == "relative-activation");
         assert!(!place.names("runs/p").iter().any(|name| name.ends_with(".tmp")));
         assert_eq!((place.read("runs/p/ledger.bin"), place.metrics("runs/p")), before);
@@ -253,7 +253,7 @@ fn without_its_data_a_report_has_no_confusion_matrix_and_says_why() {
     assert!(place.names("runs/p/plots").contains(&"confusion.svg".to_owned()));
     std::fs::rename(&data, place.path("moved.csv")).unwrap();
     let done = place.onward("report runs/p --out without");
-    assert!(done.code == Some(0) && done.err.starts_with("No confusion matrix: "), "{}", done.err);
+    assert!(done.code == Some(0) && done.err.starts_with("Not judged: "), "{}", done.err);
     assert!(page(&place, "without/report.html").contains("digits.csv: cannot read"));
     assert!(!place.names("without/plots").contains(&"confusion.svg".to_owned()));
     place.onward("report runs/p --out there --data moved.csv").good();

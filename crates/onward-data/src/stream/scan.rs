@@ -188,7 +188,7 @@ pub(super) fn opened(
     let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
     let train = Streamed::new(recipe, &bytes, queries).map_err(at)?;
     let summary = summary.with(trained, test.rows());
-    Ok(Split { train: Arc::new(train), test, preparation, summary, notes })
+    Ok(Split { train: Arc::new(train), test, validation: None, preparation, summary, notes })
 }
 
 /// A pass over a stream.

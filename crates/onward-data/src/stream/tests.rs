@@ -35,7 +35,7 @@ fn streamed(options: &DataOptions, window: usize) -> onward::Result<Opened> {
 
 /// Asserts that a stream gives what the file gives in memory, to the bit, wherever reading begins.
 fn agree(options: &DataOptions, windows: &[usize]) {
-    let Split { train, test, preparation, summary, notes } = load(options).unwrap();
+    let Split { train, test, preparation, summary, notes, validation: _ } = load(options).unwrap();
     for &window in windows {
         let opened = streamed(options, window).unwrap();
         assert_eq!((&opened.preparation, &opened.notes), (&preparation, &notes), "{window}");

@@ -61,7 +61,14 @@ pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
     let preparation = Preparation::none(schema.shape());
     let (rows, features, classes) = (training.rows, schema.shape().iter().product(), schema.outputs());
     let summary = Summary { features, classes, ..Summary::default() }.with(rows, test.rows());
-    Ok(Split { train: Arc::new(Kept { tokens, training, digest }), test, preparation, summary, notes })
+    Ok(Split {
+        train: Arc::new(Kept { tokens, training, digest }),
+        test,
+        validation: None,
+        preparation,
+        summary,
+        notes,
+    })
 }
 
 /// All rows of one more file of tokens.

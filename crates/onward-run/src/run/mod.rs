@@ -15,7 +15,11 @@ pub use end::Ended;
 use crate::event::{Event, Observers};
 use crate::folder::Folder;
 use crate::follow::Parts;
-use crate::measurement::{Measurement, Point, is_known, is_of_metrics};
+use crate::judge::{guess, in_units};
+use crate::limits::{Reason, best};
+use crate::measurement::{
+    GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, is_judged, is_known, is_of_metrics,
+};
 use crate::metrics;
 use due::Row;
 use onward::ask::Spent;
@@ -59,6 +63,8 @@ pub struct Run {
     window: Window,
     /// Losses that never came since it was opened.
     missing: u64,
+    /// Why it is finished before all steps are taken, if it is.
+    ended: Option<Reason>,
     /// Whether a step failed: what is in memory may not be what lies in the folder.
     failed: bool,
 }
@@ -79,7 +85,9 @@ impl Run {
         match begin(&folder, spec, &parts) {
             Ok(ledger) => {
                 let begun = ledger.chain();
-                Self::new(folder, parts, (ledger, begun), clock, observers)
+                let mut run = Self::new(folder, parts, (ledger, begun), clock, observers)?;
+                run.note_guess()?;
+                Ok(run)
             }
             Err(error) => {
                 folder.discard();
@@ -119,6 +127,7 @@ impl Run {
             points: Vec::new(),
             window: Window::default(),
             missing: 0,
+            ended: None,
             failed: false,
         })
     }
@@ -158,9 +167,14 @@ impl Run {
         &self.points
     }
 
-    /// Whether all steps are taken.
+    /// The rows by which the best step is chosen, if it is.
+    pub fn validation(&self) -> Option<&Dataset> {
+        self.parts.validation.as_ref()
+    }
+
+    /// Whether all steps are taken, or a limit has ended the run before.
     pub fn finished(&self) -> bool {
-        self.parts.trainer.finished()
+        self.parts.trainer.finished() || self.ended.is_some()
     }
 
     /// The number of losses that were asked for and never came since the run was opened; the ledger does not record it.
@@ -234,15 +248,21 @@ impl Run {
         self.window.miss(step.missing);
         self.missing += step.missing;
         let at = self.trainer().state().step();
-        if let Some(row) = due::row(&self.parts, at, self.trainer().steps()) {
+        let spent = self.parts.limits.spent(self.trainer().spent(), self.elapsed());
+        // What ends a run is measured in full.
+        let last = spent.map(|_| Row::Evaluated);
+        if let Some(row) = last.or(due::row(&self.parts, at, self.trainer().steps())) {
             let point = self.measure(row, step.entry.rate)?;
             self.observers.tell(&Event::Measured(&point));
+            self.ended = spent.or_else(|| self.parts.limits.impatient(&self.points));
         }
         let passes = (self.trainer().spent().passes - self.first_passes) as f64;
         let passes_per_second = passes / (now - self.opened).as_secs_f64().max(1e-9);
         let loss = (self.parts.units)(step.entry.loss);
         self.observers.tell(&Event::Step { step: at, loss, passes_per_second });
-        if at.is_multiple_of(self.parts.rhythm.snapshot_every) && !self.finished() {
+        // Before the run's end: what is best then may not be the present step any more.
+        let is_best = best(&self.points).is_some_and(|(best, _)| best == at);
+        if (is_best || at.is_multiple_of(self.parts.rhythm.snapshot_every)) && !self.finished() {
             self.ledger.sync()?;
             self.write_snapshot()?;
         }
@@ -268,7 +288,8 @@ impl Run {
             // A search goes on from its ledger, where all that its strategy knows stands in few bytes.
             return Ok(());
         }
-        self.folder.write_snapshot(state.step(), &state.to_snapshot(&self.ledger.chain())?)
+        let best = best(&self.points).map(|(step, _)| step);
+        self.folder.write_snapshot(state.step(), &state.to_snapshot(&self.ledger.chain())?, best)
     }
 
     /// Measures, and writes a row of metrics.
@@ -285,7 +306,7 @@ impl Run {
     /// # Errors
     /// [`ErrorKind::Spec`] for a name that is empty or that runs have themselves; [`ErrorKind::Io`].
     pub fn note(&mut self, name: &str, value: f64, unit: &str) -> Result<()> {
-        if name.is_empty() || is_known(name) || is_of_metrics(name) {
+        if name.is_empty() || is_known(name) || is_judged(name) || is_of_metrics(name) {
             let expected = "a name of its own";
             return Err(Error::expected(ErrorKind::Spec, "measurement", expected, format!("`{name}`")));
         }
@@ -294,6 +315,21 @@ impl Run {
         self.write(std::slice::from_ref(&noted))?;
         self.observers.tell(&Event::Noted(&noted));
         Ok(())
+    }
+
+    /// Writes down what guessing reaches, once.
+    fn note_guess(&mut self) -> Result<()> {
+        let Some(guess) = guess(&self.parts)? else { return Ok(()) };
+        let one = |name: &str, value: f64, unit: &str| Measurement {
+            step: 0,
+            name: name.into(),
+            value,
+            unit: unit.into(),
+        };
+        let mut all = vec![one(GUESS_LOSS, (self.parts.units)(guess.loss), "loss")];
+        let accuracy = guess.accuracy.map(f64::from);
+        all.extend(accuracy.map(|accuracy| one(GUESS_ACCURACY, accuracy, "share")));
+        self.write(&all)
     }
 
     /// Writes measurements, in one go, once the system has the steps that they are of.
@@ -311,16 +347,20 @@ impl Run {
         let scores = if row == Row::Evaluated {
             let statistics = trainer.statistics()?;
             let on = |data: &Dataset| score(trainer.local(), trainer.state().params(), &statistics, data);
-            Some((on(self.test())?, on(&self.train_rows)?))
+            let validated = self.validation().map(on).transpose()?;
+            Some((on(self.test())?, on(&self.train_rows)?, validated))
         } else {
             None
         };
+        let validated = scores.as_ref().and_then(|scores| scores.2.as_ref());
         let step = trainer.state().step();
-        let own = scores.iter().flat_map(|(test, train)| [("test", test), ("train", train)]);
-        let own = own
-            .flat_map(|(of, score)| score.named().map(move |(name, value)| (format!("{of}_{name}"), value)));
-        let own =
-            own.map(|(name, value)| Measurement { step, name, value: value.into(), unit: String::new() });
+        let own = scores.iter().flat_map(|(test, train, _)| [("test", test), ("train", train)]);
+        let own = own.flat_map(|(of, score)| {
+            score.named().map(move |(name, value)| (format!("{of}_{name}"), f64::from(value)))
+        });
+        let measured = scores.iter().flat_map(|(test, ..)| in_units(test, self.parts.scale));
+        let own = own.chain(measured.map(|(name, value)| (format!("test_{name}"), value)));
+        let own = own.map(|(name, value)| Measurement { step, name, value, unit: String::new() });
         let point = Point {
             step,
             passes,
@@ -330,6 +370,8 @@ impl Run {
             test_loss: scores.as_ref().map(|s| (self.parts.units)(s.0.loss)),
             test_accuracy: scores.as_ref().and_then(|s| s.0.accuracy),
             train_accuracy: scores.as_ref().and_then(|s| s.1.accuracy),
+            validation_loss: validated.map(|score| (self.parts.units)(score.loss)),
+            validation_accuracy: validated.and_then(|score| score.accuracy),
             signal_to_noise: window.signal(),
             rate: Some(rate),
             moved: window.moved(),
@@ -355,5 +397,6 @@ fn begin(folder: &Folder, spec: &str, parts: &Parts) -> Result<Ledger> {
     file::write_pieces(&folder.base(), &params.safetensors_pieces(&[], &[])?)?;
     let [spec, interface] = [spec.as_bytes(), &parts.interface].map(|bytes| *blake3::hash(bytes).as_bytes());
     let (test, interface) = (Some(parts.test.digest()), Some(interface));
-    Ledger::create(&folder.ledger(), &Header { test, interface, ..parts.trainer.header(spec) })
+    let validation = parts.validation.as_ref().map(Dataset::digest);
+    Ledger::create(&folder.ledger(), &Header { test, validation, interface, ..parts.trainer.header(spec) })
 }

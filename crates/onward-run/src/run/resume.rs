@@ -1,9 +1,11 @@
 //! Going on with a run that is there.
 
+use super::end::state_at;
 use super::{Run, Stopwatch, due};
 use crate::event::{Event, Observers};
 use crate::folder::{Folder, Snapshot, remove_if_there};
 use crate::follow::{Origin, Parts, StartFrom, base, follow};
+use crate::limits::best;
 use crate::metrics::{self, Point};
 use onward::ledger::{Entry, Header, Ledger, Rates, Reading, Stretch};
 use onward::noise::RunKey;
@@ -39,6 +41,7 @@ impl Run {
         remove_unsound(&folder, &reading, &parts, &mut observers)?;
         observers.tell(&Event::Resumed { step, snapshot: from });
         let points = sound_points(&folder, &parts, &reading, &mut observers)?;
+        keep_best(&folder, &reading, &points, origin)?;
         let begun = reading.chains[0];
         let mut run = Self::new(folder, parts, (ledger, begun), clock, observers)?;
         run.take_up(points, &reading.records)?;
@@ -72,8 +75,34 @@ impl Run {
         {
             self.measure(row, record.rate)?;
         }
-        Ok(())
+        let limits = self.parts.limits;
+        let spent = limits.spent(self.trainer().spent(), self.before);
+        self.ended = spent.or_else(|| limits.impatient(&self.points));
+        let is_best = best(&self.points).is_some_and(|(best, _)| best == self.trainer().state().step());
+        // Its process may have ended before it had kept what is best.
+        if is_best && !self.finished() { self.write_snapshot() } else { Ok(()) }
     }
+}
+
+/// Makes the snapshot of the best step again, if the ledger does not lead there without the data and it is not there.
+fn keep_best(folder: &Folder, reading: &Reading, points: &[Point], origin: &mut dyn Origin) -> Result<()> {
+    let (Some((best, _)), last) = (best(points), reading.records.len()) else { return Ok(()) };
+    let at = best as usize;
+    if at >= last || reading.header.is_complete() || state_at(folder, reading, best).is_some() {
+        return Ok(());
+    }
+    let until = Reading {
+        version: reading.version,
+        header: reading.header.clone(),
+        records: reading.records[..at].to_vec(),
+        stretches: reading.stretches.iter().filter(|stretch| stretch.from <= best).cloned().collect(),
+        chains: reading.chains[..=at].to_vec(),
+        sound: reading.sound,
+        torn: reading.torn,
+    };
+    let (parts, _) = follow(folder, &until, StartFrom::Base, origin, &mut |_| Ok(()))?;
+    let bytes = parts.trainer.state().to_snapshot(&reading.chains[at])?;
+    folder.keep_snapshot(best, &bytes)
 }
 
 /// The stretch that gives a run `wanted` steps in all, if it has fewer.

@@ -55,6 +55,9 @@ pub struct Header {
     /// The digest of the test data, where it is known.
     #[serde(with = "digest::optional")]
     pub test: Option<[u8; 32]>,
+    /// The digest of the validation data, where there are some.
+    #[serde(default, with = "digest::optional", skip_serializing_if = "Option::is_none")]
+    pub validation: Option<[u8; 32]>,
     /// The digest of the base params.
     #[serde(with = "digest")]
     pub base: [u8; 32],
@@ -162,6 +165,7 @@ impl Header {
             spec: [0; 32],
             interface: None,
             test: None,
+            validation: None,
             ..self.clone()
         };
         let mut hash = blake3::Hasher::new_derive_key("onward 2026 run name v2");

@@ -16,6 +16,15 @@ keys! {
         ..
         /// How long to train.
         budget: Budget, in "";
+        /// Ends the run after so many evaluations in a row that are no better than the best before them, on the rows of `data.validation`. The model is
+        /// that of the best step.
+        patience: Option<u64> = Preset::Unset, 1.0..;
+        /// Ends the run after so many minutes, those of all its processes together, before the steps of its budget are taken.
+        minutes: Option<f64> = Preset::Unset, (Bound::Excluded(0.0), Bound::Included(1e9));
+        /// Ends the run once so many forward passes are made.
+        passes: Option<u64> = Preset::Unset, 1.0..;
+        /// Ends the run once so many samples went through forward passes.
+        samples: Option<u64> = Preset::Unset, 1.0..;
         /// Samples per step.
         batch: usize = is(BATCH), 1.0..;
         /// How training rows are shuffled: all of them without this key, or within windows of so many rows (which is what data that

@@ -131,23 +131,31 @@ impl Auc {
             [zero, one, ..] => one - zero,
             [] => f32::NAN,
         };
-        let mut scored: Vec<(f32, bool)> =
+        let scored: Vec<(f32, bool)> =
             (0..outputs.rows()).map(|row| (score(row), is_positive(answers, row))).collect();
         if scored.iter().any(|(score, _)| score.is_nan()) {
             return f32::NAN;
         }
-        scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let (mut below, mut twice, mut positives) = (0u64, 0u64, 0u64);
-        // Of equal scores, whatever the sign of a zero.
-        for equal in scored.chunk_by(|a, b| a.0 == b.0) {
-            let own = equal.iter().filter(|(_, positive)| *positive).count() as u64;
-            let others = equal.len() as u64 - own;
-            twice += own * (2 * below + others);
-            (below, positives) = (below + others, positives + own);
-        }
-        let pairs = positives * below;
-        if pairs == 0 { 0.5 } else { (twice as f64 / (2 * pairs) as f64) as f32 }
+        area(scored).unwrap_or(0.5) as f32
     }
+}
+
+/// The area under the ROC curve of scored rows that are positive or not; `None` where these are no pairs, or a score is not a number.
+pub(super) fn area(mut scored: Vec<(f32, bool)>) -> Option<f64> {
+    if scored.iter().any(|(score, _)| score.is_nan()) {
+        return None;
+    }
+    scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut twice, mut positives) = (0u64, 0u64, 0u64);
+    // Of equal scores, whatever the sign of a zero.
+    for equal in scored.chunk_by(|a, b| a.0 == b.0) {
+        let own = equal.iter().filter(|(_, positive)| *positive).count() as u64;
+        let others = equal.len() as u64 - own;
+        twice += own * (2 * below + others);
+        (below, positives) = (below + others, positives + own);
+    }
+    let pairs = positives * below;
+    (pairs > 0).then(|| twice as f64 / (2 * pairs) as f64)
 }
 
 fn is_positive(answers: Answers<'_>, row: usize) -> bool {

@@ -1,6 +1,6 @@
 //! Losses of rows.
 
-use super::{Answers, Task};
+use super::{Answers, Meaning, Task};
 use crate::dataset::Targets;
 use crate::kernel::{ENTROPY_ROWS, cross_entropy, softplus};
 use crate::model::Act;
@@ -94,6 +94,14 @@ impl Task for Loss {
     fn check(&self, outputs: usize, answers: Answers<'_>) -> Result<()> {
         self.check_kind(answers.targets)?;
         check_width(outputs, answers.targets)
+    }
+
+    fn meaning(&self) -> Meaning {
+        match self {
+            Self::CrossEntropy | Self::SigmoidCrossEntropy => Meaning::Logits,
+            Self::ZeroOne => Meaning::Scores,
+            Self::SquaredError | Self::AbsoluteError | Self::Huber { .. } => Meaning::Values,
+        }
     }
 
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {

@@ -149,7 +149,12 @@ impl Trainer {
         }
         let given = file.zip(base).map(|(file, params)| Given { params, file });
         let trainer = Self::of(&settings, header.seed, local, data, given, answering)?;
-        trainer.header(header.spec).check_begun(&Header { test: None, interface: None, ..header.clone() })?;
+        trainer.header(header.spec).check_begun(&Header {
+            test: None,
+            validation: None,
+            interface: None,
+            ..header.clone()
+        })?;
         Ok(trainer)
     }
 }

@@ -142,6 +142,7 @@ impl Plan {
             rows: Some(data.schema()),
             data: data.digest(),
             test: None,
+            validation: None,
             base: params.digest(),
             spec: [0; 32],
             interface: None,

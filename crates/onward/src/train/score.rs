@@ -5,7 +5,7 @@ use crate::evaluate::Local;
 use crate::model::{Act, Statistics};
 use crate::params::Params;
 use crate::rows::Source;
-use crate::task::{Answers, Head, Metric, Task, argmax};
+use crate::task::{Answers, Head, Metric, Task, argmax, scores};
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 
@@ -20,6 +20,9 @@ pub struct Score {
     pub accuracy: Option<f32>,
     /// The confusion matrix: counts by `[truth][answer]` (classification only).
     pub confusion: Option<Vec<Vec<u64>>>,
+    /// Scores that people know, by name: `precision_macro`, `recall_macro`, `f1_macro`, `roc_auc`, `log_loss`, `calibration_error` of classes; `mae`, `rmse` and `r2` of values, in
+    /// the units of the targets as prepared. Those that there are.
+    pub measures: Vec<(String, f64)>,
     /// The score of each head under its name; empty where the task has one output.
     pub heads: Vec<(String, Score)>,
 }
@@ -35,6 +38,11 @@ impl Score {
             all.into_iter().map(move |(name, value)| (format!("{head}_{name}"), value)).collect::<Vec<_>>()
         };
         own.chain(self.heads.iter().flat_map(of_head)).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The measure of this name.
+    pub fn measure(&self, name: &str) -> Option<f64> {
+        self.measures.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
     }
 }
 
@@ -80,12 +88,45 @@ pub fn score(
     statistics: &[Statistics],
     data: &dyn Source,
 ) -> Result<Score> {
+    examine(evaluator, params, statistics, data)?.score(evaluator)
+}
+
+/// What a model answers to all rows of some data, and what these should be answered with.
+#[derive(Clone)]
+pub struct Examined {
+    /// The outputs, a row for each.
+    pub outputs: Act,
+    /// The targets.
+    pub targets: Targets,
+    /// The columns beside them.
+    pub columns: Columns,
+}
+
+/// Answers all rows of `data` with `params`.
+///
+/// # Errors
+/// As for [`score`].
+pub fn examine(
+    evaluator: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    data: &dyn Source,
+) -> Result<Examined> {
     let graph = evaluator.check_source(data)?;
     let (outputs, targets, columns) = answered(evaluator, params, statistics, data)?;
-    let outputs = Act::new(data.rows(), graph.answer(), outputs);
-    let answers = Answers::all(&targets, &columns);
-    let loss = evaluator.loss(&outputs, answers);
-    score_of(evaluator.task(), &outputs, answers, loss)
+    Ok(Examined { outputs: Act::new(data.rows(), graph.answer(), outputs), targets, columns })
+}
+
+impl Examined {
+    /// How good the answers are.
+    ///
+    /// # Errors
+    /// As for [`score`].
+    pub fn score(&self, evaluator: &Local) -> Result<Score> {
+        let answers = Answers::all(&self.targets, &self.columns);
+        let loss = evaluator.loss(&self.outputs, answers);
+        score_of(evaluator.task(), &self.outputs, answers, loss)
+    }
 }
 
 /// How well outputs answer all of `answers`, row by row, with this loss.
@@ -100,7 +141,8 @@ fn score_of(task: &dyn Task, outputs: &Act, answers: Answers<'_>, loss: Result<f
         Ok((head.name().to_owned(), score_of(head.task(), &own, wanted.answers(), loss)?))
     };
     let heads = heads.iter().map(each).collect::<Result<Vec<_>>>()?;
-    let score = Score { loss, metric, accuracy: None, confusion: None, heads };
+    let measures = scores(task, outputs, answers, None);
+    let score = Score { loss, metric, accuracy: None, confusion: None, measures, heads };
     let (rows, width) = (outputs.rows(), outputs.width());
     let Targets::Classes { labels, classes } = answers.targets else { return Ok(score) };
     if !task.heads().is_empty() || labels.iter().any(|l| *l as usize >= width) {
@@ -114,7 +156,9 @@ fn score_of(task: &dyn Task, outputs: &Act, answers: Answers<'_>, loss: Result<f
         right += usize::from(answer == Some(*label as usize));
         confusion[*label as usize][answer.unwrap_or(0)] += 1;
     }
-    Ok(Score { accuracy: Some(right as f32 / rows as f32), confusion: Some(confusion), ..score })
+    let measures = scores(task, outputs, answers, Some(&confusion));
+    let accuracy = Some(right as f32 / rows as f32);
+    Ok(Score { accuracy, confusion: Some(confusion), measures, ..score })
 }
 
 /// The model's outputs on all rows of `data`, what these should be answered with, and their columns. Rows that do not lie in memory are read in

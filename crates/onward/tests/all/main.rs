@@ -17,6 +17,7 @@ mod given;
 mod header;
 mod heads;
 mod holes;
+mod judged;
 mod ledger;
 mod members;
 mod methods;

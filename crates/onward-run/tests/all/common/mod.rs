@@ -14,6 +14,7 @@ use onward::space::{Directions, LayerSpace};
 use onward::task::Loss;
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
+use onward_run::Limits;
 use onward_run::folder::Folder;
 use onward_run::follow::{Origin, Parts, Rhythm};
 use onward_run::{Event, Observers, Run};
@@ -89,10 +90,13 @@ impl Small {
             name: "small".into(),
             trainer: Trainer::new(plan, local, rows(0, 60)).unwrap(),
             test: rows(60, 100),
+            validation: None,
             places: ["train rows".into(), "test rows".into()],
             interface: b"{}".to_vec(),
             units: Box::new(f64::from),
+            scale: 1.0,
             rhythm: Rhythm { eval_every: 5, snapshot_every: 4 },
+            limits: Limits::default(),
         }
     }
 

@@ -1,0 +1,127 @@
+//! Words for what a run has learnt: what its test rows can carry, held against guessing.
+
+use super::unit_words;
+use crate::progress::loss_words;
+use crate::spec::Spec;
+use onward::task::Interval;
+use onward_run::Judged;
+use serde_json::{Value, json};
+
+/// The result in one sentence, in as many digits as its interval carries; the interval stands beside it.
+pub(super) fn headline(judged: &Judged, spec: &Spec) -> String {
+    let (score, rows) = (&judged.score, judged.examined.outputs.rows());
+    if let Some(metric) = spec.objective.metric(judged.loss as f32) {
+        return format!("test {} {:.5} ({rows} rows)", metric.name, metric.value);
+    }
+    if let (Some(accuracy), Some(interval)) = (score.accuracy, judged.judgement.accuracy) {
+        let known = spec.baseline.as_ref();
+        let known = known.map(|b| format!(" · {}: {:.2} %", b.name, 100.0 * b.accuracy)).unwrap_or_default();
+        return format!("test accuracy {}{known}", percent(accuracy.into(), interval, rows));
+    }
+    let loss = match judged.loss_interval {
+        Some(interval) => within(judged.loss, interval, rows),
+        None => format!("{} ({rows} rows)", loss_words(judged.loss, 5)),
+    };
+    format!("test loss {loss}{}", unit_words(spec))
+}
+
+/// `93 % (95 %: 90 to 95; 359 rows)`.
+fn percent(share: f64, interval: Interval, rows: usize) -> String {
+    let Interval { low, high } = interval.times(100.0);
+    let decimals = interval.times(100.0).decimals().min(3);
+    format!("{:.decimals$} % (95 %: {low:.decimals$} to {high:.decimals$}; {rows} rows)", 100.0 * share)
+}
+
+/// A mean with its interval, in as many decimals as that carries and one more.
+fn within(mean: f64, interval: Interval, rows: usize) -> String {
+    let decimals = interval.decimals() + 1;
+    let word = |v: f64| {
+        if (1e-4..1e7).contains(&mean.abs()) { format!("{v:.decimals$}") } else { format!("{v:.2e}") }
+    };
+    format!("{} (95 %: {} to {}; {rows} rows)", word(mean), word(interval.low), word(interval.high))
+}
+
+/// Whether the model is better than guessing, in one sentence; `None` where nobody can guess.
+pub(super) fn guessing(judged: &Judged) -> Option<String> {
+    let (judgement, guess) = (&judged.judgement, judged.judgement.guess.as_ref()?);
+    let reached = match (guess.accuracy, judged.judgement.accuracy) {
+        (Some(share), Some(_)) => format!("{:.1} %", 100.0 * share),
+        _ => format!("loss {}", significant(judged.guess_loss?)),
+    };
+    let what = match guess.class {
+        Some(class) => format!("{}, {class}", guess.what),
+        None => guess.what.to_owned(),
+    };
+    Some(match judgement.better? {
+        true => format!("better than guessing ({what}: {reached})"),
+        false => format!("not better than guessing ({what}: {reached})"),
+    })
+}
+
+/// The measures in words; none where there are none.
+pub(super) fn measures(all: &[(String, f64)]) -> Option<String> {
+    let known = [
+        ("precision_macro", "precision"),
+        ("recall_macro", "recall"),
+        ("f1_macro", "F1 (macro)"),
+        ("roc_auc", "AUC"),
+        ("log_loss", "log loss"),
+        ("calibration_error", "calibration error"),
+        ("mae", "mean absolute error"),
+        ("rmse", "RMSE"),
+        ("r2", "R²"),
+    ];
+    let of = |(name, words): &(&str, &str)| {
+        let value = all.iter().find(|(own, _)| own == name)?.1;
+        Some(format!("{words} {}", significant(value)))
+    };
+    let words: Vec<String> = known.iter().filter_map(of).collect();
+    (!words.is_empty()).then(|| words.join(" · "))
+}
+
+/// A number with four significant digits.
+pub(super) fn significant(value: f64) -> String {
+    let size = value.abs();
+    if size > 0.0 && !(1e-4..1e7).contains(&size) {
+        return format!("{value:.3e}");
+    }
+    let whole = if size >= 1.0 { size.log10().floor() as usize + 1 } else { 0 };
+    format!("{value:.*}", 4usize.saturating_sub(whole))
+}
+
+/// What programs are told beside the score: intervals, measures under `prefix`, and what guessing reaches.
+pub(super) fn tell(judged: &Judged, event: &mut Value, prefix: &str) {
+    let ends = |interval: Option<Interval>| interval.map(|interval| [interval.low, interval.high]);
+    event[format!("{prefix}accuracy_interval")] = json!(ends(judged.judgement.accuracy));
+    event[format!("{prefix}loss_interval")] = json!(ends(judged.loss_interval));
+    for (name, value) in judged.measures() {
+        event[format!("{prefix}{name}")] = value.into();
+    }
+    if let Some(guess) = &judged.judgement.guess {
+        event["guess"] = json!({"what": guess.what, "class": guess.class, "loss": judged.guess_loss,
+            "accuracy": guess.accuracy});
+        event["better_than_guessing"] = json!(judged.judgement.better);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_as_many_as_the_interval_carries() {
+        let interval = |low: f64, high: f64| Interval { low, high };
+        assert_eq!(percent(0.931, interval(0.899, 0.953), 359), "93 % (95 %: 90 to 95; 359 rows)");
+        assert_eq!(
+            percent(0.98123, interval(0.9783, 0.9836), 10_000),
+            "98.1 % (95 %: 97.8 to 98.4; 10000 rows)"
+        );
+        assert_eq!(percent(0.5, interval(0.1, 0.9), 4), "50 % (95 %: 10 to 90; 4 rows)");
+        assert_eq!(within(1.2345, interval(1.1, 1.4), 90), "1.23 (95 %: 1.10 to 1.40; 90 rows)");
+        assert_eq!(within(3e-9, interval(1e-9, 5e-9), 2), "3.00e-9 (95 %: 1.00e-9 to 5.00e-9; 2 rows)");
+        assert_eq!(
+            [0.93217, 12.3456, 12345.678, 0.0, 3e-7].map(significant),
+            ["0.9322", "12.35", "12346", "0.0000", "3.000e-7"]
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! What answers that look at no features reach, and whether a model does better than that.
+
+use super::score::{Examined, Score};
+use crate::Result;
+use crate::dataset::{Columns, Dataset, Targets, WEIGHT};
+use crate::evaluate::Local;
+use crate::model::Act;
+use crate::task::{Answers, Grain, Interval, Meaning, Task, mean_interval, wilson};
+
+/// Numbers of all outputs together, beyond which nobody guesses: vocabularies of long rows.
+const MOST_NUMBERS: usize = 1 << 26;
+/// A class that the training rows lack is taken to be as rare as this share of one row.
+const UNSEEN: f64 = 0.5;
+
+/// The best answer that is the same for every row, found on training rows alone, and what it reaches on test rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guess {
+    /// What it is, such as `the commonest class`.
+    pub what: &'static str,
+    /// Its mean loss on the test rows.
+    pub loss: f32,
+    /// The commonest training class, where the targets are classes.
+    pub class: Option<u32>,
+    /// The share of test rows that are of that class.
+    pub accuracy: Option<f32>,
+    /// Its loss on each test row, where rows have losses.
+    losses: Vec<f32>,
+}
+
+impl Guess {
+    /// The guess for the rows that a run is tested on: of several constants (class frequencies, their logarithms, means, medians), the one with the
+    /// least loss on the training rows. None where the task is of heads or too costly, or where no constant has a loss.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Model`] if the model does not take such rows.
+    pub fn of(evaluator: &Local, train: &Dataset, test: &Dataset) -> Result<Option<Self>> {
+        let (task, answer) = (evaluator.task(), evaluator.graph(train.shape())?.answer());
+        let width: usize = answer.iter().product();
+        let most = train.rows().max(test.rows());
+        if task.is_costly() || !task.heads().is_empty() || width.saturating_mul(most) > MOST_NUMBERS {
+            return Ok(None);
+        }
+        let lay = |constant: &[f32], rows: usize| Act::new(rows, answer, constant.repeat(rows));
+        let loss = |constant: &[f32], data: &Dataset| {
+            let answers = Answers::all(data.targets(), data.columns());
+            task.of_batch(&lay(constant, data.rows()), answers).unwrap_or(f32::NAN)
+        };
+        let candidates = constants(train, width);
+        let told = candidates.into_iter().map(|(what, constant)| (loss(&constant, train), what, constant));
+        let best = told.filter(|(loss, ..)| loss.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, what, constant)) = best else { return Ok(None) };
+        let class = commonest(train.targets());
+        let (outputs, own) = (lay(&constant, test.rows()), loss(&constant, test));
+        let losses = row_losses(task, &outputs, test.targets(), test.columns());
+        let accuracy = class.and_then(|class| share(test.targets(), class));
+        Ok(own.is_finite().then_some(Self { what, loss: own, class, accuracy, losses }))
+    }
+}
+
+/// The class of most rows; the lowest of several.
+fn commonest(targets: &Targets) -> Option<u32> {
+    let Targets::Classes { labels, classes } = targets else { return None };
+    let counts = counts(labels, *classes, None);
+    (0..*classes).rev().max_by(|a, b| counts[*a].total_cmp(&counts[*b])).map(|class| class as u32)
+}
+
+fn share(targets: &Targets, class: u32) -> Option<f32> {
+    let Targets::Classes { labels, .. } = targets else { return None };
+    Some(labels.iter().filter(|label| **label == class).count() as f32 / labels.len() as f32)
+}
+
+fn counts(labels: &[u32], classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
+    let mut counts = vec![0.0; classes];
+    for (row, label) in labels.iter().enumerate() {
+        if let Some(count) = counts.get_mut(*label as usize) {
+            *count += weights.map_or(1.0, |weights| weights[row]);
+        }
+    }
+    counts
+}
+
+/// Answers that are the same for every row, each with what it is.
+fn constants(train: &Dataset, width: usize) -> Vec<(&'static str, Vec<f32>)> {
+    match train.targets() {
+        Targets::Classes { labels, classes } => {
+            let weights = train.columns().get(WEIGHT);
+            let weighted = weights.map(|weights| counts(labels, *classes, Some(weights)));
+            let all = [Some(counts(labels, *classes, None)), weighted];
+            all.iter()
+                .flatten()
+                .flat_map(|counts| of_counts("the commonest class", counts, width, 1))
+                .collect()
+        }
+        Targets::Values { values, width: own } if *own == width => {
+            let columns: Vec<Vec<f32>> =
+                (0..width).map(|at| values.iter().skip(at).step_by(width).copied().collect()).collect();
+            let means: Vec<f64> = columns.iter().map(|column| mean(column)).collect();
+            let mut all = vec![
+                ("the mean", means.iter().map(|mean| *mean as f32).collect()),
+                ("the median", columns.into_iter().map(median).collect()),
+            ];
+            if values.iter().all(|v| (0.0..=1.0).contains(v)) {
+                let odds = |mean: &f64| odds(mean.clamp(1e-6, 1.0 - 1e-6));
+                all.push(("how often each label holds", means.iter().map(odds).collect()));
+            }
+            all
+        }
+        Targets::Values { values, width: items } if *items > 0 && width.is_multiple_of(*items) => {
+            let classes = width / items;
+            let labels: Vec<u32> = values.iter().filter(|v| **v >= 0.0).map(|v| *v as u32).collect();
+            of_counts("the commonest class", &counts(&labels, classes, None), width, *items)
+        }
+        Targets::Values { .. } => Vec::new(),
+    }
+}
+
+/// Frequencies as they are, and their logarithms, for each of so many items; what has no class is answered as an unseen one.
+fn of_counts(
+    what: &'static str,
+    counts: &[f64],
+    width: usize,
+    items: usize,
+) -> Vec<(&'static str, Vec<f32>)> {
+    let (each, all) = (width / items.max(1), counts.iter().sum::<f64>());
+    let count = |class: usize| counts.get(class).copied().unwrap_or(0.0);
+    let shares: Vec<f32> = (0..each).map(|class| (count(class) / all) as f32).collect();
+    let logs: Vec<f32> =
+        (0..each).map(|class| crate::kernel::ln((count(class).max(UNSEEN) / all) as f32)).collect();
+    vec![(what, logs.repeat(items)), (what, shares.repeat(items))]
+}
+
+fn odds(share: f64) -> f32 {
+    crate::kernel::ln((share / (1.0 - share)) as f32)
+}
+
+fn mean(column: &[f32]) -> f64 {
+    column.iter().map(|v| f64::from(*v)).sum::<f64>() / column.len().max(1) as f64
+}
+
+fn median(mut column: Vec<f32>) -> f32 {
+    column.sort_unstable_by(f32::total_cmp);
+    let at = |i: usize| f64::from(column.get(i).copied().unwrap_or(f32::NAN));
+    let half = column.len() / 2;
+    let below = if column.len().is_multiple_of(2) { half.saturating_sub(1) } else { half };
+    ((at(below) + at(half)) / 2.0) as f32
+}
+
+/// The loss of each row, where rows have losses that can be told.
+fn row_losses(task: &dyn Task, outputs: &Act, targets: &Targets, columns: &Columns) -> Vec<f32> {
+    let mut losses = vec![0.0; outputs.rows()];
+    let known = task.grain() != Grain::Batch
+        && !task.is_costly()
+        && task.of_rows(outputs, Answers::all(targets, columns), &mut losses).is_ok();
+    if known { losses } else { Vec::new() }
+}
+
+/// A score held against guessing, with what the number of test rows can carry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// What guessing reaches.
+    pub guess: Option<Guess>,
+    /// The 95 % interval of the accuracy (Wilson).
+    pub accuracy: Option<Interval>,
+    /// The 95 % interval of the mean loss.
+    pub loss: Option<Interval>,
+    /// Whether the model is better than guessing: the whole interval of its accuracy, or that of what each row's loss is below the guess's, says
+    /// so; where rows have no losses, the loss alone. `None` where there is no guess.
+    pub better: Option<bool>,
+}
+
+impl Judgement {
+    /// Of a score on rows that were examined.
+    pub fn of(task: &dyn Task, examined: &Examined, score: &Score, guess: Option<Guess>) -> Self {
+        let Examined { outputs, targets, columns } = examined;
+        let rows = outputs.rows() as u64;
+        let right = |share: f32| (f64::from(share) * rows as f64).round() as u64;
+        let accuracy = score.accuracy.map(|share| wilson(right(share), rows));
+        let losses = row_losses(task, outputs, targets, columns);
+        let loss = mean_interval(losses.iter().map(|v| f64::from(*v))).map(|(_, interval)| interval);
+        let better = guess.as_ref().map(|guess| match (accuracy, guess.accuracy) {
+            (Some(own), Some(known)) => own.low > f64::from(known),
+            _ if losses.len() == guess.losses.len() && losses.len() > 1 => {
+                let pairs = guess.losses.iter().zip(&losses);
+                let gain = mean_interval(pairs.map(|(guess, own)| f64::from(*guess) - f64::from(*own)));
+                gain.is_some_and(|(_, interval)| interval.low > 0.0)
+            }
+            _ => score.loss < guess.loss,
+        });
+        Self { guess, accuracy, loss, better }
+    }
+}
+
+/// Whether predicted and wanted values can be drawn against each other: each row's outputs are its answers.
+pub fn answers_values(task: &dyn Task, examined: &Examined) -> bool {
+    let Targets::Values { width, .. } = &examined.targets else { return false };
+    task.meaning() == Meaning::Values && task.heads().is_empty() && *width == examined.outputs.width()
+}
