@@ -261,7 +261,7 @@ impl Run {
         let loss = (self.parts.units)(step.entry.loss);
         self.observers.tell(&Event::Step { step: at, loss, passes_per_second });
         // Before the run's end: what is best then may not be the present step any more.
-        let is_best = best(&self.points).is_some_and(|(best, _)| best == at);
+        let is_best = self.validation().is_some() && best(&self.points).is_some_and(|(best, _)| best == at);
         if (is_best || at.is_multiple_of(self.parts.rhythm.snapshot_every)) && !self.finished() {
             self.ledger.sync()?;
             self.write_snapshot()?;
