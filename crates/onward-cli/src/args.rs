@@ -140,12 +140,14 @@ pub enum Command {
         after_help = "An ONNX file takes rows as training saw them (centred and scaled, see its metadata onward.interface), as `input`: [batch, n],\nitems as [batch, items, channels], images as [batch, channels, height, width]. A net that came from an ONNX file goes back into\nits own graph. A run that is not finished is written as predict answers.\n\nExamples:\n  onward export runs/digits --as onnx --out digits.onnx\n  onward export runs/digits --as safetensors --out digits.safetensors"
     )]
     Export(Export),
+    /// Shows what a table holds: columns, values, what is missing, and keys that suit it
+    #[command(
+        after_help = "Examples:\n  onward inspect iris.csv\n  onward inspect data.txt --set data.separator=; --json"
+    )]
+    Inspect(Inspect),
     /// Writes a commented spec to start from (to FILE, or to standard output)
-    #[command(after_help = "Example:\n  onward init my.toml")]
-    Init {
-        /// Where to write it; must not exist yet
-        file: Option<PathBuf>,
-    },
+    #[command(after_help = "Examples:\n  onward init my.toml\n  onward init --data iris.csv iris.toml")]
+    Init(NewSpec),
     /// Explains a key of specs, or lists all of them
     #[command(after_help = "Examples:\n  onward explain\n  onward explain method.sigma")]
     Explain {
@@ -192,7 +194,8 @@ impl Command {
             Self::Export(args) => args.how.print.json,
             Self::Bench(args) => args.how.print.json,
             Self::VerifyTheory(args) => args.how.print.json,
-            Self::Init { .. } | Self::Explain { .. } | Self::Completions { .. } => false,
+            Self::Inspect(args) => args.print.json,
+            Self::Init(_) | Self::Explain { .. } | Self::Completions { .. } => false,
         }
     }
 }
@@ -522,6 +525,32 @@ pub struct Predict {
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Group)]
+pub struct Inspect {
+    /// The data file
+    pub file: PathBuf,
+    /// Says how it is to be read, such as data.separator=';'
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// What to print
+    #[command(flatten)]
+    pub print: Print,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Group)]
+pub struct NewSpec {
+    /// Where to write it; must not exist yet
+    pub file: Option<PathBuf>,
+    /// A data file that the spec is to train on, with the keys that suit it
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Says how the data file is to be read, such as data.separator=';'
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "data")]
+    pub sets: Vec<String>,
 }
 
 /// Arguments of `eval`.

@@ -93,9 +93,12 @@ impl Beside {
         for column in self.used() {
             let Some(seen) = table.seen.get(column) else { continue };
             let is_label = self.labels.contains(&column);
-            if let (Some(spot), false) =
-                (&seen.first_missing, options.missing.unwrap_or_default() == Missing::Drop)
-            {
+            let left_out = match options.missing.unwrap_or_default() {
+                Missing::Error => false,
+                Missing::Mean | Missing::Median => is_label,
+                Missing::Drop => true,
+            };
+            if let (Some(spot), false) = (&seen.first_missing, left_out) {
                 let expected = if is_label {
                     "a label (data.missing = \"drop\" leaves such rows out)"
                 } else {

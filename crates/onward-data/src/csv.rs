@@ -243,9 +243,10 @@ mod tests {
         let place = |spot: Option<super::super::table::Spot>| spot.map(|spot| (spot.at, spot.found));
         assert_eq!(place(seen.first_word), Some((4, "\"x\"".into())));
         assert_eq!(place(seen.first_missing), Some((5, "a missing value, \"NA\"".into())));
-        for text in ["inf", "-infinity", "1e400", "3\0"] {
-            assert!(table(format!("1,1\n{text},1\n").as_bytes()).seen[0].odd, "{text} is no word");
-        }
+        assert!(table(b"1,1\n3\0,1\n").seen[0].odd, "no word has a NUL");
+        // Indium fluoride is a word among words, an infinity no number among numbers.
+        assert_eq!(table(b"InF,1\nAgF,1\n").seen[0].words, ["InF", "AgF"]);
+        assert_eq!(table(b"1,1\ninf,1\n").seen[0].worded, 1);
     }
 
     #[test]

@@ -39,7 +39,13 @@ pub(super) fn is_header(
         (0, _) => Ok(false),
         (_, 0) => {
             check_texts(record, separator)?;
-            if rest.is_empty() || below.has_numbers() { Ok(true) } else { below.words_alone(header) }
+            // Rows of another length are told of by whoever reads them.
+            let is_short = rest.iter().any(|other| other.len() != record.len());
+            if rest.is_empty() || is_short || below.has_numbers() {
+                Ok(true)
+            } else {
+                below.words_alone(header)
+            }
         }
         _ if counts(record, decimal)
             && record.iter().all(|field| !is_text(field, decimal) || is_word(field))

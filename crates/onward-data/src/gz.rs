@@ -17,7 +17,7 @@ const USUAL_RATIO: u64 = 200;
 const SMALL: u64 = 256 << 20;
 
 /// The most bytes that `packed` bytes of deflate are believed to unpack to.
-fn most_from(packed: u64) -> u64 {
+pub(super) fn most_from(packed: u64) -> u64 {
     let possible = packed.saturating_mul(RATIO).saturating_add(1024);
     possible.min(SMALL.max(packed.saturating_mul(USUAL_RATIO))).min(MOST)
 }

@@ -368,7 +368,7 @@ fn input(name: String, table: &Table, column: usize, declared: bool, options: &D
 }
 
 /// Whether words are the two of yes and no, which one feature tells.
-fn are_flags(words: &[String]) -> bool {
+pub(super) fn are_flags(words: &[String]) -> bool {
     const PAIRS: [[&str; 2]; 4] = [["false", "true"], ["no", "yes"], ["f", "t"], ["n", "y"]];
     let lower: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
     PAIRS.iter().any(|pair| lower.iter().all(|word| pair.contains(&word.as_str()))) && words.len() <= 2
@@ -397,6 +397,13 @@ fn categories(table: &Table, column: usize, seen: &Seen) -> Result<Vec<String>> 
 
 /// The most categories of a column that is said to have them.
 const MOST_DECLARED: usize = 10_000;
+
+impl Seen {
+    /// Whether its words look like categories.
+    pub(super) fn are_categories(&self) -> bool {
+        check_categories(self).is_ok()
+    }
+}
 
 /// That a column's words are categories; else what was expected.
 fn check_categories(seen: &Seen) -> Result<(), String> {

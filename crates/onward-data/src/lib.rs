@@ -14,6 +14,7 @@ mod first_row;
 mod footer;
 mod gz;
 pub mod idx;
+pub mod inspect;
 mod layout;
 pub mod memory;
 pub mod npy;
@@ -35,6 +36,8 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
+#[cfg(feature = "zstd")]
+mod zst;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +60,7 @@ pub use prepare::{Preparation, TargetScale};
 pub use stream::{TokenOptions, TokenWidth, Tokens};
 pub use summary::Summary;
 pub use table::Label;
+use table::as_word;
 use targets::{Rows, check_varied, labels_of};
 
 /// Rows to train on, rows to test on, and how both were prepared.
@@ -211,6 +215,11 @@ fn answered(
     // Answers whose weights are missing would be counted alike; heads without their columns have none.
     let unweighted = options.weight.is_some() && part.weights.is_none();
     if part.answers.is_none() || unweighted || part.others.len() < further(options).len() {
+        return Ok(None);
+    }
+    let has_answers =
+        |answers: &part::Answers| answers.values.iter().all(|v| !v.is_nan() || as_word(*v).is_some());
+    if !part.answers.as_ref().is_some_and(has_answers) {
         return Ok(None);
     }
     let classes = Classes { count: classes, names: preparation.classes.clone() };

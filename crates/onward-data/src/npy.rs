@@ -151,6 +151,7 @@ fn parse_type(descr: &str) -> Result<Number> {
         "i2" => (Class::Signed, 2),
         "i4" => (Class::Signed, 4),
         "i8" => (Class::Signed, 8),
+        "f2" => (Class::Float, 2),
         "f4" => (Class::Float, 4),
         "f8" => (Class::Float, 8),
         _ => return Err(unsupported(descr)),
@@ -159,7 +160,7 @@ fn parse_type(descr: &str) -> Result<Number> {
 }
 
 fn unsupported(descr: &str) -> Error {
-    let expected = "booleans, integers, or floats of 32 or 64 bits";
+    let expected = "booleans, integers, or floats of 16, 32 or 64 bits";
     Error::expected(ErrorKind::Data, "type of the npy array", expected, shorten(descr.as_bytes()))
 }
 
@@ -197,6 +198,15 @@ pub(super) mod tests {
         check("<u8", &u64::MAX.to_le_bytes(), u64::MAX as f64);
         check("<i4", &16_777_217_i32.to_le_bytes(), 16_777_217.0);
         check("<f4", &0.5_f32.to_le_bytes(), 0.5);
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc100, -2.5),
+            (0x0001, 1.0 / 16_777_216.0),
+            (0x7bff, 65504.0),
+            (0x7c00, f64::INFINITY),
+        ] {
+            check("<f2", &u16::to_le_bytes(bits), value);
+        }
         check(">f8", &(-0.25_f64).to_be_bytes(), -0.25);
     }
 
@@ -236,7 +246,7 @@ pub(super) mod tests {
         assert!(error(&npy("<f8", "False", "(99999999999999999999,)", &[])).contains("a dictionary of"));
         assert!(error(&npy("<f8", "False", "(0, 3)", &[])).contains("a dimension of 0"));
         assert!(error(&npy("|O", "False", "(1,)", &[0])).contains("found \"|O\""));
-        assert!(error(&npy("<f2", "False", "(1,)", &[0; 2])).contains("floats of 32 or 64 bits"));
+        assert!(error(&npy("<f16", "False", "(1,)", &[0; 16])).contains("floats of 16, 32 or 64 bits"));
         assert!(error(&npy("<f4", "Maybe", "(1,)", &[0; 4])).contains("a dictionary of"));
         assert!(error(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}").contains("4294967295 declared"));
         assert!(error(b"\x93NUMPY\x01\x00\x02\x00{}").contains("a dictionary of"));

@@ -8,29 +8,68 @@ use zip::ZipArchive;
 use super::table::Array;
 use super::{gz, npy};
 
-/// The arrays that are looked for: features and targets, with or without a test part.
-pub const NAMES: [&str; 6] = ["x", "y", "x_train", "y_train", "x_test", "y_test"];
+/// The names under which features and targets are looked for, training rows before test rows; each as it stands, in any case of letters.
+const NAMES: [[&[&str]; 2]; 3] = [
+    [
+        &["x", "data", "features", "inputs", "images", "arr_0"],
+        &["y", "labels", "label", "target", "targets", "arr_1"],
+    ],
+    [
+        &["x_train", "train_x", "train_images", "train_data", "images_train"],
+        &["y_train", "train_y", "train_labels", "train_targets", "labels_train"],
+    ],
+    [
+        &["x_test", "test_x", "test_images", "test_data", "images_test"],
+        &["y_test", "test_y", "test_labels", "test_targets", "labels_test"],
+    ],
+];
 
-/// Reads those arrays of an npz file that are named in [`NAMES`], in that order.
+/// What stands for the arrays of [`NAMES`], in their order.
+pub const ROLES: [[&str; 2]; 3] = [["x", "y"], ["x_train", "y_train"], ["x_test", "y_test"]];
+
+/// Reads the arrays of an npz file that have one of the usual names, each under the name of what it is for ([`ROLES`]).
 ///
 /// # Errors
-/// [`ErrorKind::Data`] if the archive or one of the arrays is damaged, or none of the names is there.
+/// [`ErrorKind::Data`] if the archive or one of the arrays is damaged, none of the names is there, or two are there for the same.
 pub fn read(bytes: &[u8]) -> Result<Vec<(&'static str, Array)>> {
     let damaged = |error| Error::expected(ErrorKind::Data, "npz file", "a whole zip archive", error);
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    let entries: Vec<String> =
+        archive.file_names().filter_map(std::result::Result::ok).map(|name| name.to_string()).collect();
     let mut arrays = Vec::new();
-    for name in NAMES {
-        let in_array = |error: Error| error.as_kind(ErrorKind::Data).within(format!("array {name}"));
-        if let Some(index) = archive.index_for_name(&format!("{name}.npy")) {
-            arrays.push((
-                name,
-                read_entry(&mut archive, index, bytes.len()).and_then(|b| npy::read(&b)).map_err(in_array)?,
-            ));
+    for (names, roles) in NAMES.iter().zip(ROLES) {
+        for (names, role) in names.iter().zip(roles) {
+            let is_one = |entry: &&String| {
+                let name = entry.strip_suffix(".npy");
+                name.is_some_and(|name| names.iter().any(|known| name.eq_ignore_ascii_case(known)))
+            };
+            let found: Vec<&String> = entries.iter().filter(is_one).collect();
+            let [entry] = found[..] else {
+                match found[..] {
+                    [] => continue,
+                    _ => {
+                        let expected = format!("one array that can be {role}");
+                        return Err(Error::expected(
+                            ErrorKind::Data,
+                            "arrays",
+                            expected,
+                            format!("{found:?}"),
+                        ));
+                    }
+                }
+            };
+            let in_array = |error: Error| {
+                error.as_kind(ErrorKind::Data).within(format!("array {}", entry.trim_end_matches(".npy")))
+            };
+            let Some(index) = archive.index_for_name(entry) else { continue };
+            let array = read_entry(&mut archive, index, bytes.len()).and_then(|bytes| npy::read(&bytes));
+            arrays.push((role, array.map_err(in_array)?));
         }
     }
     if arrays.is_empty() {
-        let found: Vec<_> = archive.file_names().filter_map(std::result::Result::ok).take(8).collect();
-        let expected = format!("at least one of {}", NAMES.join(", "));
+        let expected = "features and labels under one of the usual names: x and y, X and y, arr_0 and arr_1, x_train and y_train, \
+                        train_images and train_labels, …";
+        let found: Vec<&String> = entries.iter().take(8).collect();
         return Err(Error::expected(ErrorKind::Data, "arrays", expected, format!("{found:?}")));
     }
     Ok(arrays)
@@ -74,6 +113,29 @@ pub(super) mod tests {
         writer.finish().unwrap().into_inner()
     }
 
+    #[test]
+    fn the_usual_names_are_known() {
+        let one = || npy("|u1", "False", "(1,)", &[7]);
+        let roles = |names: &[&str]| {
+            let arrays: Vec<(&str, Vec<u8>)> = names.iter().map(|name| (*name, one())).collect();
+            read(&npz(&arrays, CompressionMethod::Stored))
+                .map(|all| all.iter().map(|(role, _)| *role).collect::<Vec<_>>())
+        };
+        for (names, expected) in [
+            (&["X", "y"][..], &["x", "y"][..]),
+            (&["arr_1", "arr_0"], &["x", "y"]),
+            (
+                &["train_images", "train_labels", "test_images", "test_labels"],
+                &["x_train", "y_train", "x_test", "y_test"],
+            ),
+            (&["X_train", "Y_train"], &["x_train", "y_train"]),
+        ] {
+            assert_eq!(roles(names).unwrap(), expected);
+        }
+        let twice = roles(&["x", "arr_0", "y"]).unwrap_err().to_string();
+        assert!(twice.contains("one array that can be x") && twice.contains("arr_0.npy"), "{twice}");
+    }
+
     fn two_arrays(method: CompressionMethod) -> Vec<u8> {
         let other = ("other", npy("|O", "False", "(1,)", &[0]));
         npz(
@@ -112,9 +174,9 @@ pub(super) mod tests {
         let number = at + bytes[at..].iter().position(|&b| b == b'\n').unwrap() + 1;
         bytes[number] ^= 1;
         assert!(read(&bytes).is_err(), "checksum");
-        let foreign = npz(&[("arr_0", npy("|u1", "False", "(1,)", &[5]))], CompressionMethod::Stored);
-        assert!(message(&foreign).contains("expected at least one of x, y, x_train"));
-        assert!(message(&foreign).contains("arr_0.npy"));
+        let foreign = npz(&[("theta", npy("|u1", "False", "(1,)", &[5]))], CompressionMethod::Stored);
+        assert!(message(&foreign).contains("under one of the usual names: x and y"));
+        assert!(message(&foreign).contains("theta.npy"));
         let broken = npz(&[("x", vec![1, 2, 3])], CompressionMethod::Stored);
         assert!(message(&broken).starts_with("array x: npy header: "));
     }

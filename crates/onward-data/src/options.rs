@@ -30,7 +30,7 @@ keys! {
         /// <NA>, NaN, NaT, null and None.
         missing_words: Option<Vec<String>> = Preset::Unset;
         /// What becomes of missing values of features; "error" without this key. With "mean" or "median", a feature beside each such column says where its values were
-        /// missing. Rows whose label is missing are left out by "drop", and refused otherwise.
+        /// missing. Rows whose label is missing are left out by all but "error".
         missing: Option<Missing> = Preset::Unset;
         /// Columns that are neither features nor anything else, said as `label` is.
         ignore: Option<Labels> = Preset::Unset, 0.0..;

@@ -59,6 +59,8 @@ impl CheckedPages {
     pub(super) fn new(pages: Box<dyn PageReader>, column: &ColumnDescriptor) -> Self {
         let value_len = match column.physical_type() {
             Type::INT64 | Type::DOUBLE => 8,
+            Type::FIXED_LEN_BYTE_ARRAY => column.type_length().max(1) as usize,
+            // Of a byte array its length alone takes four.
             _ => 4,
         };
         Self { pages, value_len, has_dictionary: false }

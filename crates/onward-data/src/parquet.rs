@@ -1,23 +1,23 @@
-//! Parquet tables of numeric columns.
+//! Parquet tables of flat columns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use onward::{Error, ErrorKind, Result};
 use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
-use parquet::schema::types::ColumnDescriptor;
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 use serde_json::Value;
 
-use super::footer;
 use super::gz::MOST;
 use super::pages::{CheckedPages, InMemory};
-use super::shorten;
-use super::table::{Numbers, Table};
+use super::table::{self, MISSING, Numbers, Seen, Spot, Table, as_word};
+use super::{footer, memory, shorten};
 
 /// Runs and dictionaries pack equal numbers without limit; more than this many per byte of file are refused.
 pub(super) const NUMBERS_PER_BYTE: u64 = 1 << 16;
@@ -25,30 +25,41 @@ pub(super) const NUMBERS_PER_BYTE: u64 = 1 << 16;
 /// How many values are decoded at once.
 const BATCH: usize = 1 << 14;
 
-/// Reads a Parquet file whose columns are all booleans, integers or floats of 32 or 64 bits, without nulls.
+/// Reads a Parquet file of flat columns: numbers, decimals, booleans and words; what else there is in it is told as words are that are none
+/// (see [`Table::seen`]).
 ///
 /// # Errors
-/// [`ErrorKind::Data`] if the file is damaged, a column is not numeric, or a value is null.
+/// [`ErrorKind::Data`] if the file is damaged or has no rows.
 pub fn read(bytes: &[u8]) -> Result<Table> {
     // The decoder checks most of what it reads, but not all: some damaged pages make it panic.
     let table = catch_unwind(AssertUnwindSafe(|| read_groups(bytes)));
     table.unwrap_or_else(|_| Err(damaged("damage that its decoder stopped at")))
 }
 
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    Number,
+    Words,
+    /// What is not read, in words.
+    Other(String),
+}
+
 fn read_groups(bytes: &[u8]) -> Result<Table> {
     footer::check(bytes).map_err(damaged)?;
     let reader = SerializedFileReader::new(InMemory::new(bytes)).map_err(damaged)?;
     let meta = reader.metadata().file_metadata();
-    let names = column_names(meta)?;
+    let columns: Vec<(String, Kind)> = columns_of(meta);
+    let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
     let most = (MOST / 8).min(NUMBERS_PER_BYTE.saturating_mul(bytes.len() as u64));
     check_size(meta.num_rows(), names.len(), most)?;
-    let mut values = Vec::new();
+    let (mut values, mut seen) = (Vec::new(), vec![Seen::default(); columns.len()]);
     let rows_of = |values: &[f64]| (values.len() / names.len().max(1)) as i64;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(damaged)?;
         let left = meta.num_rows() - rows_of(&values);
         match group.metadata().num_rows() {
-            rows if (0..=left).contains(&rows) => read_group(&mut values, &names, &*group)?,
+            rows if (0..=left).contains(&rows) => read_group(&mut values, &columns, &mut seen, &*group)?,
             rows => return Err(damaged(format!("a group of {rows} rows where at most {left} are left"))),
         }
     }
@@ -57,17 +68,41 @@ fn read_groups(bytes: &[u8]) -> Result<Table> {
         rows if rows == meta.num_rows() => {
             let index = index_columns(&names, meta);
             let columns = names.len();
-            Ok(Table { names, columns, values: Numbers::Double(values), index, ..Table::default() })
+            Ok(Table { names, columns, values: Numbers::Double(values), index, seen, ..Table::default() })
         }
         rows => Err(damaged(format!("{rows} rows instead of {}", meta.num_rows()))),
     }
 }
 
+/// The columns of a table, each by the name of its leaf.
+pub(super) fn columns_of(meta: &FileMetaData) -> Vec<(String, Kind)> {
+    let schema = meta.schema_descr().columns();
+    schema.iter().map(|column| (name_of(column), kind_of(column))).collect()
+}
+
+fn name_of(column: &ColumnDescriptor) -> String {
+    if column.path().parts().len() == 1 { column.name().to_string() } else { column.path().string() }
+}
+
 /// The names of a table's columns, all of which are numbers.
 pub(super) fn column_names(meta: &FileMetaData) -> Result<Vec<String>> {
-    let schema = meta.schema_descr().columns();
-    schema.iter().try_for_each(|column| check_column(column))?;
-    Ok(schema.iter().map(|column| column.name().to_string()).collect())
+    let number = |(name, kind): (String, Kind)| {
+        let place = || format!("column {}", shorten(name.as_bytes()));
+        let bad = |found| {
+            Err(Error::expected(
+                ErrorKind::Data,
+                place(),
+                "numbers or booleans, to be read as they are needed",
+                found,
+            ))
+        };
+        match kind {
+            Kind::Number => Ok(name),
+            Kind::Words => bad("words".to_owned()),
+            Kind::Other(found) => bad(found),
+        }
+    };
+    columns_of(meta).into_iter().map(number).collect()
 }
 
 /// The columns that pandas wrote its index into: those that its note in the file names, and those with the names that it
@@ -97,15 +132,16 @@ pub(super) fn check_size(rows: i64, columns: usize, most: u64) -> Result<()> {
     }
 }
 
-fn check_column(column: &ColumnDescriptor) -> Result<()> {
+fn kind_of(column: &ColumnDescriptor) -> Kind {
     use ConvertedType as C;
-    let logical = column.logical_type_ref();
-    let number = matches!(
-        column.physical_type(),
-        Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE
-    ) && matches!(logical, None | Some(LogicalType::Integer(_)))
+    let (logical, converted, physical) =
+        (column.logical_type_ref(), column.converted_type(), column.physical_type());
+    if column.max_rep_level() > 0 || column.path().parts().len() > 1 {
+        return Kind::Other("nested values".into());
+    }
+    let plain = matches!(logical, None | Some(LogicalType::Integer(_)))
         && matches!(
-            column.converted_type(),
+            converted,
             C::NONE
                 | C::INT_8
                 | C::INT_16
@@ -116,36 +152,123 @@ fn check_column(column: &ColumnDescriptor) -> Result<()> {
                 | C::UINT_32
                 | C::UINT_64
         );
-    let flat = column.max_rep_level() == 0 && column.path().parts().len() == 1;
-    if number && flat {
-        return Ok(());
+    match physical {
+        Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE if plain => Kind::Number,
+        Type::INT32 | Type::INT64 | Type::FIXED_LEN_BYTE_ARRAY | Type::BYTE_ARRAY
+            if scale_of(column).is_some() =>
+        {
+            Kind::Number
+        }
+        Type::FIXED_LEN_BYTE_ARRAY if matches!(logical, Some(LogicalType::Float16)) => Kind::Number,
+        Type::BYTE_ARRAY if matches!(logical, Some(LogicalType::String | LogicalType::Enum)) => Kind::Words,
+        Type::BYTE_ARRAY if matches!(converted, C::UTF8 | C::ENUM) => Kind::Words,
+        _ => Kind::Other(logical.map_or_else(
+            || format!("{physical} {converted}"),
+            |logical| shorten(format!("{logical:?}").as_bytes()),
+        )),
     }
-    let found = match logical {
-        _ if !flat => "nested values".to_string(),
-        Some(logical) => shorten(format!("{logical:?}").as_bytes()),
-        None => format!("{} {}", column.physical_type(), column.converted_type()),
+}
+
+/// The digits behind the point of decimals; none of other numbers, or where no double holds the power of ten.
+fn scale_of(column: &ColumnDescriptor) -> Option<u32> {
+    let scale = match column.logical_type_ref() {
+        Some(LogicalType::Decimal(decimal)) => decimal.scale,
+        None if column.converted_type() == ConvertedType::DECIMAL => column.type_scale(),
+        _ => return None,
     };
-    let place = format!("column {}", shorten(column.path().string().as_bytes()));
-    Err(Error::expected(ErrorKind::Data, place, "booleans, integers, or floats of 32 or 64 bits", found))
+    u32::try_from(scale).ok().filter(|scale| *scale <= 22)
 }
 
 /// Appends a row group: its columns are decoded one after the other and laid down as rows.
-fn read_group(table: &mut Vec<f64>, names: &[String], group: &dyn RowGroupReader) -> Result<()> {
+fn read_group(
+    table: &mut Vec<f64>,
+    names: &[(String, Kind)],
+    seen: &mut [Seen],
+    group: &dyn RowGroupReader,
+) -> Result<()> {
     let columns = names.len();
     let first_row = table.len() / columns.max(1);
     let rows = check_group(group, columns)?;
     let start = table.len();
     let mut values = Vec::new();
-    for (column, name) in names.iter().enumerate() {
+    for (column, (name, kind)) in names.iter().enumerate() {
         values.clear();
-        let decoded =
-            open_column(group, column).and_then(|mut column| decode(&mut *column, rows, &mut values));
-        decoded.map_err(|flaw| flaw.at(name, first_row))?;
+        let decoded = match kind {
+            Kind::Number => {
+                open_column(group, column).and_then(|mut column| decode(&mut *column, rows, &mut values))
+            }
+            Kind::Words => decode_words(group, column, rows, &mut seen[column], &mut values),
+            Kind::Other(found) => {
+                let spot = || Spot { at: 0, found: found.clone() };
+                seen[column].first_word.get_or_insert_with(spot);
+                seen[column].odd = true;
+                memory::check("file", "its numbers", 8 * (rows * columns) as u128)?;
+                values.resize(rows, MISSING);
+                Ok(())
+            }
+        };
+        decoded.map_err(|flaw| flaw.at(name))?;
         if column == 0 {
             table.resize(start + rows * columns, 0.0);
         }
+        if !matches!(kind, Kind::Other(_)) {
+            count(&mut seen[column], first_row, &values);
+        }
         for (row, value) in table[start..].chunks_exact_mut(columns).zip(&values) {
             row[column] = *value;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what was seen in a column's rows from this one on.
+fn count(seen: &mut Seen, first_row: usize, values: &[f64]) {
+    for (row, value) in values.iter().enumerate() {
+        let at = (first_row + row) as u64;
+        if let Some(code) = as_word(*value).filter(|code| *code < seen.words.len()) {
+            seen.worded += 1;
+            let word = &seen.words[code];
+            seen.first_word.get_or_insert_with(|| Spot { at, found: shorten(word.as_bytes()) });
+        } else if value.is_nan() {
+            seen.missing += 1;
+            seen.first_missing
+                .get_or_insert_with(|| Spot { at, found: "a missing value, null or NaN".into() });
+        } else {
+            seen.numbers += 1;
+        }
+    }
+}
+
+/// Decodes exactly `rows` words as their codes.
+fn decode_words(
+    group: &dyn RowGroupReader,
+    column: usize,
+    rows: usize,
+    seen: &mut Seen,
+    out: &mut Vec<f64>,
+) -> Result<(), Flaw> {
+    let (pages, descriptor) = pages_of(group, column)?;
+    let ColumnReader::ByteArrayColumnReader(mut reader) = get_column_reader(descriptor, pages) else {
+        return Err(Flaw::Damage("a column that is not of its declared type".into()));
+    };
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    while out.len() < rows {
+        values.clear();
+        levels.clear();
+        let wanted = BATCH.min(rows - out.len());
+        let (records, ..) = reader.read_records(wanted, Some(&mut levels), None, &mut values)?;
+        if records == 0 {
+            return Err(Flaw::Damage(format!("{} values fewer than rows", rows - out.len())));
+        }
+        let mut words = values.iter();
+        for row in 0..records {
+            let there = levels.get(row).is_none_or(|level| *level > 0);
+            let Some(word) = there.then(|| words.next()).flatten() else {
+                out.push(MISSING);
+                continue;
+            };
+            let text = str::from_utf8(word.data()).map_err(|e| Flaw::Damage(e.to_string()))?;
+            out.push(seen.code(text.trim().as_bytes()).map_or(MISSING, table::word));
         }
     }
     Ok(())
@@ -163,7 +286,7 @@ pub(super) fn check_group(group: &dyn RowGroupReader, columns: usize) -> Result<
 fn decode(column: &mut dyn Column, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
     while out.len() < rows {
         let before = out.len();
-        column.read(BATCH.min(rows - before), out).map_err(|flaw| flaw.behind(before))?;
+        column.read(BATCH.min(rows - before), out)?;
     }
     Ok(())
 }
@@ -193,16 +316,26 @@ impl<T: DataType, F: Fn(T::T) -> f64 + Send> Column for Typed<T, F> {
             self.levels.clear();
             let (records, ..) =
                 self.reader.read_records(left, Some(&mut self.levels), None, &mut self.values)?;
-            if let Some(null) = self.levels.iter().position(|&level| level == 0) {
-                return Err(Flaw::Null(rows - left + null));
-            }
-            if records == 0 || self.values.len() != records {
+            let there = if self.levels.is_empty() {
+                records
+            } else {
+                self.levels.iter().filter(|level| **level > 0).count()
+            };
+            if records == 0 || self.values.len() != there || records.max(self.levels.len()) != records {
                 return Err(Flaw::Damage(format!(
                     "{} values fewer than rows",
                     left - self.values.len().min(left)
                 )));
             }
-            out.extend(self.values.drain(..).map(&self.to_f64));
+            if there == records {
+                out.extend(self.values.drain(..).map(&self.to_f64));
+            } else {
+                let mut values = self.values.drain(..);
+                let of = |level: &i16| {
+                    if *level > 0 { values.next().map_or(MISSING, &self.to_f64) } else { MISSING }
+                };
+                out.extend(self.levels.iter().map(of));
+            }
             left -= records;
         }
         Ok(())
@@ -224,34 +357,59 @@ pub(super) fn open_column(group: &dyn RowGroupReader, column: usize) -> Result<B
     ) -> Result<Box<dyn Column>, Flaw> {
         Ok(Box::new(Typed { reader, to_f64, values: Vec::new(), levels: Vec::new() }))
     }
+    let (pages, descriptor) = pages_of(group, column)?;
+    let unsigned = match descriptor.logical_type_ref() {
+        Some(LogicalType::Integer(kind)) => !kind.is_signed,
+        _ => descriptor.converted_type().to_string().starts_with("UINT"),
+    };
+    let scale = scale_of(&descriptor).map(|digits| (0..digits).fold(1.0, |power, _| power * 10.0));
+    match (get_column_reader(descriptor, pages), scale) {
+        (ColumnReader::Int32ColumnReader(r), Some(scale)) => typed(r, move |v| f64::from(v) / scale),
+        (ColumnReader::Int64ColumnReader(r), Some(scale)) => typed(r, move |v| v as f64 / scale),
+        (ColumnReader::FixedLenByteArrayColumnReader(r), Some(scale)) => {
+            typed(r, move |v| whole(v.data()) / scale)
+        }
+        (ColumnReader::ByteArrayColumnReader(r), Some(scale)) => typed(r, move |v| whole(v.data()) / scale),
+        (ColumnReader::FixedLenByteArrayColumnReader(r), None) => typed(r, |v| {
+            v.data().first_chunk().map_or(MISSING, |pair| table::half(u16::from_le_bytes(*pair)))
+        }),
+        (ColumnReader::BoolColumnReader(r), None) => typed(r, |v| f64::from(u8::from(v))),
+        (ColumnReader::Int32ColumnReader(r), None) if unsigned => typed(r, |v| f64::from(v as u32)),
+        (ColumnReader::Int32ColumnReader(r), None) => typed(r, f64::from),
+        (ColumnReader::Int64ColumnReader(r), None) if unsigned => typed(r, |v| v as u64 as f64),
+        (ColumnReader::Int64ColumnReader(r), None) => typed(r, |v| v as f64),
+        (ColumnReader::FloatColumnReader(r), None) => typed(r, f64::from),
+        (ColumnReader::DoubleColumnReader(r), None) => typed(r, |v| v),
+        _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
+    }
+}
+
+/// A whole number of any bytes up to 16, the highest first, in two's complement.
+fn whole(bytes: &[u8]) -> f64 {
+    let sign: i128 = if bytes.first().is_some_and(|byte| *byte > 127) { -1 } else { 0 };
+    if bytes.is_empty() || bytes.len() > 16 {
+        return MISSING;
+    }
+    bytes.iter().fold(sign, |all, byte| all << 8 | i128::from(*byte)) as f64
+}
+
+/// The checked pages of a group's column.
+fn pages_of(group: &dyn RowGroupReader, column: usize) -> Result<(Box<dyn PageReader>, ColumnDescPtr), Flaw> {
     let chunk = group.metadata().column(column);
     if chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()) < 0 || chunk.compressed_size() < 0 {
         return Err(Flaw::Damage("a negative offset or size".into()));
     }
     let descriptor = chunk.column_descr_ptr();
-    let unsigned = match descriptor.logical_type_ref() {
-        Some(LogicalType::Integer(kind)) => !kind.is_signed,
-        _ => descriptor.converted_type().to_string().starts_with("UINT"),
-    };
     let pages = CheckedPages::new(group.get_column_page_reader(column)?, &descriptor);
-    match get_column_reader(descriptor, Box::new(pages)) {
-        ColumnReader::BoolColumnReader(r) => typed(r, |v| f64::from(u8::from(v))),
-        ColumnReader::Int32ColumnReader(r) if unsigned => typed(r, |v| f64::from(v as u32)),
-        ColumnReader::Int32ColumnReader(r) => typed(r, f64::from),
-        ColumnReader::Int64ColumnReader(r) if unsigned => typed(r, |v| v as u64 as f64),
-        ColumnReader::Int64ColumnReader(r) => typed(r, |v| v as f64),
-        ColumnReader::FloatColumnReader(r) => typed(r, f64::from),
-        ColumnReader::DoubleColumnReader(r) => typed(r, |v| v),
-        _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
-    }
+    Ok((Box::new(pages), descriptor))
 }
 
 /// What is wrong with a column.
 pub(super) enum Flaw {
-    /// No number in this row, counted from where reading began.
-    Null(usize),
     /// Bytes that cannot be.
     Damage(String),
+    /// What else went wrong.
+    Error(Error),
 }
 
 impl From<ParquetError> for Flaw {
@@ -260,24 +418,21 @@ impl From<ParquetError> for Flaw {
     }
 }
 
-impl Flaw {
-    /// The same, told by what began so many rows earlier.
-    fn behind(self, rows: usize) -> Self {
-        match self {
-            Self::Null(row) => Self::Null(rows + row),
-            damage => damage,
-        }
+impl From<Error> for Flaw {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
     }
+}
 
-    pub(super) fn at(self, column: &str, first_row: usize) -> Error {
-        let column = shorten(column.as_bytes());
-        let (place, expected, found) = match self {
-            Self::Null(row) => {
-                (format!("row {} (from 0), column {column}", first_row + row), "a number", "null".into())
+impl Flaw {
+    pub(super) fn at(self, column: &str) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Damage(found) => {
+                let place = format!("column {}", shorten(column.as_bytes()));
+                Error::expected(ErrorKind::Data, place, "undamaged pages", found)
             }
-            Self::Damage(found) => (format!("column {column}"), "undamaged pages", found),
-        };
-        Error::expected(ErrorKind::Data, place, expected, found)
+        }
     }
 }
 
@@ -286,10 +441,14 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use parquet::basic::{Compression, GzipLevel, ZstdLevel};
-    use parquet::data_type::{DoubleType, FloatType, Int32Type, Int64Type};
+    use parquet::data_type::{
+        ByteArray, ByteArrayType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, FloatType, Int32Type,
+        Int64Type,
+    };
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
+    use parquet::schema::types::SchemaDescriptor;
 
     use super::*;
 
@@ -377,22 +536,66 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn refuses_nulls_and_text() {
-        let error = read(&parquet(Compression::SNAPPY, 5, None)).unwrap_err().to_string();
-        assert_eq!(error, "row 1 (from 0), column \"b\": expected a number, found null");
-        let columns = [
-            "required binary t (UTF8);",
-            "required int32 t (DATE);",
-            "required int64 t (DECIMAL(10, 2));",
-            "required int96 t;",
-            "repeated int32 t;",
-            "required group t { required int32 u; }",
-        ];
-        for column in columns {
-            let schema = Arc::new(parse_message_type(&format!("message m {{ {column} }}")).unwrap());
-            let writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
-            let error = read(&writer.into_inner().unwrap()).unwrap_err().to_string();
-            assert!(error.starts_with("column \"t") && error.contains("expected booleans"), "{error}");
+    fn nulls_are_missing_values() {
+        let table = read(&parquet(Compression::SNAPPY, 5, None)).unwrap();
+        assert_eq!((table.seen[1].missing, table.seen[1].numbers), (2, 8));
+        assert!(table.values.at(4 + 1).is_nan() && table.values.at(2 * 4 + 1) == 2.0);
+        assert_eq!(table.seen[1].first_missing.as_ref().map(|spot| spot.at), Some(1));
+    }
+
+    /// A file of one column of byte arrays.
+    fn bytes_file(column: &str, values: &[&[u8]], levels: Option<&[i16]>) -> Vec<u8> {
+        let schema = Arc::new(parse_message_type(&format!("message m {{ {column} }}")).unwrap());
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let is_fixed = values[0].len() == 2;
+        let mut column = group.next_column().unwrap().unwrap();
+        if is_fixed {
+            let values: Vec<_> = values.iter().map(|v| FixedLenByteArray::from(v.to_vec())).collect();
+            column.typed::<FixedLenByteArrayType>().write_batch(&values, levels, None).unwrap();
+        } else {
+            let values: Vec<_> = values.iter().map(|v| ByteArray::from(v.to_vec())).collect();
+            column.typed::<ByteArrayType>().write_batch(&values, levels, None).unwrap();
+        }
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    #[test]
+    fn words_decimals_and_halves_are_read() {
+        let words =
+            read(&bytes_file("optional binary t (UTF8);", &[b"red", b"blue", b"red"], Some(&[1, 0, 1, 1])))
+                .unwrap();
+        assert_eq!(
+            (&words.seen[0].words[..], words.seen[0].missing),
+            (&["red".to_owned(), "blue".into()][..], 1)
+        );
+        assert_eq!(words.seen[0].worded, 3);
+        let decimals = [&[0, 123][..], &[255, 133]];
+        let table = read(&bytes_file("required fixed_len_byte_array(2) t (DECIMAL(4, 2));", &decimals, None))
+            .unwrap();
+        assert_eq!(table.values, Numbers::Double(vec![1.23, -1.23]));
+        let halves = [&[0, 0x3c][..], &[0, 0xc1]];
+        let table =
+            read(&bytes_file("required fixed_len_byte_array(2) t (FLOAT16);", &halves, None)).unwrap();
+        assert_eq!(table.values, Numbers::Double(vec![1.0, -2.5]));
+    }
+
+    #[test]
+    fn what_is_not_read_says_what_it_is() {
+        for (column, found) in [
+            ("required int32 t (DATE);", "Date"),
+            ("required int96 t;", "INT96"),
+            ("repeated int32 t;", "nested"),
+            ("required group t { required int32 u; }", "nested"),
+        ] {
+            let schema = parse_message_type(&format!("message m {{ {column} }}")).unwrap();
+            let descriptor = SchemaDescriptor::new(Arc::new(schema));
+            assert!(
+                matches!(kind_of(&descriptor.column(0)), Kind::Other(text) if text.contains(found)),
+                "{column}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! From a path to features and answers, whatever the format.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -85,9 +86,15 @@ impl Part {
         if layout.has_codings() {
             table.code(&layout)?;
         }
-        let used: Vec<usize> =
-            layout.features.iter().map(|feature| feature.column).chain(beside.used()).collect();
-        let dropped = if missing == Missing::Drop { table.drop_missing(&used) } else { 0 };
+        // Nothing can stand for an answer.
+        let used: Vec<usize> = match missing {
+            Missing::Error => Vec::new(),
+            Missing::Mean | Missing::Median => beside.labels.clone(),
+            Missing::Drop => {
+                layout.features.iter().map(|feature| feature.column).chain(beside.used()).collect()
+            }
+        };
+        let dropped = table.drop_missing(&used);
         if dropped > 0 && table.rows() == 0 {
             return Err(bad("rows", "one at least in which no value is missing", "none"));
         }
@@ -281,15 +288,16 @@ impl Format {
     /// [`ErrorKind::Data`] if the ending is none that is known.
     pub fn of(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let stem = name.strip_suffix(".gz").unwrap_or(&name);
+        let stem = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
         match name.rsplit_once('.').map(|(_, ending)| ending) {
+            _ if path.is_dir() && !parts_of(path).is_empty() => Ok(Self::Parquet),
             _ if path.is_dir() || stem.ends_with("-ubyte") || stem.ends_with(".idx") => Ok(Self::Idx),
             _ if TEXT.iter().any(|ending| stem.ends_with(ending)) => Ok(Self::Csv),
             Some("npy") => Ok(Self::Npy),
             Some("npz") => Ok(Self::Npz),
             Some("parquet" | "pq") => Ok(Self::Parquet),
             _ => {
-                let expected = "a file ending in .csv, .tsv, .txt, .data or .dat (also with .gz behind), .npy, .npz, .parquet or .pq, or a \
+                let expected = "a file ending in .csv, .tsv, .txt, .data or .dat (also with .gz or .zst behind), .npy, .npz, .parquet or .pq, or a \
                                 folder with the four MNIST files";
                 let found = if path.exists() { "neither" } else { "nothing of that name" };
                 Err(bad("data", expected, format!("{found}; {MNIST}")).in_file(path))
@@ -403,7 +411,7 @@ pub(super) fn read_more(
             let skipped = options.ignore.as_ref().map_or_else(Vec::new, |all| all.0.clone());
             let how = Reading { header: Header::Like(&names), texts, skipped, ..reading_of(options) };
             let table = match bytes {
-                Some(bytes) => parsed(bytes, format, is_gzip(bytes), &how).map_err(|e| e.in_file(path))?,
+                Some(bytes) => parsed(bytes, format, packed(bytes), &how).map_err(|e| e.in_file(path))?,
                 None => read_table(path, format, &how)?,
             };
             known(path, options, table, trained, missing).map_err(|e| e.in_file(path))?
@@ -464,19 +472,60 @@ fn by_name(table: &Table, free: &[usize], trained: &Trained) -> Result<Vec<usize
     trained.inputs.iter().map(|input| table.column("columns", &Label::Name(input.name.clone()))).collect()
 }
 
-fn read_table(path: &Path, format: Format, how: &Reading<'_>) -> Result<Table> {
-    parsed(&read_file(path)?, format, is_gz(path), how).map_err(|e| e.in_file(path))
+pub(super) fn read_table(path: &Path, format: Format, how: &Reading<'_>) -> Result<Table> {
+    if format == Format::Parquet && path.is_dir() {
+        return joined(path, how);
+    }
+    parsed(&read_file(path)?, format, packing(path), how).map_err(|e| e.in_file(path))
 }
 
-fn is_gzip(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b])
+/// How a file of text is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    None,
+    Gzip,
+    Zstandard,
+}
+
+/// What a file's name says of its packing.
+fn packing(path: &Path) -> Packing {
+    let ends = |ending: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
+    match (ends("gz"), ends("zst")) {
+        (true, _) => Packing::Gzip,
+        (_, true) => Packing::Zstandard,
+        _ => Packing::None,
+    }
+}
+
+/// How bytes that came through a pipe are packed.
+fn packed(bytes: &[u8]) -> Packing {
+    match bytes {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstandard,
+        _ => Packing::None,
+    }
+}
+
+/// What was packed.
+fn unpacked(bytes: &[u8], packing: Packing) -> Result<Cow<'_, [u8]>> {
+    match packing {
+        Packing::None => Ok(bytes.into()),
+        Packing::Gzip => gz::inflate_all(bytes).map(Cow::Owned),
+        #[cfg(feature = "zstd")]
+        Packing::Zstandard => super::zst::inflate_all(bytes).map(Cow::Owned),
+        #[cfg(not(feature = "zstd"))]
+        Packing::Zstandard => {
+            let expected =
+                "a program built to read Zstandard (cargo install --path crates/onward-cli --features zstd)";
+            Err(bad("packing", expected, "one built without that feature"))
+        }
+    }
 }
 
 /// The table in a file's bytes.
-fn parsed(bytes: &[u8], format: Format, packed: bool, how: &Reading<'_>) -> Result<Table> {
+fn parsed(bytes: &[u8], format: Format, packing: Packing, how: &Reading<'_>) -> Result<Table> {
     match format {
-        Format::Csv if packed => gz::inflate_all(bytes).and_then(|bytes| csv::read(&bytes, how)),
-        Format::Csv => csv::read(bytes, how),
+        Format::Csv => csv::read(&unpacked(bytes, packing)?, how),
         #[cfg(feature = "parquet")]
         Format::Parquet => super::parquet::read(bytes),
         #[cfg(not(feature = "parquet"))]
@@ -486,6 +535,32 @@ fn parsed(bytes: &[u8], format: Format, packed: bool, how: &Reading<'_>) -> Resu
             _ => Err(bad("array", "rows × columns", format!("shape {:?}", array.shape))),
         }),
     }
+}
+
+/// The files of a folder that hold the parts of one Parquet table, in the order of their names.
+fn parts_of(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok);
+    let is_part = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        // Programs write notes of their own under names that open so.
+        !name.starts_with(['_', '.']) && [".parquet", ".pq"].iter().any(|ending| name.ends_with(ending))
+    };
+    let mut parts: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_part).collect();
+    parts.sort_unstable();
+    parts
+}
+
+/// The table whose parts lie in a folder.
+fn joined(folder: &Path, how: &Reading<'_>) -> Result<Table> {
+    let mut whole: Option<Table> = None;
+    for path in parts_of(folder) {
+        let part = read_table(&path, Format::Parquet, how)?;
+        whole = Some(match whole {
+            None => part,
+            Some(whole) => whole.followed_by(part).map_err(|e| e.in_file(&path))?,
+        });
+    }
+    whole.ok_or_else(|| bad("folder", "files ending in .parquet or .pq", "none").in_file(folder))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
@@ -498,33 +573,51 @@ pub(super) fn is_packed(path: &Path) -> bool {
         .is_some_and(|ending| ["gz", "zst"].iter().any(|packed| ending.eq_ignore_ascii_case(packed)))
 }
 
-fn is_gz(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
-}
-
 fn read_idx(path: &Path) -> Result<Array> {
     let bytes = read_file(path)?;
-    let array = if is_gz(path) { idx::read_gz(&bytes) } else { idx::read(&bytes) };
+    let array = if packing(path) == Packing::Gzip { idx::read_gz(&bytes) } else { idx::read(&bytes) };
     array.map_err(|e| e.in_file(path))
 }
 
-/// `stem` or `stem.gz` in a folder of the MNIST files.
-fn find_idx(folder: &Path, stem: &str) -> Result<PathBuf> {
-    let packed = format!("{stem}.gz");
-    match [stem, &packed].map(|name| folder.join(name)).into_iter().find(|path| path.is_file()) {
-        Some(path) => Ok(path),
-        None => {
-            let expected = format!("the file {stem} or {packed}");
-            let found = if folder.is_dir() { "neither" } else { "no such folder" };
-            Err(Error::expected(ErrorKind::Io, "folder", expected, format!("{found}; {MNIST}"))
-                .in_file(folder))
-        }
-    }
+/// The file of a part's images or labels in a folder of the MNIST files: under its official name (`train-images-idx3-ubyte`), the same with
+/// a dot (`train-images.idx3-ubyte`) or an ending (`.ubyte`, `.idx`), any of them packed (`.gz`).
+fn find_idx(folder: &Path, part: &str, what: &str, dimensions: u8) -> Result<PathBuf> {
+    let stem = format!("{part}-{what}-idx{dimensions}-ubyte");
+    let plain = [
+        stem.clone(),
+        format!("{part}-{what}.idx{dimensions}-ubyte"),
+        format!("{part}-{what}-idx{dimensions}.ubyte"),
+        format!("{part}-{what}.idx{dimensions}"),
+        format!("{part}-{what}.idx"),
+        format!("{stem}.ubyte"),
+        format!("{stem}.idx"),
+        format!("{part}-{what}-ubyte"),
+    ];
+    let all: Vec<PathBuf> =
+        plain.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]).collect();
+    // Some who unpack the files get a folder of that name for each, with the file in it.
+    let inside =
+        |path: &PathBuf| path.file_name().map(|name| path.join(name)).filter(|inner| inner.is_file());
+    let found = all.iter().find(|path| path.is_file()).cloned().or_else(|| all.iter().find_map(inside));
+    found.ok_or_else(|| {
+        let expected = format!("the file {stem} or {stem}.gz");
+        let found = if folder.is_dir() { "neither" } else { "no such folder" };
+        Error::expected(ErrorKind::Io, "folder", expected, format!("{found}; {MNIST}")).in_file(folder)
+    })
 }
 
 fn read_folder(folder: &Path, part: &str) -> Result<Part> {
-    let images = find_idx(folder, &format!("{part}-images-idx3-ubyte"))?;
-    let labels = find_idx(folder, &format!("{part}-labels-idx1-ubyte"))?;
+    // The letters' and fashions' copies say "test".
+    let part = if part == "t10k"
+        && find_idx(folder, part, "images", 3).is_err()
+        && find_idx(folder, "test", "images", 3).is_ok()
+    {
+        "test"
+    } else {
+        part
+    };
+    let images = find_idx(folder, part, "images", 3)?;
+    let labels = find_idx(folder, part, "labels", 1)?;
     let place = format!("file {}", labels.display());
     Part::from_arrays(&images, read_idx(&images)?, Some(read_idx(&labels)?), &place)
 }
@@ -532,9 +625,9 @@ fn read_folder(folder: &Path, part: &str) -> Result<Part> {
 /// An idx file of images, with the labels from the file beside it if there is one.
 fn read_images(path: &Path) -> Result<Part> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.strip_suffix(".gz").unwrap_or(&name).replace("images-idx3", "labels-idx1");
     let folder = path.parent().unwrap_or(Path::new("."));
-    let labels = if name.contains("images-idx3") { find_idx(folder, &stem).ok() } else { None };
+    let part = name.split_once("-images").map(|(part, _)| part.to_owned());
+    let labels = part.and_then(|part| find_idx(folder, &part, "labels", 1).ok());
     Part::from_arrays(path, read_idx(path)?, labels.map(|labels| read_idx(&labels)).transpose()?, "labels")
 }
 

@@ -126,9 +126,8 @@ impl Survey {
                     return value;
                 }
                 seen.first_word.get_or_insert_with(|| spot(shorten(field.trim_ascii())));
-                // An infinity, or a NaN that is not said to be missing, is no word.
                 seen.worded += 1;
-                seen.odd |= parsed.is_some() || field.contains(&0);
+                seen.odd |= field.contains(&0);
                 seen.code(field.trim_ascii()).map_or(MISSING, word)
             }
         }

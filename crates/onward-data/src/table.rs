@@ -247,6 +247,38 @@ impl Table {
         rows - kept.len()
     }
 
+    /// This table with another's rows behind its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if that has other columns.
+    pub(super) fn followed_by(mut self, mut more: Self) -> Result<Self> {
+        if self.names != more.names {
+            let (expected, found) =
+                (format!("the columns of the first part: {}", self.names.join(", ")), more.names.join(", "));
+            return Err(Error::expected(ErrorKind::Data, "columns", expected, found));
+        }
+        let rows = self.rows() as u64;
+        let mut codes: Vec<Vec<Option<u32>>> = Vec::new();
+        for (own, other) in self.seen.iter_mut().zip(&mut more.seen) {
+            codes.push(other.words.iter().map(|word| own.code(word.as_bytes())).collect());
+            other.spots().for_each(|spot| spot.at += rows);
+            own.numbers += other.numbers;
+            own.missing += other.missing;
+            own.worded += other.worded;
+            own.odd |= other.odd;
+            own.first_missing = own.first_missing.take().or(other.first_missing.take());
+            own.first_word = own.first_word.take().or(other.first_word.take());
+        }
+        let columns = self.columns.max(1);
+        let cell = |(at, cell): (usize, f64)| match as_word(cell).filter(|_| !codes.is_empty()) {
+            Some(code) => codes[at % columns].get(code).copied().flatten().map_or(MISSING, word),
+            None => cell,
+        };
+        let values = self.values.iter().chain(more.values.iter().enumerate().map(cell)).collect();
+        self.values = Numbers::Double(values);
+        Ok(self)
+    }
+
     /// How many cells of a column are NaN.
     pub(super) fn count_nan(&self, column: usize) -> u64 {
         self.cells(column).filter(|cell| cell.is_nan()).count() as u64
@@ -352,6 +384,18 @@ pub(super) fn declared_len(shape: &[usize], number: Number) -> Result<usize> {
     }
 }
 
+/// The number that these 16 bits mean.
+pub(super) fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 0x3ff));
+    let size = match exponent {
+        0 => fraction / f64::from(1_u32 << 24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1024.0 + fraction) / f64::from(1_u32 << 25) * f64::from(1_u32 << exponent),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Class {
@@ -367,7 +411,7 @@ pub(super) enum Endian {
     Big,
 }
 
-/// A kind of number: its class, its size in bytes (1, 2, 4 or 8; floats 4 or 8) and its order of bytes.
+/// A kind of number: its class, its size in bytes (1, 2, 4 or 8; floats 2, 4 or 8) and its order of bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Number {
     pub(super) class: Class,
@@ -393,6 +437,7 @@ impl Number {
             (Class::Signed, 2) => f64::from(raw as i16),
             (Class::Signed, 4) => f64::from(raw as i32),
             (Class::Signed, _) => raw as i64 as f64,
+            (Class::Float, 2) => half(raw as u16),
             (Class::Float, 4) => f64::from(f32::from_bits(raw as u32)),
             (Class::Float, _) => f64::from_bits(raw),
         }

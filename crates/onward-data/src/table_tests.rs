@@ -83,6 +83,23 @@ fn what_stands_for_missing_values_is_of_the_training_rows() {
     assert_eq!((&train[6..8], &test[..]), (&[4.0, 1.0][..], &[100.0, 0.0, 4.0, 1.0][..]));
     assert_eq!(of(Missing::Median).unwrap().0[6..8], [3.0, 1.0]);
     assert_eq!(of(Missing::Drop).unwrap(), (vec![1.0, 2.0, 9.0, 4.0], vec![100.0]));
+    let unanswered = "x,label\n1,0\n2,1\n9,\n5,1\n4,0\n";
+    let options =
+        DataOptions { missing: Some(Missing::Mean), ..DataOptions::new(folder.put("u.csv", unanswered)) };
+    let split = load(&options).unwrap();
+    assert_eq!(
+        (split.train.rows() + split.test.rows(), split.summary.dropped_rows),
+        (4, 1),
+        "nothing stands for an answer"
+    );
+    let streamed = open(&DataOptions { stream: Some(true), ..options.clone() }, Shuffle::Window(2))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(streamed.contains("line 4, column 2") && streamed.contains("a label"), "{streamed}");
+    let more =
+        load_more(&folder.put("m2.csv", "x,label\n1,\n2,\n"), &options, &split.preparation, 2).unwrap();
+    assert_eq!((more.1, more.2), (2, None), "rows without answers can be answered");
     let text = of(Missing::Error).unwrap_err().to_string();
     assert!(
         text.contains("m.csv: line 5, column 1 (\"x\")")

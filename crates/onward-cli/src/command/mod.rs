@@ -5,6 +5,7 @@ mod bench;
 mod clean;
 mod compare;
 mod export;
+mod inspect;
 mod judged;
 mod list;
 mod minimize;
@@ -27,7 +28,6 @@ mod verify;
 use crate::args::{Args, Command};
 use crate::progress::Voice;
 use crate::spec::Spec;
-use crate::target::Target;
 use crate::{output, spec};
 use clap::{CommandFactory, Parser};
 use onward::kernel::Isa;
@@ -36,7 +36,6 @@ use onward::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
 #[cfg(unix)]
 use std::sync::Arc;
@@ -102,8 +101,8 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Predict(args) => predict::predict(&args)?,
         Command::Eval(args) => apply::eval(&args)?,
         Command::Export(args) => export::export(&args)?,
-        Command::Init { file: None } => output::write(spec::starter().as_bytes()),
-        Command::Init { file: Some(path) } => init(&path)?,
+        Command::Inspect(args) => inspect::inspect(&args)?,
+        Command::Init(args) => inspect::init(&args)?,
         Command::Explain { key } => output::write(spec::explain(key.as_deref())?.as_bytes()),
         Command::Bench(args) => bench::bench(&args)?,
         Command::VerifyTheory(args) => return theory::verify_theory(&args),
@@ -153,17 +152,4 @@ fn told_of(diverged: Option<String>, mut event: Value) -> Value {
         event["diverged"] = why.into();
     }
     event
-}
-
-fn init(path: &Path) -> Result<()> {
-    let target = Target::of(path)?;
-    if matches!(target, Target::File(_)) && path.exists() {
-        return Err(Error::expected(
-            ErrorKind::Io,
-            path.display(),
-            "a file that does not exist yet",
-            "one that does",
-        ));
-    }
-    target.write(spec::starter().as_bytes())
 }

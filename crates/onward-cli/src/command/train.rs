@@ -26,7 +26,8 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     }
     let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default())?;
     let voice = Voice::new(&args.how);
-    let words = format!("{}: {}", spec.data.path.display(), split.summary.words());
+    let file = spec.data.path.file_name().unwrap_or_default().to_string_lossy();
+    let words = format!("{file}: {}", split.summary.words());
     voice.say(&words, &json!({"event": "read", "path": spec.data.path, "data": split.summary}));
     for note in &split.notes {
         voice.say(note, &json!({"event": "note", "text": note}));

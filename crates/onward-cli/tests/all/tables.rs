@@ -107,3 +107,39 @@ fn what_a_table_leaves_open_names_the_key() {
     }
     assert_eq!(place.names("runs"), [""; 0]);
 }
+
+#[test]
+fn what_a_table_holds_is_shown_and_a_spec_for_it_runs_at_once() {
+    let place = Place::new();
+    place.write("d.csv", pets(";"));
+    let said = place.onward("inspect d.csv").good();
+    for words in [
+        "d.csv: 120 rows, 4 columns, a header\n",
+        "colour  categories  0        3         blue, green, red ",
+        "size    numbers     13       6         1.5 to 9.5 ",
+        "  data.label = \"kind\"\n  data.id = \"id\"\n  data.missing = \"mean\"\n",
+        "onward init --data d.csv my.toml",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    let told = place.onward("inspect d.csv --json").last_json();
+    assert_eq!(told["found"]["columns"][2]["range"], serde_json::json!([1.5, 9.5]));
+    place.onward("init --data d.csv my.toml").good();
+    assert!(place.onward("train my.toml --json").last_json()["test_accuracy"].as_f64().unwrap() > 0.9);
+    place.onward("init --data d.csv my.toml").refuses(&["my.toml", "does not exist yet"]);
+    let values: String = (0..90).map(|i| format!("{}.5\t{}\n", i * 7 % 30, i * 7 % 30 * 3)).collect();
+    place.write("v.txt", format!("length\tprice\n{values}"));
+    place.onward("init --data v.txt specs/v.toml").refuses(&["specs"]);
+    place.onward("init --data v.txt v.toml").good();
+    let done = place.onward("train v.toml --json").last_json();
+    assert!(done["test_loss"].as_f64().unwrap() < 40.0, "the variance is 675: {done}");
+    place.write("u.csv", "a;x,b\nc;y,d\n");
+    place.onward("inspect u.csv").refuses(&["u.csv", "data.separator"]);
+    assert!(
+        place
+            .onward("inspect u.csv --set data.separator=; --set data.header=false")
+            .good()
+            .contains("data.separator = \";\"")
+    );
+    place.onward("inspect none.npz").refuses(&["none.npz", "a table"]);
+}

@@ -148,7 +148,7 @@ impl Group {
                 column.skip(behind)?;
                 Ok(column)
             });
-            self.columns.push(opened.map_err(|flaw: Flaw| flaw.at(name, self.row as usize))?);
+            self.columns.push(opened.map_err(|flaw: Flaw| flaw.at(name))?);
         }
         self.left = rows.saturating_sub(behind);
         self.group += 1;
@@ -174,7 +174,7 @@ impl Group {
         out.resize(start + rows * columns, 0.0);
         for (at, (column, name)) in self.columns.iter_mut().zip(&self.names).enumerate() {
             self.values.clear();
-            column.read(rows, &mut self.values).map_err(|flaw| flaw.at(name, self.row as usize))?;
+            column.read(rows, &mut self.values).map_err(|flaw| flaw.at(name))?;
             for (row, value) in out[start..].chunks_exact_mut(columns).zip(&self.values) {
                 row[at] = *value;
             }

@@ -109,7 +109,7 @@ pub(super) fn opened(
     check_width(options.target, beside.labels.len()).map_err(at)?;
     beside.check(stream.table(), options).map_err(at)?;
     let mut columns = Layout::of(stream.table(), &beside, options).map_err(at)?;
-    check_missing(options, stream.table(), path)?;
+    check_missing(options, stream.table(), &beside, path)?;
     let width = columns.features.len();
     let shape = choose_shape(options.shape, [1, 1, width], width, path)?;
     if options.center == Center::Mean {
@@ -203,7 +203,15 @@ struct Scan<'a> {
 }
 
 /// Refuses what only all rows at once could tell of missing values.
-fn check_missing(options: &DataOptions, table: &Table, path: &Path) -> Result<()> {
+fn check_missing(options: &DataOptions, table: &Table, beside: &Beside, path: &Path) -> Result<()> {
+    let unanswered = |column: &usize| {
+        table.seen.get(*column).and_then(|seen| Some((*column, seen.first_missing.as_ref()?)))
+    };
+    if let Some((column, spot)) = beside.labels.iter().find_map(unanswered) {
+        return Err(table
+            .flaw(column, spot, "a label, as no rows can be left out of a stream")
+            .in_file(path));
+    }
     match options.missing.unwrap_or_default() {
         Missing::Error => Ok(()),
         Missing::Mean if !table.seen.is_empty() => Ok(()),

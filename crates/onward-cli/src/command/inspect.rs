@@ -1,0 +1,142 @@
+//! `inspect`: what a file of rows holds, and `init --data`: a spec that suits it.
+
+use crate::args::{Inspect, NewSpec};
+use crate::output;
+use crate::progress::Voice;
+use crate::spec::{self, Spec};
+use crate::target::Target;
+use onward::{Error, ErrorKind, Result, file};
+use onward_data::inspect::{Column, Inspected, inspect as look};
+use onward_data::{DataOptions, expand_home};
+use serde_json::json;
+use std::path::Path;
+
+/// The most characters of a column's range or words.
+const LONGEST: usize = 40;
+
+/// `onward inspect`.
+pub fn inspect(args: &Inspect) -> Result<()> {
+    let found = look(&options(&args.file, &args.sets)?)?;
+    let voice = Voice::of(args.print);
+    let event = json!({"event": "inspected", "file": args.file.display().to_string(), "found": found});
+    voice.say(words(&args.file, &found).trim_end(), &event);
+    Ok(())
+}
+
+/// What a spec with these settings says of a file.
+fn options(path: &Path, sets: &[String]) -> Result<DataOptions> {
+    let path = expand_home(path);
+    let text = "seed = 1\n[data]\npath = \"?\"\n[model]\nkind = \"mlp\"\nhidden = [1]\n[method]\nname = \"relative-activation\"\n[train]\nsteps = 1\n";
+    Ok(DataOptions { path, ..Spec::parse(text, Path::new("--set"), sets, None)?.data })
+}
+
+fn words(path: &Path, found: &Inspected) -> String {
+    let names = if found.header { "a header" } else { "no header" };
+    let mut text = match found.columns.len() {
+        0 => format!("{}: {} rows\n", path.display(), found.rows),
+        columns => format!("{}: {} rows, {columns} columns, {names}\n", path.display(), found.rows),
+    };
+    if !found.columns.is_empty() {
+        text += "\n";
+        text += &table(&found.columns);
+    }
+    for note in &found.notes {
+        text += &format!("\nnote: {note}\n");
+    }
+    text += "\nsuggested keys:\n";
+    for (key, value) in &found.keys {
+        text += &format!("  {key} = {value}\n");
+    }
+    text + &format!("\na spec with them: onward init --data {} my.toml\n", path.display())
+}
+
+/// Lines of columns, one below the other.
+fn table(columns: &[Column]) -> String {
+    let head = ["column", "values", "missing", "distinct", "range or words", "use"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = [head].into_iter().chain(columns.iter().map(row)).collect();
+    let widths: Vec<usize> =
+        (0..6).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; 6]| {
+        let fields = row.iter().zip(&widths).map(|(field, width)| format!("{field:<width$}"));
+        fields.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(column: &Column) -> [String; 6] {
+    let content = match column.range {
+        Some([least, most]) if column.words.is_empty() => format!("{} to {}", short(least), short(most)),
+        _ => column.words.join(", "),
+    };
+    [
+        cut(&column.name),
+        column.sort.words().into(),
+        column.missing.to_string(),
+        column.distinct.to_string(),
+        cut(&content),
+        column.suggested.word().into(),
+    ]
+}
+
+fn cut(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if plain.chars().count() <= LONGEST {
+        return plain;
+    }
+    plain.chars().take(LONGEST - 1).collect::<String>() + "…"
+}
+
+/// A number in six significant digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        a if a != 0.0 && !(1e-4..1e9).contains(&a) => format!("{value:.5e}"),
+        a => {
+            let decimals = (5 - a.max(1.0).log10().floor() as i32).max(0) as usize;
+            let text = format!("{value:.decimals$}");
+            let text =
+                if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+            text.to_owned()
+        }
+    }
+}
+
+/// `onward init`.
+pub fn init(args: &NewSpec) -> Result<()> {
+    let chosen = args.data.as_deref().map(|data| chosen(data, args)).transpose()?;
+    let text = spec::starter(chosen.as_deref());
+    let Some(path) = &args.file else {
+        output::write(text.as_bytes());
+        return Ok(());
+    };
+    let target = Target::of(path)?;
+    if matches!(target, Target::File(_)) && path.exists() {
+        let (expected, found) = ("a file that does not exist yet", "one that does");
+        return Err(Error::expected(ErrorKind::Io, path.display(), expected, found));
+    }
+    target.write(text.as_bytes())
+}
+
+/// The keys that a spec for a file sets.
+fn chosen(data: &Path, args: &NewSpec) -> Result<Vec<(String, String)>> {
+    let found = look(&options(data, &args.sets)?)?;
+    let mut keys = found.keys;
+    // Paths in a spec count from its folder.
+    let elsewhere = args.file.as_deref().is_some_and(|spec| file::folder_of(spec) != Path::new("."));
+    if elsewhere && data.is_relative() {
+        let whole = data.canonicalize().map_err(|e| Error::io("find", data, e))?;
+        keys[0].1 = format!("{:?}", whole.display().to_string());
+    }
+    let batch = (found.rows / 12).next_power_of_two().clamp(8, 128);
+    let epochs = if found.rows < 5000 { 100 } else { 20 };
+    for (key, value) in [
+        ("seed", "1".to_owned()),
+        ("model.kind", "\"mlp\"".into()),
+        ("model.hidden", "[64]".into()),
+        ("method.name", "\"relative-activation\"".into()),
+        ("train.batch", batch.to_string()),
+        ("train.epochs", epochs.to_string()),
+    ] {
+        keys.push((key.into(), value));
+    }
+    Ok(keys)
+}
