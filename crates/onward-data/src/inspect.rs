@@ -6,8 +6,9 @@ use onward::Result;
 use serde::Serialize;
 
 use super::csv::Reading;
+use super::files::read_table;
 use super::layout::{are_flags, is_date, is_dressed};
-use super::part::{read_table, reading_of};
+use super::part::reading_of;
 use super::table::{Seen, Table};
 use super::{DataOptions, Format};
 

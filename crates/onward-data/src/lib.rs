@@ -9,6 +9,7 @@ pub mod csv;
 mod dialect;
 #[cfg(test)]
 mod field_tests;
+mod files;
 mod first_row;
 #[cfg(feature = "parquet")]
 mod footer;

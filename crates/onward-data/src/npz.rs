@@ -24,7 +24,7 @@ const NAMES: [[&[&str]; 2]; 3] = [
     ],
 ];
 
-/// What stands for the arrays of [`NAMES`], in their order.
+/// What arrays are for: features and labels of all rows, of training rows, of test rows.
 pub const ROLES: [[&str; 2]; 3] = [["x", "y"], ["x_train", "y_train"], ["x_test", "y_test"]];
 
 /// Reads the arrays of an npz file that have one of the usual names, each under the name of what it is for ([`ROLES`]).

@@ -19,7 +19,7 @@ pub(super) mod windows;
 pub use tokens::{TokenOptions, TokenWidth, Tokens};
 
 use super::table::Table;
-use super::{DataOptions, Format, Opened, part};
+use super::{DataOptions, Format, Opened, files, part};
 use lines::Lines;
 use onward::ask::Shuffle;
 use onward::{Error, ErrorKind, Result};
@@ -68,7 +68,9 @@ pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
         Format::Parquet => Box::new(groups::Groups::open(&watched)?),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(super::without_parquet().in_file(path)),
-        Format::Csv if !part::is_packed(path) => Box::new(Lines::open(&watched, &part::reading_of(options))?),
+        Format::Csv if !files::is_packed(path) => {
+            Box::new(Lines::open(&watched, &part::reading_of(options))?)
+        }
         _ => {
             return Err(refusal(
                 path,
