@@ -171,7 +171,8 @@ impl Builder {
     }
 
     /// Row `t` of the tensor `{name}.weight (words, width)` for every number `t` of `x`, which has one channel. Zeros stand for
-    /// [`crate::dataset::NO_ITEM`]; other numbers that are not whole or not below `words` are not finite afterwards.
+    /// [`crate::dataset::NO_ITEM`]; other numbers that are not whole or not below `words` are refused in the model's input, and not finite
+    /// afterwards where the model works them out.
     pub fn embed(&mut self, name: &str, x: Var, words: usize, width: usize) -> Var {
         if x.shape[2] != 1 || words > 1 << 24 {
             let expected = "one channel of whole numbers below 2^24";

@@ -1,15 +1,45 @@
 //! Operations at single positions: lookups, normalisation and scale of channels, sums and products of two, cuts and joints of
 //! channels, and code of one's own. Where operands have fewer rows than others, they repeat: one clean row for all members.
 
-use super::node::{Norm, RowOp, Shape};
+use super::Graph;
+use super::node::{Norm, Op, RowOp, Shape};
 use crate::dataset::NO_ITEM;
 use crate::model::low_rank::add_noise_of_row;
 use crate::model::{Act, Context, LinkKind, Map, NORM_EPSILON};
 use crate::threads::prelude::*;
+use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 
 /// Rows of one task.
 const ROWS: usize = 16;
+
+/// Whether `word` is the number of one of so many words.
+fn names(word: f32, words: usize) -> bool {
+    word >= 0.0 && word < words as f32 && word.fract() == 0.0
+}
+
+impl Graph {
+    /// Checks that what embeddings look up in the model's input, rows of which lie in `x`, names words that they have, or none ([`NO_ITEM`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming row, item and tensor.
+    pub(crate) fn check_words(&self, x: &[f32]) -> Result<()> {
+        let tables = self.nodes.iter().filter_map(|node| match node.op {
+            Op::Embed { weight } if matches!(self.nodes[node.inputs[0]].op, Op::Input) => Some(&self.specs[weight]),
+            _ => None,
+        });
+        let items = self.nodes[0].shape.iter().product::<usize>().max(1);
+        for table in tables {
+            let words = table.shape[0];
+            if let Some(at) = x.iter().position(|word| *word != NO_ITEM && !names(*word, words)) {
+                let place = format!("row {}, item {}", at / items, at % items);
+                let expected = format!("one of the {words} words of {}, numbered from 0", table.name);
+                return Err(Error::expected(ErrorKind::Data, place, expected, x[at]));
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Context<'_> {
     /// The row of a matrix that each number of `x` names: zeros where there is no item, not finite where else it names none.
@@ -27,7 +57,7 @@ impl Context<'_> {
                 out.fill(0.0);
                 return;
             }
-            if !(word >= 0.0 && word < words as f32 && word.fract() == 0.0) {
+            if !names(word, words) {
                 out.fill(f32::NAN);
                 return;
             }
