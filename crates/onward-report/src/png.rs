@@ -49,14 +49,17 @@ fn encode(pixmap: &Pixmap) -> std::io::Result<Vec<u8>> {
     let mut header = [pixmap.width().to_be_bytes(), pixmap.height().to_be_bytes()].concat();
     header.extend([EIGHT_BITS, TRUECOLOUR, 0, 0, 0]);
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
-    let mut above = vec![0; 3 * pixmap.width() as usize];
+    let channels = 3 * pixmap.width() as usize;
+    let (mut line, mut above) = (vec![UP; 1 + channels], vec![0; channels]);
     for row in pixmap.data().chunks_exact(4 * pixmap.width() as usize) {
-        let row: Vec<u8> = row.chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
-        packed.write_all(&[UP])?;
-        packed.write_all(
-            &row.iter().zip(&above).map(|(new, old)| new.wrapping_sub(*old)).collect::<Vec<_>>(),
-        )?;
-        above = row;
+        let kept = above.chunks_exact_mut(3).zip(row.chunks_exact(4));
+        for (told, (old, pixel)) in line[1..].chunks_exact_mut(3).zip(kept) {
+            for (told, (old, new)) in told.iter_mut().zip(old.iter_mut().zip(pixel)) {
+                *told = new.wrapping_sub(*old);
+                *old = *new;
+            }
+        }
+        packed.write_all(&line)?;
     }
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     for (kind, content) in [(b"IHDR", header), (b"IDAT", packed.finish()?), (b"IEND", vec![])] {
