@@ -46,6 +46,14 @@ CASES = [
     prints("an exponent", "loss 2.5E-1\n", Loss(0.25)),
     prints("a subnormal", "1e-310\n", Loss(1e-310)),
     prints("1e400", "1e400\n", Fails("the loss is inf")),
+    # What is required of numbers in JSON.
+    prints("a condition that is met", '{"loss": 0.25, "g": -1}\n', Loss(0.25), "--require g<=0"),
+    prints("a condition that is missed", '{"loss": 0.25, "g": 1}\n', Fails("not g <= 0"), "--require g<=0"),
+    prints("a condition on nothing", '{"loss": 0.25}\n', Fails("printed no number `g`"), "--require g<=0"),
+    prints("a condition that is none", '{"loss": 0.25}\n', Refused("--require"), "--require g~0"),
+    prints("a start outside", "0.25\n", Refused("--start"), "--start x=99"),
+    prints("points that are not there", "0.25\n", Refused("none.csv"), "--known none.csv"),
+    prints("a strategy misspelt", "0.25\n", Refused("did you mean sobol?"), "--method sobl"),
     # Colours and percent signs.
     prints("colours", "epoch 100\n\x1b[32m0.25\x1b[0m\n", Loss(0.25)),
     prints("colours beside another number", "step 3 loss \x1b[1;32m0.25\x1b[0m\n", Loss(0.25)),

@@ -57,13 +57,16 @@ The loss stands in the last line that is not blank: the key `loss` of a JSON obj
 prints no number or NaN has the worst loss; it is counted, and the reason is kept. All evaluations count towards the budget, those that look for noise or average it out included.
 
 Dimensions: x:-5..5 (numbers), lr:1e-5..1e-1 log (by ratio), n:1..64 int (whole numbers, may be log too),
-act:{relu,tanh} (one of some words). Strategies: {methods}.
+act:{relu,tanh} (one of some words), n:0..10:2 (steps; whole numbers where all three are).
+With --require, an evaluation that does not meet the condition is worse than all that do. Strategies: {methods}.
 
 Examples:
   onward minimize --goal min --space 'x:-5..5' --space 'y:-5..5' --budget 200 -- awk 'BEGIN{print ({x}-1)^2+({y}+2)^2}'
   onward minimize --goal max --space 'lr:1e-5..1e-1 log' --space 'act:{relu,tanh}' --budget 100 --key accuracy \\
       --noisy --jobs 4 --timeout 600 -- python train.py --lr {lr} --act {act} --seed {seed}
-  onward minimize --resume --out runs/train";
+  onward minimize --resume --out runs/train --budget 200
+
+A study is shown, checked and drawn like a run: onward show, verify and report runs/train; show --csv FILE writes all evaluations.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -104,7 +107,7 @@ pub enum Command {
     List(List),
     /// Compares runs: which settings do better, by how much, and how sure that is
     #[command(
-        after_help = "Runs that differ in their seeds alone are a group. Groups are compared by pairs of runs with the same seed, whose initial\nweights, batches and noise are the same: what luck does to both cancels. Each difference of means has its 95 % interval,\na paired t test (adjusted for several comparisons, after Holm) and the exact sign test. Below six pairs there is no verdict.\n\nExamples:\n  onward compare runs/digits\n  onward compare 'runs/digits*' --by method.sigma --score test_loss"
+        after_help = "Runs that differ in their seeds alone are a group. Groups are compared by pairs of runs with the same seed, whose initial\nweights, batches and noise are the same: what luck does to both cancels. Each difference of means has its 95 % interval,\na paired t test (adjusted for several comparisons, after Holm) and the exact sign test. Below six pairs there is no verdict.\n\nExamples:\n  onward compare runs/digits\n  onward compare 'runs/digits*' --by method.sigma --score test_loss --out pages/sigma"
     )]
     Compare(Compare),
     /// Trains a spec once for each combination of values and seeds; what is done already is not done again
@@ -252,7 +255,16 @@ pub struct Minimize {
     /// A dimension of the search, again for each; @FILE reads one from every line of a file
     #[arg(long = "space", value_name = "DIMENSION")]
     pub space: Vec<String>,
-    /// How often the program is run at most
+    /// A point to begin at, as x=1,y=2 [default: the middle of the space, or the best of --known]
+    #[arg(long, value_name = "POINT")]
+    pub start: Option<String>,
+    /// Points whose losses are known, which are not evaluated again: CSV with a header, or JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub known: Option<PathBuf>,
+    /// What a number of the JSON that the program prints has to be, such as 'g <= 0' (may be given again and again)
+    #[arg(long, value_name = "CONDITION")]
+    pub require: Vec<String>,
+    /// How often the program is run at most; with --resume, more than before raises it
     #[arg(long, value_name = "EVALUATIONS", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub budget: Option<u64>,
     /// The strategy [default: auto, which says what it chose and why]
@@ -264,7 +276,7 @@ pub struct Minimize {
     /// The seed that all candidates follow from [default: 1]
     #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
-    /// Programs that run at once; the candidates are the same for any number
+    /// Programs that run at once; the candidates are the same for any number (auto chooses a strategy that fits it)
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: u16,
     /// Ends a program, and all that it has started, after so many seconds
@@ -460,6 +472,18 @@ pub struct Show {
     /// Prints the net instead: its operations with shapes, weights and work
     #[arg(long)]
     pub net: bool,
+    /// Only the last rows
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+    /// Only every so many steps, and the last
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: Option<u64>,
+    /// Goes on with new rows until the run rests
+    #[arg(long, conflicts_with_all = ["ledger", "net"])]
+    pub follow: bool,
+    /// Of a study: writes all evaluations as CSV
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ledger", "net", "follow"])]
+    pub csv: Option<PathBuf>,
     /// Prints one JSON object per line
     #[arg(long)]
     pub json: bool,

@@ -10,6 +10,7 @@ mod font;
 mod html;
 mod line;
 mod net;
+mod parallel;
 mod png;
 mod scene;
 mod theory;
@@ -21,11 +22,12 @@ use onward::{Error, Result, file};
 pub use axis::{AxisKind, Unit};
 pub use curves::plots;
 pub use html::{Page, html};
-pub use line::{LinePlot, Series, line_plot, series_plot};
+pub use line::{Banded, LinePlot, Named, Series, band_plot, cloud_plot, line_plot, series_plot};
 pub use net::{net_plot, shape_words, short as net_short};
 pub use onward_run::metrics::{Measurement, Point};
+pub use parallel::{ParallelAxis, parallel_plot};
 pub use png::png;
-pub use scene::Scene;
+pub use scene::{Scene, escape};
 pub use theory::{Checked, write_theory};
 
 /// A known result to stand next to this one.

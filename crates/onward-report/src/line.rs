@@ -56,8 +56,10 @@ struct Curve {
     colour: Colour,
     dash: Dash,
     line: Vec<(f64, f64)>,
-    /// Empty where every point is drawn.
+    /// Empty where there is no shade.
     band: Band,
+    /// Whether the points were more than are drawn.
+    condensed: bool,
 }
 
 struct Frame {
@@ -87,10 +89,67 @@ pub fn line_plot(plot: &LinePlot, series: &[(String, Vec<(f64, f64)>)]) -> Scene
 
 /// Draws `series` as curves. Points that are not finite, or that a log axis has no place for, are left out.
 pub fn series_plot(plot: &LinePlot, series: &[Series]) -> Scene {
-    let curves = curves(plot, series);
+    drawn(plot, &curves(plot, series))
+}
+
+/// A name and its points.
+pub type Named = (String, Vec<(f64, f64)>);
+/// A name and its points as `[x, low, high, y]`.
+pub type Banded = (String, Vec<[f64; 4]>);
+
+/// Draws curves, each over a shade from the second to the third number of its points.
+pub fn band_plot(plot: &LinePlot, series: &[Banded]) -> Scene {
+    let one = |(colour, (name, points)): (usize, &Banded)| {
+        let fits = |p: &&[f64; 4]| plot.x.takes(p[0]) && p[1..].iter().all(|y| plot.y.takes(*y));
+        let sound: Vec<_> = points.iter().filter(fits).collect();
+        let line = sound.iter().map(|p| (p[0], p[3])).collect();
+        let band = sound.iter().map(|p| (p[0], p[1], p[2])).collect();
+        Curve {
+            name: name.clone(),
+            colour: Colour::Series(colour),
+            dash: Dash::Solid,
+            line,
+            band,
+            condensed: false,
+        }
+    };
+    let curves: Vec<Curve> = series.iter().enumerate().map(one).filter(|c| !c.line.is_empty()).collect();
+    drawn(plot, &curves)
+}
+
+/// Draws each group of points as a cloud of dots in its own colour, the first on top.
+pub fn cloud_plot(plot: &LinePlot, groups: &[Named]) -> Scene {
+    let one = |(colour, (name, points)): (usize, &Named)| {
+        let fits = |p: &(f64, f64)| plot.x.takes(p.0) && plot.y.takes(p.1);
+        let line = points.iter().copied().filter(fits).collect();
+        Curve {
+            name: name.clone(),
+            colour: Colour::Series(colour),
+            dash: Dash::Solid,
+            line,
+            band: Vec::new(),
+            condensed: false,
+        }
+    };
+    let clouds: Vec<Curve> = groups.iter().enumerate().map(one).filter(|c| !c.line.is_empty()).collect();
+    let frame = frame(plot, &clouds, &[]);
+    let mut marks = heading(plot, &clouds);
+    grid(plot, &frame, &mut marks);
+    for cloud in clouds.iter().rev() {
+        let radius = if cloud.line.len() > 400 { 1.6 } else { 2.6 };
+        let dots =
+            cloud.line.iter().map(|p| Mark::Dot { at: frame.at(p.0, p.1), radius, colour: cloud.colour });
+        marks.extend(dots);
+    }
+    let counts: Vec<String> = clouds.iter().map(|c| format!("{} {}", c.line.len(), c.name)).collect();
+    let description = format!("{} over {}: {}", plot.title, plot.x_label, counts.join(", "));
+    Scene { width: WIDTH, height: HEIGHT, description, marks }
+}
+
+fn drawn(plot: &LinePlot, curves: &[Curve]) -> Scene {
     let labels: Vec<String> = curves.iter().map(|c| end_label(plot, c, curves.len())).collect();
-    let frame = frame(plot, &curves, &labels);
-    let mut marks = heading(plot, &curves);
+    let frame = frame(plot, curves, &labels);
+    let mut marks = heading(plot, curves);
     grid(plot, &frame, &mut marks);
     if let Some((_, value)) = plot.reference.as_ref().filter(|(_, v)| plot.y.takes(*v)) {
         let y = frame.at(0.0, *value)[1];
@@ -98,12 +157,12 @@ pub fn series_plot(plot: &LinePlot, series: &[Series]) -> Scene {
     }
     // The first series matters most and lies on top.
     curves.iter().rev().for_each(|curve| draw(curve, !plot.dashed.is_empty(), &frame, &mut marks));
-    end_labels(&curves, labels, &frame, &mut marks);
+    end_labels(curves, labels, &frame, &mut marks);
     if curves.is_empty() {
         let middle = [(frame.left + frame.right) / 2.0, (TOP + HEIGHT - BOTTOM) / 2.0];
         marks.push(Mark::Text(Text::new(middle, SMALL, Colour::Muted, "no data").anchored(Anchor::Middle)));
     }
-    Scene { width: WIDTH, height: HEIGHT, description: description(plot, &curves), marks }
+    Scene { width: WIDTH, height: HEIGHT, description: description(plot, curves), marks }
 }
 
 fn curves(plot: &LinePlot, series: &[Series]) -> Vec<Curve> {
@@ -118,7 +177,8 @@ fn curves(plot: &LinePlot, series: &[Series]) -> Vec<Curve> {
         let (line, band) =
             if points.len() > 2 * PIECES { condense(plot.x, &points) } else { (points, vec![]) };
         let colour = Colour::Series(one.colour);
-        curves.push(Curve { name: one.name.clone(), colour, dash: one.dash, line, band });
+        let condensed = !band.is_empty();
+        curves.push(Curve { name: one.name.clone(), colour, dash: one.dash, line, band, condensed });
     }
     curves
 }
@@ -144,7 +204,7 @@ fn end_label(plot: &LinePlot, curve: &Curve, curves: usize) -> String {
         return String::new();
     }
     let value = curve.line.last().map_or(String::new(), |p| short(p.1, plot.unit));
-    let value = if curve.band.is_empty() { value } else { format!("≈{value}") };
+    let value = if curve.condensed { format!("≈{value}") } else { value };
     // A lone curve is named by the title.
     let text = if curves == 1 { value } else { format!("{} {value}", curve.name) };
     font::fit(&text, SMALL, Weight::SemiBold, WIDTH * 0.4)
@@ -179,7 +239,7 @@ fn heading(plot: &LinePlot, curves: &[Curve]) -> Vec<Mark> {
     if curves.iter().any(|c| c.dash == Dash::Dashed) {
         notes.push(format!("dashed: {}", plot.dashed));
     }
-    if curves.iter().any(|c| !c.band.is_empty()) {
+    if curves.iter().any(|c| c.condensed) {
         notes.push("line: mean, shade: range".into());
     }
     let title = font::fit(&plot.title, 15.0, Weight::SemiBold, WIDTH);

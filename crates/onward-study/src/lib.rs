@@ -37,8 +37,8 @@ pub use repeats::Repeated;
 pub use space::{Argument, Dimension, Domain, Space, Spacing};
 pub use strategy::{
     Auto, CmaEs, Copied, Decay, Estimator, GldFast, GldSearch, Level, LmMaEs, Mirror, MirrorDescent, Mistp,
-    NesterovSpokoiny, OnePlusOne, OpenAiEs, OwnStrategy, Pgpe, Radii, RelativeLoss, Restarts, Scheme,
-    SepCmaEs, Setup, Smtp, Snes, Stop, Stp, Strategy, StrategyKind, Xnes,
+    NesterovSpokoiny, OnePlusOne, OpenAiEs, OwnStrategy, Pgpe, Radii, Random, RelativeLoss, Restarts, Scheme,
+    SepCmaEs, Setup, Smtp, Snes, Sobol, Stop, Stp, Strategy, StrategyKind, Xnes,
 };
 
 use serde::{Deserialize, Serialize};
@@ -134,9 +134,25 @@ impl Study {
         Self::begin(StudyRecord::new(space, goal, budget, seed, method, why))
     }
 
+    /// The same search from another point than the middle of the space: near there it looks first.
+    ///
+    /// # Errors
+    /// As for [`Space::encode`]; [`ErrorKind::Spec`] if losses were told already.
+    pub fn starting_at(self, start: Vec<Argument>) -> Result<Self> {
+        if self.told > 0 {
+            let expected = "a study that was told nothing yet";
+            return Err(Error::expected(ErrorKind::Spec, "start", expected, format!("{} losses", self.told)));
+        }
+        Self::begin(StudyRecord { start: Some(start), ..self.record })
+    }
+
     fn begin(record: StudyRecord) -> Result<Self> {
         record.method.check(&record.space)?;
-        let strategy = record.method.begin(&Setup::of(&record.space))?;
+        let mut setup = Setup::of(&record.space);
+        if let Some(start) = &record.start {
+            setup.start = record.space.encode(start)?;
+        }
+        let strategy = record.method.begin(&setup)?;
         let mut study = Self {
             width: record.space.width(),
             draws: Draws::new(record.seed, 0),
@@ -153,7 +169,7 @@ impl Study {
             let expected = "settings whose first candidates are finite numbers";
             return Err(Error::expected(ErrorKind::Spec, "method", expected, "others"));
         }
-        if study.generation.cut {
+        if study.generation.cut && !study.record.method.is_design() {
             let needed = study.generation.points.len() / study.width;
             let expected =
                 format!("at least {needed}, the first generation of {}", study.record.method.name());

@@ -1,6 +1,6 @@
 //! A study at rest: what it was begun with and the losses it was told. Everything else follows.
 
-use super::{Goal, Space, StrategyKind};
+use super::{Argument, Goal, Space, StrategyKind};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct StudyRecord {
     pub method: StrategyKind,
     /// The reason why that strategy is in use.
     pub why: String,
+    /// The point where the search begins, if not in the middle of the space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Vec<Argument>>,
     /// Candidates and their losses in the order of telling; `None` for a loss that was not finite.
     pub told: Vec<(u64, Option<f64>)>,
 }
@@ -55,7 +58,7 @@ impl StudyRecord {
         method: StrategyKind,
         why: String,
     ) -> Self {
-        Self { version: Self::VERSION, space, goal, budget, seed, method, why, told: Vec::new() }
+        Self { version: Self::VERSION, space, goal, budget, seed, method, why, start: None, told: Vec::new() }
     }
 
     pub(super) fn check_version(&self) -> Result<()> {

@@ -5,6 +5,7 @@
 //! | real | one number, the value itself | nothing |
 //! | float | one number, the box as [0, 1] | reflecting into [0, 1], then linear or (`log`) geometric |
 //! | int | one number, the box widened by ½ on either side as [0, 1] | the same, then rounding |
+//! | grid | one number, its values counted, the box widened by ½ on either side as [0, 1] | the same as for an int |
 //! | category | one number per option | reflecting into [0, 1], then the largest wins |
 //!
 //! Reflection keeps every candidate inside its bounds and leaves what is inside untouched. A cloud of points around the
@@ -18,7 +19,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
+
+mod grid;
+mod written;
+
+use grid::{on_grid, tidied};
 
 /// Whether equal steps are equal differences or equal ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,17 @@ pub enum Domain {
         high: i64,
         /// What equal steps are.
         spacing: Spacing,
+    },
+    /// Numbers from `low` on, equal steps apart.
+    Grid {
+        /// The lowest value.
+        low: f64,
+        /// The step between neighbours.
+        step: f64,
+        /// How many values there are.
+        count: u64,
+        /// Whether all of them are whole numbers.
+        whole: bool,
     },
     /// One of some names.
     Category {
@@ -136,6 +152,12 @@ impl Dimension {
         Self::new(name, Domain::Int { low, high, spacing: Spacing::Log })
     }
 
+    /// A dimension of `count` numbers from `low` on, `step` apart.
+    pub fn grid(name: impl Into<String>, low: f64, step: f64, count: u64) -> Self {
+        let whole = low.fract() == 0.0 && step.fract() == 0.0;
+        Self::new(name, Domain::Grid { low, step, count, whole })
+    }
+
     /// A categorical dimension with these options.
     pub fn category(name: impl Into<String>, options: &[&str]) -> Self {
         Self::new(name, Domain::Category { options: options.iter().map(|o| (*o).to_owned()).collect() })
@@ -156,6 +178,7 @@ impl Dimension {
                 Err(self.complain("whole numbers within ±2^53", format!("{low}..{high}")))
             }
             Domain::Int { low, high, spacing } => self.check_range(*low as f64, *high as f64, *spacing),
+            Domain::Grid { low, step, count, .. } => self.check_grid(*low, *step, *count),
             Domain::Category { options } => self.check_options(options),
             Domain::Real { .. } => Ok(()),
         }
@@ -181,6 +204,16 @@ impl Dimension {
         Ok(())
     }
 
+    fn check_grid(&self, low: f64, step: f64, count: u64) -> Result<()> {
+        if !(step.is_finite() && step > 0.0) {
+            return Err(self.complain("a positive step", step));
+        }
+        if !(2..=EXACT as u64).contains(&count) {
+            return Err(self.complain("a grid of 2 to 2^53 values", count));
+        }
+        self.check_range(low, low + step * (count - 1) as f64, Spacing::Linear)
+    }
+
     fn check_options(&self, options: &[String]) -> Result<()> {
         if options.len() < 2 {
             return Err(self.complain("at least 2 options", options.len()));
@@ -204,6 +237,7 @@ impl Dimension {
         let (low, high, spacing) = match self.kind {
             Domain::Float { low, high, spacing } => (low, high, spacing),
             Domain::Int { low, high, spacing } => (low as f64 - 0.5, high as f64 + 0.5, spacing),
+            Domain::Grid { count, .. } => (-0.5, count as f64 - 0.5, Spacing::Linear),
             Domain::Real { .. } | Domain::Category { .. } => (0.0, 1.0, Spacing::Linear),
         };
         match spacing {
@@ -228,6 +262,10 @@ impl Dimension {
             Domain::Int { low, high, spacing: Spacing::Log } => {
                 Argument::Int((exp64(inside()).round() as i64).clamp(low, high))
             }
+            Domain::Grid { low, step, count, whole } => {
+                let value = low + step * inside().round().clamp(0.0, (count - 1) as f64);
+                if whole { Argument::Int(value as i64) } else { Argument::Float(tidied(value, step)) }
+            }
             Domain::Category { .. } => {
                 // Reflected, so that no option gets so far ahead that the others never win again.
                 let of = |i: usize| reflected(encoded[i]);
@@ -248,6 +286,12 @@ impl Dimension {
                 let v = v as f64;
                 out.push(unit(if *spacing == Spacing::Log { ln64(v) } else { v }));
             }
+            (Domain::Grid { low, step, count, whole }, Argument::Int(_) | Argument::Float(_))
+                if *whole == matches!(value, Argument::Int(_))
+                    && on_grid(value.number(), *low, *step, *count) =>
+            {
+                out.push(unit(((value.number() - low) / step).round()));
+            }
             (Domain::Category { options }, Argument::Category(c)) if c < options.len() => {
                 let first = out.len();
                 out.resize(first + options.len(), 0.0);
@@ -260,14 +304,14 @@ impl Dimension {
 
     /// Whether its values are whole numbers or options.
     pub fn is_stepped(&self) -> bool {
-        matches!(self.kind, Domain::Int { .. } | Domain::Category { .. })
+        !matches!(self.kind, Domain::Real { .. } | Domain::Float { .. })
     }
 
     /// The step between neighbours in the encoding (the geometric middle's for `log`), or `None` if continuous.
     fn grain(&self) -> Option<f64> {
         let (from, to) = self.ends();
         match self.kind {
-            Domain::Int { spacing: Spacing::Linear, .. } => Some(1.0 / (to - from)),
+            Domain::Int { spacing: Spacing::Linear, .. } | Domain::Grid { .. } => Some(1.0 / (to - from)),
             Domain::Int { spacing: Spacing::Log, .. } => {
                 let middle = exp64(0.5 * (from + to)).max(1.0);
                 Some((ln64(middle + 0.5) - ln64(middle - 0.5)) / (to - from))
@@ -287,50 +331,6 @@ pub(super) fn choose(option: usize, out: &mut [f64]) {
 fn reflected(u: f64) -> f64 {
     let wrapped = u - 2.0 * (0.5 * u).floor();
     if wrapped > 1.0 { 2.0 - wrapped } else { wrapped }
-}
-
-/// `name:low..high`, `name:low..high log`, `name:low..high int`, `name:low..high log int`, or `name:{one,two}`.
-impl FromStr for Dimension {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let place = || format!("dimension `{text}`");
-        let wrong = |found: &str| {
-            let expected = "NAME:LOW..HIGH, then `log` or `int` or both, or NAME:{ONE,TWO}";
-            Error::expected(ErrorKind::Spec, place(), expected, found)
-        };
-        let (name, rest) = text.split_once(':').ok_or_else(|| wrong("no colon"))?;
-        let (name, rest) = (name.trim(), rest.trim());
-        if let Some(list) = rest.strip_prefix('{') {
-            let list = list.strip_suffix('}').ok_or_else(|| wrong("no closing brace"))?;
-            // Braces with nothing between them hold no option, not one without a name.
-            let options: Vec<&str> =
-                if list.trim().is_empty() { Vec::new() } else { list.split(',').map(str::trim).collect() };
-            return Ok(Self::category(name, &options));
-        }
-        let mut words = rest.split_whitespace();
-        let (low, high) =
-            words.next().and_then(|r| r.split_once("..")).ok_or_else(|| wrong("no `LOW..HIGH`"))?;
-        if low.ends_with('.') || high.starts_with('.') {
-            return Err(wrong("three dots in a row, of which one could be a decimal point"));
-        }
-        let (mut spacing, mut whole) = (Spacing::Linear, false);
-        for word in words {
-            match word {
-                "log" => spacing = Spacing::Log,
-                "int" => whole = true,
-                other => return Err(wrong(&format!("`{other}`"))),
-            }
-        }
-        let number = |s: &str| s.parse::<f64>().map_err(|_| wrong(&format!("`{s}`, which is no number")));
-        let integer = |s: &str| s.parse::<i64>().map_err(|_| wrong(&format!("`{s}`, which is no integer")));
-        let kind = if whole {
-            Domain::Int { low: integer(low)?, high: integer(high)?, spacing }
-        } else {
-            Domain::Float { low: number(low)?, high: number(high)?, spacing }
-        };
-        Ok(Self::new(name, kind))
-    }
 }
 
 /// Named dimensions, checked.
@@ -424,7 +424,7 @@ impl Space {
     pub fn start(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
             Domain::Real { start, .. } => start,
-            Domain::Float { .. } | Domain::Int { .. } | Domain::Category { .. } => 0.5,
+            _ => 0.5,
         })
     }
 
@@ -432,7 +432,7 @@ impl Space {
     pub fn sigma(&self) -> Vec<f64> {
         self.each(|d| match d.kind {
             Domain::Real { scale, .. } => scale,
-            Domain::Float { .. } | Domain::Int { .. } | Domain::Category { .. } => BOX_SIGMA,
+            _ => BOX_SIGMA,
         })
     }
 

@@ -74,6 +74,9 @@ pub struct Compare {
     /// Compares only runs with this tag
     #[arg(long, value_name = "TAG")]
     pub tag: Option<String>,
+    /// Also draws a page with the groups' curves, in this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// What to print
     #[command(flatten)]
     pub print: Print,

@@ -1,10 +1,12 @@
 //! `compare`: which settings do better, by how much, and how sure that is.
 
+use super::compared;
 use super::list::{expanded, read_all};
 use super::minimize::direction;
 use super::table::Table;
 use crate::args::Compare;
 use crate::progress::Voice;
+use crate::target;
 use crate::words::{four, interval, probability};
 use onward::Result;
 use onward::study::Goal;
@@ -17,6 +19,9 @@ use serde_json::{Value, json};
 /// `onward compare`.
 pub fn compare(args: &Compare) -> Result<()> {
     let voice = Voice::of(args.print);
+    if let Some(out) = &args.out {
+        target::no_run(out)?;
+    }
     let paths = expanded(&args.paths)?;
     let (mut runs, mut broken) = read_all(&paths)?;
     if !broken.is_empty() {
@@ -32,7 +37,12 @@ pub fn compare(args: &Compare) -> Result<()> {
         against: args.against.clone(),
     };
     let comparison = compared(&runs, &question)?;
-    voice.say(&lines(&comparison).join("\n"), &event(&comparison));
+    let mut words = lines(&comparison);
+    if let Some(out) = &args.out {
+        compared::write(&comparison, out)?;
+        words.push(out.join("report.html").display().to_string());
+    }
+    voice.say(&words.join("\n"), &event(&comparison));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod apply;
 mod bench;
 mod clean;
 mod compare;
+mod compared;
 mod export;
 mod inspect;
 mod judged;

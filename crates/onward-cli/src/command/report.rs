@@ -4,7 +4,7 @@ use super::judged::headline;
 use super::net::net_of;
 use super::origin::{FromSpec, spec_of};
 use super::session::{fact, grouped, page};
-use super::{apply, told_of, unit_words};
+use super::{apply, minimize, told_of, unit_words};
 use crate::args::Report as Args;
 use crate::folder::{Folder, REPORT};
 use crate::interface::Interface;
@@ -25,6 +25,9 @@ use std::path::Path;
 
 /// `onward report`: nothing is locked, and nothing of the run is changed but its page and plots.
 pub fn report(args: &Args) -> Result<()> {
+    if minimize::is_study(&args.run) {
+        return minimize::report(args);
+    }
     let folder = Folder::read_only(&args.run)?;
     if let Some(out) = &args.out {
         target::no_run(out)?;

@@ -1,5 +1,6 @@
 //! `show`.
 
+use super::minimize;
 use super::net;
 use crate::args::Show;
 use crate::folder::Folder;
@@ -9,17 +10,32 @@ use crate::progress::loss_words;
 use onward::ledger::{Entry, Reading, Update};
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
+use onward_run::folder::is_locked;
 use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// An event, and what it is in words.
 type Note = (&'static str, String);
 
 /// `onward show`.
 pub fn show(args: &Show) -> Result<()> {
+    if minimize::is_study(&args.run) {
+        return minimize::show(args);
+    }
     let folder = Folder::read_only(&args.run)?;
+    if args.csv.is_some() {
+        let expected = "a study, for --csv (a run's rows: --json)";
+        return Err(Error::expected(ErrorKind::Spec, args.run.display(), expected, "a run"));
+    }
+    if args.follow {
+        follow(&folder, args)?;
+    }
     let (mut lines, mut notes) = match (args.ledger, args.net) {
         (true, _) => (steps(&folder, args)?, Vec::new()),
         (_, true) => (net::lines(&folder, args)?, Vec::new()),
+        // Told already.
+        _ if args.follow => (Vec::new(), Vec::new()),
         _ => measured(&folder, args)?,
     };
     notes.extend(folder.why_diverged().map(|why| ("diverged", why)));
@@ -27,8 +43,85 @@ pub fn show(args: &Show) -> Result<()> {
         if args.json { json!({"event": event, "why": why}).to_string() } else { why }
     };
     lines.extend(notes.into_iter().map(line));
-    output::line(&lines.join("\n"));
+    if !lines.is_empty() {
+        output::line(&lines.join("\n"));
+    }
     Ok(())
+}
+
+/// How often a run that goes on is looked at.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// Prints rows as they are measured, until no process works on the run any more.
+fn follow(folder: &Folder, args: &Show) -> Result<()> {
+    let mut shown = None;
+    loop {
+        // Looked at first: rows that are written until then are read below.
+        let goes_on = is_locked(folder.path());
+        let found = metrics::read(&folder.metrics())?;
+        let (reading, _) = folder.salvage()?;
+        // A step whose row is not whole yet comes with the next look.
+        let whole = found.measurements().filter(|m| m.name == "elapsed").map(|m| m.step).max().unwrap_or(0);
+        let mut steps = steps_of(&found);
+        steps.retain(|step| *step <= whole && shown.is_none_or(|last| *step > last));
+        let (kept, left_out) =
+            if shown.is_none() { chosen(&steps, args) } else { (steps.into_iter().collect(), None) };
+        let mut lines = table(&found, &reading, args, &|step| kept.contains(&step))?;
+        if !args.json {
+            say_left_out(&mut lines, left_out);
+            lines.drain(..if shown.is_some() { 2 } else { 0 });
+        }
+        lines.iter().for_each(|line| output::line(line));
+        output::check()?;
+        shown = Some(whole);
+        if !goes_on {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The steps that have rows.
+fn steps_of(found: &Metrics) -> Vec<u64> {
+    let mut steps: Vec<u64> =
+        found.points().iter().map(|p| p.step).chain(found.others().map(|m| m.step)).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
+/// Says in the first line what is left out.
+fn say_left_out(lines: &mut [String], left_out: Option<String>) {
+    if let (Some(first), Some(words)) = (lines.first_mut(), left_out) {
+        *first += &format!(" · {words}");
+    }
+}
+
+/// Rows that people see at once unless they ask for others.
+const ROWS: usize = 100;
+
+/// The steps of the rows that are asked for, and what to say of the others.
+fn chosen(steps: &[u64], args: &Show) -> (BTreeSet<u64>, Option<String>) {
+    let end = steps.last().copied().unwrap_or(0);
+    let at_once = !args.json && args.last.is_none() && args.every.is_none();
+    let stride = if at_once && steps.len() > ROWS { steps.len().div_ceil(ROWS / 2) } else { 1 };
+    let every = args.every.unwrap_or(1);
+    let kept = steps
+        .iter()
+        .enumerate()
+        .filter(|(i, step)| i % stride == 0 && step.is_multiple_of(every) || **step == end);
+    let mut kept: Vec<u64> = kept.map(|(_, step)| *step).collect();
+    kept.drain(..kept.len().saturating_sub(args.last.unwrap_or(usize::MAX)));
+    let left_out = steps.len() - kept.len();
+    let words = (left_out > 0).then(|| {
+        let how = if at_once {
+            format!("every {stride}th row stands here; --every 1 shows all")
+        } else {
+            "--every 1 shows all".into()
+        };
+        format!("{left_out} of {} rows up to step {end} are left out ({how})", steps.len())
+    });
+    (kept.into_iter().collect(), words)
 }
 
 /// The metrics, and what is to be known beside what they say.
@@ -39,7 +132,12 @@ fn measured(folder: &Folder, args: &Show) -> Result<(Vec<String>, Vec<Note>)> {
         return Err(found.damage.remove(0));
     }
     let (reading, _) = folder.salvage()?;
-    Ok((table(&found, &reading, args)?, notes(folder, &found, &reading)))
+    let (kept, left_out) = chosen(&steps_of(&found), args);
+    let mut lines = table(&found, &reading, args, &|step| kept.contains(&step))?;
+    if !args.json {
+        say_left_out(&mut lines, left_out);
+    }
+    Ok((lines, notes(folder, &found, &reading)))
 }
 
 fn notes(folder: &Folder, found: &Metrics, reading: &Reading) -> Vec<Note> {
@@ -62,11 +160,19 @@ fn ahead(folder: &Folder, reading: &Reading, last: u64) -> Option<String> {
     })
 }
 
-fn table(found: &Metrics, reading: &Reading, args: &Show) -> Result<Vec<String>> {
-    let points = found.points();
+/// The rows of the steps that `wanted` says yes to; in words with two lines above them.
+fn table(
+    found: &Metrics,
+    reading: &Reading,
+    args: &Show,
+    wanted: &dyn Fn(u64) -> bool,
+) -> Result<Vec<String>> {
+    let mut points = found.points();
+    points.retain(|point| wanted(point.step));
     if args.json {
         let rows = points.iter().map(serde_json::to_string);
-        let others = found.judged().chain(found.others()).map(serde_json::to_string);
+        let others = found.judged().chain(found.others());
+        let others = others.filter(|m| wanted(m.step)).map(serde_json::to_string);
         let in_words = |e: serde_json::Error| Error::new(ErrorKind::Io, e.to_string());
         return rows.chain(others).collect::<std::result::Result<_, _>>().map_err(in_words);
     }
@@ -129,7 +235,10 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
         if !reading.stretches.is_empty() {
             head["stretches"] = json!(reading.stretches);
         }
-        let rows = reading.records.iter().map(|r| step_json(r).to_string());
+        let steps: Vec<u64> = reading.records.iter().map(|r| r.step).collect();
+        let (kept, _) = chosen(&steps, args);
+        let rows =
+            reading.records.iter().filter(|r| kept.contains(&r.step)).map(|r| step_json(r).to_string());
         return Ok(std::iter::once(head.to_string()).chain(rows).collect());
     }
     let mut lines = vec![
@@ -145,9 +254,12 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
         format!("base {} · chain {} · {} bytes", hex(&h.base), hex(&reading.chain()), reading.sound),
         format!("{:>9} {:>12} {:>12} {:>10}  update", "step", "loss", "rate", "not finite"),
     ];
-    lines.extend(reading.records.iter().map(|r| {
+    let steps: Vec<u64> = reading.records.iter().map(|r| r.step).collect();
+    let (kept, left_out) = chosen(&steps, args);
+    lines.extend(reading.records.iter().filter(|r| kept.contains(&r.step)).map(|r| {
         format!("{:>9} {:>12.6} {:>12.4e} {:>10}  {}", r.step, r.loss, r.rate, r.non_finite, update(r))
     }));
+    say_left_out(&mut lines, left_out);
     Ok(lines)
 }
 

@@ -1,5 +1,6 @@
 //! `verify`: every file of a run against the ledger, and the ledger against itself.
 
+use super::minimize;
 use super::origin::FromSpec;
 use super::told_of;
 use crate::args::Verify;
@@ -15,6 +16,9 @@ const NOT_ALL: u8 = 5;
 
 /// `onward verify`.
 pub fn verify(args: &Verify) -> Result<ExitCode> {
+    if minimize::is_study(&args.run) {
+        return minimize::verify(args);
+    }
     let folder = Folder::read_only(&args.run)?;
     let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
     let found = check::verify(&folder, args.from_start, args.how.threads(), &mut origin)?;

@@ -4,6 +4,7 @@
 
 use super::tail::Kept;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Longest piece of a program's output in a reason.
 const QUOTED: usize = 80;
@@ -19,6 +20,8 @@ const FILLERS: [&str; 3] = ["is", "was", "of"];
 pub struct Reading {
     pub loss: f64,
     pub from: String,
+    /// All numbers of the JSON object that it stood in.
+    pub numbers: BTreeMap<String, f64>,
 }
 
 /// The loss in the last line that is not blank, or why there is none. JSON holds it under `key`; in text it is the number
@@ -40,7 +43,7 @@ pub fn read(stdout: &Kept, key: &str) -> Result<Reading, String> {
     check_text(last)?;
     let reading = match json(text, begins)? {
         Some(object) => in_json(&object, key)?,
-        None => Reading { loss: in_text(last, key)?, from: quoted(last) },
+        None => Reading { loss: in_text(last, key)?, from: quoted(last), numbers: BTreeMap::new() },
     };
     finite(reading.loss).map(|_| reading)
 }
@@ -147,7 +150,8 @@ fn in_json(object: &Map<String, Value>, key: &str) -> Result<Reading, String> {
         _ => None,
     };
     let loss = loss.ok_or_else(|| format!("`{key}` is no number but {}", quoted(&value.to_string())))?;
-    Ok(Reading { loss, from: format!("\"{key}\": {value}") })
+    let numbers = object.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
+    Ok(Reading { loss, from: format!("\"{key}\": {value}"), numbers })
 }
 
 fn in_text(line: &str, key: &str) -> Result<f64, String> {

@@ -25,6 +25,7 @@ mod programs;
 mod prolonged;
 mod shipped;
 mod streamed;
+mod studies;
 mod tables;
 mod tasks;
 mod tokens;

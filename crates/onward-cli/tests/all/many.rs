@@ -68,6 +68,9 @@ fn two_ideas_over_eight_paired_seeds_are_compared_as_by_hand() {
     assert_eq!((&found["count"], &found["paired"]), (&Value::from(8), &Value::from(true)));
     let words = place.onward("compare runs/a --score loss").good();
     assert!(words.contains("8 pairs of the same seed") && words.contains("exact sign test"), "{words}");
+    place.onward("compare runs/a --out page").good();
+    let page = String::from_utf8(place.read("page/report.html")).unwrap();
+    assert!(page.contains("test_accuracy over forward passes") && page.contains("exact sign test"));
     // Below six pairs there is no verdict.
     let few = place.onward("compare runs/a/a-sigma0.01-seed[12345] --json");
     assert_eq!(few.code, Some(2));
@@ -232,4 +235,42 @@ fn comparisons_are_refused_with_what_there_is() {
     refuse("nothing*", &["nothing*: expected something of that name"]);
     let apart = place.onward("compare runs --by sigma").good();
     assert!(apart.contains("no seed in common, so not by pairs"), "{apart}");
+}
+
+#[test]
+fn show_says_which_rows_it_leaves_out() {
+    let place = place();
+    place.onward("train a.toml --set train.steps=300 --set train.eval_every=1").good();
+    let rows = |args: &str| place.onward(&format!("show runs/a {args}")).good();
+    let long = rows("");
+    assert!(
+        long.lines().count() < 60 && long.contains("every 6th row stands here; --every 1 shows all"),
+        "{long}"
+    );
+    assert_eq!(rows("--every 1").lines().count(), 302);
+    let last = rows("--last 2");
+    assert!(
+        last.contains("298 of 300 rows up to step 300 are left out") && last.lines().count() == 4,
+        "{last}"
+    );
+    assert_eq!(rows("--every 100").lines().count(), 2 + 3);
+    assert_eq!(rows("--ledger --last 3").lines().count(), 4 + 3);
+    assert_eq!(rows("--ledger --json").lines().count(), 301);
+    // Nobody works on it: it ends at once.
+    assert_eq!(rows("--last 2 --follow"), last);
+    place.onward("show runs/a --csv x.csv").refuses(&["runs/a: expected a study, for --csv"]);
+}
+
+#[test]
+fn a_run_is_followed_to_its_end() {
+    let place = place();
+    let mut child = place.start("train a.toml --set train.steps=3000 --set train.eval_every=100");
+    wait_until(|| std::fs::metadata(place.path("runs/a/metrics.jsonl")).is_ok_and(|m| m.len() > 500));
+    let shown = place.onward("show runs/a --follow").good();
+    child.wait().unwrap();
+    let steps: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let all: Vec<String> = (1..=30).map(|i| (100 * i).to_string()).collect();
+    let found: Vec<&str> =
+        steps.into_iter().filter(|step| step.ends_with("00") && step.parse::<u64>().is_ok()).collect();
+    assert_eq!(found, all.iter().map(String::as_str).collect::<Vec<_>>(), "{shown}");
 }

@@ -5,11 +5,25 @@ use super::{CmaEs, LmMaEs, OnePlusOne, StrategyKind};
 use serde::{Deserialize, Serialize};
 
 /// The settings of the automatic choice of a strategy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auto {
     /// Whether the same candidate can get different losses.
     pub noisy: bool,
+    /// Candidates that can be evaluated at once.
+    #[serde(skip_serializing_if = "is_one")]
+    pub jobs: u64,
+}
+
+impl Default for Auto {
+    fn default() -> Self {
+        Self { noisy: false, jobs: 1 }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(jobs: &u64) -> bool {
+    *jobs == 1
 }
 
 /// Coordinates from which on matrices cost more than they bring within common budgets.
@@ -29,6 +43,14 @@ impl Auto {
             return self.choose_under_noise(d, budget, usual, &is);
         }
         let few = FEW[usize::from(space.is_mixed() || d > MANY)];
+        if self.jobs > 1 && budget >= 2 * usual as u64 && budget < few * d as u64 {
+            // Whole rounds of what runs at once: a place that is left empty would be given away.
+            let members = (usual as u64).div_ceil(self.jobs).saturating_mul(self.jobs).min(budget / 2);
+            let why =
+                format!("{is}, {} at once: generations of {members}, so that none of these waits", self.jobs);
+            let members = Some(members as usize);
+            return (StrategyKind::CmaEs(CmaEs { members, ..CmaEs::default() }), why);
+        }
         if budget < few * d as u64 || budget < 2 * usual as u64 {
             let why = format!(
                 "{is}: too few to learn a covariance; the 1/5 rule makes the most of each, one at a time (`cma-es` \
@@ -66,7 +88,7 @@ mod tests {
     #[test]
     fn the_choice_follows_dimension_budget_and_noise_and_says_why() {
         let choose = |d: usize, budget: u64, noisy: bool| {
-            let (method, why) = Auto { noisy }.choose(&Space::reals(d, 0.0, 1.0).unwrap(), budget);
+            let (method, why) = Auto { noisy, jobs: 1 }.choose(&Space::reals(d, 0.0, 1.0).unwrap(), budget);
             let is = if d == 1 { "1 coordinate".into() } else { format!("{d} coordinates") };
             assert!(why.contains(&format!("{is}, {budget} evaluations")), "{why}");
             method.name()
@@ -75,6 +97,9 @@ mod tests {
         assert_eq!(choose(10, 599, false), "one-plus-one");
         assert_eq!(choose(10, 600, false), "cma-es");
         assert_eq!(choose(1, 1, false), "one-plus-one");
+        let at_once = Auto { noisy: false, jobs: 4 }.choose(&Space::reals(10, 0.0, 1.0).unwrap(), 100);
+        assert_eq!(at_once.0, StrategyKind::CmaEs(CmaEs { members: Some(12), ..CmaEs::default() }));
+        assert!(at_once.1.contains("4 at once"), "{}", at_once.1);
         assert_eq!(choose(5000, 1_000_000, false), "lm-ma-es");
         assert_eq!(choose(10, 5000, true), "cma-es");
         assert_eq!(choose(1_000_000, 100_000, true), "lm-ma-es");

@@ -5,6 +5,7 @@
 
 mod auto;
 mod cma_es;
+mod design;
 mod gld;
 mod history;
 mod lm_ma_es;
@@ -26,6 +27,7 @@ mod xnes;
 
 pub use auto::Auto;
 pub use cma_es::CmaEs;
+pub use design::{Random, Sobol};
 pub use gld::{GldFast, GldSearch, Radii};
 pub use lm_ma_es::LmMaEs;
 pub use mirror::Mirror;
@@ -316,6 +318,10 @@ methods! {
     NesterovSpokoiny = "nesterov-spokoiny",
     /// Losses relative to random neighbours' on the same batch, moves judged on the next.
     RelativeLoss = "relative-loss",
+    /// Independent points anywhere, to compare with.
+    Random = "random",
+    /// Points that fill the space evenly, to compare with.
+    Sobol = "sobol",
 }
 
 impl Serialize for StrategyKind {
@@ -355,6 +361,11 @@ impl StrategyKind {
             Self::RelativeLoss(m) => m.level.compares(),
             _ => true,
         }
+    }
+
+    /// Whether its points follow from no loss: a generation of them can be cut anywhere.
+    pub fn is_design(&self) -> bool {
+        matches!(self, Self::Random(_) | Self::Sobol(_))
     }
 
     /// Whether the strategy can search whole numbers and options. What divides differences of losses by ever smaller

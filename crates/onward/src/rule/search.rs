@@ -14,12 +14,12 @@
 
 use super::heard::{losses, none_came, nothing_finite};
 use super::{Clock, Configured, Next, Outcome, Rule};
-use crate::Result;
 use crate::ask::{ProbePlan, Spent, Told, whole_passes};
 use crate::ledger::{Entry, Incumbent, Moves, Search, State, Update};
 use crate::model::Graph;
 use crate::study::{Restarts, StrategyKind};
 use crate::task::mean;
+use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 /// The one strategy whose name a method of nets has already, and its name here.
@@ -29,7 +29,10 @@ impl Search {
     /// The names of the strategies for nets, each with a description.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         let renamed = |name| if name == RENAMED.0 { RENAMED.1 } else { name };
-        StrategyKind::NAMES.iter().map(move |(name, about)| (renamed(*name), *about))
+        // A net needs a centre, which points that follow from no loss do not have.
+        let trains = |name: &str| StrategyKind::named(name).is_ok_and(|kind| !kind.is_design());
+        let all = StrategyKind::NAMES.iter().filter(move |(name, _)| trains(name));
+        all.map(move |(name, about)| (renamed(*name), *about))
     }
 
     /// The search of this name with the defaults for nets (`bench/search.md`).
@@ -38,6 +41,10 @@ impl Search {
     /// [`crate::ErrorKind::Spec`] listing the names that there are.
     pub fn named(name: &str) -> Result<Self> {
         let mut strategy = StrategyKind::named(if name == RENAMED.1 { RENAMED.0 } else { name })?;
+        if strategy.is_design() {
+            let expected = "a strategy that learns from losses";
+            return Err(Error::expected(ErrorKind::Spec, "method", expected, format!("`{name}`")));
+        }
         match &mut strategy {
             // A net is not begun anew from random params because its losses have stopped falling for a while.
             StrategyKind::CmaEs(s) => s.restarts = Restarts::None,

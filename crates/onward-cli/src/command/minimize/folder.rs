@@ -1,5 +1,6 @@
 //! What lies where in a study's folder.
 
+use super::points::Known;
 use crate::folder::{self, LOCK};
 use crate::target;
 use onward::{Error, ErrorKind, Result, file};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 const STUDY: &str = "study.toml";
 const JOURNAL: &str = "journal.jsonl";
 const RESULT: &str = "result.json";
+const KNOWN: &str = "known.jsonl";
 
 /// The folder of one study, locked against other processes for as long as this lives.
 pub struct StudyFolder {
@@ -29,7 +31,7 @@ impl StudyFolder {
         let new = !path.exists();
         target::outside_runs(path)?;
         std::fs::create_dir_all(path).map_err(|e| Error::io("create folder", path, e))?;
-        folder::regular_only(path, &[LOCK, STUDY, JOURNAL, RESULT])?;
+        folder::regular_only(path, &[LOCK, STUDY, JOURNAL, RESULT, KNOWN])?;
         let is_study = path.join(STUDY).is_file();
         if !is_study && let Some(other) = foreign(path) {
             let found = format!("one with `{other}` in it and no study.toml");
@@ -49,9 +51,35 @@ impl StudyFolder {
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
-    pub fn begin(&mut self, settings: &str) -> Result<()> {
+    pub fn begin(&mut self, settings: &str, known: &[Known]) -> Result<()> {
         self.begun = true;
-        file::write(&self.settings(), settings.as_bytes())
+        file::write(&self.settings(), settings.as_bytes())?;
+        if known.is_empty() {
+            return Ok(());
+        }
+        let line = |point| serde_json::to_string(point).map_err(|e| Error::new(ErrorKind::Io, e.to_string()));
+        let lines = known.iter().map(line).collect::<Result<Vec<String>>>()?;
+        file::write(&self.known(), (lines.join("\n") + "\n").as_bytes())
+    }
+
+    /// The points that were known before the study, as it keeps them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], [`ErrorKind::Damage`] naming the line that is none.
+    pub fn read_known(&self) -> Result<Vec<Known>> {
+        let path = self.known();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io("read", &path, e)),
+        };
+        let line = |(number, line): (usize, &str)| {
+            serde_json::from_str(line).map_err(|e| {
+                let place = format!("{}: line {}", path.display(), number + 1);
+                Error::expected(ErrorKind::Damage, place, "a point with its loss", e)
+            })
+        };
+        text.lines().enumerate().map(line).collect()
     }
 
     /// Whether it holds a study.
@@ -63,7 +91,7 @@ impl StudyFolder {
     pub fn discard(&self) {
         // What cannot be removed stays; the error that led here is the one to tell.
         if self.begun {
-            for file in [self.settings(), self.journal(), self.path.join(LOCK)] {
+            for file in [self.settings(), self.journal(), self.known(), self.path.join(LOCK)] {
                 let _ = std::fs::remove_file(file);
             }
             let _ = std::fs::remove_dir_all(self.path.join("stderr"));
@@ -86,6 +114,11 @@ impl StudyFolder {
     /// The losses.
     pub fn journal(&self) -> PathBuf {
         self.path.join(JOURNAL)
+    }
+
+    /// The points that were known before.
+    pub fn known(&self) -> PathBuf {
+        self.path.join(KNOWN)
     }
 
     /// The result.

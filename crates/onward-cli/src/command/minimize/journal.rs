@@ -41,6 +41,12 @@ pub struct Entry {
     pub loss: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// What the program complained of last, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// By how much it missed what is required of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub violation: Option<f64>,
     pub seconds: f64,
 }
 
@@ -56,12 +62,26 @@ pub struct Choice {
     pub reserve: u64,
 }
 
+/// A budget that was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raise {
+    /// Evaluations, all of them.
+    pub budget: u64,
+    /// Evaluations of the search, and those kept back for its result.
+    pub search: u64,
+    pub reserve: u64,
+    /// The candidates of the search before it, and the evaluations of the result that followed these.
+    pub after: u64,
+    pub extra: u64,
+}
+
 /// A line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Line {
     Evaluation(Entry),
     Method(Choice),
+    Raised(Raise),
 }
 
 /// The file, open for appending.
@@ -72,6 +92,8 @@ pub struct Journal {
     synced: Instant,
     /// A line may have been written in part: what came after it could not be read.
     failed: bool,
+    /// Whether nothing may be written.
+    closed: bool,
 }
 
 /// What a journal held.
@@ -95,13 +117,13 @@ fn next_check(check: &str, content: &str) -> String {
 }
 
 impl Journal {
-    /// Opens the journal of a study, or begins it. A torn last line is cut.
+    /// Opens the journal of a study, or begins it. A torn last line is cut. Where it is `closed`, it is only read, and what is added goes nowhere.
     ///
     /// # Errors
     /// [`ErrorKind::Damage`] naming the line that was changed; [`ErrorKind::Io`].
-    pub fn open(folder: &StudyFolder, study: &str) -> Result<(Self, Reading)> {
+    pub fn open(folder: &StudyFolder, study: &str, closed: bool) -> Result<(Self, Reading)> {
         let path = folder.journal();
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let file = OpenOptions::new().read(true).append(!closed).create(!closed).open(&path);
         let file = file.map_err(|e| Error::io("open", &path, e))?;
         let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
@@ -115,12 +137,12 @@ impl Journal {
             })?);
         }
         let torn = (bytes.len() - whole) as u64;
-        if torn > 0 {
+        if torn > 0 && !closed {
             file.set_len(whole as u64)
                 .and_then(|()| file.sync_all())
                 .map_err(|e| Error::io("cut", &path, e))?;
         }
-        let journal = Self { file, path, check, synced: Instant::now(), failed: false };
+        let journal = Self { file, path, check, synced: Instant::now(), failed: false, closed };
         Ok((journal, Reading { lines, torn }))
     }
 
@@ -129,6 +151,9 @@ impl Journal {
     /// # Errors
     /// [`ErrorKind::Io`].
     pub fn add(&mut self, line: &Line) -> Result<()> {
+        if self.closed {
+            return Ok(());
+        }
         let text = serde_json::to_string(line).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
         let content = text.strip_suffix('}').unwrap_or(&text);
         let check = next_check(&self.check, content);
@@ -181,6 +206,9 @@ impl Journal {
     /// [`ErrorKind::Io`].
     pub fn sync(&mut self) -> Result<()> {
         self.synced = Instant::now();
+        if self.closed {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|e| Error::io("write", &self.path, e))
     }
 }

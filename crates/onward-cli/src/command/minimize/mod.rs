@@ -4,37 +4,42 @@
 //! and at the end `result.json` and `report.html`. Everything follows from the first two, so a study that was killed is
 //! begun again and told what the journal knows.
 
+mod drawn;
 mod folder;
 mod jobs;
 mod journal;
 mod listed;
+mod points;
 mod program;
 mod recommend;
+mod require;
 mod result;
 mod search;
 mod session;
 mod settings;
 mod show;
 mod template;
+mod view;
 
 use crate::args::Minimize;
 use crate::interrupt::{self, Request};
 use crate::progress::Voice;
 use folder::StudyFolder;
-use journal::{Choice, Journal, Line, Reading};
-use onward::study::{Goal, Study};
+use journal::{Journal, Line, Reading};
+use onward::study::Goal;
 use onward::{Error, ErrorKind, Result};
-use search::Shares;
+use search::{Shares, Told};
 use serde_json::json;
 use session::Session;
 use settings::Settings;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 pub use listed::studies;
 pub use settings::direction;
+pub use view::{is_study, report, show, verify};
 
 /// `onward minimize`.
 pub fn minimize(args: &Minimize) -> Result<ExitCode> {
@@ -45,8 +50,10 @@ pub fn minimize(args: &Minimize) -> Result<ExitCode> {
         Some(begun) => begun,
         None => resumed(args, &path)?,
     };
-    let (session, chosen) = open(args, settings, folder)?;
-    finish(session, shares, chosen)
+    let voice = Voice::of(args.print);
+    let (session, mut told) = open(voice, usize::from(args.jobs), settings, folder, false)?;
+    told.wanted = args.budget;
+    finish(session, shares, told)
 }
 
 /// Refuses a folder with losses but without what the study was begun with, since they mean nothing then.
@@ -61,13 +68,18 @@ fn refuse_half(path: &Path) -> Result<()> {
 
 /// A new study; `None` if another process was faster and has made one there.
 fn begin(args: &Minimize, path: &Path) -> Result<Option<(Settings, Shares, StudyFolder)>> {
-    let settings = Settings::of(args)?;
+    let mut settings = Settings::of(args)?;
+    let known = match &args.known {
+        Some(file) => points::read(file, &settings.space()?, &settings.key)?,
+        None => Vec::new(),
+    };
+    settings.begin_at(args.start.as_deref(), &known)?;
     let shares = shares(&settings)?;
     let mut folder = StudyFolder::open(path)?;
     if folder.has_study() {
         return Ok(None);
     }
-    if let Err(error) = folder.begin(&settings.to_toml()?) {
+    if let Err(error) = folder.begin(&settings.to_toml()?, &known) {
         folder.discard();
         return Err(error);
     }
@@ -92,24 +104,27 @@ fn resumed(args: &Minimize, path: &Path) -> Result<(Settings, Shares, StudyFolde
 
 /// How the budget is shared out; refuses what could not begin.
 fn shares(settings: &Settings) -> Result<Shares> {
-    let space = settings.space()?;
-    let mut study =
-        Study::new(space, settings.goal, settings.budget, settings.seed, settings.method.clone())?;
+    let mut study = settings.study(settings.budget, settings.method.clone())?;
     let first = std::iter::from_fn(|| study.ask()).count() as u64;
     Ok(Shares::new(settings.budget, first, settings.noisy))
 }
 
 /// Opens the journal and says where the study stands.
-fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Session, VecDeque<Choice>)> {
-    let voice = Voice::of(args.print);
+fn open(
+    voice: Voice,
+    jobs: usize,
+    settings: Settings,
+    folder: StudyFolder,
+    closed: bool,
+) -> Result<(Session, Told)> {
     let file = folder.settings();
     let text = std::fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
-    let (journal, Reading { lines, torn }) = Journal::open(&folder, &text)?;
+    let (journal, Reading { lines, torn }) = Journal::open(&folder, &text, closed)?;
     if torn > 0 {
         let words = format!("journal.jsonl: cut {torn} bytes of a torn write after line {}", lines.len());
         voice.say(&words, &json!({"event": "torn", "bytes": torn, "line": lines.len()}));
     }
-    let (mut known, mut chosen) = (BTreeMap::new(), VecDeque::new());
+    let (mut known, mut told) = (BTreeMap::new(), Told::default());
     for line in lines {
         match line {
             Line::Evaluation(entry) => {
@@ -119,29 +134,34 @@ fn open(args: &Minimize, settings: Settings, folder: StudyFolder) -> Result<(Ses
                     return Err(Error::expected(ErrorKind::Damage, place, "one line of it", "two"));
                 }
             }
-            Line::Method(choice) => chosen.push_back(choice),
+            Line::Method(choice) => told.chosen.push_back((choice, told.raises.len())),
+            Line::Raised(raise) => told.raises.push(raise),
         }
     }
     let path = folder.path().display().to_string();
     let space = settings.space()?;
-    let event = json!({"event": "begun", "run": path, "evaluations": known.len(), "budget": settings.budget,
+    let budget = told.raises.last().map_or(settings.budget, |raise| raise.budget);
+    let event = json!({"event": "begun", "run": path, "evaluations": known.len(), "budget": budget,
         "space": space.dimensions()});
     let from = if known.is_empty() { String::new() } else { format!(", going on after {}", known.len()) };
     let words = format!(
         "{path}: the {} of {}, {} evaluations{from}; {}",
         if settings.goal == Goal::Minimize { "least" } else { "greatest" },
         settings::shell(&settings.command),
-        settings.budget,
+        budget,
         show::dimensions(space.dimensions())
     );
     voice.say(&words, &event);
-    Ok((Session::new(settings, folder, journal, known, voice, usize::from(args.jobs))?, chosen))
+    let before = folder.read_known()?;
+    let mut session = Session::new(settings, folder, journal, known, voice, jobs)?;
+    session.before = before;
+    Ok((session, told))
 }
 
-fn finish(mut session: Session, shares: Shares, chosen: VecDeque<Choice>) -> Result<ExitCode> {
+fn finish(mut session: Session, shares: Shares, told: Told) -> Result<ExitCode> {
     listen(&session)?;
     crate::program::adopt();
-    let found = search::run(&mut session, shares, chosen);
+    let found = search::run(&mut session, shares, told);
     session.finish();
     let found = match found {
         Err(error) if session.tally.told == 0 => {
@@ -171,7 +191,7 @@ fn way_on(session: &Session) -> String {
 
 /// What is done can be gone on with, whatever the error was, as long as it is there.
 fn with_way_on(error: Error, session: &Session) -> Error {
-    if !session.folder.has_study() {
+    if !session.folder.has_study() || error.kind() == ErrorKind::Spec {
         return error;
     }
     let told = session.tally.told;

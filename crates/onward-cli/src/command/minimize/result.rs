@@ -3,19 +3,19 @@
 use super::recommend::Recommended;
 use super::search::Found;
 use super::session::Session;
-use super::{settings, show};
+use super::{drawn, points, settings, show};
 use onward::study::Repeated;
 use onward::{Error, ErrorKind, Result, file};
 use onward_report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// Writes the result and its page, and says it.
 pub fn write(session: &Session, found: &Found) -> Result<()> {
     let result = result(session, found);
-    let text = serde_json::to_string_pretty(&result).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
-    file::write(&session.folder.result(), (text + "\n").as_bytes())?;
+    file::write(&session.folder.result(), text(session, found)?.as_bytes())?;
     let headline = headline(session, found);
-    write_report(session, found, &headline)?;
+    write_report(session, Some(found), session.folder.path())?;
     let mut event = json!({"event": "finished", "run": session.folder.path().display().to_string()});
     if let (Value::Object(event), Value::Object(result)) = (&mut event, result) {
         event.extend(result);
@@ -23,6 +23,12 @@ pub fn write(session: &Session, found: &Found) -> Result<()> {
     let facts = [ended(session, found), spent(session), where_to(session)];
     session.voice.say(&format!("{headline}\n{}", facts.join("\n")), &event);
     Ok(())
+}
+
+/// The text of `result.json`.
+pub fn text(session: &Session, found: &Found) -> Result<String> {
+    let text = serde_json::to_string_pretty(&result(session, found));
+    text.map(|text| text + "\n").map_err(|e| Error::new(ErrorKind::Io, e.to_string()))
 }
 
 fn left_over(session: &Session) -> u64 {
@@ -61,14 +67,16 @@ fn interval(repeated: &Repeated) -> String {
 }
 
 /// The result: the best candidate; under noise first the one to take, and beside it the best seen.
-fn headline(session: &Session, found: &Found) -> String {
+pub fn headline(session: &Session, found: &Found) -> String {
     let values = |values: &[onward::study::Argument]| {
         let names = session.space.dimensions().iter().map(|d| &d.name);
         show::values(names, &session.named(values))
     };
     let Some(best) = &session.best else { return String::new() };
     let seen = format!("loss {} at evaluation {}: {}", show::short(best.loss), best.id, values(&best.values));
-    let Some(r) = &found.recommended else { return format!("best  {seen}") };
+    let Some(r) = &found.recommended else {
+        return format!("best  {seen}{}", beside_known(session, best.loss));
+    };
     let loss = match &r.repeated {
         Some(m) if m.half_width.is_some() => {
             format!("loss {}, mean and 95 % interval of {} fresh evaluations", interval(m), m.count)
@@ -82,6 +90,15 @@ fn headline(session: &Session, found: &Found) -> String {
         values(&r.values),
         point(r)
     )
+}
+
+/// That nothing better than a known point was found, if so.
+fn beside_known(session: &Session, loss: f64) -> String {
+    let known = points::best(&session.before, session.settings.goal);
+    let Some(known) = known.filter(|known| !session.better(loss, known.loss)) else { return String::new() };
+    let names = session.space.dimensions().iter().map(|d| &d.name);
+    let values = show::values(names, &known.values);
+    format!("\nno better than the best known point: loss {}: {values}", show::short(known.loss))
 }
 
 fn ended(session: &Session, found: &Found) -> String {
@@ -106,36 +123,49 @@ fn where_to(session: &Session) -> String {
     format!("{} · {}", session.folder.result().display(), path.join("report.html").display())
 }
 
-fn write_report(session: &Session, found: &Found, headline: &str) -> Result<()> {
+/// Draws the page of a study, finished or not, into a folder.
+pub fn write_report(session: &Session, found: Option<&Found>, into: &Path) -> Result<()> {
     let settings = &session.settings;
     let fact = |label: &str, value: String| (label.to_owned(), value);
-    let choice = &found.choice;
-    let facts = [
+    let mut facts = vec![
         fact("Program", settings::shell(&settings.command)),
         fact("Goal", settings::word(settings.goal).into()),
         fact("Space", settings.space.iter().take(40).cloned().collect::<Vec<_>>().join("; ")),
-        fact("Method", format!("{}: {}", choice.method.name(), choice.why)),
-        fact(
-            "Noise",
-            choice.noisy.map_or("unknown", |noisy| if noisy { "yes" } else { "none known" }).into(),
-        ),
         fact("Seed", settings.seed.to_string()),
         fact("Evaluations", spent(session)),
-        fact("End", ended(session, found)),
     ];
-    let plots: Vec<Plot> = plot(session).into_iter().collect();
+    if !settings.require.is_empty() {
+        let all: Vec<String> = settings.require.iter().map(ToString::to_string).collect();
+        facts.push(fact("Required", all.join("; ")));
+    }
+    if let Some(found) = found {
+        let choice = &found.choice;
+        let noise = choice.noisy.map_or("unknown", |noisy| if noisy { "yes" } else { "none known" });
+        facts.push(fact("Method", format!("{}: {}", choice.method.name(), choice.why)));
+        facts.push(fact("Noise", noise.into()));
+        facts.push(fact("End", ended(session, found)));
+    }
+    let headline = match (found, &session.best) {
+        (Some(found), _) => headline(session, found),
+        (None, Some(best)) => {
+            let (told, budget) = (session.tally.told, settings.budget);
+            format!("best so far, after {told} of {budget} evaluations: loss {}", show::short(best.loss))
+        }
+        (None, None) => "no loss yet".into(),
+    };
+    let plots: Vec<Plot> = plot(session).into_iter().chain(drawn::plots(session)).collect();
     let text = settings.to_toml()?;
     let page = Page {
         over: "study report",
         name: &session.folder.path().file_name().map_or_else(|| "study".into(), |n| n.to_string_lossy()),
-        headline,
+        headline: &headline,
         header: String::new(),
         plots: &plots,
         facts: &facts,
-        sections: String::new(),
+        sections: drawn::sections(session),
         source: ("Study as begun", &text),
     };
-    write_page(&page.html(), &plots, session.folder.path())
+    write_page(&page.html(), &plots, into)
 }
 
 /// The best loss so far over evaluations, as a staircase.

@@ -1,13 +1,13 @@
 //! The phases of a study: is there noise, search, and under noise the recommended point.
 
 use super::jobs::Queue;
-use super::journal::{Choice, Entry, Line, Phase};
+use super::journal::{Choice, Entry, Line, Phase, Raise};
 use super::program::Outcome;
 use super::recommend::{Recommended, recommend};
 use super::session::{InSession, Session};
 use super::template::Evaluation;
-use onward::Result;
-use onward::study::{Candidate, Stop, StrategyKind, Study, StudyRecord};
+use onward::study::{Candidate, Goal, Stop, StrategyKind, Study, StudyRecord};
+use onward::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Evaluations of the start that tell whether there is noise.
@@ -35,6 +35,11 @@ impl Shares {
         Self { checks: if checked { CHECKS } else { 0 }, first, budget }
     }
 
+    /// The shares of a budget that was raised: what was looked at first stays so.
+    pub fn raised(self, budget: u64) -> Self {
+        Self { budget, ..self }
+    }
+
     /// What is kept back under noise: a tenth, in small budgets up to a quarter, never what the search cannot do without.
     fn reserve(&self) -> u64 {
         let wanted = (self.budget / 10).max((self.budget / 4).min(6)).min(100);
@@ -51,18 +56,21 @@ pub struct Found {
 }
 
 /// Runs all phases; `None` if it was stopped before their end. `chosen` is what the journal says was settled.
-pub fn run(session: &mut Session, shares: Shares, mut chosen: VecDeque<Choice>) -> Result<Option<Found>> {
-    let start = session.space.decode(&session.space.start());
+pub fn run(session: &mut Session, shares: Shares, mut told: Told) -> Result<Option<Found>> {
+    let start = match session.settings.starting_point()? {
+        Some(start) => start,
+        None => session.space.decode(&session.space.start()),
+    };
     let checks: Vec<Evaluation> =
         (0..shares.checks).map(|i| Evaluation { id: i, generation: i, values: start.clone() }).collect();
     let Some(checks) = listed(session, Phase::Check, checks)? else { return Ok(None) };
     let checks: Vec<Option<f64>> = checks.into_iter().map(|e| e.loss).collect();
-    let choice = match chosen.pop_front() {
-        Some(choice) => choice,
+    let choice = match told.chosen.pop_front() {
+        Some((choice, _)) => choice,
         None => choose(session, &shares, &checks)?,
     };
     session.say_choice(&choice, "the start", &checks);
-    let study = study(session, &choice)?;
+    let study = session.settings.study(choice.search, choice.method.clone())?;
     let look = if choice.noisy.is_none() && shares.checks > 0 { Look::Waits } else { Look::Over };
     let mut searching = Searching {
         session,
@@ -74,16 +82,27 @@ pub fn run(session: &mut Session, shares: Shares, mut chosen: VecDeque<Choice>) 
         generations: 0,
         shares,
         choice,
-        chosen,
+        chosen: told.chosen,
+        raises: Vec::new(),
     };
+    for raise in told.raises {
+        searching.raise(raise)?;
+    }
     searching.recall()?;
+    if let Some(budget) = told.wanted {
+        searching.raise_to(budget)?;
+    }
     Session::run(&mut searching)?;
-    let Searching { study, generations, offset, choice, look, .. } = searching;
+    let Searching { study, generations, offset, choice, look, raises, .. } = searching;
     if study.stopped().is_none() || matches!(look, Look::Runs(_)) {
         return Ok(None);
     }
-    let first =
-        Evaluation { id: offset + study.told(), generation: offset + generations, values: Vec::new() };
+    let extra: u64 = raises.iter().map(|raise| raise.extra).sum();
+    let first = Evaluation {
+        id: offset + extra + study.told(),
+        generation: offset + generations,
+        values: Vec::new(),
+    };
     let recommended = if choice.noisy == Some(true) && session.best.is_some() {
         match recommend(session, &study, choice.reserve, first)? {
             Some(recommended) => Some(recommended),
@@ -124,17 +143,11 @@ fn choose(session: &mut Session, shares: &Shares, checks: &[Option<f64>]) -> Res
         }
         given => given,
     };
-    let settings = &session.settings;
-    let study = Study::new(session.space.clone(), settings.goal, search, settings.seed, method)?;
+    let study = session.settings.study(search, method)?;
     let choice =
         Choice { method: study.method().clone(), why: study.why().to_owned(), noisy, search, reserve };
     session.add(&Line::Method(choice.clone()))?;
     Ok(choice)
-}
-
-fn study(session: &Session, choice: &Choice) -> Result<Study> {
-    let (space, settings) = (session.space.clone(), &session.settings);
-    Study::new(space, settings.goal, choice.search, settings.seed, choice.method.clone())
 }
 
 /// Evaluations that are known beforehand.
@@ -207,17 +220,94 @@ struct Searching<'a> {
     generations: u64,
     shares: Shares,
     choice: Choice,
-    /// What the journal says was settled later.
-    chosen: VecDeque<Choice>,
+    /// What the journal says was settled later, and after how many raises.
+    chosen: VecDeque<(Choice, usize)>,
+    /// How the budget was raised so far.
+    raises: Vec<Raise>,
+}
+
+/// What the journal tells besides evaluations, and the budget that is wanted now if it is another.
+#[derive(Default)]
+pub struct Told {
+    /// What was settled, each with the number of raises before it.
+    pub chosen: VecDeque<(Choice, usize)>,
+    pub raises: Vec<Raise>,
+    pub wanted: Option<u64>,
 }
 
 impl Searching<'_> {
     fn evaluation(&self, candidate: &Candidate) -> Evaluation {
         Evaluation {
-            id: self.offset + candidate.id,
+            id: self.offset + candidate.id + self.extra(candidate.id),
             generation: self.offset + candidate.generation,
             values: candidate.values.clone(),
         }
+    }
+
+    /// The evaluations for earlier results that came before candidate `id` of the search.
+    fn extra(&self, id: u64) -> u64 {
+        self.raises.iter().filter(|raise| id >= raise.after).map(|raise| raise.extra).sum()
+    }
+
+    /// The candidate of the search that an evaluation is.
+    fn candidate(&self, evaluation: &Evaluation) -> u64 {
+        let mut id = evaluation.id - self.offset;
+        for raise in self.raises.iter().filter(|raise| raise.extra > 0) {
+            if id >= raise.after + raise.extra {
+                id -= raise.extra;
+            }
+        }
+        id
+    }
+
+    /// Takes a raise of the budget: what was evaluated for an earlier result is set aside, and the search goes on.
+    fn raise(&mut self, raise: Raise) -> Result<()> {
+        let first = self.offset + raise.after + self.extra(raise.after);
+        self.session.retire(first..first + raise.extra);
+        self.session.settings.budget = raise.budget;
+        self.shares = self.shares.raised(raise.budget);
+        self.choice = Choice { search: raise.search, reserve: raise.reserve, ..self.choice.clone() };
+        let record = StudyRecord { budget: raise.search, ..self.study.record().clone() };
+        self.study = Study::resume(record)?;
+        self.raises.push(raise);
+        Ok(())
+    }
+
+    /// Raises the budget now.
+    fn raise_to(&mut self, budget: u64) -> Result<()> {
+        let has = self.session.settings.budget;
+        let refuse = |expected: String| Err(Error::expected(ErrorKind::Spec, "--budget", expected, budget));
+        if budget < has {
+            return refuse(format!("at least the {has} evaluations that the study has"));
+        }
+        if budget == has {
+            return Ok(());
+        }
+        let all_told = self.waiting.is_empty() && self.study.pending().is_empty();
+        let ended = self.study.stopped().filter(|_| all_told);
+        if let Some(why) = ended.filter(|why| *why != Stop::Budget) {
+            return refuse(format!(
+                "none, as the search ended by itself ({why}); another --seed and --out begin anew"
+            ));
+        }
+        let extra = if ended.is_some() { self.choice.reserve } else { 0 };
+        let after = self.study.told();
+        let spent = self.offset + self.raises.iter().map(|raise| raise.extra).sum::<u64>() + extra;
+        let shares = self.shares.raised(budget);
+        let left = budget.saturating_sub(spent + after);
+        // A small raise is for the search too.
+        let reserve = if self.choice.noisy == Some(true) { shares.reserve().min(left / 2) } else { 0 };
+        let kept = if matches!(self.look, Look::Waits) { 1 } else { 0 };
+        let search = budget.saturating_sub(spent + reserve + kept);
+        if search <= after {
+            return refuse(format!("more than the {} evaluations that are made", spent + after));
+        }
+        let raise = Raise { budget, search, reserve, after, extra };
+        self.session.add(&Line::Raised(raise))?;
+        self.session.forget_result()?;
+        self.session.say_raise(has, &raise);
+        self.waiting.clear();
+        self.raise(raise)
     }
 
     /// The next candidate, or the first success again once its generation has ended; `None` if a loss is missing first.
@@ -245,17 +335,18 @@ impl Searching<'_> {
         let (first, _) = self.first.as_ref()?;
         let ended = next.is_none_or(|next| next.generation > first.generation);
         ended.then(|| Evaluation {
-            id: self.offset + self.study.told(),
+            id: self.offset + self.study.told() + self.extra(self.study.told()),
             generation: self.offset + first.generation + 1,
             values: first.values.clone(),
         })
     }
 
-    fn take(&mut self, evaluation: &Evaluation, loss: Option<f64>) -> Result<()> {
+    fn take(&mut self, evaluation: &Evaluation, entry: &Entry) -> Result<()> {
+        let loss = entry.loss;
         if matches!(self.look, Look::Runs(id) if id == evaluation.id) {
             return self.settle(loss);
         }
-        let id = evaluation.id - self.offset;
+        let id = self.candidate(evaluation);
         let generation = evaluation.generation - self.offset;
         let earlier = |(first, _): &(Candidate, f64)| {
             generation < first.generation || (generation == first.generation && id < first.id)
@@ -263,7 +354,17 @@ impl Searching<'_> {
         if let Some(loss) = loss.filter(|_| self.first.as_ref().is_none_or(earlier)) {
             self.first = Some((Candidate { id, generation, values: evaluation.values.clone() }, loss));
         }
-        self.study.tell(id, loss.unwrap_or(f64::NAN))
+        let told = loss.or_else(|| self.beyond_all(entry.violation?));
+        self.study.tell(id, told.unwrap_or(f64::NAN))
+    }
+
+    /// What stands for the loss of a candidate that misses what is required by so much: worse than every loss, and the worse the more it
+    /// misses (Deb, 2000), for strategies that see losses only in comparisons.
+    fn beyond_all(&self, violation: f64) -> Option<f64> {
+        const BEYOND: f64 = 1e250;
+        let lower = BEYOND * (1.0 + violation.min(1e50));
+        let sign = if self.session.settings.goal == Goal::Maximize { -1.0 } else { 1.0 };
+        self.study.method().is_rank_based().then_some(sign * lower)
     }
 
     /// The repeated success has told whether there is noise: if so, what is left is shared out anew.
@@ -272,11 +373,16 @@ impl Searching<'_> {
         self.look = Look::Over;
         self.offset += 1;
         let noisy = differ(&checks);
-        let left = self.shares.budget - self.offset - self.study.told();
+        let extra: u64 = self.raises.iter().map(|raise| raise.extra).sum();
+        let left = self.shares.budget - self.offset - extra - self.study.told();
         let reserve = if noisy { self.shares.reserve().min(left) } else { 0 };
-        let search = self.shares.budget - self.offset - reserve;
+        let search = self.shares.budget - self.offset - extra - reserve;
         self.choice = match self.chosen.pop_front() {
-            Some(choice) => choice,
+            Some((choice, before)) => match self.raises.get(before..).and_then(<[Raise]>::last) {
+                // Raised since: the later shares hold.
+                Some(raise) => Choice { search: raise.search, reserve: raise.reserve, ..choice },
+                None => choice,
+            },
             None => {
                 let choice = Choice { noisy: Some(noisy), search, reserve, ..self.choice.clone() };
                 self.session.add(&Line::Method(choice.clone()))?;
@@ -294,7 +400,7 @@ impl Searching<'_> {
         while self.session.knows_of_search() {
             let Some((phase, evaluation)) = self.ask() else { break };
             match self.session.recall(phase, &evaluation)? {
-                Some(entry) => self.take(&evaluation, entry.loss)?,
+                Some(entry) => self.take(&evaluation, &entry)?,
                 None => self.waiting.push_back((phase, evaluation)),
             }
         }
@@ -318,7 +424,7 @@ impl Queue for Searching<'_> {
         let looks = matches!(self.look, Look::Runs(id) if id == evaluation.id);
         let phase = if looks { Phase::Check } else { Phase::Search };
         match self.session.note(phase, evaluation, outcome)? {
-            Some(entry) => self.take(evaluation, entry.loss),
+            Some(entry) => self.take(evaluation, &entry),
             None => Ok(()),
         }
     }

@@ -2,14 +2,16 @@
 
 use super::folder::StudyFolder;
 use super::jobs::{self, Queue};
-use super::journal::{Choice, Entry, Journal, Line, Phase};
+use super::journal::{Choice, Entry, Journal, Line, Phase, Raise};
+use super::points::{self, Known};
 use super::program::{Ending, Outcome, Program};
+use super::require::unmet;
 use super::settings::Settings;
 use super::show;
 use super::template::Evaluation;
 use crate::program::Reading;
 use crate::progress::{Progress, Voice};
-use onward::study::{Argument, Domain, Goal, Space};
+use onward::study::{Argument, Goal, Space};
 use onward::{Error, ErrorKind, Result};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -55,8 +57,8 @@ impl Tally {
 
     /// Whether all that happened is that a shell, or `env`, found no program or might not run it: what no argument mends.
     pub fn never_started(&self) -> bool {
-        self.failures() == self.told
-            && self.failed.keys().all(|reason| NOT_STARTED.contains(&reason.as_str()))
+        let not_started = |reason: &String| NOT_STARTED.iter().any(|code| reason.starts_with(code));
+        self.failures() == self.told && self.failed.keys().all(not_started)
     }
 }
 
@@ -69,6 +71,10 @@ pub struct Session {
     pub stop: Arc<AtomicU8>,
     pub tally: Tally,
     pub best: Option<Best>,
+    /// All evaluations that count.
+    pub entries: Vec<Entry>,
+    /// Points that were known before.
+    pub before: Vec<Known>,
     pub program: Arc<Program>,
     pub jobs: usize,
     journal: Journal,
@@ -106,6 +112,8 @@ impl Session {
             stop: Arc::new(AtomicU8::new(0)),
             tally: Tally::default(),
             best: None,
+            entries: Vec::new(),
+            before: Vec::new(),
             program: Arc::new(program),
             jobs,
             journal,
@@ -135,7 +143,18 @@ impl Session {
             return Err(Error::expected(ErrorKind::Damage, place, expected, found));
         }
         self.count(&entry, &evaluation.values);
+        self.entries.push(entry.clone());
         Ok(Some(entry))
+    }
+
+    /// Sets aside what was evaluated for a result that a raised budget has made an earlier one.
+    pub fn retire(&mut self, ids: std::ops::Range<u64>) {
+        for id in ids {
+            if let Some(entry) = self.known.remove(&id) {
+                self.count(&entry, &[]);
+                self.entries.push(entry);
+            }
+        }
     }
 
     /// Whether the journal knows evaluations of the search that nobody has asked for yet, checks of noise included.
@@ -157,11 +176,16 @@ impl Session {
 
     /// Takes an outcome: what it complained of, the journal, then all counts. `None` if it counts for nothing.
     pub fn note(&mut self, phase: Phase, evaluation: &Evaluation, outcome: Outcome) -> Result<Option<Entry>> {
-        let (reading, failed) = match outcome.ending {
-            Ending::Loss(reading) => (Some(reading), None),
-            Ending::Failed(reason) => (None, Some(reason)),
+        let (reading, failed, violation) = match outcome.ending {
+            Ending::Loss(reading) => match unmet(&self.settings.require, &reading.numbers) {
+                Some((why, by)) => (None, Some(why), by),
+                None => (Some(reading), None, None),
+            },
+            Ending::Failed(reason) => (None, Some(reason), None),
             Ending::Abandoned => return Ok(None),
         };
+        let said =
+            failed.as_ref().filter(|_| violation.is_none()).and_then(|_| show::last_line(&outcome.stderr));
         self.journal.check_place()?;
         self.folder.keep_stderr(evaluation.id, &outcome.stderr)?;
         let entry = Entry {
@@ -171,6 +195,8 @@ impl Session {
             values: self.named(&evaluation.values),
             loss: reading.as_ref().map(|reading| reading.loss),
             failed,
+            said,
+            violation,
             seconds: (1e3 * outcome.seconds).round() / 1e3,
         };
         let line = Line::Evaluation(entry);
@@ -181,6 +207,7 @@ impl Session {
         }
         self.tally.here += 1;
         self.count(entry, &evaluation.values);
+        self.entries.push(entry.clone());
         self.show(&line, entry);
         if self.tally.here == 1 {
             self.say_first(entry, reading.as_ref());
@@ -231,7 +258,11 @@ impl Session {
         self.tally.told += 1;
         self.tally.seconds += entry.seconds;
         if let Some(reason) = &entry.failed {
-            *self.tally.failed.entry(reason.clone()).or_default() += 1;
+            let said = entry
+                .said
+                .as_ref()
+                .map_or_else(String::new, |said| format!(": {}", show::without_numbers(said)));
+            *self.tally.failed.entry(reason.clone() + &said).or_default() += 1;
         }
         // What is evaluated to look more closely at a point is not seen by the search.
         let searched = matches!(entry.phase, Phase::Check | Phase::Search);
@@ -274,12 +305,7 @@ impl Session {
     /// Values by their names.
     pub fn named(&self, values: &[Argument]) -> Map<String, serde_json::Value> {
         let value = |(dimension, value): (&onward::study::Dimension, &Argument)| {
-            let json = match (&dimension.kind, value) {
-                (Domain::Category { options }, Argument::Category(i)) => json!(options[*i]),
-                (_, Argument::Int(v)) => json!(v),
-                (_, v) => json!(v.number()),
-            };
-            (dimension.name.clone(), json)
+            (dimension.name.clone(), points::named(&dimension.kind, *value))
         };
         self.space.dimensions().iter().zip(values).map(value).collect()
     }
@@ -311,6 +337,22 @@ impl Session {
         };
         let words = format!("{noise}method {}: {}{kept}", choice.method.name(), choice.why);
         self.voice.say(&words, &Line::Method(choice.clone()));
+    }
+
+    /// Says that the budget was raised.
+    pub fn say_raise(&self, from: u64, raise: &Raise) {
+        let words = format!("the budget is raised from {from} to {} evaluations", raise.budget);
+        self.voice.say(&words, &Line::Raised(*raise));
+    }
+
+    /// Removes the result of a study that goes on.
+    pub fn forget_result(&self) -> Result<()> {
+        match std::fs::remove_file(self.folder.result()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &self.folder.result(), e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes the bar away.

@@ -1,12 +1,15 @@
 //! What a study is begun with: from arguments, to `study.toml` and back.
 
+use super::points::{self, Known};
+use super::require::Condition;
 use super::template::Template;
 use crate::args::{Minimize, Towards};
 use crate::spec::from_words;
 use onward::schema::Value;
-use onward::study::{Dimension, Goal, Space, StrategyKind, StudyRecord};
+use onward::study::{Argument, Dimension, Goal, Space, StrategyKind, Study, StudyRecord};
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -32,6 +35,12 @@ pub struct Settings {
     pub command: Vec<String>,
     /// The dimensions as they were written.
     pub space: Vec<String>,
+    /// Conditions on numbers that the program prints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require: Vec<Condition>,
+    /// Where the search begins, by dimension.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub start: Map<String, Json>,
     pub method: StrategyKind,
 }
 
@@ -62,11 +71,44 @@ impl Settings {
             key: args.key.clone().unwrap_or_else(|| KEY.into()),
             timeout: args.timeout,
             command: args.command.clone(),
+            start: Map::new(),
+            require: args.require.iter().map(|text| text.parse()).collect::<Result<_>>()?,
             space,
-            method: method(args.method.as_deref().unwrap_or("auto"), &args.sets, args.noisy)?,
+            method: method(args.method.as_deref().unwrap_or("auto"), &args.sets, args.noisy, args.jobs)?,
         };
         settings.template()?;
         Ok(settings)
+    }
+
+    /// Begins at the point that is given, or else at the best of those that are known.
+    pub fn begin_at(&mut self, start: Option<&str>, known: &[Known]) -> Result<()> {
+        let space = self.space()?;
+        self.start = match start {
+            Some(text) => points::parsed(text, &space)?,
+            None => match points::best(known, self.goal) {
+                Some(best) => best.values.clone(),
+                None => return Ok(()),
+            },
+        };
+        self.starting_point().map(|_| ())
+    }
+
+    /// The point that the search begins at, if it is not the space's middle.
+    pub fn starting_point(&self) -> Result<Option<Vec<Argument>>> {
+        if self.start.is_empty() {
+            return Ok(None);
+        }
+        let space = self.space()?;
+        points::arguments(&self.start, &space, "--start").map(Some)
+    }
+
+    /// A study of so many evaluations of the search.
+    pub fn study(&self, budget: u64, method: StrategyKind) -> Result<Study> {
+        let study = Study::new(self.space()?, self.goal, budget, self.seed, method)?;
+        match self.starting_point()? {
+            Some(start) => study.starting_at(start),
+            None => Ok(study),
+        }
     }
 
     /// The dimensions.
@@ -119,7 +161,16 @@ impl Settings {
         if !args.space.is_empty() {
             self.check_space(&lines(&args.space)?, file)?;
         }
-        args.budget.map_or(Ok(()), |budget| is("--budget", &self.budget, &budget))?;
+        if !args.require.is_empty() {
+            let all = |list: Vec<String>| list.join(", ");
+            let kept = all(self.require.iter().map(ToString::to_string).collect());
+            let now = args.require.iter().map(|text| text.parse::<Condition>().map(|c| c.to_string()));
+            is("--require", &kept, &all(now.collect::<Result<_>>()?))?;
+        }
+        if let Some(text) = &args.start {
+            let json = |map: &Map<String, Json>| super::show::json(map);
+            is("--start", &json(&self.start), &json(&points::parsed(text, &self.space()?)?))?;
+        }
         args.seed.map_or(Ok(()), |seed| is("--seed", &self.seed, &seed))?;
         args.key.as_ref().map_or(Ok(()), |key| is("--key", &self.key, key))?;
         if args.noisy && !self.noisy {
@@ -130,7 +181,8 @@ impl Settings {
         }
         if args.method.is_some() || !args.sets.is_empty() {
             let name = args.method.as_deref().unwrap_or(self.method.name());
-            let now = method(name, &args.sets, self.noisy)?;
+            let jobs = if let StrategyKind::Auto(hints) = &self.method { hints.jobs as u16 } else { 1 };
+            let now = method(name, &args.sets, self.noisy, jobs)?;
             let text =
                 |m: &StrategyKind| toml::to_string(m).unwrap_or_default().trim_end().replace('\n', ", ");
             is("--method", &text(&self.method), &text(&now))?;
@@ -197,11 +249,20 @@ pub fn word(goal: Goal) -> &'static str {
 }
 
 /// The strategy of this name with the settings that were given.
-fn method(name: &str, sets: &[String], noisy: bool) -> Result<StrategyKind> {
-    StrategyKind::named(name).map_err(|e| Error::new(ErrorKind::Spec, format!("--{e}")))?;
+fn method(name: &str, sets: &[String], noisy: bool, jobs: u16) -> Result<StrategyKind> {
+    StrategyKind::named(name).map_err(|e| {
+        let names: Vec<String> = StrategyKind::all().iter().map(|kind| kind.name().to_owned()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let near = onward::schema::nearest_of(name, &names);
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        Error::new(ErrorKind::Spec, format!("--{e}{near}"))
+    })?;
     let mut table = BTreeMap::from([("name".to_owned(), Value::from(name))]);
     if name == "auto" && noisy {
         table.insert("noisy".into(), true.into());
+    }
+    if name == "auto" && jobs > 1 {
+        table.insert("jobs".into(), i64::from(jobs).into());
     }
     for set in sets {
         let pair = set.split_once('=').map(|(key, value)| (key.trim(), value.trim()));

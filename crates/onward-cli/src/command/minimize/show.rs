@@ -57,6 +57,10 @@ fn dimension(dimension: &Dimension) -> String {
         Domain::Int { low, high, spacing } => {
             range(low.to_string(), high.to_string(), *spacing, "whole numbers ")
         }
+        Domain::Grid { low, step, count, .. } => {
+            let high = low + step * (count - 1) as f64;
+            format!("{}: {} to {} in steps of {}", dimension.name, short(*low), short(high), short(*step))
+        }
         Domain::Category { options } => format!("{}: one of {}", dimension.name, options.join(" ")),
         Domain::Real { start, scale } => {
             format!("{}: from {start} in steps of {scale}", dimension.name)
@@ -80,6 +84,28 @@ pub fn reasons(failed: &BTreeMap<String, u64>) -> String {
         words.push(format!("{more} other reasons"));
     }
     words.join("; ")
+}
+
+/// The last line of what a program wrote that is not blank.
+pub fn last_line(bytes: &[u8]) -> Option<String> {
+    let lines = last_lines(bytes);
+    lines.lines().last().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+/// A text with its numbers left out, so that complaints that differ in these alone are counted together.
+pub fn without_numbers(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let in_word = plain.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        if !c.is_ascii_digit() || in_word {
+            plain.push(c);
+            continue;
+        }
+        while rest.next_if(|c| c.is_ascii_digit() || *c == '.' || *c == 'e').is_some() {}
+        plain.push('N');
+    }
+    plain
 }
 
 /// The last lines of what a program wrote, indented.

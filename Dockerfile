@@ -1,0 +1,11 @@
+# An image with the program alone: docker build -t onward . && docker run --rm -v "$PWD:/data" onward train /data/my.toml --runs /data/runs
+# Nothing that is built or tested here needs it.
+FROM rust:1-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release -p onward-cli --features parquet
+
+FROM debian:bookworm-slim
+COPY --from=build /src/target/release/onward /usr/local/bin/onward
+WORKDIR /data
+ENTRYPOINT ["onward"]

@@ -1,0 +1,67 @@
+//! The page of a comparison: how each group's score went, over passes and over seconds, and what was found.
+
+use super::compare::lines;
+use onward::Result;
+use onward::study::{Goal, Repeated};
+use onward_report::{AxisKind, Banded, LinePlot, Page, Plot, Unit, band_plot, escape, write_page};
+use onward_run::catalogue::Scored;
+use onward_run::compare::{Comparison, Group};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Writes `report.html` and its plots.
+pub fn write(comparison: &Comparison, out: &Path) -> Result<()> {
+    let plots = [
+        plot(comparison, "passes", "forward passes", |row| row.passes as f64),
+        plot(comparison, "seconds", "seconds", |row| row.seconds),
+    ];
+    let words = lines(comparison);
+    let (headline, rest) = words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let text = escape(&rest.join("\n"));
+    let sections =
+        format!("<section>\n<h2>Groups and pairs</h2>\n<pre><code>{text}</code></pre>\n</section>\n");
+    let page = Page {
+        over: "comparison",
+        name: &comparison.score,
+        headline,
+        header: String::new(),
+        plots: &plots,
+        facts: &[],
+        sections,
+        source: ("", ""),
+    };
+    write_page(&page.html(), &plots, out)
+}
+
+fn plot(comparison: &Comparison, name: &str, x_label: &str, x: fn(&Scored) -> f64) -> Plot {
+    let series: Vec<Banded> =
+        comparison.groups.iter().map(|group| (group.label.clone(), band(group, x))).collect();
+    let values = series.iter().flat_map(|(_, points)| points.iter().map(|p| p[3]));
+    let share = comparison.score.ends_with("accuracy");
+    let y = if comparison.goal == Goal::Maximize { AxisKind::Linear } else { AxisKind::fitting(values) };
+    let plot = LinePlot {
+        title: format!("{} over {x_label}", comparison.score),
+        x_label: x_label.into(),
+        y_label: "mean of the runs; shade: its 95 % interval".into(),
+        y,
+        unit: if share { Unit::Percent } else { Unit::Number },
+        ..LinePlot::default()
+    };
+    let scene = band_plot(&plot, &series);
+    Plot { name: name.into(), svg: scene.svg(), scene }
+}
+
+/// Mean and interval at each step that all runs of a group have a row of.
+fn band(group: &Group, x: fn(&Scored) -> f64) -> Vec<[f64; 4]> {
+    let mut steps: BTreeMap<u64, Vec<&Scored>> = BTreeMap::new();
+    for row in group.curves.iter().flatten() {
+        steps.entry(row.step).or_default().push(row);
+    }
+    let at = |rows: Vec<&Scored>| {
+        let mean = Repeated::of(&rows.iter().map(|row| row.value).collect::<Vec<_>>())?;
+        let half = mean.half_width.unwrap_or(0.0);
+        let place = rows.iter().map(|row| x(row)).sum::<f64>() / rows.len() as f64;
+        (rows.len() == group.curves.len()).then_some([place, mean.mean - half, mean.mean + half, mean.mean])
+    };
+    steps.into_values().filter_map(at).collect()
+}
