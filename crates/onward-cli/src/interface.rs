@@ -45,9 +45,9 @@ impl Interface {
     ///
     /// # Errors
     /// [`ErrorKind::Io`]; as for [`Interface::from_json`].
-    pub fn names(file: &Path) -> Result<Vec<String>> {
+    pub fn kept(file: &Path) -> Result<Self> {
         let bytes = std::fs::read(file).map_err(|e| Error::io("read", file, e))?;
-        Ok(Self::from_json(&bytes)?.preparation.classes)
+        Self::from_json(&bytes)
     }
 
     /// The bytes of its file.

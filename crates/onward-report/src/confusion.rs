@@ -81,7 +81,7 @@ fn row(layout: &Layout, truth: usize, counts: &[u64], marks: &mut Vec<Mark>) {
     let total: u64 = counts.iter().fold(0, |sum, n| sum.saturating_add(*n));
     let (cell, y) = (layout.cell, layout.top + layout.cell * truth as f64);
     let end = layout.left + cell * layout.classes as f64;
-    let numbered = layout.classes <= MOST_NUMBERED;
+    let (numbered, mut told) = (layout.classes <= MOST_NUMBERED, Vec::new());
     if numbered {
         marks.push(Mark::segment([layout.left, y], [end, y], Colour::Rule, 1.0, Dash::Solid));
     }
@@ -89,6 +89,13 @@ fn row(layout: &Layout, truth: usize, counts: &[u64], marks: &mut Vec<Mark>) {
         let share = count as f64 / total as f64;
         let at = [layout.left + cell * answer as f64, y];
         marks.push(tile(at, cell, share, truth == answer, numbered));
+        let words = format!(
+            "{} answered as {}: {count}, {:.1} %",
+            layout.names[truth],
+            layout.names[answer],
+            100.0 * share
+        );
+        told.push(Mark::Told { at, size: [cell, cell], text: words });
         if numbered {
             let middle = [at[0] + cell / 2.0, y + cell / 2.0 + 0.36 * SMALL];
             marks.push(Mark::Text(
@@ -102,6 +109,7 @@ fn row(layout: &Layout, truth: usize, counts: &[u64], marks: &mut Vec<Mark>) {
         let text = format!("{:.1}%", right * 100.0);
         marks.push(Mark::Text(Text::new(at, SMALL, Colour::Muted, text).anchored(Anchor::End)));
     }
+    marks.append(&mut told);
 }
 
 /// Right answers in one hue, wrong ones in another, whose share is drawn by its root so that rare mistakes show.
@@ -189,6 +197,7 @@ mod tests {
                 Mark::Area { points, .. } | Mark::Line { points, .. } => points.iter().all(inside),
                 Mark::Dot { at, .. } => inside(at),
                 Mark::Text(text) => inside(&text.at),
+                Mark::Told { at, .. } => inside(at),
             });
             assert!(all, "{classes}");
         }

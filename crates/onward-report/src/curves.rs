@@ -5,7 +5,7 @@ use crate::confusion::confusion_plot;
 use crate::font;
 use crate::line::{LinePlot, line_plot};
 use crate::scene::Weight;
-use crate::{Plot, Point, Report, Scene};
+use crate::{Plot, Point, Report, Scene, predicted_plot, residual_plot};
 use std::collections::HashSet;
 
 /// No more curves than this are drawn of measurements that the program does not know.
@@ -20,6 +20,8 @@ pub fn plots(report: &Report<'_>) -> Vec<Plot> {
     let scenes = [
         ("loss", loss(report)),
         ("accuracy", accuracy(report)),
+        ("predicted", predicted_plot(&report.values)),
+        ("residuals", residual_plot(&report.values)),
         ("signal-to-noise", lone(report, "Signal to noise", |p| p.signal_to_noise.map(f64::from))),
         ("rate", rate(report)),
         ("confusion", confusion),
@@ -73,9 +75,12 @@ fn frame(report: &Report<'_>, title: &str) -> LinePlot {
     LinePlot { title: title.into(), x_label: x_label.into(), ..LinePlot::default() }
 }
 
-/// Test and train values; a lone curve is named beside the title.
-fn pair(report: &Report<'_>, plot: LinePlot, test: Value, train: Value) -> Option<Scene> {
-    let series = [("test".to_string(), values(report, test)), ("train".to_string(), values(report, train))];
+/// Test, train and validation values; a lone curve is named beside the title.
+fn three(report: &Report<'_>, plot: LinePlot, [test, train, validation]: [Value; 3]) -> Option<Scene> {
+    let mut series =
+        vec![("test".to_string(), values(report, test)), ("train".to_string(), values(report, train))];
+    series.push(("validation".to_string(), values(report, validation)));
+    series.retain(|(name, points)| name != "validation" || !points.is_empty());
     let drawn: Vec<&str> = series.iter().filter(|s| !s.1.is_empty()).map(|s| s.0.as_str()).collect();
     let y_label = match drawn[..] {
         [] => return None,
@@ -89,14 +94,19 @@ fn loss(report: &Report<'_>) -> Option<Scene> {
     let (test, train): (Value, Value) = (|p| p.test_loss, |p| p.train_loss);
     let all = values(report, test).into_iter().chain(values(report, train));
     let y = AxisKind::fitting(all.map(|v| v.1));
-    pair(report, LinePlot { y, ..frame(report, "Loss") }, test, train)
+    three(report, LinePlot { y, ..frame(report, "Loss") }, [test, train, |p| p.validation_loss])
 }
 
 fn accuracy(report: &Report<'_>) -> Option<Scene> {
     let reference = report.baseline.as_ref().filter(|b| b.accuracy.is_finite());
     let reference = reference.map(|b| (b.name.clone(), f64::from(b.accuracy)));
     let plot = LinePlot { unit: Unit::Percent, reference, ..frame(report, "Accuracy") };
-    pair(report, plot, |p| p.test_accuracy.map(f64::from), |p| p.train_accuracy.map(f64::from))
+    let shares: [Value; 3] = [
+        |p| p.test_accuracy.map(f64::from),
+        |p| p.train_accuracy.map(f64::from),
+        |p| p.validation_accuracy.map(f64::from),
+    ];
+    three(report, plot, shares)
 }
 
 fn lone(report: &Report<'_>, title: &str, value: Value) -> Option<Scene> {

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::axis::{Unit, short};
+use crate::classes::tables;
 use crate::curves::{MOST_OWN, own_names};
 use crate::scene::escape;
-use crate::{Baseline, Plot, Point, Report, plots};
+use crate::{Baseline, Plot, Point, Remark, Report, plots};
 
 const STYLE: &str = include_str!("page.css");
 /// More rows than this in the table of measurements are thinned out.
@@ -78,10 +79,12 @@ pub fn html(report: &Report<'_>) -> String {
         over: "run report",
         name: report.name,
         headline: &report.headline,
-        header: result(report) + &notices(report),
+        header: result(report) + &notices(report) + &remarks(report),
         plots: &plots(report),
         facts: &report.facts,
-        sections: measurements(report.points),
+        sections: report.confusion.map_or_else(String::new, |counts| tables(counts, &report.class_names))
+            + &table("Where it comes from", &report.provenance)
+            + &measurements(report.points),
         source: ("Spec as run", report.spec_text),
     };
     page.html()
@@ -91,29 +94,39 @@ fn last_accuracy(points: &[Point]) -> Option<f32> {
     points.iter().rev().find_map(|p| p.test_accuracy.filter(|a| a.is_finite()))
 }
 
-/// The accuracy next to the baseline's and what lies between them.
+/// The result as large numbers, the baseline next to it.
 fn result(report: &Report<'_>) -> String {
-    let Some(accuracy) = last_accuracy(report.points) else { return String::new() };
-    let percent = |share: f32| format!("{:.2}<small>%</small>", f64::from(share) * 100.0);
-    let mut out =
-        format!("<dl class=\"result\">\n<div><dt>Test accuracy</dt><dd>{}</dd></div>\n", percent(accuracy));
-    if let Some(Baseline { name, accuracy: known }) =
-        report.baseline.as_ref().filter(|b| b.accuracy.is_finite())
-    {
-        // Rounded as both are shown, so that the three numbers agree.
-        let shown = |share: f32| (f64::from(share) * 10_000.0).round() / 100.0;
-        let difference = shown(accuracy) - shown(*known);
-        let sign = if difference < -0.004 { "−" } else { "+" };
-        let _ = write!(
-            out,
-            "<div class=\"quiet\"><dt>{}</dt><dd>{}</dd></div>\n<div class=\"quiet\"><dt>Difference</dt>\
-             <dd>{sign}{:.2}<small> points</small></dd></div>\n",
-            escape(name),
-            percent(*known),
-            difference.abs()
-        );
+    let accuracy = last_accuracy(report.points);
+    let shown = |share: f32| format!("{:.2} %", 100.0 * f64::from(share));
+    let mut all: Vec<(String, String)> = report.results.clone();
+    if all.is_empty() {
+        all.extend(accuracy.map(|accuracy| ("Test accuracy".into(), shown(accuracy))));
+    }
+    let known = report.baseline.as_ref().filter(|b| b.accuracy.is_finite() && accuracy.is_some());
+    all.extend(known.map(|Baseline { name, accuracy }| (name.clone(), shown(*accuracy))));
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("<dl class=\"result\">\n");
+    for (i, (label, value)) in all.iter().enumerate() {
+        let class = if i > 0 { " class=\"quiet\"" } else { "" };
+        let _ = writeln!(out, "<div{class}><dt>{}</dt><dd>{}</dd></div>", escape(label), escape(value));
     }
     out + "</dl>\n"
+}
+
+/// What the measurements say, what says so, and what to try next.
+fn remarks(report: &Report<'_>) -> String {
+    if report.remarks.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("<ul class=\"remarks\">\n");
+    for Remark { says, evidence, next } in &report.remarks {
+        let next =
+            next.as_ref().map_or_else(String::new, |next| format!(" Next: <code>{}</code>", escape(next)));
+        let _ = writeln!(out, "<li><strong>{}</strong> {}{next}</li>", escape(says), escape(evidence));
+    }
+    out + "</ul>\n"
 }
 
 fn notices(report: &Report<'_>) -> String {
@@ -154,10 +167,14 @@ fn figures(plots: &[Plot]) -> String {
 }
 
 fn facts(facts: &[(String, String)]) -> String {
+    table("What was spent, and how", facts)
+}
+
+fn table(title: &str, facts: &[(String, String)]) -> String {
     if facts.is_empty() {
         return String::new();
     }
-    let mut out = String::from("<section>\n<h2>What was spent, and how</h2>\n<table class=\"facts\">\n");
+    let mut out = format!("<section>\n<h2>{title}</h2>\n<table class=\"facts\">\n");
     for (label, value) in facts {
         let class = if is_digest(value) { " class=\"digest\"" } else { "" };
         let (label, value) = (escape(label), escape(value));

@@ -4,6 +4,7 @@
 //! the page draws it with CSS variables, so that it follows light and dark mode, the files draw it on white.
 
 mod axis;
+mod classes;
 mod confusion;
 mod curves;
 mod font;
@@ -12,6 +13,8 @@ mod line;
 mod net;
 mod parallel;
 mod png;
+mod remarks;
+mod scatter;
 mod scene;
 mod theory;
 
@@ -27,6 +30,8 @@ pub use net::{net_plot, shape_words, short as net_short};
 pub use onward_run::metrics::{Measurement, Point};
 pub use parallel::{ParallelAxis, parallel_plot};
 pub use png::png;
+pub use remarks::{Known, Remark, remarks};
+pub use scatter::{predicted_plot, residual_plot};
 pub use scene::{Scene, escape};
 pub use theory::{Checked, write_theory};
 
@@ -52,6 +57,14 @@ pub struct Report<'a> {
     pub confusion: Option<&'a [Vec<u64>]>,
     /// The classes' names; a class without one is shown by its number.
     pub class_names: Vec<String>,
+    /// What is true and what was predicted, of test rows that have values.
+    pub values: Vec<(f64, f64)>,
+    /// What the measurements say.
+    pub remarks: Vec<Remark>,
+    /// The result as large numbers, with labels.
+    pub results: Vec<(String, String)>,
+    /// How and where the run was made: labels and values.
+    pub provenance: Vec<(String, String)>,
     /// The net, as a picture.
     pub net: Option<Scene>,
     /// What the result is compared with.

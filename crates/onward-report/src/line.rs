@@ -45,6 +45,8 @@ const BOTTOM: f64 = 46.0;
 const SMALL: f64 = 13.0;
 /// Curves with more points than this are drawn as the mean and the range of as many pieces.
 const PIECES: usize = 150;
+/// Stretches of x whose values are told, at most.
+const TOLD: usize = 40;
 /// As many points can be told apart.
 const FEW: usize = 24;
 
@@ -158,6 +160,7 @@ fn drawn(plot: &LinePlot, curves: &[Curve]) -> Scene {
     // The first series matters most and lies on top.
     curves.iter().rev().for_each(|curve| draw(curve, !plot.dashed.is_empty(), &frame, &mut marks));
     end_labels(curves, labels, &frame, &mut marks);
+    told(plot, curves, &frame, &mut marks);
     if curves.is_empty() {
         let middle = [(frame.left + frame.right) / 2.0, (TOP + HEIGHT - BOTTOM) / 2.0];
         marks.push(Mark::Text(Text::new(middle, SMALL, Colour::Muted, "no data").anchored(Anchor::Middle)));
@@ -308,6 +311,27 @@ fn end_labels(curves: &[Curve], labels: Vec<String>, frame: &Frame, marks: &mut 
     for ((_, colour, label), y) in rows.into_iter().zip(heights) {
         let at = [frame.right + 8.0, y + 0.36 * SMALL];
         marks.push(Mark::Text(Text::new(at, SMALL, colour, label).semi_bold()));
+    }
+}
+
+/// What is told where a pointer rests on a stretch of x: each curve's value there.
+fn told(plot: &LinePlot, curves: &[Curve], frame: &Frame, marks: &mut Vec<Mark>) {
+    let Some(first) = curves.first() else { return };
+    let every = first.line.len().div_ceil(TOLD).max(1);
+    let xs: Vec<f64> = first.line.iter().map(|point| point.0).rev().step_by(every).collect();
+    let places: Vec<f64> = xs.iter().rev().map(|x| frame.at(*x, 0.0)[0]).collect();
+    for (i, x) in xs.iter().rev().enumerate() {
+        let middle = |a: Option<&f64>| a.map(|other| (other + places[i]) / 2.0);
+        let left = middle(i.checked_sub(1).and_then(|before| places.get(before))).unwrap_or(frame.left);
+        let right = middle(places.get(i + 1)).unwrap_or(frame.right);
+        let near = |curve: &Curve| {
+            let point = curve.line.iter().min_by(|a, b| (a.0 - x).abs().total_cmp(&(b.0 - x).abs()))?;
+            Some(format!("{} {}", curve.name, short(point.1, plot.unit)))
+        };
+        let values: Vec<String> = curves.iter().filter(|c| c.dash == Dash::Solid).filter_map(near).collect();
+        let text = format!("{} {}: {}", plot.x_label, short(*x, Unit::Number), values.join(", "));
+        let size = [(right - left).max(0.0), HEIGHT - BOTTOM - TOP];
+        marks.push(Mark::Told { at: [left, TOP], size, text });
     }
 }
 

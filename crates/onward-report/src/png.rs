@@ -98,6 +98,7 @@ fn draw(pixmap: &mut Pixmap, mark: &Mark, view: Transform) {
             fill(pixmap, circle, &paint(*colour, 1.0), view);
         }
         Mark::Text(text) => draw_text(pixmap, text, view),
+        Mark::Told { .. } => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! A picture as a list of marks, so that one layout serves SVG files, SVG inside a page and PNG.
 
+use crate::font;
 use std::fmt::Write as _;
 
 /// What a colour is for; the palette decides how it looks.
@@ -163,6 +164,15 @@ pub enum Mark {
     },
     /// A text.
     Text(Text),
+    /// What is told of a rectangle where a pointer rests on it; nothing is drawn.
+    Told {
+        /// The upper left corner.
+        at: [f64; 2],
+        /// Width and height.
+        size: [f64; 2],
+        /// What is told.
+        text: String,
+    },
 }
 
 impl Mark {
@@ -272,6 +282,13 @@ fn draw_mark(out: &mut String, mark: &Mark, palette: Palette) {
             writeln!(out, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" {}/>", palette.paint("fill", *colour))
         }
         Mark::Text(text) => writeln!(out, "{}", text_element(text, palette)),
+        Mark::Told { at: [x, y], size: [w, h], text } => {
+            let ([x, y, w, h], text) = ([*x, *y, *w, *h].map(number), escape(text));
+            writeln!(
+                out,
+                "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" class=\"told\" fill-opacity=\"0\"><title>{text}</title></rect>"
+            )
+        }
     };
 }
 
@@ -292,7 +309,16 @@ fn text_element(text: &Text, palette: Palette) -> String {
     };
     let (size, paint) = (number(text.size), palette.paint("fill", text.colour));
     let body = escape(&text.text);
-    format!("<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" {paint}{weight}{anchor}{turn}>{body}</text>")
+    // The room that the layout gave it, also where the reader's machine has another font.
+    let width = font::width(&text.text, text.size, text.weight);
+    let length = if text.text.chars().count() > 1 {
+        format!(" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\"", number(width))
+    } else {
+        String::new()
+    };
+    format!(
+        "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" {paint}{weight}{anchor}{turn}{length}>{body}</text>"
+    )
 }
 
 fn coordinates(points: &[[f64; 2]]) -> String {

@@ -54,6 +54,14 @@ fn report<'a>(points: &'a [Point], confusion: Option<&'a [Vec<u64>]>) -> Report<
         points,
         confusion,
         net: None,
+        values: vec![(1.0, 1.1), (2.0, 1.8)],
+        remarks: vec![Remark {
+            says: "It converged.".into(),
+            evidence: "So it is.".into(),
+            next: Some("onward x".into()),
+        }],
+        results: vec![],
+        provenance: vec![("Version".into(), "0.1.0".into())],
         class_names: vec![],
         baseline: Some(Baseline { name: "Logistic regression".into(), accuracy: 0.9528 }),
         facts: facts.map(|(label, value)| (label.into(), value.into())).to_vec(),
@@ -81,9 +89,9 @@ fn every_number_of_points_makes_a_whole_report() {
         let report = report(&points, Some(&counts));
         let plots = plots(&report);
         let expected = match count {
-            0 => vec!["confusion"],
-            1 => vec!["loss", "accuracy", "signal-to-noise", "confusion"],
-            _ => vec!["loss", "accuracy", "signal-to-noise", "rate", "confusion"],
+            0 => vec!["predicted", "residuals", "confusion"],
+            1 => vec!["loss", "accuracy", "predicted", "residuals", "signal-to-noise", "confusion"],
+            _ => vec!["loss", "accuracy", "predicted", "residuals", "signal-to-noise", "rate", "confusion"],
         };
         assert_eq!(plots.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), expected);
         for plot in &plots {
@@ -110,7 +118,7 @@ fn values_that_are_not_finite_are_skipped_and_counted() {
     assert!(!text.contains("NaN") && !text.contains(">inf") && !text.contains("inf%"));
     assert!(text.contains("3 losses were not finite"));
     let hopeless = [Point { train_loss: Some(f64::NAN), ..Point::default() }];
-    assert!(plots(&Report { points: &hopeless, ..report }).is_empty());
+    assert!(plots(&Report { points: &hopeless, values: vec![], ..report }).is_empty());
 }
 
 #[test]
@@ -160,13 +168,12 @@ fn the_page_is_well_formed_and_reaches_for_nothing_outside() {
 fn the_result_stands_next_to_its_baseline() {
     let points = [Point { test_accuracy: Some(0.9), ..Point::default() }];
     let page = html(&report(&points, None));
-    assert!(
-        page.contains("90.00<small>%")
-            && page.contains("95.28<small>%")
-            && page.contains("−5.28<small> points")
-    );
+    assert!(page.contains("<dd>90.00 %</dd>") && page.contains("<dd>95.28 %</dd>"));
     let without = html(&Report { baseline: None, ..report(&points, None) });
-    assert!(!without.contains("Difference"));
+    assert!(!without.contains("95.28"));
+    let told = html(&Report { results: vec![("RMSE".into(), "0.3".into())], ..report(&points, None) });
+    assert!(told.contains("<dt>RMSE</dt><dd>0.3</dd>") && !told.contains("<dt>Test accuracy"));
+    assert!(told.contains("<strong>It converged.</strong> So it is. Next: <code>onward x</code>"));
 }
 
 #[test]
@@ -183,7 +190,7 @@ fn files_are_written_whole_over_older_ones() {
         .map(|f| f.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let expected = ["accuracy", "confusion", "loss", "rate", "signal-to-noise"];
+    let expected = ["accuracy", "confusion", "loss", "predicted", "rate", "residuals", "signal-to-noise"];
     let expected: Vec<_> = expected.iter().flat_map(|n| [format!("{n}.png"), format!("{n}.svg")]).collect();
     assert_eq!(names, expected);
     let png = std::fs::read(folder.path().join("plots/loss.png")).unwrap();

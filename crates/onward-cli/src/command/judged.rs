@@ -1,11 +1,19 @@
 //! Words for what a run has learnt: what its test rows can carry, held against guessing.
 
 use super::unit_words;
+use crate::date;
 use crate::progress::loss_words;
 use crate::spec::Spec;
-use onward::task::Interval;
+use onward::dataset::Targets;
+use onward::kernel::{Isa, amx};
+use onward::ledger::VERSION;
+use onward::task::{Interval, Task};
+use onward::train::{Examined, answers_values};
+use onward_data::Preparation;
+use onward_report::Known;
 use onward_run::Judged;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// The result in one sentence, in as many digits as its interval carries; the interval stands beside it.
 pub(super) fn headline(judged: &Judged, spec: &Spec) -> String {
@@ -41,15 +49,18 @@ fn within(mean: f64, interval: Interval, rows: usize) -> String {
     format!("{} (95 %: {} to {}; {rows} rows)", word(mean), word(interval.low), word(interval.high))
 }
 
-/// Whether the model is better than guessing, in one sentence; `None` where nobody can guess.
-pub(super) fn guessing(judged: &Judged) -> Option<String> {
+/// Whether the model is better than guessing, in one sentence, with classes by their names; `None` where nobody can guess.
+pub(super) fn guessing(judged: &Judged, names: &[String]) -> Option<String> {
     let (judgement, guess) = (&judged.judgement, judged.judgement.guess.as_ref()?);
     let reached = match (guess.accuracy, judged.judgement.accuracy) {
         (Some(share), Some(_)) => format!("{:.1} %", 100.0 * share),
         _ => format!("loss {}", significant(judged.guess_loss?)),
     };
     let what = match guess.class {
-        Some(class) => format!("{}, {class}", guess.what),
+        Some(class) => {
+            let name = names.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+            format!("{}, {name}", guess.what)
+        }
         None => guess.what.to_owned(),
     };
     Some(match judgement.better? {
@@ -87,6 +98,97 @@ pub(super) fn significant(value: f64) -> String {
     }
     let whole = if size >= 1.0 { size.log10().floor() as usize + 1 } else { 0 };
     format!("{value:.*}", 4usize.saturating_sub(whole))
+}
+
+/// The result as large numbers with labels: the score, its interval, what guessing reaches, and what else people ask for.
+pub(super) fn results(judged: &Judged) -> Vec<(String, String)> {
+    let mut all: Vec<(&str, String)> = Vec::new();
+    let guess = judged.judgement.guess.as_ref();
+    match (judged.score.accuracy, judged.judgement.accuracy) {
+        (Some(accuracy), Some(interval)) => {
+            let Interval { low, high } = interval.times(100.0);
+            let decimals = interval.times(100.0).decimals().min(3);
+            all.push(("Test accuracy", format!("{:.decimals$} %", 100.0 * accuracy)));
+            all.push(("95 % interval", format!("{low:.decimals$} to {high:.decimals$} %")));
+            let known = guess.and_then(|guess| guess.accuracy);
+            all.extend(known.map(|share| ("Guessing", format!("{:.1} %", 100.0 * share))));
+        }
+        _ => {
+            all.push(("Test loss", significant(judged.loss)));
+            all.extend(judged.guess_loss.map(|loss| ("Guessing", significant(loss))));
+        }
+    }
+    let more = [
+        ("f1_macro", "F1 (macro)"),
+        ("roc_auc", "AUC"),
+        ("r2", "R²"),
+        ("rmse", "RMSE"),
+        ("mae", "Mean absolute error"),
+    ];
+    let measures = judged.measures();
+    let of = |(name, label)| Some((label, significant(measures.iter().find(|(own, _)| own == name)?.1)));
+    all.extend(more.into_iter().filter_map(of));
+    all.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
+}
+
+/// What is true and what was predicted, of the first number of each test row; none where rows have no values.
+pub(super) fn pairs(judged: &Judged, task: &dyn Task, preparation: &Preparation) -> Vec<(f64, f64)> {
+    let Examined { outputs, targets, .. } = &judged.examined;
+    match targets {
+        Targets::Values { values, width } if answers_values(task, &judged.examined) => {
+            let first = |row: &[f32]| preparation.answers(row).first().copied().unwrap_or(f64::NAN);
+            let pair = |row: usize| (first(&values[row * width..][..*width]), first(outputs.row(row)));
+            (0..outputs.rows()).map(pair).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What the rules of remarks look at.
+pub(super) fn known(
+    judged: Option<&Judged>,
+    spec: &Spec,
+    names: &[String],
+    run: &Path,
+    steps: u64,
+    best: Option<u64>,
+) -> Known {
+    let accuracy = judged.and_then(|judged| judged.judgement.accuracy);
+    let rows = judged.map_or(0, |judged| judged.examined.outputs.rows());
+    let guessing =
+        judged.and_then(|judged| Some((judged.judgement.better?, sentence(&guessing(judged, names)?))));
+    Known {
+        guessing,
+        half_width: accuracy.map(|interval| (interval.half(), rows)),
+        best,
+        rate: f64::from(spec.method.schedule(steps).rate),
+        batch: spec.train.batch,
+        steps,
+        run: run.display().to_string(),
+    }
+}
+
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    first + letters.as_str() + "."
+}
+
+/// How and where a run was made: by which program, when, on what and by which command.
+pub(super) fn provenance(threads: usize) -> Vec<(String, String)> {
+    let commit = option_env!("ONWARD_COMMIT").map(|commit| format!(" (commit {commit})")).unwrap_or_default();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok());
+    let command: Vec<String> = std::env::args().collect();
+    let all = [
+        ("Program", format!("onward {VERSION}{commit}")),
+        ("Date", date::now()),
+        ("Host", host.map_or_else(|| "not known".into(), |host| host.trim().to_owned())),
+        ("Instruction set", format!("{} ({})", Isa::detect(), amx::availability())),
+        ("Threads", threads.to_string()),
+        ("Command", command.join(" ")),
+    ];
+    all.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
 }
 
 /// What programs are told beside the score: intervals, measures under `prefix`, and what guessing reaches.

@@ -1,6 +1,6 @@
 //! `report`: the page of a run, at any time.
 
-use super::judged::headline;
+use super::judged::{headline, known, pairs, results};
 use super::net::net_of;
 use super::origin::{FromSpec, spec_of};
 use super::session::{fact, grouped, page};
@@ -18,7 +18,7 @@ use onward::model::Act;
 use onward::settings::Objective;
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
-use onward_report::{self as report, Measurement, Point, Report, net_plot};
+use onward_report::{self as report, Measurement, Point, Report, net_plot, remarks};
 use onward_run::{Judged, present};
 use serde_json::json;
 use std::path::Path;
@@ -103,8 +103,19 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
         }
     };
     let text = spec.to_toml();
+    let preparation = Interface::read(folder, &reading.header)?.preparation;
+    let best = Manifest::read(folder, &reading.chains[0])?.and_then(|manifest| manifest.best);
+    let names = &preparation.classes;
+    let known =
+        known(judged.as_ref().filter(|_| finished), &spec, names, folder.path(), reading.budget(), best);
     let page = Report {
         class_names: Interface::read(folder, &reading.header)?.preparation.classes,
+        values: match &judged {
+            Some(judged) => pairs(judged, &*spec.objective.task()?, &preparation),
+            None => Vec::new(),
+        },
+        remarks: remarks(&points, &known),
+        results: judged.as_ref().filter(|_| finished).map(results).unwrap_or_default(),
         net: net_plot(&net_of(folder, &reading.header)?),
         facts: facts(reading, points.last()),
         headline: match &judged {

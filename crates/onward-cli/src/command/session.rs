@@ -1,6 +1,6 @@
 //! What `train` and `resume` share: watching a run, stopping it when asked, its report, and words for its end.
 
-use super::judged::{guessing, headline, measures, tell};
+use super::judged::{guessing, headline, known, measures, pairs, provenance, results, tell};
 use crate::args::How;
 use crate::interface::Interface;
 use crate::metrics;
@@ -10,7 +10,7 @@ use crate::spec::Spec;
 use onward::ask::Spent;
 use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::memory;
-use onward_report::{self as report, Baseline, Measurement, Point, Report, net_plot};
+use onward_report::{self as report, Baseline, Measurement, Point, Report, net_plot, remarks};
 use onward_run::summary::{RunState, Summary};
 use onward_run::{Ended, Event, Observer, Run, Stopwatch};
 use serde_json::json;
@@ -185,7 +185,9 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     tell(judged, &mut event, "test_");
     event["best_step"] = json!(ended.best);
     event["ended_early"] = json!(ended.why.map(|why| why.to_string()));
-    let more = [ended_words(run, ended), guessing(judged), measures(&judged.measures())];
+    let kept = Interface::kept(&run.folder().interface_file());
+    let names = kept.map(|kept| kept.preparation.classes).unwrap_or_default();
+    let more = [ended_words(run, ended), guessing(judged, &names), measures(&judged.measures())];
     let more: String = more.into_iter().flatten().map(|line| line + "\n").collect();
     let words = format!(
         "{}\n{more}{} in {:.1} s · digest {}\n{} · {}",
@@ -229,6 +231,10 @@ pub(super) fn page<'a>(
         facts: Vec::new(),
         notices: Vec::new(),
         net: None,
+        values: Vec::new(),
+        remarks: Vec::new(),
+        results: Vec::new(),
+        provenance: Vec::new(),
         headline: String::new(),
         spec_text,
     }
@@ -241,11 +247,19 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     }
     let (found, text) = (metrics::read(&run.folder().metrics())?, spec.to_toml());
     let own: Vec<Measurement> = found.others().cloned().collect();
+    let preparation = Interface::kept(&run.folder().interface_file())?.preparation;
+    let names = preparation.classes.clone();
+    let (judged, local) = (&ended.judged, run.trainer().local());
+    let known = known(Some(judged), spec, &names, run.folder().path(), run.trainer().steps(), ended.best);
     let report = Report {
-        class_names: Interface::names(&run.folder().interface_file())?,
+        class_names: names,
+        values: pairs(judged, local.task(), &preparation),
+        remarks: remarks(run.points(), &known),
+        results: results(judged),
+        provenance: provenance(local.threads().count()),
         net: net_plot(run.trainer().graph()),
         facts,
-        notices: found.repairs().into_iter().collect(),
+        notices: ended_words(run, ended).into_iter().chain(found.repairs()).collect(),
         headline: headline(&ended.judged, spec),
         ..page(spec, &text, run.points(), &own, ended.judged.score.confusion.as_deref())
     };
