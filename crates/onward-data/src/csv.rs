@@ -143,8 +143,12 @@ pub(super) fn name(field: &[u8]) -> String {
 /// What programs write where there is no number.
 pub(super) fn is_missing(field: &[u8]) -> bool {
     const WORDS: [&str; 11] = ["", "?", "-", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"];
+    const LONGEST: usize = 4;
     let field = field.trim_ascii();
-    WORDS.iter().any(|word| field.eq_ignore_ascii_case(word.as_bytes()))
+    // Nearly all fields are numbers, and are not compared with words one by one.
+    field.len() <= LONGEST
+        && !field.first().is_some_and(u8::is_ascii_digit)
+        && WORDS.iter().any(|word| field.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// The leading columns that only say which row it is. pandas and R write them without a name (pandas reads such a one as

@@ -62,7 +62,7 @@ fn follow(folder: &Folder, args: &Show) -> Result<()> {
         let (reading, _) = folder.salvage()?;
         // A step whose row is not whole yet comes with the next look.
         let whole = found.measurements().filter(|m| m.name == "elapsed").map(|m| m.step).max().unwrap_or(0);
-        let mut steps = steps_of(&found);
+        let mut steps = steps_of(&found, args);
         steps.retain(|step| *step <= whole && shown.is_none_or(|last| *step > last));
         let (kept, left_out) =
             if shown.is_none() { chosen(&steps, args) } else { (steps.into_iter().collect(), None) };
@@ -81,10 +81,12 @@ fn follow(folder: &Folder, args: &Show) -> Result<()> {
     }
 }
 
-/// The steps that have rows.
-fn steps_of(found: &Metrics) -> Vec<u64> {
-    let mut steps: Vec<u64> =
-        found.points().iter().map(|p| p.step).chain(found.others().map(|m| m.step)).collect();
+/// The steps that have rows: in words those of points, as JSON whatever was measured.
+fn steps_of(found: &Metrics, args: &Show) -> Vec<u64> {
+    let mut steps: Vec<u64> = found.points().iter().map(|p| p.step).collect();
+    if args.json {
+        steps.extend(found.judged().chain(found.others()).map(|m| m.step));
+    }
     steps.sort_unstable();
     steps.dedup();
     steps
@@ -132,7 +134,7 @@ fn measured(folder: &Folder, args: &Show) -> Result<(Vec<String>, Vec<Note>)> {
         return Err(found.damage.remove(0));
     }
     let (reading, _) = folder.salvage()?;
-    let (kept, left_out) = chosen(&steps_of(&found), args);
+    let (kept, left_out) = chosen(&steps_of(&found, args), args);
     let mut lines = table(&found, &reading, args, &|step| kept.contains(&step))?;
     if !args.json {
         say_left_out(&mut lines, left_out);

@@ -253,14 +253,17 @@ fn words_that_no_table_has_are_refused_with_row_and_item() {
     let data = Dataset::ragged(&rows, ITEMS).unwrap();
     let whole = Targets::Values { values: vec![0.0; 8 * ITEMS], width: ITEMS };
     let halved = Dataset::new(vec![0.5; 8 * ITEMS], [1, ITEMS, 1], whole).unwrap();
-    for (data, place, found) in [(data, "row 3, item 0", "found 11"), (halved, "row 0, item 0", "found 0.5")] {
+    for (data, place, found) in [(data, "row 3, item 0", "found 11"), (halved, "row 0, item 0", "found 0.5")]
+    {
         let causal = local(Reader::Causal, ItemCrossEntropy, 1);
         let x = Act::new(8, [1, ITEMS, 1], data.features().to_vec());
         let answered = causal.outputs(&params(&Reader::Causal), x, Norms::Batch).map(|_| ());
-        let begun = Trainer::new(plan(Method::Population(population(4)), 0.1, 2, 4), causal, data).map(|_| ());
+        let begun =
+            Trainer::new(plan(Method::Population(population(4)), 0.1, 2, 4), causal, data).map(|_| ());
         for error in [answered, begun].map(Result::unwrap_err) {
             assert_eq!(error.kind(), ErrorKind::Data);
-            let expected = format!("{place}: expected one of the 11 words of embed.weight, numbered from 0, {found}");
+            let expected =
+                format!("{place}: expected one of the 11 words of embed.weight, numbered from 0, {found}");
             assert!(error.to_string().contains(&expected), "{error}");
         }
     }

@@ -25,7 +25,9 @@ impl Graph {
     /// [`ErrorKind::Data`] naming row, item and tensor.
     pub(crate) fn check_words(&self, x: &[f32]) -> Result<()> {
         let tables = self.nodes.iter().filter_map(|node| match node.op {
-            Op::Embed { weight } if matches!(self.nodes[node.inputs[0]].op, Op::Input) => Some(&self.specs[weight]),
+            Op::Embed { weight } if matches!(self.nodes[node.inputs[0]].op, Op::Input) => {
+                Some(&self.specs[weight])
+            }
             _ => None,
         });
         let items = self.nodes[0].shape.iter().product::<usize>().max(1);
