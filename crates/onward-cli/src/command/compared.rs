@@ -34,10 +34,12 @@ pub fn write(comparison: &Comparison, out: &Path) -> Result<()> {
 }
 
 fn plot(comparison: &Comparison, name: &str, x_label: &str, x: fn(&Scored) -> f64) -> Plot {
-    let series: Vec<Banded> =
-        comparison.groups.iter().map(|group| (group.label.clone(), band(group, x))).collect();
-    let values = series.iter().flat_map(|(_, points)| points.iter().map(|p| p[3]));
     let share = comparison.score.ends_with("accuracy");
+    // An interval of few runs goes beyond what a share can be.
+    let most = if share { [0.0, 1.0] } else { [f64::NEG_INFINITY, f64::INFINITY] };
+    let series: Vec<Banded> =
+        comparison.groups.iter().map(|group| (group.label.clone(), band(group, x, most))).collect();
+    let values = series.iter().flat_map(|(_, points)| points.iter().map(|p| p[3]));
     let y = if comparison.goal == Goal::Maximize { AxisKind::Linear } else { AxisKind::fitting(values) };
     let plot = LinePlot {
         title: format!("{} over {x_label}", comparison.score),
@@ -51,8 +53,8 @@ fn plot(comparison: &Comparison, name: &str, x_label: &str, x: fn(&Scored) -> f6
     Plot { name: name.into(), svg: scene.svg(), scene }
 }
 
-/// Mean and interval at each step that all runs of a group have a row of.
-fn band(group: &Group, x: fn(&Scored) -> f64) -> Vec<[f64; 4]> {
+/// Mean and interval, within `least` and `most`, at each step that all runs of a group have a row of.
+fn band(group: &Group, x: fn(&Scored) -> f64, [least, most]: [f64; 2]) -> Vec<[f64; 4]> {
     let mut steps: BTreeMap<u64, Vec<&Scored>> = BTreeMap::new();
     for row in group.curves.iter().flatten() {
         steps.entry(row.step).or_default().push(row);
@@ -61,7 +63,8 @@ fn band(group: &Group, x: fn(&Scored) -> f64) -> Vec<[f64; 4]> {
         let mean = Repeated::of(&rows.iter().map(|row| row.value).collect::<Vec<_>>())?;
         let half = mean.half_width.unwrap_or(0.0);
         let place = rows.iter().map(|row| x(row)).sum::<f64>() / rows.len() as f64;
-        (rows.len() == group.curves.len()).then_some([place, mean.mean - half, mean.mean + half, mean.mean])
+        let [low, high] = [mean.mean - half, mean.mean + half].map(|bound| bound.clamp(least, most));
+        (rows.len() == group.curves.len()).then_some([place, low, high, mean.mean])
     };
     steps.into_values().filter_map(at).collect()
 }

@@ -218,7 +218,9 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     };
     let head = cells("th", heads.iter().map(|h| (*h).to_owned()).collect());
     let body: String = rows.map(|row| cells("td", row)).collect();
-    format!("<div class=\"table\"><table>\n<thead>{head}</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n")
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\">\n<table class=\"numbers\">\n<thead>{head}</thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+    )
 }
 
 /// Tables: the best points, what matters, and failures with their reasons.
