@@ -6,7 +6,7 @@ use crate::axis::{Unit, short};
 /// What rules look at besides the points.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// Whether the model is better than guessing, and that in words; `None` where nobody can guess.
+    /// Whether the model is better than guessing, and what guessing reaches; `None` where nobody can guess.
     pub guessing: Option<(bool, String)>,
     /// Half the width of the 95 % interval of the test accuracy, and the number of test rows.
     pub half_width: Option<(f64, usize)>,
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn guessing_and_few_rows_are_told() {
         let mut known = known();
-        known.guessing = Some((false, "not better than guessing (the mean: loss 1)".into()));
+        known.guessing = Some((false, "The mean: loss 1.".into()));
         known.half_width = Some((0.08, 120));
         let found = remarks(&[], &known);
         assert_eq!(
@@ -282,7 +282,7 @@ mod tests {
             ("Not better than guessing.", "The test set is small.")
         );
         assert!(found[0].next.is_some() && found[1].evidence.contains("±8 points"));
-        known.guessing = Some((true, "better".into()));
+        known.guessing = Some((true, "The mean: loss 1.".into()));
         known.half_width = Some((0.01, 10_000));
         let found = remarks(&[], &known);
         assert_eq!((found.len(), found[0].next.as_ref()), (1, None));

@@ -51,7 +51,13 @@ fn within(mean: f64, interval: Interval, rows: usize) -> String {
 
 /// Whether the model is better than guessing, in one sentence, with classes by their names; `None` where nobody can guess.
 pub(super) fn guessing(judged: &Judged, names: &[String]) -> Option<String> {
-    let (judgement, guess) = (&judged.judgement, judged.judgement.guess.as_ref()?);
+    let not = if judged.judgement.better? { "" } else { "not " };
+    Some(format!("{not}better than guessing ({})", guess(judged, names)?))
+}
+
+/// What guessing answers, and what it reaches.
+fn guess(judged: &Judged, names: &[String]) -> Option<String> {
+    let guess = judged.judgement.guess.as_ref()?;
     let reached = match (guess.accuracy, judged.judgement.accuracy) {
         (Some(share), Some(_)) => format!("{:.1} %", 100.0 * share),
         _ => format!("loss {}", significant(judged.guess_loss?)),
@@ -63,10 +69,7 @@ pub(super) fn guessing(judged: &Judged, names: &[String]) -> Option<String> {
         }
         None => guess.what.to_owned(),
     };
-    Some(match judgement.better? {
-        true => format!("better than guessing ({what}: {reached})"),
-        false => format!("not better than guessing ({what}: {reached})"),
-    })
+    Some(format!("{what}: {reached}"))
 }
 
 /// The measures in words; none where there are none.
@@ -156,7 +159,7 @@ pub(super) fn known(
     let accuracy = judged.and_then(|judged| judged.judgement.accuracy);
     let rows = judged.map_or(0, |judged| judged.examined.outputs.rows());
     let guessing =
-        judged.and_then(|judged| Some((judged.judgement.better?, sentence(&guessing(judged, names)?))));
+        judged.and_then(|judged| Some((judged.judgement.better?, sentence(&guess(judged, names)?))));
     Known {
         guessing,
         half_width: accuracy.map(|interval| (interval.half(), rows)),
