@@ -3,13 +3,81 @@
 use super::epilogue::rectify;
 use super::product::{add_to_chains, sum_of_chains};
 
-/// Rows that are multiplied with a factor at once, and factors at once with each of them: what the registers hold.
-const ROWS: usize = 4;
+/// Factors that a row is multiplied with at once.
 const FACTORS: usize = 4;
 
-super::multiversion! {
+/// Sixteen chains of sums in vectors of one instruction set. Every method is called only where that set was detected.
+trait Chains: Copy {
+    /// Whether the registers hold those of four rows by four factors.
+    const MANY: bool;
+    unsafe fn zero() -> Self;
+    /// The chains with the products of sixteen pairs added.
+    unsafe fn plus(self, x: &[f32; 16], b: &[f32; 16]) -> Self;
+    unsafe fn numbers(self) -> [f32; 16];
+}
+
+impl Chains for [f32; 16] {
+    const MANY: bool = false;
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        [0.0; 16]
+    }
+    #[inline(always)]
+    unsafe fn plus(mut self, x: &[f32; 16], b: &[f32; 16]) -> Self {
+        for l in 0..16 {
+            self[l] = x[l].mul_add(b[l], self[l]);
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn numbers(self) -> [f32; 16] {
+        self
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    impl super::Chains for __m512 {
+        const MANY: bool = true;
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: the caller has AVX-512; so below.
+            unsafe { _mm512_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn plus(self, x: &[f32; 16], b: &[f32; 16]) -> Self {
+            // SAFETY: both references are to sixteen numbers.
+            unsafe { _mm512_fmadd_ps(_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(b.as_ptr()), self) }
+        }
+        #[inline(always)]
+        unsafe fn numbers(self) -> [f32; 16] {
+            let mut numbers = [0.0; 16];
+            // SAFETY: there is room for sixteen numbers.
+            unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), self) };
+            numbers
+        }
+    }
+}
+
 /// `t[j·stride + p] = Σ x[p, i] · b[j, i]` for rows `x (p, k)` and factors `b (j, k)`, each with the bits of `dot`.
+#[allow(unsafe_code)]
 pub fn dots(t: &mut [f32], stride: usize, x: &[f32], b: &[f32], k: usize) {
+    super::dispatch!((t: &mut [f32], stride: usize, x: &[f32], b: &[f32], k: usize) {
+        // SAFETY: `dispatch` has found the instruction set.
+        Avx512 => unsafe { all_dots::<std::arch::x86_64::__m512>(t, stride, x, b, k) },
+        // SAFETY: as above.
+        Avx2 => unsafe { all_dots::<[f32; 16]>(t, stride, x, b, k) },
+        // SAFETY: arrays need no instruction set.
+        _ => unsafe { all_dots::<[f32; 16]>(t, stride, x, b, k) },
+    })
+}
+
+/// # Safety
+/// The instruction set of `C` was detected.
+#[inline(always)]
+unsafe fn all_dots<C: Chains>(t: &mut [f32], stride: usize, x: &[f32], b: &[f32], k: usize) {
     let (rows, factors) = (x.len() / k, b.len() / k);
     let mut j = 0;
     while j < factors {
@@ -21,23 +89,27 @@ pub fn dots(t: &mut [f32], stride: usize, x: &[f32], b: &[f32], k: usize) {
             let left = rows - p;
             let x = &x[p * k..];
             let t = &mut t[j * stride + p..];
-            p += match (many, left) {
-                (true, ROWS..) => block::<ROWS, FACTORS>(t, stride, x, b, k),
-                (true, _) => block::<1, FACTORS>(t, stride, x, b, k),
-                (false, 8..) => block::<8, 1>(t, stride, x, b, k),
-                (false, _) => block::<1, 1>(t, stride, x, b, k),
+            // SAFETY: handed on.
+            p += unsafe {
+                match (many, left) {
+                    (true, 4..) if C::MANY => block::<C, 4, FACTORS>(t, stride, x, b, k),
+                    (true, _) => block::<C, 1, FACTORS>(t, stride, x, b, k),
+                    (false, 8..) if C::MANY => block::<C, 8, 1>(t, stride, x, b, k),
+                    (false, 4..) => block::<C, 4, 1>(t, stride, x, b, k),
+                    (false, _) => block::<C, 1, 1>(t, stride, x, b, k),
+                }
             };
         }
         j += now;
     }
 }
-}
 
 /// `P` rows times `J` factors; says how many rows there were.
-// Indexed loops over the lanes are what stays in registers.
-#[allow(clippy::needless_range_loop)]
+///
+/// # Safety
+/// The instruction set of `C` was detected.
 #[inline(always)]
-fn block<const P: usize, const J: usize>(
+unsafe fn block<C: Chains, const P: usize, const J: usize>(
     t: &mut [f32],
     stride: usize,
     x: &[f32],
@@ -48,25 +120,23 @@ fn block<const P: usize, const J: usize>(
     let vectors = |v| -> &[[f32; 16]] { &<[f32]>::as_chunks(v).0[..blocks] };
     let xs: [&[[f32; 16]]; P] = std::array::from_fn(|p| vectors(&x[p * k..]));
     let bs: [&[[f32; 16]]; J] = std::array::from_fn(|j| vectors(&b[j * k..]));
-    let mut chains = [[[0f32; 16]; J]; P];
+    // SAFETY: the caller vouches for the instruction set; so below.
+    let mut chains = [[unsafe { C::zero() }; J]; P];
     for i in 0..blocks {
-        for p in 0..P {
-            for j in 0..J {
-                for l in 0..16 {
-                    chains[p][j][l] = xs[p][i][l].mul_add(bs[j][i][l], chains[p][j][l]);
-                }
+        for (row, x) in chains.iter_mut().zip(&xs) {
+            for (chain, b) in row.iter_mut().zip(&bs) {
+                // SAFETY: see above.
+                *chain = unsafe { chain.plus(&x[i], &b[i]) };
             }
         }
     }
-    for p in 0..P {
-        for j in 0..J {
-            let mut own = chains[p][j];
+    for (p, row) in chains.iter().enumerate() {
+        for (j, chain) in row.iter().enumerate() {
+            // SAFETY: see above.
+            let mut own = unsafe { chain.numbers() };
             if blocks * 16 < k {
-                add_to_chains(
-                    &mut own,
-                    &x[p * k + blocks * 16..(p + 1) * k],
-                    &b[j * k + blocks * 16..(j + 1) * k],
-                );
+                let rest = blocks * 16..k;
+                add_to_chains(&mut own, &x[p * k..][rest.clone()], &b[j * k..][rest]);
             }
             t[j * stride + p] = sum_of_chains(own);
         }
