@@ -43,7 +43,12 @@ impl Run {
         let points = sound_points(&folder, &parts, &reading, &mut observers)?;
         keep_best(&folder, &reading, &points, origin)?;
         let begun = reading.chains[0];
+        // A process that ended before its first step may not have come to write that down.
+        let guessed = step > 0 || metrics::read(&folder.metrics())?.judged().next().is_some();
         let mut run = Self::new(folder, parts, (ledger, begun), clock, observers)?;
+        if !guessed {
+            run.note_guess()?;
+        }
         run.take_up(points, &reading.records)?;
         if let Some(stretch) = stretch {
             run.prolong(&stretch)?;
