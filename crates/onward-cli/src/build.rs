@@ -20,8 +20,6 @@ use onward_data::memory;
 use onward_onnx::{Elsewhere, Net};
 use onward_run::folder::Folder;
 use onward_run::follow::base;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -182,15 +180,10 @@ pub fn net(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Arc<Net>>> {
 
 /// A stretch of a file beside another.
 fn elsewhere(path: &Path, other: &Elsewhere) -> Result<Vec<u8>> {
-    let path = path.parent().unwrap_or(Path::new("")).join(&other.name);
-    let read = || {
-        let mut file = File::open(&path)?;
-        file.seek(SeekFrom::Start(other.offset))?;
-        let mut bytes = Vec::new();
-        file.take(other.length.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    read().map_err(|e| Error::io("read", &path, e))
+    let file = Mapping::open(&path.parent().unwrap_or(Path::new("")).join(&other.name))?;
+    let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(file.len());
+    let end = other.length.map_or(u64::MAX, |length| other.offset.saturating_add(length));
+    Ok(file[place(other.offset)..place(end)].to_vec())
 }
 
 /// What a header says of the model.
@@ -223,7 +216,9 @@ fn given(
     }
     let of_net =
         |Imported { net, file }: &Imported| Ok(Given { params: net.begin(shape)?.1, file: file.clone() });
-    imported.map(of_net).transpose()
+    let in_file =
+        |e: Error| if let ModelKind::Onnx(Onnx { path }) = &spec.model.kind { e.in_file(path) } else { e };
+    imported.map(of_net).transpose().map_err(in_file)
 }
 
 /// The run that a spec describes, at its beginning.

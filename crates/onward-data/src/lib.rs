@@ -40,13 +40,14 @@ mod text;
 #[cfg(feature = "zstd")]
 mod zst;
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
 use onward::ask::Shuffle;
 use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT};
 use onward::rows::Source;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Place, Result};
 
 use beside::further;
 use classes::Classes;
@@ -240,16 +241,21 @@ fn without_parquet() -> Error {
     Error::expected(ErrorKind::Data, "format", expected, "one built without that feature")
 }
 
+/// An error about a key, by its whole name.
+fn refused(key: &str, expected: impl Display, found: impl Display) -> Error {
+    Error::expected(ErrorKind::Spec, Place::key("", key), expected, found)
+}
+
 fn check_options(options: &DataOptions) -> Result<()> {
-    let bad = |place, expected, found: String| Err(Error::expected(ErrorKind::Spec, place, expected, found));
+    let bad = |key, expected, found: String| Err(refused(key, expected, found));
     if !options.scale.is_normal() {
-        return bad("scale", "a finite number other than 0", options.scale.to_string());
+        return bad("data.scale", "a finite number other than 0", options.scale.to_string());
     }
     match options.test {
         Holdout::Fraction(part) if !(part > 0.0 && part < 1.0) => {
-            return bad("test", "a fraction between 0 and 1", part.to_string());
+            return bad("data.test", "a fraction between 0 and 1", part.to_string());
         }
-        Holdout::Rows(0) => return bad("test", "at least one row", "0".into()),
+        Holdout::Rows(0) => return bad("data.test", "at least one row", "0".into()),
         _ => {}
     }
     check_parts(options)?;
@@ -273,16 +279,14 @@ fn check_options(options: &DataOptions) -> Result<()> {
         return bad(key, "no such key, as data.format is not \"tokens\"", "one".into());
     }
     match options.limit {
-        Some(0) => bad("limit", "at least one row", "0".into()),
+        Some(0) => bad("data.limit", "at least one row", "0".into()),
         _ => Ok(()),
     }
 }
 
 /// That the parts which rows are held out for can be had.
 fn check_parts(options: &DataOptions) -> Result<()> {
-    let bad = |place, expected: &str, found: String| {
-        Err(Error::expected(ErrorKind::Spec, place, expected.to_owned(), found))
-    };
+    let bad = |key, expected, found: String| Err(refused(key, expected, found));
     match options.validation {
         Some(Holdout::Fraction(part)) if !(part > 0.0 && part < 1.0) => {
             return bad("data.validation", "a fraction between 0 and 1", part.to_string());
@@ -324,7 +328,7 @@ fn choose_shape(
         return Ok(shape);
     }
     let (expected, found) = (format!("height × width × channels of {width} features"), format!("{shape:?}"));
-    Err(Error::expected(ErrorKind::Spec, "shape", expected, found).in_file(path))
+    Err(refused("data.shape", expected, found).in_file(path))
 }
 
 /// Bytes of a file, quoted for a message and not too long.

@@ -12,7 +12,7 @@ use super::layout::{Feature, Input, Layout};
 use super::prepare::{mean, median};
 use super::table::{Array, Label, Numbers, Table};
 use super::targets::check_beside;
-use super::{DataOptions, Format, Labels, Missing, idx, npz};
+use super::{DataOptions, Format, Labels, Missing, idx, npz, refused};
 
 /// Where the MNIST files can be had.
 const MNIST: &str = "the MNIST files are published at yann.lecun.com/exdb/mnist and mirrored by many, \
@@ -264,7 +264,7 @@ fn check_arrays(options: &DataOptions, path: &Path) -> Result<()> {
         None => Ok(()),
         Some((key, _)) => {
             let (expected, found) = ("a table, whose columns it can name", "arrays");
-            Err(Error::expected(ErrorKind::Spec, key, expected, found).in_file(path))
+            Err(refused(key, expected, found).in_file(path))
         }
     }
 }
@@ -373,7 +373,7 @@ impl Trained {
 /// Tokens are windows of a file, which is read as they are needed.
 fn no_table(path: &Path) -> Error {
     let expected = "a table or arrays, to be read at once";
-    Error::expected(ErrorKind::Spec, "data.format", expected, "\"tokens\"").in_file(path)
+    refused("data.format", expected, "\"tokens\"").in_file(path)
 }
 
 /// One more file with the columns that a model was trained on; with or without answers.

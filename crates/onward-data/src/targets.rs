@@ -9,7 +9,7 @@ use super::classes::{Classes, Key};
 use super::part::{Part, bad};
 use super::prepare::{Preparation, TargetScale};
 use super::table::as_word;
-use super::{ClassWeights, DataOptions, Holdout, Missing, Target};
+use super::{ClassWeights, DataOptions, Holdout, Missing, Target, refused};
 
 /// A file's rows with their answers, all checked.
 pub(super) struct Rows {
@@ -288,7 +288,7 @@ pub(super) fn given_weights(all: &[f64], classes: usize) -> Result<Vec<f64>> {
         return Ok(all.to_vec());
     }
     let expected = format!("one number for each of the {classes} classes");
-    Err(Error::expected(ErrorKind::Spec, "data.class_weights", expected, all.len()))
+    Err(refused("data.class_weights", expected, all.len()))
 }
 
 /// Refuses answers that are all the same: nothing can be learned from them, and every score is perfect.

@@ -368,21 +368,21 @@ fn refuses_impossible_options() {
     let shape = |shape| kind_and_text(&DataOptions { shape: Some(shape), ..options.clone() });
     assert!(
         shape([1, 1, 3])
-            .ends_with("shape: expected height × width × channels of 2 features, found [1, 1, 3]")
+            .ends_with("data.shape: expected height × width × channels of 2 features, found [1, 1, 3]")
     );
     assert!(shape([usize::MAX, 2, 2]).contains("shape: "));
     for scale in [0.0, f64::NAN, f64::INFINITY] {
-        assert!(kind_and_text(&DataOptions { scale, ..options.clone() }).starts_with("scale: "));
+        assert!(kind_and_text(&DataOptions { scale, ..options.clone() }).starts_with("data.scale: "));
     }
     for test in
         [Holdout::Fraction(0.0), Holdout::Fraction(1.0), Holdout::Fraction(f64::NAN), Holdout::Rows(0)]
     {
-        assert!(kind_and_text(&DataOptions { test, ..options.clone() }).starts_with("test: "));
+        assert!(kind_and_text(&DataOptions { test, ..options.clone() }).starts_with("data.test: "));
     }
     for test in [Holdout::Fraction(0.9), Holdout::Rows(4)] {
         assert!(kind_and_text(&DataOptions { test, ..options.clone() }).contains("fewer than the 4 rows"));
     }
-    assert!(kind_and_text(&DataOptions { limit: Some(0), ..options }).starts_with("limit: "));
+    assert!(kind_and_text(&DataOptions { limit: Some(0), ..options }).starts_with("data.limit: "));
 }
 
 #[test]

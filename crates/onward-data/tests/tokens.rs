@@ -154,8 +154,8 @@ fn rows_without_items_are_refused() {
     assert!(refused(&[1.0; 2], &[1.0]).contains("2 targets, one an item, found 1"));
     assert!(refused(&[-1.0], &[1.0]).contains("whole numbers from 0 on, found -1"));
     let even = TokenOptions { padding: Some(0), ragged: false, ..of(&[1, 2, 3, 4, 5, 6]) };
-    assert!(complaint(even).starts_with("padding: expected none, as rows are all of one length"));
-    assert!(complaint(TokenOptions { padding: Some(100_000), ..of(&[1, 2]) }).starts_with("padding"));
+    assert!(complaint(even).starts_with("data.padding: expected none, as rows are all of one length"));
+    assert!(complaint(TokenOptions { padding: Some(100_000), ..of(&[1, 2]) }).starts_with("data.padding"));
 }
 
 #[test]
@@ -178,9 +178,11 @@ fn bad_files_are_refused_with_their_place() {
     assert!(text.contains("t.bin: token 6 (from 0): expected 2 bytes, found 1, and then"), "{text}");
     let text = complaint(TokenOptions { vocabulary: 5, ..of(&[1, 2, 3, 4, 5, 1]) });
     assert!(text.contains("t.bin: token 4 (from 0): expected one below 5, found 5"), "{text}");
-    assert!(complaint(TokenOptions { length: 0, ..of(&[1]) }).starts_with("length"));
-    assert!(complaint(TokenOptions { vocabulary: 1 << 25, ..of(&[1]) }).starts_with("vocabulary"));
-    assert!(complaint(TokenOptions { end_of_text: Some(100_000), ..of(&[1]) }).starts_with("end_of_text"));
+    assert!(complaint(TokenOptions { length: 0, ..of(&[1]) }).starts_with("data.length"));
+    assert!(complaint(TokenOptions { vocabulary: 1 << 25, ..of(&[1]) }).starts_with("data.vocabulary"));
+    assert!(
+        complaint(TokenOptions { end_of_text: Some(100_000), ..of(&[1]) }).starts_with("data.end_of_text")
+    );
 }
 
 #[test]

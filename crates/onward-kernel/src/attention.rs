@@ -5,7 +5,7 @@ use super::packed::{NARROW, WIDE};
 use super::transpose::transpose;
 use super::{Panels, Start, exp, multiversion, product};
 
-/// Keys and values of one head.
+/// The keys and values that one head attends to.
 #[derive(Clone, Copy, Debug)]
 pub struct Attended<'a> {
     /// The first item's key, and those of all others, each `stride` numbers after the one before.
@@ -18,7 +18,7 @@ pub struct Attended<'a> {
     pub scale: f32,
 }
 
-/// Queries of one call at most.
+/// The most queries that one call of [`attend`] takes.
 pub const MOST_QUERIES: usize = WIDE;
 
 /// From so many queries on their sums over values run side by side, not the numbers of each.

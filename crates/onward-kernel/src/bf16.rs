@@ -17,7 +17,7 @@ pub(super) mod emulated;
 /// Numbers of `k` to a group.
 const PAIR: usize = 2;
 
-/// The nearest bf16, ties to even; subnormal numbers are rounded like others, NaN stays NaN (and becomes quiet).
+/// The bf16 nearest to an f32, ties to even; subnormal numbers are rounded like others, NaN stays NaN (and becomes quiet).
 #[inline(always)]
 pub fn to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -25,7 +25,7 @@ pub fn to_bf16(x: f32) -> u16 {
     (if x.is_nan() { (bits >> 16) | 0x40 } else { rounded }) as u16
 }
 
-/// The same number as an f32.
+/// The f32 that is the same number as a bf16.
 #[inline(always)]
 pub fn from_bf16(x: u16) -> f32 {
     f32::from_bits(u32::from(x) << 16)
@@ -57,7 +57,7 @@ pub(super) unsafe fn nearest(
     _mm512_permutex2var_epi16(left, halves, right)
 }
 
-/// `out[i]` is the bf16 nearest to `x[i]`.
+/// Rounds numbers: `out[i]` is the bf16 nearest to `x[i]`.
 pub fn round_to_bf16(out: &mut [u16], x: &[f32]) {
     dispatch!((out: &mut [u16], x: &[f32]) {
         Avx512Bf16 => {
@@ -147,12 +147,12 @@ impl Bf16Rows {
         halves(self.0.row(i))
     }
 
-    /// Rows.
+    /// The number of rows.
     pub fn m(&self) -> usize {
         self.0.m
     }
 
-    /// Numbers in a row.
+    /// The numbers in a row.
     pub fn k(&self) -> usize {
         self.0.k
     }
@@ -216,17 +216,17 @@ impl Bf16Panels {
         });
     }
 
-    /// Length of each sum.
+    /// The length of each sum of products.
     pub fn k(&self) -> usize {
         self.columns.k
     }
 
-    /// Columns.
+    /// The number of columns.
     pub fn n(&self) -> usize {
         self.columns.n
     }
 
-    /// Columns of a panel: where the columns of a product may be split.
+    /// The columns of a panel: where the columns of a product may be split.
     pub fn width(&self) -> usize {
         self.columns.width
     }

@@ -11,7 +11,7 @@ const BELIEVED: std::ops::RangeInclusive<usize> = 256 << 10..=4 << 20;
 /// find the same.
 static SECOND_LEVEL: AtomicU32 = AtomicU32::new(0);
 
-/// Bytes of the second-level cache that each core has. They decide how work is cut and never any number.
+/// The bytes of the second-level cache that each core has. They decide how work is cut and never any number.
 #[inline]
 pub fn second_level() -> usize {
     match SECOND_LEVEL.load(Ordering::Relaxed) {

@@ -16,7 +16,7 @@ pub struct Conv3 {
 }
 
 impl Conv3 {
-    /// Numbers in one padded image.
+    /// The numbers in one padded image.
     pub fn padded(self) -> usize {
         (self.height + 2) * (self.width + 2) * self.channels
     }

@@ -63,7 +63,7 @@ fn by_few<const W: usize, const E: usize>(
 }
 
 multiversion! {
-/// Element `e`: bit `e % 32` of word `e / 32 % 4` of block `e / 128`; a one is -1.
+/// Adds signs to numbers; element `e`: bit `e % 32` of word `e / 32 % 4` of block `e / 128`; a one is -1.
 pub fn add_signs(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
     let scale = scale.to_bits();
     by_few::<1, 32>(words, inside, out, |[word], out| {
@@ -75,7 +75,7 @@ pub fn add_signs(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
 }
 }
 
-/// Element `e`: ones among the low (even `e`) or high (odd `e`) half of word `e / 2 % 4` of block `e / 8`, less 8.
+/// Adds binomial numbers; element `e`: ones among the low (even `e`) or high (odd `e`) half of word `e / 2 % 4` of block `e / 8`, less 8.
 pub fn add_binomial(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
     dispatch!((words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
         Avx512Bf16 => {
@@ -148,7 +148,7 @@ pub fn normal_pair(distance: u32, angle: u32) -> (f32, f32) {
 }
 
 multiversion! {
-/// Elements `4b + {0, 1}` are the sine and cosine halves from words 0 and 1 of block `b`, `4b + {2, 3}` from words 2 and 3.
+/// Adds normal numbers; elements `4b + {0, 1}` are the sine and cosine halves from words 0 and 1 of block `b`, `4b + {2, 3}` from words 2 and 3.
 pub fn add_normal(words: &[u32], inside: usize, scale: f32, out: &mut [f32]) {
     by_few::<2, 2>(words, inside, out, |[distance, angle], [first, second]| {
         let (sine, cosine) = normal_pair(*distance, *angle);

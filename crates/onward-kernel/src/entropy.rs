@@ -2,14 +2,14 @@
 
 use crate::{exp, ln, multiversion};
 
-/// Rows whose cross-entropy is found side by side.
+/// The number of rows whose cross-entropy is found side by side.
 pub const ENTROPY_ROWS: usize = 16;
 
 /// Outputs of each row that are looked at together.
 const COLUMNS: usize = 16;
 
 multiversion! {
-/// Up to 16 rows at once; `own` holds each row's output at its label.
+/// The cross-entropy of up to 16 rows at once; `own` holds each row's output at its label.
 pub fn cross_entropy(rows: &[f32], width: usize, own: &[f32; ENTROPY_ROWS], losses: &mut [f32]) {
     let count = losses.len();
     let mut columns = [[0f32; ENTROPY_ROWS]; COLUMNS];

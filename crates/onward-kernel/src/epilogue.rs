@@ -1,6 +1,6 @@
 //! What becomes of the sums of a product before they leave for memory: another pass over the result would read all of it again.
 
-/// `sum + bias`, and what is below zero may become zero.
+/// What is done to each sum of a product on its way out: `sum + bias`, and what is below zero may become zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Epilogue<'a> {
     /// Added to every row, one number for each column of the product; empty for nothing.
@@ -18,10 +18,10 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    /// Sums stay what they are.
+    /// The epilogue that leaves sums as they are.
     pub const NONE: Self = Self { bias: std::ptr::null(), relu: false };
 
-    /// `epilogue` from column `first` on.
+    /// The part of `epilogue` from column `first` on.
     ///
     /// # Panics
     /// If there is a bias for fewer columns than `end`: a bug in the caller.
@@ -38,7 +38,7 @@ impl Finish {
         self.bias.is_null() && !self.relu
     }
 
-    /// The same from `columns` columns further on.
+    /// The same epilogue from `columns` columns further on.
     #[inline(always)]
     pub fn after(self, columns: usize) -> Self {
         if self.bias.is_null() { self } else { Self { bias: self.bias.wrapping_add(columns), ..self } }

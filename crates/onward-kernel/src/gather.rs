@@ -2,7 +2,7 @@
 
 use super::multiversion;
 
-/// The rows of `x`, each of `width` numbers, that `indices` name, one after the other.
+/// Copies rows of `x`, each of `width` numbers, that `indices` name, one after the other.
 ///
 /// # Panics
 /// If there is no such row: a bug in the caller.

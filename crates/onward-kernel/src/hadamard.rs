@@ -9,7 +9,7 @@ pub fn hadamard_sign(k: usize, j: usize) -> f32 {
 }
 
 multiversion! {
-/// Block `k` becomes `Σₘ H[k, m] · block m`, for blocks of `width` numbers, whose count is a power of two.
+/// The Walsh–Hadamard transform: block `k` becomes `Σₘ H[k, m] · block m`, for blocks of `width` numbers, whose count is a power of two.
 pub fn walsh_hadamard(data: &mut [f32], width: usize) {
     let mut part = width;
     // Two of the textbook's rounds at a time: half the ways through memory, the same additions.
@@ -33,7 +33,7 @@ pub fn walsh_hadamard(data: &mut [f32], width: usize) {
 }
 }
 
-/// Rows `base ± Σᵢ hₖᵢ · oddᵢ · W[:, jᵢ]` for the first `count` rows `hₖ` of a Hadamard matrix, `moved` being the `(jᵢ, oddᵢ)`:
+/// Products with rows of a Hadamard matrix: rows `base ± Σᵢ hₖᵢ · oddᵢ · W[:, jᵢ]` for the first `count` rows `hₖ` of a Hadamard matrix, `moved` being the `(jᵢ, oddᵢ)`:
 /// row `2k` of `out` with plus, row `2k + 1` with minus, each `stride` numbers after the last.
 ///
 /// `hₖ` with `k < c` (a power of two) repeats after `c` entries, so the terms are first added up in `c` sums, one for each
@@ -59,7 +59,7 @@ pub fn hadamard_products(
     }
 }
 
-/// The same for many `rows` of `k` numbers, all of which move: row `s` of `base` and of each block of `out`, whose blocks are
+/// The same as [`hadamard_products`] for many `rows` of `k` numbers, all of which move: row `s` of `base` and of each block of `out`, whose blocks are
 /// `base.len()` numbers. With the bits of [`hadamard_products`]; a product over all rows for each remainder, so the weights come
 /// by once.
 pub fn hadamard_products_of_rows(weights: &Panels, odd: &[f32], base: &[f32], count: usize, out: &mut [f32]) {
@@ -81,7 +81,7 @@ pub fn hadamard_products_of_rows(weights: &Panels, odd: &[f32], base: &[f32], co
 }
 
 multiversion! {
-/// `plus = base + change`, `minus = base − change`.
+/// Both neighbours of rows: `plus = base + change`, `minus = base − change`.
 pub fn plus_and_minus(base: &[f32], change: &[f32], plus: &mut [f32], minus: &mut [f32]) {
     for (((b, c), p), m) in base.iter().zip(change).zip(plus).zip(minus) {
         (*p, *m) = (*b + *c, *b - *c);

@@ -11,7 +11,7 @@ use super::{Epilogue, Isa, Laid, Moved, Start, Window, dispatch, quantise, shift
 
 /// Numbers of `k` to a group.
 const FOUR: usize = 4;
-/// The longest sum: `131 071 · 128² < 2³¹`, so that no product of bytes overflows.
+/// The longest sum of products of bytes: `131 071 · 128² < 2³¹`, so that no product of bytes overflows.
 pub const LONGEST_INT8: usize = 131_071;
 
 super::multiversion! {
@@ -72,17 +72,17 @@ impl Int8Rows {
         bytes(self.rows.row(i))
     }
 
-    /// What a byte of each row stands for.
+    /// The number that a byte 1 of each row stands for.
     pub fn scales(&self) -> &[f32] {
         &self.scales
     }
 
-    /// Rows.
+    /// The number of rows.
     pub fn m(&self) -> usize {
         self.rows.m
     }
 
-    /// Bytes of a row.
+    /// The bytes in a row.
     pub fn k(&self) -> usize {
         self.rows.k
     }
@@ -176,22 +176,22 @@ impl Int8Panels {
         Self { columns, scales }
     }
 
-    /// What a byte of each column stands for.
+    /// The number that a byte 1 of each column stands for.
     pub fn scales(&self) -> &[f32] {
         &self.scales
     }
 
-    /// Length of each sum.
+    /// The length of each sum of products.
     pub fn k(&self) -> usize {
         self.columns.k
     }
 
-    /// Columns.
+    /// The number of columns.
     pub fn n(&self) -> usize {
         self.columns.n
     }
 
-    /// Columns of a panel: where the columns of a product may be split.
+    /// The columns of a panel: where the columns of a product may be split.
     pub fn width(&self) -> usize {
         self.columns.width
     }

@@ -26,7 +26,7 @@ pub enum Isa {
 static BEST: AtomicU8 = AtomicU8::new(0);
 
 impl Isa {
-    /// All of them, in order.
+    /// All instruction sets, in order.
     pub const ALL: [Self; 6] =
         [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512Bf16, Self::Amx];
 
@@ -34,7 +34,7 @@ impl Isa {
     /// and benchmarks of the slower paths. Names that [`Isa::named`] does not know limit nothing.
     pub const LIMIT: &str = "ONWARD_ISA";
 
-    /// The name in [`Isa::LIMIT`].
+    /// The name of the instruction set, as [`Isa::LIMIT`] takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -46,12 +46,12 @@ impl Isa {
         }
     }
 
-    /// The one called `name`.
+    /// The instruction set of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|isa| isa.name() == name)
     }
 
-    /// The best one that this processor runs, or what [`Isa::LIMIT`] limits it to; the answer is kept.
+    /// The best instruction set that this processor runs, or what [`Isa::LIMIT`] limits it to; the answer is kept.
     #[inline]
     pub fn detect() -> Self {
         #[cfg(test)]
@@ -72,7 +72,7 @@ impl Isa {
         best
     }
 
-    /// The best one that this processor runs.
+    /// The best instruction set that this processor runs.
     pub fn available() -> Self {
         #[cfg(target_arch = "x86_64")]
         {

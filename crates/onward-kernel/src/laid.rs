@@ -18,7 +18,7 @@ pub enum Laid<'a> {
 }
 
 impl<'a> Laid<'a> {
-    /// How many numbers there are.
+    /// The number of numbers.
     pub fn len(&self) -> usize {
         match self {
             Self::Floats(all) => all.len(),
@@ -28,7 +28,7 @@ impl<'a> Laid<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no numbers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -130,7 +130,7 @@ fn widen_int8(out: &mut [f32], x: &[u8], scale: f32) {
 }
 }
 
-/// A number of half precision (5 bits of exponent, 10 of fraction), exactly.
+/// The f32 that is the same number as one of half precision (5 bits of exponent, 10 of fraction).
 #[inline(always)]
 pub fn from_f16(bits: u16) -> f32 {
     let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, bits >> 10 & 0x1f, bits & 0x3ff);
@@ -149,7 +149,7 @@ const NORMAL: f32 = f32::from_bits((127 - 14) << 23);
 /// The greatest one.
 const GREATEST: f32 = 65_504.0;
 
-/// The nearest half precision, ties to even: infinite from 65 520 on; NaN stays NaN.
+/// The number of half precision nearest to an f32, ties to even: infinite from 65 520 on; NaN stays NaN.
 pub fn to_f16(x: f32) -> u16 {
     let (bits, sign) = (x.to_bits() & 0x7fff_ffff, (x.to_bits() >> 16 & 0x8000) as u16);
     let size = f32::from_bits(bits);

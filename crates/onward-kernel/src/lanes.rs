@@ -8,7 +8,7 @@ use super::product::Portable;
 use super::product::x86;
 use super::tile::Dot;
 
-/// Samples that stand side by side.
+/// The number of samples that stand side by side.
 pub const SAMPLES: usize = 16;
 
 /// The results of [`chains`]: maps of `height × width` pixels, read from maps whose rows are `stride` pixels long.
@@ -22,7 +22,7 @@ pub struct Lattice {
     pub stride: usize,
 }
 
-/// What chains go on from.
+/// What the chains of [`chains`] go on from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Base<'a> {
     /// Zero.
@@ -240,7 +240,7 @@ pub fn last_tap(lattice: Lattice, input: &[f32], w: f32, prefix: &[f32], out: &m
 }
 
 super::multiversion! {
-/// `v = v + bias` everywhere.
+/// Adds one number to all: `v = v + bias`.
 pub fn add_to_all(v: &mut [f32], bias: f32) {
     for v in v {
         *v += bias;

@@ -130,7 +130,7 @@ impl Matrix {
         }
     }
 
-    /// Numbers that a row of inputs has.
+    /// The numbers in a row of inputs.
     pub fn k(&self) -> usize {
         match self {
             Self::F32(b) | Self::Chain(b) => b.k(),
@@ -139,7 +139,7 @@ impl Matrix {
         }
     }
 
-    /// Numbers that a row of outputs has.
+    /// The numbers in a row of outputs.
     pub fn n(&self) -> usize {
         match self {
             Self::F32(b) | Self::Chain(b) => b.n(),
@@ -148,7 +148,7 @@ impl Matrix {
         }
     }
 
-    /// Columns of a panel: where the columns of a product may be split.
+    /// The columns of a panel: where the columns of a product may be split.
     pub fn width(&self) -> usize {
         match self {
             Self::F32(b) | Self::Chain(b) => b.width(),
@@ -177,7 +177,7 @@ impl Matrix {
         scratch.pack(x, m, self.k(), self.precision());
     }
 
-    /// The arithmetic of its products.
+    /// The arithmetic of the matrix's products.
     pub fn precision(&self) -> Precision {
         match self {
             Self::F32(_) => Precision::F32,
@@ -215,7 +215,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Packs `w (n, 3, 3, channels)`.
+    /// Packs the weights `w (n, 3, 3, channels)` of a convolution.
     ///
     /// # Panics
     /// If `w` has another length.
@@ -229,7 +229,7 @@ impl Filter {
         }
     }
 
-    /// Channels in.
+    /// The number of channels that the convolution reads.
     pub fn channels(&self) -> usize {
         match self {
             Self::Rows(panels) | Self::Chain(panels) => panels[0].k() / 3,
@@ -238,7 +238,7 @@ impl Filter {
         }
     }
 
-    /// Channels out.
+    /// The number of channels that the convolution answers with.
     pub fn n(&self) -> usize {
         match self {
             Self::Rows(panels) | Self::Chain(panels) => panels[0].n(),

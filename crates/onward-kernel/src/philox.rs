@@ -6,10 +6,10 @@
 
 use super::dispatch;
 
-/// The four words of one counter.
+/// The four words of noise that one counter gives.
 pub type Block = [u32; 4];
 
-/// What all blocks of one piece of noise share.
+/// The key and the fixed part of the counter that all blocks of one piece of noise share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Philox {
     /// The key.
@@ -250,7 +250,7 @@ unsafe fn run<S: Lanes>(of: Philox, first: u64, out: &mut [Block]) {
     }
 }
 
-/// Blocks `first .. first + out.len()` (mod 2⁶⁴), the block's number being the first two numbers of the counter.
+/// Writes the blocks `first .. first + out.len()` (mod 2⁶⁴) of noise, the block's number being the first two numbers of the counter.
 pub fn philox(of: Philox, first: u64, out: &mut [Block]) {
     dispatch!((of: Philox, first: u64, out: &mut [Block]) {
         // SAFETY: `dispatch!` detected what it needs.

@@ -1,6 +1,6 @@
 //! 2×2 pooling of lines of pixels.
 
-/// What four pixels become.
+/// What a 2×2 pool makes of four pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
     /// Their mean.
@@ -10,7 +10,7 @@ pub enum Pool {
 }
 
 super::multiversion! {
-/// `out`, pixels of `channels` numbers, from the two lines above and below each.
+/// Pools two lines to one: `out`, pixels of `channels` numbers, from the two lines above and below each.
 pub fn pool_lines(pool: Pool, channels: usize, top: &[f32], bottom: &[f32], out: &mut [f32]) {
     let pairs = top.chunks_exact(2 * channels).zip(bottom.chunks_exact(2 * channels));
     for (out, (top, bottom)) in out.chunks_exact_mut(channels).zip(pairs) {

@@ -17,7 +17,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// All of them.
+    /// All arithmetics.
     pub const ALL: [Self; 5] = [
         Self::F32,
         Self::Bf16(Bf16Arithmetic::Chain),
@@ -26,12 +26,12 @@ impl Precision {
         Self::Int8,
     ];
 
-    /// bf16 in the kind that this machine is fastest in.
+    /// The arithmetic bf16 in the kind that this machine is fastest in.
     pub fn bf16() -> Self {
         Self::Bf16(Bf16Arithmetic::fastest())
     }
 
-    /// The name in specs, which leave the kind of bf16 to the machine.
+    /// The precision's name in specs, which leave the kind of bf16 to the machine.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -40,7 +40,7 @@ impl Precision {
         }
     }
 
-    /// The name in ledgers: two precisions of one name give the same bits.
+    /// The precision's name in ledgers: two precisions of one name give the same bits.
     pub fn arithmetic(self) -> &'static str {
         match self {
             Self::Bf16(Bf16Arithmetic::Chain) => "bf16-chain",
@@ -50,17 +50,17 @@ impl Precision {
         }
     }
 
-    /// The one whose [`Precision::arithmetic`] has this name.
+    /// The precision whose [`Precision::arithmetic`] has this name.
     pub fn of_arithmetic(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.arithmetic() == name)
     }
 
-    /// Whether this process works it out by other instructions than it was made for: slowly, to the same bits.
+    /// Whether this process works the precision out by other instructions than it was made for: slowly, to the same bits.
     pub fn is_emulated(self) -> bool {
         matches!(self, Self::Bf16(kind) if !kind.is_native())
     }
 
-    /// Bytes of one factor.
+    /// The bytes of one factor of a product.
     pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -70,7 +70,7 @@ impl Precision {
     }
 }
 
-/// In which order a product of bf16 adds, and where it rounds. The sums of all kinds are f32, rounded to nearest even; a
+/// The order in which a product of bf16 adds, and where it rounds. The sums of all kinds are f32, rounded to nearest even; a
 /// product of two bf16 is exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bf16Arithmetic {
@@ -86,7 +86,7 @@ pub enum Bf16Arithmetic {
 }
 
 impl Bf16Arithmetic {
-    /// The one that this machine is fastest in. Intel's processors take two cycles for an AVX-512 vector of pairs, in which they
+    /// The kind that this machine is fastest in. Intel's processors take two cycles for an AVX-512 vector of pairs, in which they
     /// do four of f32; AMD's take as long for it as for one of f32.
     pub fn fastest() -> Self {
         match Isa::detect() {
@@ -96,7 +96,7 @@ impl Bf16Arithmetic {
         }
     }
 
-    /// Whether this process has instructions for it.
+    /// Whether this process has instructions for this kind.
     pub fn is_native(self) -> bool {
         match self {
             Self::Chain => true,

@@ -43,7 +43,7 @@ impl Panels {
         lay_in_panels(&mut self.data, [self.width, self.k], laid, [first, self.n], kept, block);
     }
 
-    /// Packs `x`, which is `(k, n)` row after row.
+    /// Packs a matrix `x`, which is `(k, n)` row after row.
     pub fn rows(x: &[f32], k: usize, n: usize) -> Self {
         assert_eq!(x.len(), n * k, "a matrix of {k} × {n}");
         let mut panels = Self::zeros(k, n);
@@ -56,7 +56,7 @@ impl Panels {
         panels
     }
 
-    /// Rows `from`, `from + step`, … of the packed matrix.
+    /// Packs the rows `from`, `from + step`, … of this packed matrix.
     pub fn every(&self, step: usize, from: usize) -> Self {
         let mut part = Self::zeros(self.k.saturating_sub(from).div_ceil(step), self.n);
         let width = self.width;
@@ -100,17 +100,17 @@ impl Panels {
         &mut self.data[..self.k * self.width]
     }
 
-    /// Rows of the packed matrix: the length of each sum.
+    /// The rows of the packed matrix: the length of each sum.
     pub fn k(&self) -> usize {
         self.k
     }
 
-    /// Columns of the packed matrix.
+    /// The columns of the packed matrix.
     pub fn n(&self) -> usize {
         self.n
     }
 
-    /// Columns of a panel, padding included: where the columns of a product may be split.
+    /// The columns of a panel, padding included: where the columns of a product may be split.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -282,7 +282,7 @@ pub fn product_part(c: Window<f32>, a: &[f32], row_stride: usize, k_stride: usiz
     run_best(&job);
 }
 
-/// What a product starts from.
+/// What the sums of a product start from: zero, or what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// From zero.
@@ -394,7 +394,7 @@ pub fn normalise(pixels: &mut [f32], mean: &[f32], inverse: &[f32]) {
 }
 
 super::multiversion! {
-/// `max(x, 0)`; what is not a number becomes 0.
+/// Rectifies numbers in place: `max(x, 0)`; what is not a number becomes 0.
 pub fn relu(x: &mut [f32]) {
     super::epilogue::rectify(x);
 }

@@ -8,7 +8,7 @@ pub const SQUARES_DECAY: f32 = 0.99;
 const ADAM_EPSILON: f32 = 1e-8;
 
 multiversion! {
-/// `w += d`.
+/// Takes a step: `w += d`.
 pub fn plain(w: &mut [f32], sum: &[f32], scale: f32) {
     for (w, s) in w.iter_mut().zip(sum) {
         *w += *s * scale;
@@ -17,7 +17,7 @@ pub fn plain(w: &mut [f32], sum: &[f32], scale: f32) {
 }
 
 multiversion! {
-/// `m ← β·m + d`, `w += m`.
+/// Takes a step with momentum: `m ← β·m + d`, `w += m`.
 pub fn with_momentum(w: &mut [f32], m: &mut [f32], sum: &[f32], scale: f32, beta: f32) {
     for ((w, m), s) in w.iter_mut().zip(m).zip(sum) {
         *m = beta * *m + *s * scale;
@@ -27,7 +27,7 @@ pub fn with_momentum(w: &mut [f32], m: &mut [f32], sum: &[f32], scale: f32, beta
 }
 
 multiversion! {
-/// Adam: `left` is what the decays of the two moments have left of one so far.
+/// Takes a step as Adam does: `left` is what the decays of the two moments have left of one so far.
 #[allow(clippy::too_many_arguments)]
 pub fn like_adam(
     w: &mut [f32],

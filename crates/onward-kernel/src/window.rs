@@ -21,7 +21,7 @@ pub struct Window<'a, T> {
 unsafe impl<T: Send> Send for Window<'_, T> {}
 
 impl<'a, T> Window<'a, T> {
-    /// All of an `m × n` matrix whose rows begin `stride` numbers apart.
+    /// The window that is all of an `m × n` matrix whose rows begin `stride` numbers apart.
     ///
     /// # Panics
     /// If the slice is too short, or rows overlap: a bug in the caller, never a matter of data.
@@ -52,7 +52,7 @@ impl<'a, T> Window<'a, T> {
         self.columns.clone()
     }
 
-    /// Numbers from one row to the next.
+    /// The numbers from one row to the next.
     pub fn stride(&self) -> usize {
         self.stride
     }

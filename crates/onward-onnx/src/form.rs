@@ -1,11 +1,11 @@
 //! How a model's tensor lies in the file's: there and back.
 
-use crate::node::At;
+use crate::node::{At, own_name};
 
 /// Where a tensor of the model comes from: an input of a node, and the order of its numbers there.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seat {
-    /// The first output of the node.
+    /// The first output of the node that has a name.
     pub node: String,
     pub input: usize,
     /// The shape that the file's tensor has.
@@ -15,7 +15,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub fn of(at: At<'_>, input: usize, dims: &[usize], form: Form) -> Self {
-        let node = at.node.output.first().cloned().unwrap_or_default();
+        let node = own_name(at.node).unwrap_or_default().to_owned();
         Self { node, input, dims: dims.to_vec(), form }
     }
 }

@@ -13,6 +13,8 @@ mod form;
 mod lower;
 mod net;
 mod node;
+#[cfg(test)]
+mod odd_tests;
 mod proto;
 #[cfg(test)]
 mod tests;

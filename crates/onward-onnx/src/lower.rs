@@ -28,6 +28,8 @@ pub(crate) struct Lower<'n, 'g> {
     /// Names of values that the file's own tensors have.
     weights: BTreeSet<&'n str>,
     layers: BTreeSet<String>,
+    /// The rows of a batch, if the file takes no other number.
+    batch: Option<i64>,
     /// Whether the numbers of weights are wanted.
     keeps: bool,
     kept: Kept,
@@ -39,7 +41,7 @@ impl<'n, 'g> Lower<'n, 'g> {
             net.tensors.iter().map(|(name, known)| (name.as_str(), Value::Known(known.clone()))).collect();
         let weights = net.tensors.keys().map(String::as_str).collect();
         let (layout, kept) = (Layout::new(g), Kept::new());
-        Self { net, layout, values, weights, layers: BTreeSet::new(), keeps, kept }
+        Self { net, layout, values, weights, layers: BTreeSet::new(), batch: None, keeps, kept }
     }
 
     /// Lowers all that the chosen outputs need; what the graph answers with, and what its tensors begin as.
@@ -83,6 +85,7 @@ impl<'n, 'g> Lower<'n, 'g> {
             .iter()
             .map(|axis| axis.dim_value.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0))
             .collect();
+        self.batch = told.first().copied().flatten().and_then(|n| i64::try_from(n).ok());
         let shown: Vec<String> = told.iter().map(|n| n.map_or("any".into(), |n| n.to_string())).collect();
         let refuse = |expected: &str| {
             let found = format!("rows of {:?} and an input of [{}]", var.shape(), shown.join(", "));
@@ -264,7 +267,7 @@ impl<'n, 'g> Lower<'n, 'g> {
     /// `val_…` or `onnx::…`: then the bias has the better name.
     fn layer(&mut self, weight: Option<&str>, bias: Option<&str>, at: At<'n>) -> String {
         let cut = |name: &str| {
-            let parts = [".weight", ".bias"];
+            let parts = [".weight", ".bias", ".weight_ih", ".weight_hh", ".bias_ih"];
             parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name).to_owned()
         };
         let all = [weight, bias, at.node.output.first().map(String::as_str)];

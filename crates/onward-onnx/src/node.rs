@@ -5,6 +5,11 @@ use crate::proto::{self, Attribute};
 use onward::{Error, ErrorKind, Place, Result, Segment};
 use std::fmt::Display;
 
+/// The name that a node alone has: that of the first value that it gives.
+pub(crate) fn own_name(node: &proto::Node) -> Option<&str> {
+    node.output.iter().map(String::as_str).find(|name| !name.is_empty())
+}
+
 /// One operation of a file.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'a> {
@@ -14,9 +19,10 @@ pub(crate) struct At<'a> {
 impl<'a> At<'a> {
     /// The operation as errors name it.
     pub fn place(&self) -> Place {
-        let proto::Node { op_type, name, output, .. } = self.node;
-        let name = if name.is_empty() { output.first() } else { Some(name) };
-        Segment::Part(format!("{op_type} {}", name.map_or("without a name", String::as_str))).into()
+        let proto::Node { op_type, name, .. } = self.node;
+        let name = Some(name.as_str()).filter(|name| !name.is_empty());
+        Segment::Part(format!("{op_type} {}", name.or(own_name(self.node)).unwrap_or("without a name")))
+            .into()
     }
 
     /// `expected …, found …` at this operation.

@@ -6,7 +6,7 @@ use crate::{Elsewhere, Net};
 use onward::{Error, ErrorKind, Result};
 use prost::Message;
 
-fn floats(name: &str, dims: &[i64], value: f32) -> Tensor {
+pub(super) fn floats(name: &str, dims: &[i64], value: f32) -> Tensor {
     let count = dims.iter().product::<i64>() as usize;
     Tensor {
         name: name.into(),
@@ -17,12 +17,12 @@ fn floats(name: &str, dims: &[i64], value: f32) -> Tensor {
     }
 }
 
-fn node(op: &str, inputs: &[&str], output: &str) -> Node {
+pub(super) fn node(op: &str, inputs: &[&str], output: &str) -> Node {
     let input = inputs.iter().map(|name| (*name).to_owned()).collect();
     Node { op_type: op.into(), input, output: vec![output.into()], ..Node::default() }
 }
 
-fn value(name: &str, sides: &[i64]) -> ValueInfo {
+pub(super) fn value(name: &str, sides: &[i64]) -> ValueInfo {
     let dim = |n: &i64| proto::Dimension { dim_value: Some(*n).filter(|n| *n > 0), dim_param: None };
     let shape = proto::Shape { dim: sides.iter().map(dim).collect() };
     let tensor_type = proto::TensorType { elem_type: proto::FLOAT, shape: Some(shape) };
@@ -30,7 +30,7 @@ fn value(name: &str, sides: &[i64]) -> ValueInfo {
 }
 
 /// A product, a function and another product.
-fn sound() -> proto::Model {
+pub(super) fn sound() -> proto::Model {
     let graph = Graph {
         node: vec![
             node("MatMul", &["x", "a.weight"], "y"),
@@ -46,7 +46,7 @@ fn sound() -> proto::Model {
     proto::Model { ir_version: 9, graph: Some(graph), opset_import, ..proto::Model::default() }
 }
 
-fn nowhere(other: &Elsewhere) -> Result<Vec<u8>> {
+pub(super) fn nowhere(other: &Elsewhere) -> Result<Vec<u8>> {
     Err(Error::expected(ErrorKind::Io, other.name.clone(), "a file", "none"))
 }
 
@@ -58,7 +58,7 @@ fn refused(change: impl FnOnce(&mut proto::Model)) -> String {
     net.and_then(|net| net.begin([1, 1, 4]).map(|_| ())).unwrap_err().to_string()
 }
 
-fn graph(model: &mut proto::Model) -> &mut Graph {
+pub(super) fn graph(model: &mut proto::Model) -> &mut Graph {
     model.graph.as_mut().unwrap()
 }
 

@@ -4,6 +4,7 @@ use crate::Net;
 use crate::constant::Constant;
 use crate::form::Seat;
 use crate::net::{Kept, order};
+use crate::node::own_name;
 use crate::proto::{self, Entry, Graph, Tensor};
 use onward::model::{NORM_EPSILON, Shape};
 use onward::params::Params;
@@ -20,17 +21,13 @@ impl Net {
     pub fn with(&self, input: Shape, params: &Params, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
         let (graph, kept) = self.kept(input)?;
         graph.check_params(params)?;
-        let halves = |t: &&Tensor| [proto::FLOAT16, proto::BFLOAT16, proto::DOUBLE].contains(&t.data_type);
-        if let Some(other) = self.graph.initializer.iter().find(halves) {
-            let place = Place::tensor(&other.name);
-            return Err(Error::expected(
-                ErrorKind::Model,
-                place,
-                "weights in f32, to write others there",
-                "another type",
-            ));
+        if let Some(other) = self.of_another_type() {
+            let (expected, found) = ("weights in f32, to write others there", "another type");
+            return Err(Error::expected(ErrorKind::Model, Place::tensor(other), expected, found));
         }
         let mut file = self.graph.clone();
+        // Older files call their weights inputs as well.
+        file.input.retain(|input| !self.tensors.contains_key(&input.name));
         for (name, tensor) in self.seated(&kept, params) {
             seat(&mut file, &name, tensor);
         }
@@ -40,6 +37,19 @@ impl Net {
         model.metadata_props.retain(|own| metadata.iter().all(|(key, _)| own.key != *key));
         model.metadata_props.extend(metadata.iter().map(entry));
         Ok(model.encode_to_vec())
+    }
+
+    /// The name of a tensor of another type than f32 that is worked with as such, not cast to f32 first.
+    fn of_another_type(&self) -> Option<&str> {
+        let halves = |t: &Tensor| [proto::FLOAT16, proto::BFLOAT16, proto::DOUBLE].contains(&t.data_type);
+        let is_cast = |name: &str| {
+            let nodes = self.readers.get(name).into_iter().flatten().map(|n| &self.graph.node[*n]);
+            nodes.clone().count() > 0 && nodes.clone().all(|node| node.op_type == "Cast")
+        };
+        let held = self.graph.initializer.iter().filter(|t| halves(t)).map(|t| t.name.as_str());
+        let told = self.order.iter().map(|n| &self.graph.node[*n]).filter(|node| node.op_type == "Constant");
+        let told = told.filter(|node| node.attribute.iter().filter_map(|a| a.t.as_ref()).any(halves));
+        held.chain(told.filter_map(own_name)).find(|name| !is_cast(name))
     }
 
     /// The tensors that nodes are to read at their inputs.
@@ -68,7 +78,7 @@ fn floats(name: &str, dims: &[usize], data: &[f32]) -> Tensor {
 
 /// Makes a node read a tensor of its own at an input.
 fn seat(file: &mut Graph, (output, input): &(String, usize), mut tensor: Tensor) {
-    let Some(at) = file.node.iter().position(|node| node.output.first() == Some(output)) else { return };
+    let Some(at) = file.node.iter().position(|node| own_name(node) == Some(output)) else { return };
     let own = |file: &mut Graph, tensor: &mut Tensor| {
         // Made up by nobody else: `:` and this word are in no layer's name.
         tensor.name = format!("{}:trained", tensor.name);

@@ -287,8 +287,8 @@ impl<'g> Layout<'g> {
         if runs.len() > 3 {
             return Err(at.expected("axes of 1 that lie together", shapes(&[&a.dims(), &b.dims()])));
         }
-        if let [(_, run)] = &runs[..] {
-            // Both have all: they keep the shape of the first.
+        if let [([true, true], run)] = &runs[..] {
+            // They keep the shape of the first.
             let shape = more.var.shape();
             let vars = [&a, &b].map(|act| {
                 let var = self.ordered(act.var, &act.order, run);

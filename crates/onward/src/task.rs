@@ -108,7 +108,11 @@ pub struct Metric {
     pub value: f32,
 }
 
-/// What a model is trained for: turns outputs into losses. A loss of a row takes one method:
+/// What a model is trained for: turns outputs into losses.
+///
+/// [`Task::check_all`] is asked once of training and of test rows, [`Task::check`] of every batch, whose errors end what was to be done;
+/// then [`Task::losses`] for its outputs, clean and moved, whose errors leave losses out of the step. `losses` may assume that `check` has
+/// passed and that `outputs` are all finite or not as the model made them. A loss of a row takes one method:
 ///
 /// ```
 /// use onward::model::Act;

@@ -4,12 +4,51 @@ use super::{Kind, Range, Value};
 use crate::{Error, ErrorKind, Place, Result};
 use std::path::PathBuf;
 
-/// A type that one key can hold.
+/// A type that one key can hold. Words that exclude each other need no code here: [`choices!`](crate::choices) implements it.
+///
+/// [`Field::kind`] is asked when keys are listed and whenever a value is checked, [`Field::read`] once a value has passed, and
+/// [`Field::value`] whenever settings are written: what was written is read as the same again. There is nothing to fail with: what the
+/// kind lets through is read, and `None` from `read` becomes the error that such a kind of value was expected.
+///
+/// ```
+/// use onward_base::schema::{Field, Kind, Part, Preset, Range, Value, Values, range};
+///
+/// /// A share, written in percent.
+/// #[derive(Clone, Debug, PartialEq)]
+/// struct Percent(f64);
+///
+/// impl Field for Percent {
+///     fn kind(_: Range) -> Kind {
+///         Kind::Number(range(0.0..=100.0))
+///     }
+///     fn read(value: Option<&Value>) -> Option<Self> {
+///         f64::read(value).map(|n| Self(n / 100.0))
+///     }
+///     fn value(&self) -> Option<Value> {
+///         Some((self.0 * 100.0).into())
+///     }
+/// }
+///
+/// onward_base::keys! {
+///     /// How much is held out.
+///     struct Held {
+///         /// The share.
+///         share: Percent = Preset::Required;
+///     }
+/// }
+/// let mut values = Values::default();
+/// values.give("held.share", Value::Int(25));
+/// values.check(&Held::keys("held", None))?;
+/// assert_eq!(Held::read(&values, "held")?.share, Percent(0.25));
+/// # Ok::<(), onward_base::Error>(())
+/// ```
 pub trait Field: Sized {
     /// What the key accepts when its numbers are to lie in `range`.
     fn kind(range: Range) -> Kind;
+
     /// Reads the type from a value that [`Kind::refuses`] let through (`None`: from an absent key).
     fn read(value: Option<&Value>) -> Option<Self>;
+
     /// Turns it back into a value; `None` where the key is absent.
     fn value(&self) -> Option<Value>;
 }

@@ -151,7 +151,12 @@ pub fn inner<'a>(outer: &'a str, section: &'a str) -> &'a str {
 /// The table of a key (empty at the top), its name and its value.
 pub type Setting = (&'static str, &'static str, Value);
 
-/// A struct that is filled from several keys.
+/// A struct that is filled from several keys. [`keys!`](crate::keys) and [`variants!`](crate::variants) implement it, as the example of
+/// [`crate::schema`] shows; by hand it is implemented for what no such declaration can say, such as a list of tables.
+///
+/// [`Part::keys`] is asked first and must always list the same; values are checked against that list, and only what passed comes to
+/// [`Part::read`], whose error is told with the place of the key that it names. [`Part::write`] gives back what `read` takes: settings go
+/// through both on their way into a ledger's header and out of it.
 pub trait Part: Sized {
     /// The keys, in the order in which they are listed.
     fn keys(section: &'static str, only: Option<Only>) -> Vec<Key>;

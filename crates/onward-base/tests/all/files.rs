@@ -2,7 +2,7 @@
 
 #![cfg(unix)]
 
-use onward_base::file::{is_temporary, write};
+use onward_base::file::{is_temporary, write, write_pieces};
 use std::fs::{read, read_dir};
 use std::os::unix::fs::symlink;
 
@@ -20,6 +20,23 @@ fn r08_a_file_is_replaced_whole_and_a_link_is_not_followed() {
     assert_eq!((read(&victim).unwrap(), read(&path).unwrap()), (b"secret".to_vec(), b"three".to_vec()));
     assert!(path.symlink_metadata().unwrap().is_file(), "the link is gone");
     assert_eq!(read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
+}
+
+#[test]
+fn pieces_are_one_file_after_one_another_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let pieces = [vec![1, 2, 3], Vec::new(), vec![4; 70_000], vec![5]];
+    write_pieces(&path, &pieces).unwrap();
+    assert_eq!(read(&path).unwrap(), pieces.concat());
+    write_pieces(&path, &[[0u8; 0]; 0]).unwrap();
+    assert!(read(&path).unwrap().is_empty());
+    write_pieces(&path, &[b"old"]).unwrap();
+    assert!(write_pieces(&folder.path().join("missing/out"), &pieces).is_err());
+    let occupied = folder.path().join("occupied");
+    std::fs::create_dir(&occupied).unwrap();
+    assert!(write_pieces(&occupied, &pieces).unwrap_err().to_string().contains("occupied: cannot write: "));
+    assert_eq!((read(&path).unwrap(), read_dir(folder.path()).unwrap().count()), (b"old".to_vec(), 2));
 }
 
 #[test]

@@ -109,8 +109,8 @@ impl Origin for FromSpec<'_> {
         let split = self.split.insert(split);
         let folder = &Folder::read_only(self.folder)?;
         let begun = Some(build::Begun { header: begun, folder });
-        let Built { trainer, .. } =
-            build::trainer(&spec, split, self.how.threads(), begun).map_err(|e| e.in_file(&folder.spec()))?;
+        let Built { trainer, .. } = build::trainer(&spec, split, self.how.threads(), begun)
+            .map_err(|e| Spec::placed(e, &folder.spec(), &[], None))?;
         Voice::new(self.how).say_emulation(trainer.local().precision());
         parts(&spec, split, options, trainer)
     }

@@ -9,7 +9,7 @@ use crate::build::{self, Built};
 use crate::folder::Folder;
 use crate::progress::Voice;
 use crate::spec::Spec;
-use onward::{Result, file};
+use onward::{ErrorKind, Result, file};
 use onward_data as data;
 use onward_run::{Observers, Run};
 use serde_json::json;
@@ -24,7 +24,11 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     if args.resume && existing.join("ledger.bin").is_file() {
         return same_or_refuse(&existing, &spec, args);
     }
-    let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default())?;
+    let placed = |e| Spec::placed(e, &args.spec, &sets, args.seed);
+    let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default());
+    // What is wrong with a data file is told of that file.
+    let split =
+        split.map_err(|e| if e.kind() == ErrorKind::Spec && e.file().is_none() { placed(e) } else { e })?;
     let voice = Voice::new(&args.how);
     let file = spec.data.path.file_name().unwrap_or_default().to_string_lossy();
     let words = format!("{file}: {}", split.summary.words());
@@ -32,8 +36,7 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     for note in &split.notes {
         voice.say(note, &json!({"event": "note", "text": note}));
     }
-    let Built { trainer, net } =
-        build::trainer(&spec, &split, args.how.threads(), None).map_err(|e| e.in_file(&args.spec))?;
+    let Built { trainer, net } = build::trainer(&spec, &split, args.how.threads(), None).map_err(placed)?;
     let parts = parts(&spec, &split, spec.data.clone(), trainer)?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
     if let Some(net) = net {

@@ -8,6 +8,8 @@ mod explain;
 mod init;
 mod parse;
 #[cfg(test)]
+mod placed_tests;
+#[cfg(test)]
 mod search_tests;
 #[cfg(test)]
 mod tests;

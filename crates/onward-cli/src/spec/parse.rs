@@ -21,18 +21,19 @@ impl Spec {
     /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Spec`] if anything in it or in `sets` is not as
     /// `onward explain` says.
     pub fn load(path: &Path, sets: &[String], seed: Option<u64>) -> Result<Self> {
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
-        let bad = |expected, found: String| Error::expected(ErrorKind::Spec, path.display(), expected, found);
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(bad("a spec of at most 1 MiB", "a larger file".into()));
+        Self::parse(&text(path)?, path, sets, seed)
+    }
+
+    /// Tells an error of what [`Spec::load`] read with these arguments at the key that the error names, or in the file.
+    pub fn placed(error: Error, path: &Path, sets: &[String], seed: Option<u64>) -> Error {
+        if error.key().is_none() || error.file().is_some() {
+            return error.in_file(path);
         }
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let at = e.utf8_error().valid_up_to();
-            bad("UTF-8 text", format!("the byte {:#04x} at offset {at}", e.as_bytes()[at]))
-        })?;
-        Self::parse(&text, path, sets, seed)
+        let keys = all_keys();
+        match text(path).and_then(|text| given(&text, path, sets, seed, &keys)) {
+            Ok(values) => values.placed(error),
+            Err(_) => error.in_file(path),
+        }
     }
 
     /// As [`Spec::load`], from the text of `file`; nothing is read from disk.
@@ -41,17 +42,37 @@ impl Spec {
     /// [`ErrorKind::Spec`] as for [`Spec::load`].
     pub fn parse(text: &str, file: &Path, sets: &[String], seed: Option<u64>) -> Result<Self> {
         let keys = all_keys();
-        let mut reader = Reader { file, text, keys: &keys, values: Values::of(file) };
-        reader.read_toml()?;
-        sets.iter().try_for_each(|argument| reader.set(argument))?;
-        seed.map_or(Ok(()), |seed| reader.set_seed(seed))?;
-        reader.make_paths_absolute()?;
-        let mut values = reader.values;
+        let mut values = given(text, file, sets, seed, &keys)?;
         values.check(&keys)?;
         let spec = Self::read(&values, "")?;
         spec.check(&values)?;
         Ok(spec)
     }
+}
+
+/// The text of the spec at `path`.
+fn text(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+    let bad = |expected, found: String| Error::expected(ErrorKind::Spec, path.display(), expected, found);
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(bad("a spec of at most 1 MiB", "a larger file".into()));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        bad("UTF-8 text", format!("the byte {:#04x} at offset {at}", e.as_bytes()[at]))
+    })
+}
+
+/// The values of a spec's text and of the arguments, unchecked.
+fn given(text: &str, file: &Path, sets: &[String], seed: Option<u64>, keys: &[Key]) -> Result<Values> {
+    let mut reader = Reader { file, text, keys, values: Values::of(file) };
+    reader.read_toml()?;
+    sets.iter().try_for_each(|argument| reader.set(argument))?;
+    seed.map_or(Ok(()), |seed| reader.set_seed(seed))?;
+    reader.make_paths_absolute()?;
+    Ok(reader.values)
 }
 
 /// Reads values and their places.

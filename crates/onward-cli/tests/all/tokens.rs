@@ -93,7 +93,10 @@ fn rows_that_end_with_their_document_are_learned_from() {
     );
     assert_ne!(train("--runs padded --set data.padding=0")["digest"], one["digest"]);
     for (set, words) in [
-        ("data.ragged=true --set data.padding=8", ["padding", "a token of the vocabulary"]),
+        (
+            "data.ragged=true --set data.padding=8",
+            ["--set data.padding: expected a token of the vocabulary", "found 8 (data.vocabulary is 8)"],
+        ),
         ("data.padding=0", ["padding", "rows are all of one length"]),
         ("data.format=csv --set data.ragged=true", ["objective.loss", "as data.format is not \"tokens\""]),
     ] {
@@ -118,7 +121,7 @@ fn what_does_not_go_with_tokens_is_refused() {
         ("data.wide_tokens=true --set data.length=1000", ["t.bin", "1001 tokens"]),
         ("objective.loss=cross-entropy", ["objective.loss", "as data.format is \"tokens\""]),
         ("data.format=csv", ["objective.loss", "as data.format is not \"tokens\""]),
-        ("data.end_of_text=9", ["end_of_text", "a token of the vocabulary"]),
+        ("data.end_of_text=9", ["--set data.end_of_text: expected", "a token of the vocabulary"]),
     ] {
         place.onward(&format!("train s.toml --set {set}")).refuses(&words);
     }

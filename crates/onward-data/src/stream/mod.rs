@@ -19,10 +19,10 @@ pub(super) mod windows;
 pub use tokens::{TokenOptions, TokenWidth, Tokens};
 
 use super::table::Table;
-use super::{DataOptions, Format, Opened, files, part};
+use super::{DataOptions, Format, Opened, files, part, refused};
 use lines::Lines;
 use onward::ask::Shuffle;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, Result};
 use std::path::Path;
 use watched::Watched;
 
@@ -88,6 +88,5 @@ pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
 
 /// What cannot be streamed.
 fn refusal(path: &Path, key: &'static str, expected: &str, found: &str) -> Error {
-    Error::expected(ErrorKind::Spec, key, format!("{expected}, to be read as it is needed"), found)
-        .in_file(path)
+    refused(key, format!("{expected}, to be read as it is needed"), found).in_file(path)
 }

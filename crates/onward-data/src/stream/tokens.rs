@@ -2,9 +2,10 @@
 
 use super::watched::Watched;
 use crate::part::bad;
+use crate::refused;
 use onward::dataset::{Dataset, NO_ITEM, Targets};
 use onward::rows::{Rows, Schema, Source, TargetsSchema};
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -187,22 +188,21 @@ impl Tokens {
 }
 
 fn check(options: &TokenOptions) -> Result<()> {
-    let bad = |place: &'static str, expected: &str, found: String| {
-        Err(Error::expected(ErrorKind::Spec, place, expected, found))
-    };
+    let bad = |key, expected, found: String| Err(refused(key, expected, found));
     let TokenOptions { vocabulary, length, end_of_text, ragged, padding, .. } = *options;
     if !(1..=1 << 24).contains(&vocabulary) {
-        return bad("vocabulary", "1 to 2^24 tokens", vocabulary.to_string());
+        return bad("data.vocabulary", "1 to 2^24 tokens", vocabulary.to_string());
     }
     if !(1..=1 << 24).contains(&length) {
-        return bad("length", "1 to 2^24 tokens a row", length.to_string());
+        return bad("data.length", "1 to 2^24 tokens a row", length.to_string());
     }
     if let Some(token) = padding.filter(|_| !ragged) {
-        return bad("padding", "none, as rows are all of one length", token.to_string());
+        return bad("data.padding", "none, as rows are all of one length", token.to_string());
     }
-    for (place, token) in [("end_of_text", end_of_text), ("padding", padding)] {
+    for (key, token) in [("data.end_of_text", end_of_text), ("data.padding", padding)] {
         if let Some(token) = token.filter(|token| *token >= vocabulary) {
-            return bad(place, "a token of the vocabulary", token.to_string());
+            let expected = "a token of the vocabulary";
+            return bad(key, expected, format!("{token} (data.vocabulary is {vocabulary})"));
         }
     }
     Ok(())

@@ -3,10 +3,10 @@
 use super::scan::Training;
 use super::tokens::{TokenOptions, TokenWidth, Tokens};
 use crate::part::bad;
-use crate::{Center, DataOptions, More, Opened, Preparation, Split, Summary, Target, memory};
+use crate::{Center, DataOptions, More, Opened, Preparation, Split, Summary, Target, memory, refused};
+use onward::Result;
 use onward::dataset::{Columns, Dataset};
 use onward::rows::{Rows, Schema, Source};
-use onward::{Error, ErrorKind, Result};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -95,12 +95,7 @@ fn read(tokens: &Tokens, rows: &[u64]) -> Result<Dataset> {
 
 fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
     let needed = |key: &'static str, expected: &str| {
-        Error::expected(
-            ErrorKind::Spec,
-            key,
-            format!("{expected}, as data.format is \"tokens\""),
-            "no such key",
-        )
+        refused(key, format!("{expected}, as data.format is \"tokens\""), "no such key")
     };
     let unused = [
         ("data.label", options.label.is_some()),
@@ -124,7 +119,7 @@ fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
     ];
     if let Some((key, _)) = unused.into_iter().find(|(_, said)| *said) {
         let expected = "no such key, as data.format is \"tokens\"";
-        return Err(Error::expected(ErrorKind::Spec, key, expected, "one"));
+        return Err(refused(key, expected, "one"));
     }
     Tokens::open(TokenOptions {
         path: path.into(),

@@ -27,7 +27,7 @@ impl<'n> Lower<'n, '_> {
         };
         let turned = at.int("layout", 0)? != 0;
         let (items, batch) = if turned { (1, 0) } else { (0, 1) };
-        if act.axes.len() != 3 || !super::is_batch(&act.axes[batch]) || act.axes[items].is_empty() {
+        if act.axes.len() != 3 || !super::is_batch(&act.axes[batch]) || super::is_batch(&act.axes[items]) {
             return Err(at.expected("items of a batch, each some numbers", shown(&act.dims())));
         }
         self.check_rest(at)?;

@@ -1,8 +1,8 @@
 //! Operations that rename, cut, join and pick axes.
 
 use super::Lower;
-use crate::constant::Constant;
-use crate::fold::{self, shapes, shown};
+use crate::constant::{Constant, Numbers};
+use crate::fold::{self, BATCH, shapes, shown};
 use crate::node::At;
 use crate::value::{Act, Atom, Value};
 use onward::Result;
@@ -11,11 +11,24 @@ use onward::model::Var;
 impl<'n> Lower<'n, '_> {
     pub(super) fn reshape(&mut self, at: At<'n>) -> Result<()> {
         let act = self.act(at, 0)?;
-        let known = self.known_if_any(at, 1)?;
+        let known = self.known_if_any(at, 1)?.map(|known| self.with_batch(at, &act, known));
         let dims = fold::reshaped(at, &act.dims(), known.as_ref())?;
         let answer = self.layout.reshaped(at, &act, &dims)?;
         self.give(at, 0, answer);
         Ok(())
+    }
+
+    /// A shape whose first axis is the batch's where it is as long as the file says that batches are: any may be given here.
+    fn with_batch(&self, at: At<'n>, act: &Act, mut shape: Constant) -> Constant {
+        if at.node.op_type == "Reshape"
+            && let Numbers::Ints(all) = &mut shape.numbers
+            && let (Some(first), Some(batch)) = (all.first_mut(), self.batch)
+            && act.axes.first().is_some_and(|axis| super::is_batch(axis))
+            && *first == batch
+        {
+            *first = BATCH as i64;
+        }
+        shape
     }
 
     pub(super) fn transpose(&mut self, at: At<'n>) -> Result<()> {

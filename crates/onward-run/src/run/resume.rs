@@ -183,10 +183,10 @@ fn write_again(
         file::write(&folder.interface_file(), &parts.interface)?;
         observers.tell(&Event::WrittenAgain(&damage));
     }
-    // Params that lie in a file are those of the file that the run began with, which was held against the header when it was mapped, and are
-    // nowhere else. Mapped once more, its pages would be counted twice.
-    let lying = parts.trainer.state().params().tensors().iter().any(|t| t.data.memory().is_some());
-    if !lying && let Err(damage) = base(folder, header) {
+    // Params that lie in the run's own file were held against the header when it was mapped. Mapped once more, its pages would be counted twice.
+    let (tensors, path) = (parts.trainer.state().params().tensors(), folder.base());
+    let mapped = tensors.iter().any(|t| t.data.memory().is_some_and(|memory| memory.file() == Some(&path)));
+    if !mapped && let Err(damage) = base(folder, header) {
         let base = Params::init(parts.trainer.graph().tensors(), &RunKey::from_seed(header.seed))
             .stored_as(header.recipe.storage);
         // Those that a file gave are nowhere else in the run.

@@ -4,5 +4,6 @@
 
 mod common;
 
+mod lent;
 mod metrics;
 mod run;

@@ -5,6 +5,7 @@ use crate::kernel::{Laid, bytes_in, floats_in, to_bf16, to_f16};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The element type of a tensor.
@@ -73,11 +74,20 @@ pub trait Memory: Send + Sync {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// The path of the file whose bytes these are, if they are all of one: what is mapped already is not mapped once more to be checked.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
 }
 
 impl Memory for onward_base::mapped::Mapping {
     fn bytes(&self) -> &[u8] {
         self
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(self.path())
     }
 
     fn check(&self) -> Result<()> {

@@ -189,7 +189,31 @@ pub fn find(
     }
 }
 
-/// A method as configured in a spec, before it is bound to a model.
+/// A method as configured in a spec, before it is bound to a model. The methods of this library implement it, each in its file; one that is
+/// made elsewhere is a [`Rule`] in an [`Own`], which implements it already.
+///
+/// [`Configured::check_keys`] and [`Configured::check_optimizer`] are asked first, of settings alone; then [`Configured::at_work`] once for a
+/// run, whose rule is asked by [`Rule::check`]. An error of any of them is told before a run's folder is made.
+///
+/// ```
+/// use onward::ledger::Moves;
+/// use onward::model::{Graph, WeightSpace};
+/// use onward::noise::Family;
+/// use onward::rule::{Configured, Rule};
+/// use std::sync::Arc;
+///
+/// /// A rule that probes signs on all weights, under settings of its own.
+/// struct Signs(Arc<dyn Rule>);
+///
+/// impl Configured for Signs {
+///     fn moves(&self) -> Moves {
+///         Moves::Noise(WeightSpace::Dense { noise: Family::Sign })
+///     }
+///     fn at_work(&self, _: &Graph) -> onward::Result<Arc<dyn Rule>> {
+///         Ok(Arc::clone(&self.0))
+///     }
+/// }
+/// ```
 pub trait Configured {
     /// What moves the params: the kind of update of the method's steps.
     fn moves(&self) -> Moves;

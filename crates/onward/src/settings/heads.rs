@@ -2,9 +2,9 @@
 
 use super::Objective;
 use crate::model::Graph;
-use crate::schema::{Key, Kind, Only, Part, Preset, Setting, Value, Values, is};
+use crate::schema::{Key, Kind, Only, Part, Preset, Setting, Value, Values, is, quoted};
 use crate::task::{self, Task};
-use crate::{Error, ErrorKind, Result, keys};
+use crate::{Error, Result, keys};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -56,9 +56,16 @@ impl List {
     }
 }
 
-/// The place of a head.
-fn place(index: usize) -> String {
-    format!("objective.heads at index {index}")
+/// The head of one table.
+fn head(table: &Value) -> Result<Head> {
+    let (keys, mut own) = (Head::keys("", None), Values::default());
+    own.give_all(table.as_table().unwrap_or(&BTreeMap::new()), &keys);
+    let several = Some(own.text("", "loss")).filter(|loss| ["heads", "program"].contains(loss));
+    if let Some(loss) = several {
+        return Err(own.error("loss", "a loss of one answer", quoted(loss)));
+    }
+    own.check(&keys)?;
+    Head::read(&own, "")
 }
 
 impl Part for List {
@@ -86,17 +93,10 @@ impl Part for List {
         if tables.is_empty() {
             return Err(values.error("objective.heads", "at least one table [[objective.heads]]", "none"));
         }
-        let one = |(index, table): (usize, &Value)| {
-            let (keys, mut own) = (Head::keys("", None), Values::default());
-            own.give_all(table.as_table().unwrap_or(&BTreeMap::new()), &keys);
-            let head = own.check(&keys).and_then(|()| Head::read(&own, ""));
-            let head = head.map_err(|e| e.within(place(index)))?;
-            if let Objective::Heads(_) | Objective::Program(_) = head.task {
-                let (expected, found) = ("a loss of one answer", format!("{:?}", head.task.name()));
-                return Err(Error::expected(ErrorKind::Spec, "loss", expected, found).within(place(index)));
-            }
-            Ok(head)
-        };
+        let at = values.given("objective.heads").map(|given| given.at.clone()).unwrap_or_default();
+        let placed =
+            |index, e: Error| e.within(format!("objective.heads at index {index}")).within(at.clone());
+        let one = |(index, table)| head(table).map_err(|e| placed(index, e));
         tables.iter().enumerate().map(one).collect::<Result<_>>().map(Self)
     }
 

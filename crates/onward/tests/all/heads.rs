@@ -230,6 +230,8 @@ fn what_specs_say_wrongly_of_heads_is_told_by_its_place() {
         ("command", Value::List(vec!["a".into()])),
     ]);
     assert!(nested.contains("index 1: loss: expected a loss of one answer, found \"program\""), "{nested}");
+    let within = refused(&[("name", "size".into()), ("loss", "heads".into())]);
+    assert!(within.contains("index 1: loss: expected a loss of one answer, found \"heads\""), "{within}");
     assert!(
         refused(&[("name", "size".into()), ("weight", (-1.0).into())]).contains("a number ≥ 0, found -1")
     );

@@ -69,7 +69,22 @@ impl Small {
         let net = Mlp::new(&[2, 6, 2], Activation::Tanh).unwrap();
         let task = Arc::new(Loss::CrossEntropy);
         let local = Local::new(Arc::new(net), task, &Threads::new(1).unwrap());
-        let plan = Plan {
+        Parts {
+            name: "small".into(),
+            trainer: Trainer::new(self.plan(), local, rows(0, 60)).unwrap(),
+            test: rows(60, 100),
+            validation: None,
+            places: ["train rows".into(), "test rows".into()],
+            interface: b"{}".to_vec(),
+            units: Box::new(f64::from),
+            scale: 1.0,
+            rhythm: Rhythm { eval_every: 5, snapshot_every: 4 },
+            limits: Limits::default(),
+        }
+    }
+
+    pub fn plan(&self) -> Plan {
+        Plan {
             seed: 3,
             method: self.method.clone(),
             schedule: Schedule {
@@ -85,18 +100,6 @@ impl Small {
             shuffle: Default::default(),
             augment: Default::default(),
             digest_every: 4,
-        };
-        Parts {
-            name: "small".into(),
-            trainer: Trainer::new(plan, local, rows(0, 60)).unwrap(),
-            test: rows(60, 100),
-            validation: None,
-            places: ["train rows".into(), "test rows".into()],
-            interface: b"{}".to_vec(),
-            units: Box::new(f64::from),
-            scale: 1.0,
-            rhythm: Rhythm { eval_every: 5, snapshot_every: 4 },
-            limits: Limits::default(),
         }
     }
 

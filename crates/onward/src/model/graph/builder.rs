@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A model, described by code that builds its graph once.
 ///
-/// [`Model::build`] is called whenever the model meets an input of a new shape. All that training needs to know (which outputs
+/// [`Model::build`] is called whenever the model meets an input of a new shape, on any thread; every side of that shape is at least 1. All that training needs to know (which outputs
 /// are linear in which tensor, what has to run again after a change, shapes, costs) is found in the graph; nothing else is
 /// asked of a model, and nothing is promised. It must add the same operations each time.
 ///
@@ -41,7 +41,7 @@ pub trait Model: Send + Sync {
     /// not fit are noted by the builder and refused after this returns, so no call has to be checked.
     ///
     /// # Errors
-    /// Whatever makes the model impossible for this input, told as [`ErrorKind::Spec`] or [`ErrorKind::Model`].
+    /// Whatever makes the model impossible for this input, told as [`ErrorKind::Spec`] or [`ErrorKind::Model`]: nothing is trained then.
     fn build(&self, g: &mut Builder) -> Result<Var>;
 }
 

@@ -94,6 +94,9 @@ pub struct Attention {
 
 /// A custom operation on rows, in Rust code.
 ///
+/// [`RowOp::name`] and [`RowOp::shape`] are asked where the graph is built, whose error ends that; [`RowOp::run`] is called in every forward
+/// pass, for clean rows and for those that probes have moved, and cannot fail: it answers with what is not finite where there is no answer.
+///
 /// ```
 /// # use onward::model::{RowOp, Shape};
 /// /// The first of two rows where the gate's first number is the larger, else the second.
