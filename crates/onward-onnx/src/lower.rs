@@ -257,7 +257,8 @@ impl<'n, 'g> Lower<'n, 'g> {
                 self.reduce(at)
             }
             "Softmax" | "LogSoftmax" => self.softmax(at),
-            "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => self.pairwise(at),
+            "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Less" | "Greater" | "Equal" => self.pairwise(at),
+            "Where" => self.choose(at),
             _ if self.function(at)? => Ok(()),
             other => Err(at.expected("an operation that there is a way to lower", other)),
         }

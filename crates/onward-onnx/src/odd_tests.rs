@@ -160,3 +160,27 @@ fn cells_over_one_item_keep_weights_of_their_own() {
     let wanted = 2.0 * (lstm(0.75 * 0.5) + lstm(0.75 * -0.75));
     assert!((f64::from(found[0]) - wanted).abs() < 1e-6, "{found:?} is not {wanted}");
 }
+
+#[test]
+fn numbers_are_chosen_by_comparisons_and_by_masks() {
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "y"),
+        node("Less", &["y", "bound"], "low"),
+        node("Where", &["low", "floor", "y"], "z"),
+        node("Where", &["mask", "z", "y"], "v"),
+        node("MatMul", &["v", "o"], "out"),
+    ];
+    let mask = Tensor {
+        data_type: proto::BOOL,
+        int64_data: Vec::new(),
+        int32_data: vec![1, 0],
+        ..whole("mask", &[1, 0])
+    };
+    let mut w = floats("w", &[2, 2], 0.0);
+    w.float_data = vec![1.0, 0.0, 0.0, 1.0];
+    let tensors =
+        vec![w, floats("bound", &[], 0.5), floats("floor", &[1, 2], -2.0), mask, floats("o", &[2, 1], 1.0)];
+    let file = file(nodes, tensors, &[0, 2], &[0, 1]);
+    let x = [0.25, 0.25, 0.75, 3.0];
+    assert_eq!(there_and_back(&file, [1, 1, 2], &x), [-2.0 + 0.25, 0.75 + 3.0]);
+}

@@ -97,7 +97,7 @@ impl Tokens {
     /// Opens a file of tokens. Where documents are apart, all of it is read once.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`]; [`ErrorKind::Spec`] for options that cannot be; [`ErrorKind::Data`], naming the place, for a file that ends within a token, a
+    /// [`onward::ErrorKind::Io`]; [`onward::ErrorKind::Spec`] for options that cannot be; [`onward::ErrorKind::Data`], naming the place, for a file that ends within a token, a
     /// document without tokens, or a file without a whole row.
     pub fn open(options: TokenOptions) -> Result<Self> {
         check(&options)?;

@@ -38,7 +38,7 @@ impl Source for Kept {
 /// Opens the file of tokens that the options tell of.
 ///
 /// # Errors
-/// As for [`Tokens::open`]; [`ErrorKind::Spec`] for options that files of tokens have no use for, or that they need.
+/// As for [`Tokens::open`]; [`onward::ErrorKind::Spec`] for options that files of tokens have no use for, or that they need.
 pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
     let tokens = tokens(options, &options.path)?;
     let schema = tokens.schema();

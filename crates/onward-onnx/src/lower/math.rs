@@ -125,8 +125,25 @@ impl<'n> Lower<'n, '_> {
             "Sub" => g.combine(Pairwise::Subtract, vars[0], vars[1]),
             "Div" => g.combine(Pairwise::Divide, vars[0], vars[1]),
             "Min" => g.combine(Pairwise::Minimum, vars[0], vars[1]),
+            "Less" => g.combine(Pairwise::Less, vars[0], vars[1]),
+            "Greater" => g.combine(Pairwise::Less, vars[1], vars[0]),
+            "Equal" => g.combine(Pairwise::Equal, vars[0], vars[1]),
             _ => g.combine(Pairwise::Maximum, vars[0], vars[1]),
         };
+        self.give(at, 0, answer.with(var));
+        Ok(())
+    }
+
+    /// Numbers of one value or of another, as a third says.
+    pub(super) fn choose(&mut self, at: At<'n>) -> Result<()> {
+        let values = [0, 1, 2].map(|n| self.value(at, n).cloned());
+        let [which, a, b] = values;
+        let [which, a, b] = [self.as_act(at, &which?)?, self.operand(at, 1, &a?)?, self.operand(at, 2, &b?)?];
+        let (vars, answer) = self.layout.aligned(at, &which, &a)?;
+        let [which, a] = self.layout.g.matched(vars).map(|var| answer.with(var));
+        let ([which, other], answer) = self.layout.aligned(at, &which, &b)?;
+        let ([a, _], _) = self.layout.aligned(at, &a, &b)?;
+        let var = self.layout.g.choose(which, a, other);
         self.give(at, 0, answer.with(var));
         Ok(())
     }
