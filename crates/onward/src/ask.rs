@@ -14,7 +14,7 @@ pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, check_sigma, misfit, whole_passes
 pub use plan::{MemberPlan, Signs, Spent, WeightPlan};
 pub use queries::Queries;
 
-use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative};
+use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative, LocalPlan};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,8 @@ pub enum ProbePlan {
     Sites(ActivationPlan),
     /// Visits to one number after the other, each seeing what the ones before it left.
     Visits(CoordinatePlan),
+    /// The derivative of the batch's mean loss by the params of some stages, from local credit at their outputs.
+    Local(LocalPlan),
 }
 
 /// The result of an evaluator's work.
@@ -59,13 +61,13 @@ pub enum Told {
     /// Answers [`ProbePlan::Members`] and [`ProbePlan::Points`]: the mean loss of each, in their order, finite or not; `None` if it never
     /// came.
     Losses(Vec<Option<f32>>),
-    /// Answers [`ProbePlan::Sites`].
+    /// Answers [`ProbePlan::Sites`] and [`ProbePlan::Local`].
     Response(Response),
     /// Answers [`ProbePlan::Visits`].
     Choices(Choices),
 }
 
-/// The estimate from probes at the sites of stages.
+/// The estimate from probes at the sites of stages, or from local credit there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
     /// The clean mean loss of the batch.
@@ -93,7 +95,7 @@ impl Ask {
         match &self.probes {
             ProbePlan::Members(plan) => Some(plan.members()),
             ProbePlan::Points => Some(candidates),
-            ProbePlan::Sites(_) | ProbePlan::Visits(_) => None,
+            ProbePlan::Sites(_) | ProbePlan::Visits(_) | ProbePlan::Local(_) => None,
         }
     }
 
@@ -121,8 +123,11 @@ impl Ask {
                     return bad(format!("{count} losses"), format!("{}", losses.len()));
                 }
             }
-            (Told::Response(response), ProbePlan::Sites(plan)) => {
-                let norms = if plan.norms { self.batch as usize } else { 0 };
+            (Told::Response(response), ProbePlan::Sites(_) | ProbePlan::Local(_)) => {
+                let norms = match &self.probes {
+                    ProbePlan::Sites(plan) if plan.norms => self.batch as usize,
+                    _ => 0,
+                };
                 if response.norms.len() != norms {
                     return bad(format!("{norms} norms"), format!("{}", response.norms.len()));
                 }

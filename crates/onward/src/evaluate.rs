@@ -3,6 +3,7 @@
 
 mod carrying;
 mod check;
+mod descent;
 mod gathering;
 mod local;
 mod members;

@@ -165,6 +165,14 @@ pub trait Task: Send + Sync {
     /// activations or visit weights, where they count as not finite.
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()>;
 
+    /// Writes the derivative of each loss by the outputs that it is of, as they are laid out, and returns true, where that is known without any
+    /// difference; else returns false, and the numbers stay as they are. Asked by methods that begin with it: where it is false they probe
+    /// the outputs.
+    fn derivative(&self, outputs: &Act, answers: Answers<'_>, by_outputs: &mut [f32]) -> bool {
+        let _ = (outputs, answers, by_outputs);
+        false
+    }
+
     /// The parts of a task that is of several answers, each with the numbers of a row that are its own: scores tell how well each does.
     fn heads(&self) -> &[(Head, Range<usize>)] {
         &[]

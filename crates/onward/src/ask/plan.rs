@@ -1,7 +1,7 @@
 //! Probes on weights, what probes cost, and the bounds that all plans keep.
 
 use crate::model::{Graph, Member, WeightSpace};
-use crate::space::{ActivationPlan, LayerSpace};
+use crate::space::{ActivationPlan, LayerSpace, LocalPlan};
 use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -153,5 +153,24 @@ impl ActivationPlan {
             spent += Spent { passes, samples, flops: samples * flops, non_finite: 0 };
         }
         spent
+    }
+}
+
+impl LocalPlan {
+    /// What the plan costs on a batch of `rows`, without the clean pass: each evaluation of an operation counts as a pass, of its own operations.
+    ///
+    /// # Errors
+    /// As for [`Graph::apart`].
+    pub fn cost(&self, graph: &Graph, rows: usize) -> Result<Spent> {
+        let leads = graph.leads_to(&self.stages);
+        let mut spent = Spent::default();
+        for node in 0..=graph.output() {
+            for (operand, _) in graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]) {
+                let (passes, rows) = (graph.probes_of(node, operand)?, rows as u64);
+                let (samples, flops) = (passes * rows, passes * rows * graph.flops_of(node));
+                spent += Spent { passes, samples, flops, non_finite: 0 };
+            }
+        }
+        Ok(spent)
     }
 }

@@ -6,7 +6,7 @@ use crate::ask::{Answer, Ask, AskId, Augment, Order, ProbePlan, Queries, Told};
 use crate::ledger::{Direction, Entry, Header, State};
 use crate::rows::Source;
 use crate::rule::{Clock, Method, Outcome, find};
-use crate::space::ActivationPlan;
+use crate::space::{ActivationPlan, LocalPlan};
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,6 +51,7 @@ impl Worker {
                 Some(piece) => opened.sites_of_pieces(piece, local, &**data, ask, plan, state),
                 None => opened.sites(local, &**data, ask, plan, state),
             },
+            ProbePlan::Local(plan) => opened.local(local, &**data, ask, plan, state),
             _ => match local.piece() {
                 Some(piece) => opened.of_pieces(piece, local, &**data, ask, state),
                 None => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
@@ -108,6 +109,27 @@ impl Opened {
         let ids = self.ids(ask);
         let pieces = ids.chunks(piece).map(|ids| self.read(ids, data, ask, state));
         local.losses_of_pieces(ask, state, pieces).map(Told::Losses)
+    }
+
+    /// The answer from local credit, with at most as many samples in memory at once as the evaluator says.
+    fn local(
+        &mut self,
+        local: &Local,
+        data: &dyn Source,
+        ask: &Ask,
+        plan: &LocalPlan,
+        state: &State,
+    ) -> Result<Told> {
+        let (ids, at) = (self.ids(ask), (state.key(), state.params()));
+        let found = match local.piece() {
+            Some(piece) => {
+                let read = |rows: Range<usize>| self.read(&ids[rows], data, ask, state);
+                let size = (data.schema().shape(), ids.len(), piece);
+                local.local_derivative_of_pieces(at, size, plan, read)
+            }
+            None => local.local_derivative(at.0, at.1, &self.read(&ids, data, ask, state)?, plan),
+        };
+        found.map(Told::Response)
     }
 
     fn sites(
@@ -172,6 +194,7 @@ impl Local {
                 let clean = self.clean(key, params, batch, plan.step)?;
                 self.response(key, params, batch, plan, (&clean, is_first(ask))).map(Told::Response)
             }
+            ProbePlan::Local(plan) => self.local_derivative(key, params, batch, plan).map(Told::Response),
             ProbePlan::Visits(_) => Err(not_visiting(ask)),
         }
     }

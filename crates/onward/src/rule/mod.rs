@@ -1,8 +1,10 @@
 //! Rules turn losses into steps; a method is a space, a rule and their schedules.
 
+mod descent;
 mod heard;
 mod population;
 mod relative_activation;
+mod relative_local;
 mod rso;
 mod schedule;
 mod search;
@@ -13,6 +15,7 @@ pub use heard::Heard;
 pub(crate) use heard::worst_for_non_finite;
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Layers, RelativeActivation};
+pub use relative_local::RelativeLocal;
 pub use rso::{LayerOrder, Rso, Sweep};
 pub use schedule::{Anneal, Schedule};
 pub(crate) use shaping::z_scores;
@@ -295,6 +298,8 @@ variants! {
     pub enum Method by "name", each dyn Configured {
         /// Perturbs layer outputs, each sample being its own experiment, and moves towards what lowered its loss.
         RelativeActivation = "relative-activation",
+        /// Judges each operation alone by what small changes of its input do to its output, from the model's answer down.
+        RelativeLocal = "relative-local",
         /// Perturbs the weights of a population of nets and moves towards the better ones.
         Population = "population",
         /// Compares the loss at two opposite points of weight space.
@@ -344,7 +349,7 @@ macro_rules! methods {
     };
 }
 
-methods!(RelativeActivation Population TwoPoint Rso);
+methods!(RelativeActivation RelativeLocal Population TwoPoint Rso);
 
 impl Method {
     /// Checks what needs no model: that keys do not contradict each other, on batches of `rows`, which `batch` names.

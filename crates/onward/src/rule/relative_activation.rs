@@ -4,15 +4,14 @@
 //! activations, and the response credits the noise (see [`crate::space`]); the step on a weight is `Σ ĝ xᵀ`. A layer whose
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
-use super::heard::other;
-use super::{Anneal, Clock, Configured, Next, Outcome, PIECE, Rule, signal_to_noise};
-use crate::ask::{ProbePlan, Response, Spent, Told, check_sigma, misfit, whole_passes};
-use crate::ledger::{Direction, Entry, Moves, Scaling, State, Update};
+use super::descent::step_down;
+use super::{Anneal, Clock, Configured, Next, Rule};
+use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit, whole_passes};
+use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::Graph;
 use crate::noise::Family;
 use crate::schema::{PerLayer, is};
-use crate::space::{ActivationPlan, Derivative, Directions, Focus, LayerPlan, LayerSpace};
-use crate::threads::prelude::*;
+use crate::space::{ActivationPlan, Directions, Focus, LayerPlan, LayerSpace};
 use crate::{Place, Result, choices, keys};
 use std::sync::Arc;
 
@@ -197,26 +196,7 @@ impl Rule for SiteRule {
             let rest = questions.swap_remove(1);
             return Ok(Next::Ask(ProbePlan::Sites(self.plan(clock, rest, Some(focus), false)), told));
         }
-        let found = told.into_iter().map(|told| match told {
-            Told::Response(response) => Ok(response),
-            _ => Err(other(clock.step, "a derivative")),
-        });
-        let found = found.collect::<Result<Vec<Response>>>()?;
-        let non_finite = found.iter().map(|r| r.non_finite).sum();
-        let loss = found.first().map_or(f32::NAN, |r| r.loss);
-        let derivative = sum(found.into_iter().map(|r| r.derivative));
-        let halves = derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
-        let (signal_to_noise, factor) = (signal_to_noise(halves), clock.factor(state));
-        let direction = |halves: [Vec<f32>; 2]| {
-            let [mut a, b] = halves;
-            let pieces = a.par_chunks_mut(PIECE).zip(b.par_chunks(PIECE));
-            pieces.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a = -factor * (*a + b)));
-            a
-        };
-        let direction = Direction(derivative.into_iter().map(|t| t.map(direction)).collect());
-        let update = Update::Rerun { digest: None };
-        let entry = Entry { step: clock.step, loss, rate: clock.rate(), non_finite, update };
-        Ok(Next::Step(Outcome { entry, direction: Some(direction), signal_to_noise, missing: 0 }))
+        step_down(state, clock, told)
     }
 
     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
@@ -227,23 +207,4 @@ impl Rule for SiteRule {
         }
         spent
     }
-}
-
-/// The sum of derivatives, tensor by tensor.
-fn sum(all: impl Iterator<Item = Derivative>) -> Derivative {
-    all.reduce(|mut sum, next| {
-        for (sum, next) in sum.iter_mut().zip(next) {
-            match (sum, next) {
-                (Some(sum), Some(next)) => {
-                    for (sum, next) in sum.iter_mut().zip(next) {
-                        sum.iter_mut().zip(next).for_each(|(s, n)| *s += n);
-                    }
-                }
-                (sum @ None, next) => *sum = next,
-                (Some(_), None) => {}
-            }
-        }
-        sum
-    })
-    .unwrap_or_default()
 }

@@ -156,7 +156,7 @@ pub(super) fn add(into: &mut Option<[Vec<f32>; 2]>, halves: [Vec<f32>; 2]) {
 
 /// `ĝ` before a normalisation: what rescaling and shifting of the input would have done is taken out, since the batch's
 /// statistics cancel it, and the rest is multiplied by the factor that was applied.
-fn through_norm(g: &[f32], normalised: &Act, factors: &[f32]) -> Vec<f32> {
+pub(super) fn through_norm(g: &[f32], normalised: &Act, factors: &[f32]) -> Vec<f32> {
     let c = factors.len();
     let n = (g.len() / c) as f64;
     let mut moments = vec![0f64; 2 * c];

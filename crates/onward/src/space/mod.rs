@@ -5,6 +5,7 @@ mod coordinate;
 mod credit;
 mod directions;
 mod focus;
+mod local;
 mod probes;
 
 pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
@@ -14,4 +15,6 @@ pub use credit::Derivative;
 pub(crate) use credit::{Credit, Stretch};
 pub use directions::Directions;
 pub use focus::Focus;
+pub use local::LocalPlan;
+pub(crate) use local::{Descent, credit_at_answer};
 pub(crate) use probes::{Probes, Sum};

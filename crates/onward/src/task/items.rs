@@ -1,6 +1,6 @@
 //! Losses of a row's items, each of which is answered on its own: tokens, pixels.
 
-use super::loss::{entropies, refused};
+use super::loss::{entropies, entropy_by_outputs, refused};
 use super::{Answers, Metric, Task, mean};
 use crate::Result;
 use crate::dataset::{NO_ITEM, Targets};
@@ -65,6 +65,24 @@ impl Task for ItemCrossEntropy {
             *loss = mean(&each[..length(&values[answers.sample(row) * items..][..items])]);
         }
         Ok(())
+    }
+
+    fn derivative(&self, outputs: &Act, answers: Answers<'_>, by_outputs: &mut [f32]) -> bool {
+        let Ok((values, items)) = classes_of(&answers) else { return false };
+        by_outputs.copy_from_slice(outputs.data());
+        for (row, own) in by_outputs.chunks_exact_mut(outputs.width()).enumerate() {
+            let classes = &values[answers.sample(row) * items..][..items];
+            let (there, width) = (length(classes), own.len() / items);
+            for (item, own) in own.chunks_exact_mut(width).enumerate() {
+                if item < there {
+                    entropy_by_outputs(own, classes[item] as usize);
+                    own.iter_mut().for_each(|v| *v /= there as f32);
+                } else {
+                    own.fill(0.0);
+                }
+            }
+        }
+        true
     }
 
     fn metric(&self, loss: f32) -> Option<Metric> {

@@ -2,7 +2,7 @@
 
 use super::{Answers, Meaning, Task};
 use crate::dataset::Targets;
-use crate::kernel::{ENTROPY_ROWS, cross_entropy, softplus};
+use crate::kernel::{ENTROPY_ROWS, cross_entropy, exp, sigmoid, softplus};
 use crate::model::Act;
 use crate::{Error, ErrorKind, Result};
 
@@ -131,6 +131,40 @@ impl Task for Loss {
         }
         Ok(())
     }
+
+    fn derivative(&self, outputs: &Act, answers: Answers<'_>, by_outputs: &mut [f32]) -> bool {
+        if !matches!(self, Self::CrossEntropy | Self::SquaredError | Self::SigmoidCrossEntropy) {
+            return false;
+        }
+        by_outputs.copy_from_slice(outputs.data());
+        for (row, own) in by_outputs.chunks_exact_mut(outputs.width()).enumerate() {
+            let sample = answers.sample(row);
+            match (self, answers.targets) {
+                (Self::CrossEntropy, Targets::Classes { labels, .. }) => {
+                    entropy_by_outputs(own, labels[sample] as usize);
+                }
+                (Self::SquaredError, Targets::Classes { labels, .. }) => own[labels[sample] as usize] -= 1.0,
+                (_, Targets::Values { values, width }) => {
+                    let target = &values[sample * width..][..*width];
+                    if *self == Self::SigmoidCrossEntropy {
+                        own.iter_mut().for_each(|v| *v = sigmoid(*v));
+                    }
+                    own.iter_mut().zip(target).for_each(|(v, t)| *v -= t);
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// `x`, numbers of one answer, become the derivative of its cross-entropy by them: the probabilities, less 1 at the label.
+pub(super) fn entropy_by_outputs(x: &mut [f32], label: usize) {
+    let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    x.iter_mut().for_each(|v| *v = exp(*v - largest));
+    let sum = x.iter().fold(0.0, |sum, v| sum + v);
+    x.iter_mut().for_each(|v| *v /= sum);
+    x[label] -= 1.0;
 }
 
 /// The cross-entropy of each `width` numbers of `all`, many side by side.

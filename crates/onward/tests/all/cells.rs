@@ -3,8 +3,8 @@
 
 use crate::common::reference::{Named, derivative, named};
 use crate::common::{
-    SPACES, assert_near, distance, every_direction, known, moved, params_on, plan, threads, three_members,
-    whole, wide,
+    SPACES, assert_near, distance, every_direction, known, local_plan, moved, params_on, plan, threads,
+    three_members, whole, wide,
 };
 use onward::ErrorKind;
 use onward::ask::WeightPlan;
@@ -101,6 +101,8 @@ fn cells_pass_and_earn_what_they_should() {
         let found = evaluator.derivative(&key, &params, &whole(&data), &every_direction(&graph)).unwrap();
         let want = derivative(&named(&params), |_| true, |p| loss(p, cell, &data));
         assert_near(&format!("{cell:?}"), &params, &found.derivative, &want, 5e-3);
+        let found = evaluator.local_derivative(&key, &params, &whole(&data), &local_plan(&graph)).unwrap();
+        assert_near(&format!("{cell:?}, local"), &params, &found.derivative, &want, 5e-4);
         for space in SPACES {
             let plan = WeightPlan { space, ..three_members() };
             let found = known(evaluator.losses(&key, &params, &whole(&data), &plan));

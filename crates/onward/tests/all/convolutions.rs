@@ -3,14 +3,15 @@
 
 use crate::common::reference::{Named, derivative, named};
 use crate::common::{
-    SPACES, assert_near, cosine, each, every_direction, known, moved, params_on, sum_of_halves, threads,
-    three_members, whole, wide,
+    SPACES, assert_near, cosine, each, every_direction, known, local_plan, moved, params_on, sum_of_halves,
+    threads, three_members, whole, wide,
 };
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
 use onward::model::{Activation, Builder, Model, Patch, Reduction, Shape, Var};
 use onward::noise::RunKey;
+use onward::space::LocalPlan;
 use onward::space::{ActivationPlan, LayerPlan, LayerSpace};
 use onward::task::Loss;
 use std::sync::Arc;
@@ -155,6 +156,9 @@ fn all_directions_give_the_derivative() {
         let model = Convolved { first, groups };
         let want = derivative(&named(&params), |_| true, |p| loss(p, &model, &data));
         assert_near(&name, &params, &found.derivative, &want, 5e-3);
+        let plan = LocalPlan { sigma: 5e-4, ..local_plan(&graph) };
+        let found = evaluator.local_derivative(&key, &params, &whole(&data), &plan).unwrap();
+        assert_near(&format!("{name}, local"), &params, &found.derivative, &want, 5e-3);
     }
 }
 

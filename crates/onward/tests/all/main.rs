@@ -19,6 +19,7 @@ mod heads;
 mod holes;
 mod judged;
 mod ledger;
+mod local_credit;
 mod members;
 mod methods;
 mod operations;

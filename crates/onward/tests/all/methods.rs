@@ -10,7 +10,8 @@ use onward::ledger::{Optimizer, Scaling, Update};
 use onward::model::{Act, Activation, Builder, Conv, GlobalPool, Mlp, Model, RowOp, Shape, Var};
 use onward::noise::{Family, RunKey};
 use onward::rule::{
-    LayerOrder, Layers, Method, Outcome, Pairing, Population, RelativeActivation, Rso, Shaping, TwoPoint,
+    LayerOrder, Layers, Method, Outcome, Pairing, Population, RelativeActivation, RelativeLocal, Rso,
+    Shaping, TwoPoint,
 };
 use onward::schema::PerLayer;
 use onward::space::{Directions, LayerSpace};
@@ -64,6 +65,8 @@ fn registry() -> Vec<Plan> {
         ),
         relative(RelativeActivation { order: Layers::InTurn, ..crate::common::relative(4) }, 60),
         relative(RelativeActivation { space: LayerSpace::LowRank.into(), ..crate::common::relative(4) }, 60),
+        with(Method::RelativeLocal(RelativeLocal { sigma: 0.01, top: 0 }), 0.1, 40),
+        with(Method::RelativeLocal(RelativeLocal { sigma: 0.01, top: 1 }), 0.1, 40),
         with(Method::Rso(rso()), 1.0, 66),
         with(
             Method::Rso(Rso {
@@ -119,6 +122,7 @@ fn every_method_trains_a_convolutional_net() {
         (Method::Population(Population { sigma: 0.1, ..population(64) }), 0.3),
         (Method::TwoPoint(two_point(16)), 0.03),
         (Method::RelativeActivation(relative(4)), 0.1),
+        (Method::RelativeLocal(RelativeLocal::default()), 0.1),
         (Method::Rso(rso()), 1.0),
     ];
     for (method, rate) in methods {
@@ -266,6 +270,9 @@ fn what_was_spent_is_counted_exactly() {
             }
             // Noise on weights runs its layer again, the second from where it begins.
             Method::RelativeActivation(_) => first * seen + second * (2 * seen - clean),
+            // A probe of a map runs it alone, once for each of its inputs; the counter has none.
+            Method::RelativeLocal(r) if r.top == 0 => (first + 7 * second) * clean,
+            Method::RelativeLocal(_) => (first + second) * clean,
             // What enters a layer is kept, found for whole batches when its turn comes.
             Method::Rso(r) => {
                 let kept = if r.order == LayerOrder::LastFirst { whole_batches } else { 0 };

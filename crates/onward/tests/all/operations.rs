@@ -3,8 +3,8 @@
 
 use crate::common::reference::{Named, derivative, named};
 use crate::common::{
-    SPACES, assert_near, distance, each, every_direction, moved, params_on, sum_of_halves, threads,
-    three_members, whole, wide,
+    SPACES, assert_near, distance, each, every_direction, local_plan, moved, params_on, sum_of_halves,
+    threads, three_members, whole, wide,
 };
 use onward::ask::WeightPlan;
 use onward::dataset::{Dataset, Targets};
@@ -276,8 +276,12 @@ fn all_orthogonal_directions_give_the_derivative_through_each() {
         let plan = every_direction(&graph);
         let found = evaluator.derivative(&RunKey::from_seed(5), &params, &whole(&data), &plan).unwrap();
         let want = derivative(&named(&params), |_| true, |p| loss(p, *truth, &data));
-        for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
-            let own = sum_of_halves(own);
+        let local =
+            evaluator.local_derivative(&RunKey::from_seed(5), &params, &whole(&data), &local_plan(&graph));
+        let both = found.derivative.into_iter().zip(local.unwrap().derivative);
+        let both = params.tensors().iter().zip(both).flat_map(|(t, (found, local))| [(t, found), (t, local)]);
+        for (tensor, own) in both {
+            let own = sum_of_halves(&own);
             let (want, name_of) = (&want[&tensor.name], &tensor.name);
             let far = own.iter().zip(want).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             let size = want.iter().map(|v| v * v).sum::<f64>().sqrt();

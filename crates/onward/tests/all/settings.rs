@@ -47,8 +47,9 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
 /// A plan in code begins with what a spec of the same method says where it says nothing.
 #[test]
 fn plans_have_the_defaults_of_specs() {
-    let kinds: [rule::Method; 4] = [
+    let kinds: [rule::Method; 5] = [
         rule::RelativeActivation::default().into(),
+        rule::RelativeLocal::default().into(),
         rule::Population::default().into(),
         rule::TwoPoint::default().into(),
         rule::Rso::default().into(),

@@ -2,7 +2,7 @@
 //! directions against central differences of that.
 
 use crate::common::reference::{Named, derivative, named};
-use crate::common::{cosine, distance, every_direction, params_on, threads, wide};
+use crate::common::{assert_near, cosine, distance, every_direction, local_plan, params_on, threads, wide};
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::{Batch, Local};
 use onward::model::{Act, Activation, Attention, Builder, Model, Norms, Var};
@@ -205,6 +205,10 @@ fn all_orthogonal_directions_give_the_derivative_of_every_tensor() {
     let loss = |p: &Named| reference_loss(p, 6, &data);
     assert!((f64::from(found.loss) - loss(&named(&params))).abs() < 1e-5);
     let truth = derivative(&named(&params), |_| true, loss);
+    let local = evaluator
+        .local_derivative(&RunKey::from_seed(5), &params, &whole(&data), &local_plan(&graph))
+        .unwrap();
+    assert_near("local", &params, &local.derivative, &truth, 1e-3);
     let mut worst: f64 = 1.0;
     for (tensor, own) in params.tensors().iter().zip(&found.derivative) {
         let [a, b] = own.as_ref().unwrap_or_else(|| panic!("{} earns nothing", tensor.name));

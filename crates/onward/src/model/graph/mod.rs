@@ -6,6 +6,7 @@
 //! that meet at one site (a convolution and the shortcut that is added to it) are one *stage*. Nothing of this is promised by
 //! a model: it is found here.
 
+mod apart;
 mod attention;
 mod builder;
 mod carried;
@@ -21,6 +22,7 @@ mod rows;
 mod run;
 mod shapes;
 
+pub(crate) use apart::{Apart, Groups, NOWHERE};
 pub use builder::{Builder, Model, Var};
 pub use carried::Carried;
 pub use cell::{Cell, Lif};

@@ -97,7 +97,7 @@ impl Cut {
 
 /// The values of a clean pass that may be looked at again.
 pub(crate) struct Flow {
-    values: Vec<Option<Act>>,
+    pub(super) values: Vec<Option<Act>>,
     /// What the model answers.
     pub outputs: Act,
 }
@@ -158,6 +158,14 @@ impl Graph {
                 values[node] = Some(value.clone());
             }
         });
+        Flow { values, outputs }
+    }
+
+    /// A pass that keeps every value.
+    pub(crate) fn flow_of_all(&self, cx: &mut Context<'_>, x: Act) -> Flow {
+        let mut values = vec![None; self.nodes.len()];
+        values[0] = Some(x.clone());
+        let outputs = self.forward_seen(cx, x, |node, value| values[node] = Some(value.clone()));
         Flow { values, outputs }
     }
 
@@ -250,13 +258,23 @@ impl Graph {
 
     /// One node.
     fn operation(&self, node: usize, cx: &mut Context<'_>, values: &mut Values<'_>) -> Act {
-        let Node { op, inputs, shape } = &self.nodes[node];
-        let first = inputs.first().map(|n| values.read(*n)).unwrap_or_default();
-        let second = |values: &mut Values<'_>| values.read(inputs[1]);
-        let all = |values: &mut Values<'_>, first: Act| {
-            let others: Vec<Act> = inputs[1..].iter().map(|n| values.read(*n)).collect();
-            std::iter::once(first).chain(others).collect()
-        };
+        let inputs = self.nodes[node].inputs.iter().map(|n| values.read(*n)).collect();
+        let past = values.pasts.iter_mut().find(|past| past.node == node);
+        self.alone(node, cx, inputs, past)
+    }
+
+    /// One node on values of its operands.
+    pub(super) fn alone(
+        &self,
+        node: usize,
+        cx: &mut Context<'_>,
+        inputs: Vec<Act>,
+        past: Option<&mut Past>,
+    ) -> Act {
+        let Node { op, shape, .. } = &self.nodes[node];
+        let mut inputs = inputs.into_iter();
+        let first = inputs.next().unwrap_or_default();
+        let mut second = || inputs.next().unwrap_or_default();
         match op {
             Op::Linear { .. } | Op::Conv3x3 { .. } => match op.map() {
                 Some(map) => cx.mapped(Product { node, map, relu: self.rectified[node] }, &first),
@@ -276,14 +294,11 @@ impl Graph {
             Op::Embed { weight } => cx.embed(node, *weight, &first.whole()),
             Op::Normalise(norm) => first.normalised(*norm),
             Op::Scale { weight, bias } => cx.scaled(node, *weight, *bias, first.whole()),
-            Op::Add => first.plus(&second(values)),
-            Op::Multiply => first.times(&second(values)),
+            Op::Add => first.plus(&second()),
+            Op::Multiply => first.times(&second()),
             Op::Channels(range) => first.channels_of(range.clone()),
-            Op::Concat | Op::Outputs(_) => Act::side_by_side(all(values, first), *shape),
-            Op::Attention(attention) => {
-                let inputs = all(values, first);
-                attention.of(inputs, values.pasts.iter_mut().find(|past| past.node == node))
-            }
+            Op::Concat | Op::Outputs(_) => Act::side_by_side(with(first, inputs), *shape),
+            Op::Attention(attention) => attention.of(with(first, inputs), past),
             Op::Apply(function) => first.map_slices(|piece| function.apply_to(piece)),
             Op::Reshape => first.shaped(*shape),
             Op::Constant(values) => Act::new(first.rows, *shape, values.repeat(first.rows)),
@@ -291,9 +306,14 @@ impl Graph {
                 Act::new(first.rows, *shape, vec![0.0; first.rows * shape.iter().product::<usize>()])
             }
             Op::Noise(draw) => cx.noise(draw, first.rows, *shape),
-            Op::Rows(rowwise) => rowwise.of(all(values, first), *shape),
-            Op::Host(op) => Act::by_rows(&**op, all(values, first), *shape),
+            Op::Rows(rowwise) => rowwise.of(with(first, inputs), *shape),
+            Op::Host(op) => Act::by_rows(&**op, with(first, inputs), *shape),
             Op::Input => first,
         }
     }
+}
+
+/// All operands, from the first on.
+fn with(first: Act, others: impl Iterator<Item = Act>) -> Vec<Act> {
+    std::iter::once(first).chain(others).collect()
 }

@@ -16,7 +16,7 @@ use onward::params::{Params, Storage, Tensor};
 use onward::rule::{
     Anneal, Clock, Method, Outcome, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
 };
-use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace};
+use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, LocalPlan};
 use onward::task::{Answers, Loss};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
@@ -304,6 +304,11 @@ pub fn every_direction(graph: &Graph) -> ActivationPlan {
         focus: None,
         norms: false,
     }
+}
+
+/// Local credit at every stage.
+pub fn local_plan(graph: &Graph) -> LocalPlan {
+    LocalPlan { step: 0, stages: (0..graph.stages()).collect(), sigma: 0.003 }
 }
 
 /// All numbers of a shape by their places.

@@ -1,0 +1,87 @@
+//! Relative loss of one operation at a time: local credit, from the answer of the model down.
+//!
+//! At the model's answer the derivative of the loss is known without any probe (probabilities less one-hot labels; answers less
+//! targets). Each operation below is then judged alone: what a small change of its input does to its output, held against the credit of
+//! that output, is the credit of the input (see `space/local.rs` and `docs/local.md`). A linear map earns `Σ ĝ xᵀ`. No derivative of an
+//! operation is taken: steps and roundings earn what differences of the given size say.
+
+use super::descent::step_down;
+use super::{Anneal, Clock, Configured, Next, Rule};
+use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit, whole_passes};
+use crate::ledger::{Moves, Scaling, State, Update};
+use crate::model::Graph;
+use crate::schema::is;
+use crate::space::LocalPlan;
+use crate::{Result, keys};
+use std::sync::Arc;
+
+keys! {
+    /// The relative-local method.
+    pub struct RelativeLocal: Copy {
+        shared
+        /// The size of the perturbations.
+        sigma: f32 = 0.01;
+        preset rate = 0.05;
+        preset momentum = 0.9;
+        preset scaling = Scaling::None;
+        preset schedule = Anneal::Cosine;
+        preset final_rate = 0.0;
+        /// The number of layers that learn, counted from the model's answer; 0 for all. Those below keep their initial weights and cost nothing.
+        top: u32 = is(0), 0.0..=65536.0;
+    }
+}
+
+impl Configured for RelativeLocal {
+    fn moves(&self) -> Moves {
+        Moves::Directions
+    }
+
+    fn at_work(&self, graph: &Graph) -> Result<Arc<dyn Rule>> {
+        let stages: Vec<usize> = (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect();
+        let below = if self.top == 0 { 0 } else { stages.len().saturating_sub(self.top as usize) };
+        let rule = LocalRule { sigma: self.sigma, stages: stages[below..].to_vec() };
+        // What cannot earn credit is told before anything is worked out.
+        rule.plan(0).cost(graph, 1)?;
+        Ok(Arc::new(rule))
+    }
+}
+
+/// The rule of the relative-local method for one model.
+struct LocalRule {
+    sigma: f32,
+    /// The stages that learn.
+    stages: Vec<usize>,
+}
+
+impl LocalRule {
+    fn plan(&self, step: u64) -> LocalPlan {
+        LocalPlan { step: step as u32, stages: self.stages.clone(), sigma: self.sigma }
+    }
+}
+
+impl Rule for LocalRule {
+    fn check(&self, _: &Graph, rows: usize) -> Result<()> {
+        if self.stages.is_empty() {
+            return Err(misfit("rate", "at least one layer whose rate is not 0", 0));
+        }
+        if rows < 1 {
+            return Err(misfit("batch", "at least 1 sample", rows));
+        }
+        check_sigma(&[self.sigma])
+    }
+
+    fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
+        Ok(ProbePlan::Local(self.plan(clock.step)))
+    }
+
+    fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next> {
+        step_down(state, clock, told)
+    }
+
+    fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
+        let mut spent = whole_passes(graph, 1, clock.batch as u64);
+        // A graph that has no cost has no rule either.
+        spent += self.plan(clock.step).cost(graph, clock.batch).unwrap_or_default();
+        spent
+    }
+}

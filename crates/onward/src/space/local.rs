@@ -1,0 +1,288 @@
+//! Local credit: what each operation's operands have to do with the loss, from what its answer has to do with it and forward evaluations of
+//! that operation alone, from the answer of the model down.
+//!
+//! With `ĝ` the credit at the answer of an operation `f`, that of number `j` of its operand `x` is
+//! `⟨ĝ, f(x + σeⱼ) − f(x − σeⱼ)⟩ / 2σ`: `2d` evaluations of one operation for `d` numbers, and fewer where numbers do not meet in an answer
+//! (`model/graph/apart.rs`). A linear map answers to a unit probe in the same way at every place of every row, so that its probes are
+//! evaluated once a step, and what they earn everywhere is a product with `ĝ`. At the model's answer `ĝ` is the derivative of the loss itself.
+//! For smooth operations this is the derivative up to `O(σ²)`, at a price that grows with the width of operations; for steps it
+//! is that of their means over `±σ`.
+
+use super::credit::through_norm;
+use crate::Result;
+use crate::dataset::WEIGHT;
+use crate::kernel::Precision;
+use crate::model::{
+    Act, Apart, BufferPools, Context, Flow, Graph, Groups, LinkKind, Map, NOWHERE, Norms, Statistics, Trace,
+    Weights,
+};
+use crate::params::{Params, Tensor};
+use crate::task::{Answers, Grain, Task};
+use crate::threads::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A question for local credit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocalPlan {
+    /// The step that names the chance inside the model.
+    pub step: u32,
+    /// The stages that earn credit, in ascending order.
+    pub stages: Vec<usize>,
+    /// The size of the perturbation of what is not linear.
+    pub sigma: f32,
+}
+
+/// Numbers of a piece of rows: what stays in a core's second-level cache, with all that is worked out of them.
+const PIECE_NUMBERS: usize = 1 << 14;
+
+/// A clean pass, on the way back.
+pub(crate) struct Descent<'a> {
+    pub graph: &'a Graph,
+    pub weights: &'a Weights<'a>,
+    pub statistics: &'a [Statistics],
+    pub flow: &'a Flow,
+    pub trace: &'a Trace,
+    pub sigma: f32,
+    pub buffer_pools: &'a BufferPools,
+}
+
+impl Descent<'_> {
+    /// Gives `earn` the credit at the site of each of the `stages`, the last one first, from `answer`, that at the model's answer: `(rows, width)` each.
+    ///
+    /// # Errors
+    /// As for [`Graph::apart`].
+    pub fn run(&self, stages: &[usize], answer: Vec<f32>, mut earn: impl FnMut(usize, &[f32])) -> Result<()> {
+        let (graph, leads) = (self.graph, self.graph.leads_to(stages));
+        let mut credit: Vec<Option<Vec<f32>>> = vec![None; graph.output() + 1];
+        credit[graph.output()] = Some(answer);
+        for node in (0..=graph.output()).rev() {
+            let Some(g) = credit[node].take() else { continue };
+            if let Some(stage) = graph.stage_at(node).filter(|stage| stages.contains(stage)) {
+                earn(stage, &g);
+            }
+            for (operand, from) in graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]) {
+                let own = self.of_operand(node, operand, &g)?;
+                match &mut credit[*from] {
+                    Some(sum) => add(sum, &own),
+                    none => *none = Some(own),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> usize {
+        self.flow.outputs.rows
+    }
+
+    /// The credit of an operand from that of the answer.
+    fn of_operand(&self, node: usize, operand: usize, g: &[f32]) -> Result<Vec<f32>> {
+        let width: usize = self.graph.shape_of(self.graph.operands(node)[operand]).iter().product();
+        Ok(match self.graph.apart(node, operand)? {
+            Apart::Nothing => vec![0.0; self.rows() * width],
+            Apart::Same => g.to_vec(),
+            Apart::Moved { by_row } => self.moved(node, operand, by_row, g),
+            Apart::Linear(kind, channels) => self.through_map(node, (kind, channels), g),
+            Apart::Normalised => match self.trace.input(node) {
+                Some(normalised) => through_norm(g, normalised, self.trace.factors(node)),
+                None => vec![0.0; self.rows() * width],
+            },
+            Apart::Each => self.by_differences(node, operand, None, g),
+            Apart::Groups(groups) => self.by_differences(node, operand, Some(&groups), g),
+        })
+    }
+
+    /// Evaluates the node with the numbers of one slot after the other changed by `±σ`; what each number earns by that is divided by the
+    /// distance that it was moved.
+    fn by_differences(&self, node: usize, operand: usize, groups: Option<&Groups>, g: &[f32]) -> Vec<f32> {
+        let inputs: Vec<&Act> = self.graph.operands(node).iter().map(|n| self.flow.value(*n)).collect();
+        let (width, answers) = (inputs[operand].width(), g.len() / self.rows().max(1));
+        let at_once = (PIECE_NUMBERS / width.max(answers).max(1)).max(1);
+        let mut all = vec![0.0; self.rows() * width];
+        all.par_chunks_mut((at_once * width).max(1)).enumerate().for_each(|(piece, own)| {
+            let (first, rows) = (piece * at_once, own.len() / width);
+            let clean: Vec<Act> = inputs.iter().map(|x| x.slice(first, first + rows)).collect();
+            let g = &g[first * answers..][..rows * answers];
+            for slot in 0..groups.map_or(1, |groups| groups.slots) {
+                let [plus, minus] = [self.sigma, -self.sigma].map(|by| {
+                    let mut changed = clean.clone();
+                    change(changed[operand].data_mut(), by, groups, slot);
+                    self.evaluate(node, changed)
+                });
+                let told = plus.data().iter().zip(minus.data());
+                let told: Vec<f32> = told.zip(g).map(|((plus, minus), g)| g * (plus - minus)).collect();
+                match groups {
+                    None => own.copy_from_slice(&told),
+                    Some(groups) => {
+                        let rows = own.chunks_exact_mut(width).zip(told.chunks_exact(answers));
+                        rows.for_each(|(own, told)| groups.give(slot, told, own));
+                    }
+                }
+            }
+            own.iter_mut().zip(clean[operand].data()).for_each(|(own, x)| {
+                let share = *own / ((x + self.sigma) - (x - self.sigma));
+                *own = if share.is_finite() { share } else { 0.0 };
+            });
+        });
+        all
+    }
+
+    fn evaluate(&self, node: usize, operands: Vec<Act>) -> Act {
+        self.buffer_pools.with(|buffers| {
+            let cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
+            self.graph.evaluate(node, &mut cx.with_buffers(buffers.clone()), operands)
+        })
+    }
+
+    /// Where numbers are only moved: each earns what the answers earn that it is.
+    fn moved(&self, node: usize, operand: usize, by_row: bool, g: &[f32]) -> Vec<f32> {
+        let rows = if by_row { self.rows() } else { 1 };
+        let place = |(i, n): (usize, &usize)| {
+            let clean = self.flow.value(*n);
+            let places = (1..=clean.width()).map(|place| place as f32);
+            match i == operand {
+                true => Act::new(rows, clean.shape(), places.collect::<Vec<_>>().repeat(rows)),
+                false if by_row => clean.clone(),
+                false => Act::new(rows, clean.shape(), vec![0.0; clean.width()]),
+            }
+        };
+        let places = self.graph.operands(node).iter().enumerate().map(place).collect();
+        let from = self.evaluate(node, places);
+        let width = self.flow.value(self.graph.operands(node)[operand]).width();
+        let mut all = vec![0.0; self.rows() * width];
+        let each = all.par_chunks_mut(width.max(1)).zip(g.par_chunks(from.width().max(1))).enumerate();
+        each.for_each(|(row, (own, g))| {
+            for (place, g) in from.row(row % rows).iter().zip(g).filter(|(place, _)| **place > 0.0) {
+                own[*place as usize - 1] += g;
+            }
+        });
+        all
+    }
+
+    /// Through a linear map: its answers to unit probes of each channel are the weights of the map that scores them.
+    fn through_map(&self, node: usize, (kind, channels): (LinkKind, usize), g: &[f32]) -> Vec<f32> {
+        let (from, to) = (self.graph.shape_of(self.graph.operands(node)[0]), self.graph.shape_of(node));
+        let (shape, groups) = match kind {
+            LinkKind::Conv => ([3, 3, channels], 1),
+            _ => ([1, 1, from[2]], from[2] / channels.max(1)),
+        };
+        let width: usize = shape.iter().product();
+        let mut units = vec![0.0; channels * width];
+        for (channel, row) in units.chunks_exact_mut(width.max(1)).enumerate() {
+            // In the middle of a patch.
+            let middle = &mut row[width / from[2] / 2 * from[2]..][..from[2]];
+            (0..groups).for_each(|group| middle[group * channels + channel] = 1.0);
+        }
+        let norms = Norms::Fixed(self.statistics);
+        let told = self.graph.unbiased(
+            node,
+            &mut Context::clean(self.weights, norms),
+            Act::new(channels, shape, units),
+        );
+        let own = to[2] / groups.max(1);
+        let (data, shape) = match kind {
+            LinkKind::Conv => (told.data().to_vec(), vec![channels, 3, 3, to[2]]),
+            _ => {
+                let of = |group: usize| {
+                    (0..channels).flat_map(move |c| (0..own).map(move |o| (c, group * own + o)))
+                };
+                let each = (0..groups).flat_map(of).map(|(c, o)| told.data()[c * to[2] + o]);
+                (each.collect(), vec![from[2], own])
+            }
+        };
+        let scores = Params::from_tensors(vec![Tensor { name: "scores".into(), shape, data: data.into() }]);
+        let scores = Weights::new(&scores, Precision::F32);
+        let cx = &mut Context::clean(&scores, norms);
+        cx.unbiased(usize::MAX, Map { kind, weight: 0, bias: None }, Act::new(self.rows(), to, g.to_vec()))
+            .data()
+            .to_vec()
+    }
+}
+
+/// Adds `by` to the numbers of one slot of every row; to all of them without groups.
+fn change(x: &mut [f32], by: f32, groups: Option<&Groups>, slot: usize) {
+    match groups {
+        None => x.iter_mut().for_each(|v| *v += by),
+        Some(groups) => {
+            for row in x.chunks_exact_mut(groups.inputs.len()) {
+                let slots = row.iter_mut().zip(&groups.inputs);
+                slots.filter(|(_, [_, own])| *own as usize == slot).for_each(|(v, _)| *v += by);
+            }
+        }
+    }
+}
+
+impl Groups {
+    /// Gives each number of a slot what its group was told.
+    fn give(&self, slot: usize, told: &[f32], own: &mut [f32]) {
+        let mut sums = vec![0.0; self.count];
+        told.iter().zip(&self.outputs).for_each(|(told, group)| sums[*group as usize] += told);
+        for (own, [group, at]) in own.iter_mut().zip(&self.inputs) {
+            if *at as usize == slot && *group != NOWHERE {
+                *own = sums.get(*group as usize).copied().unwrap_or(0.0);
+            }
+        }
+    }
+}
+
+fn add(sum: &mut [f32], own: &[f32]) {
+    let pieces = sum.par_chunks_mut(PIECE_NUMBERS).zip(own.par_chunks(PIECE_NUMBERS));
+    pieces.for_each(|(sum, own)| sum.iter_mut().zip(own).for_each(|(s, o)| *s += o));
+}
+
+/// The credit at a model's answer, `(rows, width)`: the derivative of each row's loss times its weight, told by the task or by probes of the
+/// outputs; and how many losses of these were not finite.
+pub(crate) fn credit_at_answer(
+    task: &dyn Task,
+    outputs: &Act,
+    answers: Answers<'_>,
+    sigma: f32,
+) -> (Vec<f32>, u64) {
+    let mut g = vec![0.0; outputs.data().len()];
+    let lost = if task.derivative(outputs, answers, &mut g) {
+        0
+    } else {
+        by_probes(task, outputs, answers, sigma, &mut g)
+    };
+    let items = if task.grain() == Grain::Item { outputs.points().max(1) } else { 1 };
+    let weights = answers.columns.get(WEIGHT);
+    for (row, g) in g.chunks_exact_mut(outputs.width().max(1)).enumerate() {
+        let weight = weights.map_or(1.0, |weights| weights[answers.sample(row)] as f32);
+        if weight == 0.0 || !g.iter().all(|v| v.is_finite()) {
+            g.fill(0.0);
+        } else {
+            g.iter_mut().for_each(|v| *v *= weight / items as f32);
+        }
+    }
+    (g, lost)
+}
+
+/// The derivative of each loss by its outputs, one after the other changed by `±σ`; a loss that is not finite counts as the worst finite one.
+fn by_probes(task: &dyn Task, outputs: &Act, answers: Answers<'_>, sigma: f32, g: &mut [f32]) -> u64 {
+    let slots = if task.grain() == Grain::Item { outputs.channels() } else { outputs.width() };
+    let count = outputs.data().len() / slots.max(1);
+    let losses = |slot: usize, by: f32| {
+        let mut changed = outputs.clone();
+        changed.data_mut().chunks_exact_mut(slots).for_each(|own| own[slot] += by);
+        let mut losses = vec![0.0; count];
+        if task.losses(&changed, answers, &mut losses).is_err() {
+            losses.fill(f32::NAN);
+        }
+        losses
+    };
+    let all: Vec<[Vec<f32>; 2]> =
+        (0..slots).into_par_iter().map(|slot| [losses(slot, sigma), losses(slot, -sigma)]).collect();
+    let mut lost = 0;
+    for (i, (g, x)) in g.chunks_exact_mut(slots).zip(outputs.data().chunks_exact(slots)).enumerate() {
+        let finite = all.iter().flatten().map(|losses| losses[i]).filter(|l| l.is_finite());
+        let worst = finite.reduce(f32::max).unwrap_or(0.0);
+        let mut sound = |loss: f32| {
+            lost += u64::from(!loss.is_finite());
+            if loss.is_finite() { loss } else { worst }
+        };
+        for ((g, x), [plus, minus]) in g.iter_mut().zip(x).zip(&all) {
+            *g = (sound(plus[i]) - sound(minus[i])) / ((x + sigma) - (x - sigma));
+        }
+    }
+    lost
+}
