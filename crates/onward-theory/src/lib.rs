@@ -22,6 +22,7 @@ mod gld;
 mod invariance;
 mod kinks;
 mod lab;
+mod local;
 mod mirror_descent;
 mod moments;
 mod nesterov_spokoiny;
@@ -122,6 +123,7 @@ pub fn checks() -> Vec<Check> {
     all.extend(moments::CHECKS);
     all.extend(unbiased::CHECKS);
     all.extend(cosine::CHECKS);
+    all.extend(local::CHECKS);
     all.extend(nesterov_spokoiny::CHECKS);
     all.extend(smooth::CHECKS);
     all.extend(kinks::CHECKS);

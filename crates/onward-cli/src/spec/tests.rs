@@ -92,6 +92,7 @@ fn a_short_spec_is_filled_with_the_defaults() {
 fn defaults_follow_the_method_and_other_keys() {
     for (method, sigma, rate) in [
         ("relative-activation", 0.1, 0.05),
+        ("relative-local", 0.01, 0.05),
         ("population", 0.05, 0.02),
         ("two-point", 0.01, 0.003),
         ("rso", 1.0, 1.0),

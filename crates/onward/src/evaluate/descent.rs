@@ -103,7 +103,7 @@ impl Local {
             let (statistics, sigma, buffer_pools) = (&*trace.statistics, plan.sigma, &self.buffer_pools);
             let descent = Descent { graph, weights, statistics, flow, trace: &trace, sigma, buffer_pools };
             let last = plan.stages.len();
-            descent.run(&plan.stages, answer, |stage, g| {
+            descent.run(&plan.stages, answer.into(), |stage, g| {
                 let Ok(place) = plan.stages.binary_search(&stage) else { return };
                 told.stages[last - 1 - place].add(graph, stage, params, &trace, g, at);
             })

@@ -13,8 +13,8 @@ use crate::Result;
 use crate::dataset::WEIGHT;
 use crate::kernel::Precision;
 use crate::model::{
-    Act, Apart, BufferPools, Context, Flow, Graph, Groups, LinkKind, Map, NOWHERE, Norms, Statistics, Trace,
-    Weights,
+    Act, Apart, BufferPools, Context, Flow, Graph, Groups, LinkKind, Map, NOWHERE, Norms, Numbers,
+    Statistics, Trace, Weights,
 };
 use crate::params::{Params, Tensor};
 use crate::task::{Answers, Grain, Task};
@@ -51,9 +51,9 @@ impl Descent<'_> {
     ///
     /// # Errors
     /// As for [`Graph::apart`].
-    pub fn run(&self, stages: &[usize], answer: Vec<f32>, mut earn: impl FnMut(usize, &[f32])) -> Result<()> {
+    pub fn run(&self, stages: &[usize], answer: Numbers, mut earn: impl FnMut(usize, &[f32])) -> Result<()> {
         let (graph, leads) = (self.graph, self.graph.leads_to(stages));
-        let mut credit: Vec<Option<Vec<f32>>> = vec![None; graph.output() + 1];
+        let mut credit: Vec<Option<Numbers>> = vec![None; graph.output() + 1];
         credit[graph.output()] = Some(answer);
         for node in (0..=graph.output()).rev() {
             let Some(g) = credit[node].take() else { continue };
@@ -76,19 +76,19 @@ impl Descent<'_> {
     }
 
     /// The credit of an operand from that of the answer.
-    fn of_operand(&self, node: usize, operand: usize, g: &[f32]) -> Result<Vec<f32>> {
+    fn of_operand(&self, node: usize, operand: usize, g: &Numbers) -> Result<Numbers> {
         let width: usize = self.graph.shape_of(self.graph.operands(node)[operand]).iter().product();
         Ok(match self.graph.apart(node, operand)? {
-            Apart::Nothing => vec![0.0; self.rows() * width],
-            Apart::Same => g.to_vec(),
-            Apart::Moved { by_row } => self.moved(node, operand, by_row, g),
+            Apart::Nothing => vec![0.0; self.rows() * width].into(),
+            Apart::Same => g.clone(),
+            Apart::Moved { by_row } => self.moved(node, operand, by_row, g).into(),
             Apart::Linear(kind, channels) => self.through_map(node, (kind, channels), g),
             Apart::Normalised => match self.trace.input(node) {
-                Some(normalised) => through_norm(g, normalised, self.trace.factors(node)),
-                None => vec![0.0; self.rows() * width],
+                Some(normalised) => through_norm(g, normalised, self.trace.factors(node)).into(),
+                None => vec![0.0; self.rows() * width].into(),
             },
-            Apart::Each => self.by_differences(node, operand, None, g),
-            Apart::Groups(groups) => self.by_differences(node, operand, Some(&groups), g),
+            Apart::Each => self.by_differences(node, operand, None, g).into(),
+            Apart::Groups(groups) => self.by_differences(node, operand, Some(&groups), g).into(),
         })
     }
 
@@ -106,14 +106,15 @@ impl Descent<'_> {
             for slot in 0..groups.map_or(1, |groups| groups.slots) {
                 let [plus, minus] = [self.sigma, -self.sigma].map(|by| {
                     let mut changed = clean.clone();
-                    change(changed[operand].data_mut(), by, groups, slot);
+                    changed[operand] = moved_by(&clean[operand], by, groups, slot);
                     self.evaluate(node, changed)
                 });
-                let told = plus.data().iter().zip(minus.data());
-                let told: Vec<f32> = told.zip(g).map(|((plus, minus), g)| g * (plus - minus)).collect();
+                let told = plus.data().iter().zip(minus.data()).zip(g);
+                let told = told.map(|((plus, minus), g)| g * (plus - minus));
                 match groups {
-                    None => own.copy_from_slice(&told),
+                    None => own.iter_mut().zip(told).for_each(|(own, told)| *own = told),
                     Some(groups) => {
+                        let told: Vec<f32> = told.collect();
                         let rows = own.chunks_exact_mut(width).zip(told.chunks_exact(answers));
                         rows.for_each(|(own, told)| groups.give(slot, told, own));
                     }
@@ -160,7 +161,7 @@ impl Descent<'_> {
     }
 
     /// Through a linear map: its answers to unit probes of each channel are the weights of the map that scores them.
-    fn through_map(&self, node: usize, (kind, channels): (LinkKind, usize), g: &[f32]) -> Vec<f32> {
+    fn through_map(&self, node: usize, (kind, channels): (LinkKind, usize), g: &Numbers) -> Numbers {
         let (from, to) = (self.graph.shape_of(self.graph.operands(node)[0]), self.graph.shape_of(node));
         let (shape, groups) = match kind {
             LinkKind::Conv => ([3, 3, channels], 1),
@@ -193,23 +194,21 @@ impl Descent<'_> {
         let scores = Params::from_tensors(vec![Tensor { name: "scores".into(), shape, data: data.into() }]);
         let scores = Weights::new(&scores, Precision::F32);
         let cx = &mut Context::clean(&scores, norms);
-        cx.unbiased(usize::MAX, Map { kind, weight: 0, bias: None }, Act::new(self.rows(), to, g.to_vec()))
-            .data()
-            .to_vec()
+        let map = Map { kind, weight: 0, bias: None };
+        cx.unbiased(usize::MAX, map, Act::of(self.rows(), to, g.clone())).data
     }
 }
 
-/// Adds `by` to the numbers of one slot of every row; to all of them without groups.
-fn change(x: &mut [f32], by: f32, groups: Option<&Groups>, slot: usize) {
-    match groups {
-        None => x.iter_mut().for_each(|v| *v += by),
+/// `x` with `by` added to the numbers of one slot of every row; to all of them without groups.
+fn moved_by(x: &Act, by: f32, groups: Option<&Groups>, slot: usize) -> Act {
+    let data = match groups {
+        None => x.data().iter().map(|v| v + by).collect(),
         Some(groups) => {
-            for row in x.chunks_exact_mut(groups.inputs.len()) {
-                let slots = row.iter_mut().zip(&groups.inputs);
-                slots.filter(|(_, [_, own])| *own as usize == slot).for_each(|(v, _)| *v += by);
-            }
+            let slots = groups.inputs.iter().cycle().map(|[_, own]| *own as usize == slot);
+            x.data().iter().zip(slots).map(|(v, moves)| if moves { v + by } else { *v }).collect()
         }
-    }
+    };
+    Act::new(x.rows(), x.shape(), data)
 }
 
 impl Groups {

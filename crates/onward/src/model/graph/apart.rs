@@ -197,7 +197,7 @@ fn apart(op: &Op, shapes: &[Shape], shape: Shape, operand: usize) -> Option<Apar
         Op::GlobalAverage | Op::GlobalMax => Apart::Groups(Groups::lanes(width, answers, channels)),
         Op::Normalise(_) => Apart::Groups(Groups::blocks(width, answers, [channels; 2])),
         Op::Attention(attention) => match operand {
-            0 | 1 | 2 => Apart::Groups(heads(*attention, shapes, operand)),
+            0..=2 => Apart::Groups(heads(*attention, shapes, operand)),
             _ => Apart::Nothing,
         },
         Op::Host(_) => Apart::Groups(whole()),
