@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 const SHIPPED: [(&str, u32, &str); 12] = [
     ("digits", 20, "23ae8de74e4747ee5f3a8a8c5b43d58da50fc987e4e15a97e1dfd25f3e1a78f3"),
     ("digits-augment", 20, "18a714520d157177be4bb4c17b88e6359ddc0f6722d80e966c2241d667033e15"),
-    ("digits-local", 20, "?"),
+    ("digits-local", 20, "531d93e86bf7aebd9aee0b73736d8520d8053aed0f17489b89536c085b8c2234"),
     ("digits-population", 20, "ae685949729afa997302c37588d7399db0cdfd76acaf64ab21ea64c7d3304514"),
     ("digits-rso", 3, "d7f60f38c50a51afd786f685a450afdc36f0cda32affa9658817cf839293f709"),
     ("digits-snes", 5, "0dae29d9ff64cf664ea3c5fad6568ad28ada939cc67e67d3cfdea5dabd286707"),
     ("digits-two-point", 40, "5ca68312b67fea76ba694515f7f5848e3ae7560a144ec5393bf1a9c7aa0f1e98"),
     ("digits-zero-one", 20, "a36bd1660acf069de8703a6eae30bc71817acbda4852b197cc44ebb750fcd366"),
     ("mnist-conv", 2, "24455e3490c5aaf7116b1e9f1c2d6259d63b0189dae8f840baebfb2403bc6605"),
-    ("mnist-conv-local", 2, "?"),
+    ("mnist-conv-local", 2, "e919387c95bd6f29071011ba4c493767b526ccf891c089b6c5af10dbd9632344"),
     ("mnist-mlp", 5, "9e311319d6091db3d265cf69d7d6bc189ff1517efe91f0d2362acaa6381198a3"),
     ("mnist-rso", 1, "904a20728caa82af28e6315981358961cb1b269ecddbcfced28bcf4dea2e99c7"),
 ];
