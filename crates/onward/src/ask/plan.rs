@@ -160,7 +160,7 @@ impl LocalPlan {
     /// What the plan costs on a batch of `rows`, without the clean pass: each evaluation of an operation counts as a pass, of its own operations.
     ///
     /// # Errors
-    /// As for [`Graph::apart`].
+    /// [`ErrorKind::Model`] naming an operation that credit cannot pass.
     pub fn cost(&self, graph: &Graph, rows: usize) -> Result<Spent> {
         let leads = graph.leads_to(&self.stages);
         let mut spent = Spent::default();
