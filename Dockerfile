@@ -3,7 +3,7 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release -p onward-cli --features parquet
+RUN cargo build --release --locked -p onward-cli --features parquet
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/onward /usr/local/bin/onward

@@ -289,9 +289,9 @@ case("npy of complex numbers", npy_header("'<c8'", "(2, 2)") + bytes(32), refuse
 case("npy of objects", npy_header("'|O'", "(2, 2)") + b"pickle", refused("|O"), file="d.npy")
 case("npy of texts", npy_header("'<U4'", "(2, 2)") + bytes(64), refused("<U4"), file="d.npy")
 case("npy of records", npy_header("[('a', '<f4'), ('label', '<i4')]", "(2,)") + bytes(16), refused("type of the npy array"), file="d.npy")
-case("npy of one dimension", npy("<f4", range(60), "(60,)"), refused("rows × columns"), file="d.npy")
-case("npy of three dimensions", npy("<f4", range(60), "(5, 4, 3)"), refused("rows × columns"), file="d.npy")
-case("npy of no dimension", npy("<f4", [1], "()"), refused("rows × columns"), file="d.npy")
+case("npy of one dimension", npy("<f4", range(60), "(60,)"), refused("rows x columns"), file="d.npy")
+case("npy of three dimensions", npy("<f4", range(60), "(5, 4, 3)"), refused("rows x columns"), file="d.npy")
+case("npy of no dimension", npy("<f4", [1], "()"), refused("rows x columns"), file="d.npy")
 case("npy without rows", npy("<f4", [], "(0, 5)"), refused("a dimension of 0"), file="d.npy")
 case("npy cut short", lambda: table_npy("<f4")[:-3], refused("1200 bytes"), file="d.npy")
 case("npy with bytes behind it", lambda: table_npy("<f4") + b"12", refused("1200 bytes"), file="d.npy")
@@ -384,9 +384,16 @@ case("F7 Parquet of one class", by_arrow(column("label", lambda pa: pa.array([1]
 case("F10 Parquet of times", by_arrow(lambda pa, c: [c.update(a=pa.array([1_700_000_000 + i * 7 % 60 for i in range(60)]), label=pa.array([int(i * 7 % 60 > 29) for i in range(60)])), c.pop("b"), c.pop("c"), c.pop("d")]), read(accuracy=0.7, features=1), file="d.parquet")
 
 # Keys of specs that are closed doors: an unknown key is never taken for granted.
-for key in ["data.sep=';'", "data.drop=[id]", "data.stratify=true", "objective.class_weights=[1,2]", "train.early_stopping=true", "model.start=net.safetensors"]:
+for key in ["data.sep=';'", "data.drop=[id]", "objective.class_weights=[1,2]", "train.early_stopping=true", "model.start=net.safetensors"]:
     case(f"--set {key}", text(numbers()), refused("unknown key"), sets=[key])
-case("a budget of 1e6", text(numbers()), refused("train.steps", "an integer"), sets=["train.steps=1e6"])
+case("a whole number as 2e1", text(numbers()), PLAIN, sets=["train.batch=2e1"])
+case("a number that is not whole", text(numbers()), refused("train.batch", "an integer"), sets=["train.batch=5.5"])
+case("stratified rows", text(numbers()), PLAIN, sets=["data.stratify=true"])
+case("rows to choose the best step by", {"d.csv": text(numbers()), "v.csv": text(numbers())}, PLAIN, sets=["data.validation_path=v.csv"], path="d.csv")
+case("rows to choose the best step by, twice", {"d.csv": text(numbers()), "v.csv": text(numbers())}, refused("data.validation", "not both"), sets=["data.validation_path=v.csv", "data.validation=5"], path="d.csv")
+case("a stream with rows to choose the best step by", text(numbers()), PLAIN, sets=["data.stream=true", "train.shuffle=20", "data.validation=5"])
+case("a stream of Parquet with words", by_arrow(column("label", lambda pa: pa.array(["no", "yes"] * 30))), read(outputs=2, classes=["no", "yes"]), file="d.parquet", sets=["data.stream=true", "train.shuffle=20"])
+case("a label that no column has", text(numbers(), NAMED), refused("label column", "did you mean"), sets=["data.label=lable"])
 case("data.header as a word", text(numbers()), refused("data.header"), sets=["data.header=perhaps"])
 case("data.label below zero", text(numbers()), refused("data.label"), sets=["data.label=-1"])
 case("data.center = none", text(numbers()), PLAIN, sets=["data.center=none"])
