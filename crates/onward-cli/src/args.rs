@@ -1,16 +1,18 @@
 //! The arguments.
 
 mod many;
+mod number;
 
 pub use many::{Clean, Compare, List, Note, Order, State, Sweep};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use number::{epochs, seconds, timeout, whole};
 use onward::study::StrategyKind;
 use std::path::PathBuf;
 
-/// Trains models with forward passes only: exact, replayable, fast.
+/// Trains models with forward passes only: exact, replayable, fast
 #[derive(Debug, Parser)]
-#[command(name = "onward", version, about, after_help = EXAMPLES, propagate_version = true, subcommand_required = true)]
+#[command(name = "onward", version, after_help = EXAMPLES, propagate_version = true, subcommand_required = true)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -173,6 +175,14 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Prints the manual page, of the program or of one command
+    #[command(
+        after_help = "Examples:\n  onward man | man -l -\n  onward man train > /usr/local/share/man/man1/onward-train.1"
+    )]
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 impl Command {
@@ -198,7 +208,7 @@ impl Command {
             Self::Bench(args) => args.how.print.json,
             Self::VerifyTheory(args) => args.how.print.json,
             Self::Inspect(args) => args.print.json,
-            Self::Init(_) | Self::Explain { .. } | Self::Completions { .. } => false,
+            Self::Init(_) | Self::Explain { .. } | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }
@@ -265,7 +275,7 @@ pub struct Minimize {
     #[arg(long, value_name = "CONDITION")]
     pub require: Vec<String>,
     /// How often the program is run at most; with --resume, more than before raises it
-    #[arg(long, value_name = "EVALUATIONS", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "EVALUATIONS", value_parser = whole)]
     pub budget: Option<u64>,
     /// The strategy [default: auto, which says what it chose and why]
     #[arg(long, value_name = "NAME")]
@@ -302,11 +312,6 @@ pub struct Minimize {
     pub command: Vec<String>,
 }
 
-fn timeout(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|s| (0.001..=1e9).contains(s));
-    number.ok_or_else(|| "expected a number of seconds, 0.001 to 1e9".into())
-}
-
 /// Where a run's data are now, if they have moved since it began: their digests must still be the same.
 #[derive(Debug, Default, Group)]
 pub struct Moved {
@@ -316,6 +321,9 @@ pub struct Moved {
     /// The same of the test rows, where they have a file of their own
     #[arg(long, value_name = "PATH")]
     pub test_data: Option<PathBuf>,
+    /// The same of the rows to choose the best step by
+    #[arg(long, value_name = "PATH")]
+    pub validation_data: Option<PathBuf>,
 }
 
 /// Arguments of `repair`.
@@ -414,16 +422,6 @@ pub struct VerifyTheory {
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,
-}
-
-fn epochs(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|n| *n > 0.0 && *n <= 1e9);
-    number.ok_or_else(|| "expected a number above 0, up to 1e9".into())
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|s| (0.0..=3600.0).contains(s));
-    number.ok_or_else(|| "expected a number of seconds, 0 to 3600".into())
 }
 
 /// Arguments of `replay`.
@@ -540,7 +538,7 @@ pub struct Predict {
     /// Adds the probability of each class
     #[arg(long)]
     pub probabilities: bool,
-    /// Writes a CSV file instead of printing
+    /// Writes a file instead of printing: CSV, or Parquet where it ends so
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Leaves out the line of names at the top

@@ -7,6 +7,7 @@ pub mod command;
 pub mod date;
 pub mod interface;
 pub mod interrupt;
+pub mod machine;
 pub mod output;
 mod program;
 pub mod progress;

@@ -1,7 +1,6 @@
 //! `onward`: trains models with forward passes only.
 
-use onward_cli::command;
-use std::io::Write;
+use onward_cli::{command, output};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -11,8 +10,7 @@ fn main() -> ExitCode {
     match command::run(std::env::args_os()) {
         Ok(code) => code,
         Err(error) => {
-            // Where even that cannot be said, the code remains.
-            let _ = writeln!(std::io::stderr(), "error: {error}");
+            output::aside(&format!("error: {error}"));
             ExitCode::from(command::exit_code(error.kind()))
         }
     }

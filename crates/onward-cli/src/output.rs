@@ -5,7 +5,7 @@
 
 use onward::{Error, ErrorKind, Result};
 use std::fmt::Display;
-use std::io::ErrorKind as Refused;
+use std::io::{ErrorKind as Refused, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,9 +32,104 @@ pub fn write(text: &[u8]) {
     }
 }
 
-/// Writes text and the end of its line.
+/// Writes text for programs, and the end of its line.
 pub fn line(text: &str) {
     write(format!("{text}\n").as_bytes());
+}
+
+/// Writes text for people, and the end of its line: in plain signs where standard output is no terminal that takes others.
+pub fn words(text: &str) {
+    let rich = is_utf8() && std::io::stdout().is_terminal();
+    line(&if rich { text.into() } else { plain(text) });
+}
+
+/// Writes text for people, and the end of its line, beside the output.
+pub fn aside(text: &str) {
+    let rich = is_utf8() && std::io::stderr().is_terminal();
+    // Where even that cannot be said, nothing else could be done.
+    let _ = writeln!(std::io::stderr(), "{}", if rich { text.into() } else { plain(text) });
+}
+
+/// Whether the user's terminal takes more than ASCII, as far as the environment says.
+pub fn is_utf8() -> bool {
+    let said = ["LC_ALL", "LC_CTYPE", "LANG"].map(std::env::var_os);
+    let said = said.into_iter().flatten().find(|value| !value.is_empty());
+    cfg!(windows) || said.is_some_and(|value| takes_utf8(&value.to_string_lossy()))
+}
+
+fn takes_utf8(locale: &str) -> bool {
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// Our own signs, and what stands for them in ASCII; other letters are those of users, and stay.
+const SIGNS: [(char, &str); 54] = [
+    ('×', "x"),
+    ('·', "-"),
+    ('±', "+/-"),
+    ('–', "-"),
+    ('−', "-"),
+    ('…', "..."),
+    ('\u{202f}', " "),
+    ('\u{a0}', " "),
+    ('≥', ">="),
+    ('≤', "<="),
+    ('≈', "~"),
+    ('≠', "!="),
+    ('∞', "inf"),
+    ('→', "->"),
+    ('←', "<-"),
+    ('²', "^2"),
+    ('³', "^3"),
+    ('⁴', "^4"),
+    ('⁵', "^5"),
+    ('⁻', "^-"),
+    ('√', "sqrt "),
+    ('½', "1/2"),
+    ('¼', "1/4"),
+    ('°', " deg"),
+    ('’', "'"),
+    ('‖', "||"),
+    ('∂', "d"),
+    ('∇', "grad "),
+    ('Σ', "sum "),
+    ('Δ', "delta "),
+    ('∝', "~"),
+    ('ᵀ', "^T"),
+    ('α', "alpha"),
+    ('β', "beta"),
+    ('γ', "gamma"),
+    ('δ', "delta"),
+    ('ε', "epsilon"),
+    ('η', "eta"),
+    ('θ', "theta"),
+    ('κ', "kappa"),
+    ('λ', "lambda"),
+    ('μ', "mu"),
+    ('ν', "nu"),
+    ('ξ', "xi"),
+    ('π', "pi"),
+    ('ρ', "rho"),
+    ('σ', "sigma"),
+    ('τ', "tau"),
+    ('ψ', "psi"),
+    ('₀', "0"),
+    ('₁', "1"),
+    ('₂', "2"),
+    ('ᵢ', "_i"),
+    ('ₖ', "_k"),
+];
+
+/// A text with our own signs in ASCII.
+pub fn plain(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match SIGNS.iter().find(|(sign, _)| *sign == letter).filter(|_| !letter.is_ascii()) {
+            Some((_, words)) => told.push_str(words),
+            None => told.push(letter),
+        }
+    }
+    told
 }
 
 /// Notes that there was something to write that could not even be put into words.
@@ -78,8 +173,25 @@ fn write_some(text: &[u8]) -> std::io::Result<usize> {
 
 #[cfg(not(unix))]
 fn write_some(text: &[u8]) -> std::io::Result<usize> {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
     let written = out.write(text)?;
     out.flush().map(|()| written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_signs_have_words_and_letters_of_users_stay() {
+        assert_eq!(plain("8 × 8 · 0.5 ± 0.1 · σ² ≥ 1…"), "8 x 8 - 0.5 +/- 0.1 - sigma^2 >= 1...");
+        assert_eq!(plain("Gärten, ÷, plain"), "Gärten, ÷, plain");
+        assert!(SIGNS.iter().all(|(_, words)| words.is_ascii()));
+    }
+
+    #[test]
+    fn what_a_terminal_takes_is_read_from_its_locale() {
+        assert!(["en_US.UTF-8", "C.utf8"].into_iter().all(takes_utf8));
+        assert!(!["C", "POSIX", "de_DE.ISO-8859-1"].into_iter().any(takes_utf8));
+    }
 }

@@ -2,12 +2,13 @@
 
 use crate::args::{How, Print};
 use crate::output;
+use crate::words::four;
 use indicatif::{ProgressBar, ProgressStyle};
 use onward::kernel::{Isa, Precision, amx};
 use onward_report::Point;
 use serde::Serialize;
 use serde_json::json;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 /// How a run speaks.
@@ -60,24 +61,21 @@ impl Voice {
             && precision.is_emulated()
             && self != Self::Quiet
         {
-            // Whoever closed standard error does not want to know.
-            let _ =
-                writeln!(std::io::stderr(), "note: this processor lacks {kind}: they are emulated, slowly");
+            output::aside(&format!("note: this processor lacks {kind}: they are emulated, slowly"));
         }
     }
 
     /// Says to people, beside the output, what cannot wait.
     pub fn warn(self, words: &str) {
         if self != Self::Quiet {
-            // Where even that cannot be said, nothing else could be done.
-            let _ = writeln!(std::io::stderr(), "{words}");
+            output::aside(words);
         }
     }
 
     /// Says one thing: words for people, `event` for programs.
     pub fn say(self, words: &str, event: &impl Serialize) {
         match self {
-            Self::Bar | Self::Lines => output::line(words),
+            Self::Bar | Self::Lines => output::words(words),
             Self::Json => match serde_json::to_string(event) {
                 Ok(line) => output::line(&line),
                 Err(e) => output::lost(e),
@@ -101,7 +99,9 @@ impl Progress {
             let template = format!("{{wide_bar}} {unit} {{pos}}/{{len}}  {{msg}}  {{eta}} left");
             let style =
                 ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(all).with_style(style.progress_chars("━╸ ")).with_position(at);
+            let bar = ProgressBar::new(all)
+                .with_style(style.progress_chars(if output::is_utf8() { "━╸ " } else { "=> " }))
+                .with_position(at);
             bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
@@ -113,7 +113,7 @@ impl Progress {
     pub fn step(&self, step: u64, loss: f64, accuracy: Option<f32>, passes_per_second: f64) {
         let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {:.2} %", 100.0 * a));
         let speed = rounded(passes_per_second);
-        self.show(step, || format!("loss {}{accuracy}  {speed} passes/s", short(loss)));
+        self.show(step, || format!("loss {}{accuracy}  {speed} passes/s", four(loss)));
     }
 
     /// Moves the bar to number `at`, with a message beside it.
@@ -130,12 +130,12 @@ impl Progress {
             Voice::Json => self.voice.say("", point),
             Voice::Lines if point.test_loss.is_some() => {
                 let loss = |name: &str, value: Option<f64>| {
-                    value.map_or_else(String::new, |v| format!("  {name} {}", loss_words(v, 4)))
+                    value.map_or_else(String::new, |v| format!("  {name} {}", four(v)))
                 };
                 let accuracy = point
                     .test_accuracy
-                    .map_or_else(String::new, |v| format!("  accuracy {:.4} %", v * 100.0));
-                output::line(&format!(
+                    .map_or_else(String::new, |v| format!("  accuracy {:.2} %", v * 100.0));
+                output::words(&format!(
                     "step {}{}{}{}  {:.1} s",
                     point.step,
                     loss("loss", point.train_loss),
@@ -156,25 +156,6 @@ impl Progress {
     }
 }
 
-/// A loss with so many decimals, or so many digits more than one where it is very large or small.
-pub fn loss_words(loss: f64, decimals: usize) -> String {
-    match loss.abs() {
-        a if a > 0.0 && !(1e-4..1e7).contains(&a) => format!("{loss:.decimals$e}"),
-        _ => format!("{loss:.decimals$}"),
-    }
-}
-
-/// A loss in at most seven characters, mostly six.
-fn short(loss: f64) -> String {
-    match loss.abs() {
-        a if a > 0.0 && a < 5e-5 => format!("{loss:.0e}"),
-        a if a < 10.0 => format!("{loss:.4}"),
-        a if a < 1000.0 => format!("{loss:.2}"),
-        a if a < 1e6 => format!("{loss:.0}"),
-        _ => format!("{loss:.0e}"),
-    }
-}
-
 /// A count in at most six characters, mostly five.
 fn rounded(count: f64) -> String {
     match count {
@@ -190,24 +171,9 @@ mod tests {
 
     #[test]
     fn numbers_keep_to_their_columns() {
-        let losses = [
-            0.0,
-            1e-9,
-            -2.5e-12,
-            0.12345,
-            -0.5,
-            9.99999,
-            325.473,
-            999.999,
-            1766.2,
-            999_999.9,
-            1e30,
-            f64::INFINITY,
-        ];
-        for loss in losses {
-            assert!(short(loss).len() <= 7, "{}", short(loss));
+        for loss in [0.0, -2.515e-12, 0.12345, -9.99999, 999.999, -999_999.9, 1.5e30, f64::INFINITY] {
+            assert!(four(loss).len() <= 10, "{}", four(loss));
         }
-        assert_eq!([0.12345, 325.473, 1766.2].map(short), ["0.1235", "325.47", "1766"]);
         for count in [0.0, 99_999.4, 100_000.0, 99.9e6, 1e9] {
             assert!(rounded(count).len() <= 6, "{}", rounded(count));
         }

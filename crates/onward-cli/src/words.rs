@@ -1,17 +1,21 @@
 //! Numbers in words, for people.
 
-/// A number in `count` significant digits.
+/// A number in `count` significant digits, whole numbers of up to nine digits in all of theirs; with a power of ten where it is very large or small.
 pub fn digits(value: f64, count: i32) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return format!("{value}");
+    let size = value.abs();
+    if !value.is_finite() || (value.fract() == 0.0 && size < 1e9) {
+        // Adding zero turns -0 into 0.
+        return format!("{}", value + 0.0);
     }
-    let magnitude = value.abs().log10().floor() as i32;
-    if !(-5..=8).contains(&magnitude) {
-        let text = format!("{:.*e}", (count - 1) as usize, value);
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        return format!("{}e{exponent}", trimmed(mantissa));
+    // Rounded first: 9.9999 is 10, and has a digit before the point more.
+    let text = format!("{:.*e}", (count - 1).max(0) as usize, value);
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    match exponent.parse::<i32>() {
+        Ok(magnitude @ -4..=6) => {
+            trimmed(&format!("{value:.*}", (count - 1 - magnitude).max(0) as usize)).to_owned()
+        }
+        _ => format!("{}e{exponent}", trimmed(mantissa)),
     }
-    trimmed(&format!("{:.*}", (count - 1 - magnitude).max(0) as usize, value)).to_owned()
 }
 
 fn trimmed(text: &str) -> &str {
@@ -19,8 +23,8 @@ fn trimmed(text: &str) -> &str {
 }
 
 /// A number in four significant digits.
-pub fn four(value: f64) -> String {
-    digits(value, 4)
+pub fn four(value: impl Into<f64>) -> String {
+    digits(value.into(), 4)
 }
 
 /// A probability: in two digits, or below a thousandth that it is so small.
@@ -36,5 +40,35 @@ pub fn interval(mean: f64, half_width: Option<f64>) -> String {
             format!("{mean:.decimals$} ± {half:.decimals$}")
         }
         None => digits(mean, 6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_keep_their_size() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (-0.25, "-0.25"),
+            (1.0 / 3.0, "0.3333"),
+            (0.12345, "0.1235"),
+            (9.999_96, "10"),
+            (325.473, "325.5"),
+            (12_345.678, "12346"),
+            (123_456_789.0, "123456789"),
+            (1e12, "1e12"),
+            (1.234_567_89e-9, "1.235e-9"),
+            (0.000_017_554_1, "1.755e-5"),
+            (0.000_175_541, "0.0001755"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ];
+        for (value, want) in cases {
+            assert_eq!(four(value), want);
+        }
+        assert_eq!(digits(1.0 / 3.0, 8), "0.33333333");
     }
 }

@@ -1,5 +1,6 @@
 //! What a file of rows holds, column by column, and which keys of `[data]` suit it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use onward::Result;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::csv::Reading;
 use super::files::read_table;
 use super::layout::{are_flags, is_date, is_dressed};
-use super::part::reading_of;
+use super::part::{self, reading_of};
 use super::table::{Seen, Table};
 use super::{DataOptions, Format};
 
@@ -134,20 +135,77 @@ const LABELS: [&str; 14] = [
     "output",
 ];
 
-/// Looks at all rows of a table.
+/// Looks at all rows of a file.
 ///
 /// # Errors
-/// As for [`super::load`], but for what is wrong with single columns; [`onward::ErrorKind::Data`] for files of images or tokens, which have no columns.
+/// As for [`super::load`], but for what is wrong with single columns; [`onward::ErrorKind::Data`] for files of tokens.
 pub fn inspect(options: &DataOptions) -> Result<Inspected> {
     let path = &options.path;
     let format = options.format.0.map_or_else(|| Format::of(path), Ok)?;
-    if matches!(format, Format::Idx | Format::Npz | Format::Tokens) {
-        let expected = "a table, which has columns (.csv, .tsv, .txt, .data, .dat, .npy, .parquet)";
-        return Err(super::part::bad("data", expected, format!("{:?}", format.name())).in_file(path));
+    match format {
+        Format::Idx | Format::Npz => return arrays(options, format),
+        Format::Tokens => {
+            let expected = "a table or arrays; what tokens mean their file does not tell";
+            return Err(super::part::bad("data", expected, "\"tokens\"").in_file(path));
+        }
+        Format::Csv | Format::Npy | Format::Parquet => {}
     }
     let how = Reading { skipped: Vec::new(), ..reading_of(options) };
     let table = read_table(path, format, &how)?;
     of(&table, path, options).map_err(|e| e.in_file(path))
+}
+
+/// Looks at rows that lie in arrays: images, or vectors without names.
+fn arrays(options: &DataOptions, format: Format) -> Result<Inspected> {
+    let alone = format == Format::Idx && options.path.is_file();
+    let (train, test) =
+        if alone { (part::read_images(&options.path)?, None) } else { part::read_one(options)? };
+    // Files of MNIST's kind are trained on as a folder.
+    let home = options.path.parent().filter(|_| alone).unwrap_or(&options.path);
+    let cells = || (0..train.rows()).flat_map(|row| (0..train.width()).map(move |at| (row, at)));
+    let cells = || cells().map(|(row, at)| train.feature(row, at));
+    let (least, most) = (cells().fold(f64::MAX, f64::min), cells().fold(f64::MIN, f64::max));
+    let [height, width, channels] = train.shape;
+    let is_image = height * width > 1;
+    let mut notes = vec![match is_image {
+        true => format!(
+            "each row is an image of {height} × {width} × {channels}, its numbers from {least} to {most}"
+        ),
+        false => format!("each row has {channels} features, from {least} to {most}"),
+    }];
+    let mut keys = vec![("data.path".to_owned(), format!("{:?}", home.display().to_string()))];
+    if is_image && least >= 0.0 && most > 16.0 && most <= 255.0 {
+        keys.push(("data.scale".into(), "0.00392156862745098".into()));
+    }
+    match &train.answers {
+        None => notes.push("there are no labels, so nothing can be learned from it".into()),
+        Some(answers) => {
+            let wide = answers.values.len() / answers.rows.max(1);
+            let distinct: BTreeSet<u64> = answers.values.iter().map(|v| (v + 0.0).to_bits()).collect();
+            let whole = answers.values.iter().all(|v| v.fract() == 0.0);
+            if whole && distinct.len() <= most_classes(train.rows()) {
+                let classes = if wide > 1 { wide } else { distinct.len() };
+                notes.push(format!("{classes} classes in {}", answers.place));
+            } else {
+                notes.push(format!("values in {}", answers.place));
+                keys.extend(of_values());
+            }
+        }
+    }
+    if let Some(test) = test {
+        notes.push(format!("{} more rows to test with", test.rows()));
+    }
+    Ok(Inspected { rows: train.rows(), header: false, columns: Vec::new(), keys, notes })
+}
+
+/// Up to so many whole numbers in the answers to so many rows are classes.
+fn most_classes(rows: usize) -> usize {
+    20.max(rows / 20).min(200)
+}
+
+/// The keys of answers that are values.
+fn of_values() -> [(String, String); 2] {
+    [("data.target".into(), "\"value\"".into()), ("objective.loss".into(), "\"squared-error\"".into())]
 }
 
 fn of(table: &Table, path: &Path, options: &DataOptions) -> Result<Inspected> {
@@ -283,15 +341,13 @@ fn keys(columns: &[Column], table: &Table, path: &Path, options: &DataOptions) -
         keys.push(("data.missing".into(), "\"mean\"".into()));
     }
     if let Some(label) = label.map(|at| &columns[at]) {
-        let few = 20.max(table.rows() / 20).min(200);
         let is_value = match label.sort {
             Sort::Numbers => true,
-            Sort::WholeNumbers => label.distinct > few,
+            Sort::WholeNumbers => label.distinct > most_classes(table.rows()),
             _ => false,
         };
         if is_value {
-            keys.push(("data.target".into(), "\"value\"".into()));
-            keys.push(("objective.loss".into(), "\"squared-error\"".into()));
+            keys.extend(of_values());
         }
     }
     keys

@@ -377,8 +377,9 @@ pub(super) fn are_flags(words: &[String]) -> bool {
 /// All that a column of declared categories has, in the order of their numbers.
 fn categories(table: &Table, column: usize, seen: &Seen) -> Result<Vec<String>> {
     let mut keys: BTreeSet<Key> = seen.words.iter().cloned().map(Key::Word).collect();
+    // Of a stream no numbers are at hand, but those that were seen.
     let numbers: BTreeSet<u64> =
-        if table.seen.is_empty() { table.distinct(column) } else { seen.distinct.iter().copied().collect() };
+        if table.values.count() > 0 { table.distinct(column) } else { seen.distinct.clone() };
     for number in numbers.into_iter().map(f64::from_bits) {
         let key = Key::of(number, &[]).ok_or_else(|| {
             bad(format!("column {}", table.name(column)), "categories: words or whole numbers", number)

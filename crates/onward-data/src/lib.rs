@@ -37,9 +37,11 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod written;
 #[cfg(feature = "zstd")]
 mod zst;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -127,16 +129,17 @@ pub fn load(options: &DataOptions) -> Result<Split> {
 }
 
 fn load_checked(options: &DataOptions) -> Result<Split> {
-    let (mut train, mut test) = part::read(options)?;
+    let part::Read { mut train, mut test, mut validation } = part::read(options)?;
     let shape = choose_shape(options.shape, train.shape, train.width(), &train.path)?;
     check_varied(&train)?;
     let path = train.path.clone();
     let at = |e: Error| e.in_file(&path);
-    let classes = classes(options, &mut train, test.as_mut()).map_err(at)?;
+    let classes = classes(options, [Some(&mut train), test.as_mut(), validation.as_mut()]).map_err(at)?;
     let notes = train.layout.notes.clone();
     let summary = Summary::of(&train, &classes);
     let mut train = Rows::from_part(train, options.target, &classes)?;
-    let mut test = test.map(|test| Rows::from_part(test, options.target, &classes)).transpose()?;
+    let answered = |part: Part| Rows::from_part(part, options.target, &classes);
+    let (mut test, mut validation) = (test.map(answered).transpose()?, validation.map(answered).transpose()?);
     let (mut rows, test_rows) = match &test {
         Some(test) => (train.all(), test.all()),
         None => train.hold_out(train.all(), options.test, options).map_err(at)?,
@@ -148,9 +151,7 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     }
     rows.truncate(options.limit.unwrap_or(usize::MAX));
     train.fill(&rows, options.missing.unwrap_or_default())?;
-    if let Some(test) = &mut test {
-        test.fill_as(&train);
-    }
+    [&mut test, &mut validation].into_iter().flatten().for_each(|more| more.fill_as(&train));
     let test = test.as_ref().unwrap_or(&train);
     let mut preparation = Preparation::fit(options.center, options.scale, train.part(), &rows, shape);
     preparation.classes.clone_from(&classes.names);
@@ -161,21 +162,24 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     }
     let training = train.dataset(&rows, classes.count, &preparation)?;
     let testing = test.dataset(&test_rows, classes.count, &preparation)?;
-    let validation = (!chosen_by.is_empty()).then(|| train.dataset(&chosen_by, classes.count, &preparation));
-    let validation = validation.transpose()?;
+    let validation = match &validation {
+        Some(own) => Some(own.dataset(&own.all(), classes.count, &preparation)?),
+        None if chosen_by.is_empty() => None,
+        None => Some(train.dataset(&chosen_by, classes.count, &preparation)?),
+    };
     let notes = notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
     let summary = summary.with(training.rows() as u64, testing.rows());
     Ok(Split { train: training, test: testing, validation, preparation, summary, notes })
 }
 
-/// The classes of labels in both parts; none of values.
-fn classes(options: &DataOptions, train: &mut Part, test: Option<&mut Part>) -> Result<Classes> {
+/// The classes of labels in all parts; none of values.
+fn classes(options: &DataOptions, parts: [Option<&mut Part>; 3]) -> Result<Classes> {
     if options.target != Target::Class {
         return Ok(Classes::default());
     }
-    let mut keys = labels_of(train)?;
-    if let Some(test) = test {
-        keys.extend(labels_of(test)?);
+    let mut keys = BTreeSet::new();
+    for part in parts.into_iter().flatten() {
+        keys.extend(labels_of(part)?);
     }
     Classes::of(&keys, options.query.is_some())
 }
@@ -236,8 +240,7 @@ fn answered(
 /// Why a Parquet file is not read.
 #[cfg(not(feature = "parquet"))]
 fn without_parquet() -> Error {
-    let expected =
-        "a program built to read Parquet (cargo install --path crates/onward-cli --features parquet)";
+    let expected = "a program built with Parquet (cargo install --path crates/onward-cli --features parquet)";
     Error::expected(ErrorKind::Data, "format", expected, "one built without that feature")
 }
 
@@ -294,11 +297,14 @@ fn check_parts(options: &DataOptions) -> Result<()> {
         Some(Holdout::Rows(0)) => return bad("data.validation", "at least one row", "0".into()),
         _ => {}
     }
+    if options.validation.is_some() && options.validation_path.is_some() {
+        let expected = "rows that are held out, or data.validation_path, not both";
+        return bad("data.validation", expected, "both".into());
+    }
     let elsewhere = options.stream == Some(true) || options.format.0 == Some(Format::Tokens);
-    let given =
-        [("data.validation", options.validation.is_some()), ("data.stratify", options.stratify.is_some())];
-    if elsewhere && let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
-        return bad(key, "no such key, as rows are read as they are needed, or are of tokens", "one".into());
+    if elsewhere && options.stratify.is_some() {
+        let expected = "no such key, as rows are read as they are needed, or are of tokens";
+        return bad("data.stratify", expected, "one".into());
     }
     if options.stratify != Some(true) {
         return Ok(());

@@ -67,9 +67,11 @@ keys! {
         center: Center = is(Center::Auto);
         /// The rows held out for testing where there is no `test_path`: a fraction of all, or how many.
         test: Holdout = is(0.2);
-        /// Rows held out of the training rows to choose the best step by, as `test` is said: a fraction of all, or how many. Without it the last step
-        /// is the model's. Not for data that are read as they are needed, nor tokens.
+        /// Rows held out of the training rows to choose the best step by, as `test` is said: a fraction of all, or how many. Without it, and without
+        /// `validation_path`, the last step is the model's.
         validation: Option<Holdout> = Preset::Unset;
+        /// Data to choose the best step by, in a file of their own.
+        validation_path: Option<PathBuf> = Preset::Unset;
         /// Are rows held out so that each class has its share of them, as near as whole rows allow? For classes of files without queries.
         stratify: Option<bool> = Preset::Unset;
         /// The key of the random split into training and test rows; independent of the seed, so that runs with different
@@ -123,6 +125,7 @@ impl DataOptions {
             center: Center::Auto,
             test: Holdout::Fraction(0.2),
             validation: None,
+            validation_path: None,
             stratify: None,
             split: 0,
             target: Target::Class,

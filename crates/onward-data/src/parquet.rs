@@ -6,7 +6,7 @@ use onward::{Error, ErrorKind, Result};
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use parquet::data_type::DataType;
+use parquet::data_type::{ByteArray, ByteArrayType, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader};
@@ -23,7 +23,7 @@ use super::{footer, memory, shorten};
 pub(super) const NUMBERS_PER_BYTE: u64 = 1 << 16;
 
 /// How many values are decoded at once.
-const BATCH: usize = 1 << 14;
+pub(super) const BATCH: usize = 1 << 14;
 
 /// Reads a Parquet file of flat columns: numbers, decimals, booleans and words; what else there is in it is told as words are that are none
 /// (see [`Table::seen`]).
@@ -82,27 +82,6 @@ pub(super) fn columns_of(meta: &FileMetaData) -> Vec<(String, Kind)> {
 
 fn name_of(column: &ColumnDescriptor) -> String {
     if column.path().parts().len() == 1 { column.name().to_string() } else { column.path().string() }
-}
-
-/// The names of a table's columns, all of which are numbers.
-pub(super) fn column_names(meta: &FileMetaData) -> Result<Vec<String>> {
-    let number = |(name, kind): (String, Kind)| {
-        let place = || format!("column {}", shorten(name.as_bytes()));
-        let bad = |found| {
-            Err(Error::expected(
-                ErrorKind::Data,
-                place(),
-                "numbers or booleans, to be read as they are needed",
-                found,
-            ))
-        };
-        match kind {
-            Kind::Number => Ok(name),
-            Kind::Words => bad("words".to_owned()),
-            Kind::Other(found) => bad(found),
-        }
-    };
-    columns_of(meta).into_iter().map(number).collect()
 }
 
 /// The columns that pandas wrote its index into: those that its note in the file names, and those with the names that it
@@ -191,29 +170,23 @@ fn read_group(
     let rows = check_group(group, columns)?;
     let start = table.len();
     let mut values = Vec::new();
+    if names.iter().any(|(_, kind)| matches!(kind, Kind::Other(_))) {
+        // Of what is not read, memory grows with what is declared.
+        memory::check("file", "its numbers", 8 * (rows * columns) as u128)?;
+    }
     for (column, (name, kind)) in names.iter().enumerate() {
         values.clear();
-        let decoded = match kind {
-            Kind::Number => {
-                open_column(group, column).and_then(|mut column| decode(&mut *column, rows, &mut values))
-            }
-            Kind::Words => decode_words(group, column, rows, &mut seen[column], &mut values),
-            Kind::Other(found) => {
-                let spot = || Spot { at: 0, found: found.clone() };
-                seen[column].first_word.get_or_insert_with(spot);
-                seen[column].odd = true;
-                memory::check("file", "its numbers", 8 * (rows * columns) as u128)?;
-                values.resize(rows, MISSING);
-                Ok(())
-            }
-        };
+        let decoded =
+            opened(group, column, kind, std::mem::take(&mut seen[column])).and_then(|mut decoder| {
+                let decoded = decode(&mut *decoder, rows, &mut values);
+                seen[column] = std::mem::take(decoder.seen());
+                decoded
+            });
         decoded.map_err(|flaw| flaw.at(name))?;
         if column == 0 {
             table.resize(start + rows * columns, 0.0);
         }
-        if !matches!(kind, Kind::Other(_)) {
-            count(&mut seen[column], first_row, &values);
-        }
+        count(&mut seen[column], kind, first_row, &values);
         for (row, value) in table[start..].chunks_exact_mut(columns).zip(&values) {
             row[column] = *value;
         }
@@ -221,8 +194,13 @@ fn read_group(
     Ok(())
 }
 
-/// Keeps what was seen in a column's rows from this one on.
-fn count(seen: &mut Seen, first_row: usize, values: &[f64]) {
+/// Keeps what was seen in the rows from this one on of a column of this kind.
+pub(super) fn count(seen: &mut Seen, kind: &Kind, first_row: usize, values: &[f64]) {
+    if let Kind::Other(found) = kind {
+        seen.first_word.get_or_insert_with(|| Spot { at: 0, found: found.clone() });
+        seen.odd = true;
+        return;
+    }
     for (row, value) in values.iter().enumerate() {
         let at = (first_row + row) as u64;
         if let Some(code) = as_word(*value).filter(|code| *code < seen.words.len()) {
@@ -237,41 +215,6 @@ fn count(seen: &mut Seen, first_row: usize, values: &[f64]) {
             seen.numbers += 1;
         }
     }
-}
-
-/// Decodes exactly `rows` words as their codes.
-fn decode_words(
-    group: &dyn RowGroupReader,
-    column: usize,
-    rows: usize,
-    seen: &mut Seen,
-    out: &mut Vec<f64>,
-) -> Result<(), Flaw> {
-    let (pages, descriptor) = pages_of(group, column)?;
-    let ColumnReader::ByteArrayColumnReader(mut reader) = get_column_reader(descriptor, pages) else {
-        return Err(Flaw::Damage("a column that is not of its declared type".into()));
-    };
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
-    while out.len() < rows {
-        values.clear();
-        levels.clear();
-        let wanted = BATCH.min(rows - out.len());
-        let (records, ..) = reader.read_records(wanted, Some(&mut levels), None, &mut values)?;
-        if records == 0 {
-            return Err(Flaw::Damage(format!("{} values fewer than rows", rows - out.len())));
-        }
-        let mut words = values.iter();
-        for row in 0..records {
-            let there = levels.get(row).is_none_or(|level| *level > 0);
-            let Some(word) = there.then(|| words.next()).flatten() else {
-                out.push(MISSING);
-                continue;
-            };
-            let text = str::from_utf8(word.data()).map_err(|e| Flaw::Damage(e.to_string()))?;
-            out.push(seen.code(text.trim().as_bytes()).map_or(MISSING, table::word));
-        }
-    }
-    Ok(())
 }
 
 /// The rows of a group, which has to have so many columns.
@@ -293,6 +236,9 @@ fn decode(column: &mut dyn Column, rows: usize, out: &mut Vec<f64>) -> Result<()
 
 /// A column of one row group, decoded from its front.
 pub(super) trait Column: Send {
+    /// What was seen in it: words are added as they are decoded, all else is counted by who reads.
+    fn seen(&mut self) -> &mut Seen;
+
     /// Appends the next `rows` numbers.
     fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw>;
 
@@ -300,8 +246,104 @@ pub(super) trait Column: Send {
     fn skip(&mut self, rows: usize) -> Result<(), Flaw>;
 }
 
+/// The decoder of a group's column of this kind, in whose rows so much was seen before.
+pub(super) fn opened(
+    group: &dyn RowGroupReader,
+    column: usize,
+    kind: &Kind,
+    seen: Seen,
+) -> Result<Box<dyn Column>, Flaw> {
+    match kind {
+        Kind::Number => open_column(group, column, seen),
+        Kind::Words => Ok(Box::new(Words::open(group, column, seen)?)),
+        Kind::Other(_) => Ok(Box::new(Nothing(seen))),
+    }
+}
+
+/// A column of what is not read.
+struct Nothing(Seen);
+
+impl Column for Nothing {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.0
+    }
+
+    fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
+        out.resize(out.len() + rows, MISSING);
+        Ok(())
+    }
+
+    fn skip(&mut self, _: usize) -> Result<(), Flaw> {
+        Ok(())
+    }
+}
+
+/// A column of words, decoded as their codes; new ones are added to those that were seen.
+struct Words {
+    reader: ColumnReaderImpl<ByteArrayType>,
+    seen: Seen,
+    values: Vec<ByteArray>,
+    levels: Vec<i16>,
+}
+
+impl Words {
+    fn open(group: &dyn RowGroupReader, column: usize, seen: Seen) -> Result<Self, Flaw> {
+        let (pages, descriptor) = pages_of(group, column)?;
+        match get_column_reader(descriptor, pages) {
+            ColumnReader::ByteArrayColumnReader(reader) => {
+                Ok(Self { reader, seen, values: Vec::new(), levels: Vec::new() })
+            }
+            _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
+        }
+    }
+}
+
+impl Column for Words {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
+    fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
+        let mut left = rows;
+        while left > 0 {
+            self.values.clear();
+            self.levels.clear();
+            let (records, ..) =
+                self.reader.read_records(left, Some(&mut self.levels), None, &mut self.values)?;
+            if records == 0 {
+                return Err(Flaw::Damage(format!("{left} values fewer than rows")));
+            }
+            let mut words = self.values.iter();
+            for row in 0..records {
+                let there = self.levels.get(row).is_none_or(|level| *level > 0);
+                let Some(word) = there.then(|| words.next()).flatten() else {
+                    out.push(MISSING);
+                    continue;
+                };
+                let text = str::from_utf8(word.data()).map_err(|e| Flaw::Damage(e.to_string()))?;
+                out.push(self.seen.code(text.trim().as_bytes()).map_or(MISSING, table::word));
+            }
+            left -= records.min(left);
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, rows: usize) -> Result<(), Flaw> {
+        skip(&mut self.reader, rows)
+    }
+}
+
+/// Passes over the next `rows` values.
+fn skip<T: DataType>(reader: &mut ColumnReaderImpl<T>, rows: usize) -> Result<(), Flaw> {
+    match reader.skip_records(rows)? {
+        skipped if skipped == rows => Ok(()),
+        skipped => Err(Flaw::Damage(format!("{} values fewer than rows", rows - skipped))),
+    }
+}
+
 /// A decoder with room for what it decodes at once.
 struct Typed<T: DataType, F> {
+    seen: Seen,
     reader: ColumnReaderImpl<T>,
     to_f64: F,
     values: Vec<T::T>,
@@ -309,6 +351,10 @@ struct Typed<T: DataType, F> {
 }
 
 impl<T: DataType, F: Fn(T::T) -> f64 + Send> Column for Typed<T, F> {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
     fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
         let mut left = rows;
         while left > 0 {
@@ -342,21 +388,20 @@ impl<T: DataType, F: Fn(T::T) -> f64 + Send> Column for Typed<T, F> {
     }
 
     fn skip(&mut self, rows: usize) -> Result<(), Flaw> {
-        match self.reader.skip_records(rows)? {
-            skipped if skipped == rows => Ok(()),
-            skipped => Err(Flaw::Damage(format!("{} values fewer than rows", rows - skipped))),
-        }
+        skip(&mut self.reader, rows)
     }
 }
 
-/// The decoder of a group's column.
-pub(super) fn open_column(group: &dyn RowGroupReader, column: usize) -> Result<Box<dyn Column>, Flaw> {
-    fn typed<T: DataType>(
-        reader: ColumnReaderImpl<T>,
-        to_f64: impl Fn(T::T) -> f64 + Send + 'static,
-    ) -> Result<Box<dyn Column>, Flaw> {
-        Ok(Box::new(Typed { reader, to_f64, values: Vec::new(), levels: Vec::new() }))
-    }
+fn typed<T: DataType>(
+    reader: ColumnReaderImpl<T>,
+    seen: Seen,
+    to_f64: impl Fn(T::T) -> f64 + Send + 'static,
+) -> Result<Box<dyn Column>, Flaw> {
+    Ok(Box::new(Typed { seen, reader, to_f64, values: Vec::new(), levels: Vec::new() }))
+}
+
+/// The decoder of a group's column of numbers.
+fn open_column(group: &dyn RowGroupReader, column: usize, seen: Seen) -> Result<Box<dyn Column>, Flaw> {
     let (pages, descriptor) = pages_of(group, column)?;
     let unsigned = match descriptor.logical_type_ref() {
         Some(LogicalType::Integer(kind)) => !kind.is_signed,
@@ -364,22 +409,24 @@ pub(super) fn open_column(group: &dyn RowGroupReader, column: usize) -> Result<B
     };
     let scale = scale_of(&descriptor).map(|digits| (0..digits).fold(1.0, |power, _| power * 10.0));
     match (get_column_reader(descriptor, pages), scale) {
-        (ColumnReader::Int32ColumnReader(r), Some(scale)) => typed(r, move |v| f64::from(v) / scale),
-        (ColumnReader::Int64ColumnReader(r), Some(scale)) => typed(r, move |v| v as f64 / scale),
+        (ColumnReader::Int32ColumnReader(r), Some(scale)) => typed(r, seen, move |v| f64::from(v) / scale),
+        (ColumnReader::Int64ColumnReader(r), Some(scale)) => typed(r, seen, move |v| v as f64 / scale),
         (ColumnReader::FixedLenByteArrayColumnReader(r), Some(scale)) => {
-            typed(r, move |v| whole(v.data()) / scale)
+            typed(r, seen, move |v| whole(v.data()) / scale)
         }
-        (ColumnReader::ByteArrayColumnReader(r), Some(scale)) => typed(r, move |v| whole(v.data()) / scale),
-        (ColumnReader::FixedLenByteArrayColumnReader(r), None) => typed(r, |v| {
+        (ColumnReader::ByteArrayColumnReader(r), Some(scale)) => {
+            typed(r, seen, move |v| whole(v.data()) / scale)
+        }
+        (ColumnReader::FixedLenByteArrayColumnReader(r), None) => typed(r, seen, |v| {
             v.data().first_chunk().map_or(MISSING, |pair| table::half(u16::from_le_bytes(*pair)))
         }),
-        (ColumnReader::BoolColumnReader(r), None) => typed(r, |v| f64::from(u8::from(v))),
-        (ColumnReader::Int32ColumnReader(r), None) if unsigned => typed(r, |v| f64::from(v as u32)),
-        (ColumnReader::Int32ColumnReader(r), None) => typed(r, f64::from),
-        (ColumnReader::Int64ColumnReader(r), None) if unsigned => typed(r, |v| v as u64 as f64),
-        (ColumnReader::Int64ColumnReader(r), None) => typed(r, |v| v as f64),
-        (ColumnReader::FloatColumnReader(r), None) => typed(r, f64::from),
-        (ColumnReader::DoubleColumnReader(r), None) => typed(r, |v| v),
+        (ColumnReader::BoolColumnReader(r), None) => typed(r, seen, |v| f64::from(u8::from(v))),
+        (ColumnReader::Int32ColumnReader(r), None) if unsigned => typed(r, seen, |v| f64::from(v as u32)),
+        (ColumnReader::Int32ColumnReader(r), None) => typed(r, seen, f64::from),
+        (ColumnReader::Int64ColumnReader(r), None) if unsigned => typed(r, seen, |v| v as u64 as f64),
+        (ColumnReader::Int64ColumnReader(r), None) => typed(r, seen, |v| v as f64),
+        (ColumnReader::FloatColumnReader(r), None) => typed(r, seen, f64::from),
+        (ColumnReader::DoubleColumnReader(r), None) => typed(r, seen, |v| v),
         _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
     }
 }

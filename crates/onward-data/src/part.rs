@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use onward::dataset::{QUERY, WEIGHT};
+use onward::study::statistics::{mean, median};
 use onward::{Error, ErrorKind, Place, Result};
 
 use super::beside::{Beside, count_beside};
 use super::csv::{Header, Reading};
 use super::files::{Packing, packed, packing, parsed, parts_of, read_file, read_table};
 use super::layout::{Feature, Input, Layout};
-use super::prepare::{mean, median};
 use super::table::{Array, Label, Numbers, Table};
 use super::targets::check_beside;
 use super::{DataOptions, Format, Labels, Missing, idx, npz, refused};
@@ -305,8 +305,33 @@ impl Format {
     }
 }
 
-/// Training rows and, where the data have them, test rows.
-pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
+/// What the options' files hold.
+pub(super) struct Read {
+    pub(super) train: Part,
+    /// Test rows, where the data have them.
+    pub(super) test: Option<Part>,
+    /// Rows to choose the best step by, where they have a file of their own.
+    pub(super) validation: Option<Part>,
+}
+
+/// Reads all files that the options name.
+pub(super) fn read(options: &DataOptions) -> Result<Read> {
+    let (train, own_test) = read_one(options)?;
+    if let (Some(path), true) = (&options.test_path, own_test.is_some()) {
+        let expected = format!("none, since {} has a test part", options.path.display());
+        return Err(bad("test file", expected, "one").in_file(path));
+    }
+    let more = |path: &Path| {
+        let trained = Trained::of(&train.layout);
+        read_more(path, None, options, &trained, options.missing.unwrap_or_default())
+    };
+    let test = options.test_path.as_deref().map(more).transpose()?.or(own_test);
+    let validation = options.validation_path.as_deref().map(more).transpose()?;
+    Ok(Read { train, test, validation })
+}
+
+/// Rows of the options' path and, where these have some, test rows.
+pub(super) fn read_one(options: &DataOptions) -> Result<(Part, Option<Part>)> {
     let format = options.format.0.map_or_else(|| Format::of(&options.path), Ok)?;
     if matches!(format, Format::Idx | Format::Npz) {
         check_arrays(options, &options.path)?;
@@ -323,19 +348,7 @@ pub(super) fn read(options: &DataOptions) -> Result<(Part, Option<Part>)> {
         }
         Format::Tokens => return Err(no_table(&options.path)),
     };
-    let (train, own_test) = (train.check_finite()?, own_test.map(Part::check_finite).transpose()?);
-    let Some(path) = &options.test_path else { return Ok((train, own_test)) };
-    if own_test.is_some() {
-        return Err(bad(
-            "test file",
-            format!("none, since {} has a test part", options.path.display()),
-            "one",
-        )
-        .in_file(path));
-    }
-    let trained = Trained::of(&train.layout);
-    let test = read_more(path, None, options, &trained, options.missing.unwrap_or_default())?;
-    Ok((train, Some(test)))
+    Ok((train.check_finite()?, own_test.map(Part::check_finite).transpose()?))
 }
 
 /// A table to be trained on, as the options say and as it looks.
@@ -521,7 +534,7 @@ fn read_folder(folder: &Path, part: &str) -> Result<Part> {
 }
 
 /// An idx file of images, with the labels from the file beside it if there is one.
-fn read_images(path: &Path) -> Result<Part> {
+pub(super) fn read_images(path: &Path) -> Result<Part> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new("."));
     let part = name.split_once("-images").map(|(part, _)| part.to_owned());

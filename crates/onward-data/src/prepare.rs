@@ -1,6 +1,7 @@
 //! Scaling and centring: fitted on the training rows, applied to every row that the model ever sees. All of it is computed
 //! in double precision from the file's own numbers; what is left is rounded to single precision at the end.
 
+use onward::study::statistics::mean;
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -208,24 +209,6 @@ fn number(value: f64) -> String {
         format!("{value:e}")
     } else {
         value.to_string()
-    }
-}
-
-pub(super) fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    // As `Spread` has it, without the extremes: millions of pixels need no more.
-    let first = values.clone().next().unwrap_or(0.0);
-    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), v| (sum + (v - first), count + 1));
-    first + sum / count.max(1) as f64
-}
-
-/// The number that as many are above as below; halfway between two of them, if there are two.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        count if count % 2 == 1 => values[half],
-        _ => f64::midpoint(values[half - 1], values[half]),
     }
 }
 

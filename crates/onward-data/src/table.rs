@@ -4,7 +4,8 @@ use super::layout::Layout;
 use super::shorten;
 use super::survey::MOST_WORDS;
 use crate::memory;
-use onward::{Error, ErrorKind, Result, Segment};
+use onward::schema::nearest_of;
+use onward::{Error, ErrorKind, Hint, Result, Segment};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
@@ -289,6 +290,23 @@ impl Table {
         self.cells(column).filter(|cell| cell.is_finite()).map(|cell| (cell + 0.0).to_bits()).collect()
     }
 
+    /// The column that is likely meant by a name that none has, or those that there are.
+    fn suggested(&self, name: &str) -> String {
+        const MOST: usize = 12;
+        if self.names.is_empty() {
+            let last = self.columns.saturating_sub(1);
+            return format!("there is no header, so columns are said by their positions, 0 to {last}");
+        }
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let alike = names.iter().find(|own| own.trim().eq_ignore_ascii_case(name.trim())).copied();
+        if let Some(meant) = alike.or_else(|| nearest_of(name, &names).filter(|_| name.chars().count() > 2)) {
+            return format!("did you mean {meant:?}?");
+        }
+        let shown: Vec<String> = names.iter().take(MOST).map(|name| shorten(name.as_bytes())).collect();
+        let more = if names.len() > MOST { ", …" } else { "" };
+        format!("the columns are {}{more}", shown.join(", "))
+    }
+
     /// Finds the column that `wanted` names; `place` names it in errors.
     ///
     /// # Errors
@@ -311,7 +329,11 @@ impl Table {
                 let found = if first.is_some() { "two columns of that name" } else { "none" };
                 let is_number = name.parse::<usize>().is_ok();
                 let hint = if is_number { " (a position is written without quotes)" } else { "" };
-                bad(format!("one column named {name:?}{hint}"), found)
+                let refused = bad(format!("one column named {name:?}{hint}"), found);
+                match first {
+                    None if !is_number => refused.map_err(|e| e.hint(Hint::Then(self.suggested(name)))),
+                    _ => refused,
+                }
             }
         }
     }

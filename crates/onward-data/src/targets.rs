@@ -312,50 +312,83 @@ pub(super) fn not_varied(place: &str, cell: f64, words: &[String]) -> Error {
     bad(place, "at least two different values to be told apart", found)
 }
 
-/// The rows of `rows` without queries that are held out for testing, in ascending order: those whose turn comes first.
+/// Rows of a file that are held out, each part in ascending order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct HeldOut {
+    /// Those to test with.
+    pub(super) test: Vec<u64>,
+    /// Those to choose the best step by.
+    pub(super) validation: Vec<u64>,
+}
+
+impl HeldOut {
+    fn sorted(mut self) -> Self {
+        self.test.sort_unstable();
+        self.validation.sort_unstable();
+        self
+    }
+}
+
+/// How many of so many rows are to be held out for testing, and how many to choose the best step by.
+fn wanted(options: &DataOptions, rows: u64) -> Result<[u64; 2]> {
+    let test = if options.test_path.is_some() { 0 } else { held_count(options.test, rows)? };
+    let Some(holdout) = options.validation else { return Ok([test, 0]) };
+    let validation = held_count(holdout, rows).map_err(|e| e.within("data.validation"))?;
+    if validation >= rows - test {
+        let expected = format!("fewer than the {} rows that are left", rows - test);
+        return Err(
+            Error::expected(ErrorKind::Spec, "rows held out", expected, validation).within("data.validation")
+        );
+    }
+    Ok([test, validation])
+}
+
+/// The rows of `rows` without queries that are held out: those whose turn comes first, to test with before all others, as [`Rows::hold_out`] finds them.
 ///
 /// # Errors
 /// [`ErrorKind::Spec`] if these are all.
-pub(super) fn held_rows(holdout: Holdout, split_key: u64, rows: u64) -> Result<Vec<u64>> {
-    let held = held_count(holdout, rows)?;
+pub(super) fn held_rows(options: &DataOptions, rows: u64) -> Result<HeldOut> {
+    let [test, validation] = wanted(options, rows)?;
     // The last of the first turns on top: no more of them are kept than are wanted.
     let mut first = BinaryHeap::new();
     for row in 0..rows {
-        first.push((turn(split_key, row), row));
-        if first.len() as u64 > held {
+        first.push((turn(options.split, row), row));
+        if first.len() as u64 > test + validation {
             first.pop();
         }
     }
-    let mut held: Vec<u64> = first.into_iter().map(|(_, row)| row).collect();
-    held.sort_unstable();
-    Ok(held)
+    let mut held: Vec<u64> = first.into_sorted_vec().into_iter().map(|(_, row)| row).collect();
+    let validation = held.split_off(test as usize);
+    Ok(HeldOut { test: held, validation }.sorted())
 }
 
-/// The rows that are held out where those of a query stand side by side, in ascending order, as [`Rows::hold_out`] finds them: `begins` are the first
+/// The rows that are held out where those of a query stand side by side, as [`Rows::hold_out`] finds them: `begins` are the first
 /// row of each query, and the number of all rows.
 ///
 /// # Errors
 /// [`ErrorKind::Spec`] if no query is left.
-pub(super) fn held_queries(holdout: Holdout, split_key: u64, begins: &[u64]) -> Result<Vec<u64>> {
+pub(super) fn held_queries(options: &DataOptions, begins: &[u64]) -> Result<HeldOut> {
     let rows = begins.last().copied().unwrap_or_default();
-    let wanted = held_count(holdout, rows)?;
+    let [tested, validated] = wanted(options, rows)?;
     let mut order: Vec<_> =
-        begins.windows(2).map(|query| (turn(split_key, query[0]), query[0]..query[1])).collect();
+        begins.windows(2).map(|query| (turn(options.split, query[0]), query[0]..query[1])).collect();
     order.sort_unstable_by_key(|(turn, _)| *turn);
-    let mut held = Vec::new();
+    let mut held = HeldOut::default();
     for (_, query) in order {
-        if held.len() as u64 >= wanted {
-            held.sort_unstable();
-            return Ok(held);
+        if (held.test.len() as u64) < tested {
+            held.test.extend(query);
+        } else if (held.validation.len() as u64) < validated {
+            held.validation.extend(query);
+        } else {
+            return Ok(held.sorted());
         }
-        held.extend(query);
     }
     Err(no_query_left())
 }
 
 fn no_query_left() -> Error {
     let expected = "a query that is left to be trained on";
-    Error::expected(ErrorKind::Spec, "rows held out for testing", expected, "none")
+    Error::expected(ErrorKind::Spec, "rows held out", expected, "none")
 }
 
 /// How many rows of `rows` are asked to be held out: not all.

@@ -140,7 +140,9 @@ fn finds_the_label_column() {
     let message = of(Some(Label::Position(3))).unwrap_err().to_string();
     assert!(message.ends_with("label column: expected a column at position 3 (from 0), found 3 columns"));
     let message = named("d").unwrap_err().to_string();
-    assert!(message.ends_with("label column: expected one column named \"d\", found none"));
+    assert!(message.ends_with(
+        "label column: expected one column named \"d\", found none; the columns are \"label\", \"b\", \"c\""
+    ));
     let twice = csv_options(&folder, "label,label,c\n1,5,2\n0,6,3\n");
     assert!(error(&twice).contains("two columns of that name"));
     assert!(error(&csv_options(&folder, "1\n2\n")).contains("at least one besides the label"));
@@ -392,4 +394,23 @@ fn names_the_file_that_cannot_be_read() {
     assert!(error.to_string().starts_with("no/such.csv: cannot read: "));
     let unknown = load(&DataOptions::new("notes.doc")).unwrap_err().to_string();
     assert!(unknown.starts_with("notes.doc: data: expected a file ending in .csv"));
+}
+
+#[test]
+fn arrays_are_inspected_as_tables_are() {
+    let folder = Folder::new();
+    let pixels: Vec<u8> = [0, 100, 200, 255].repeat(6);
+    let images = npy("|u1", "False", "(6, 2, 2)", &pixels);
+    let labels = npy("|u1", "False", "(6,)", &[0, 1, 2, 0, 1, 2]);
+    let path = folder.put("a.npz", npz(&[("x_train", images.clone()), ("y_train", labels)], Deflated));
+    let found = inspect::inspect(&DataOptions::new(&path)).unwrap();
+    assert_eq!((found.rows, found.columns.len()), (6, 0));
+    assert_eq!(found.notes[0], "each row is an image of 2 × 2 × 1, its numbers from 0 to 255");
+    assert_eq!(found.notes[1], "3 classes in array y_train");
+    assert!(found.keys.iter().any(|(key, value)| key == "data.scale" && value.starts_with("0.0039")));
+    let values: Vec<u8> = [0.5_f32, 1.0, 2.0, 0.25, 1.5, 2.5].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let values = npy("<f4", "False", "(6,)", &values);
+    let path = folder.put("b.npz", npz(&[("X", images), ("y", values)], Deflated));
+    let found = inspect::inspect(&DataOptions::new(path)).unwrap();
+    assert!(found.keys.contains(&("data.target".into(), "\"value\"".into())), "{:?}", found.keys);
 }

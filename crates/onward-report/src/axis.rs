@@ -167,16 +167,19 @@ fn labels(ticks: &[f64], unit: Unit) -> Vec<String> {
     ticks.iter().map(label).collect()
 }
 
-/// `value` in a few characters: `0.213`, `97.3%`, `12.3k`, `3.00·10⁻⁷`.
+/// `value` in a few characters: `0.2134`, `97.3%`, `12.35k`, `3.000·10⁻⁷`.
 pub fn short(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Number => significant(value, 3),
+        Unit::Number => significant(value, 4),
         Unit::Percent => format!("{:.1}%", value * 100.0),
     }
 }
 
 fn significant(value: f64, digits: i32) -> String {
     let size = value.abs();
+    if size == 0.0 {
+        return "0".into();
+    }
     if !is_ordinary(size) {
         let exponent = size.log10().floor() as i32;
         let mantissa = value / 10f64.powi(exponent);
@@ -184,7 +187,7 @@ fn significant(value: f64, digits: i32) -> String {
     }
     let (factor, suffix) = suffix(size);
     let scaled = value / factor;
-    let whole = if scaled == 0.0 { 1 } else { scaled.abs().log10().floor() as i32 + 1 };
+    let whole = scaled.abs().log10().floor() as i32 + 1;
     format!("{scaled:.*}{suffix}", (digits - whole).clamp(0, 6) as usize)
 }
 
@@ -259,7 +262,7 @@ mod tests {
     fn short_numbers() {
         let text =
             [0.2134, 12.34, 123.4, 1234.0, 12_345.0, 3e-7, -4.5e20, 0.0].map(|v| short(v, Unit::Number));
-        assert_eq!(text, ["0.213", "12.3", "123", "1234", "12.3k", "3.00·10⁻⁷", "-4.50·10²⁰", "0.00"]);
+        assert_eq!(text, ["0.2134", "12.34", "123.4", "1234", "12.35k", "3.000·10⁻⁷", "-4.500·10²⁰", "0"]);
         assert_eq!(short(0.9731, Unit::Percent), "97.3%");
     }
 

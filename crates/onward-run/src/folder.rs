@@ -3,14 +3,15 @@
 use crate::sealed::hash_of;
 use crate::summary;
 use onward::ledger::{self, Header, Reading};
-use onward::{Error, ErrorKind, Result, file};
+use onward::{Error, ErrorKind, Hint, Result, file};
 use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The folder of one run, locked against other processes for as long as this lives.
 pub struct Folder {
     path: PathBuf,
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 /// Snapshots that are kept.
@@ -90,13 +91,35 @@ impl Snapshot {
 /// Locks a folder against other processes for as long as the file lives.
 ///
 /// # Errors
-/// [`ErrorKind::Locked`] if another process holds it, [`ErrorKind::Io`].
+/// [`ErrorKind::Locked`] if another process holds it, with what that [`sign`]ed with; [`ErrorKind::Io`].
 pub fn lock(folder: &Path) -> Result<File> {
     let at = folder.join(LOCK);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&at);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&at);
     let file = file.map_err(|e| Error::io("open", &at, e))?;
-    ledger::lock(&file, folder)?;
+    ledger::lock(&file, folder).map_err(|e| by_owner(e, &file))?;
+    // What an earlier owner left says nothing of this one.
+    file.set_len(0).map_err(|e| Error::io("write", &at, e))?;
     Ok(file)
+}
+
+/// Writes into a lock that is held who holds it, for those who find the folder locked.
+pub fn sign(mut lock: &File, owner: &str) {
+    // A courtesy: a disk that is full is told of by what has to be written.
+    let _ = writeln!(lock, "{owner}");
+}
+
+/// The longest text that is taken for an owner's.
+const LONGEST_OWNER: u64 = 400;
+
+/// With who holds the lock, if that can be read.
+fn by_owner(error: Error, lock: &File) -> Error {
+    let mut owner = String::new();
+    let read = lock.take(LONGEST_OWNER).read_to_string(&mut owner);
+    let owner = owner.lines().next().unwrap_or_default().trim();
+    if error.kind() != ErrorKind::Locked || read.is_err() || owner.is_empty() {
+        return error;
+    }
+    error.hint(Hint::Aside(owner.to_owned()))
 }
 
 /// Whether another process holds the lock of a folder.
@@ -191,6 +214,13 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Writes down who holds the folder, for those who find it locked.
+    pub fn sign(&self, owner: &str) {
+        if let Some(lock) = &self.lock {
+            sign(lock, owner);
+        }
+    }
+
     /// Removes a folder that has not become a run.
     pub fn discard(self) {
         self.sweep();
@@ -221,7 +251,7 @@ impl Folder {
     /// # Errors
     /// [`ErrorKind::Io`] if it is no run's folder.
     pub fn read_only(path: &Path) -> Result<Self> {
-        let folder = Self { path: path.to_owned(), _lock: None };
+        let folder = Self { path: path.to_owned(), lock: None };
         if !folder.ledger().is_file() {
             let found = match path.metadata() {
                 Ok(at) if at.is_dir() => "a folder without one",
@@ -243,7 +273,7 @@ impl Folder {
     fn lock(path: PathBuf) -> Result<Self> {
         regular_only(&path, &FILES)?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: Some(lock) })
+        Ok(Self { path, lock: Some(lock) })
     }
 
     /// The path of the folder.

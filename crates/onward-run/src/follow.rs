@@ -20,8 +20,8 @@ pub struct Parts {
     pub test: Dataset,
     /// The rows by which its best step is chosen, if it is to be.
     pub validation: Option<Dataset>,
-    /// The files that training and test rows came from, for errors.
-    pub places: [PathBuf; 2],
+    /// The files that training rows, test rows, and those to choose the best step by came from, for errors.
+    pub places: [PathBuf; 3],
     /// The bytes of `interface.json`, which describes the model's inputs and outputs.
     pub interface: Vec<u8>,
     /// Converts the trainer's losses to the units that they are reported in.
@@ -167,7 +167,7 @@ pub(crate) fn same_run(header: &Header, parts: &Parts, folder: &Folder) -> Resul
         same(&parts.places[1], "test data", began, &test)?;
     }
     if let (Some(began), Some(now)) = (&header.validation, &validation) {
-        same(&parts.places[0], "validation data", began, now)?;
+        same(&parts.places[2], "validation data", began, now)?;
     }
     same(folder.path(), "base params", &header.base, &expected.base)?;
     expected.check_begun(header).map_err(|e| e.in_file(folder.path()))

@@ -44,6 +44,12 @@ impl fmt::Display for Reason {
 }
 
 impl Limits {
+    /// The limit that a run which has spent so much, and was measured so, has reached, if it has one.
+    pub(crate) fn reached(&self, spent: Spent, points: &[Point]) -> Option<Reason> {
+        let seconds = points.last().map_or(0.0, |point| point.elapsed);
+        self.spent(spent, seconds).or_else(|| self.impatient(points))
+    }
+
     /// The limit of costs that is reached, if one is.
     pub(crate) fn spent(&self, spent: Spent, seconds: f64) -> Option<Reason> {
         let passes = self.passes.filter(|n| spent.passes >= *n).map(Reason::Passes);

@@ -184,6 +184,24 @@ fn p_of(mean: f64, error: f64, freedom: f64) -> f64 {
     if mean == 0.0 { 1.0 } else { t_two_sided(mean / error, freedom) }
 }
 
+/// The mean of numbers; 0 of none. Differences from the first are summed, so that the mean of equal numbers is that number.
+pub fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let first = values.clone().next().unwrap_or(0.0);
+    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), v| (sum + (v - first), count + 1));
+    first + sum / count.max(1) as f64
+}
+
+/// The number that as many are above as below; halfway between two of them, if there are two; 0 of none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => values[half],
+        _ => f64::midpoint(values[half - 1], values[half]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

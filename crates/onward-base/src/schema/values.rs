@@ -128,6 +128,7 @@ impl Values {
             let Some(value) = self.preset(key)? else { return Ok(()) };
             self.give(path.clone(), value);
         }
+        self.make_whole(&path, &key.kind);
         match self.get("", &path).and_then(|value| key.kind.refuses(value)) {
             Some(found) => {
                 let error = hinted(self.error(&path, &key.kind, found), key);
@@ -137,6 +138,19 @@ impl Values {
                 })
             }
             None => Ok(()),
+        }
+    }
+
+    /// Takes a number such as 1e6 for a whole one where only that is accepted.
+    fn make_whole(&mut self, path: &str, kind: &Kind) {
+        const LARGEST: f64 = (1_u64 << 53) as f64;
+        // Where fractions are accepted too, 1.0 may be one.
+        let (Kind::Int(_), Some(given)) = (kind, self.entries.get_mut(path)) else { return };
+        if let Value::Float(x) = given.value
+            && x.fract() == 0.0
+            && x.abs() <= LARGEST
+        {
+            given.value = Value::Int(x as i64);
         }
     }
 

@@ -8,8 +8,9 @@ use crate::build::{self, Begun};
 use crate::folder::{Folder, MODEL};
 use crate::interface::Interface;
 use crate::manifest::Manifest;
-use crate::progress::{Voice, loss_words};
+use crate::progress::Voice;
 use crate::spec::Spec;
+use crate::words::four;
 use onward::dataset::{Columns, Dataset, NO_ITEM, Targets};
 use onward::evaluate::Local;
 use onward::ledger::{Header, Reading};
@@ -260,11 +261,11 @@ pub fn eval(args: &OnData) -> Result<()> {
         format!("accuracy {:.2} % (95 %: {:.1} to {:.1}), ", 100.0 * a, 100.0 * i.low, 100.0 * i.high)
     });
     let metric: String =
-        score.named().map(|(name, value)| format!("{} {value:.5}, ", name.replace('_', " "))).collect();
+        score.named().map(|(name, value)| format!("{} {}, ", name.replace('_', " "), four(value))).collect();
     let loss = t.preparation.loss(score.loss, t.spec.objective.power());
     let words = format!(
         "{accuracy}{metric}loss {} on {} rows{}{}",
-        loss_words(loss, 5),
+        four(loss),
         data.rows(),
         unit_words(&t.spec),
         measures(&measured).map_or_else(String::new, |words| format!("\n{words}"))

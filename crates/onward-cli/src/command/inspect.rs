@@ -5,6 +5,7 @@ use crate::output;
 use crate::progress::Voice;
 use crate::spec::{self, Spec};
 use crate::target::Target;
+use crate::words::four;
 use onward::{Error, ErrorKind, Result, file};
 use onward_data::inspect::{Column, Inspected, inspect as look};
 use onward_data::{DataOptions, expand_home};
@@ -34,6 +35,7 @@ fn words(path: &Path, found: &Inspected) -> String {
     let names = if found.header { "a header" } else { "no header" };
     let mut text = match found.columns.len() {
         0 => format!("{}: {} rows\n", path.display(), found.rows),
+        1 => format!("{}: {} rows, 1 column, {names}\n", path.display(), found.rows),
         columns => format!("{}: {} rows, {columns} columns, {names}\n", path.display(), found.rows),
     };
     if !found.columns.is_empty() {
@@ -65,7 +67,7 @@ fn table(columns: &[Column]) -> String {
 
 fn row(column: &Column) -> [String; 6] {
     let content = match column.range {
-        Some([least, most]) if column.words.is_empty() => format!("{} to {}", short(least), short(most)),
+        Some([least, most]) if column.words.is_empty() => format!("{} to {}", four(least), four(most)),
         _ => column.words.join(", "),
     };
     [
@@ -84,20 +86,6 @@ fn cut(text: &str) -> String {
         return plain;
     }
     plain.chars().take(LONGEST - 1).collect::<String>() + "…"
-}
-
-/// A number in six significant digits.
-fn short(value: f64) -> String {
-    match value.abs() {
-        a if a != 0.0 && !(1e-4..1e9).contains(&a) => format!("{value:.5e}"),
-        a => {
-            let decimals = (5 - a.max(1.0).log10().floor() as i32).max(0) as usize;
-            let text = format!("{value:.decimals$}");
-            let text =
-                if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-            text.to_owned()
-        }
-    }
 }
 
 /// `onward init`.

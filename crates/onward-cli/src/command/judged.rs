@@ -1,9 +1,9 @@
 //! Words for what a run has learnt: what its test rows can carry, held against guessing.
 
 use super::unit_words;
-use crate::date;
-use crate::progress::loss_words;
 use crate::spec::Spec;
+use crate::words::four;
+use crate::{date, machine};
 use onward::dataset::Targets;
 use onward::kernel::{Isa, amx};
 use onward::ledger::VERSION;
@@ -19,7 +19,7 @@ use std::path::Path;
 pub(super) fn headline(judged: &Judged, spec: &Spec) -> String {
     let (score, rows) = (&judged.score, judged.examined.outputs.rows());
     if let Some(metric) = spec.objective.metric(judged.loss as f32) {
-        return format!("test {} {:.5} ({rows} rows)", metric.name, metric.value);
+        return format!("test {} {} ({rows} rows)", metric.name, four(metric.value));
     }
     if let (Some(accuracy), Some(interval)) = (score.accuracy, judged.judgement.accuracy) {
         let known = spec.baseline.as_ref();
@@ -28,7 +28,7 @@ pub(super) fn headline(judged: &Judged, spec: &Spec) -> String {
     }
     let loss = match judged.loss_interval {
         Some(interval) => within(judged.loss, interval, rows),
-        None => format!("{} ({rows} rows)", loss_words(judged.loss, 5)),
+        None => format!("{} ({rows} rows)", four(judged.loss)),
     };
     format!("test loss {loss}{}", unit_words(spec))
 }
@@ -60,7 +60,7 @@ fn guess(judged: &Judged, names: &[String]) -> Option<String> {
     let guess = judged.judgement.guess.as_ref()?;
     let reached = match (guess.accuracy, judged.judgement.accuracy) {
         (Some(share), Some(_)) => format!("{:.1} %", 100.0 * share),
-        _ => format!("loss {}", significant(judged.guess_loss?)),
+        _ => format!("loss {}", four(judged.guess_loss?)),
     };
     let what = match guess.class {
         Some(class) => {
@@ -87,20 +87,10 @@ pub(super) fn measures(all: &[(String, f64)]) -> Option<String> {
     ];
     let of = |(name, words): &(&str, &str)| {
         let value = all.iter().find(|(own, _)| own == name)?.1;
-        Some(format!("{words} {}", significant(value)))
+        Some(format!("{words} {}", four(value)))
     };
     let words: Vec<String> = known.iter().filter_map(of).collect();
     (!words.is_empty()).then(|| words.join(" · "))
-}
-
-/// A number with four significant digits.
-pub(super) fn significant(value: f64) -> String {
-    let size = value.abs();
-    if size > 0.0 && !(1e-4..1e7).contains(&size) {
-        return format!("{value:.3e}");
-    }
-    let whole = if size >= 1.0 { size.log10().floor() as usize + 1 } else { 0 };
-    format!("{value:.*}", 4usize.saturating_sub(whole))
 }
 
 /// The result as large numbers with labels: the score, its interval, what guessing reaches, and what else people ask for.
@@ -117,8 +107,8 @@ pub(super) fn results(judged: &Judged) -> Vec<(String, String)> {
             all.extend(known.map(|share| ("Guessing", format!("{:.1} %", 100.0 * share))));
         }
         _ => {
-            all.push(("Test loss", significant(judged.loss)));
-            all.extend(judged.guess_loss.map(|loss| ("Guessing", significant(loss))));
+            all.push(("Test loss", four(judged.loss)));
+            all.extend(judged.guess_loss.map(|loss| ("Guessing", four(loss))));
         }
     }
     let more = [
@@ -129,7 +119,7 @@ pub(super) fn results(judged: &Judged) -> Vec<(String, String)> {
         ("mae", "Mean absolute error"),
     ];
     let measures = judged.measures();
-    let of = |(name, label)| Some((label, significant(measures.iter().find(|(own, _)| own == name)?.1)));
+    let of = |(name, label)| Some((label, four(measures.iter().find(|(own, _)| own == name)?.1)));
     all.extend(more.into_iter().filter_map(of));
     all.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
 }
@@ -180,13 +170,11 @@ fn sentence(words: &str) -> String {
 /// How and where a run was made: by which program, when, on what and by which command.
 pub(super) fn provenance(threads: usize) -> Vec<(String, String)> {
     let commit = option_env!("ONWARD_COMMIT").map(|commit| format!(" (commit {commit})")).unwrap_or_default();
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok());
     let command: Vec<String> = std::env::args().collect();
     let all = [
         ("Program", format!("onward {VERSION}{commit}")),
         ("Date", date::now()),
-        ("Host", host.map_or_else(|| "not known".into(), |host| host.trim().to_owned())),
+        ("Host", machine::name()),
         ("Instruction set", format!("{} ({})", Isa::detect(), amx::availability())),
         ("Threads", threads.to_string()),
         ("Command", command.join(" ")),
@@ -224,9 +212,5 @@ mod tests {
         assert_eq!(percent(0.5, interval(0.1, 0.9), 4), "50 % (95 %: 10 to 90; 4 rows)");
         assert_eq!(within(1.2345, interval(1.1, 1.4), 90), "1.23 (95 %: 1.10 to 1.40; 90 rows)");
         assert_eq!(within(3e-9, interval(1e-9, 5e-9), 2), "3.00e-9 (95 %: 1.00e-9 to 5.00e-9; 2 rows)");
-        assert_eq!(
-            [0.93217, 12.3456, 12345.678, 0.0, 3e-7].map(significant),
-            ["0.9322", "12.35", "12346", "0.0000", "3.000e-7"]
-        );
     }
 }

@@ -48,15 +48,28 @@ use std::sync::Arc;
 pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     #[cfg(unix)]
     outlive_size_limit().and_then(|()| crate::interrupt::refusals_are_errors())?;
-    let code = match Args::try_parse_from(words) {
+    let words: Vec<OsString> = words.collect();
+    let code = match Args::try_parse_from(&words) {
         Ok(args) => obey(args)?,
-        Err(told) => tell(&told)?,
+        Err(told) => tell(&told, is_for_programs(&words))?,
     };
     output::check().map(|()| code)
 }
 
+/// Whether JSON is asked for by arguments that may be wrong; those behind `--` are another program's.
+fn is_for_programs(words: &[OsString]) -> bool {
+    words.iter().take_while(|word| *word != "--").any(|word| word == "--json")
+}
+
 /// Prints help or the version, or what is wrong with the arguments.
-fn tell(told: &clap::Error) -> Result<ExitCode> {
+fn tell(told: &clap::Error, for_programs: bool) -> Result<ExitCode> {
+    if told.use_stderr() && for_programs {
+        let whole = told.render().to_string();
+        let sentence =
+            whole.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ").trim();
+        let error = Error::new(ErrorKind::Spec, sentence);
+        Voice::Json.say("", &json!({"event": "error", "error": error}));
+    }
     if told.use_stderr() || std::io::stdout().is_terminal() {
         told.print().map_err(|e| Error::new(ErrorKind::Io, format!("cannot print: {e}")))?;
     } else {
@@ -104,7 +117,7 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Export(args) => export::export(&args)?,
         Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Init(args) => inspect::init(&args)?,
-        Command::Explain { key } => output::write(spec::explain(key.as_deref())?.as_bytes()),
+        Command::Explain { key } => output::words(spec::explain(key.as_deref())?.trim_end()),
         Command::Bench(args) => bench::bench(&args)?,
         Command::VerifyTheory(args) => return theory::verify_theory(&args),
         Command::Completions { shell } => {
@@ -112,8 +125,31 @@ fn obeyed(args: Args) -> Result<ExitCode> {
             clap_complete::generate(shell, &mut Args::command(), "onward", &mut script);
             output::write(&script);
         }
+        Command::Man { command } => output::write(&manual(command.as_deref())?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The manual page of the program, or of one of its commands.
+fn manual(command: Option<&str>) -> Result<Vec<u8>> {
+    let mut program = Args::command();
+    program.build();
+    let shown = match command {
+        None => program,
+        Some(name) => {
+            let all: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+            let found = program.find_subcommand(name).cloned().ok_or_else(|| {
+                let expected = format!("one of {}", all.join(", "));
+                Error::expected(ErrorKind::Spec, "COMMAND", expected, format!("{name:?}"))
+            })?;
+            // Pages of commands are called as git's and cargo's are.
+            found.display_name(format!("onward-{name}"))
+        }
+    };
+    let mut page = Vec::new();
+    let written = clap_mangen::Man::new(shown).manual("Onward").render(&mut page);
+    written.map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
+    Ok(page)
 }
 
 /// What the process ends with: 0 is success, 1 a theorem that failed, 5 a verification that could not go all the way, 130 an interruption; errors end with what follows.
@@ -153,4 +189,27 @@ fn told_of(diverged: Option<String>, mut event: Value) -> Value {
         event["diverged"] = why.into();
     }
     event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manuals_are_of_the_program_and_of_each_command() {
+        let page = |command| manual(command).map(|page| String::from_utf8(page).unwrap());
+        let whole = page(None).unwrap();
+        assert!(whole.contains(".TH onward 1") && whole.contains("onward\\-sweep(1)"), "{whole}");
+        assert!(whole.contains("130  interrupted"), "{whole}");
+        let one = page(Some("sweep")).unwrap();
+        assert!(one.contains(".TH onward-sweep 1") && one.contains("\\-\\-seeds"), "{one}");
+        assert!(page(Some("swep")).unwrap_err().to_string().contains("sweep"));
+    }
+
+    #[test]
+    fn json_is_asked_for_before_the_words_of_another_program() {
+        let of = |line: &str| is_for_programs(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(of("onward train --json --stp"));
+        assert!(!of("onward minimize --budget x -- ./program --json"));
+    }
 }

@@ -14,7 +14,7 @@ use onward::{Error, ErrorKind, Result};
 use onward_data::{self as data, DataOptions, Opened};
 use onward_run::Limits;
 use onward_run::follow::{Origin, Parts, Rhythm};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The spec as run, if it is the one that the header tells of.
 ///
@@ -63,18 +63,23 @@ impl<'a> FromSpec<'a> {
 impl FromSpec<'_> {
     /// Whether a run can be brought to so many epochs, which are `steps` steps; what is wrong is said in epochs.
     fn check_epochs(&self, epochs: f64, steps: u64, trainer: &Trainer) -> Result<()> {
-        let (has, at) = (trainer.steps(), trainer.state().step());
-        let refuse = |expected, found| Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
+        let has = trainer.steps();
         if steps < has {
             let expected = format!("at least the {} that the run has, in all", self.in_epochs(has, trainer));
-            return refuse(expected, format!("{epochs} ({steps} steps)"));
+            let found = format!("{epochs} ({steps} steps)");
+            return Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
         }
-        if steps > has && !trainer.finished() {
+        // A run that something else can end says itself, in steps, why it did.
+        if steps > has
+            && !trainer.finished()
+            && self.known().is_ok_and(|spec| limits(spec) == Limits::default())
+        {
             let (all, run) = (self.in_epochs(has, trainer), self.folder.display());
             let expected = format!(
                 "a run that has taken all its {all}, to prolong it (`onward resume {run}` takes them)"
             );
-            return refuse(expected, format!("one at step {at}"));
+            let found = format!("one at step {}", trainer.state().step());
+            return Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
         }
         Ok(())
     }
@@ -138,43 +143,58 @@ impl Origin for FromSpec<'_> {
 /// # Errors
 /// [`ErrorKind::Io`] if the interface cannot be put into words.
 pub(super) fn parts(spec: &Spec, split: &Opened, options: DataOptions, trainer: Trainer) -> Result<Parts> {
-    let test_place = options.test_path.unwrap_or_else(|| options.path.clone());
-    let onward::settings::Train { patience, minutes, passes, samples, .. } = spec.train;
+    let own = |path: Option<PathBuf>| path.unwrap_or_else(|| options.path.clone());
+    let (test_place, validation_place) = (own(options.test_path), own(options.validation_path));
     let (preparation, power) = (split.preparation.clone(), spec.objective.power());
     Ok(Parts {
         name: spec.name.clone(),
         trainer,
         test: split.test.clone(),
         validation: split.validation.clone(),
-        places: [options.path, test_place],
+        places: [options.path, test_place, validation_place],
         interface: Interface::of(split).to_json()?,
         scale: preparation.loss(1.0, 1),
         units: Box::new(move |loss| preparation.loss(loss, power)),
         rhythm: Rhythm { eval_every: spec.train.eval_every, snapshot_every: spec.train.snapshot_every },
-        limits: Limits { patience, minutes, passes, samples },
+        limits: limits(spec),
     })
+}
+
+/// What ends the spec's run before its budget.
+fn limits(spec: &Spec) -> Limits {
+    let onward::settings::Train { patience, minutes, passes, samples, .. } = spec.train;
+    Limits { patience, minutes, passes, samples }
 }
 
 /// The spec's data options with the paths where the data are now.
 fn options(spec: &Spec, moved: &Moved) -> Result<DataOptions> {
     let mut options = spec.data.clone();
     options.path = moved.data.clone().unwrap_or(options.path);
-    match (&moved.test_data, &mut options.test_path) {
-        (Some(now), Some(path)) => path.clone_from(now),
-        (Some(_), None) => {
-            let expected = "a spec with data.test_path";
-            return Err(Error::expected(ErrorKind::Spec, "--test-data", expected, "none"));
+    let others = [
+        ("--test-data", "a spec with data.test_path", &moved.test_data, &mut options.test_path),
+        (
+            "--validation-data",
+            "a spec with data.validation_path",
+            &moved.validation_data,
+            &mut options.validation_path,
+        ),
+    ];
+    for (argument, expected, now, path) in others {
+        match (now, path) {
+            (Some(now), Some(path)) => path.clone_from(now),
+            (Some(_), None) => return Err(Error::expected(ErrorKind::Spec, argument, expected, "none")),
+            (None, _) => {}
         }
-        (None, _) => {}
     }
     Ok(options)
 }
 
 fn load(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
     data::open(options, shuffle).map_err(|e| match e.kind() {
-        ErrorKind::Io => {
-            Error::new(e.kind(), format!("{e} (if data have moved: --data PATH, --test-data PATH)"))
-        }
+        ErrorKind::Io => Error::new(
+            e.kind(),
+            format!("{e} (if data have moved: --data PATH, --test-data PATH, --validation-data PATH)"),
+        ),
         _ => e,
     })
 }

@@ -9,7 +9,8 @@ use onward::kernel::{exp, sigmoid};
 use onward::settings::Objective;
 use onward::task::argmax;
 use onward::{Error, ErrorKind, Result, train};
-use onward_data::Label;
+use onward_data as data;
+use onward_data::{Label, written};
 use serde_json::{Value, json};
 
 /// `onward predict`.
@@ -21,28 +22,51 @@ pub fn predict(args: &Predict) -> Result<()> {
     let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.preparation.shape)?;
     let rows = t.features.len() / t.preparation.width();
     let width = outputs.len() / rows;
-    let (mut all, voice) = (Vec::new(), Voice::new(&args.how));
-    let mut put = |fields: &[String], event: Option<Value>| match (&args.out, event) {
-        (Some(_), _) => all.extend(csv_line(fields)),
-        (None, Some(event)) if voice == Voice::Json => voice.say("", &event),
-        (None, None) if voice == Voice::Json => {}
-        (None, _) if voice == Voice::Quiet => {}
-        (None, _) => output::write(&csv_line(fields)),
+    let voice = Voice::new(&args.how);
+    let header = header(&t, width, args.probabilities);
+    let answers =
+        outputs.chunks_exact(width).enumerate().map(|(row, out)| answer(&t, row, out, args.probabilities));
+    let Some(path) = &args.out else {
+        if voice == Voice::Lines || voice == Voice::Bar {
+            header.iter().filter(|_| !args.no_header).for_each(|names| output::write(&csv_line(names)));
+        }
+        for (fields, event) in answers {
+            match voice {
+                Voice::Json => voice.say("", &event),
+                Voice::Quiet => {}
+                _ => output::write(&csv_line(&fields)),
+            }
+        }
+        return Ok(());
     };
-    if !args.no_header
-        && let Some(header) = header(&t, width, args.probabilities)
-    {
-        put(&header, None);
-    }
-    for (row, out) in outputs.chunks_exact(width).enumerate() {
-        let (fields, event) = answer(&t, row, out, args.probabilities);
-        put(&fields, Some(event));
-    }
-    let Some(path) = &args.out else { return Ok(()) };
-    Place::of(path)?.write(&all)?;
+    let place = Place::of(path)?;
+    let lines = answers.map(|(fields, _)| fields);
+    let bytes = match data::Format::of(path) {
+        Ok(data::Format::Parquet) => parquet(header, lines).map_err(|e| e.in_file(path))?,
+        _ => header
+            .into_iter()
+            .filter(|_| !args.no_header)
+            .chain(lines)
+            .flat_map(|line| csv_line(&line))
+            .collect(),
+    };
+    place.write(&bytes)?;
     let words = format!("{}: {rows} rows", path.display());
     voice.say(&words, &json!({"event": "predicted", "file": path.display().to_string(), "rows": rows}));
     Ok(())
+}
+
+/// The bytes of a Parquet file of answers under these names.
+fn parquet(names: Option<Vec<String>>, lines: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let Some(names) = names else {
+        let expected = "a table of text, as the answers to rows of tokens are lists";
+        return Err(Error::expected(ErrorKind::Spec, "--out", expected, "Parquet"));
+    };
+    let mut columns: Vec<(String, Vec<String>)> = names.into_iter().map(|name| (name, Vec::new())).collect();
+    for line in lines {
+        columns.iter_mut().zip(line).for_each(|((_, texts), field)| texts.push(field));
+    }
+    written::parquet(&columns)
 }
 
 /// A line of a table of text.

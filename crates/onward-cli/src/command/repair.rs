@@ -2,6 +2,7 @@
 
 use crate::args::Repair;
 use crate::folder::Folder;
+use crate::machine;
 use crate::progress::Voice;
 use onward::Result;
 use onward_run::repair as cut;
@@ -10,6 +11,7 @@ use serde_json::json;
 /// `onward repair`: cuts off what is damaged of a ledger, from the first record on that is not sound. What is cut is kept.
 pub fn repair(args: &Repair) -> Result<()> {
     let folder = Folder::open(&args.run)?;
+    folder.sign(&machine::owner());
     let (path, voice) = (folder.ledger(), Voice::of(args.print));
     let done = cut::repair(&folder)?;
     let steps = done.steps;

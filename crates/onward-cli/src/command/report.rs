@@ -10,9 +10,10 @@ use crate::folder::{Folder, REPORT};
 use crate::interface::Interface;
 use crate::manifest::Manifest;
 use crate::metrics;
-use crate::progress::{Voice, loss_words};
+use crate::progress::Voice;
 use crate::spec::Spec;
 use crate::target;
+use crate::words::four;
 use onward::ledger::Reading;
 use onward::model::Act;
 use onward::settings::Objective;
@@ -51,7 +52,12 @@ fn say(args: &Args, folder: &Folder, reading: &Reading, finished: bool, page: &P
     let (step, steps) = (reading.records.len(), reading.budget());
     let diverged = folder.why_diverged().filter(|_| !finished);
     let words = if finished {
-        format!("{}\nfinished after {step} steps", page.display())
+        let more = if args.out.is_none() {
+            "; the page is as it was left (--out DIR draws one anew, with its plots)"
+        } else {
+            ""
+        };
+        format!("{}\nfinished after {step} steps{more}", page.display())
     } else {
         let why = diverged.as_ref().map_or_else(String::new, |why| format!("; it {why}"));
         format!("{}\nnot finished: {step} of {steps} steps{why}", page.display())
@@ -177,7 +183,7 @@ fn result(points: &[Point], spec: &Spec) -> String {
     let words = match point.test_accuracy {
         Some(accuracy) => format!("test accuracy {:.2} %", 100.0 * accuracy),
         None => {
-            format!("test loss {}{}", loss_words(point.test_loss.unwrap_or(f64::NAN), 5), unit_words(spec))
+            format!("test loss {}{}", four(point.test_loss.unwrap_or(f64::NAN)), unit_words(spec))
         }
     };
     format!("{words} after step {}", point.step)

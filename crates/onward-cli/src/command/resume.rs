@@ -4,6 +4,7 @@ use super::origin::{FromSpec, spec_of};
 use super::session::{Teller, clock, finish, say_written};
 use crate::args::{How, Moved, Resume, Train};
 use crate::folder::Folder;
+use crate::machine;
 use crate::progress::Voice;
 use crate::spec::Spec;
 use onward::ledger::Header;
@@ -35,6 +36,7 @@ pub(super) fn same_or_refuse(existing: &Path, spec: &Spec, args: &Train) -> Resu
 }
 
 fn go_on(folder: Folder, origin: &mut dyn Origin, how: &How) -> Result<Run> {
+    folder.sign(&machine::owner());
     let observers = Observers::one(Teller::new(Voice::new(how), folder.path()));
     Run::resume(folder, origin, clock(), observers)
 }

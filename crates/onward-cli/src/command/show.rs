@@ -6,7 +6,7 @@ use crate::args::Show;
 use crate::folder::Folder;
 use crate::metrics::{self, Metrics};
 use crate::output;
-use crate::progress::loss_words;
+use crate::words::four;
 use onward::ledger::{Entry, Reading, Update};
 use onward::train::hex;
 use onward::{Error, ErrorKind, Result};
@@ -44,9 +44,14 @@ pub fn show(args: &Show) -> Result<()> {
     };
     lines.extend(notes.into_iter().map(line));
     if !lines.is_empty() {
-        output::line(&lines.join("\n"));
+        put(&lines.join("\n"), args);
     }
     Ok(())
+}
+
+/// Prints lines for programs or for people.
+fn put(lines: &str, args: &Show) {
+    if args.json { output::line(lines) } else { output::words(lines) }
 }
 
 /// How often a run that goes on is looked at.
@@ -71,7 +76,7 @@ fn follow(folder: &Folder, args: &Show) -> Result<()> {
             say_left_out(&mut lines, left_out);
             lines.drain(..if shown.is_some() { 2 } else { 0 });
         }
-        lines.iter().for_each(|line| output::line(line));
+        lines.iter().for_each(|line| put(line, args));
         output::check()?;
         shown = Some(whole);
         if !goes_on {
@@ -178,8 +183,8 @@ fn table(
         let in_words = |e: serde_json::Error| Error::new(ErrorKind::Io, e.to_string());
         return rows.chain(others).collect::<std::result::Result<_, _>>().map_err(in_words);
     }
-    let number = |v: Option<f32>| v.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
-    let loss = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| loss_words(v, 4));
+    let loss = |v: Option<f64>| v.map_or_else(|| "-".into(), four);
+    let number = |v: Option<f32>| v.map_or_else(|| "-".into(), four);
     // What the task is known by stands beside its loss.
     let mut own: Vec<&str> =
         found.others().map(|m| m.name.as_str()).filter(|n| n.starts_with("test_")).collect();
@@ -197,7 +202,7 @@ fn table(
         |step, name| found.others().chain(found.judged()).filter(|m| m.name == name).find(|m| m.step == step);
     let row = |p: &onward_report::Point| {
         let others = own.iter().map(|name| {
-            let value = measured(p.step, *name).map_or_else(|| "-".into(), |m| format!("{:.4}", m.value));
+            let value = measured(p.step, *name).map_or_else(|| "-".into(), |m| four(m.value));
             cell(name, value)
         });
         format!(

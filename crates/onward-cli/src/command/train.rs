@@ -7,6 +7,7 @@ use super::session::{Teller, clock, finish};
 use crate::args::Train;
 use crate::build::{self, Built};
 use crate::folder::Folder;
+use crate::machine;
 use crate::progress::Voice;
 use crate::spec::Spec;
 use onward::{ErrorKind, Result, file};
@@ -39,6 +40,7 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     let Built { trainer, net } = build::trainer(&spec, &split, args.how.threads(), None).map_err(placed)?;
     let parts = parts(&spec, &split, spec.data.clone(), trainer)?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
+    folder.sign(&machine::owner());
     if let Some(net) = net {
         file::write(&folder.net(), &net)?;
     }

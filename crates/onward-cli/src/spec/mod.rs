@@ -144,7 +144,10 @@ impl Spec {
             let expected = format!("{}, as data.target is {:?}", words.join(" or "), target.name());
             return Err(values.error("objective.loss", expected, format!("{loss:?}")));
         }
-        if self.train.patience.is_some() && self.data.validation.is_none() {
+        if self.train.patience.is_some()
+            && self.data.validation.is_none()
+            && self.data.validation_path.is_none()
+        {
             let expected =
                 "data.validation (a fraction such as 0.1, or rows), as train.patience looks at these rows";
             return Err(values.error("train.patience", expected, "no such key"));

@@ -144,7 +144,7 @@ fn unknown_keys_near_to_nothing_list_what_there_is() {
 fn wrong_types_say_what_was_expected_and_found() {
     for (section, line, expected) in [
         ("train", "batch = \"64\"", "train.batch: expected an integer ≥ 1, found the string \"64\""),
-        ("train", "batch = 64.0", "train.batch: expected an integer ≥ 1, found 64.0"),
+        ("train", "batch = 64.5", "train.batch: expected an integer ≥ 1, found 64.5"),
         ("train", "batch = 2026-01-01", "train.batch: expected an integer ≥ 1, found the date 2026-01-01"),
         ("train", "batch = {}", "train.batch: expected an integer ≥ 1, found a table"),
         (

@@ -74,8 +74,8 @@ fn trained(place: &Place, method: &str) {
 
 #[test]
 fn a_run_of_any_format_is_verified_and_gone_on_with_in_its_own() {
-    let second = "onward not known · ledger format 2 · numerics bf16-amx · evaluator not known";
-    let third = "onward 0.1.0 · ledger format 3 · numerics int8 · evaluator worker";
+    let second = "onward not known - ledger format 2 - numerics bf16-amx - evaluator not known";
+    let third = "onward 0.1.0 - ledger format 3 - numerics int8 - evaluator worker";
     for (format, digest, first) in [(2, DIGEST, second), (3, THIRD, third)] {
         goes_on(format, digest, first);
     }
@@ -224,7 +224,7 @@ fn the_ledger_tells_what_the_run_is() {
     assert_eq!(head["settings"]["train"]["steps"], serde_json::json!(6));
     assert_eq!(head["settings"]["objective"]["loss"], serde_json::json!("cross-entropy"));
     assert!(head["model"]["graph"].as_str().unwrap().len() == 64);
-    let first = format!("onward {VERSION} · ledger format 3 · numerics f32 · evaluator worker");
+    let first = format!("onward {VERSION} - ledger format 3 - numerics f32 - evaluator worker");
     for command in ["show runs/p", "show runs/p --ledger"] {
         assert_eq!(place.onward(command).good().lines().next(), Some(&first[..]));
     }

@@ -53,7 +53,7 @@ fn what_stays_as_it_is_is_the_files_to_the_byte() {
         place.onward("verify runs/second --from-start --quiet").good();
         place.onward("replay runs/second").good();
         let net = place.onward("show runs/second --net").good();
-        assert!(net.contains("fc1.weight 16 × 64 (stays)") && net.contains("fc2.weight 10 × 16,"), "{net}");
+        assert!(net.contains("fc1.weight 16 x 64 (stays)") && net.contains("fc2.weight 10 x 16,"), "{net}");
         let refused = place.onward("train second.toml --set train.rates=[\"fc7*:0\"] --runs elsewhere");
         refused.refuses(&[
             "rates: expected a pattern of some of fc1.weight, fc1.bias, fc2.weight",

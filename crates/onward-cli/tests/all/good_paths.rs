@@ -116,9 +116,9 @@ fn a_baseline_is_printed_beside_the_result() {
     std::fs::write(&spec, text).unwrap();
     let words = place.onward("train p.toml").good();
     let headline = words.lines().find(|l| l.starts_with("test accuracy")).unwrap();
-    assert!(headline.ends_with(" rows) · a guess: 10.00 %"), "{headline}");
+    assert!(headline.ends_with(" rows) - a guess: 10.00 %"), "{headline}");
     let report = String::from_utf8(place.read("runs/p/report.html")).unwrap();
-    assert!(report.contains(headline), "the report opens with the result");
+    assert!(report.contains(&headline.replace(" - ", " · ")), "the report opens with the result");
     assert!(!report.contains("src=\"http") && !report.contains("<link"), "self-contained");
     let plots = place.names("runs/p/plots");
     assert!(
@@ -361,7 +361,7 @@ fn a_run_shows_its_net() {
     let lines: Vec<&str> = words.lines().collect();
     assert!(lines[0].contains("places where probes act"), "{words}");
     for part in
-        ["convolution 3x3", "conv1.weight 4 × 3 × 3", "batch norm", "add", "8 × 8 × 4", "fc.weight 10 × 4"]
+        ["convolution 3x3", "conv1.weight 4 x 3 x 3", "batch norm", "add", "8 x 8 x 4", "fc.weight 10 x 4"]
     {
         assert!(words.contains(part), "{part} in\n{words}");
     }

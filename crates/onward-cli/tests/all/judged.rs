@@ -54,6 +54,13 @@ fn the_model_is_that_of_the_best_step_by_validation_rows() {
             (model, ledger)
         );
         place.onward("verify runs/p").good();
+        let more = format!("resume runs/p --steps {}", 400);
+        place.onward(&more).refuses(&[
+            "all its 300 steps",
+            &format!("ended at step {steps}"),
+            "train.patience",
+            "model.from=runs/p",
+        ]);
         place.onward(&format!("replay runs/p --to {best} --out best.safetensors")).good();
     }
 }

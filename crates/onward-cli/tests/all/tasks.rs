@@ -137,7 +137,8 @@ fn metrics_of_whole_batches_are_trained_and_told_by_name() {
         let table = place.onward("show runs/s").good();
         let [head, .., last] = &table.lines().skip(1).collect::<Vec<_>>()[..] else { panic!("{table}") };
         assert!(
-            head.ends_with(&format!("test {name}")) && last.ends_with(&format!(" {found:.4}")),
+            head.ends_with(&format!("test {name}"))
+                && last.ends_with(&format!(" {}", onward_cli::words::four(found))),
             "{table}"
         );
         place.onward("train s.toml --set method.name=relative-activation --runs other").refuses(&[

@@ -3,8 +3,12 @@
 use super::watched::Watched;
 use super::{PIECE, Rows, Stream};
 use crate::footer;
-use crate::parquet::{self, Column, Flaw, NUMBERS_PER_BYTE, check_group, check_size, damaged};
-use crate::table::{Numbers, Table};
+use crate::parquet::{
+    self, BATCH, Column, Flaw, Kind, NUMBERS_PER_BYTE, check_group, check_size, damaged, opened,
+};
+use crate::survey::MOST_WORDS;
+use crate::table::{Numbers, Seen, Table};
+use crate::{DataOptions, Missing};
 use ::parquet::errors::{ParquetError, Result as Decoded};
 use ::parquet::file::reader::{ChunkReader, FileReader, Length};
 use ::parquet::file::serialized_reader::SerializedFileReader;
@@ -21,27 +25,80 @@ const TAIL: u64 = 8;
 pub(super) struct Groups {
     watched: Watched,
     table: Table,
+    /// What each column holds.
+    kinds: Vec<Kind>,
     /// The first row of each group, and how many rows there are.
     starts: Vec<u64>,
 }
 
 impl Groups {
-    /// Reads the file's footer.
+    /// Reads the file's footer and, where there are words, or values may be missing, what is in its columns.
     ///
     /// # Errors
     /// As for [`parquet::read`], but for what only pages tell.
-    pub(super) fn open(watched: &Watched) -> Result<Self> {
+    pub(super) fn open(watched: &Watched, options: &DataOptions) -> Result<Self> {
         let file = watched.open()?;
-        let found = unpanicked(|| footer_of(watched, &file)).map_err(|e| told(watched, &file, e))?;
+        let opened = || {
+            let mut found = footer_of(watched, &file)?;
+            let may_miss = options.missing.unwrap_or_default() != Missing::Error;
+            if may_miss
+                || options.categorical.is_some()
+                || found.kinds.iter().any(|kind| *kind != Kind::Number)
+            {
+                found.survey(&file, options)?;
+            }
+            Ok(found)
+        };
+        let found = unpanicked(opened).map_err(|e| told(watched, &file, e))?;
         watched.check(&file)?;
         Ok(found)
+    }
+}
+
+impl Groups {
+    /// Looks at all that is in the columns, so that the table is known as one in memory is.
+    fn survey(&mut self, file: &File, options: &DataOptions) -> Result<()> {
+        let reader = reader(&self.watched, file)?;
+        let declared = options.categorical.iter().flat_map(|all| &all.0);
+        let declared = declared.map(|one| self.table.column("column of data.categorical", one));
+        let declared = declared.collect::<Result<Vec<usize>>>()?;
+        let mut seen = vec![Seen::default(); self.kinds.len()];
+        for (group, first) in self.starts[..self.starts.len() - 1].iter().enumerate() {
+            let group = reader.get_row_group(group).map_err(damaged)?;
+            let rows = check_group(&*group, self.kinds.len())?;
+            for (column, kind) in self.kinds.iter().enumerate() {
+                // A decoder of words has what was seen of them.
+                let mut decoder = opened(&*group, column, kind, std::mem::take(&mut seen[column]))
+                    .map_err(|flaw| self.at(column, flaw))?;
+                let (mut values, mut at) = (Vec::new(), 0);
+                while at < rows {
+                    values.clear();
+                    let wanted = BATCH.min(rows - at);
+                    decoder.read(wanted, &mut values).map_err(|flaw| self.at(column, flaw))?;
+                    let own = decoder.seen();
+                    parquet::count(own, kind, *first as usize + at, &values);
+                    if declared.contains(&column) && own.distinct.len() <= MOST_WORDS {
+                        let numbers = values.iter().filter(|cell| cell.is_finite());
+                        own.distinct.extend(numbers.map(|cell| (cell + 0.0).to_bits()));
+                    }
+                    at += wanted;
+                }
+                seen[column] = std::mem::take(decoder.seen());
+            }
+        }
+        self.table.seen = seen;
+        Ok(())
+    }
+
+    fn at(&self, column: usize, flaw: Flaw) -> Error {
+        flaw.at(&self.table.names[column])
     }
 }
 
 fn footer_of(watched: &Watched, file: &File) -> Result<Groups> {
     let reader = reader(watched, file)?;
     let meta = reader.metadata().file_metadata();
-    let names = parquet::column_names(meta)?;
+    let (names, kinds): (Vec<String>, Vec<Kind>) = parquet::columns_of(meta).into_iter().unzip();
     check_size(meta.num_rows(), names.len(), NUMBERS_PER_BYTE.saturating_mul(watched.size()))?;
     let mut starts = vec![0];
     for group in 0..reader.num_row_groups() {
@@ -59,7 +116,7 @@ fn footer_of(watched: &Watched, file: &File) -> Result<Groups> {
     let index = parquet::index_columns(&names, meta);
     let columns = names.len();
     let table = Table { names, columns, values: Numbers::default(), index, ..Table::default() };
-    Ok(Groups { watched: watched.clone(), table, starts })
+    Ok(Groups { watched: watched.clone(), table, kinds, starts })
 }
 
 /// The decoder checks most of what it reads, but not all: some damaged pages make it panic.
@@ -101,11 +158,21 @@ impl Stream for Groups {
         let group = self.starts.partition_point(|start| *start <= row).saturating_sub(1);
         let opened = unpanicked(|| {
             let reader = reader(&self.watched, &file)?;
-            let (names, watched) = (self.table.names.clone(), self.watched.clone());
+            let watched = self.watched.clone();
             let open =
                 Open { file: file.try_clone().map_err(|e| Error::io("read", watched.path(), e))?, watched };
-            let mut rows =
-                Group { open, reader, names, group, row, left: 0, columns: Vec::new(), values: Vec::new() };
+            let (table, kinds) = (self.table.clone(), self.kinds.clone());
+            let mut rows = Group {
+                open,
+                reader,
+                table,
+                kinds,
+                group,
+                row,
+                left: 0,
+                columns: Vec::new(),
+                values: Vec::new(),
+            };
             if row < self.rows() {
                 rows.enter((row - self.starts[group]) as usize)?;
             }
@@ -125,7 +192,9 @@ struct Open {
 struct Group {
     open: Open,
     reader: SerializedFileReader<Chunks>,
-    names: Vec<String>,
+    /// Without its numbers.
+    table: Table,
+    kinds: Vec<Kind>,
     /// The group that comes next.
     group: usize,
     /// The next row of the file.
@@ -141,10 +210,12 @@ impl Group {
     /// Opens the next group behind its first rows.
     fn enter(&mut self, behind: usize) -> Result<()> {
         let group = self.reader.get_row_group(self.group).map_err(damaged)?;
-        let rows = check_group(&*group, self.names.len())?;
+        let rows = check_group(&*group, self.kinds.len())?;
         self.columns.clear();
-        for (column, name) in self.names.iter().enumerate() {
-            let opened = parquet::open_column(&*group, column).and_then(|mut column| {
+        let none = Seen::default();
+        for (column, name) in self.table.names.iter().enumerate() {
+            let seen = self.table.seen.get(column).unwrap_or(&none).clone();
+            let opened = opened(&*group, column, &self.kinds[column], seen).and_then(|mut column| {
                 column.skip(behind)?;
                 Ok(column)
             });
@@ -172,7 +243,7 @@ impl Group {
     fn piece(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<()> {
         let (start, columns) = (out.len(), self.columns.len());
         out.resize(start + rows * columns, 0.0);
-        for (at, (column, name)) in self.columns.iter_mut().zip(&self.names).enumerate() {
+        for (at, (column, name)) in self.columns.iter_mut().zip(&self.table.names).enumerate() {
             self.values.clear();
             column.read(rows, &mut self.values).map_err(|flaw| flaw.at(name))?;
             for (row, value) in out[start..].chunks_exact_mut(columns).zip(&self.values) {

@@ -65,7 +65,7 @@ pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
     let watched = Watched::new(path)?;
     let stream: Box<dyn Stream> = match options.format.0.map_or_else(|| Format::of(path), Ok)? {
         #[cfg(feature = "parquet")]
-        Format::Parquet => Box::new(groups::Groups::open(&watched)?),
+        Format::Parquet => Box::new(groups::Groups::open(&watched, options)?),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(super::without_parquet().in_file(path)),
         Format::Csv if !files::is_packed(path) => {

@@ -52,10 +52,7 @@ impl Queries {
     /// # Errors
     /// As for [`held_queries`].
     pub(super) fn training(&self, options: &DataOptions) -> Result<Training> {
-        let held = match options.test_path {
-            Some(_) => Vec::new(),
-            None => held_queries(options.test, options.split, &self.0)?,
-        };
+        let held = held_queries(options, &self.0)?;
         Ok(Training::without(held, self.0.last().copied().unwrap_or_default(), options))
     }
 

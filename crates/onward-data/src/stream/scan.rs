@@ -13,8 +13,8 @@ use crate::prepare::{Spread, TargetScale};
 use crate::survey::MOST_WORDS;
 use crate::table::Table;
 use crate::targets::{
-    Rows as Answered, check_answer, check_beside, check_width, given_weights, held_rows, key, labels_of,
-    not_varied,
+    HeldOut, Rows as Answered, check_answer, check_beside, check_width, given_weights, held_rows, key,
+    labels_of, not_varied,
 };
 use crate::{
     Center, ClassWeights, DataOptions, Missing, Opened, Preparation, Split, Summary, Target, choose_shape,
@@ -29,6 +29,8 @@ use std::sync::Arc;
 pub(super) struct Training {
     /// The rows of the file that are held out, in ascending order.
     held: Vec<u64>,
+    /// Which of them are to choose the best step by.
+    validation: Vec<u64>,
     /// How many rows are trained on.
     pub(super) rows: u64,
 }
@@ -36,17 +38,16 @@ pub(super) struct Training {
 impl Training {
     /// Of so many rows.
     pub(super) fn of(options: &DataOptions, all: u64) -> Result<Self> {
-        let held = match options.test_path {
-            Some(_) => Vec::new(),
-            None => held_rows(options.test, options.split, all)?,
-        };
-        Ok(Self::without(held, all, options))
+        Ok(Self::without(held_rows(options, all)?, all, options))
     }
 
     /// Of so many rows without those that are held out.
-    pub(super) fn without(held: Vec<u64>, all: u64, options: &DataOptions) -> Self {
+    pub(super) fn without(out: HeldOut, all: u64, options: &DataOptions) -> Self {
+        let HeldOut { test, validation } = out;
+        let mut held = [test, validation.clone()].concat();
+        held.sort_unstable();
         let rows = (all - held.len() as u64).min(options.limit.unwrap_or(usize::MAX) as u64);
-        Self { held, rows }
+        Self { held, validation, rows }
     }
 
     /// The row of the file that is the training row `row`, or as many behind the last one.
@@ -63,6 +64,16 @@ impl Training {
     /// The rows of the file that are held out, in ascending order.
     pub(super) fn held(&self) -> &[u64] {
         &self.held
+    }
+
+    /// Those of them that are to be tested with.
+    pub(super) fn tested(&self) -> Vec<u64> {
+        self.held.iter().copied().filter(|row| self.validation.binary_search(row).is_err()).collect()
+    }
+
+    /// Those of them that are to choose the best step by.
+    pub(super) fn validation(&self) -> &[u64] {
+        &self.validation
     }
 
     /// The held rows from a row of the file on.
@@ -85,8 +96,9 @@ struct Found {
     features: Vec<Spread>,
     /// Of each number that a row is answered with.
     answers: Vec<Spread>,
-    /// All that the held rows have.
+    /// All that the test rows have, and those to choose the best step by.
     test: Vec<f64>,
+    validation: Vec<f64>,
     /// The bits of each label, and how many training rows have it; none if answers are values.
     labels: BTreeMap<u64, u64>,
     /// The answers of the first row.
@@ -126,7 +138,7 @@ pub(super) fn opened(
         return Err(part::bad("data", "at least one row to train on", "none").in_file(path));
     }
     let kept = training.held.len() as u128 * (12 * width as u128 + 24);
-    memory::check("data.test", "test rows, which are kept in memory", kept)?;
+    memory::check("data.test", "rows that are held out, which are kept in memory", kept)?;
     let words = beside.words(stream.table());
     if columns.filled().next().is_some() {
         let scan = Scan {
@@ -153,12 +165,14 @@ pub(super) fn opened(
         let first = found.first.first().copied().unwrap_or_default();
         return Err(not_varied(&beside.answers(stream.table()), first, &words).in_file(path));
     }
-    let test = match &options.test_path {
-        None => None,
-        Some(test) => Some(part::read_more(test, None, options, &Trained::of(&columns), Missing::Error)?),
+    let file = |path: &Option<std::path::PathBuf>| {
+        let read = |path| part::read_more(path, None, options, &Trained::of(&columns), Missing::Error);
+        path.as_deref().map(read).transpose()
     };
-    let (classes, test) = scan.classes(&found, test).map_err(at)?;
-    let test = test.map(|test| Answered::from_part(test, options.target, &classes)).transpose()?;
+    let (mut test, mut validation) = (file(&options.test_path)?, file(&options.validation_path)?);
+    let classes = scan.classes(&found, [&mut test, &mut validation]).map_err(at)?;
+    let answered = |part: Part| Answered::from_part(part, options.target, &classes);
+    let (test, validation) = (test.map(answered).transpose()?, validation.map(answered).transpose()?);
     let coder = classes.coder(&words);
     let class_weights = scan.class_weights(&found, &coder, classes.count).map_err(at)?;
     let preparation =
@@ -172,7 +186,7 @@ pub(super) fn opened(
     let bytes = watched.digest(&mut notes)?;
     let summary = Summary::of_stream(stream.table(), &columns, &beside, &classes);
     let queries = queries.map(|queries| queries.trained(&training));
-    let (held, trained) = (training.held.clone(), training.rows);
+    let (tested, validated, trained) = (training.tested(), training.validation.clone(), training.rows);
     let recipe = Recipe::new(
         stream,
         training,
@@ -182,13 +196,18 @@ pub(super) fn opened(
         block(width),
     );
     let test = match test {
-        None => recipe.test(&found.test, &held).map_err(at)?,
+        None => recipe.test(&found.test, &tested).map_err(at)?,
         Some(test) => test.dataset(&test.all(), classes.count, &preparation)?,
+    };
+    let validation = match validation {
+        Some(rows) => Some(rows.dataset(&rows.all(), classes.count, &preparation)?),
+        None if validated.is_empty() => None,
+        None => Some(recipe.test(&found.validation, &validated).map_err(at)?),
     };
     let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
     let train = Streamed::new(recipe, &bytes, queries).map_err(at)?;
     let summary = summary.with(trained, test.rows());
-    Ok(Split { train: Arc::new(train), test, validation: None, preparation, summary, notes })
+    Ok(Split { train: Arc::new(train), test, validation, preparation, summary, notes })
 }
 
 /// A pass over a stream.
@@ -214,10 +233,7 @@ fn check_missing(options: &DataOptions, table: &Table, beside: &Beside, path: &P
     }
     match options.missing.unwrap_or_default() {
         Missing::Error => Ok(()),
-        Missing::Mean if !table.seen.is_empty() => Ok(()),
-        Missing::Mean => {
-            Err(refusal(path, "data.missing", "\"error\" (\"mean\" of text tables)", "\"mean\""))
-        }
+        Missing::Mean => Ok(()),
         other => Err(refusal(path, "data.missing", "\"error\" or \"mean\"", &format!("{:?}", other.name()))),
     }
 }
@@ -249,17 +265,17 @@ impl Scan<'_> {
         spreads.iter().zip(&columns).map(mean).collect()
     }
 
-    /// The classes of the labels that were found, and of those of the test rows.
-    fn classes(&self, found: &Found, mut test: Option<Part>) -> Result<(Classes, Option<Part>)> {
+    /// The classes of the labels that were found, and of those of rows in files of their own.
+    fn classes(&self, found: &Found, more: [&mut Option<Part>; 2]) -> Result<Classes> {
         if self.options.target != Target::Class {
-            return Ok((Classes::default(), test));
+            return Ok(Classes::default());
         }
         let cells = found.labels.keys().map(|bits| f64::from_bits(*bits));
         let mut keys: BTreeSet<Key> = cells.filter_map(|cell| Key::of(cell, self.words)).collect();
-        if let Some(test) = &mut test {
-            keys.extend(labels_of(test)?);
+        for part in more.into_iter().flatten() {
+            keys.extend(labels_of(part)?);
         }
-        Ok((Classes::of(&keys, self.options.query.is_some())?, test))
+        Classes::of(&keys, self.options.query.is_some())
     }
 
     /// What classes count, as the first pass found them.
@@ -341,6 +357,7 @@ impl Scan<'_> {
             features: vec![Spread::default(); columns.len()],
             answers: vec![Spread::default(); self.beside.labels.len()],
             test: Vec::new(),
+            validation: Vec::new(),
             labels: BTreeMap::new(),
             first: Vec::new(),
             varied: self.stream.rows() < 2,
@@ -365,6 +382,9 @@ impl Scan<'_> {
                 }
             }
             match what {
+                Use::Held if self.training.validation.binary_search(&row).is_ok() => {
+                    found.validation.extend(numbers);
+                }
                 Use::Held => found.test.extend(numbers),
                 Use::Trained => {
                     for (spread, feature) in found.features.iter_mut().zip(columns) {

@@ -35,11 +35,11 @@ fn streamed(options: &DataOptions, window: usize) -> onward::Result<Opened> {
 
 /// Asserts that a stream gives what the file gives in memory, to the bit, wherever reading begins.
 fn agree(options: &DataOptions, windows: &[usize]) {
-    let Split { train, test, preparation, summary, notes, validation: _ } = load(options).unwrap();
+    let Split { train, test, preparation, summary, notes, validation } = load(options).unwrap();
     for &window in windows {
         let opened = streamed(options, window).unwrap();
         assert_eq!((&opened.preparation, &opened.notes), (&preparation, &notes), "{window}");
-        assert_eq!(opened.test, test, "{window}");
+        assert_eq!((&opened.test, &opened.validation), (&test, &validation), "{window}");
         assert_eq!(opened.summary, summary);
         assert_eq!(opened.train.schema(), train.schema());
         let key = RunKey::from_seed(5);
@@ -80,6 +80,9 @@ fn streams_give_the_bits_of_files_in_memory() {
         agree(&options, &[1, 64, 3000, 9000]);
         agree(&DataOptions { test: Holdout::Rows(3), split: 4, ..options.clone() }, &[501]);
         agree(&DataOptions { limit: Some(777), center: Center::None, ..options.clone() }, &[100]);
+        for validation in [Holdout::Rows(7), Holdout::Fraction(0.4)] {
+            agree(&DataOptions { validation: Some(validation), limit: Some(777), ..options.clone() }, &[100]);
+        }
         agree(&DataOptions { target: Target::Value, scale: 0.3, ..options.clone() }, &[256]);
         agree(&DataOptions { shape: Some([3, 1, 1]), target: Target::Value, ..options.clone() }, &[256]);
         agree(
@@ -136,7 +139,10 @@ fn columns_beside_features_are_those_of_memory() {
     let others = DataOptions { columns: labels(&["up", "y"]), ..class.clone() };
     agree(&others, &[256]);
     for test in [Holdout::Fraction(0.2), Holdout::Rows(1), Holdout::Rows(1100)] {
-        agree(&DataOptions { query: one("query"), test, ..class.clone() }, &[64, 700]);
+        let queried = DataOptions { query: one("query"), test, ..class.clone() };
+        agree(&queried, &[64, 700]);
+        let weight = one("weight");
+        agree(&DataOptions { validation: Some(Holdout::Rows(90)), weight, ..queried }, &[64]);
     }
     let everything =
         DataOptions { query: one("query"), weight: one("weight"), columns: labels(&["down"]), ..class };
@@ -150,11 +156,53 @@ fn columns_beside_features_are_those_of_memory() {
 }
 
 #[test]
-fn test_rows_may_have_a_file_of_their_own() {
+fn rows_that_are_not_trained_on_may_have_files_of_their_own() {
     let folder = Folder::new();
     let own = folder.put("test.csv", csv(40).replace(",2\n", ",4\n"));
+    let best = Some(folder.put("best.csv", csv(30).replace(",1\n", ",5\n")));
     for options in forms(&folder, 2600, 1000) {
-        agree(&DataOptions { test_path: Some(own.clone()), ..options }, &[300]);
+        agree(&DataOptions { validation_path: best.clone(), ..options.clone() }, &[300]);
+        let tested = DataOptions { test_path: Some(own.clone()), ..options };
+        agree(&tested, &[300]);
+        agree(&DataOptions { validation: Some(Holdout::Rows(30)), ..tested.clone() }, &[300]);
+        agree(&DataOptions { validation_path: best.clone(), ..tested }, &[300]);
+    }
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn words_of_parquet_files_are_those_of_memory() {
+    use super::super::{Categories, Missing, written};
+    let folder = Folder::new();
+    let column = |name: &str, of: &dyn Fn(usize) -> String| (name.to_owned(), (0..700).map(of).collect());
+    let columns: [(String, Vec<String>); 5] = [
+        column("x", &|r| if r % 50 == 3 { "NaN".into() } else { format!("{}", number(r, 0) + 0.125) }),
+        column("kind", &|r| ["red", "green", "blue"][r * 7 % 3].into()),
+        column("code", &|r| (r % 4 * 10).to_string()),
+        column("said", &|r| format!("remark {r}")),
+        column("label", &|r| ["no way", "perhaps", "sure"][(r + r / 5) % 3].into()),
+    ];
+    let path = folder.put("w.parquet", written::write(&columns, 150).unwrap());
+    let (ignore, missing) = (labels(&["said"]), Some(Missing::Mean));
+    let options = DataOptions { ignore, missing, ..DataOptions::new(path) };
+    agree(&options, &[64, 1000]);
+    agree(&DataOptions { categorical: labels(&["code"]), ..options.clone() }, &[100]);
+    agree(
+        &DataOptions { categories: Some(Categories::Ordinal), test: Holdout::Rows(500), ..options.clone() },
+        &[100],
+    );
+    let wrong = [
+        (
+            DataOptions { missing: None, ..options.clone() },
+            "row 3 (from 0), column \"x\": expected a finite number",
+        ),
+        (DataOptions { ignore: None, ..options.clone() }, "column \"said\""),
+        (DataOptions { missing: Some(Missing::Median), ..options.clone() }, "data.missing"),
+        (DataOptions { target: Target::Value, ..options }, "label"),
+    ];
+    for (options, part) in wrong {
+        let text = complaint(&options);
+        assert!(text.contains("w.parquet") && text.contains(part), "{text}");
     }
 }
 

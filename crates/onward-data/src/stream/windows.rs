@@ -49,7 +49,12 @@ pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
     }
     let test = match &options.test_path {
         Some(path) => all(&self::tokens(options, path)?)?,
-        None => read(&tokens, training.held())?,
+        None => read(&tokens, &training.tested())?,
+    };
+    let validation = match &options.validation_path {
+        Some(path) => Some(all(&self::tokens(options, path)?)?),
+        None if training.validation().is_empty() => None,
+        None => Some(read(&tokens, training.validation())?),
     };
     let mut hash = blake3::Hasher::new_derive_key("onward 2026 training rows of tokens v1");
     hash.update(&tokens.digest()).update(&training.rows.to_le_bytes());
@@ -64,7 +69,7 @@ pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
     Ok(Split {
         train: Arc::new(Kept { tokens, training, digest }),
         test,
-        validation: None,
+        validation,
         preparation,
         summary,
         notes,
@@ -89,7 +94,7 @@ fn all(tokens: &Tokens) -> Result<Dataset> {
 /// These rows, in memory.
 fn read(tokens: &Tokens, rows: &[u64]) -> Result<Dataset> {
     let bytes = rows.len() as u128 * tokens.schema().outputs() as u128 * 8;
-    memory::check("data.test", "test rows, which are kept in memory", bytes)?;
+    memory::check("data.test", "rows that are held out, which are kept in memory", bytes)?;
     Ok(tokens.read(rows)?.into_parts().1)
 }
 

@@ -6,12 +6,11 @@ use crate::event::{Event, Observers};
 use crate::folder::{Folder, Snapshot, remove_if_there};
 use crate::follow::{Origin, Parts, StartFrom, base, follow};
 use crate::limits::best;
-use crate::metrics::{self, Point};
+use crate::metrics::{self, Metrics, Point};
 use onward::ledger::{Entry, Header, Ledger, Rates, Reading, Stretch};
 use onward::noise::RunKey;
 use onward::params::Params;
-use onward::train::Trainer;
-use onward::{Error, ErrorKind, Result, file};
+use onward::{Error, ErrorKind, Hint, Result, file};
 use std::sync::{Mutex, PoisonError};
 
 impl Run {
@@ -36,15 +35,16 @@ impl Run {
             observers.tell(&Event::Torn { bytes: reading.torn, step });
         }
         let (parts, from) = caught_up(&folder, &reading, origin, &mut observers)?;
-        let stretch = stretch(&folder, &parts.trainer, origin.budget(&parts.trainer)?)?;
+        let stretch = stretch(&folder, &parts, origin.budget(&parts.trainer)?)?;
         write_again(&folder, &reading.header, &parts, origin, &mut observers)?;
         remove_unsound(&folder, &reading, &parts, &mut observers)?;
         observers.tell(&Event::Resumed { step, snapshot: from });
-        let points = sound_points(&folder, &parts, &reading, &mut observers)?;
+        let found = sound_metrics(&folder, &parts, &reading, &mut observers)?;
+        let points = found.points();
         keep_best(&folder, &reading, &points, origin)?;
         let begun = reading.chains[0];
         // A process that ended before its first step may not have come to write that down.
-        let guessed = step > 0 || metrics::read(&folder.metrics())?.judged().next().is_some();
+        let guessed = step > 0 || found.judged().next().is_some();
         let mut run = Self::new(folder, parts, (ledger, begun), clock, observers)?;
         if !guessed {
             run.note_guess()?;
@@ -80,9 +80,7 @@ impl Run {
         {
             self.measure(row, record.rate)?;
         }
-        let limits = self.parts.limits;
-        let spent = limits.spent(self.trainer().spent(), self.before);
-        self.ended = spent.or_else(|| limits.impatient(&self.points));
+        self.ended = self.parts.limits.reached(self.trainer().spent(), &self.points);
         let is_best = best(&self.points).is_some_and(|(best, _)| best == self.trainer().state().step());
         // Its process may have ended before it had kept what is best.
         if is_best && !self.finished() { self.write_snapshot() } else { Ok(()) }
@@ -111,12 +109,25 @@ fn keep_best(folder: &Folder, reading: &Reading, points: &[Point], origin: &mut 
 }
 
 /// The stretch that gives a run `wanted` steps in all, if it has fewer.
-fn stretch(folder: &Folder, trainer: &Trainer, wanted: Option<u64>) -> Result<Option<Stretch>> {
-    let (step, budget, path) = (trainer.state().step(), trainer.steps(), folder.path().display());
+fn stretch(folder: &Folder, parts: &Parts, wanted: Option<u64>) -> Result<Option<Stretch>> {
+    let trainer = &parts.trainer;
+    let (step, budget, path) = (trainer.state().step(), trainer.steps(), folder.path().display().to_string());
     let Some(steps) = wanted.filter(|wanted| *wanted != budget) else { return Ok(None) };
     if steps < budget {
         let expected = format!("at least the {budget} steps that the run has, in all");
         return Err(Error::expected(ErrorKind::Spec, path, expected, steps));
+    }
+    if !trainer.finished()
+        && let Some(why) = parts.limits.reached(trainer.spent(), &metrics::read(&folder.metrics())?.points())
+    {
+        let (expected, found) = (
+            format!("a run that has taken all its {budget} steps"),
+            format!("one that ended at step {step}: {why}"),
+        );
+        let way = format!(
+            "what ends a run stays as it began: a new run with other limits can begin with its model (`onward train SPEC --set model.from={path}/model.safetensors`)"
+        );
+        return Err(Error::expected(ErrorKind::Spec, path, expected, found).hint(Hint::Then(way)));
     }
     if !trainer.finished() {
         let expected = format!(
@@ -199,14 +210,14 @@ fn write_again(
     Ok(())
 }
 
-/// The measurements so far, with what is damaged left out of the file, and what is missing written again as far as the ledger
+/// The metrics so far, with what is damaged left out of the file, and what is missing written again as far as the ledger
 /// tells it; a damaged file is kept beside it then. From here on the files of the run change, so there is no manifest of them.
-fn sound_points(
+fn sound_metrics(
     folder: &Folder,
     parts: &Parts,
     reading: &Reading,
     observers: &mut Observers,
-) -> Result<Vec<Point>> {
+) -> Result<Metrics> {
     remove_if_there(&folder.manifest())?;
     remove_if_there(&folder.result())?;
     let mut found = metrics::read(&folder.metrics())?;
@@ -232,5 +243,5 @@ fn sound_points(
     if lines.as_bytes() != found.bytes {
         file::write(&folder.metrics(), lines.as_bytes())?;
     }
-    Ok(found.points())
+    Ok(found)
 }

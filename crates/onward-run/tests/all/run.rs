@@ -97,6 +97,9 @@ fn a_run_opened_twice_is_refused() {
     };
     refused(small.resume(&path).map(|_| ()));
     refused(Folder::open(&path).map(|_| ()));
+    run.folder().sign("process 7 on a machine");
+    let words = Folder::open(&path).map(|_| ()).unwrap_err().to_string();
+    assert!(words.ends_with("another process (process 7 on a machine)"), "{words}");
     // Without the lock file the ledger still belongs to one.
     std::fs::remove_file(path.join("lock")).unwrap();
     refused(small.resume(&path).map(|_| ()));

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::dataset::{Columns, Dataset, Targets, WEIGHT};
 use crate::evaluate::Local;
 use crate::model::Act;
+use crate::study::statistics::{mean, median};
 use crate::task::{Answers, Grain, Interval, Meaning, Task, mean_interval, wilson};
 
 /// Numbers of all outputs together, beyond which nobody guesses: vocabularies of long rows.
@@ -92,12 +93,11 @@ fn constants(train: &Dataset, width: usize) -> Vec<(&'static str, Vec<f32>)> {
                 .collect()
         }
         Targets::Values { values, width: own } if *own == width => {
-            let columns: Vec<Vec<f32>> =
-                (0..width).map(|at| values.iter().skip(at).step_by(width).copied().collect()).collect();
-            let means: Vec<f64> = columns.iter().map(|column| mean(column)).collect();
+            let column = |at: usize| values.iter().skip(at).step_by(width).map(|v| f64::from(*v));
+            let means: Vec<f64> = (0..width).map(|at| mean(column(at))).collect();
             let mut all = vec![
                 ("the mean", means.iter().map(|mean| *mean as f32).collect()),
-                ("the median", columns.into_iter().map(median).collect()),
+                ("the median", (0..width).map(|at| median(column(at).collect()) as f32).collect()),
             ];
             if values.iter().all(|v| (0.0..=1.0).contains(v)) {
                 let odds = |mean: &f64| odds(mean.clamp(1e-6, 1.0 - 1e-6));
@@ -131,18 +131,6 @@ fn of_counts(
 
 fn odds(share: f64) -> f32 {
     crate::kernel::ln((share / (1.0 - share)) as f32)
-}
-
-fn mean(column: &[f32]) -> f64 {
-    column.iter().map(|v| f64::from(*v)).sum::<f64>() / column.len().max(1) as f64
-}
-
-fn median(mut column: Vec<f32>) -> f32 {
-    column.sort_unstable_by(f32::total_cmp);
-    let at = |i: usize| f64::from(column.get(i).copied().unwrap_or(f32::NAN));
-    let half = column.len() / 2;
-    let below = if column.len().is_multiple_of(2) { half.saturating_sub(1) } else { half };
-    ((at(below) + at(half)) / 2.0) as f32
 }
 
 /// The loss of each row, where rows have losses that can be told.

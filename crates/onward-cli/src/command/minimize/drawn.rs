@@ -2,8 +2,8 @@
 
 use super::journal::{Entry, Phase};
 use super::session::Session;
-use super::show::short;
 use super::view::why;
+use crate::words::four;
 use onward::study::{Domain, Goal, Spacing};
 use onward_report::{AxisKind, LinePlot, ParallelAxis, Plot, Scene, cloud_plot, escape, parallel_plot};
 use serde_json::Value;
@@ -154,7 +154,7 @@ fn parallel(session: &Session, ranked: &[(&Entry, f64)]) -> Scene {
     let dimensions = session.space.dimensions();
     let ends = |kind: &Domain| match kind {
         Domain::Category { options } => [options[0].clone(), options[options.len() - 1].clone()],
-        other => [short(bounds(other).0), short(bounds(other).1)],
+        other => [four(bounds(other).0), four(bounds(other).1)],
     };
     let mut axes: Vec<ParallelAxis> =
         dimensions.iter().map(|d| ParallelAxis { name: d.name.clone(), ends: ends(&d.kind) }).collect();
@@ -233,12 +233,12 @@ pub fn sections(session: &Session) -> String {
             ["evaluation", "loss"].into_iter().chain(dimensions.iter().map(|d| d.name.as_str())).collect();
         let value = |entry: &Entry, name: &str| match entry.values.get(name) {
             Some(Value::String(word)) => word.clone(),
-            Some(number) => number.as_f64().map_or_else(|| number.to_string(), short),
+            Some(number) => number.as_f64().map_or_else(|| number.to_string(), four),
             None => String::new(),
         };
         let rows = ranked.iter().take(BEST).map(|(entry, loss)| {
             let values = dimensions.iter().map(|d| value(entry, &d.name));
-            [entry.id.to_string(), short(*loss)].into_iter().chain(values).collect()
+            [entry.id.to_string(), four(*loss)].into_iter().chain(values).collect()
         });
         out += &format!(
             "<section>\n<h2>The best {}</h2>\n{}</section>\n",

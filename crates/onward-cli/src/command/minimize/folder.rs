@@ -2,7 +2,7 @@
 
 use super::points::Known;
 use crate::folder::{self, LOCK};
-use crate::target;
+use crate::{machine, target};
 use onward::{Error, ErrorKind, Result, file};
 use std::fs::File;
 use std::io::Write;
@@ -43,6 +43,7 @@ impl StudyFolder {
             ));
         }
         let lock = folder::lock(path)?;
+        folder::sign(&lock, &machine::owner());
         folder::sweep(&[path.to_owned(), path.join("plots")]);
         Ok(Self { path: path.to_owned(), new, begun: false, _lock: lock })
     }

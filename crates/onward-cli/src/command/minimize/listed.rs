@@ -1,6 +1,6 @@
 //! Studies among others in a folder: a line for each.
 
-use super::show::short;
+use crate::words::four;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ fn line(path: &Path) -> (String, Value) {
     let told = journal.lines().filter(|line| line.starts_with("{\"event\":\"evaluation\"")).count();
     let best = result.as_ref().and_then(|result| result["best"]["loss"].as_f64());
     let state = if result.is_some() { "finished" } else { "interrupted" };
-    let loss = best.map_or_else(String::new, |loss| format!(", best {}", short(loss)));
+    let loss = best.map_or_else(String::new, |loss| format!(", best {}", four(loss)));
     let words = format!("{}  study, {state}, {told} evaluations{loss}", path.display());
     (words, json!({"event": "study", "run": path, "state": state, "evaluations": told, "best": best}))
 }

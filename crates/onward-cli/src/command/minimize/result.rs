@@ -4,6 +4,7 @@ use super::recommend::Recommended;
 use super::search::Found;
 use super::session::Session;
 use super::{drawn, points, settings, show};
+use crate::words::four;
 use onward::study::Repeated;
 use onward::{Error, ErrorKind, Result, file};
 use onward_report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
@@ -73,7 +74,7 @@ pub fn headline(session: &Session, found: &Found) -> String {
         show::values(names, &session.named(values))
     };
     let Some(best) = &session.best else { return String::new() };
-    let seen = format!("loss {} at evaluation {}: {}", show::short(best.loss), best.id, values(&best.values));
+    let seen = format!("loss {} at evaluation {}: {}", four(best.loss), best.id, values(&best.values));
     let Some(r) = &found.recommended else {
         return format!("best  {seen}{}", beside_known(session, best.loss));
     };
@@ -98,7 +99,7 @@ fn beside_known(session: &Session, loss: f64) -> String {
     let Some(known) = known.filter(|known| !session.better(loss, known.loss)) else { return String::new() };
     let names = session.space.dimensions().iter().map(|d| &d.name);
     let values = show::values(names, &known.values);
-    format!("\nno better than the best known point: loss {}: {values}", show::short(known.loss))
+    format!("\nno better than the best known point: loss {}: {values}", four(known.loss))
 }
 
 fn ended(session: &Session, found: &Found) -> String {
@@ -115,7 +116,7 @@ fn spent(session: &Session) -> String {
         0 => "none failed".into(),
         n => format!("{n} failed ({})", show::reasons(&tally.failed)),
     };
-    format!("{} evaluations, {failed}, {} s in the program", tally.told, show::digits(tally.seconds, 3))
+    format!("{} evaluations, {failed}, {} s in the program", tally.told, four(tally.seconds))
 }
 
 fn where_to(session: &Session) -> String {
@@ -149,7 +150,7 @@ pub fn write_report(session: &Session, found: Option<&Found>, into: &Path) -> Re
         (Some(found), _) => headline(session, found),
         (None, Some(best)) => {
             let (told, budget) = (session.tally.told, settings.budget);
-            format!("best so far, after {told} of {budget} evaluations: loss {}", show::short(best.loss))
+            format!("best so far, after {told} of {budget} evaluations: loss {}", four(best.loss))
         }
         (None, None) => "no loss yet".into(),
     };

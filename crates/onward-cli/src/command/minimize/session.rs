@@ -11,6 +11,7 @@ use super::show;
 use super::template::Evaluation;
 use crate::program::Reading;
 use crate::progress::{Progress, Voice};
+use crate::words::four;
 use onward::study::{Argument, Goal, Space};
 use onward::{Error, ErrorKind, Result};
 use serde_json::{Map, json};
@@ -219,7 +220,7 @@ impl Session {
     /// Says what this process's first evaluation came to, so that a loss that was not meant is noticed before all others.
     fn say_first(&self, entry: &Entry, reading: Option<&Reading>) {
         let words = match (reading, &entry.failed) {
-            (Some(r), _) => format!("loss {} read from {:?}", show::short(r.loss), r.from),
+            (Some(r), _) => format!("loss {} read from {:?}", four(r.loss), r.from),
             (None, Some(reason)) if self.complaint.is_empty() => {
                 format!("evaluation {} failed: {reason}", entry.id)
             }
@@ -244,7 +245,7 @@ impl Session {
         let Some(loss) = entry.loss.filter(|_| *count == SAME) else { return };
         let words = format!(
             "warning: {SAME} different candidates in a row had the loss {}: does the program use its arguments?",
-            show::short(loss)
+            four(loss)
         );
         self.voice.say(&words, &json!({"event": "equal", "loss": loss, "evaluations": SAME}));
     }
@@ -279,11 +280,8 @@ impl Session {
 
     fn show(&mut self, line: &Line, entry: &Entry) {
         let told = self.tally.told;
-        let best = || {
-            self.best
-                .as_ref()
-                .map_or_else(|| "no loss yet".into(), |b| format!("best {}", show::short(b.loss)))
-        };
+        let best =
+            || self.best.as_ref().map_or_else(|| "no loss yet".into(), |b| format!("best {}", four(b.loss)));
         let failed = || match self.tally.failures() {
             0 => String::new(),
             n => format!("  {n} failed"),
@@ -321,7 +319,7 @@ impl Session {
 
     /// Says which strategy was chosen, and what two losses of `point` have told about noise.
     pub fn say_choice(&self, choice: &Choice, point: &str, checks: &[Option<f64>]) {
-        let loss = |loss: &Option<f64>| loss.map_or_else(|| "no loss".into(), show::short);
+        let loss = |loss: &Option<f64>| loss.map_or_else(|| "no loss".into(), four);
         let noise = match (choice.noisy, checks) {
             (Some(true), [a, b]) => format!("noise: {point} gave {}, then {}\n", loss(a), loss(b)),
             (Some(false), [a, _]) => format!("no noise: {point} gave {} twice\n", loss(a)),

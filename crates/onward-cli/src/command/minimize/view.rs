@@ -81,7 +81,7 @@ pub fn show(args: &Show) -> Result<()> {
     if let Some(found) = &found {
         lines.push(result::headline(&session, found));
     }
-    output::line(&lines.join("\n"));
+    output::words(&lines.join("\n"));
     Ok(())
 }
 

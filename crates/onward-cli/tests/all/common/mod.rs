@@ -69,7 +69,9 @@ impl Done {
         assert_eq!(self.err.lines().count(), 1, "one line: {}", self.err);
         let mut rest = self.err.strip_prefix("error: ").expect("opens with error:");
         for part in parts {
-            let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} (in order) in {}", self.err));
+            // What is piped comes in plain signs.
+            let part = onward_cli::output::plain(part);
+            let at = rest.find(&part).unwrap_or_else(|| panic!("{part:?} (in order) in {}", self.err));
             rest = &rest[at + part.len()..];
         }
         self.err

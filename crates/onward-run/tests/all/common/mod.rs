@@ -74,7 +74,7 @@ impl Small {
             trainer: Trainer::new(self.plan(), local, rows(0, 60)).unwrap(),
             test: rows(60, 100),
             validation: None,
-            places: ["train rows".into(), "test rows".into()],
+            places: ["train rows", "test rows", "validation rows"].map(Into::into),
             interface: b"{}".to_vec(),
             units: Box::new(f64::from),
             scale: 1.0,
