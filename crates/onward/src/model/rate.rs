@@ -58,6 +58,7 @@ pub struct Rated {
 impl Model for Rated {
     fn build(&self, g: &mut Builder) -> Result<Var> {
         let output = self.model.build(g)?;
+        g.rates_of_settings();
         self.rates.iter().for_each(|rate| g.rate(&rate.tensors, rate.factor));
         Ok(output)
     }

@@ -12,7 +12,7 @@ use crate::model::Graph;
 use crate::noise::Family;
 use crate::schema::{PerLayer, is};
 use crate::space::{ActivationPlan, Directions, Focus, LayerPlan, LayerSpace};
-use crate::{Place, Result, choices, keys};
+use crate::{Error, ErrorKind, Place, Result, choices, keys};
 use std::sync::Arc;
 
 choices! {
@@ -86,7 +86,8 @@ impl RelativeActivation {
             return Err(misfit("directions", format!("below 2^32 with all {rows} samples of a batch"), d));
         }
         if rows < 2 {
-            return Err(misfit("batch", "at least 2 samples", rows));
+            let place = Place::key("train", "batch");
+            return Err(Error::expected(ErrorKind::Spec, place, "at least 2 samples", rows));
         }
         check_sigma(self.sigma.values())
     }

@@ -28,6 +28,7 @@ mod own_models;
 mod pieces;
 mod precision;
 mod ragged;
+mod random_graphs;
 mod rates;
 mod rows;
 mod search;

@@ -280,11 +280,17 @@ fn rates_that_cannot_be_are_refused() {
     let cases: [(&[&str], &[&str]); 5] = [
         (
             &["fc3*: 0"],
-            &["rates: expected a pattern of some of fc1.weight, fc1.bias, fc2.weight, fc2.bias", "fc3*"],
+            &[
+                "train.rates: expected a pattern of some of fc1.weight, fc1.bias, fc2.weight, fc2.bias",
+                "fc3*",
+            ],
         ),
         (&["fc1*: -1"], &["rates: expected a factor of at least 0", "-1 for fc1*"]),
         (&["fc1*: inf"], &["rates: expected a factor", "inf"]),
-        (&["*: 0"], &["rates: expected at least one tensor whose rate is not 0", "nothing would be trained"]),
+        (
+            &["*: 0"],
+            &["train.rates: expected at least one tensor whose rate is not 0", "nothing would be trained"],
+        ),
         (&["fc1*"], &["train.rates", "a pattern of tensors' names and a factor", "\"fc1*\""]),
     ];
     for (rates, parts) in cases {

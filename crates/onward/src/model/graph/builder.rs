@@ -65,6 +65,8 @@ pub struct Builder {
     specs: Vec<TensorSpec>,
     /// What each tensor's steps are multiplied by.
     rates: Vec<f32>,
+    /// Where that is said.
+    rates_place: Place,
     carries: Vec<Carry>,
     everywhere: bool,
     /// The first thing that does not fit.
@@ -97,20 +99,26 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         nodes: vec![first],
         specs: Vec::new(),
         rates: Vec::new(),
+        rates_place: "rates".into(),
         carries: Vec::new(),
         everywhere: false,
         fault: None,
     };
     let output = model.build(&mut builder)?;
     builder.operands("the model's answer", &[output]);
-    let Builder { nodes, specs, rates, carries, everywhere, fault } = builder;
+    let Builder { nodes, specs, rates, rates_place, carries, everywhere, fault } = builder;
     if let Some(fault) = fault {
         return Err(fault);
     }
     count_of(&specs)?;
     if !rates.is_empty() && rates.iter().all(|rate| *rate == 0.0) {
         let expected = "at least one tensor whose rate is not 0";
-        return Err(Error::expected(ErrorKind::Model, "rates", expected, "none: nothing would be trained"));
+        return Err(Error::expected(
+            ErrorKind::Model,
+            rates_place,
+            expected,
+            "none: nothing would be trained",
+        ));
     }
     Graph::of(nodes, specs, output.node, everywhere).map(|graph| Graph { rates, carries, ..graph })
 }
@@ -343,16 +351,21 @@ impl Builder {
     /// stay as they are to the byte, and nothing is spent on probing them.
     pub fn rate(&mut self, pattern: &str, factor: f32) {
         if !(factor >= 0.0 && factor.is_finite()) {
-            self.fault("rates", "a factor of at least 0", format!("{factor} for {pattern}"));
+            self.fault(self.rates_place.clone(), "a factor of at least 0", format!("{factor} for {pattern}"));
         }
         let meant: Vec<usize> =
             (0..self.specs.len()).filter(|i| fits(pattern, &self.specs[*i].name)).collect();
         if meant.is_empty() {
             let known: Vec<&str> = self.specs.iter().map(|s| s.name.as_str()).collect();
             let expected = format!("a pattern of some of {}", known.join(", "));
-            self.fault("rates", expected, pattern);
+            self.fault(self.rates_place.clone(), expected, pattern);
         }
         meant.into_iter().for_each(|i| self.rates[i] = factor);
+    }
+
+    /// The rates that come are those of settings.
+    pub(in crate::model) fn rates_of_settings(&mut self) {
+        self.rates_place = Place::key("train", "rates");
     }
 
     /// Probes move all numbers of all sites, also those that the function after them cannot tell from their neighbours (a ReLU
