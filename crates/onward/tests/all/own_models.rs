@@ -404,6 +404,39 @@ fn f26_an_operation_of_ones_own_refuses_shapes() {
     assert!(words.contains("pair: expected two numbers, found [[1, 1, 3]]"), "{words}");
 }
 
+/// An operation of one's own has no tensors, so that no probe acts inside it: a map that it reads is probed before it.
+#[test]
+fn f26_no_stage_reaches_into_an_operation_of_ones_own() {
+    struct Twice;
+    impl RowOp for Twice {
+        fn name(&self) -> &str {
+            "twice 1"
+        }
+        fn shape(&self, inputs: &[Shape]) -> onward::Result<Shape> {
+            Ok(inputs[0])
+        }
+        fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
+            output.iter_mut().zip(inputs[0]).for_each(|(y, x)| *y = 2.0 * x);
+        }
+    }
+    let model = |owned: bool| {
+        Own(move |g: &mut Builder| {
+            let x = g.input();
+            let y = g.linear("a", x, 5);
+            let z = if owned { g.host(Arc::new(Twice), &[y]) } else { y };
+            let z = g.add(z, y);
+            g.linear("b", z, 3)
+        })
+    };
+    let graph = |owned| Graph::new(&model(owned), [1, 1, 8]).unwrap();
+    assert_eq!([graph(true), graph(false)].map(|g| (g.stages(), g.shape(0))), [(2, [1, 1, 5]); 2]);
+    assert_ne!(graph(true).digest(), graph(false).digest());
+    let data = blobs(20, [1, 1, 8], 3, 1);
+    let evaluator = local(model(true), Loss::CrossEntropy, 1);
+    let plan = plan(Method::RelativeActivation(relative(2)), 0.1, 2, 20);
+    assert!(Trainer::new(plan, evaluator, data).unwrap().step().is_ok());
+}
+
 #[test]
 fn f26_rows_of_another_shape_and_params_of_another_model_are_refused() {
     let wide = |g: &mut Builder| {
