@@ -34,28 +34,50 @@ pub fn from_bf16(x: u16) -> f32 {
 /// The bf16 nearest to each number, those of `right` behind those of `left`: as [`to_bf16`] has them.
 ///
 /// # Safety
-/// AVX-512 F and BW were detected.
+/// AVX-512 F and BW were detected, and the caller is compiled for them.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn nearest(
     left: std::arch::x86_64::__m512,
     right: std::arch::x86_64::__m512,
 ) -> std::arch::x86_64::__m512i {
     use std::arch::x86_64::*;
-    let [left, right] = [left, right].map(|x| {
+    // SAFETY: the caller vouches for the instructions; the array is 64 bytes.
+    unsafe {
+        let upper = _mm512_loadu_si512(UPPER.as_ptr().cast());
+        _mm512_permutex2var_epi16(rounded(left), upper, rounded(right))
+    }
+}
+
+/// Numbers whose upper halves are the bf16 nearest to each.
+///
+/// # Safety
+/// As for [`nearest`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn rounded(x: std::arch::x86_64::__m512) -> std::arch::x86_64::__m512i {
+    use std::arch::x86_64::*;
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
         let bits = _mm512_castps_si512(x);
         let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
         let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
         let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
         _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x40_0000))
-    });
-    // The upper half of each number.
-    let halves: [i16; 32] = std::array::from_fn(|i| 2 * i as i16 + 1);
-    // SAFETY: the array is 64 bytes.
-    let halves = unsafe { _mm512_loadu_si512(halves.as_ptr().cast()) };
-    _mm512_permutex2var_epi16(left, halves, right)
+    }
 }
+
+/// Where the upper half of each of 32 numbers is.
+#[cfg(target_arch = "x86_64")]
+const UPPER: [i16; 32] = {
+    let mut places = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        places[i] = 2 * i as i16 + 1;
+        i += 1;
+    }
+    places
+};
 
 /// Rounds numbers: `out[i]` is the bf16 nearest to `x[i]`.
 pub fn round_to_bf16(out: &mut [u16], x: &[f32]) {

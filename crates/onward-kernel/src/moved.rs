@@ -1,8 +1,10 @@
 //! Weights that are formed on their way into panels.
 
+#[cfg(target_arch = "x86_64")]
+use super::bf16::nearest;
 use super::transpose::SIDE;
 #[cfg(target_arch = "x86_64")]
-use super::transpose::turned;
+use super::transpose::{rows, turned};
 use super::{dispatch, from_bf16, to_bf16};
 use std::ops::Range;
 
@@ -71,24 +73,20 @@ impl<'a> Moved<'a> {
         }
     }
 
-    /// The numbers of a block of sixteen rows from its row `j` and column `column` on: register `i` is row `j + i`.
+    /// Sixteen numbers of row `j` from `column` on.
     ///
     /// # Safety
-    /// AVX-512 F was detected; the rows and sixteen columns are there.
+    /// AVX-512 F was detected, and the caller is compiled for it; the row and its columns are there.
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    #[inline]
-    unsafe fn block(&self, j: usize, column: usize) -> [std::arch::x86_64::__m512; SIDE] {
+    #[inline(always)]
+    unsafe fn vector(&self, j: usize, column: usize) -> std::arch::x86_64::__m512 {
         use std::arch::x86_64::*;
-        let factor = _mm512_set1_ps(self.factor);
-        std::array::from_fn(|i| {
-            // SAFETY: the caller vouches for row `j + i` and its columns.
-            unsafe {
-                let start = _mm512_loadu_ps(self.start.as_ptr().add((j + i) * self.stride + column));
-                let along = _mm512_loadu_ps(self.along.as_ptr().add((j + i) * self.length + column));
-                _mm512_fmadd_ps(factor, along, start)
-            }
-        })
+        // SAFETY: the caller vouches for the row.
+        unsafe {
+            let start = _mm512_loadu_ps(self.start.as_ptr().add(j * self.stride + column));
+            let along = _mm512_loadu_ps(self.along.as_ptr().add(j * self.length + column));
+            _mm512_fmadd_ps(_mm512_set1_ps(self.factor), along, start)
+        }
     }
 }
 
@@ -107,7 +105,7 @@ pub(super) fn pack_moved(out: &mut [f32], width: usize, weights: Moved<'_>, kept
                 for j in (0..high).step_by(SIDE) {
                     // SAFETY: `dispatch!` detected AVX-512; the block's rows and columns are there in both, as was checked above.
                     unsafe {
-                        let columns = turned(weights.block(j, k));
+                        let columns = turned(rows!(i => weights.vector(j + i, k)));
                         for (i, column) in columns.into_iter().enumerate() {
                             let to = out.as_mut_ptr().add((k + i) * width + j);
                             std::arch::x86_64::_mm512_storeu_ps(to, column);
@@ -157,7 +155,10 @@ pub(super) fn pack_moved_bf16(out: &mut [u32], width: usize, weights: Moved<'_>)
                     // SAFETY: `dispatch!` detected AVX-512 with words; the block's rows and columns are there in both, as was checked
                     // above: 32 columns are sixteen groups.
                     unsafe {
-                        let pairs = paired(weights.block(j, k), weights.block(j, k + SIDE));
+                        let pairs = rows!(i => {
+                            let (left, right) = (weights.vector(j + i, k), weights.vector(j + i, k + SIDE));
+                            std::arch::x86_64::_mm512_castsi512_ps(nearest(left, right))
+                        });
                         for (i, groups) in turned(pairs).into_iter().enumerate() {
                             let to = out.as_mut_ptr().add((k / 2 + i) * width + j);
                             std::arch::x86_64::_mm512_storeu_ps(to.cast(), groups);
@@ -181,23 +182,6 @@ fn plain_bf16(out: &mut [u32], width: usize, weights: Moved<'_>, rows: Range<usi
             out[j] = half(0) | half(1) << 16;
         }
     });
-}
-
-/// The bf16 nearest to each number of a block's rows, those of `right` behind those of `left`: as [`to_bf16`] has them.
-///
-/// # Safety
-/// AVX-512 F and BW were detected.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-unsafe fn paired(
-    left: [std::arch::x86_64::__m512; SIDE],
-    right: [std::arch::x86_64::__m512; SIDE],
-) -> [std::arch::x86_64::__m512; SIDE] {
-    std::array::from_fn(|i| {
-        // SAFETY: the caller vouches for the instructions.
-        unsafe { std::arch::x86_64::_mm512_castsi512_ps(super::bf16::nearest(left[i], right[i])) }
-    })
 }
 
 #[cfg(test)]

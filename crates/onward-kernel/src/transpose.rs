@@ -5,6 +5,16 @@ use super::dispatch;
 /// Rows and columns of a block.
 pub(super) const SIDE: usize = 16;
 
+/// An array of [`SIDE`] registers, written out: what is large in a loop or in `from_fn` may stay a loop over an array in memory,
+/// whatever else happens to be compiled beside it.
+#[cfg(target_arch = "x86_64")]
+macro_rules! rows {
+    ($row:ident => $one:expr) => { $crate::transpose::rows!($row: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 => $one) };
+    ($row:ident: $($i:literal)* => $one:expr) => { [$({ let $row = $i; $one }),*] };
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use rows;
+
 /// `out[k · width + j] = rows[j · stride + k]` for `count` rows of `length` numbers, of which there are at most `width`; the rest of `out`
 /// stays as it is.
 ///
@@ -58,7 +68,7 @@ unsafe fn block(from: *const f32, stride: usize, to: *mut f32, width: usize) {
     use std::arch::x86_64::*;
     // SAFETY: the caller vouches for the blocks and the instructions.
     unsafe {
-        let columns = turned(std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * stride))));
+        let columns = turned(rows!(i => _mm512_loadu_ps(from.add(i * stride))));
         for (i, column) in columns.into_iter().enumerate() {
             _mm512_storeu_ps(to.add(i * width), column);
         }
@@ -68,39 +78,34 @@ unsafe fn block(from: *const f32, stride: usize, to: *mut f32, width: usize) {
 /// The columns of sixteen rows: number `j` of result `i` is number `i` of row `j`.
 ///
 /// # Safety
-/// AVX-512 F was detected.
+/// AVX-512 F was detected, and the caller is compiled for it.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-#[inline]
-pub(super) unsafe fn turned(mut r: [std::arch::x86_64::__m512; SIDE]) -> [std::arch::x86_64::__m512; SIDE] {
+#[inline(always)]
+pub(super) unsafe fn turned(r: [std::arch::x86_64::__m512; SIDE]) -> [std::arch::x86_64::__m512; SIDE] {
     use std::arch::x86_64::*;
-    // Pairs of rows, then of pairs: four numbers of a column come together in each quarter of a register.
-    let mut s = r;
-    for i in (0..SIDE).step_by(2) {
-        s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        // Pairs of rows, then of pairs: four numbers of a column come together in each quarter of a register.
+        let s = rows!(i => {
+            let (a, b) = (r[i & !1], r[i | 1]);
+            if i & 1 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
+        });
+        let s = rows!(i => {
+            let at = i & !3 | i >> 1 & 1;
+            let (a, b) = (_mm512_castps_pd(s[at]), _mm512_castps_pd(s[at | 2]));
+            _mm512_castpd_ps(if i & 1 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
+        });
+        // Then the quarters: column `4q + c` is quarter `q` of registers `c`, `4 + c`, `8 + c` and `12 + c`.
+        let halves = rows!(i => {
+            let at = (i & 4) << 1 | i & 3;
+            let (a, b) = (s[at], s[at | 4]);
+            if i & 8 == 0 { _mm512_shuffle_f32x4::<0x44>(a, b) } else { _mm512_shuffle_f32x4::<0xee>(a, b) }
+        });
+        rows!(i => {
+            let (a, b) = (halves[i & !4], halves[i | 4]);
+            if i & 4 == 0 { _mm512_shuffle_f32x4::<0x88>(a, b) } else { _mm512_shuffle_f32x4::<0xdd>(a, b) }
+        })
     }
-    for i in (0..SIDE).step_by(4) {
-        let [a, b, c, d] = [s[i], s[i + 1], s[i + 2], s[i + 3]].map(|v| _mm512_castps_pd(v));
-        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-    }
-    // Then the quarters: column `4q + c` is quarter `q` of registers `c`, `4 + c`, `8 + c` and `12 + c`.
-    for c in 0..4 {
-        let (a, b) =
-            (_mm512_shuffle_f32x4::<0x44>(r[c], r[4 + c]), _mm512_shuffle_f32x4::<0xee>(r[c], r[4 + c]));
-        let (d, e) = (
-            _mm512_shuffle_f32x4::<0x44>(r[8 + c], r[12 + c]),
-            _mm512_shuffle_f32x4::<0xee>(r[8 + c], r[12 + c]),
-        );
-        s[c] = _mm512_shuffle_f32x4::<0x88>(a, d);
-        s[4 + c] = _mm512_shuffle_f32x4::<0xdd>(a, d);
-        s[8 + c] = _mm512_shuffle_f32x4::<0x88>(b, e);
-        s[12 + c] = _mm512_shuffle_f32x4::<0xdd>(b, e);
-    }
-    s
 }
 
 #[cfg(test)]
