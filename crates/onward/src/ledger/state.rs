@@ -258,32 +258,37 @@ impl State {
         let factor = self.recipe.rate(index);
         let (scale, rate) =
             if scaling == Scaling::Adam { (scale, rate * factor) } else { (scale * factor, rate) };
-        let tile = sum.tile();
-        // They come from memory while the sum is made.
+        let (tile, many) = (sum.tile(), sum.tiles_at_once());
+        let (size, tiles) = (many * tile, |piece: usize| piece * many..);
+        // What changes comes from memory while the sum is made.
         let ask = |part: &[f32]| {
             if matches!(sum, Sum::Noise(_)) {
                 ask_for(part)
             }
         };
         let noise = self.rounding_noise(index);
-        let pieces = self.params.data_mut(index).pieces_mut(tile);
+        let pieces = self.params.data_mut(index).pieces_mut(size);
         let mut found = vec![Rounding::default(); pieces.len()];
         let w = pieces.into_par_iter().zip(found.par_chunks_mut(1)).enumerate();
         match scaling {
             Scaling::None if beta == 0.0 => {
                 w.for_each_init(Vec::new, |scratch, (i, (w, found))| {
-                    found[0] = Rounding::of(w, noise, i * tile, |w| {
-                        ask(w);
-                        step::plain(w, sum.get(i, w.len(), scratch), scale);
+                    found[0] = Rounding::of(w, noise, i * size, |w| {
+                        for (i, w) in tiles(i).zip(w.chunks_mut(tile)) {
+                            ask(w);
+                            step::plain(w, sum.get(i, w.len(), scratch), scale);
+                        }
                     });
                 });
             }
             Scaling::None => {
-                let memory = self.momentum[index].par_chunks_mut(tile);
+                let memory = self.momentum[index].par_chunks_mut(size);
                 w.zip(memory).for_each_init(Vec::new, |scratch, ((i, (w, found)), m)| {
-                    found[0] = Rounding::of(w, noise, i * tile, |w| {
-                        [&*w, &*m].into_iter().for_each(ask);
-                        step::with_momentum(w, m, sum.get(i, w.len(), scratch), scale, beta);
+                    found[0] = Rounding::of(w, noise, i * size, |w| {
+                        for (i, (w, m)) in tiles(i).zip(w.chunks_mut(tile).zip(m.chunks_mut(tile))) {
+                            [&*w, &*m].into_iter().for_each(ask);
+                            step::with_momentum(w, m, sum.get(i, w.len(), scratch), scale, beta);
+                        }
                     });
                 });
             }
@@ -291,12 +296,15 @@ impl State {
                 let left = |decay: f32| (1.0 - power(f64::from(decay), self.step + 1)) as f32;
                 let left = [left(beta), left(SQUARES_DECAY)];
                 let memory =
-                    self.momentum[index].par_chunks_mut(tile).zip(self.squares[index].par_chunks_mut(tile));
+                    self.momentum[index].par_chunks_mut(size).zip(self.squares[index].par_chunks_mut(size));
                 w.zip(memory).for_each_init(Vec::new, |scratch, ((i, (w, found)), (m, v))| {
-                    found[0] = Rounding::of(w, noise, i * tile, |w| {
-                        [&*w, &*m, &*v].into_iter().for_each(ask);
-                        let sum = sum.get(i, w.len(), scratch);
-                        step::like_adam(w, m, v, sum, scale, beta, left, rate);
+                    let memory = m.chunks_mut(tile).zip(v.chunks_mut(tile));
+                    found[0] = Rounding::of(w, noise, i * size, |w| {
+                        for (i, (w, (m, v))) in tiles(i).zip(w.chunks_mut(tile).zip(memory)) {
+                            [&*w, &*m, &*v].into_iter().for_each(ask);
+                            let sum = sum.get(i, w.len(), scratch);
+                            step::like_adam(w, m, v, sum, scale, beta, left, rate);
+                        }
                     });
                 });
             }

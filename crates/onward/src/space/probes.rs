@@ -13,7 +13,7 @@ const MEMBERS: usize = 512;
 const ROWS: usize = 32;
 const ELEMENTS: usize = 1 << 13;
 
-/// Elements of noise that one task makes: few enough that what they are added to comes from memory meanwhile, and
+/// Elements of noise that are made at once: few enough that what they are added to comes from memory meanwhile, and
 /// enough for the generator to work on.
 fn elements_at_once(noise: Family) -> usize {
     match noise {
@@ -102,6 +102,11 @@ impl Sum<'_> {
             Self::Factors { right, .. } => ROWS * right.n(),
             Self::Whole(_) => ELEMENTS,
         }
+    }
+
+    /// Tiles of which one task makes one after the other, so that tasks are few.
+    pub fn tiles_at_once(&self) -> usize {
+        (ELEMENTS / self.tile().max(1)).max(1)
     }
 
     /// Tile `tile`, which has `elements` elements.
