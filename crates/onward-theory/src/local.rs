@@ -8,7 +8,7 @@ use onward::evaluate::{Batch, Local};
 use onward::model::{Activation, Graph, Mlp};
 use onward::noise::{Family, Role, RunKey};
 use onward::params::Params;
-use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, LocalPlan};
+use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, LocalPlan, Samples};
 use onward::task::Loss;
 use onward::threads::Threads;
 use std::sync::Arc;
@@ -122,7 +122,8 @@ fn off(found: &[f64], truth: &[f64]) -> (f64, f64) {
 
 impl Net {
     fn plan(&self, sigma: f32) -> LocalPlan {
-        LocalPlan { step: 0, stages: (0..self.graph.stages()).collect(), sigma }
+        let stages = (0..self.graph.stages()).collect();
+        LocalPlan { step: 0, stages, sigma, samples: Samples::Swaps, draws: 2 }
     }
 
     fn local(&self, sigma: f32) -> Result<Vec<f64>> {

@@ -1,7 +1,7 @@
 //! Probes on weights, what probes cost, and the bounds that all plans keep.
 
 use crate::model::{Graph, Member, WeightSpace};
-use crate::space::{ActivationPlan, LayerSpace, LocalPlan};
+use crate::space::{ActivationPlan, LayerSpace, LocalPlan, Samples};
 use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -162,10 +162,29 @@ impl LocalPlan {
     /// # Errors
     /// [`ErrorKind::Model`] naming an operation that credit cannot pass.
     pub fn cost(&self, graph: &Graph, rows: usize) -> Result<Spent> {
-        let leads = graph.leads_to(&self.stages);
+        let (leads, samples) = graph.leads_to(&self.stages);
         let mut spent = Spent::default();
-        for node in 0..=graph.output() {
-            for (operand, _) in graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]) {
+        for sample in samples.iter().copied() {
+            let numbers: usize = graph.shape_of(sample).iter().product();
+            let values = graph.sample(sample).map_or(0, |kind| kind.values());
+            let passes = match self.samples {
+                Samples::Swaps => (numbers * values) as u64,
+                Samples::LeaveOneOut => u64::from(self.draws),
+            };
+            let rows = passes * rows as u64;
+            spent +=
+                Spent { passes, samples: rows, flops: rows * graph.flops_of_rest(sample), non_finite: 0 };
+        }
+        let mut reached = vec![false; graph.output() + 1];
+        reached[graph.output()] = true;
+        for node in (0..=graph.output()).rev() {
+            if samples.contains(&node) {
+                reached[graph.chances(node)] = true;
+                continue;
+            }
+            let down = graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]);
+            for (operand, from) in down.filter(|_| reached[node]).collect::<Vec<_>>() {
+                reached[*from] = true;
                 let (passes, rows) = (graph.probes_of(node, operand)?, rows as u64);
                 let (samples, flops) = (passes * rows, passes * rows * graph.flops_of(node));
                 spent += Spent { passes, samples, flops, non_finite: 0 };

@@ -2,7 +2,7 @@
 
 use super::{Batch, Local};
 use crate::Result;
-use crate::ask::{Response, misfit};
+use crate::ask::{Response, check_sigma, misfit};
 use crate::model::{Context, Graph, Norms};
 use crate::noise::RunKey;
 use crate::params::Params;
@@ -90,7 +90,8 @@ impl Local {
         self.run(|| {
             let weights = &self.packed(params);
             let mut cx = Context::clean(weights, Norms::Batch).with_buffers(self.buffers.clone());
-            cx = cx.with_chance(batch.chance(key, plan.step));
+            let chance = batch.chance(key, plan.step);
+            cx = cx.with_chance(chance.clone());
             cx.start_trace();
             let flow = &graph.flow_of_all(&mut cx, batch.x.clone());
             let mut trace = cx.take_trace();
@@ -100,8 +101,18 @@ impl Local {
             task.of_rows(&flow.outputs, batch.answers(), &mut told.losses[first..])?;
             let (answer, lost) = credit_at_answer(task, &flow.outputs, batch.answers(), plan.sigma);
             told.non_finite += lost;
-            let (statistics, sigma, buffer_pools) = (&*trace.statistics, plan.sigma, &self.buffer_pools);
-            let descent = Descent { graph, weights, statistics, flow, trace: &trace, sigma, buffer_pools };
+            let descent = Descent {
+                graph,
+                weights,
+                statistics: &trace.statistics,
+                flow,
+                trace: &trace,
+                plan,
+                buffer_pools: &self.buffer_pools,
+                task,
+                answers: batch.answers(),
+                chance,
+            };
             let last = plan.stages.len();
             descent.run(&plan.stages, answer.into(), |stage, g| {
                 let Ok(place) = plan.stages.binary_search(&stage) else { return };
@@ -118,6 +129,9 @@ impl LocalPlan {
             let expected = format!("ascending stages in 0..{}", graph.stages());
             return Err(misfit("top", expected, format!("{:?}", self.stages)));
         }
-        crate::ask::check_sigma(&[self.sigma])
+        if self.draws < 2 {
+            return Err(misfit("draws", "at least 2", self.draws));
+        }
+        check_sigma(&[self.sigma])
     }
 }

@@ -10,8 +10,8 @@ use super::{Anneal, Clock, Configured, Next, Rule};
 use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit, whole_passes};
 use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::Graph;
-use crate::schema::is;
-use crate::space::LocalPlan;
+use crate::schema::{self, is};
+use crate::space::{LocalPlan, Samples};
 use crate::{Result, keys};
 use std::sync::Arc;
 
@@ -28,6 +28,10 @@ keys! {
         preset final_rate = 0.0;
         /// The number of layers that learn, counted from the model's answer; 0 for all. Those below keep their initial weights and cost nothing.
         top: u32 = is(0), 0.0..=65536.0;
+        /// How the chances of samples inside the model earn credit.
+        samples: Samples = is(Samples::Swaps);
+        /// How often each sample is drawn in a step, where `samples` is "leave-one-out".
+        draws: u32 = is(8), 2.0..=65536.0;
     }
 }
 
@@ -39,7 +43,7 @@ impl Configured for RelativeLocal {
     fn at_work(&self, graph: &Graph) -> Result<Arc<dyn Rule>> {
         let stages: Vec<usize> = (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect();
         let below = if self.top == 0 { 0 } else { stages.len().saturating_sub(self.top as usize) };
-        let rule = LocalRule { sigma: self.sigma, stages: stages[below..].to_vec() };
+        let rule = LocalRule { method: *self, stages: stages[below..].to_vec() };
         // What cannot earn credit is told before anything is worked out.
         rule.plan(0).cost(graph, 1)?;
         Ok(Arc::new(rule))
@@ -48,14 +52,15 @@ impl Configured for RelativeLocal {
 
 /// The rule of the relative-local method for one model.
 struct LocalRule {
-    sigma: f32,
+    method: RelativeLocal,
     /// The stages that learn.
     stages: Vec<usize>,
 }
 
 impl LocalRule {
     fn plan(&self, step: u64) -> LocalPlan {
-        LocalPlan { step: step as u32, stages: self.stages.clone(), sigma: self.sigma }
+        let RelativeLocal { sigma, samples, draws, .. } = self.method;
+        LocalPlan { step: step as u32, stages: self.stages.clone(), sigma, samples, draws }
     }
 }
 
@@ -67,7 +72,8 @@ impl Rule for LocalRule {
         if rows < 1 {
             return Err(misfit("batch", "at least 1 sample", rows));
         }
-        check_sigma(&[self.sigma])
+        schema::fits(&self.method, "method")?;
+        check_sigma(&[self.method.sigma])
     }
 
     fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {

@@ -9,16 +9,16 @@
 //! is that of their means over `±σ`.
 
 use super::credit::through_norm;
-use crate::Result;
 use crate::dataset::WEIGHT;
 use crate::kernel::Precision;
 use crate::model::{
-    Act, Apart, BufferPools, Context, Flow, Graph, Groups, LinkKind, Map, NOWHERE, Norms, Numbers,
+    Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, LinkKind, Map, NOWHERE, Norms, Numbers,
     Statistics, Trace, Weights,
 };
 use crate::params::{Params, Tensor};
 use crate::task::{Answers, Grain, Task};
 use crate::threads::prelude::*;
+use crate::{Result, choices};
 use serde::{Deserialize, Serialize};
 
 /// A question for local credit.
@@ -30,6 +30,21 @@ pub struct LocalPlan {
     pub stages: Vec<usize>,
     /// The size of the perturbation of what is not linear.
     pub sigma: f32,
+    /// How the chances of samples earn credit.
+    pub samples: Samples,
+    /// How often each sample is drawn under [`Samples::LeaveOneOut`], the time in the clean pass included: at least twice.
+    pub draws: u32,
+}
+
+choices! {
+    /// How the chances of a sample inside a model earn credit.
+    pub enum Samples default Swaps {
+        /// Every value that a number may have is tried, all else being kept: exact given all else, at one evaluation of what follows for each
+        /// value of each number.
+        Swaps = "swaps",
+        /// All numbers are drawn again a few times, each held against the mean of the others (Kool, van Hoof and Welling 2019).
+        LeaveOneOut = "leave-one-out",
+    }
 }
 
 /// Numbers of a piece of rows: what stays in a core's second-level cache, with all that is worked out of them.
@@ -42,8 +57,12 @@ pub(crate) struct Descent<'a> {
     pub statistics: &'a [Statistics],
     pub flow: &'a Flow,
     pub trace: &'a Trace,
-    pub sigma: f32,
+    pub plan: &'a LocalPlan,
     pub buffer_pools: &'a BufferPools,
+    pub task: &'a dyn Task,
+    pub answers: Answers<'a>,
+    /// What draws samples once more.
+    pub chance: Chance,
 }
 
 impl Descent<'_> {
@@ -52,20 +71,21 @@ impl Descent<'_> {
     /// # Errors
     /// As for [`Graph::apart`].
     pub fn run(&self, stages: &[usize], answer: Numbers, mut earn: impl FnMut(usize, &[f32])) -> Result<()> {
-        let (graph, leads) = (self.graph, self.graph.leads_to(stages));
+        let graph = self.graph;
+        let (leads, samples) = graph.leads_to(stages);
         let mut credit: Vec<Option<Numbers>> = vec![None; graph.output() + 1];
         credit[graph.output()] = Some(answer);
         for node in (0..=graph.output()).rev() {
+            if samples.binary_search(&node).is_ok() {
+                give(&mut credit[graph.chances(node)], self.of_chances(node));
+            }
             let Some(g) = credit[node].take() else { continue };
             if let Some(stage) = graph.stage_at(node).filter(|stage| stages.contains(stage)) {
                 earn(stage, &g);
             }
             for (operand, from) in graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]) {
                 let own = self.of_operand(node, operand, &g)?;
-                match &mut credit[*from] {
-                    Some(sum) => add(sum, &own),
-                    none => *none = Some(own),
-                }
+                give(&mut credit[*from], own);
             }
         }
         Ok(())
@@ -104,7 +124,7 @@ impl Descent<'_> {
             let clean: Vec<Act> = inputs.iter().map(|x| x.slice(first, first + rows)).collect();
             let g = &g[first * answers..][..rows * answers];
             for slot in 0..groups.map_or(1, |groups| groups.slots) {
-                let [plus, minus] = [self.sigma, -self.sigma].map(|by| {
+                let [plus, minus] = [self.plan.sigma, -self.plan.sigma].map(|by| {
                     let mut changed = clean.clone();
                     changed[operand] = moved_by(&clean[operand], by, groups, slot);
                     self.evaluate(node, changed)
@@ -121,7 +141,7 @@ impl Descent<'_> {
                 }
             }
             own.iter_mut().zip(clean[operand].data()).for_each(|(own, x)| {
-                let share = *own / ((x + self.sigma) - (x - self.sigma));
+                let share = *own / ((x + self.plan.sigma) - (x - self.plan.sigma));
                 *own = if share.is_finite() { share } else { 0.0 };
             });
         });
@@ -224,7 +244,12 @@ impl Groups {
     }
 }
 
-fn add(sum: &mut [f32], own: &[f32]) {
+/// Adds credit to what others gave.
+fn give(to: &mut Option<Numbers>, own: Numbers) {
+    let Some(sum) = to else {
+        *to = Some(own);
+        return;
+    };
     let pieces = sum.par_chunks_mut(PIECE_NUMBERS).zip(own.par_chunks(PIECE_NUMBERS));
     pieces.for_each(|(sum, own)| sum.iter_mut().zip(own).for_each(|(s, o)| *s += o));
 }

@@ -7,6 +7,7 @@ mod directions;
 mod focus;
 mod local;
 mod probes;
+mod samples;
 
 pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
 pub(crate) use activation::{Probing, derivative_by_output, derivative_by_responses};
@@ -15,6 +16,6 @@ pub use credit::Derivative;
 pub(crate) use credit::{Credit, Stretch};
 pub use directions::Directions;
 pub use focus::Focus;
-pub use local::LocalPlan;
 pub(crate) use local::{Descent, credit_at_answer};
+pub use local::{LocalPlan, Samples};
 pub(crate) use probes::{Probes, Sum};

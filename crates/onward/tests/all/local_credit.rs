@@ -17,7 +17,7 @@ use onward::task::{Answers, Grain, ItemCrossEntropy, Loss, Task};
 use std::sync::Arc;
 
 fn method(top: u32) -> Method {
-    Method::RelativeLocal(RelativeLocal { sigma: 0.003, top })
+    Method::RelativeLocal(RelativeLocal { sigma: 0.003, top, ..Default::default() })
 }
 
 fn input(data: &Dataset) -> Map {
@@ -228,7 +228,7 @@ fn nets_of_steps_and_of_neurons_that_fire_learn() {
         },
     ];
     for net in nets {
-        let rule = Method::RelativeLocal(RelativeLocal { sigma: 0.5, top: 0 });
+        let rule = Method::RelativeLocal(RelativeLocal { sigma: 0.5, ..Default::default() });
         let mut trainer = trainer(plan(rule, 0.2, 60, 64), Between(net), &data, 1);
         let before = trainer.score(&data).unwrap().loss;
         while !trainer.finished() {
@@ -307,19 +307,18 @@ fn what_has_no_credit_is_refused_with_the_reason() {
         let graph = evaluator.graph(shape).unwrap();
         method(0).rule(&graph, 8).map(|_| ()).unwrap_err()
     }
-    struct Chosen;
-    impl Model for Chosen {
+    struct Named;
+    impl Model for Named {
         fn build(&self, g: &mut Builder) -> onward::Result<Var> {
             let x = g.input();
-            let x = g.linear("in", x, 6);
-            let which = g.categorical("which", x);
-            Ok(g.linear("out", which, 3))
+            let x = g.linear("in", x, 1);
+            Ok(g.embed("table", x, 6, 3))
         }
     }
-    let error = refused(Chosen, [1, 1, 6]);
+    let error = refused(Named, [1, 1, 6]);
     assert_eq!(error.kind(), ErrorKind::Model);
     let expected = "method.name: expected operations whose answers change by little where what they work on does, found \
-                    categorical of what is learned";
+                    embedding of what is learned";
     assert_eq!(error.to_string(), expected);
     struct Wide;
     impl Model for Wide {

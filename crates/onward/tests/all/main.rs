@@ -31,6 +31,7 @@ mod ragged;
 mod random_graphs;
 mod rates;
 mod rows;
+mod samples;
 mod search;
 mod settings;
 mod small_sizes;

@@ -65,8 +65,8 @@ fn registry() -> Vec<Plan> {
         ),
         relative(RelativeActivation { order: Layers::InTurn, ..crate::common::relative(4) }, 60),
         relative(RelativeActivation { space: LayerSpace::LowRank.into(), ..crate::common::relative(4) }, 60),
-        with(Method::RelativeLocal(RelativeLocal { sigma: 0.01, top: 0 }), 0.1, 40),
-        with(Method::RelativeLocal(RelativeLocal { sigma: 0.01, top: 1 }), 0.1, 40),
+        with(Method::RelativeLocal(RelativeLocal::default()), 0.1, 40),
+        with(Method::RelativeLocal(RelativeLocal { top: 1, ..Default::default() }), 0.1, 40),
         with(Method::Rso(rso()), 1.0, 66),
         with(
             Method::Rso(Rso {
@@ -352,6 +352,8 @@ fn plans_that_cannot_work_are_refused() {
                 ..with(Method::Rso(rso()), 1.0, 5)
             },
         ),
+        ("sigma", with(Method::RelativeLocal(RelativeLocal { sigma: 0.0, ..Default::default() }), 0.1, 5)),
+        ("draws", with(Method::RelativeLocal(RelativeLocal { draws: 1, ..Default::default() }), 0.1, 5)),
         ("rank", with(Method::Population(Population { rank: 0, ..p }), 0.1, 5)),
         ("sigma", with(Method::Population(Population { sigma: 0.0, ..p }), 0.1, 5)),
         ("sigma", with(Method::TwoPoint(TwoPoint { sigma: f32::NAN, ..two_point(1) }), 0.1, 5)),

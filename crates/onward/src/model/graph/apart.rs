@@ -77,14 +77,20 @@ impl Groups {
 }
 
 impl Graph {
-    /// Whether credit reaches each node on the way to one of the `stages`.
-    pub(crate) fn leads_to(&self, stages: &[usize]) -> Vec<bool> {
-        let mut leads = vec![false; self.nodes.len()];
+    /// Whether credit passes each node on its way to one of the `stages`, and the samples whose chances lead to one. What is drawn passes no
+    /// credit: that of its chances is found by drawing otherwise.
+    pub(crate) fn leads_to(&self, stages: &[usize]) -> (Vec<bool>, Vec<usize>) {
+        let (mut leads, mut samples) = (vec![false; self.nodes.len()], Vec::new());
         stages.iter().for_each(|stage| leads[self.stages[*stage].site] = true);
         for node in 0..self.nodes.len() {
-            leads[node] |= self.nodes[node].inputs.iter().any(|n| leads[*n]);
+            let below = self.nodes[node].inputs.iter().any(|n| leads[*n]);
+            match self.sample(node) {
+                Some(_) if below => samples.push(node),
+                Some(_) => {}
+                None => leads[node] |= below,
+            }
         }
-        leads
+        (leads, samples)
     }
 
     /// The operands of a node.

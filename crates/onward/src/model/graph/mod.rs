@@ -20,6 +20,7 @@ mod patch;
 mod ragged;
 mod rows;
 mod run;
+mod sample;
 mod shapes;
 
 pub(crate) use apart::{Apart, Groups, NOWHERE};
@@ -33,6 +34,7 @@ pub use node::{Attention, RowOp, Shape};
 pub use patch::Patch;
 pub use run::Cut;
 pub(crate) use run::Flow;
+pub(crate) use sample::Sample;
 pub use shapes::Adapter;
 
 use crate::model::{Activation, After, Norms, Statistics};

@@ -212,7 +212,7 @@ impl Graph {
         self.with(own, cx, &repeated, None)
     }
 
-    fn with(
+    pub(super) fn with(
         &self,
         schedule: &Schedule,
         cx: &mut Context<'_>,

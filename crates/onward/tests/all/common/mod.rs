@@ -16,7 +16,7 @@ use onward::params::{Params, Storage, Tensor};
 use onward::rule::{
     Anneal, Clock, Method, Outcome, Pairing, Population, RelativeActivation, Schedule, Shaping, TwoPoint,
 };
-use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, LocalPlan};
+use onward::space::{ActivationPlan, Directions, LayerPlan, LayerSpace, LocalPlan, Samples};
 use onward::task::{Answers, Loss};
 use onward::threads::Threads;
 use onward::train::{Plan, Trainer};
@@ -308,7 +308,13 @@ pub fn every_direction(graph: &Graph) -> ActivationPlan {
 
 /// Local credit at every stage.
 pub fn local_plan(graph: &Graph) -> LocalPlan {
-    LocalPlan { step: 0, stages: (0..graph.stages()).collect(), sigma: 0.003 }
+    LocalPlan {
+        step: 0,
+        stages: (0..graph.stages()).collect(),
+        sigma: 0.003,
+        samples: Samples::Swaps,
+        draws: 8,
+    }
 }
 
 /// All numbers of a shape by their places.
