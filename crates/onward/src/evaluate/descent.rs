@@ -130,7 +130,7 @@ impl LocalPlan {
             return Err(misfit("top", expected, format!("{:?}", self.stages)));
         }
         if self.draws < 2 {
-            return Err(misfit("draws", "at least 2", self.draws));
+            return Err(misfit("times", "at least 2", self.draws));
         }
         check_sigma(&[self.sigma])
     }

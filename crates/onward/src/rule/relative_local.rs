@@ -31,7 +31,7 @@ keys! {
         /// How the chances of samples inside the model earn credit.
         samples: Samples = is(Samples::Swaps);
         /// How often each sample is drawn in a step, where `samples` is "leave-one-out".
-        draws: u32 = is(8), 2.0..=65536.0;
+        times: u32 = is(8), 2.0..=65536.0;
     }
 }
 
@@ -59,7 +59,7 @@ struct LocalRule {
 
 impl LocalRule {
     fn plan(&self, step: u64) -> LocalPlan {
-        let RelativeLocal { sigma, samples, draws, .. } = self.method;
+        let RelativeLocal { sigma, samples, times: draws, .. } = self.method;
         LocalPlan { step: step as u32, stages: self.stages.clone(), sigma, samples, draws }
     }
 }

@@ -353,7 +353,7 @@ fn plans_that_cannot_work_are_refused() {
             },
         ),
         ("sigma", with(Method::RelativeLocal(RelativeLocal { sigma: 0.0, ..Default::default() }), 0.1, 5)),
-        ("draws", with(Method::RelativeLocal(RelativeLocal { draws: 1, ..Default::default() }), 0.1, 5)),
+        ("times", with(Method::RelativeLocal(RelativeLocal { times: 1, ..Default::default() }), 0.1, 5)),
         ("rank", with(Method::Population(Population { rank: 0, ..p }), 0.1, 5)),
         ("sigma", with(Method::Population(Population { sigma: 0.0, ..p }), 0.1, 5)),
         ("sigma", with(Method::TwoPoint(TwoPoint { sigma: f32::NAN, ..two_point(1) }), 0.1, 5)),
