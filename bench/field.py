@@ -391,7 +391,7 @@ case("a number that is not whole", text(numbers()), refused("train.batch", "an i
 case("stratified rows", text(numbers()), PLAIN, sets=["data.stratify=true"])
 case("rows to choose the best step by", {"d.csv": text(numbers()), "v.csv": text(numbers())}, PLAIN, sets=["data.validation_path=v.csv"], path="d.csv")
 case("rows to choose the best step by, twice", {"d.csv": text(numbers()), "v.csv": text(numbers())}, refused("data.validation", "not both"), sets=["data.validation_path=v.csv", "data.validation=5"], path="d.csv")
-case("a stream with rows to choose the best step by", text(numbers()), PLAIN, sets=["data.stream=true", "train.shuffle=20", "data.validation=5"])
+case("a stream with rows to choose the best step by", text(numbers()), read(rows=55, features=4, outputs=2), sets=["data.stream=true", "train.shuffle=20", "data.validation=5"])
 case("a stream of Parquet with words", by_arrow(column("label", lambda pa: pa.array(["no", "yes"] * 30))), read(outputs=2, classes=["no", "yes"]), file="d.parquet", sets=["data.stream=true", "train.shuffle=20"])
 case("a label that no column has", text(numbers(), NAMED), refused("label column", "did you mean"), sets=["data.label=lable"])
 case("data.header as a word", text(numbers()), refused("data.header"), sets=["data.header=perhaps"])
