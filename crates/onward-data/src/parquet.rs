@@ -6,7 +6,7 @@ use onward::{Error, ErrorKind, Result};
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType};
+use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader};
@@ -255,7 +255,7 @@ pub(super) fn opened(
 ) -> Result<Box<dyn Column>, Flaw> {
     match kind {
         Kind::Number => open_column(group, column, seen),
-        Kind::Words => Ok(Box::new(Words::open(group, column, seen)?)),
+        Kind::Words => open_words(group, column, seen),
         Kind::Other(_) => Ok(Box::new(Nothing(seen))),
     }
 }
@@ -278,79 +278,16 @@ impl Column for Nothing {
     }
 }
 
-/// A column of words, decoded as their codes; new ones are added to those that were seen.
-struct Words {
-    reader: ColumnReaderImpl<ByteArrayType>,
-    seen: Seen,
-    values: Vec<ByteArray>,
-    levels: Vec<i16>,
-}
-
-impl Words {
-    fn open(group: &dyn RowGroupReader, column: usize, seen: Seen) -> Result<Self, Flaw> {
-        let (pages, descriptor) = pages_of(group, column)?;
-        match get_column_reader(descriptor, pages) {
-            ColumnReader::ByteArrayColumnReader(reader) => {
-                Ok(Self { reader, seen, values: Vec::new(), levels: Vec::new() })
-            }
-            _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
-        }
-    }
-}
-
-impl Column for Words {
-    fn seen(&mut self) -> &mut Seen {
-        &mut self.seen
-    }
-
-    fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
-        let mut left = rows;
-        while left > 0 {
-            self.values.clear();
-            self.levels.clear();
-            let (records, ..) =
-                self.reader.read_records(left, Some(&mut self.levels), None, &mut self.values)?;
-            if records == 0 {
-                return Err(Flaw::Damage(format!("{left} values fewer than rows")));
-            }
-            let mut words = self.values.iter();
-            for row in 0..records {
-                let there = self.levels.get(row).is_none_or(|level| *level > 0);
-                let Some(word) = there.then(|| words.next()).flatten() else {
-                    out.push(MISSING);
-                    continue;
-                };
-                let text = str::from_utf8(word.data()).map_err(|e| Flaw::Damage(e.to_string()))?;
-                out.push(self.seen.code(text.trim().as_bytes()).map_or(MISSING, table::word));
-            }
-            left -= records.min(left);
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, rows: usize) -> Result<(), Flaw> {
-        skip(&mut self.reader, rows)
-    }
-}
-
-/// Passes over the next `rows` values.
-fn skip<T: DataType>(reader: &mut ColumnReaderImpl<T>, rows: usize) -> Result<(), Flaw> {
-    match reader.skip_records(rows)? {
-        skipped if skipped == rows => Ok(()),
-        skipped => Err(Flaw::Damage(format!("{} values fewer than rows", rows - skipped))),
-    }
-}
-
 /// A decoder with room for what it decodes at once.
 struct Typed<T: DataType, F> {
     seen: Seen,
     reader: ColumnReaderImpl<T>,
-    to_f64: F,
+    number: F,
     values: Vec<T::T>,
     levels: Vec<i16>,
 }
 
-impl<T: DataType, F: Fn(T::T) -> f64 + Send> Column for Typed<T, F> {
+impl<T: DataType, F: Fn(T::T, &mut Seen) -> Result<f64, Flaw> + Send> Column for Typed<T, F> {
     fn seen(&mut self) -> &mut Seen {
         &mut self.seen
     }
@@ -373,14 +310,17 @@ impl<T: DataType, F: Fn(T::T) -> f64 + Send> Column for Typed<T, F> {
                     left - self.values.len().min(left)
                 )));
             }
+            let mut values = self.values.drain(..);
+            out.reserve(records);
             if there == records {
-                out.extend(self.values.drain(..).map(&self.to_f64));
+                for value in values {
+                    out.push((self.number)(value, &mut self.seen)?);
+                }
             } else {
-                let mut values = self.values.drain(..);
-                let of = |level: &i16| {
-                    if *level > 0 { values.next().map_or(MISSING, &self.to_f64) } else { MISSING }
-                };
-                out.extend(self.levels.iter().map(of));
+                for level in &self.levels {
+                    let value = if *level > 0 { values.next() } else { None };
+                    out.push(value.map_or(Ok(MISSING), |value| (self.number)(value, &mut self.seen))?);
+                }
             }
             left -= records;
         }
@@ -388,16 +328,34 @@ impl<T: DataType, F: Fn(T::T) -> f64 + Send> Column for Typed<T, F> {
     }
 
     fn skip(&mut self, rows: usize) -> Result<(), Flaw> {
-        skip(&mut self.reader, rows)
+        match self.reader.skip_records(rows)? {
+            skipped if skipped == rows => Ok(()),
+            skipped => Err(Flaw::Damage(format!("{} values fewer than rows", rows - skipped))),
+        }
     }
 }
 
+/// A decoder of values, each of which is a number.
 fn typed<T: DataType>(
     reader: ColumnReaderImpl<T>,
     seen: Seen,
     to_f64: impl Fn(T::T) -> f64 + Send + 'static,
 ) -> Result<Box<dyn Column>, Flaw> {
-    Ok(Box::new(Typed { seen, reader, to_f64, values: Vec::new(), levels: Vec::new() }))
+    let number = move |value, _: &mut Seen| Ok(to_f64(value));
+    Ok(Box::new(Typed { seen, reader, number, values: Vec::new(), levels: Vec::new() }))
+}
+
+/// The decoder of a group's column of words: each is its code's number, new ones are added to those that were seen.
+fn open_words(group: &dyn RowGroupReader, column: usize, seen: Seen) -> Result<Box<dyn Column>, Flaw> {
+    let (pages, descriptor) = pages_of(group, column)?;
+    let ColumnReader::ByteArrayColumnReader(reader) = get_column_reader(descriptor, pages) else {
+        return Err(Flaw::Damage("a column that is not of its declared type".into()));
+    };
+    let number = |word: ByteArray, seen: &mut Seen| {
+        let text = str::from_utf8(word.data()).map_err(|e| Flaw::Damage(e.to_string()))?;
+        Ok(seen.code(text.trim().as_bytes()).map_or(MISSING, table::word))
+    };
+    Ok(Box::new(Typed { seen, reader, number, values: Vec::new(), levels: Vec::new() }))
 }
 
 /// The decoder of a group's column of numbers.
