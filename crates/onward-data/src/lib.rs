@@ -168,7 +168,7 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
         None => Some(train.dataset(&chosen_by, classes.count, &preparation)?),
     };
     let notes = notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
-    let summary = summary.with(training.rows() as u64, testing.rows());
+    let summary = summary.with(training.rows() as u64, validation.as_ref(), &testing);
     Ok(Split { train: training, test: testing, validation, preparation, summary, notes })
 }
 

@@ -1,5 +1,6 @@
 //! What was read of the data, in a few words.
 
+use onward::dataset::Dataset;
 use serde::Serialize;
 
 use super::beside::Beside;
@@ -17,6 +18,8 @@ const LISTED: usize = 6;
 pub struct Summary {
     /// Rows that are trained on.
     pub training_rows: u64,
+    /// Rows that the best step is chosen by.
+    pub validation_rows: usize,
     /// Rows that are held out, or of the test file.
     pub test_rows: usize,
     /// Numbers that the model sees of a row.
@@ -63,14 +66,19 @@ impl Summary {
         }
     }
 
-    /// With so many rows in both parts.
-    pub(super) fn with(self, training_rows: u64, test_rows: usize) -> Self {
-        Self { training_rows, test_rows, ..self }
+    /// With so many rows in each part.
+    pub(super) fn with(self, training_rows: u64, validation: Option<&Dataset>, test: &Dataset) -> Self {
+        let (validation_rows, test_rows) = (validation.map_or(0, Dataset::rows), test.rows());
+        Self { training_rows, validation_rows, test_rows, ..self }
     }
 
     /// The same in words.
     pub fn words(&self) -> String {
-        let mut words = vec![format!("{} training and {} test rows", self.training_rows, self.test_rows)];
+        let rows = match self.validation_rows {
+            0 => format!("{} training", self.training_rows),
+            validation => format!("{} training, {validation} validation", self.training_rows),
+        };
+        let mut words = vec![format!("{rows} and {} test rows", self.test_rows)];
         let columns = quoted(&self.columns);
         words.push(match self.columns.len() {
             0 => plural(self.features, "feature"),

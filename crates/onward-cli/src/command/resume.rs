@@ -1,7 +1,7 @@
 //! `resume`, and `train --resume`: going on with a run that is there.
 
 use super::origin::{FromSpec, spec_of};
-use super::session::{Teller, clock, finish, say_written};
+use super::session::{Teller, clock, finish, say_written, stop_when_asked};
 use crate::args::{How, Moved, Resume, Train};
 use crate::folder::Folder;
 use crate::machine;
@@ -22,7 +22,7 @@ pub fn resume(args: &Resume) -> Result<ExitCode> {
     let mut origin = FromSpec::new(&at, &args.moved, &args.how);
     origin.until = args.steps.map(Budget::Steps).or(args.epochs.map(Budget::Epochs));
     let run = go_on(folder, &mut origin, &args.how)?;
-    finish(run, origin.known()?, !args.no_plots, &args.how)
+    finish(run, origin.known()?, !args.no_plots, &args.how, &stop_when_asked(&args.how)?)
 }
 
 /// Goes on with the run in `existing` if it is that of `spec`, which `file` has.
@@ -32,7 +32,7 @@ pub(super) fn same_or_refuse(existing: &Path, spec: &Spec, args: &Train) -> Resu
     let at = folder.path().to_owned();
     let mut origin = Same { parts: FromSpec::new(&at, &moved, how), folder: &at, spec, file, how };
     let run = go_on(folder, &mut origin, how)?;
-    finish(run, origin.parts.known()?, !args.no_plots, how)
+    finish(run, origin.parts.known()?, !args.no_plots, how, &stop_when_asked(how)?)
 }
 
 fn go_on(folder: Folder, origin: &mut dyn Origin, how: &How) -> Result<Run> {

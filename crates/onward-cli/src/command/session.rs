@@ -115,13 +115,11 @@ pub(super) fn say_written(voice: Voice, damage: &Error) {
     voice.say(&format!("{why}; written again"), &json!({"event": "written again", "why": why}));
 }
 
-/// Takes a run's steps until its end or until somebody asks to stop; at the end, draws its report, with or without files of its plots,
-/// and says the result.
-pub(super) fn finish(mut run: Run, spec: &Spec, plots: bool, how: &How) -> Result<ExitCode> {
+/// Whether somebody has asked to stop since this was called: a first request finishes the step, a second one ends the process at once.
+pub(super) fn stop_when_asked(how: &How) -> Result<Arc<AtomicBool>> {
     let voice = Voice::new(how);
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
-    // The first request finishes the step; a second one ends the process at once.
     crate::interrupt::listen(move |_| {
         if flag.swap(true, Ordering::SeqCst) {
             crate::program::end_all();
@@ -129,6 +127,19 @@ pub(super) fn finish(mut run: Run, spec: &Spec, plots: bool, how: &How) -> Resul
         }
         voice.warn("stopping after this step; asked once more, at once");
     })?;
+    Ok(stop)
+}
+
+/// Takes a run's steps until its end or until it is to stop; at the end, draws its report, with or without files of its plots, and
+/// says the result.
+pub(super) fn finish(
+    mut run: Run,
+    spec: &Spec,
+    plots: bool,
+    how: &How,
+    stop: &Arc<AtomicBool>,
+) -> Result<ExitCode> {
+    let voice = Voice::new(how);
     voice.say_instructions(how);
     // From one of the trainer's own threads, which then finds the others awake.
     let threads = run.trainer().local().threads().clone();

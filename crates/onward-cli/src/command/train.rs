@@ -3,7 +3,7 @@
 use super::note;
 use super::origin::parts;
 use super::resume::same_or_refuse;
-use super::session::{Teller, clock, finish};
+use super::session::{Teller, clock, finish, stop_when_asked};
 use crate::args::Train;
 use crate::build::{self, Built};
 use crate::folder::Folder;
@@ -39,6 +39,8 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     }
     let Built { trainer, net } = build::trainer(&spec, &split, args.how.threads(), None).map_err(placed)?;
     let parts = parts(&spec, &split, spec.data.clone(), trainer)?;
+    // Who sees the run's folder may ask it to stop.
+    let stop = stop_when_asked(&args.how)?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
     folder.sign(&machine::owner());
     if let Some(net) = net {
@@ -47,7 +49,7 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     about.write(folder.path())?;
     let observers = Observers::one(Teller::new(voice, folder.path()));
     let run = Run::create(folder, &spec.to_toml(), parts, clock(), observers)?;
-    finish(run, &spec, !args.no_plots, &args.how)
+    finish(run, &spec, !args.no_plots, &args.how, &stop)
 }
 
 /// What changes a spec, with the name that was given.

@@ -1,6 +1,6 @@
 //! What a user does when nothing is wrong.
 
-use crate::common::{METHODS, Place, digits};
+use crate::common::{DIGITS, METHODS, Place, digits};
 use onward::params::Params;
 use serde_json::Value;
 use std::process::Stdio;
@@ -193,9 +193,9 @@ fn predict_and_eval_answer_for_any_rows() {
     let labels = text.lines().map(|l| l.rsplit_once(',').unwrap().1);
     let right = answers.lines().skip(1).zip(labels).filter(|(a, b)| a == b).count();
     let eval = place.onward(&format!("eval runs/p {} --json", digits().display())).last_json();
-    assert_eq!(eval["rows"], 1797);
+    assert_eq!(eval["rows"], DIGITS);
     let accuracy = eval["accuracy"].as_f64().unwrap();
-    assert!((accuracy - right as f64 / 1797.0).abs() < 1e-6, "{accuracy} and {right} right answers");
+    assert!((accuracy - right as f64 / DIGITS as f64).abs() < 1e-6, "{accuracy} and {right} right answers");
     assert!(accuracy > 0.7, "{accuracy}");
 }
 

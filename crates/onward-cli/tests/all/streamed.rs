@@ -53,7 +53,7 @@ fn what_cannot_be_streamed_is_refused() {
         "data.stream",
     ]);
     spec(&place, "once", 1000, "stream = true", "shuffle = \"once\"");
-    place.onward("train once.toml").refuses(&["train.shuffle", "at most 28 steps"]);
+    place.onward("train once.toml").refuses(&["train.shuffle", "at most 9 steps"]);
     spec(&place, "rso", 10, "stream = true", "shuffle = 64");
     let text = String::from_utf8(place.read("rso.toml")).unwrap();
     place.write("rso.toml", text.replace("name = \"population\"\nmembers = 16", "name = \"rso\"\nhold = 2"));

@@ -1,6 +1,6 @@
 //! What can be had of a run before it is finished: answers, scores, a report.
 
-use crate::common::{Place, digits, wait_until};
+use crate::common::{DIGITS, Place, digits, wait_until};
 use serde_json::Value;
 
 /// A run of 350 steps with a constant rate whose process died after `kept` of them, in `runs/p`.
@@ -48,7 +48,7 @@ fn answers_are_those_of_the_last_step_that_can_be_had() {
         let answered = place.onward(&format!("predict runs/p {data} --json"));
         assert_eq!((answered.code, answered.err.as_str()), (Some(0), &*note));
         let rows = lines(&answered.out);
-        assert_eq!((&rows[0], rows.len()), (told, 1798));
+        assert_eq!((&rows[0], rows.len()), (told, 1 + DIGITS));
         // The same as of a run that ends there: its rate is constant.
         place.onward(&format!("train p.toml -q --runs short --set train.steps={step}")).good();
         let short = |command: &str| lines(&place.onward(&format!("{command} short/p {data} --json")).good());

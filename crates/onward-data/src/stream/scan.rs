@@ -206,7 +206,7 @@ pub(super) fn opened(
     };
     let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
     let train = Streamed::new(recipe, &bytes, queries).map_err(at)?;
-    let summary = summary.with(trained, test.rows());
+    let summary = summary.with(trained, validation.as_ref(), &test);
     Ok(Split { train: Arc::new(train), test, validation, preparation, summary, notes })
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
     let notes = notes.into_iter().map(|note| format!("{}: {note}", options.path.display())).collect();
     let preparation = Preparation::none(schema.shape());
     let (rows, features, classes) = (training.rows, schema.shape().iter().product(), schema.outputs());
-    let summary = Summary { features, classes, ..Summary::default() }.with(rows, test.rows());
+    let summary = Summary { features, classes, ..Summary::default() }.with(rows, validation.as_ref(), &test);
     Ok(Split {
         train: Arc::new(Kept { tokens, training, digest }),
         test,
