@@ -28,8 +28,8 @@ const EXAMPLES: &str = "Examples:
   onward replay runs/digits --to 100 --out at100.safetensors
   onward minimize --goal min --space 'x:-5..5' --budget 100 -- ./simulate --x {x}
                                                      the best arguments of any program
-  onward sweep specs/digits.toml --grid method.sigma=0.05,0.1 --seeds 1..8 --jobs 2
-  onward compare runs/digits                         which sigma is better, and how sure that is
+  onward sweep specs/digits.toml --name sigma --grid method.sigma=0.05,0.1 --seeds 1..8 --jobs 2
+  onward compare runs/sigma                          which sigma is better, and how sure that is
   onward init my.toml                                a commented spec to start from
   onward explain method.sigma                        what a key means
 
@@ -109,12 +109,12 @@ pub enum Command {
     List(List),
     /// Compares runs: which settings do better, by how much, and how sure that is
     #[command(
-        after_help = "Runs that differ in their seeds alone are a group. Groups are compared by pairs of runs with the same seed, whose initial\nweights, batches and noise are the same: what luck does to both cancels. Each difference of means has its 95 % interval,\na paired t test (adjusted for several comparisons, after Holm) and the exact sign test. Below six pairs there is no verdict.\n\nExamples:\n  onward compare runs/digits\n  onward compare 'runs/digits*' --by method.sigma --score test_loss --out pages/sigma"
+        after_help = "Runs that differ in their seeds alone are a group. Groups are compared by pairs of runs with the same seed, whose initial\nweights, batches and noise are the same: what luck does to both cancels. Each difference of means has its 95 % interval,\na paired t test (adjusted for several comparisons, after Holm) and the exact sign test. Below six pairs there is no verdict.\n\nExamples:\n  onward compare runs/sigma\n  onward compare 'runs/digits*' --by method.sigma --score test_loss --out pages/sigma"
     )]
     Compare(Compare),
     /// Trains a spec once for each combination of values and seeds; what is done already is not done again
     #[command(
-        after_help = "Each run is found again by its settings and its seed: the same command goes on after an interruption, and with more values or\nseeds it takes only those that are new. Ctrl-C stops all runs after their present steps.\n\nExamples:\n  onward sweep specs/digits.toml --grid method.sigma=0.05,0.1 --seeds 1..8 --jobs 2\n  onward compare runs/digits"
+        after_help = "Each run is found again by its settings and its seed: the same command goes on after an interruption, and with more values or\nseeds it takes only those that are new. Ctrl-C stops all runs after their present steps.\n\nExamples:\n  onward sweep specs/digits.toml --name sigma --grid method.sigma=0.05,0.1 --seeds 1..8 --jobs 2\n  onward compare runs/sigma"
     )]
     Sweep(Sweep),
     /// Keeps a note and tags with a run

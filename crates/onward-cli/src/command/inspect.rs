@@ -42,8 +42,9 @@ fn words(path: &Path, found: &Inspected) -> String {
         text += "\n";
         text += &table(&found.columns);
     }
-    for note in &found.notes {
-        text += &format!("\nnote: {note}\n");
+    for (at, note) in found.notes.iter().enumerate() {
+        text += if at == 0 { "\nnote: " } else { "note: " };
+        text += &format!("{note}\n");
     }
     text += "\nsuggested keys:\n";
     for (key, value) in &found.keys {

@@ -9,7 +9,7 @@ use crate::args::Sweep;
 use crate::progress::{Progress, Voice};
 use crate::words::four;
 use jobs::{Ended, Job};
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Hint, Result};
 use onward_run::catalogue::Listed;
 use onward_run::summary::RunState;
 use plan::Planned;
@@ -35,6 +35,10 @@ pub fn sweep(args: &Sweep) -> Result<ExitCode> {
     note::about(&args.tags, None)?;
     let plan = plan::plan(args)?;
     let folder = args.runs.join(&plan.name);
+    if folder.join("ledger.bin").is_file() {
+        let own = Error::expected(ErrorKind::Spec, folder.display(), "a folder of runs", "a run's own");
+        return Err(own.hint(Hint::Then("--name gives the sweep another".into())));
+    }
     let existing = if folder.is_dir() { read_all(std::slice::from_ref(&folder))?.0 } else { Vec::new() };
     let todo: Vec<(Planned, Todo)> = plan
         .runs

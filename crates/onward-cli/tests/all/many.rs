@@ -112,6 +112,9 @@ fn sweeps_are_refused_before_the_first_run() {
     refuse("--grid method.sigma=0.1 --grid method.sigma=0.2", &["each key once"]);
     refuse("--grid method.sigma=0.1,0.1", &["runs that differ"]);
     refuse("--seeds 5..1", &["--seeds: expected seeds such as 1..5", "found `5..1`"]);
+    place.write("runs/a/ledger.bin", "");
+    let own = ["runs/a: expected a folder of runs, found a run's own", "--name gives the sweep another"];
+    place.onward("sweep a.toml --seeds 1..2").refuses(&own);
 }
 
 #[cfg(unix)]
