@@ -127,6 +127,15 @@ impl<N> Job<N> {
     }
 }
 
+impl<N> Job<N> {
+    /// Where vector `v` of panel `p` in row `r` of the sums begins.
+    #[inline(always)]
+    fn sums_at<S: Dot<Number = N>>(&self, r: usize, p: usize, v: usize) -> *mut N {
+        let own = p.wrapping_mul(self.width).wrapping_add(v.wrapping_mul(S::LANES));
+        self.c.wrapping_add(r.wrapping_mul(self.c_stride).wrapping_add(own))
+    }
+}
+
 /// Rows of the highest tile.
 const HIGHEST: usize = 14;
 /// How far ahead of its use the right side is asked for: 16 KB. From memory it comes through once, so nothing else would.
@@ -185,17 +194,19 @@ fn row_offset<const R: usize>(odd: &[usize; R], r: usize) -> usize {
 ///
 /// # Safety
 /// The instruction set of `S` was detected, and the tile lies inside the job's matrices.
+// Indices, and sums that may wrap (the job's pointers are checked where it is made): this has the most instances of all functions, and
+// iterators and checked sums are a third of what there is to compile of it in debug builds.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn tile<S: Dot, const R: usize, const V: usize, const P: usize>(job: &Job<S::Number>, panel: usize) {
     // SAFETY: the caller vouches for the tile.
     unsafe {
         let mut sums = [[[S::zero(); V]; P]; R];
-        let at = |r, p, v| job.c.add(r * job.c_stride + p * job.width + v * S::LANES);
         if job.accumulate {
-            for (r, row) in sums.iter_mut().enumerate() {
-                for (p, part) in row.iter_mut().enumerate() {
-                    for (v, sum) in part.iter_mut().enumerate() {
-                        *sum = S::load(at(r, p, v));
+            for r in 0..R {
+                for p in 0..P {
+                    for v in 0..V {
+                        sums[r][p][v] = S::load(job.sums_at::<S>(r, p, v));
                     }
                 }
             }
@@ -204,27 +215,30 @@ unsafe fn tile<S: Dot, const R: usize, const V: usize, const P: usize>(job: &Job
         let odd = odd_multiples::<R>(job.row_stride);
         for _ in 0..job.groups {
             let mut right = [[S::right(b); V]; P];
-            for (p, part) in right.iter_mut().enumerate() {
-                for line in (0..V * S::LANES).step_by(LINE) {
-                    S::prefetch(b.wrapping_add(p * panel + line + AHEAD));
+            for p in 0..P {
+                let b = b.wrapping_add(p.wrapping_mul(panel));
+                for line in 0..(V * S::LANES).div_ceil(LINE) {
+                    S::prefetch(b.wrapping_add(line * LINE + AHEAD));
                 }
-                for (v, group) in part.iter_mut().enumerate() {
-                    *group = S::right(b.add(p * panel + v * S::LANES));
+                for v in 0..V {
+                    right[p][v] = S::right(b.wrapping_add(v * S::LANES));
                 }
             }
-            for (r, row) in sums.iter_mut().enumerate() {
-                let left = S::left(a.byte_add(row_offset(&odd, r)));
-                for (sum, group) in row.as_flattened_mut().iter_mut().zip(right.as_flattened()) {
-                    *sum = S::add(*sum, left, *group);
+            for r in 0..R {
+                let left = S::left(a.wrapping_byte_add(row_offset(&odd, r)));
+                for p in 0..P {
+                    for v in 0..V {
+                        sums[r][p][v] = S::add(sums[r][p][v], left, right[p][v]);
+                    }
                 }
             }
             a = a.wrapping_add(job.k_stride);
-            b = b.add(job.width);
+            b = b.wrapping_add(job.width);
         }
-        for (r, row) in sums.iter().enumerate() {
-            for (p, part) in row.iter().enumerate() {
-                for (v, sum) in part.iter().enumerate() {
-                    S::store(at(r, p, v), *sum);
+        for r in 0..R {
+            for p in 0..P {
+                for v in 0..V {
+                    S::store(job.sums_at::<S>(r, p, v), sums[r][p][v]);
                 }
             }
         }
@@ -244,7 +258,7 @@ unsafe fn rows_of<S: Dot, const R: usize, const V: usize, const P: usize>(
         ($($rows:literal)*) => {
             match job.m {
                 // SAFETY: handed on.
-                $($rows if $rows <= R => unsafe { tile::<S, $rows, V, P>(job, panel) },)*
+                $($rows if const { $rows <= R } => unsafe { tile::<S, $rows, V, P>(job, panel) },)*
                 _ => {}
             }
         };

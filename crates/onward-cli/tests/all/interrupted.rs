@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Longer than a kill can miss, short enough for a test.
-const STEPS: u32 = 400;
+const STEPS: u32 = 250;
 
 /// Sends Ctrl-C to a run once it has taken steps, and waits for its end.
 fn interrupt(place: &Place, mut child: Child, run: &str) -> Option<i32> {
@@ -34,7 +34,7 @@ fn ctrl_c_finishes_the_step_and_leaves_a_resumable_run() {
     // Steps that the ledger holds, steps that need the data again, a search.
     for method in ["relative-activation", "rso", "snes"] {
         let place = Place::new();
-        place.spec("p", method, 1500);
+        place.spec("p", method, 800);
         let child = place.start("train p.toml");
         assert_eq!(interrupt(&place, child, "runs/p"), Some(130));
         let stopped = place.onward("verify runs/p --json").last_json();
@@ -208,7 +208,7 @@ fn a_full_disk_leaves_nothing_half_written_and_a_resumable_run() {
         println!("skipped: mounting a small disk takes rights that this process does not have");
         return;
     };
-    place.spec("p", "population", 2 * STEPS);
+    place.spec("p", "population", 800);
     place.onward("train p.toml --quiet --runs undisturbed").good();
     fill(&at.join("filler"), 0);
     place.onward("train p.toml --runs disk/runs").refuses(&["disk/runs", "cannot", "No space left"]);
