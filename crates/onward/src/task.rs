@@ -201,6 +201,17 @@ pub(crate) fn mean(losses: &[f32]) -> f32 {
     (losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64) as f32
 }
 
+/// Puts the worst finite loss where one is not finite, and counts these. `None` if there is none that is finite: then all stay as they are.
+pub(crate) fn worst_for_others(losses: &mut [f32]) -> Option<u64> {
+    let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max)?;
+    let mut count = 0;
+    for loss in losses.iter_mut().filter(|l| !l.is_finite()) {
+        *loss = worst;
+        count += 1;
+    }
+    Some(count)
+}
+
 impl<'a> dyn Task + 'a {
     /// The loss of each row times its sample weight, for tasks that have losses of rows.
     ///

@@ -167,9 +167,10 @@ impl LocalPlan {
         for sample in samples.iter().copied() {
             let numbers: usize = graph.shape_of(sample).iter().product();
             let values = graph.sample(sample).map_or(0, |kind| kind.values());
+            // What was drawn has the loss of the clean pass.
             let passes = match self.samples {
-                Samples::Swaps => (numbers * values) as u64,
-                Samples::LeaveOneOut => u64::from(self.draws),
+                Samples::Swaps => (numbers * values.saturating_sub(1)) as u64,
+                Samples::LeaveOneOut => u64::from(self.draws.saturating_sub(1)),
             };
             let rows = passes * rows as u64;
             spent +=

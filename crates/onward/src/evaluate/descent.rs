@@ -111,13 +111,15 @@ impl Local {
                 buffer_pools: &self.buffer_pools,
                 task,
                 answers: batch.answers(),
+                losses: &told.losses[first..],
                 chance,
             };
             let last = plan.stages.len();
-            descent.run(&plan.stages, answer.into(), |stage, g| {
+            told.non_finite += descent.run(&plan.stages, answer.into(), |stage, g| {
                 let Ok(place) = plan.stages.binary_search(&stage) else { return };
                 told.stages[last - 1 - place].add(graph, stage, params, &trace, g, at);
-            })
+            })?;
+            Ok(())
         })
     }
 }

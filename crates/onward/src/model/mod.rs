@@ -24,7 +24,7 @@ pub use graph::{
     Adapter, Attention, Builder, Carried, Cell, Chance, Cut, Function, Graph, Lif, Model, Operation,
     Pairwise, Patch, Reduction, RowOp, Shape, Var,
 };
-pub(crate) use graph::{Apart, Flow, Groups, Link, Map, NOWHERE, Sample};
+pub(crate) use graph::{Apart, Flow, Groups, Link, Map, NOWHERE, Sample, softmax};
 pub(crate) use low_rank::{Neighbours, SharedProduct};
 pub use norm::NORM_EPSILON;
 pub use numbers::Numbers;

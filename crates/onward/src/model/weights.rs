@@ -1,7 +1,7 @@
 //! Params packed for matrix products, each version of a tensor once.
 
 use super::dense::Forming;
-use super::{LinkKind, TensorKeys, lying};
+use super::{LinkKind, TensorKeys, graph::of_groups, lying};
 use crate::kernel::{Conv3, Epilogue, Filter, Laid, Matrix, Precision, Scratch, Window, add_bias};
 use crate::params::{DType, Params, Tensor, Version};
 use crate::threads::{self, prelude::*};
@@ -221,6 +221,27 @@ impl<'a> Weights<'a> {
             return lying::product(t, self.precision(), (x, y), epilogue, self.idle(), self.forming());
         }
         self.packed(tensor, kind, |packed| packed.product(maps, x, y, epilogue, self.idle()));
+    }
+
+    /// `y = x Wᵀ` in f32 at every position of `rows` rows `x`, whose maps are `maps`, with weights that are no tensor of the params: those
+    /// of a map of this kind to so many outputs, each of `k` channels.
+    pub(crate) fn product_with(
+        &self,
+        (kind, w, [outputs, k]): (LinkKind, &[f32], [usize; 2]),
+        (rows, maps): (usize, [usize; 2]),
+        x: &[f32],
+    ) -> Vec<f32> {
+        let mut y = vec![0.0; rows * maps[0] * maps[1] * outputs];
+        let packed = match kind {
+            LinkKind::Grouped => {
+                of_groups(w, [outputs, k], x, &mut y);
+                return y;
+            }
+            LinkKind::Conv => Packed::Filter(Filter::new(w, outputs, k, Precision::F32)),
+            _ => Packed::Matrix(Matrix::new(w, outputs, k, Precision::F32)),
+        };
+        packed.product(maps, x, &mut y, Epilogue::default(), self.idle());
+        y
     }
 
     /// Shows `f` the weights of a map of this kind. Those of 3×3 patches that were gathered have the shape of a [`Packed::Filter`], and

@@ -4,7 +4,7 @@
 //! loss that never came is none: its direction is left out, and the mean is over those that remain.
 
 use crate::ask::Told;
-use crate::task::mean;
+use crate::task::{mean, worst_for_others};
 use crate::{Error, ErrorKind, Result};
 
 /// The losses of a step's members after the policy for missing and non-finite ones is applied.
@@ -79,18 +79,7 @@ pub(crate) fn nothing_finite(step: u64, first: Option<&f32>) -> Error {
 
 /// Puts the worst finite loss where one is not finite, and counts these: the policy for members and for samples of a batch.
 pub(crate) fn worst_for_non_finite(losses: &mut [f32], step: u64) -> Result<u64> {
-    let worst = losses.iter().copied().filter(|l| l.is_finite()).reduce(f32::max);
-    let Some(worst) = worst else {
-        return Err(nothing_finite(step, losses.first()));
-    };
-    let mut count = 0;
-    for loss in losses {
-        if !loss.is_finite() {
-            *loss = worst;
-            count += 1;
-        }
-    }
-    Ok(count)
+    worst_for_others(losses).ok_or_else(|| nothing_finite(step, losses.first()))
 }
 
 #[cfg(test)]

@@ -10,13 +10,11 @@
 
 use super::credit::through_norm;
 use crate::dataset::WEIGHT;
-use crate::kernel::Precision;
 use crate::model::{
-    Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, LinkKind, Map, NOWHERE, Norms, Numbers,
+    Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, LinkKind, NOWHERE, Norms, Numbers,
     Statistics, Trace, Weights,
 };
-use crate::params::{Params, Tensor};
-use crate::task::{Answers, Grain, Task};
+use crate::task::{Answers, Grain, Task, worst_for_others};
 use crate::threads::prelude::*;
 use crate::{Result, choices};
 use serde::{Deserialize, Serialize};
@@ -61,23 +59,30 @@ pub(crate) struct Descent<'a> {
     pub buffer_pools: &'a BufferPools,
     pub task: &'a dyn Task,
     pub answers: Answers<'a>,
+    /// The clean loss of each row.
+    pub losses: &'a [f32],
     /// What draws samples once more.
     pub chance: Chance,
 }
 
 impl Descent<'_> {
-    /// Gives `earn` the credit at the site of each of the `stages`, the last one first, from `answer`, that at the model's answer: `(rows, width)` each.
+    /// Gives `earn` the credit at the site of each of the `stages`, the last one first, from `answer`, that at the model's answer: `(rows, width)` each. Returns
+    /// how many losses on the way were not finite.
     ///
     /// # Errors
     /// As for [`Graph::apart`].
-    pub fn run(&self, stages: &[usize], answer: Numbers, mut earn: impl FnMut(usize, &[f32])) -> Result<()> {
+    pub fn run(&self, stages: &[usize], answer: Numbers, mut earn: impl FnMut(usize, &[f32])) -> Result<u64> {
         let graph = self.graph;
         let (leads, samples) = graph.leads_to(stages);
         let mut credit: Vec<Option<Numbers>> = vec![None; graph.output() + 1];
         credit[graph.output()] = Some(answer);
+        let mut lost = 0;
         for node in (0..=graph.output()).rev() {
             if samples.binary_search(&node).is_ok() {
-                give(&mut credit[graph.chances(node)], self.of_chances(node));
+                let (own, lost_here) = self.of_chances(node);
+                lost += lost_here;
+                give(&mut credit[graph.chances(node)], own);
+                continue;
             }
             let Some(g) = credit[node].take() else { continue };
             if let Some(stage) = graph.stage_at(node).filter(|stage| stages.contains(stage)) {
@@ -88,7 +93,7 @@ impl Descent<'_> {
                 give(&mut credit[*from], own);
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
     fn rows(&self) -> usize {
@@ -194,28 +199,19 @@ impl Descent<'_> {
             let middle = &mut row[width / from[2] / 2 * from[2]..][..from[2]];
             (0..groups).for_each(|group| middle[group * channels + channel] = 1.0);
         }
-        let norms = Norms::Fixed(self.statistics);
-        let told = self.graph.unbiased(
-            node,
-            &mut Context::clean(self.weights, norms),
-            Act::new(channels, shape, units),
-        );
+        let cx = &mut Context::clean(self.weights, Norms::Fixed(self.statistics));
+        let told = self.graph.unbiased(node, cx, Act::new(channels, shape, units));
         let own = to[2] / groups.max(1);
-        let (data, shape) = match kind {
-            LinkKind::Conv => (told.data().to_vec(), vec![channels, 3, 3, to[2]]),
+        let data: Vec<f32> = match kind {
+            LinkKind::Conv => told.data().to_vec(),
             _ => {
                 let of = |group: usize| {
                     (0..channels).flat_map(move |c| (0..own).map(move |o| (c, group * own + o)))
                 };
-                let each = (0..groups).flat_map(of).map(|(c, o)| told.data()[c * to[2] + o]);
-                (each.collect(), vec![from[2], own])
+                (0..groups).flat_map(of).map(|(c, o)| told.data()[c * to[2] + o]).collect()
             }
         };
-        let scores = Params::from_tensors(vec![Tensor { name: "scores".into(), shape, data: data.into() }]);
-        let scores = Weights::new(&scores, Precision::F32);
-        let cx = &mut Context::clean(&scores, norms);
-        let map = Map { kind, weight: 0, bias: None };
-        cx.unbiased(usize::MAX, map, Act::of(self.rows(), to, g.clone())).data
+        self.weights.product_with((kind, &data, [from[2], own]), (self.rows(), [to[0], to[1]]), g).into()
     }
 }
 
@@ -298,14 +294,13 @@ fn by_probes(task: &dyn Task, outputs: &Act, answers: Answers<'_>, sigma: f32, g
         (0..slots).into_par_iter().map(|slot| [losses(slot, sigma), losses(slot, -sigma)]).collect();
     let mut lost = 0;
     for (i, (g, x)) in g.chunks_exact_mut(slots).zip(outputs.data().chunks_exact(slots)).enumerate() {
-        let finite = all.iter().flatten().map(|losses| losses[i]).filter(|l| l.is_finite());
-        let worst = finite.reduce(f32::max).unwrap_or(0.0);
-        let mut sound = |loss: f32| {
-            lost += u64::from(!loss.is_finite());
-            if loss.is_finite() { loss } else { worst }
-        };
-        for ((g, x), [plus, minus]) in g.iter_mut().zip(x).zip(&all) {
-            *g = (sound(plus[i]) - sound(minus[i])) / ((x + sigma) - (x - sigma));
+        let mut told: Vec<f32> = all.iter().flatten().map(|losses| losses[i]).collect();
+        lost += worst_for_others(&mut told).unwrap_or_else(|| {
+            told.fill(0.0);
+            told.len() as u64
+        });
+        for ((g, x), told) in g.iter_mut().zip(x).zip(told.chunks_exact(2)) {
+            *g = (told[0] - told[1]) / ((x + sigma) - (x - sigma));
         }
     }
     lost

@@ -6,21 +6,20 @@
 //! and Welling 2019). Both are unbiased; what is drawn behind keeps its noise.
 
 use super::local::{Descent, Samples};
-use crate::kernel::exp;
-use crate::model::{Act, Context, Norms, Numbers, Sample};
-use crate::task::Answers;
+use crate::model::{Act, Context, Norms, Numbers, Sample, softmax};
+use crate::task::{Answers, worst_for_others};
 use crate::threads::prelude::*;
 
 /// Rows of a piece.
 const ROWS: usize = 32;
 
 impl Descent<'_> {
-    /// The credit of the chances of a sample.
-    pub(super) fn of_chances(&self, sample: usize) -> Numbers {
+    /// The credit of the chances of a sample, and how many losses were not finite or, chances being no numbers, led to none.
+    pub(super) fn of_chances(&self, sample: usize) -> (Numbers, u64) {
         let chances = self.flow.value(self.graph.chances(sample));
         let rows = chances.rows();
         let width = chances.width();
-        let Some(kind) = self.graph.sample(sample) else { return vec![0.0; rows * width].into() };
+        let Some(kind) = self.graph.sample(sample) else { return (vec![0.0; rows * width].into(), 0) };
         let again: Vec<Act> = match self.plan.samples {
             Samples::Swaps => Vec::new(),
             Samples::LeaveOneOut => {
@@ -29,7 +28,7 @@ impl Descent<'_> {
         };
         let rest = self.graph.rest(sample);
         let mut all = vec![0.0; rows * width];
-        all.par_chunks_mut((ROWS * width).max(1)).enumerate().for_each(|(piece, own)| {
+        let pieces = all.par_chunks_mut((ROWS * width).max(1)).enumerate().map(|(piece, own)| {
             let (first, count) = (piece * ROWS, own.len() / width.max(1));
             let losses = |drawn: Act| {
                 let cx = Context::clean(self.weights, Norms::Fixed(self.statistics));
@@ -44,19 +43,23 @@ impl Descent<'_> {
                 }
                 losses
             };
-            let clean = self.flow.value(sample).slice(first, first + count);
-            let chances = chances.slice(first, first + count);
-            match self.plan.samples {
-                Samples::Swaps => by_swaps(kind, &clean, &chances, losses, own),
+            let drawn = Drawn {
+                kind,
+                values: self.flow.value(sample).slice(first, first + count),
+                chances: chances.slice(first, first + count),
+                losses: &self.losses[first..first + count],
+            };
+            let lost = match self.plan.samples {
+                Samples::Swaps => drawn.by_swaps(losses, own),
                 Samples::LeaveOneOut => {
                     let others = again.iter().map(|drawn| drawn.slice(first, first + count));
-                    let drawn: Vec<Act> = std::iter::once(clean).chain(others).collect();
-                    by_leaving_out(kind, &drawn, &chances, losses, own);
+                    drawn.by_leaving_out(others.collect(), losses, own)
                 }
-            }
-            own.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = 0.0);
+            };
+            lost + drawn.silenced(own)
         });
-        all.into()
+        let lost: Vec<u64> = pieces.collect();
+        (all.into(), lost.iter().sum())
     }
 
     fn drawn_again(&self, sample: usize, time: u32, chances: &Act) -> Act {
@@ -65,69 +68,103 @@ impl Descent<'_> {
     }
 }
 
-/// Every value of every number, one after the other.
-fn by_swaps(kind: Sample, clean: &Act, chances: &Act, losses: impl Fn(Act) -> Vec<f32>, own: &mut [f32]) {
-    let (numbers, values) = (clean.width(), kind.values());
-    for number in 0..numbers {
-        let tried: Vec<Vec<f32>> = (0..values)
-            .map(|value| {
-                let mut drawn = clean.clone();
-                drawn.data_mut().iter_mut().skip(number).step_by(numbers).for_each(|v| *v = value as f32);
-                losses(drawn)
-            })
-            .collect();
-        for (row, own) in own.chunks_exact_mut(chances.width()).enumerate() {
-            let of = |value: usize| tried[value][row];
-            match kind {
-                Sample::Bernoulli => own[number] = of(1) - of(0),
-                Sample::Categorical(_) => {
-                    let q = shares(&chances.row(row)[number * values..][..values]);
-                    let mean: f32 = q.iter().enumerate().map(|(j, q)| q * of(j)).sum();
-                    let own = &mut own[number * values..][..values];
-                    own.iter_mut().zip(&q).enumerate().for_each(|(j, (own, q))| *own = q * (of(j) - mean));
-                }
-            }
-        }
-    }
+/// What the clean pass drew for some rows.
+struct Drawn<'a> {
+    kind: Sample,
+    values: Act,
+    chances: Act,
+    losses: &'a [f32],
 }
 
-/// All numbers, drawn a few times.
-fn by_leaving_out(
-    kind: Sample,
-    drawn: &[Act],
-    chances: &Act,
-    losses: impl Fn(Act) -> Vec<f32>,
-    own: &mut [f32],
-) {
-    let told: Vec<Vec<f32>> = drawn.iter().map(|drawn| losses(drawn.clone())).collect();
-    let (times, values) = (drawn.len() as f32, kind.values());
-    for (row, own) in own.chunks_exact_mut(chances.width()).enumerate() {
-        let mean = told.iter().map(|losses| losses[row]).sum::<f32>() / times;
-        for (losses, drawn) in told.iter().zip(drawn) {
-            let more = (losses[row] - mean) / (times - 1.0);
-            match kind {
-                Sample::Bernoulli => {
-                    for ((own, z), p) in own.iter_mut().zip(drawn.row(row)).zip(chances.row(row)) {
-                        *own += more * (z - p) / (p * (1.0 - p));
-                    }
-                }
-                Sample::Categorical(_) => {
-                    let each = own.chunks_exact_mut(values).zip(chances.row(row).chunks_exact(values));
-                    for ((own, logits), z) in each.zip(drawn.row(row)) {
-                        own.iter_mut().zip(shares(logits)).for_each(|(own, q)| *own -= more * q);
-                        own[*z as usize] += more;
+impl Drawn<'_> {
+    /// Every other value of every number, one after the other; what was drawn has the loss of the clean pass.
+    fn by_swaps(&self, losses: impl Fn(Act) -> Vec<f32>, own: &mut [f32]) -> u64 {
+        let (numbers, values) = (self.values.width(), self.kind.values());
+        let mut lost = 0;
+        for number in 0..numbers {
+            let other = |row: usize, turn: usize| (self.values.row(row)[number] as usize + turn) % values;
+            let turns = (1..values).map(|turn| {
+                let mut drawn = self.values.clone();
+                let rows = drawn.data_mut().chunks_exact_mut(numbers).enumerate();
+                rows.for_each(|(row, own)| own[number] = other(row, turn) as f32);
+                losses(drawn)
+            });
+            let told: Vec<Vec<f32>> = turns.collect();
+            for (row, own) in own.chunks_exact_mut(self.chances.width()).enumerate() {
+                let (mut of, lost_here) = self.sound(row, told.iter().map(|losses| losses[row]));
+                lost += lost_here;
+                // From the value that was drawn on, to from 0 on.
+                of.rotate_right(other(row, 0));
+                match self.kind {
+                    Sample::Bernoulli => own[number] = of[1] - of[0],
+                    Sample::Categorical(_) => {
+                        let q = shares(&self.chances.row(row)[number * values..][..values]);
+                        let mean: f32 = q.iter().zip(&of).map(|(q, loss)| q * loss).sum();
+                        let own = &mut own[number * values..][..values];
+                        own.iter_mut()
+                            .zip(q.iter().zip(&of))
+                            .for_each(|(own, (q, loss))| *own = q * (loss - mean));
                     }
                 }
             }
         }
+        lost
+    }
+
+    /// All numbers, drawn a few times more.
+    fn by_leaving_out(&self, others: Vec<Act>, losses: impl Fn(Act) -> Vec<f32>, own: &mut [f32]) -> u64 {
+        let told: Vec<Vec<f32>> = others.iter().map(|drawn| losses(drawn.clone())).collect();
+        let (times, values) = (1.0 + others.len() as f32, self.kind.values());
+        let mut lost = 0;
+        for (row, own) in own.chunks_exact_mut(self.chances.width()).enumerate() {
+            let (of, lost_here) = self.sound(row, told.iter().map(|losses| losses[row]));
+            lost += lost_here;
+            let mean = of.iter().sum::<f32>() / times;
+            let chances = self.chances.row(row);
+            for (loss, drawn) in of.iter().zip(std::iter::once(&self.values).chain(&others)) {
+                let more = (loss - mean) / (times - 1.0);
+                match self.kind {
+                    // What has no chance was not drawn: neither divisor is 0.
+                    Sample::Bernoulli => {
+                        for ((own, z), p) in own.iter_mut().zip(drawn.row(row)).zip(chances) {
+                            *own += if *z == 1.0 { more / p } else { -more / (1.0 - p) };
+                        }
+                    }
+                    Sample::Categorical(_) => {
+                        let each = own.chunks_exact_mut(values).zip(chances.chunks_exact(values));
+                        for ((own, logits), z) in each.zip(drawn.row(row)) {
+                            own.iter_mut().zip(shares(logits)).for_each(|(own, q)| *own -= more * q);
+                            own[*z as usize] += more;
+                        }
+                    }
+                }
+            }
+        }
+        lost
+    }
+
+    /// The losses of a row, that of the clean pass first, and how many of the others were not finite: they count as the worst finite one.
+    fn sound(&self, row: usize, others: impl Iterator<Item = f32>) -> (Vec<f32>, u64) {
+        let mut all: Vec<f32> = std::iter::once(self.losses[row]).chain(others).collect();
+        let lost = all[1..].iter().filter(|loss| !loss.is_finite()).count() as u64;
+        worst_for_others(&mut all);
+        (all, lost)
+    }
+
+    /// Takes out credit that is not finite, as of chances that are no numbers, and counts the rows with any, but those that count already.
+    fn silenced(&self, own: &mut [f32]) -> u64 {
+        let mut lost = 0;
+        for (own, loss) in own.chunks_exact_mut(self.chances.width()).zip(self.losses) {
+            lost += u64::from(loss.is_finite() && own.iter().any(|v| !v.is_finite()));
+            own.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = 0.0);
+        }
+        lost
     }
 }
 
 /// The probabilities that logits say.
 fn shares(logits: &[f32]) -> Vec<f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut q: Vec<f32> = logits.iter().map(|v| exp(v - largest)).collect();
-    let sum = q.iter().fold(0.0, |sum, q| sum + q);
-    q.iter_mut().for_each(|q| *q /= sum);
+    let mut q = logits.to_vec();
+    softmax(&mut q);
     q
 }

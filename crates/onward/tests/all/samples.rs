@@ -2,16 +2,17 @@
 
 use crate::common::reference::{Named, derivative, named};
 use crate::common::{
-    blobs, cosine, distance, local, local_plan, params_on, plan, sum_of_halves, trainer, whole, wide,
+    blobs, cosine, distance, local, local_plan, params_on, plan, sum_of_halves, threads, trainer, whole, wide,
 };
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
-use onward::model::{Activation, Builder, Model, Reduction, Var};
+use onward::model::{Act, Activation, Builder, Model, Reduction, Var};
 use onward::noise::RunKey;
 use onward::params::Params;
 use onward::rule::{Method, RelativeLocal};
 use onward::space::{LocalPlan, Samples};
-use onward::task::Loss;
+use onward::task::{Answers, Loss, Task};
+use std::sync::Arc;
 
 const INPUTS: usize = 4;
 const CLASSES: usize = 3;
@@ -203,4 +204,74 @@ fn one_row_and_logits_that_are_no_numbers() {
         )
         .unwrap_err();
     assert!(error.to_string().contains("expected at least one finite loss, found NaN"), "{error}");
+}
+
+/// A number from 0 to 3, which is the answer.
+struct Chosen;
+
+impl Model for Chosen {
+    fn build(&self, g: &mut Builder) -> onward::Result<Var> {
+        let x = g.input();
+        let logits = g.linear("in", x, 4);
+        Ok(g.categorical("z", logits))
+    }
+}
+
+/// A loss for each number.
+struct Priced([f32; 4]);
+
+impl Task for Priced {
+    fn losses(&self, outputs: &Act, _: Answers<'_>, losses: &mut [f32]) -> onward::Result<()> {
+        losses.iter_mut().zip(outputs.data()).for_each(|(loss, z)| *loss = self.0[*z as usize]);
+        Ok(())
+    }
+    fn derivative(&self, _: &Act, _: Answers<'_>, by_outputs: &mut [f32]) -> bool {
+        by_outputs.fill(0.0);
+        true
+    }
+}
+
+/// A loss that is not finite counts as the worst of its row, and each is counted once: for swaps that is one a row, whatever was drawn.
+#[test]
+fn losses_of_other_draws_that_are_not_finite_are_the_worst_and_counted() {
+    let data = rows(40);
+    for samples in [Samples::Swaps, Samples::LeaveOneOut] {
+        let told = |priced| {
+            let evaluator = Local::new(Arc::new(Chosen), Arc::new(Priced(priced)), &threads(2));
+            let graph = evaluator.graph(data.shape()).unwrap();
+            let plan = LocalPlan { samples, draws: 4, ..local_plan(&graph) };
+            let key = RunKey::from_seed(3);
+            evaluator.local_derivative(&key, &params_on(&graph, 3), &whole(&data), &plan).unwrap()
+        };
+        let sound = told([1.0, 2.0, 3.0, 3.0]);
+        assert_eq!(sound.non_finite, 0);
+        for spoilt in [f32::NAN, f32::INFINITY] {
+            let spoilt = told([1.0, 2.0, spoilt, 3.0]);
+            let counted = spoilt.non_finite;
+            match samples {
+                Samples::Swaps => {
+                    assert_eq!(counted, 40);
+                    assert!(spoilt.derivative == sound.derivative);
+                }
+                Samples::LeaveOneOut => assert!((1..160).contains(&counted), "{counted}"),
+            }
+        }
+    }
+}
+
+/// What a probability of 1 draws has a finite credit, under leaving one out too.
+#[test]
+fn certain_draws_lose_nothing() {
+    let data = rows(5);
+    let evaluator = local(Bits, Loss::CrossEntropy, 1);
+    let graph = evaluator.graph(data.shape()).unwrap();
+    let mut certain = params_on(&graph, 3).tensors().to_vec();
+    certain[1].data = vec![200.0, -200.0, 0.0].into();
+    for samples in [Samples::Swaps, Samples::LeaveOneOut] {
+        let plan = LocalPlan { samples, draws: 4, ..local_plan(&graph) };
+        let params = Params::from_tensors(certain.clone());
+        let key = RunKey::from_seed(3);
+        let response = evaluator.local_derivative(&key, &params, &whole(&data), &plan).unwrap();
+        assert_eq!(response.non_finite, 0);
+    }
 }

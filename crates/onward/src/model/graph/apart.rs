@@ -150,7 +150,8 @@ impl Graph {
     /// What the linear map at a node answers, without its bias.
     pub(crate) fn unbiased(&self, node: usize, cx: &mut Context<'_>, x: Act) -> Act {
         match self.nodes[node].op.map() {
-            Some(map) => cx.unbiased(node, Map { bias: None, ..map }, x),
+            Some(map) if map.kind == LinkKind::Grouped => cx.grouped(node, Map { bias: None, ..map }, x),
+            Some(map) => cx.mapped(Product { node, map: Map { bias: None, ..map }, relu: false }, &x),
             None => x,
         }
     }
@@ -171,16 +172,6 @@ impl Flow {
     /// The clean value of a node, in a pass that keeps all of them.
     pub(crate) fn value(&self, node: usize) -> &Act {
         self.values[node].as_ref().unwrap_or(&self.outputs)
-    }
-}
-
-impl Context<'_> {
-    /// What a linear map answers.
-    pub(crate) fn unbiased(&mut self, node: usize, map: Map, x: Act) -> Act {
-        match map.kind {
-            LinkKind::Grouped => self.grouped(node, map, x),
-            _ => self.mapped(Product { node, map, relu: false }, &x),
-        }
     }
 }
 

@@ -92,8 +92,8 @@ impl Attention {
     }
 }
 
-/// Shares that add up to one.
-pub(super) fn softmax(weights: &mut [f32]) {
+/// Shares that add up to one, in place of their logits.
+pub(crate) fn softmax(weights: &mut [f32]) {
     let largest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for weight in &mut *weights {

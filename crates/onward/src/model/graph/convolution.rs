@@ -136,7 +136,7 @@ impl Context<'_> {
 }
 
 /// `y (positions, outputs)` of `x (positions, groups · k)`.
-fn of_groups(weights: &[f32], [outputs, k]: [usize; 2], x: &[f32], y: &mut [f32]) {
+pub(in crate::model) fn of_groups(weights: &[f32], [outputs, k]: [usize; 2], x: &[f32], y: &mut [f32]) {
     let positions = y.len() / outputs;
     let groups = x.len() / (positions * k).max(1);
     let own = outputs / groups.max(1);

@@ -24,10 +24,12 @@ mod sample;
 mod shapes;
 
 pub(crate) use apart::{Apart, Groups, NOWHERE};
+pub(crate) use attention::softmax;
 pub use builder::{Builder, Model, Var};
 pub use carried::Carried;
 pub use cell::{Cell, Lif};
 pub use chance::Chance;
+pub(super) use convolution::of_groups;
 pub use function::{Function, Pairwise, Reduction};
 pub(crate) use node::Map;
 pub use node::{Attention, RowOp, Shape};
