@@ -13,7 +13,6 @@ mod program;
 pub mod progress;
 pub mod spec;
 pub mod target;
-pub mod words;
 
 // What a run's folder holds is the library's; commands name it as if it were their own.
 pub use onward_run::{folder, manifest, metrics, sealed};

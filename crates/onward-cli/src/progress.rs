@@ -2,9 +2,9 @@
 
 use crate::args::{How, Print};
 use crate::output;
-use crate::words::four;
 use indicatif::{ProgressBar, ProgressStyle};
 use onward::kernel::{Isa, Precision, amx};
+use onward::words::four;
 use onward_report::Point;
 use serde::Serialize;
 use serde_json::json;

@@ -1,5 +1,7 @@
 //! Axes: ranges, round ticks and short numbers.
 
+use onward::words::{digits, scientific};
+
 /// How values are spread along an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AxisKind {
@@ -162,12 +164,12 @@ fn labels(ticks: &[f64], unit: Unit) -> Vec<String> {
             let suffix = if value == 0.0 { "" } else { suffix };
             format!("{value:.decimals$}{suffix}{sign}")
         }
-        _ => format!("{}{sign}", trimmed(&significant(v * scale, 3))),
+        _ => format!("{}{sign}", significant(v * scale, 3)),
     };
     ticks.iter().map(label).collect()
 }
 
-/// `value` in a few characters: `0.2134`, `97.3%`, `12.35k`, `3.000·10⁻⁷`.
+/// `value` in a few characters: `0.2134`, `97.3%`, `12.35k`, `3·10⁻⁷`.
 pub fn short(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Number => significant(value, 4),
@@ -175,32 +177,17 @@ pub fn short(value: f64, unit: Unit) -> String {
     }
 }
 
-fn significant(value: f64, digits: i32) -> String {
-    let size = value.abs();
-    if size == 0.0 {
-        return "0".into();
+fn significant(value: f64, count: i32) -> String {
+    if !value.is_finite() {
+        return digits(value, count);
     }
-    if !is_ordinary(size) {
-        let exponent = size.log10().floor() as i32;
-        let mantissa = value / 10f64.powi(exponent);
-        return format!("{mantissa:.*}·10{}", (digits - 1).max(0) as usize, superscript(exponent));
+    if is_ordinary(value.abs()) {
+        let (factor, suffix) = suffix(value.abs());
+        return digits(value / factor, count) + suffix;
     }
-    let (factor, suffix) = suffix(size);
-    let scaled = value / factor;
-    let whole = scaled.abs().log10().floor() as i32 + 1;
-    format!("{scaled:.*}{suffix}", (digits - whole).clamp(0, 6) as usize)
-}
-
-/// Without zeros that say nothing: `0.100` is `0.1`, `1.00·10⁷` is `10⁷`.
-fn trimmed(text: &str) -> String {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-')).unwrap_or(text.len());
-    let (number, rest) = text.split_at(end);
-    let number =
-        if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
-    match (number, rest.strip_prefix('·')) {
-        ("1", Some(power)) => power.into(),
-        _ => format!("{number}{rest}"),
-    }
+    let (mantissa, exponent) = scientific(value, count);
+    let power = format!("10{}", superscript(exponent));
+    if mantissa == "1" { power } else { format!("{mantissa}·{power}") }
 }
 
 fn superscript(exponent: i32) -> String {
@@ -262,7 +249,7 @@ mod tests {
     fn short_numbers() {
         let text =
             [0.2134, 12.34, 123.4, 1234.0, 12_345.0, 3e-7, -4.5e20, 0.0].map(|v| short(v, Unit::Number));
-        assert_eq!(text, ["0.2134", "12.34", "123.4", "1234", "12.35k", "3.000·10⁻⁷", "-4.500·10²⁰", "0"]);
+        assert_eq!(text, ["0.2134", "12.34", "123.4", "1234", "12.35k", "3·10⁻⁷", "-4.5·10²⁰", "0"]);
         assert_eq!(short(0.9731, Unit::Percent), "97.3%");
     }
 

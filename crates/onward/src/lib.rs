@@ -2,7 +2,7 @@
 //!
 //! # Modules
 //!
-//! In reading order, each using only those before it: [`error`], [`mod@file`], [`kernel`], [`noise`], [`study`] (crates of their own,
+//! In reading order, each using only those before it: [`error`], [`mod@file`], [`words`], [`kernel`], [`noise`], [`study`] (crates of their own,
 //! shown here as modules), [`threads`], [`params`], [`dataset`], [`rows`], [`model`], [`task`], [`space`], [`ask`], [`ledger`], [`rule`], [`evaluate`], [`settings`], [`train`].
 
 pub mod ask;
@@ -23,7 +23,7 @@ pub mod prelude;
 
 pub use onward_base::{
     Error, ErrorKind, Hint, Place, Result, Segment, choices, error, file, keys, mapped, noise, schema,
-    variants,
+    variants, words,
 };
 pub use onward_kernel as kernel;
 pub use onward_study as study;

@@ -7,9 +7,9 @@ use super::table::Table;
 use crate::args::Compare;
 use crate::progress::Voice;
 use crate::target;
-use crate::words::{four, interval, probability};
 use onward::Result;
 use onward::study::Goal;
+use onward::words::{four, interval, probability};
 use onward_run::catalogue::some;
 use onward_run::compare::{
     Comparison, Conclusion, FEWEST, Factor, Group, Question, Versus, compare as compared,

@@ -5,7 +5,7 @@ use crate::output;
 use crate::progress::Voice;
 use crate::spec::{self, Spec};
 use crate::target::Target;
-use crate::words::four;
+use onward::words::four;
 use onward::{Error, ErrorKind, Result, file};
 use onward_data::inspect::{Column, Inspected, inspect as look};
 use onward_data::{DataOptions, expand_home};

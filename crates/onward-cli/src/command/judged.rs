@@ -2,13 +2,13 @@
 
 use super::unit_words;
 use crate::spec::Spec;
-use crate::words::four;
 use crate::{date, machine};
 use onward::dataset::Targets;
 use onward::kernel::{Isa, amx};
 use onward::ledger::VERSION;
 use onward::task::{Interval, Task};
 use onward::train::{Examined, answers_values};
+use onward::words::four;
 use onward_data::Preparation;
 use onward_report::Known;
 use onward_run::Judged;

@@ -3,7 +3,6 @@
 use crate::common::{Place, digits};
 use onward::kernel::{Isa, amx};
 use onward::ledger::{Header, Ledger, Numerics, Reading, read};
-use std::path::PathBuf;
 
 /// The kinds of processor that this one can stand for.
 fn processors() -> Vec<Isa> {
@@ -46,26 +45,14 @@ fn halved(place: &Place, from: &str, to: &str, change: impl Fn(&mut Reading)) {
     ledger.sync().unwrap();
 }
 
-/// So many of the digits' rows, in a file of their own: whoever reads it is quick.
-fn some_digits(place: &Place, rows: usize) -> PathBuf {
-    let all = std::fs::read_to_string(digits()).unwrap();
-    place.write("some.csv", all.lines().take(1 + rows).map(|l| l.to_owned() + "\n").collect::<String>())
-}
-
 /// `{name}.toml`: a convolution and two matrices in bf16.
 fn spec(place: &Place, name: &str) {
     place.spec(name, "relative-activation", 8);
     place.make_conv(name, "channels = [4, 4]");
     let path = format!("{name}.toml");
     let text = String::from_utf8(place.read(&path)).unwrap();
-    let few = format!("{:?}", some_digits(place, 240));
-    place.write(
-        &path,
-        text.replace(&format!("{:?}", digits()), &few)
-            .replace("limit = 400", "limit = 120")
-            .replace("[model]\n", "[model]\nprecision = \"bf16\"\n")
-            + "digest_every = 1\n",
-    );
+    let fewer = text.replace("limit = 400", "limit = 120");
+    place.write(&path, fewer.replace("[model]\n", "[model]\nprecision = \"bf16\"\n") + "digest_every = 1\n");
 }
 
 fn digest_in(words: &str) -> &str {
@@ -75,7 +62,6 @@ fn digest_in(words: &str) -> &str {
 #[test]
 fn r10_a_bf16_run_is_the_same_under_every_instruction_set() {
     let place = Place::new();
-    let rows = some_digits(&place, 240);
     let mut kinds = std::collections::BTreeMap::new();
     for began in processors() {
         let name = began.name();
@@ -91,7 +77,7 @@ fn r10_a_bf16_run_is_the_same_under_every_instruction_set() {
         };
         let digest = digest_in(&on(&place, began, &format!("replay {run}"), false)).to_owned();
         kinds.entry(kind).or_insert_with(Vec::new).push(digest.clone());
-        let predict = format!("predict {run} {} --json", rows.display());
+        let predict = format!("predict {run} {} --json", digits().display());
         let answers = on(&place, began, &predict, false);
         for isa in processors().into_iter().chain([Isa::Portable]) {
             let emulated = isa < needs;

@@ -138,7 +138,7 @@ fn metrics_of_whole_batches_are_trained_and_told_by_name() {
         let [head, .., last] = &table.lines().skip(1).collect::<Vec<_>>()[..] else { panic!("{table}") };
         assert!(
             head.ends_with(&format!("test {name}"))
-                && last.ends_with(&format!(" {}", onward_cli::words::four(found))),
+                && last.ends_with(&format!(" {}", onward::words::four(found))),
             "{table}"
         );
         place.onward("train s.toml --set method.name=relative-activation --runs other").refuses(&[

@@ -3,8 +3,8 @@
 use super::journal::{Entry, Phase};
 use super::session::Session;
 use super::view::why;
-use crate::words::four;
 use onward::study::{Domain, Goal, Spacing};
+use onward::words::four;
 use onward_report::{AxisKind, LinePlot, ParallelAxis, Plot, Scene, cloud_plot, escape, parallel_plot};
 use serde_json::Value;
 use std::collections::BTreeMap;

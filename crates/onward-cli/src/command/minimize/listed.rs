@@ -1,6 +1,6 @@
 //! Studies among others in a folder: a line for each.
 
-use crate::words::four;
+use onward::words::four;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -4,8 +4,8 @@ use super::recommend::Recommended;
 use super::search::Found;
 use super::session::Session;
 use super::{drawn, points, settings, show};
-use crate::words::four;
 use onward::study::Repeated;
+use onward::words::four;
 use onward::{Error, ErrorKind, Result, file};
 use onward_report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn point(recommended: &Recommended) -> &'static str {
 
 /// A mean with its interval.
 fn interval(repeated: &Repeated) -> String {
-    crate::words::interval(repeated.mean, repeated.half_width)
+    onward::words::interval(repeated.mean, repeated.half_width)
 }
 
 /// The result: the best candidate; under noise first the one to take, and beside it the best seen.

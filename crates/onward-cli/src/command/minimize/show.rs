@@ -1,7 +1,7 @@
 //! Numbers, values and reasons in words.
 
-use crate::words::digits;
 use onward::study::{Dimension, Domain, Spacing};
+use onward::words::digits;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 

@@ -7,15 +7,20 @@ pub fn digits(value: f64, count: i32) -> String {
         // Adding zero turns -0 into 0.
         return format!("{}", value + 0.0);
     }
+    match scientific(value, count) {
+        (_, magnitude @ -4..=6) => {
+            trimmed(&format!("{value:.*}", (count - 1 - magnitude).max(0) as usize)).to_owned()
+        }
+        (mantissa, exponent) => format!("{mantissa}e{exponent}"),
+    }
+}
+
+/// A finite number in `count` significant digits, as a factor and its power of ten.
+pub fn scientific(value: f64, count: i32) -> (String, i32) {
     // Rounded first: 9.9999 is 10, and has a digit before the point more.
     let text = format!("{:.*e}", (count - 1).max(0) as usize, value);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    match exponent.parse::<i32>() {
-        Ok(magnitude @ -4..=6) => {
-            trimmed(&format!("{value:.*}", (count - 1 - magnitude).max(0) as usize)).to_owned()
-        }
-        _ => format!("{}e{exponent}", trimmed(mantissa)),
-    }
+    (trimmed(mantissa).to_owned(), exponent.parse().unwrap_or_default())
 }
 
 fn trimmed(text: &str) -> &str {
@@ -70,5 +75,6 @@ mod tests {
             assert_eq!(four(value), want);
         }
         assert_eq!(digits(1.0 / 3.0, 8), "0.33333333");
+        assert_eq!(scientific(9.999_96e-8, 4), ("1".to_owned(), -7));
     }
 }
