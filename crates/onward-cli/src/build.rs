@@ -13,7 +13,7 @@ use onward::schema::Value;
 use onward::settings::{Model, ModelKind, Objective, Onnx, Precision, Settings};
 use onward::threads::Threads;
 use onward::train::{Given, Plan, Trainer};
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Place, Result};
 use onward_coordinate::visitor;
 use onward_data::Opened;
 use onward_data::memory;
@@ -104,6 +104,20 @@ fn check_memory(plan: &Plan, graph: &Graph) -> Result<()> {
     let bytes = params
         .saturating_mul(4 * plan.storage.dtype().bytes() as u128 + 4 * kept + 8 * u128::from(candidates));
     memory::check("model", format!("{params} params"), bytes)
+}
+
+/// Refuses tokens that a model of so many items a row has no answer for before one of them comes.
+fn check_vocabulary(spec: &Spec, graph: &Graph, items: usize) -> Result<()> {
+    let answers = graph.outputs() / items.max(1);
+    let Some(vocabulary) = spec.data.vocabulary.filter(|tokens| *tokens as usize > answers) else {
+        return Ok(());
+    };
+    let model = match &spec.model.kind {
+        ModelKind::Onnx(Onnx { path }) => path.display().to_string(),
+        _ => "the model".into(),
+    };
+    let expected = format!("at most {answers}, as many tokens as {model} has answers for");
+    Err(Error::expected(ErrorKind::Spec, Place::key("data", "vocabulary"), expected, vocabulary))
 }
 
 /// The candidates of a generation that a search's settings ask for; 1 where they leave that to the strategy, or ask for
@@ -249,6 +263,7 @@ pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<
         _ => e,
     };
     let graph = evaluator.graph(train.shape()).map_err(in_file)?;
+    check_vocabulary(spec, &graph, train.outputs())?;
     evaluator.check_data(&split.test).map_err(|e| e.within("test rows"))?;
     let mut settings = spec.settings();
     check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;

@@ -121,6 +121,17 @@ fn what_does_not_go_with_tokens_is_refused() {
         ("data.wide_tokens=true --set data.length=1000", ["t.bin", "1001 tokens"]),
         ("objective.loss=cross-entropy", ["objective.loss", "as data.format is \"tokens\""]),
         ("data.format=csv", ["objective.loss", "as data.format is not \"tokens\""]),
+        (
+            "data.vocabulary=9",
+            [
+                "--set data.vocabulary: expected at most 8, as many tokens as ",
+                "net.onnx has answers for, found 9",
+            ],
+        ),
+        (
+            "train.rates=[\"hiden*:0\"]",
+            ["net.onnx", "train.rates: expected a pattern of some of tokens.weight"],
+        ),
         ("data.end_of_text=9", ["--set data.end_of_text: expected", "a token of the vocabulary"]),
     ] {
         place.onward(&format!("train s.toml --set {set}")).refuses(&words);
