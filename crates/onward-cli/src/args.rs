@@ -1,13 +1,14 @@
 //! The arguments.
 
 mod many;
+mod minimize;
 mod number;
 
 pub use many::{Clean, Compare, List, Note, Order, State, Sweep};
+pub use minimize::{Minimize, Towards};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use number::{epochs, seconds, timeout, whole};
-use onward::study::StrategyKind;
+use number::{epochs, seconds};
 use std::path::PathBuf;
 
 /// Trains models with forward passes only: exact, replayable, fast
@@ -42,34 +43,6 @@ Exit codes:
   5    verify: nothing is wrong, but steps taken by a device cannot be repeated on this machine
   130  interrupted; what is done is kept and can be gone on with";
 
-/// What stands below the arguments of `minimize`.
-fn minimize_help() -> String {
-    let names: Vec<&str> = StrategyKind::all().iter().map(StrategyKind::name).collect();
-    MINIMIZE.replace("{methods}", &names.join(", "))
-}
-
-const MINIMIZE: &str = "The program is started once per evaluation, without a shell. In its arguments {name} stands for the value of a
-dimension, {seed}, {id} and {generation} for what their variables below hold, {{name}} for itself. It also finds them in
-its environment: ONWARD_<NAME> in capitals for each dimension; ONWARD_ID, counted from 0; ONWARD_GENERATION;
-and ONWARD_SEED, the same for all candidates of a generation and different in the next. A program that draws its
-randomness from that seed compares candidates on equal terms (common random numbers), which helps a great deal.
-
-The loss stands in the last line that is not blank: the key `loss` of a JSON object, else the number after the word
-`loss`, else the last number (docs/studies.md has the grammar). A program that fails, is killed, takes too long, or
-prints no number or NaN has the worst loss; it is counted, and the reason is kept. All evaluations count towards the budget, those that look for noise or average it out included.
-
-Dimensions: x:-5..5 (numbers), lr:1e-5..1e-1 log (by ratio), n:1..64 int (whole numbers, may be log too),
-act:{relu,tanh} (one of some words), n:0..10:2 (steps; whole numbers where all three are).
-With --require, an evaluation that does not meet the condition is worse than all that do. Strategies: {methods}.
-
-Examples:
-  onward minimize --goal min --space 'x:-5..5' --space 'y:-5..5' --budget 200 -- awk 'BEGIN{print ({x}-1)^2+({y}+2)^2}'
-  onward minimize --goal max --space 'lr:1e-5..1e-1 log' --space 'act:{relu,tanh}' --budget 100 --key accuracy \\
-      --noisy --jobs 4 --timeout 600 -- python train.py --lr {lr} --act {act} --seed {seed}
-  onward minimize --resume --out runs/train --budget 200
-
-A study is shown, checked and drawn like a run: onward show, verify and report runs/train; show --csv FILE writes all evaluations.";
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -79,7 +52,7 @@ pub enum Command {
     )]
     Train(Train),
     /// Finds the best arguments of any program: runs it again and again and reads the loss that it prints
-    #[command(after_help = minimize_help())]
+    #[command(after_help = minimize::help())]
     Minimize(Minimize),
     /// Goes on with an interrupted run, to the same bits as if it had never stopped
     #[command(
@@ -247,81 +220,16 @@ pub struct Train {
     pub how: How,
 }
 
-/// The direction of a search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Towards {
-    /// The least loss
-    Min,
-    /// The greatest
-    Max,
-}
-
-/// Arguments of `minimize`.
-#[derive(Debug, Group)]
-pub struct Minimize {
-    /// Whether less or more is better: always said, never guessed
-    #[arg(long)]
-    pub goal: Option<Towards>,
-    /// A dimension of the search, again for each; @FILE reads one from every line of a file
-    #[arg(long = "space", value_name = "DIMENSION")]
-    pub space: Vec<String>,
-    /// A point to begin at, as x=1,y=2 [default: the middle of the space, or the best of --known]
-    #[arg(long, value_name = "POINT")]
-    pub start: Option<String>,
-    /// Points whose losses are known, which are not evaluated again: CSV with a header, or JSON lines
-    #[arg(long, value_name = "FILE")]
-    pub known: Option<PathBuf>,
-    /// What a number of the JSON that the program prints has to be, such as 'g <= 0' (may be given again and again)
-    #[arg(long, value_name = "CONDITION")]
-    pub require: Vec<String>,
-    /// How often the program is run at most; with --resume, more than before raises it
-    #[arg(long, value_name = "EVALUATIONS", value_parser = whole)]
-    pub budget: Option<u64>,
-    /// The strategy [default: auto, which says what it chose and why]
-    #[arg(long, value_name = "NAME")]
-    pub method: Option<String>,
-    /// Changes a setting of the strategy, such as members=20 (may be given again and again)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub sets: Vec<String>,
-    /// The seed that all candidates follow from [default: 1]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    pub seed: Option<u64>,
-    /// Programs that run at once; the candidates are the same for any number (auto chooses a strategy that fits it)
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub jobs: u16,
-    /// Ends a program, and all that it has started, after so many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
-    pub timeout: Option<f64>,
-    /// The same candidate can get different losses; found out if not said, from 50 evaluations on
-    #[arg(long)]
-    pub noisy: bool,
-    /// The key of the loss in the JSON that the program prints [default: loss]
-    #[arg(long)]
-    pub key: Option<String>,
-    /// The folder that the study is kept in [default: runs/ and the name of the script or program]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Goes on with the study in the folder if there is one; what its study.toml says need not be said again
-    #[arg(long)]
-    pub resume: bool,
-    /// What to print
-    #[command(flatten)]
-    pub print: Print,
-    /// The program and its arguments
-    #[arg(last = true, value_name = "PROGRAM")]
-    pub command: Vec<String>,
-}
-
 /// Where a run's data are now, if they have moved since it began: their digests must still be the same.
 #[derive(Debug, Default, Group)]
 pub struct Moved {
     /// Where the data are now, if they have moved since the run began
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// The same of the test rows, where they have a file of their own
+    /// Where the test rows are now, where they have a file of their own
     #[arg(long, value_name = "PATH")]
     pub test_data: Option<PathBuf>,
-    /// The same of the rows to choose the best step by
+    /// Where the rows are now that choose the best step
     #[arg(long, value_name = "PATH")]
     pub validation_data: Option<PathBuf>,
 }
@@ -344,7 +252,7 @@ pub struct Resume {
     /// Prolongs a finished run: its steps in all, those taken included
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX)))]
     pub steps: Option<u64>,
-    /// The same in epochs, where the spec has train.epochs
+    /// Prolongs a finished run: its epochs in all, where the spec has train.epochs
     #[arg(long, value_name = "N", value_parser = epochs)]
     pub epochs: Option<f64>,
     /// Where the data are now

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::csv::Reading;
 use super::files::read_table;
 use super::layout::{are_flags, is_date, is_dressed};
-use super::part::{self, reading_of};
+use super::read::{read_images, read_one, reading_of};
 use super::table::{Seen, Table};
 use super::{DataOptions, Format};
 
@@ -38,7 +38,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// In words.
+    /// The sort of values in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Numbers => "numbers",
@@ -71,7 +71,7 @@ pub enum Use {
 }
 
 impl Use {
-    /// In a word.
+    /// The use in one word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Label => "label",
@@ -86,7 +86,7 @@ impl Use {
 /// A column of a file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Column {
-    /// Its name, or its position from 0 on.
+    /// The column's name, or its position from 0 on.
     pub name: String,
     /// What its values are.
     pub sort: Sort,
@@ -105,11 +105,11 @@ pub struct Column {
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspected {
-    /// Its rows.
+    /// The number of rows.
     pub rows: usize,
     /// Whether its columns have names.
     pub header: bool,
-    /// Its columns, in their order.
+    /// The columns, in their order.
     pub columns: Vec<Column>,
     /// Keys of specs with the values that suit it, as TOML.
     pub keys: Vec<(String, String)>,
@@ -158,8 +158,7 @@ pub fn inspect(options: &DataOptions) -> Result<Inspected> {
 /// Looks at rows that lie in arrays: images, or vectors without names.
 fn arrays(options: &DataOptions, format: Format) -> Result<Inspected> {
     let alone = format == Format::Idx && options.path.is_file();
-    let (train, test) =
-        if alone { (part::read_images(&options.path)?, None) } else { part::read_one(options)? };
+    let (train, test) = if alone { (read_images(&options.path)?, None) } else { read_one(options)? };
     // Files of MNIST's kind are trained on as a folder.
     let home = options.path.parent().filter(|_| alone).unwrap_or(&options.path);
     let cells = || (0..train.rows()).flat_map(|row| (0..train.width()).map(move |at| (row, at)));

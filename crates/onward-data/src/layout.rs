@@ -20,9 +20,9 @@ const FEW: usize = 20;
 /// A column that features are made of, as `interface.json` keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Input {
-    /// Its name; its position among the features' columns if the file had no names.
+    /// The column's name; its position among the features' columns if the file had no names.
     pub name: String,
-    /// Its categories, in the order of their numbers; none if it has numbers.
+    /// The column's categories, in the order of their numbers; none if it has numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
     /// Whether each category is a feature, and not its number.

@@ -27,6 +27,7 @@ mod pages;
 pub mod parquet;
 mod part;
 mod prepare;
+mod read;
 mod stream;
 mod summary;
 mod survey;
@@ -58,9 +59,10 @@ pub use options::{
     Categories, Center, ClassWeights, DataOptions, Decimal, Encoding, Format, Guessed, Holdout, Labels,
     Missing, Separator, Target,
 };
-pub use part::expand_home;
-use part::{Part, Trained};
+use part::Part;
 pub use prepare::{Preparation, TargetScale};
+use read::Trained;
+pub use read::expand_home;
 pub use stream::{TokenOptions, TokenWidth, Tokens};
 pub use summary::Summary;
 pub use table::Label;
@@ -129,7 +131,7 @@ pub fn load(options: &DataOptions) -> Result<Split> {
 }
 
 fn load_checked(options: &DataOptions) -> Result<Split> {
-    let part::Read { mut train, mut test, mut validation } = part::read(options)?;
+    let read::Read { mut train, mut test, mut validation } = read::read(options)?;
     let shape = choose_shape(options.shape, train.shape, train.width(), &train.path)?;
     check_varied(&train)?;
     let path = train.path.clone();
@@ -203,7 +205,7 @@ pub fn load_more(
         return stream::windows::more(path, options);
     }
     let trained = Trained::new(&preparation.inputs, &preparation.names, preparation.width());
-    let mut part = part::read_more(path, bytes, options, &trained, Missing::Error)?;
+    let mut part = read::read_more(path, bytes, options, &trained, Missing::Error)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
     let features = preparation.features(&part, &rows)?;
     let (ids, notes) = (std::mem::take(&mut part.ids), part.layout.notes.clone());

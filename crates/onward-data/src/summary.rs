@@ -13,7 +13,7 @@ use super::table::Table;
 /// The most names that a list has in words.
 const LISTED: usize = 6;
 
-/// What was read: as training begins with it.
+/// What was read from the data files, as training begins with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Rows that are trained on.
@@ -72,7 +72,7 @@ impl Summary {
         Self { training_rows, validation_rows, test_rows, ..self }
     }
 
-    /// The same in words.
+    /// The summary in words.
     pub fn words(&self) -> String {
         let rows = match self.validation_rows {
             0 => format!("{} training", self.training_rows),

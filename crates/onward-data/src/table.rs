@@ -35,7 +35,7 @@ pub struct Seen {
     pub missing: u64,
     /// How many words.
     pub worded: u64,
-    /// Its different words; a word's code is its place among them.
+    /// The column's different words; a word's code is its place among them.
     pub words: Vec<String>,
     codes: HashMap<Box<[u8]>, u32>,
     /// The first missing value.
@@ -46,7 +46,7 @@ pub struct Seen {
     pub(super) odd: bool,
     /// The bits of its different numbers, where these were asked for.
     pub(super) distinct: BTreeSet<u64>,
-    /// Its texts row after row, where these were asked for.
+    /// The column's texts row after row, where these were asked for.
     pub texts: Vec<String>,
 }
 

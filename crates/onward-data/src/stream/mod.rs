@@ -19,7 +19,7 @@ pub(super) mod windows;
 pub use tokens::{TokenOptions, TokenWidth, Tokens};
 
 use super::table::Table;
-use super::{DataOptions, Format, Opened, files, part, refused};
+use super::{DataOptions, Format, Opened, files, read, refused};
 use lines::Lines;
 use onward::ask::Shuffle;
 use onward::{Error, Result};
@@ -69,7 +69,7 @@ pub(super) fn open(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(super::without_parquet().in_file(path)),
         Format::Csv if !files::is_packed(path) => {
-            Box::new(Lines::open(&watched, &part::reading_of(options))?)
+            Box::new(Lines::open(&watched, &read::reading_of(options))?)
         }
         _ => {
             return Err(refusal(

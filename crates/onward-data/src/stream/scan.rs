@@ -8,8 +8,9 @@ use crate::beside::Beside;
 use crate::classes::{Classes, Coder, Key};
 use crate::layout::Layout;
 use crate::memory;
-use crate::part::{self, Part, Trained};
+use crate::part::{Part, bad};
 use crate::prepare::{Spread, TargetScale};
+use crate::read::{Trained, read_more};
 use crate::survey::MOST_WORDS;
 use crate::table::Table;
 use crate::targets::{
@@ -135,7 +136,7 @@ pub(super) fn opened(
     };
     let training = training.map_err(at)?;
     if training.rows == 0 {
-        return Err(part::bad("data", "at least one row to train on", "none").in_file(path));
+        return Err(bad("data", "at least one row to train on", "none").in_file(path));
     }
     let kept = training.held.len() as u128 * (12 * width as u128 + 24);
     memory::check("data.test", "rows that are held out, which are kept in memory", kept)?;
@@ -166,7 +167,7 @@ pub(super) fn opened(
         return Err(not_varied(&beside.answers(stream.table()), first, &words).in_file(path));
     }
     let file = |path: &Option<std::path::PathBuf>| {
-        let read = |path| part::read_more(path, None, options, &Trained::of(&columns), Missing::Error);
+        let read = |path| read_more(path, None, options, &Trained::of(&columns), Missing::Error);
         path.as_deref().map(read).transpose()
     };
     let (mut test, mut validation) = (file(&options.test_path)?, file(&options.validation_path)?);
@@ -260,7 +261,7 @@ impl Scan<'_> {
             let place = || format!("column {}", self.stream.table().name(*column));
             spread
                 .mean_of_some()
-                .ok_or_else(|| part::bad(place(), "a value in a training row", "missing values alone"))
+                .ok_or_else(|| bad(place(), "a value in a training row", "missing values alone"))
         };
         spreads.iter().zip(&columns).map(mean).collect()
     }
@@ -378,7 +379,7 @@ impl Scan<'_> {
                 *found.labels.entry(bits(label)).or_default() += u64::from(what == Use::Trained);
                 if found.labels.len() > MOST_WORDS {
                     let expected = "no more than 65536 classes (data.target = \"value\" if they are values)";
-                    return Err(part::bad("labels", expected, "more"));
+                    return Err(bad("labels", expected, "more"));
                 }
             }
             match what {
@@ -404,7 +405,7 @@ impl Scan<'_> {
         let columns = &self.columns.features;
         if let Some(at) = columns.iter().position(|feature| !feature.takes(numbers[feature.column])) {
             let place = self.columns.place(row, at);
-            return Err(part::bad(place, "a finite number", numbers[columns[at].column]));
+            return Err(bad(place, "a finite number", numbers[columns[at].column]));
         }
         for column in &self.beside.labels {
             if self.options.target == Target::Class {
