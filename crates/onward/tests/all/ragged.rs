@@ -268,3 +268,16 @@ fn words_that_no_table_has_are_refused_with_row_and_item() {
         }
     }
 }
+
+#[test]
+fn rows_that_cannot_be_are_refused_by_their_number() {
+    let refused = |tokens: &[f32], targets: &[f32]| {
+        let rows = [(vec![1.0], vec![2.0]), (tokens.to_vec(), targets.to_vec())];
+        Dataset::ragged(&rows, 3).map(|_| ()).unwrap_err().to_string()
+    };
+    assert_eq!(refused(&[], &[]), "row 1: expected 1 to 3 items, found 0");
+    assert_eq!(refused(&[0.0; 4], &[0.0; 4]), "row 1: expected 1 to 3 items, found 4");
+    assert_eq!(refused(&[0.0; 2], &[0.0]), "row 1: expected 2 targets, one an item, found 1");
+    assert_eq!(refused(&[0.0, 0.5], &[0.0; 2]), "row 1: expected whole numbers from 0 on, found 0.5");
+    assert_eq!(refused(&[0.0, 1.0], &[0.0, -1.0]), "row 1: expected whole numbers from 0 on, found -1");
+}
