@@ -136,14 +136,14 @@ impl Error {
         self
     }
 
-    /// The same error with another kind: a wrong model in a user's file is damage in a run.
+    /// Changes the kind of the error: a wrong model in a user's file is damage in a run.
     #[must_use]
     pub fn as_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// The same error with its key renamed: the key of a part may stand elsewhere in the whole spec.
+    /// Renames the key that the error is about: the key of a part may stand elsewhere in the whole spec.
     #[must_use]
     pub fn at_key(mut self, name: impl FnOnce(&str) -> String) -> Self {
         self.0.place.rename_key(name);

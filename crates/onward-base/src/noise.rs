@@ -177,7 +177,7 @@ impl Noise {
         self.round(first, values, round_by);
     }
 
-    /// The same to one of two neighbours in half precision. Beyond 65 504 there is none, and what is finite stays there.
+    /// Rounds `values` to one of their two neighbours in half precision, as [`Noise::round_to_bf16`] does in bf16. Beyond 65 504 there is none, and what is finite stays there.
     pub fn round_to_f16(self, first: u64, values: &mut [f32]) {
         self.round(first, values, round_by_f16);
     }

@@ -65,13 +65,13 @@ impl Engine {
         Self { local, recompute: Recompute::Changed, augment: Augment::NONE, cache: Cache::default() }
     }
 
-    /// The same on images that are changed so, anew in each cycle: its number is the step of their noise.
+    /// Changes images as `augment` says, anew in each cycle: its number is the step of their noise.
     #[must_use]
     pub fn with_augment(self, augment: Augment) -> Self {
         Self { augment, ..self }
     }
 
-    /// The same engine with losses computed in another way, to the same bits.
+    /// Chooses how losses are computed, to the same bits.
     #[must_use]
     pub fn with_recompute(self, recompute: Recompute) -> Self {
         Self { recompute, ..self }

@@ -38,7 +38,7 @@ impl Finish {
         self.bias.is_null() && !self.relu
     }
 
-    /// The same epilogue from `columns` columns further on.
+    /// The epilogue of what begins `columns` columns further on.
     #[inline(always)]
     pub fn after(self, columns: usize) -> Self {
         if self.bias.is_null() { self } else { Self { bias: self.bias.wrapping_add(columns), ..self } }

@@ -109,7 +109,7 @@ impl<N> Job<N> {
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 impl<N> Job<N> {
-    /// The same job for the tile unit.
+    /// The job as the tile unit takes it.
     pub fn for_tiles(&self) -> super::amx::Job {
         super::amx::Job {
             c: self.c.cast(),

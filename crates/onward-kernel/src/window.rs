@@ -35,7 +35,7 @@ impl<'a, T> Window<'a, T> {
         Self { corner: c.as_mut_ptr(), stride, rows: 0..m, columns: 0..n, epilogue, borrow: PhantomData }
     }
 
-    /// The same rectangle for a product of which it is all.
+    /// The rectangle as the whole of another product.
     #[must_use]
     pub fn of_another(self) -> Self {
         let (rows, columns) = (0..self.rows.len(), 0..self.columns.len());
@@ -106,7 +106,7 @@ impl<'a, T> Window<'a, T> {
 }
 
 impl<'a> Window<'a, f32> {
-    /// The same for sums that are finished on their way out.
+    /// Has sums finished by `epilogue` on their way into the window.
     #[must_use]
     pub fn finished_by(self, epilogue: Epilogue<'a>) -> Self {
         Self { epilogue, ..self }

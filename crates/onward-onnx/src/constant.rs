@@ -57,7 +57,7 @@ impl Constant {
         })
     }
 
-    /// The same numbers times `factor`.
+    /// The tensor times `factor`.
     ///
     /// # Errors
     /// As for [`Constant::floats`], where the factor is not 1.
@@ -156,7 +156,7 @@ pub struct Elsewhere {
     pub name: String,
     /// Where the stretch begins, in bytes.
     pub offset: u64,
-    /// Its bytes; all that are left where it is not told.
+    /// How many bytes the stretch has; all that are left where the file does not tell.
     pub length: Option<u64>,
 }
 

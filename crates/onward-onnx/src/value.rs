@@ -39,7 +39,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// Its axes.
+    /// The sizes of the value's axes.
     pub fn dims(&self) -> Vec<usize> {
         match self {
             Self::Known(known) => known.dims.clone(),
@@ -57,7 +57,7 @@ impl Act {
         self.axes.iter().map(|axis| size(axis)).collect()
     }
 
-    /// The same numbers in the same order with the operation's answer in place of the variable.
+    /// The value with `var` in place of its variable, whose numbers stand in the same order.
     pub fn with(&self, var: Var) -> Self {
         Self { var, ..self.clone() }
     }
@@ -115,7 +115,7 @@ impl<'g> Layout<'g> {
         self.shaped(var, groups.map(size))
     }
 
-    /// The same with one axis as the channels, all others as the width, as they lie.
+    /// The value as rows with one axis as the channels, all others as the width, as they lie.
     pub fn channels_last(&mut self, act: &Act, channels: &[usize]) -> (Var, Vec<Atom>) {
         let last: Vec<Atom> = channels.iter().flat_map(|axis| act.axes[*axis].clone()).collect();
         let rest = act.rest(channels);
@@ -213,7 +213,7 @@ impl<'g> Layout<'g> {
         self.matched_keeping(at, a, b).map(|(a, b, _)| (a, b))
     }
 
-    /// The same with the new name of each atom of `b` whose axis was not matched.
+    /// Matches two values as [`Self::matched`] does, and tells the new name of each atom of `b` whose axis was not matched.
     pub fn matched_keeping(
         &mut self,
         at: At<'_>,

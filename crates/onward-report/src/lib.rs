@@ -40,7 +40,7 @@ pub use theory::{Checked, write_theory};
 pub struct Baseline {
     /// Who reached it.
     pub name: String,
-    /// Its share of test samples answered correctly.
+    /// The share of test samples that it answers correctly.
     pub accuracy: f32,
 }
 
@@ -82,7 +82,7 @@ pub struct Report<'a> {
 /// One picture of a report.
 #[derive(Clone, Debug)]
 pub struct Plot {
-    /// Its file's name without an extension.
+    /// The name of the plot's file without an extension.
     pub name: String,
     /// The SVG file, on white.
     pub svg: String,
@@ -121,7 +121,7 @@ pub fn write_alone(report: &Report<'_>, folder: &Path) -> Result<()> {
     file::write(&folder.join("report.html"), html(report).as_bytes())
 }
 
-/// The same for any page and its plots.
+/// Writes any page and its plots into a folder, as [`write()`] does those of a run.
 ///
 /// # Errors
 /// As for [`write()`].

@@ -111,19 +111,19 @@ impl Text {
         Self { at, text: text.into(), size, weight, colour, anchor, direction }
     }
 
-    /// The same with another anchor.
+    /// Anchors the text elsewhere.
     #[must_use]
     pub fn anchored(self, anchor: Anchor) -> Self {
         Self { anchor, ..self }
     }
 
-    /// The same in semi-bold.
+    /// Draws the text in semi-bold.
     #[must_use]
     pub fn semi_bold(self) -> Self {
         Self { weight: Weight::SemiBold, ..self }
     }
 
-    /// The same running upwards.
+    /// Has the text run upwards.
     #[must_use]
     pub fn upwards(self) -> Self {
         Self { direction: Orientation::Up, ..self }

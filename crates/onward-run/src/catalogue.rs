@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// A run in a folder of runs.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Its folder.
+    /// The run's folder.
     pub path: PathBuf,
     /// What it has come to.
     pub summary: Summary,

@@ -34,7 +34,7 @@ pub struct Question {
     pub against: Option<String>,
 }
 
-/// The answer.
+/// The answer of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
     /// The score that is compared.
@@ -93,7 +93,7 @@ pub struct Group {
 pub struct Versus {
     /// The index of the group.
     pub group: usize,
-    /// Its scores less those of the other.
+    /// The scores of the group less those of the other.
     #[serde(with = "Differing")]
     pub difference: Difference,
     /// The t test's probability, adjusted for the number of comparisons (Holm).
@@ -102,7 +102,7 @@ pub struct Versus {
     pub conclusion: Conclusion,
     /// Passes to the level, as a factor of the other's: geometric mean over pairs that both reach it, and its 95 % interval.
     pub passes: Option<Factor>,
-    /// The same for seconds.
+    /// The factor between their seconds.
     pub seconds: Option<Factor>,
 }
 
@@ -124,7 +124,7 @@ struct Differing {
 pub struct Factor {
     /// The factor.
     pub factor: f64,
-    /// Its interval; `None` for one pair.
+    /// The 95 % interval of the factor; `None` for one pair.
     pub interval: Option<[f64; 2]>,
     /// Pairs.
     pub count: usize,

@@ -26,7 +26,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// These params with these statistics of normalisations.
+    /// Judges `params` with the given statistics of normalisations on the test rows of `parts`.
     ///
     /// # Errors
     /// As for [`onward::train::score`].

@@ -17,7 +17,7 @@ pub struct Limits {
     pub samples: Option<u64>,
 }
 
-/// Which limit was reached.
+/// The limit that ended a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
     /// So many evaluations that were no better.

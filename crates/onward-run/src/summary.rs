@@ -82,7 +82,7 @@ impl Summary {
     pub const FORMAT: u32 = 1;
     const FILE: &str = "result.json";
 
-    /// Writes it into a run's folder.
+    /// Writes the summary into a run's folder.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
@@ -91,7 +91,7 @@ impl Summary {
         file::write(&folder.result(), (seal(&json) + "\n").as_bytes())
     }
 
-    /// Reads that of a run's folder; `None` if there is none.
+    /// Reads the summary in a run's folder; `None` if there is none.
     ///
     /// # Errors
     /// [`ErrorKind::Io`]; [`ErrorKind::Damage`] if it is not as it was written.
@@ -218,7 +218,7 @@ impl About {
         Ok(read(&folder.join(Self::FILE), "what was said of a run, as it was written")?.unwrap_or_default())
     }
 
-    /// Writes it into the run's folder, or removes the file where nothing is said.
+    /// Writes what was said into the run's folder, or removes the file where nothing is said.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].

@@ -134,7 +134,7 @@ impl Study {
         Self::begin(StudyRecord::new(space, goal, budget, seed, method, why))
     }
 
-    /// The same search from another point than the middle of the space: near there it looks first.
+    /// Has the search begin at `start` in place of the middle of the space.
     ///
     /// # Errors
     /// As for [`Space::encode`]; [`ErrorKind::Spec`] if losses were told already.

@@ -155,7 +155,7 @@ impl Columns {
         Ok(())
     }
 
-    /// That the rows of a whole data set count for something: not all of their sample weights are 0.
+    /// Checks that the rows of a whole data set count for something: not all of their sample weights are 0.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if they are.
@@ -184,7 +184,7 @@ pub fn balanced(labels: &[u32], classes: usize) -> Vec<f64> {
     balanced_of(&counts)
 }
 
-/// The same from the number of rows of each class.
+/// The weights of [`balanced`] from the number of rows of each class.
 pub fn balanced_of(counts: &[u64]) -> Vec<f64> {
     let there = counts.iter().filter(|count| **count > 0).count();
     let rows: u64 = counts.iter().sum();
@@ -207,7 +207,7 @@ pub struct Dataset {
 const HASHED_AT_ONCE: usize = 1 << 14;
 
 impl Dataset {
-    /// `features` holds `rows × (height·width·channels)` numbers, row after row; `shape` is `[height, width, channels]`
+    /// A data set of features and targets: `features` holds `rows × (height·width·channels)` numbers, row after row; `shape` is `[height, width, channels]`
     /// (`[1, 1, n]` for plain vectors).
     ///
     /// # Errors
@@ -314,7 +314,7 @@ impl Dataset {
         Self::new(features, [1, length, 1], targets).map(Self::with_ends)
     }
 
-    /// The same rows of tokens, of which some end before others do ([`NO_ITEM`]).
+    /// Takes it that rows of tokens may end before others do ([`NO_ITEM`]).
     #[must_use]
     pub fn with_ends(self) -> Self {
         Self { ragged: true, ..self }
@@ -325,7 +325,7 @@ impl Dataset {
         self.ragged
     }
 
-    /// The same rows with these columns in place of their own.
+    /// Puts `columns` in the place of the rows' own.
     ///
     /// # Errors
     /// As for [`Columns::check`].

@@ -51,9 +51,9 @@ pub enum Init {
 /// The name, shape and initial value of a tensor that a model declares.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TensorSpec {
-    /// Its name, such as `fc1.weight`.
+    /// The tensor's name, such as `fc1.weight`.
     pub name: String,
-    /// Its shape, outermost first: `(out, in)` for a matrix, `(out, 3, 3, in)` for a convolution.
+    /// The tensor's shape, outermost first: `(out, in)` for a matrix, `(out, 3, 3, in)` for a convolution.
     pub shape: Vec<usize>,
     /// The initial value.
     pub init: Init,
@@ -153,7 +153,7 @@ impl Params {
         self.tensors.iter().map(|t| t.data.len()).sum()
     }
 
-    /// The same params with every number rounded to the nearest that the storage holds, in its type.
+    /// Rounds every number to the nearest that the storage holds, in its type.
     #[must_use]
     pub fn stored_as(self, storage: Storage) -> Self {
         self.stored_for(storage, |_| true)

@@ -102,7 +102,7 @@ pub enum Meaning {
 /// A metric that is derived from a task's loss, such as the F1 of the loss `1 − F1`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// Its name, one word in lower case such as `f1`.
+    /// The metric's name, one word in lower case such as `f1`.
     pub name: String,
     /// The value of the metric.
     pub value: f32,
@@ -137,7 +137,7 @@ pub trait Task: Send + Sync {
         Grain::Row
     }
 
-    /// That rows of `outputs` numbers can answer a batch: asked of every batch, before any of its losses.
+    /// Checks that rows of `outputs` numbers can answer a batch: asked of every batch, before any of its losses.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Data`] naming what cannot be answered.
@@ -146,7 +146,7 @@ pub trait Task: Send + Sync {
         Ok(())
     }
 
-    /// That something can be learned from, or measured on, a whole data set that has passed [`Task::check`]: asked once of
+    /// Checks that something can be learned from, or measured on, a whole data set that has passed [`Task::check`]: asked once of
     /// training and of test rows.
     ///
     /// # Errors

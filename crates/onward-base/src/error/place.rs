@@ -75,7 +75,7 @@ impl Place {
         &self.0
     }
 
-    /// This place within `outer`.
+    /// Puts `outer` before the place.
     #[must_use]
     pub fn within(self, outer: impl Into<Self>) -> Self {
         let mut all = outer.into().0;

@@ -49,7 +49,7 @@ const OTHER_WORDS: &[(&str, &[&str])] = &[
     ("dataset", &["path"]),
 ];
 
-/// Is `path` the name of a table?
+/// Whether `path` is the name of a table.
 pub fn is_section(path: &str, keys: &[Key]) -> bool {
     !path.is_empty() && keys.iter().any(|key| key.section == path)
 }

@@ -220,7 +220,7 @@ impl Values {
         Error::expected(ErrorKind::Spec, self.place(path), expected, found)
     }
 
-    /// The same error, with the place that the key it names has here.
+    /// Puts the place that the key of an error has here before the error.
     pub fn placed(&self, error: Error) -> Error {
         match error.key().and_then(|key| self.entries.get(key)) {
             Some(given) => error.within(given.at.clone()),

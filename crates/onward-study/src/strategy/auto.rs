@@ -32,7 +32,7 @@ const MANY: usize = 200;
 /// (`bench/bbob/README.md`), and with integers, options or many coordinates.
 const FEW: [u64; 2] = [60, 20];
 /// Members under noise, relative to the usual number.
-const CROWD: usize = 4;
+const LARGER: usize = 4;
 
 impl Auto {
     pub(super) fn choose(self, space: &Space, budget: u64) -> (StrategyKind, String) {
@@ -70,7 +70,7 @@ impl Auto {
 
     /// Larger generations average noise; single comparisons do not.
     fn choose_under_noise(self, d: usize, budget: u64, usual: usize, is: &str) -> (StrategyKind, String) {
-        let members = (CROWD * usual).min((budget / 8) as usize).max(4);
+        let members = (LARGER * usual).min((budget / 8) as usize).max(4);
         let why = format!("{is}, noise: generations of {members}, so that it averages out");
         let method = if d > MANY {
             StrategyKind::LmMaEs(LmMaEs { members: Some(members), ..LmMaEs::default() })

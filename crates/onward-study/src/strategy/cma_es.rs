@@ -33,7 +33,7 @@ use crate::Result;
 use onward_kernel::exp64;
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of CMA-ES.
 ///
 /// ```
 /// use onward_study::{CmaEs, Goal, StrategyKind, Restarts, Space, Study};

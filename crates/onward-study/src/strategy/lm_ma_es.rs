@@ -24,7 +24,7 @@ use crate::Result;
 use onward_kernel::exp64;
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of LM-MA-ES.
 ///
 /// ```
 /// use onward_study::{Goal, LmMaEs, StrategyKind, Space, Study};

@@ -32,7 +32,7 @@ pub enum Scheme {
     Accelerated,
 }
 
-/// The settings.
+/// The settings of the methods of Nesterov and Spokoiny.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, NesterovSpokoiny, Space, Study};

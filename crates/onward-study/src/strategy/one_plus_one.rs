@@ -13,7 +13,7 @@ use crate::Result;
 use onward_kernel::exp64;
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of the (1+1)-ES.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, OnePlusOne, Space, Study};

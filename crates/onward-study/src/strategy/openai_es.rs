@@ -13,7 +13,7 @@ use super::{Setup, Stop, Strategy};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of OpenAI-ES.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, OpenAiEs, Space, Study};

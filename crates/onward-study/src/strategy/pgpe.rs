@@ -18,7 +18,7 @@ use super::{Setup, Stop, Strategy, count, misfit};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of PGPE.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, Pgpe, Space, Study};

@@ -72,7 +72,7 @@ impl Level {
     }
 }
 
-/// The settings.
+/// The settings of relative loss.
 ///
 /// ```
 /// use onward_study::{Goal, Level, StrategyKind, RelativeLoss, Space, Study};

@@ -27,7 +27,7 @@ pub enum Restarts {
     Bipop,
 }
 
-/// How runs of one strategy are made.
+/// What makes the runs of one strategy, one after another.
 pub trait Runs: Send + Sync + Clone + 'static {
     /// A run.
     type Run: Strategy + Clone;

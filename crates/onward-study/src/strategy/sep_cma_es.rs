@@ -12,7 +12,7 @@ use super::{Setup, Stop, Strategy};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of sep-CMA-ES.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, SepCmaEs, Space, Study};

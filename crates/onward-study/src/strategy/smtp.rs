@@ -16,7 +16,7 @@ use super::{Setup, Stop, Strategy, misfit};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of SMTP.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, Smtp, Space, Study};

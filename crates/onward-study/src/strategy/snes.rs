@@ -16,7 +16,7 @@ use crate::Result;
 use onward_kernel::{exp64, ln64};
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of SNES.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, Snes, Space, Study};

@@ -37,7 +37,7 @@ pub enum Estimator {
     NonSmooth,
 }
 
-/// The settings.
+/// The settings of mirror descent from two points.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, Mirror, Space, Study, MirrorDescent};

@@ -19,7 +19,7 @@ use crate::Result;
 use onward_kernel::{exp64, ln64};
 use serde::{Deserialize, Serialize};
 
-/// The settings.
+/// The settings of xNES.
 ///
 /// ```
 /// use onward_study::{Goal, StrategyKind, Space, Study, Xnes};

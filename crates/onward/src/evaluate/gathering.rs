@@ -104,7 +104,7 @@ impl Gathering {
 }
 
 impl Ask {
-    /// The same question for some of the directions only, to be sent to a worker; a [`AnswerPart`] of its answer has the same name. `None` if the
+    /// The question cut down to some of its directions, to be sent to a worker; an [`AnswerPart`] of its answer has the same name. `None` if the
     /// question is not for members.
     pub fn of_directions(&self, directions: Range<u32>) -> Option<Self> {
         let ProbePlan::Members(plan) = self.probes else { return None };

@@ -56,13 +56,13 @@ impl Local {
         }
     }
 
-    /// The same evaluator with forward passes of another precision.
+    /// Sets the precision of forward passes.
     #[must_use]
     pub fn with_precision(&self, precision: Precision) -> Self {
         Self { precision, ..self.clone() }
     }
 
-    /// The same evaluator with at most this many rows of a batch in memory at once (32 at least where derivatives of convolutions are asked for).
+    /// Limits the rows of a batch that are in memory at once to this many (32 at least where derivatives of convolutions are asked for).
     #[must_use]
     pub fn in_pieces(&self, rows: Option<usize>) -> Self {
         Self { piece: rows.map(|rows| rows.max(1)), ..self.clone() }

@@ -54,7 +54,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The same recipe with a factor for each tensor's steps.
+    /// Gives each tensor's steps a factor.
     #[must_use]
     pub fn with_rates(self, rates: &[f32]) -> Self {
         let rates = if rates.iter().all(|rate| *rate == 1.0) { Vec::new() } else { rates.to_vec() };

@@ -271,7 +271,7 @@ impl TensorData {
         })
     }
 
-    /// The same elements in owned memory, in another type rounded to the nearest of that (infinite where it has none so large).
+    /// Copies the elements to owned memory, in another type rounded to the nearest of that (infinite where it has none so large).
     #[must_use]
     pub fn stored_as(self, storage: Storage) -> Self {
         let halves = |data: &Self, to: fn(f32) -> u16| -> Vec<u8> {

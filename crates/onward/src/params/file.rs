@@ -157,7 +157,7 @@ impl<'a> Tensors<'a> {
         names
     }
 
-    /// One of them.
+    /// Reads the tensor of this name.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let view = self.file.tensor(name).map_err(|e| broken(&e))?;
         let bytes = view.dtype() == Dtype::I8;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 keys! {
-    /// One of several heads.
+    /// The settings of one of several heads.
     pub struct Head {
         ..
         /// What it is to become good at.

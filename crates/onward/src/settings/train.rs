@@ -40,7 +40,7 @@ keys! {
         eval_every: u64 = is(0), 0.0..;
         /// Steps between two snapshots of the whole state.
         snapshot_every: u64 = is(500), 1.0..;
-        /// Steps between two digests of the parameters.
+        /// Steps between two digests of the params.
         digest_every: u64 = is(DIGEST_EVERY), 1.0..;
     }
 }

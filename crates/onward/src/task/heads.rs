@@ -23,14 +23,14 @@ impl Head {
         Self { name: name.into(), task, columns: Vec::new(), weight: 1.0 }
     }
 
-    /// The same head trained on columns beside the targets: several, or one where the answer is one number, are values; one where the answer
+    /// Trains the head on columns beside the targets: several, or one where the answer is one number, are values; one where the answer
     /// is several numbers holds classes, whole numbers from 0.
     #[must_use]
     pub fn about(self, columns: &[&str]) -> Self {
         Self { columns: columns.iter().map(|name| (*name).to_owned()).collect(), ..self }
     }
 
-    /// The same head with its loss multiplied by `weight`.
+    /// Multiplies the head's loss by `weight`.
     #[must_use]
     pub fn weighing(self, weight: f32) -> Self {
         Self { weight, ..self }
@@ -134,7 +134,7 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Of a model with this graph, whose answers have names ([`crate::model::Builder::outputs`]). Answers that no head names are left
+    /// The task of a model with this graph, whose answers have names ([`crate::model::Builder::outputs`]). Answers that no head names are left
     /// to themselves.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Heads {
         Self::within(graph.named_outputs(), graph.outputs(), heads)
     }
 
-    /// Of a model whose one answer has the numbers of all heads side by side: so many of each, in their order.
+    /// The task of a model whose one answer has the numbers of all heads side by side: so many of each, in their order.
     ///
     /// # Errors
     /// As for [`Heads::of`].

@@ -17,14 +17,14 @@ const NORMAL: f64 = 1.959_963_984_540_054;
 /// A 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// Its lower end.
+    /// The interval's lower end.
     pub low: f64,
-    /// Its upper end.
+    /// The interval's upper end.
     pub high: f64,
 }
 
 impl Interval {
-    /// Half its width.
+    /// Half of the interval's width.
     pub fn half(&self) -> f64 {
         (self.high - self.low) / 2.0
     }

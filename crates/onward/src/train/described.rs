@@ -26,7 +26,7 @@ keys! {
         batch: usize = crate::schema::Preset::Required;
         /// Which samples these are, if not all in turn.
         shuffle: Option<Shuffle> = crate::schema::Preset::Unset;
-        /// Steps between two digests of the parameters.
+        /// Steps between two digests of the params.
         digest_every: u64 = crate::schema::Preset::Required;
     }
 }

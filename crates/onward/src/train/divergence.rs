@@ -31,7 +31,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Of a run of `steps` in which answering zero has the loss `zero`, before its first step.
+    /// The watch on a run of `steps` in which answering zero has the loss `zero`, before its first step.
     pub fn new(steps: u64, zero: f32) -> Self {
         let zero = if zero.is_finite() { f64::from(zero) } else { 0.0 };
         let lowest = (0, f64::INFINITY);
@@ -43,7 +43,7 @@ impl Watch {
         self.long = long(steps);
     }
 
-    /// The same before the run's first step.
+    /// The watch before the run's first step.
     pub fn anew(&self) -> Self {
         Self { first: None, lowest: (0, f64::INFINITY), far: 0, last: (0, 0.0), ..*self }
     }

@@ -18,7 +18,7 @@ const UNSEEN: f64 = 0.5;
 pub struct Guess {
     /// What it is, such as `the commonest class`.
     pub what: &'static str,
-    /// Its mean loss on the test rows.
+    /// The guess's mean loss on the test rows.
     pub loss: f32,
     /// The commonest training class, where the targets are classes.
     pub class: Option<u32>,
@@ -157,7 +157,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Of a score on rows that were examined.
+    /// Holds a score on rows that were examined against guessing.
     pub fn of(task: &dyn Task, examined: &Examined, score: &Score, guess: Option<Guess>) -> Self {
         let Examined { outputs, targets, columns } = examined;
         let rows = outputs.rows() as u64;

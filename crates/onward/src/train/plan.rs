@@ -57,7 +57,7 @@ impl Plan {
         }
     }
 
-    /// The same plan with another learning rate.
+    /// Sets the learning rate.
     #[must_use]
     pub fn with_rate(mut self, rate: f32) -> Self {
         self.schedule.rate = rate;

@@ -67,7 +67,7 @@ impl Carried {
         self.rows
     }
 
-    /// How many rows it is of: those of all members.
+    /// The number of rows that hand on: those of all members.
     pub fn rows(&self) -> usize {
         self.rows * self.members
     }

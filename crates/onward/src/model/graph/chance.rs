@@ -72,7 +72,7 @@ impl Builder {
 }
 
 impl Context<'_> {
-    /// The same for passes whose chance is this.
+    /// Sets the chance of the passes that follow.
     #[must_use]
     pub fn with_chance(self, chance: Chance) -> Self {
         Self { chance, ..self }

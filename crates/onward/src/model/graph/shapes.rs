@@ -153,7 +153,7 @@ impl Builder {
         self.push(Op::Rows(Rowwise::LogSoftmax), "log softmax", &[x], x.shape)
     }
 
-    /// The same numbers for every row, of no training: positions, masks. What trains is the [`Builder::embed`] of constant words.
+    /// A constant: the same numbers for every row, which never train, such as positions and masks. What trains is the [`Builder::embed`] of constant words.
     pub fn constant(&mut self, shape: Shape, values: Vec<f32>) -> Var {
         if shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis)) != Some(values.len()) {
             self.fault("constant", format!("the numbers of {shape:?}"), values.len());
