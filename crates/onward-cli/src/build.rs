@@ -136,7 +136,7 @@ fn generation(search: &Search) -> u64 {
 pub struct Begun<'a> {
     /// The header of its ledger.
     pub header: &'a Header,
-    /// Its folder.
+    /// The run's folder.
     pub folder: &'a Folder,
 }
 

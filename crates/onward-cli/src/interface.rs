@@ -24,7 +24,7 @@ impl Interface {
         Self { outputs: split.train.schema().outputs(), preparation: split.preparation.clone() }
     }
 
-    /// That of a run with this header.
+    /// Reads the interface of the run in a folder, which has this header.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], or [`ErrorKind::Damage`] if it is not what the run began with.

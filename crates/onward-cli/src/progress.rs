@@ -30,7 +30,7 @@ impl Voice {
         Self::of(how.print)
     }
 
-    /// The same for commands that run nothing of their own.
+    /// The voice of commands that run nothing of their own.
     pub fn of(print: Print) -> Self {
         match (print.quiet, print.json) {
             (true, _) => Self::Quiet,

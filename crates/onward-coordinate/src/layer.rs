@@ -22,7 +22,7 @@ pub(crate) struct Layer {
     flatten: bool,
     /// `[height, width, channels]` of what the stage before hands over.
     source: [usize; 3],
-    /// The same of the product's input.
+    /// The shape of the product's input.
     pub input: [usize; 3],
     pub weight: usize,
     pub bias: Option<usize>,
@@ -336,7 +336,7 @@ impl Layer {
         self.norm_and_relu(rows, self.line(), norm, out, stride);
     }
 
-    /// The same for a whole map, whatever the layer.
+    /// Brings a whole map that the stage before hands over, normalised, into its place in the product's input, whatever the layer.
     pub fn enter(
         &self,
         channel: usize,

@@ -348,7 +348,7 @@ impl Field for Labels {
 pub enum ClassWeights {
     /// All classes count alike.
     Balanced,
-    /// These weights, one per class.
+    /// The given weights, one per class.
     Given(Vec<f64>),
 }
 
@@ -376,9 +376,9 @@ impl Field for ClassWeights {
 /// The rows that are held out for testing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Holdout {
-    /// This fraction of the rows, between 0 and 1.
+    /// A fraction of the rows, between 0 and 1.
     Fraction(f64),
-    /// This many rows, at least one.
+    /// A number of rows, at least one.
     Rows(usize),
 }
 

@@ -59,7 +59,7 @@ pub fn hadamard_products(
     }
 }
 
-/// The same as [`hadamard_products`] for many `rows` of `k` numbers, all of which move: row `s` of `base` and of each block of `out`, whose blocks are
+/// [`hadamard_products`] for many `rows` of `k` numbers, all of which move: row `s` of `base` and of each block of `out`, whose blocks are
 /// `base.len()` numbers. With the bits of [`hadamard_products`]; a product over all rows for each remainder, so the weights come
 /// by once.
 pub fn hadamard_products_of_rows(weights: &Panels, odd: &[f32], base: &[f32], count: usize, out: &mut [f32]) {

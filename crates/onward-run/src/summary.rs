@@ -19,9 +19,9 @@ use std::path::Path;
 pub enum RunState {
     /// All its steps are taken, and its model is written.
     Finished,
-    /// It was stopped, or its process was ended; it can be gone on with.
+    /// The run was stopped, or its process was ended; it can be gone on with.
     Interrupted,
-    /// Its losses left the region where they mean something.
+    /// The run's losses left the region where they mean something.
     Diverged,
     /// A process works on it now.
     Running,

@@ -61,9 +61,9 @@ impl fmt::Display for Measured {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
-    /// It is at most this: the upper end of the 95 % interval must be.
+    /// The number is at most this: the upper end of the 95 % interval must be.
     AtMost(f64),
-    /// Its expectation is exactly `value`: the mean may be 4.5 standard errors away, and the interval of 95 % may reach no
+    /// The number's expectation is exactly `value`: the mean may be 4.5 standard errors away, and the interval of 95 % may reach no
     /// further than the share `within` of the value, so that nothing passes for being noisy.
     Exactly {
         /// The value.
@@ -71,7 +71,7 @@ pub enum Claim {
         /// The precision that is asked of the measurement.
         within: f64,
     },
-    /// It lies between these: the whole 95 % interval must.
+    /// The number lies between these: the whole 95 % interval must.
     Between(f64, f64),
 }
 

@@ -32,7 +32,7 @@ impl Targets {
         }
     }
 
-    /// These targets, followed by `more`.
+    /// Appends the targets `more`.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if they are of another kind or width.
@@ -113,7 +113,7 @@ impl Columns {
         self.0.is_empty()
     }
 
-    /// These targets, followed by `more`.
+    /// Appends the columns `more`.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] if they have other names.

@@ -39,7 +39,7 @@ impl Storage {
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
-    /// The same value everywhere.
+    /// One value everywhere.
     Constant(f32),
     /// Normal with standard deviation `√(2 / fan_in)` (He et al. 2015, arXiv 1502.01852).
     He {

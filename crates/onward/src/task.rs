@@ -68,7 +68,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// These answers, for all samples in their order.
+    /// The answers to all samples in their order.
     pub fn answers(&self) -> Answers<'_> {
         Answers::all(&self.targets, &self.columns)
     }

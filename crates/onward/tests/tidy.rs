@@ -206,6 +206,29 @@ fn a_type_name_means_one_thing() {
     assert_none(&twice.flat_map(|(_, places)| places.clone()).collect::<Vec<_>>());
 }
 
+/// Whoever finds an item by a search, or in a list of many, reads the first line of its docs alone: that names its subject.
+#[test]
+fn first_lines_of_docs_are_understood_alone() {
+    const POINTING: [&str; 8] = ["The same ", "Its ", "It ", "Those ", "These ", "This ", "They ", "That "];
+    const ITEMS: [&str; 6] = ["pub fn ", "pub struct ", "pub enum ", "pub trait ", "pub type ", "pub const "];
+    let mut findings = Vec::new();
+    let inside = |path: &Path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+    for path in rust_files(&root().join("crates")).iter().filter(|p| !inside(p).contains("tests")) {
+        let text = fs::read_to_string(path).unwrap();
+        let mut first: Option<(usize, &str)> = None;
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if let Some(doc) = line.strip_prefix("///") {
+                first = first.or(Some((number + 1, doc.trim())));
+            } else if !line.starts_with("#[") {
+                let doc = first.take().filter(|_| ITEMS.iter().any(|item| line.starts_with(item)));
+                let points = doc.filter(|(_, doc)| POINTING.iter().any(|word| doc.starts_with(word)));
+                findings.extend(points.map(|(at, doc)| said(path, at, doc)));
+            }
+        }
+    }
+    assert_none(&findings);
+}
+
 /// What others write with the public interface alone fits on a page.
 #[test]
 fn what_others_write_is_short() {

@@ -288,7 +288,7 @@ macro_rules! methods {
 methods! {
     /// Covariance matrix adaptation.
     CmaEs = "cma-es",
-    /// Its diagonal alone.
+    /// Covariance matrix adaptation of the diagonal alone.
     SepCmaEs = "sep-cma-es",
     /// Limited-memory matrix adaptation, for many dimensions.
     LmMaEs = "lm-ma-es",

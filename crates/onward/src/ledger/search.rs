@@ -11,7 +11,7 @@ use std::borrow::Cow;
 choices! {
     /// The loss that a strategy with a best point compares new candidates with.
     pub enum Incumbent default Anew {
-        /// That point's loss on the candidates' own batch.
+        /// The loss of the best point on the candidates' own batch.
         Anew = "anew",
         /// The loss that it once had: for losses without noise.
         Remembered = "remembered",

@@ -358,7 +358,7 @@ impl Session {
         self.progress.finish();
     }
 
-    /// That no evaluation has given a loss.
+    /// The error that no evaluation has given a loss.
     pub fn hopeless(&self) -> Error {
         let Tally { told, failed, .. } = &self.tally;
         let reasons = show::reasons(failed);

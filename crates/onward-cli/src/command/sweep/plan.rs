@@ -16,7 +16,7 @@ pub struct Plan {
 /// A run that there is to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
-    /// Its name, which says what makes it another than its neighbours.
+    /// The run's name, which says what makes it another than its neighbours.
     pub name: String,
     /// What changes the spec.
     pub sets: Vec<String>,

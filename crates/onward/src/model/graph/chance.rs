@@ -32,7 +32,7 @@ pub enum Chance {
 /// What a graph's noise is of.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Draw {
-    /// Its name.
+    /// The noise's name.
     pub name: String,
     /// For dropout the share that is left out.
     pub dropped: Option<f32>,

@@ -82,7 +82,7 @@ struct Stage {
 
 /// A linear map of a stage.
 pub(crate) struct Link {
-    /// Its node.
+    /// The node of the map.
     pub node: usize,
     pub map: Map,
     /// The linear maps without weights of their own that follow up to the site, in order.

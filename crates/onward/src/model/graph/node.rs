@@ -139,7 +139,7 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// Its tensors.
+    /// The tensors of a map: its weight, then its bias if it has one.
     pub fn tensors(self) -> impl Iterator<Item = usize> {
         std::iter::once(self.weight).chain(self.bias)
     }

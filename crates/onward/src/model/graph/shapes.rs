@@ -28,7 +28,7 @@ impl Builder {
         self.push(Op::Rows(Rowwise::Choose), "choose", &all, all[0].shape)
     }
 
-    /// The same with axes of 1 repeated until all are of one shape. Only what has to change is copied.
+    /// Repeats axes of size 1 until all are of one shape. Only what has to change is copied.
     pub fn matched<const N: usize>(&mut self, all: [Var; N]) -> [Var; N] {
         let largest = |axis: usize| all.iter().map(|v| v.shape[axis]).max().unwrap_or(1);
         let shape = [largest(0), largest(1), largest(2)];
