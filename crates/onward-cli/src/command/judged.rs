@@ -12,6 +12,7 @@ use onward::words::four;
 use onward_data::Preparation;
 use onward_report::Known;
 use onward_run::Judged;
+use onward_run::summary::Summary;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -180,6 +181,17 @@ pub(super) fn provenance(threads: usize) -> Vec<(String, String)> {
         ("Command", command.join(" ")),
     ];
     all.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
+}
+
+/// Where a page comes from that is drawn of a run again: when the run rested last, as its result tells, and then how and where it is drawn.
+pub(super) fn drawn_again(result: Option<&Summary>, threads: usize) -> Vec<(String, String)> {
+    let rested = result.and_then(|result| result.when.clone().map(|when| ("Run ended".to_owned(), when)));
+    let drawing = provenance(threads).into_iter().map(|(label, value)| match label.as_str() {
+        "Program" => ("Page drawn by".to_owned(), value),
+        "Date" => ("Page drawn".to_owned(), value),
+        _ => (label, value),
+    });
+    rested.into_iter().chain(drawing).collect()
 }
 
 /// What programs are told beside the score: intervals, measures under `prefix`, and what guessing reaches.

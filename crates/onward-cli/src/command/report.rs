@@ -1,6 +1,6 @@
 //! `report`: the page of a run, at any time.
 
-use super::judged::{headline, known, pairs, results};
+use super::judged::{drawn_again, headline, known, pairs, results};
 use super::net::net_of;
 use super::origin::{FromSpec, spec_of};
 use super::session::{fact, grouped, page};
@@ -20,6 +20,7 @@ use onward::train::hex;
 use onward::words::four;
 use onward::{Error, ErrorKind, Result};
 use onward_report::{self as report, Measurement, Point, Report, net_plot, remarks};
+use onward_run::summary::Summary;
 use onward_run::{Judged, present};
 use serde_json::json;
 use std::path::Path;
@@ -123,6 +124,7 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
         remarks: remarks(&points, &known),
         results: judged.as_ref().filter(|_| finished).map(results).unwrap_or_default(),
         net: net_plot(&net_of(folder, &reading.header)?),
+        provenance: drawn_again(Summary::read(folder).ok().flatten().as_ref(), args.how.threads()),
         facts: facts(reading, points.last()),
         headline: match &judged {
             Some(judged) if finished => headline(judged, &spec),
