@@ -131,6 +131,9 @@ pub enum Command {
     Explain {
         /// The key, such as method.sigma, a table, or any word to look for
         key: Option<String>,
+        /// Prints one JSON object per key
+        #[arg(long)]
+        json: bool,
     },
     /// Prints what this machine can do at most, and how near to it the kernels come
     #[command(
@@ -181,7 +184,9 @@ impl Command {
             Self::Bench(args) => args.how.print.json,
             Self::VerifyTheory(args) => args.how.print.json,
             Self::Inspect(args) => args.print.json,
-            Self::Init(_) | Self::Explain { .. } | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Init(args) => args.json,
+            Self::Explain { json, .. } => *json,
+            Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }
@@ -481,6 +486,9 @@ pub struct NewSpec {
     /// Says how the data file is to be read, such as data.separator=';'
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "data")]
     pub sets: Vec<String>,
+    /// Prints one JSON object: where the spec is, and its keys
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `eval`.

@@ -9,7 +9,7 @@ use onward::words::four;
 use onward::{Error, ErrorKind, Result, file};
 use onward_data::inspect::{Column, Inspected, inspect as look};
 use onward_data::{DataOptions, expand_home};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// The most characters of a column's range or words.
@@ -93,8 +93,17 @@ fn cut(text: &str) -> String {
 pub fn init(args: &NewSpec) -> Result<()> {
     let chosen = args.data.as_deref().map(|data| chosen(data, args)).transpose()?;
     let text = spec::starter(chosen.as_deref());
+    let told = |text: Option<&str>| {
+        let keys: Map<String, Value> =
+            chosen.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+        Voice::Json.say("", &json!({"event": "spec", "path": args.file, "text": text, "keys": keys}));
+    };
     let Some(path) = &args.file else {
-        output::write(text.as_bytes());
+        if args.json {
+            told(Some(&text))
+        } else {
+            output::write(text.as_bytes())
+        }
         return Ok(());
     };
     let target = Target::of(path)?;
@@ -102,7 +111,11 @@ pub fn init(args: &NewSpec) -> Result<()> {
         let (expected, found) = ("a file that does not exist yet", "one that does");
         return Err(Error::expected(ErrorKind::Io, path.display(), expected, found));
     }
-    target.write(text.as_bytes())
+    target.write(text.as_bytes())?;
+    if args.json {
+        told(None);
+    }
+    Ok(())
 }
 
 /// The keys that a spec for a file sets.

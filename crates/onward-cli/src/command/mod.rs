@@ -117,7 +117,7 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Export(args) => export::export(&args)?,
         Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Init(args) => inspect::init(&args)?,
-        Command::Explain { key } => output::words(spec::explain(key.as_deref())?.trim_end()),
+        Command::Explain { key, json } => explain(key.as_deref(), json)?,
         Command::Bench(args) => bench::bench(&args)?,
         Command::VerifyTheory(args) => return theory::verify_theory(&args),
         Command::Completions { shell } => {
@@ -128,6 +128,16 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Man { command } => output::write(&manual(command.as_deref())?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `onward explain`.
+fn explain(key: Option<&str>, json: bool) -> Result<()> {
+    if !json {
+        output::words(spec::explain(key)?.trim_end());
+        return Ok(());
+    }
+    spec::told(key)?.iter().for_each(|key| Voice::Json.say("", key));
+    Ok(())
 }
 
 /// The manual page of the program, or of one of its commands.

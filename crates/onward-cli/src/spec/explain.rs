@@ -4,6 +4,7 @@ use onward::{Error, ErrorKind, Hint, Result};
 
 use super::{Spec, all_keys};
 use onward::schema::{Choice, Key, Kind, Preset, is_section, known_as, quoted, suggestion};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// Lines are broken here.
@@ -16,36 +17,76 @@ const WIDTH: usize = 100;
 /// [`ErrorKind::Spec`], with the nearest key, if nothing has that name or word.
 pub fn explain(key: Option<&str>) -> Result<String> {
     let keys = all_keys();
-    let Some(wanted) = key.map(|key| key.trim_matches(['[', ']'])) else { return Ok(list(&keys)) };
-    if is_section(wanted, &keys) {
-        return Ok(list_section(wanted, &keys));
-    }
-    let by = |same: &dyn Fn(&Key) -> bool| keys.iter().filter(|key| same(key)).collect::<Vec<_>>();
-    let ways = [by(&|key| key.path() == wanted), by(&|key| key.name == wanted), known_as(wanted, &keys)];
-    if let Some(meant) = ways.into_iter().find(|keys| !keys.is_empty()) {
-        return Ok(meant.into_iter().map(describe).collect::<Vec<_>>().join("\n"));
-    }
-    list_with(wanted, &keys).ok_or_else(|| {
-        let error = Error::new(ErrorKind::Spec, "unknown key").within(quoted(wanted));
-        error.hint(Hint::Then(suggestion(wanted, &keys)))
+    Ok(match find(key, &keys)? {
+        Found::All => list(&keys),
+        Found::Table(name) => list_section(name, &keys),
+        Found::Keys(keys) => keys.into_iter().map(describe).collect::<Vec<_>>().join("\n"),
+        Found::Texts(keys) => keys.into_iter().map(line).collect::<BTreeSet<_>>().into_iter().collect(),
     })
 }
 
+/// The same for programs: an object per key, with its place, text, values and default.
+///
+/// # Errors
+/// As for [`explain`].
+pub fn told(key: Option<&str>) -> Result<Vec<Value>> {
+    let keys = all_keys();
+    let found: Vec<&Key> = match find(key, &keys)? {
+        Found::All => keys.iter().collect(),
+        Found::Table(name) => keys.iter().filter(|key| key.section == name).collect(),
+        Found::Keys(keys) | Found::Texts(keys) => keys,
+    };
+    Ok(found.into_iter().map(event).collect())
+}
+
+fn event(key: &Key) -> Value {
+    let choices = key.kind.choices();
+    let choices: Map<String, Value> =
+        choices.iter().map(|c| (c.name.to_owned(), tidy(c.doc).into())).collect();
+    json!({"event": "key", "key": key.path(), "text": tidy(key.doc), "value": key.kind.to_string(), "choices": choices,
+        "default": default(key), "only": key.only.as_ref().map(|_| belonging(key))})
+}
+
+/// What a word of `explain` stands for.
+enum Found<'a> {
+    All,
+    Table(&'a str),
+    Keys(Vec<&'a Key>),
+    /// Those whose texts have the word.
+    Texts(Vec<&'a Key>),
+}
+
+fn find<'a>(key: Option<&'a str>, keys: &'a [Key]) -> Result<Found<'a>> {
+    let Some(wanted) = key.map(|key| key.trim_matches(['[', ']'])) else { return Ok(Found::All) };
+    if is_section(wanted, keys) {
+        return Ok(Found::Table(wanted));
+    }
+    let by = |same: &dyn Fn(&Key) -> bool| keys.iter().filter(|key| same(key)).collect::<Vec<_>>();
+    let ways = [by(&|key| key.path() == wanted), by(&|key| key.name == wanted), known_as(wanted, keys)];
+    if let Some(meant) = ways.into_iter().find(|keys| !keys.is_empty()) {
+        return Ok(Found::Keys(meant));
+    }
+    let texts = with_words(wanted, keys);
+    if !texts.is_empty() {
+        return Ok(Found::Texts(texts));
+    }
+    let error = Error::new(ErrorKind::Spec, "unknown key").within(quoted(wanted));
+    Err(error.hint(Hint::Then(suggestion(wanted, keys))))
+}
+
 /// The keys whose texts, or whose choices' texts, have the words in them.
-fn list_with(words: &str, keys: &[Key]) -> Option<String> {
+fn with_words<'a>(words: &str, keys: &'a [Key]) -> Vec<&'a Key> {
     const SHORTEST: usize = 3;
     let words = words.to_lowercase();
     let has = |text: &str| tidy(text).to_lowercase().contains(&words);
     let told = |key: &&Key| has(key.doc) || key.kind.choices().iter().any(|c| has(c.name) || has(c.doc));
-    if words.len() < SHORTEST {
-        return None;
-    }
-    let line = |key: &Key| {
-        let entry = wrap(&summary(key), "                          ");
-        format!("{:<25} {}", key.path(), entry.trim_start())
-    };
-    let lines: BTreeSet<String> = keys.iter().filter(told).map(line).collect();
-    (!lines.is_empty()).then(|| lines.into_iter().collect())
+    if words.len() < SHORTEST { Vec::new() } else { keys.iter().filter(told).collect() }
+}
+
+/// A key's place and first sentence.
+fn line(key: &Key) -> String {
+    let entry = wrap(&summary(key), "                          ");
+    format!("{:<25} {}", key.path(), entry.trim_start())
 }
 
 fn list(keys: &[Key]) -> String {

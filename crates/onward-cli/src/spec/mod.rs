@@ -23,7 +23,7 @@ use onward::{Result, Segment, keys};
 use onward_data::{DataOptions, Format, Target};
 use std::path::Path;
 
-pub use explain::explain;
+pub use explain::{explain, told};
 pub use init::starter;
 pub(crate) use parse::from_words;
 

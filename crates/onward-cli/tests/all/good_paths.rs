@@ -247,18 +247,20 @@ fn the_starter_spec_trains() {
 fn every_key_is_explained() {
     let place = Place::new();
     let list = place.onward("explain").good();
-    let (mut section, mut keys) = (String::new(), 0);
-    for line in list.lines() {
-        if let Some(rest) = line.strip_prefix('[') {
-            section = rest.split_once(']').unwrap().0.to_owned() + ".";
-        }
-        let Some(name) = line.strip_prefix("    ").filter(|l| !l.starts_with(' ')) else { continue };
-        let key = format!("{section}{}", name.split_whitespace().next().unwrap());
-        let text = place.onward(&format!("explain {key}")).good();
-        assert!(text.starts_with(&key) && text.contains("Value: "), "{key}: {text}");
-        keys += 1;
+    let all = place.onward("explain --json").good();
+    let keys: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(keys.len() > 100, "{}", keys.len());
+    for key in &keys {
+        let [path, text, value, default] =
+            ["key", "text", "value", "default"].map(|part| key[part].as_str().unwrap());
+        assert!(![text, value, default].contains(&""), "{key}");
+        let name = path.rsplit('.').next().unwrap();
+        assert!(list.lines().any(|line| line.trim_start().starts_with(name)), "{path}");
     }
-    assert!(keys > 40, "{keys}");
+    let text = place.onward("explain method.sigma").good();
+    assert!(text.starts_with("method.sigma\n") && text.contains("Value: "), "{text}");
+    let one = place.onward("explain lr --json").last_json();
+    assert_eq!((&one["event"], &one["key"]), (&"key".into(), &"method.rate".into()));
 }
 
 #[test]

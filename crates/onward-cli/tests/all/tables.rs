@@ -127,7 +127,9 @@ fn what_a_table_holds_is_shown_and_a_spec_for_it_runs_at_once() {
     }
     let told = place.onward("inspect d.csv --json").last_json();
     assert_eq!(told["found"]["columns"][2]["range"], serde_json::json!([1.5, 9.5]));
-    place.onward("init --data d.csv my.toml").good();
+    let told = place.onward("init --data d.csv my.toml --json").last_json();
+    assert_eq!((&told["event"], &told["path"]), (&"spec".into(), &"my.toml".into()));
+    assert_eq!(told["keys"]["data.path"], "\"d.csv\"");
     assert!(place.onward("train my.toml --json").last_json()["test_accuracy"].as_f64().unwrap() > 0.9);
     place.onward("init --data d.csv my.toml").refuses(&["my.toml", "does not exist yet"]);
     let values: String = (0..90).map(|i| format!("{}.5\t{}\n", i * 7 % 30, i * 7 % 30 * 3)).collect();

@@ -197,6 +197,7 @@ fn with_json_an_error_has_its_parts() {
     assert_eq!(error("verify nowhere", 2)["kind"], "io");
     assert_eq!(error("show nowhere", 2)["place"], serde_json::json!([{"file": "nowhere"}]));
     assert_eq!(error("minimize", 2)["kind"], "spec");
+    assert_eq!(error("explain method.sigam", 2)["hints"][0], "did you mean method.sigma?");
     place.write("runs/p/model.safetensors", "");
     assert_eq!(error("verify runs/p", 3)["kind"], "damage");
     let (place, why) = diverged();
