@@ -5,7 +5,7 @@
 //! tensor's noise can be asked for alone. The specification to the bit is in `docs/noise.md`, golden vectors in `testdata/`.
 
 use crate::choices;
-use onward_kernel::{Block, Philox, add_binomial, add_normal, add_signs, philox, round_by, round_by_f16};
+use onward_kernel::{Philox, add_binomial, add_normal, add_signs, philox, round_by, round_by_f16};
 
 /// What noise is for. Equal names under different roles are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,8 @@ impl Noise {
         keyed.iter().map(|k| k.2).collect()
     }
 
-    fn blocks(self, first: u64, out: &mut [Block]) {
+    /// The words of as many blocks as `out` has, from block `first` on.
+    pub fn blocks(self, first: u64, out: &mut [[u32; 4]]) {
         philox(Philox { key: self.key, name: [self.member, self.step] }, first, out);
     }
 

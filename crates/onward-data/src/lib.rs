@@ -56,8 +56,8 @@ use beside::further;
 use classes::Classes;
 pub use layout::Input;
 pub use options::{
-    Categories, Center, ClassWeights, DataOptions, Decimal, Encoding, Format, Guessed, Holdout, Labels,
-    Missing, Separator, Target,
+    Binarise, Categories, Center, ClassWeights, DataOptions, Decimal, Encoding, Format, Guessed, Holdout,
+    Labels, Missing, Separator, Target,
 };
 use part::Part;
 pub use prepare::{Preparation, TargetScale};
@@ -157,6 +157,7 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     let test = test.as_ref().unwrap_or(&train);
     let mut preparation = Preparation::fit(options.center, options.scale, train.part(), &rows, shape);
     preparation.classes.clone_from(&classes.names);
+    preparation.binarise = options.binarise;
     let class_weights = train.class_weights(options.class_weights.as_ref(), &rows, classes.count);
     preparation.class_weights = class_weights.map_err(at)?;
     if options.center != Center::None && options.target == Target::Value {
@@ -304,6 +305,10 @@ fn check_parts(options: &DataOptions) -> Result<()> {
         return bad("data.validation", expected, "both".into());
     }
     let elsewhere = options.stream == Some(true) || options.format.0 == Some(Format::Tokens);
+    if elsewhere && options.binarise.is_some() {
+        let expected = "no such key, as rows are read as they are needed, or are of tokens";
+        return bad("data.binarise", expected, "one".into());
+    }
     if elsewhere && options.stratify.is_some() {
         let expected = "no such key, as rows are read as they are needed, or are of tokens";
         return bad("data.stratify", expected, "one".into());

@@ -65,6 +65,8 @@ keys! {
         /// How features are centred, with the numbers of the training rows alone. Targets that are values are centred and
         /// scaled too, unless it is "none"; losses and answers are told in the targets' own units all the same.
         center: Center = is(Center::Auto);
+        /// How features from 0 to 1, scaled and centred, become bits; without this key they do not.
+        binarise: Option<Binarise> = Preset::Unset;
         /// The rows held out for testing where there is no `test_path`: a fraction of all, or how many.
         test: Holdout = is(0.2);
         /// Rows held out of the training rows to choose the best step by, as `test` is said: a fraction of all, or how many. Without it, and without
@@ -123,6 +125,7 @@ impl DataOptions {
             shape: None,
             scale: 1.0,
             center: Center::Auto,
+            binarise: None,
             test: Holdout::Fraction(0.2),
             validation: None,
             validation_path: None,
@@ -264,6 +267,17 @@ choices! {
         Mean = "mean",
         /// Each feature's mean is subtracted and its standard deviation divided by.
         Standardize = "standardize",
+    }
+}
+
+choices! {
+    /// How features from 0 to 1 become bits.
+    pub enum Binarise default Fixed {
+        /// 1 with the probability that the feature says, else 0: drawn once, by noise that seed 0, the name "binarise", the row of its file and the feature name
+        /// (docs/vae.md), so that every run, whatever its seed, has the same bits.
+        Fixed = "fixed",
+        /// 1 above a half, else 0.
+        Threshold = "threshold",
     }
 }
 

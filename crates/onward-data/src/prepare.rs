@@ -1,12 +1,13 @@
 //! Scaling and centring: fitted on the training rows, applied to every row that the model ever sees. All of it is computed
 //! in double precision from the file's own numbers; what is left is rounded to single precision at the end.
 
+use onward::noise::{Noise, Role, RunKey};
 use onward::study::statistics::mean;
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::layout::Input;
-use super::options::Center;
+use super::options::{Binarise, Center};
 use super::part::Part;
 
 /// The preparation of features and targets for training, which new rows need as well.
@@ -22,6 +23,9 @@ pub struct Preparation {
     pub offsets: Vec<f64>,
     /// The divisors that are applied last: none, or one per column.
     pub divisors: Vec<f64>,
+    /// How features become bits at last, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binarise: Option<Binarise>,
     /// The centring and scaling of targets; `None` for class labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetScale>,
@@ -50,6 +54,7 @@ impl Preparation {
             scale: 1.0,
             offsets: Vec::new(),
             divisors: Vec::new(),
+            binarise: None,
             targets: None,
             inputs: Vec::new(),
             classes: Vec::new(),
@@ -99,10 +104,12 @@ impl Preparation {
     /// The features of `rows` as the model sees them, row after row.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] if a feature is not finite then.
+    /// [`ErrorKind::Data`] if a feature is not finite then, or becomes a bit and is not from 0 to 1.
     pub(super) fn features(&self, part: &Part, rows: &[usize]) -> Result<Vec<f32>> {
         let (mut features, terms) = (Vec::with_capacity(rows.len() * self.width()), self.terms());
+        let chance = RunKey::from_seed(0).tensor(Role::Sample, "binarise");
         for &row in rows {
+            let own = features.len();
             for (column, terms) in terms.iter().enumerate() {
                 let raw = part.feature(row, column);
                 let value = self.number(raw, *terms);
@@ -110,6 +117,15 @@ impl Preparation {
                     return Err(not_single(part.place(row, column), raw).in_file(&part.path));
                 }
                 features.push(value);
+            }
+            if let Some(how) = self.binarise {
+                let bits = &mut features[own..];
+                how.apply(chance.at(0, row as u32), bits).map_err(|(column, found)| {
+                    let expected =
+                        "a number from 0 to 1 when scaled and centred, as data.binarise makes it a bit";
+                    let place = part.place(row, column);
+                    Error::expected(ErrorKind::Data, place, expected, found).in_file(&part.path)
+                })?;
             }
         }
         Ok(features)
@@ -138,6 +154,24 @@ impl Preparation {
                 outputs.iter().enumerate().map(|(column, output)| targets.restore(column, *output)).collect()
             }
         }
+    }
+}
+
+impl Binarise {
+    /// Makes bits of a row's numbers; the place and value of one that is no probability is the error.
+    fn apply(self, noise: Noise, row: &mut [f32]) -> std::result::Result<(), (usize, f32)> {
+        if let Some(at) = row.iter().position(|v| !(0.0..=1.0).contains(v)) {
+            return Err((at, row[at]));
+        }
+        let mut words = vec![[1 << 31; 4]; row.len().div_ceil(4)];
+        if self == Self::Fixed {
+            noise.blocks(0, &mut words);
+        }
+        for (v, word) in row.iter_mut().zip(words.as_flattened()) {
+            // A 24-bit uniform number from 0 to below 1, so that 0 stays 0 and 1 stays 1.
+            *v = f32::from(u8::from(((word >> 8) as f32) * (1.0 / 16_777_216.0) < *v));
+        }
+        Ok(())
     }
 }
 

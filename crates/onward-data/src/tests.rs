@@ -414,3 +414,30 @@ fn arrays_are_inspected_as_tables_are() {
     let found = inspect::inspect(&DataOptions::new(path)).unwrap();
     assert!(found.keys.contains(&("data.target".into(), "\"value\"".into())), "{:?}", found.keys);
 }
+
+/// Bits are drawn once, by the row of the file and the feature alone; what is no probability is refused with its place.
+#[test]
+fn features_become_bits() {
+    let folder = Folder::new();
+    let text: String = (0..400).map(|i| format!("0,1,0.25,0.5,{}\n", i % 2)).collect();
+    let plain = DataOptions { center: Center::None, test: Holdout::Rows(100), ..csv_options(&folder, &text) };
+    let with = |binarise| load(&DataOptions { binarise: Some(binarise), ..plain.clone() }).unwrap();
+    let (fixed, again) = (with(Binarise::Fixed), with(Binarise::Fixed));
+    assert_eq!(fixed, again);
+    let features = fixed.train.features();
+    assert!(features.iter().all(|v| *v == 0.0 || *v == 1.0));
+    let mean = |column: usize| features.iter().skip(column).step_by(4).sum::<f32>() / 300.0;
+    assert_eq!((mean(0), mean(1)), (0.0, 1.0));
+    assert!((mean(2) - 0.25).abs() < 0.1 && (mean(3) - 0.5).abs() < 0.1, "{} and {}", mean(2), mean(3));
+    let limited = load(&DataOptions { limit: Some(7), binarise: Some(Binarise::Fixed), ..plain.clone() });
+    assert_eq!(limited.unwrap().train.features(), &features[..28]);
+    let cut = with(Binarise::Threshold);
+    assert!(cut.train.features().chunks_exact(4).all(|row| row == [0.0, 1.0, 0.0, 0.0]));
+    let (more, ..) = load_more(&plain.path, &plain, &fixed.preparation, 2).unwrap();
+    assert!(more.iter().all(|v| *v == 0.0 || *v == 1.0));
+    let beyond = DataOptions { scale: 255.0, binarise: Some(Binarise::Fixed), ..plain.clone() };
+    let error = load(&beyond).unwrap_err().to_string();
+    assert!(error.contains("expected a number from 0 to 1 when scaled and centred"), "{error}");
+    let streamed = DataOptions { stream: Some(true), binarise: Some(Binarise::Fixed), ..plain };
+    assert!(load(&streamed).unwrap_err().to_string().starts_with("data.binarise: expected no such key"));
+}

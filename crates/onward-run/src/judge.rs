@@ -4,6 +4,8 @@ use crate::follow::Parts;
 use onward::Result;
 use onward::model::Statistics;
 use onward::params::Params;
+use onward::study::statistics::mean;
+use onward::task::Elbo;
 use onward::train::{Examined, Guess, Judgement, Score, examine};
 
 /// Params judged on a run's test rows.
@@ -33,7 +35,11 @@ impl Judged {
     pub fn of(parts: &Parts, params: &Params, statistics: &[Statistics]) -> Result<Self> {
         let local = parts.trainer.local();
         let examined = examine(local, params, statistics, &parts.test)?;
-        let score = examined.score(local)?;
+        let mut score = examined.score(local)?;
+        if let Some(samples) = local.task().elbo().map(Elbo::bound).filter(|samples| *samples > 0) {
+            let bounds = local.bound(params, statistics, &parts.test, samples)?;
+            score.measures.push(("bound".into(), mean(bounds.iter().map(|v| f64::from(*v)))));
+        }
         let judgement = Judgement::of(local.task(), &examined, &score, guess(parts)?);
         let in_units = |loss: f64| (parts.units)(loss as f32);
         let interval = judgement.loss.map(|interval| onward::task::Interval {

@@ -1,6 +1,7 @@
 //! Evaluators: who answers what a run asks. Here, this process's threads ([`Worker`]); fleets and GPUs are other implementations of
 //! the trait.
 
+mod bound;
 mod carrying;
 mod check;
 mod descent;

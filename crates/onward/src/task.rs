@@ -1,6 +1,7 @@
 //! Tasks: outputs of a forward pass become losses; lower is better, always.
 
 mod batch;
+mod elbo;
 mod heads;
 mod items;
 mod loss;
@@ -8,6 +9,7 @@ mod ndcg;
 mod quality;
 
 pub use batch::{Auc, Average, F1};
+pub use elbo::Elbo;
 pub use heads::{Head, Heads};
 pub use items::ItemCrossEntropy;
 pub use loss::{Loss, argmax};
@@ -187,6 +189,11 @@ pub trait Task: Send + Sync {
     /// for is not found out then.
     fn is_costly(&self) -> bool {
         false
+    }
+
+    /// What knows more of a variational bound than its losses, where the task is one.
+    fn elbo(&self) -> Option<&Elbo> {
+        None
     }
 
     /// The number that people know the task by, if that is another than its loss.

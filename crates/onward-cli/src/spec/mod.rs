@@ -138,7 +138,7 @@ impl Spec {
             };
             return Err(values.error("objective.loss", expected, format!("{found:?}")));
         }
-        let of_any_target = ["heads", "program", "item-cross-entropy"].contains(&loss);
+        let of_any_target = ["elbo", "heads", "program", "item-cross-entropy"].contains(&loss);
         if !of_any_target && !fitting.contains(&loss) {
             let words: Vec<String> = fitting.iter().map(|word| format!("{word:?}")).collect();
             let expected = format!("{}, as data.target is {:?}", words.join(" or "), target.name());

@@ -168,8 +168,8 @@ impl LocalPlan {
             let numbers: usize = graph.shape_of(sample).iter().product();
             let values = graph.sample(sample).map_or(0, |kind| kind.values());
             // What was drawn has the loss of the clean pass.
-            let passes = match self.samples {
-                Samples::Swaps => (numbers * values.saturating_sub(1)) as u64,
+            let passes = match self.samples.at(graph, sample) {
+                Samples::Swaps | Samples::Auto => (numbers * values.saturating_sub(1)) as u64,
                 Samples::LeaveOneOut => u64::from(self.draws.saturating_sub(1)),
             };
             let rows = passes * rows as u64;

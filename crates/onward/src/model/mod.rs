@@ -15,6 +15,7 @@ mod probe;
 mod rate;
 mod spread;
 mod trace;
+mod vae;
 mod weights;
 
 pub use act::Act;
@@ -35,5 +36,6 @@ pub(crate) use spread::{Pairs, Spread};
 pub(crate) use trace::After;
 pub(crate) use trace::{LinkKind, Trace};
 pub use trace::{Norms, Statistics};
+pub use vae::Vae;
 pub use weights::Weights;
 pub(crate) use weights::{Packing, Spare};

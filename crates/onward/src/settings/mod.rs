@@ -12,8 +12,8 @@ mod train;
 
 pub use heads::{Head, List};
 pub use method::{Method, Steps};
-pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip};
-pub use objective::{F1, Heads, Huber, Ndcg, Nothing, Objective, Program};
+pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip, Vae};
+pub use objective::{Elbo, F1, Heads, Huber, Ndcg, Nothing, Objective, Program};
 pub(crate) use train::{BATCH, DIGEST_EVERY};
 pub use train::{Baseline, Budget, Train};
 
@@ -100,6 +100,7 @@ impl Settings {
         precision: kernel::Precision,
     ) -> Result<Local> {
         let task = match &self.objective {
+            Objective::Elbo(own) => Arc::new(crate::task::Elbo::of(&Graph::new(&*model, shape)?, own.bound)?),
             Objective::Heads(own) => own.list.task(&Graph::new(&*model, shape)?, outputs)?,
             other => other.task()?,
         };

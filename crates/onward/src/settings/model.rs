@@ -79,6 +79,8 @@ variants! {
         Mlp = "mlp",
         /// 3×3 convolutions, then one dense layer.
         Conv = "conv",
+        /// A variational autoencoder with categorical latents, for objective.loss "elbo".
+        Vae = "vae",
         /// The net of an ONNX file, which begins with the file's weights.
         Onnx = "onnx",
     }
@@ -89,6 +91,20 @@ keys! {
     pub struct Mlp {
         /// The widths of the hidden layers; [] for a linear model.
         hidden: Vec<usize> = Preset::Required, 1.0..=65536.0;
+    }
+}
+
+keys! {
+    /// A variational autoencoder with categorical latents.
+    pub struct Vae {
+        /// The widths of the encoder's hidden layers; [] for a linear one.
+        encoder: Vec<usize> = is(vec![]), 1.0..=65536.0;
+        /// The widths of the decoder's hidden layers; [] for a linear one.
+        decoder: Vec<usize> = is(vec![]), 1.0..=65536.0;
+        /// How many numbers are drawn for a row.
+        latents: usize = is(20), 1.0..=65536.0;
+        /// How many values each of these may have.
+        values: usize = is(10), 2.0..=65536.0;
     }
 }
 
@@ -171,7 +187,7 @@ impl Model {
     /// [`crate::ErrorKind::Spec`] naming the key.
     pub fn check(&self) -> Result<()> {
         match &self.kind {
-            ModelKind::Mlp(_) => Ok(()),
+            ModelKind::Mlp(_) | ModelKind::Vae(_) => Ok(()),
             ModelKind::Conv(conv) => conv.on([1, 1, 1], self.activation, 1).check_layers(),
             ModelKind::Onnx(_) if self.activation != Activation::Relu => {
                 let expected = "none, as the file has its own";
@@ -198,6 +214,13 @@ impl Model {
                 Arc::new(model::Mlp::new(&widths, self.activation)?)
             }
             ModelKind::Conv(conv) => Arc::new(conv.on(input, self.activation, outputs).checked()?),
+            ModelKind::Vae(vae) => Arc::new(model::Vae {
+                encoder: vae.encoder.clone(),
+                decoder: vae.decoder.clone(),
+                latents: vae.latents,
+                values: vae.values,
+                activation: self.activation,
+            }),
             ModelKind::Onnx(Onnx { path }) => {
                 let expected = "a net that follows from its settings";
                 let found = format!("one that is in a file: {}", path.display());

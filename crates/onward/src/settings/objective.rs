@@ -32,6 +32,8 @@ variants! {
         Auc = "auc",
         /// One minus the mean NDCG@k of a batch's queries (`data.query`), the classes being relevances; weight-space methods only.
         Ndcg = "ndcg",
+        /// The negative evidence lower bound of a variational autoencoder in nats, Bernoulli pixels, uniform prior: for model.kind "vae".
+        Elbo = "elbo",
         /// The sum of several heads' losses, each of an answer of its own (`[[objective.heads]]`).
         Heads = "heads",
         /// What a program of your own says of a batch's answers; weight-space methods only, unless it has a loss for each row.
@@ -81,6 +83,15 @@ keys! {
     pub struct Ndcg {
         /// Ranks that count.
         k: usize = is(10), 1.0..;
+    }
+}
+
+keys! {
+    /// A variational bound.
+    pub struct Elbo {
+        /// Samples of the multi-sample bound that is measured on the test rows in the end, with the name `test_bound`; 0 for none. It takes as many
+        /// passes of the decoder for each row.
+        bound: u32 = is(0), 0.0..=1_000_000.0;
     }
 }
 
@@ -139,7 +150,7 @@ impl Objective {
             Self::F1(own) => Arc::new(task::F1 { average: own.average }),
             Self::Auc(_) => Arc::new(task::Auc),
             Self::Ndcg(own) => Arc::new(task::Ndcg { k: own.k }),
-            Self::Heads(_) | Self::Program(_) => {
+            Self::Elbo(_) | Self::Heads(_) | Self::Program(_) => {
                 let (place, found) = (crate::Place::key("objective", "loss"), format!("{:?}", self.name()));
                 return Err(Error::expected(
                     ErrorKind::Spec,

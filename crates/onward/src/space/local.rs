@@ -42,6 +42,9 @@ choices! {
         Swaps = "swaps",
         /// All numbers are drawn again a few times, each held against the mean of the others (Kool, van Hoof and Welling 2019).
         LeaveOneOut = "leave-one-out",
+        /// Swaps where one linear map alone stands between a sample of categories and the answer, so that all of them together cost about as much as a
+        /// few evaluations; leave-one-out elsewhere.
+        Auto = "auto",
     }
 }
 

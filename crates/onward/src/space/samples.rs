@@ -6,12 +6,24 @@
 //! and Welling 2019). Both are unbiased; what is drawn behind keeps its noise.
 
 use super::local::{Descent, Samples};
-use crate::model::{Act, Context, Norms, Numbers, Sample, softmax};
+use crate::dataset::WEIGHT;
+use crate::model::{Act, Context, Graph, Norms, Numbers, Sample, softmax};
 use crate::task::{Answers, worst_for_others};
 use crate::threads::prelude::*;
 
 /// Rows of a piece.
 const ROWS: usize = 32;
+
+impl Samples {
+    /// What it comes to at a sample.
+    pub(crate) fn at(self, graph: &Graph, sample: usize) -> Self {
+        match self {
+            Self::Auto if graph.linearly_behind(sample).is_some() => Self::Swaps,
+            Self::Auto => Self::LeaveOneOut,
+            own => own,
+        }
+    }
+}
 
 impl Descent<'_> {
     /// The credit of the chances of a sample, and how many losses were not finite or, chances being no numbers, led to none.
@@ -20,8 +32,14 @@ impl Descent<'_> {
         let rows = chances.rows();
         let width = chances.width();
         let Some(kind) = self.graph.sample(sample) else { return (vec![0.0; rows * width].into(), 0) };
-        let again: Vec<Act> = match self.plan.samples {
-            Samples::Swaps => Vec::new(),
+        let samples = self.plan.samples.at(self.graph, sample);
+        if samples == Samples::Swaps
+            && let Some(own) = self.by_columns(sample, kind)
+        {
+            return own;
+        }
+        let again: Vec<Act> = match samples {
+            Samples::Swaps | Samples::Auto => Vec::new(),
             Samples::LeaveOneOut => {
                 (1..self.plan.draws).map(|time| self.drawn_again(sample, time, chances)).collect()
             }
@@ -49,8 +67,8 @@ impl Descent<'_> {
                 chances: chances.slice(first, first + count),
                 losses: &self.losses[first..first + count],
             };
-            let lost = match self.plan.samples {
-                Samples::Swaps => drawn.by_swaps(losses, own),
+            let lost = match samples {
+                Samples::Swaps | Samples::Auto => drawn.by_swaps(losses, own),
                 Samples::LeaveOneOut => {
                     let others = again.iter().map(|drawn| drawn.slice(first, first + count));
                     drawn.by_leaving_out(others.collect(), losses, own)
@@ -60,6 +78,30 @@ impl Descent<'_> {
         });
         let lost: Vec<u64> = pieces.collect();
         (all.into(), lost.iter().sum())
+    }
+
+    /// Swaps of a variational bound whose log-odds are linear in what is drawn: these tell all of them at once.
+    fn by_columns(&self, sample: usize, kind: Sample) -> Option<(Numbers, u64)> {
+        let (elbo, map) = (self.task.elbo()?, self.graph.linearly_behind(sample)?);
+        let weight = self.weights.params().tensors()[map.weight].data.floats();
+        let values = self.flow.value(sample).clone();
+        let chances = self.flow.value(self.graph.chances(sample)).clone();
+        let mut all = elbo.growth(&self.flow.outputs, &values, &weight, &map.outputs)?;
+        let counts = self.answers.columns.get(WEIGHT);
+        for (row, own) in all.chunks_exact_mut(chances.width().max(1)).enumerate() {
+            let count = counts.map_or(1.0, |counts| counts[self.answers.sample(row)] as f32);
+            let latents =
+                own.chunks_exact_mut(kind.values()).zip(chances.row(row).chunks_exact(kind.values()));
+            for (own, logits) in latents {
+                let q = shares(logits);
+                let mean = q.iter().zip(&*own).fold(0.0, |sum, (q, more)| sum + q * more);
+                // What does not count earns nothing, finite or not.
+                let earned = |q: f32, more: f32| if count == 0.0 { 0.0 } else { count * q * (more - mean) };
+                own.iter_mut().zip(&q).for_each(|(own, q)| *own = earned(*q, *own));
+            }
+        }
+        let lost = Drawn { kind, values, chances, losses: self.losses }.silenced(&mut all);
+        Some((all.into(), lost))
     }
 
     fn drawn_again(&self, sample: usize, time: u32, chances: &Act) -> Act {

@@ -38,7 +38,11 @@ impl Guess {
         let (task, answer) = (evaluator.task(), evaluator.graph(train.shape())?.answer());
         let width: usize = answer.iter().product();
         let most = train.rows().max(test.rows());
-        if task.is_costly() || !task.heads().is_empty() || width.saturating_mul(most) > MOST_NUMBERS {
+        if task.is_costly()
+            || task.elbo().is_some()
+            || !task.heads().is_empty()
+            || width.saturating_mul(most) > MOST_NUMBERS
+        {
             return Ok(None);
         }
         let lay = |constant: &[f32], rows: usize| Act::new(rows, answer, constant.repeat(rows));

@@ -145,7 +145,7 @@ fn score_of(task: &dyn Task, outputs: &Act, answers: Answers<'_>, loss: Result<f
     let score = Score { loss, metric, accuracy: None, confusion: None, measures, heads };
     let (rows, width) = (outputs.rows(), outputs.width());
     let Targets::Classes { labels, classes } = answers.targets else { return Ok(score) };
-    if !task.heads().is_empty() || labels.iter().any(|l| *l as usize >= width) {
+    if task.elbo().is_some() || !task.heads().is_empty() || labels.iter().any(|l| *l as usize >= width) {
         return Ok(score);
     }
     let classes = (*classes).max(width);

@@ -10,6 +10,7 @@ mod cells;
 mod chance;
 mod convolutions;
 mod diverging;
+mod elbo;
 mod estimators;
 mod exactness;
 mod foreign;

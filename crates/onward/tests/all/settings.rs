@@ -72,6 +72,7 @@ fn every_default_of_every_model_is_one_that_the_model_accepts() {
         let required = match choice.name {
             "mlp" => ("hidden", widths),
             "onnx" => ("path", "net.onnx".into()),
+            "vae" => ("encoder", widths),
             _ => ("channels", widths),
         };
         let model: Model = read("model", &[("kind", choice.name.into()), required]).unwrap();

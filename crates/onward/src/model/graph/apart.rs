@@ -229,7 +229,7 @@ fn of_rows(rowwise: &Rowwise, shapes: &[Shape], shape: Shape, operand: usize) ->
             Apart::Groups(Groups::new(width, answers, |i| [i / own, i % own], |o| o / told % places))
         }
         // A number of a channel or of an item is another one or none.
-        Rowwise::Categorical | Rowwise::Gather => return None,
+        Rowwise::Categorical | Rowwise::OneHot | Rowwise::Gather => return None,
     })
 }
 

@@ -5,7 +5,7 @@ use super::builder::{Builder, Var};
 use super::function::Pairwise;
 use super::node::{Op, Shape};
 use super::rows::Rowwise;
-use crate::kernel::ln;
+use crate::kernel::gumbel;
 use crate::model::{Act, Context};
 use crate::noise::{Noise, Role, RunKey};
 use crate::threads::prelude::*;
@@ -45,11 +45,25 @@ impl Builder {
         self.combine(Pairwise::Less, noise, x)
     }
 
-    /// A channel of each position, counted from 0, with the chances that the channels' logits say: `e^x / Σ e^x`. The noise is named `name`.
+    /// A channel of each position, counted from 0, with the chances that the channels' logits say: `e^x / Σ e^x`; there are at least two. The noise
+    /// is named `name`.
     pub fn categorical(&mut self, name: &str, logits: Var) -> Var {
+        if logits.shape()[2] < 2 {
+            self.fault(name, "at least two categories to draw from", "one");
+        }
         let noise = self.noise(name, None, logits.shape());
         let [h, w, _] = logits.shape();
         self.push(Op::Rows(Rowwise::Categorical), name, &[logits, noise], [h, w, 1])
+    }
+
+    /// 1 at the one of `channels` channels that each number of `x` names, which has one channel itself, and 0 at all others; not finite where it names
+    /// none.
+    pub fn one_hot(&mut self, x: Var, channels: usize) -> Var {
+        let [h, w, c] = x.shape();
+        if c != 1 {
+            self.fault("one-hot", "one channel of whole numbers", format!("shape {:?}", x.shape()));
+        }
+        self.push(Op::Rows(Rowwise::OneHot), "one-hot", &[x], [h, w, channels])
     }
 
     /// Leaves out a share of the numbers by chance and divides the others by what is left of one (Srivastava et al. 2014, JMLR 15);
@@ -103,11 +117,16 @@ impl Context<'_> {
     }
 }
 
+/// Blocks of noise that are worked out at once.
+const BLOCKS: usize = 64;
+
 /// `(⌊w / 2⁹⌋ + ½) · 2⁻²³` of one word after the other, from block `2³² · high` on: above 0 and below 1.
 fn uniform(noise: Noise, high: u64, out: &mut [f32]) {
-    for (block, out) in out.chunks_mut(4).enumerate() {
-        let words = noise.words((high << 32) + block as u64);
-        for (u, word) in out.iter_mut().zip(words) {
+    let mut words = [[0; 4]; BLOCKS];
+    for (part, out) in out.chunks_mut(4 * BLOCKS).enumerate() {
+        let words = &mut words[..out.len().div_ceil(4)];
+        noise.blocks((high << 32) + (part * BLOCKS) as u64, words);
+        for (u, word) in out.iter_mut().zip(words.as_flattened()) {
             *u = ((word >> 9) as f32 + 0.5) / 8_388_608.0;
         }
     }
@@ -117,10 +136,12 @@ fn uniform(noise: Noise, high: u64, out: &mut [f32]) {
 /// number where a logit is none (Gumbel 1954; Maddison, Tarlow and Minka 2014, arXiv 1411.0030).
 pub(super) fn categorical(logits: &[f32], noise: &[f32], out: &mut [f32]) {
     let channels = logits.len() / out.len().max(1);
-    for ((x, u), out) in logits.chunks_exact(channels).zip(noise.chunks_exact(channels)).zip(out) {
+    let mut noise = noise.to_vec();
+    gumbel(&mut noise);
+    for ((x, noise), out) in logits.chunks_exact(channels).zip(noise.chunks_exact(channels)).zip(out) {
         let (mut largest, mut at) = (f32::NEG_INFINITY, f32::NAN);
-        for (channel, (x, u)) in x.iter().zip(u).enumerate() {
-            let sum = x - ln(-ln(*u));
+        for (channel, (x, noise)) in x.iter().zip(noise).enumerate() {
+            let sum = x + noise;
             if sum > largest {
                 (largest, at) = (sum, channel as f32);
             }

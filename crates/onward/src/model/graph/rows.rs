@@ -48,6 +48,8 @@ pub(crate) enum Rowwise {
     Lif(Lif),
     /// A channel by chance, from logits and noise.
     Categorical,
+    /// 1 at the channel that a number names, 0 at all others.
+    OneHot,
     /// Each channel of the places of patches made one.
     Pool { reduction: Reduction, patch: Patch },
 }
@@ -134,6 +136,7 @@ impl Rowwise {
             Self::Lstm => cell::lstm(x, inputs[1], out),
             Self::Gru => cell::gru(x, inputs[1], inputs[2], out),
             Self::Categorical => categorical(x, inputs[1], out),
+            Self::OneHot => one_hot(x, out),
             Self::Lif(lif) => cell::fire(*lif, x, inputs[1], out),
             Self::Softmax => {
                 out.copy_from_slice(x);
@@ -199,6 +202,18 @@ fn reduce(reduction: Reduction, axes: [bool; 3], x: &[f32], [h, w, c]: Shape, ou
     out.iter_mut().zip(sums).for_each(|(o, sum)| *o = (sum / share) as f32);
 }
 
+/// A 1 at the channel that each of `x` names; not finite where it names none.
+fn one_hot(x: &[f32], out: &mut [f32]) {
+    let channels = out.len() / x.len().max(1);
+    for (named, out) in x.iter().zip(out.chunks_exact_mut(channels.max(1))) {
+        let known = *named >= 0.0 && *named < channels as f32 && named.fract() == 0.0;
+        out.fill(if known { 0.0 } else { f32::NAN });
+        if known {
+            out[*named as usize] = 1.0;
+        }
+    }
+}
+
 /// The items that `which` names; what is not finite where it names none.
 fn gather(x: &[f32], which: &[f32], [h, w, c]: Shape, out: &mut [f32]) {
     let items = which.len() / h;
@@ -230,6 +245,7 @@ impl fmt::Display for Rowwise {
             Self::LogSoftmax => write!(f, "log softmax"),
             Self::Lstm => write!(f, "lstm step"),
             Self::Categorical => write!(f, "categorical"),
+            Self::OneHot => write!(f, "one-hot"),
             Self::Gru => write!(f, "gru step"),
             Self::Lif(Lif { leak, threshold }) => write!(f, "lif, leak {leak}, threshold {threshold}"),
             Self::Patches { patch, groups } => write!(f, "patches {patch}, groups {groups}"),

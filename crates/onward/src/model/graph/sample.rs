@@ -7,6 +7,7 @@ use super::rows::Rowwise;
 use super::run::{Flow, Schedule};
 use super::{Graph, Paths, flops};
 use crate::model::{Act, Context};
+use std::ops::Range;
 
 /// A sample: the node of its chances, and what is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,14 @@ impl Sample {
             Self::Bernoulli => 2,
         }
     }
+}
+
+/// The linear map behind a sample of categories: its answer is the sum of one column of its weight for each number, and its bias.
+pub(crate) struct Linearly {
+    /// The tensor of its weight, `(outputs, numbers × values)`.
+    pub weight: usize,
+    /// Where its answer stands among the model's.
+    pub outputs: Range<usize>,
 }
 
 /// What follows from a node, to be run again.
@@ -67,6 +76,35 @@ impl Graph {
         });
         let inputs = inputs.collect();
         self.alone(sample, cx, inputs, None)
+    }
+
+    /// The only sample of the model, if it has just one.
+    pub(crate) fn only_sample(&self) -> Option<usize> {
+        let mut all = (0..self.nodes.len()).filter(|n| self.sample(*n).is_some());
+        all.next().filter(|_| all.next().is_none())
+    }
+
+    /// The linear map behind a sample of categories, where nothing else follows from that but a named part of the model's answer.
+    pub(crate) fn linearly_behind(&self, sample: usize) -> Option<Linearly> {
+        let Some(Sample::Categorical(_)) = self.sample(sample) else { return None };
+        let (mut at, mut hot, mut map) = (sample, false, None);
+        loop {
+            let mut readers = (0..self.nodes.len()).filter(|n| self.nodes[*n].inputs.contains(&at));
+            let next = readers.next().filter(|_| readers.next().is_none())?;
+            match &self.nodes[next].op {
+                Op::Rows(Rowwise::OneHot) if !hot => hot = true,
+                Op::Reshape | Op::Flatten => {}
+                Op::Linear { weight, .. } if hot && map.is_none() && self.nodes[at].shape[..2] == [1, 1] => {
+                    map = Some(*weight);
+                }
+                Op::Outputs(parts) => {
+                    let place = self.nodes[next].inputs.iter().position(|n| *n == at)?;
+                    return Some(Linearly { weight: map?, outputs: parts[place].1.clone() });
+                }
+                _ => return None,
+            }
+            at = next;
+        }
     }
 
     /// What follows from a node.
