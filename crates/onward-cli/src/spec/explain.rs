@@ -25,7 +25,7 @@ pub fn explain(key: Option<&str>) -> Result<String> {
     })
 }
 
-/// The same for programs: an object per key, with its place, text, values and default.
+/// Explains keys to programs: an object per key, with its place, text, values and default.
 ///
 /// # Errors
 /// As for [`explain`].
