@@ -300,7 +300,7 @@ fn run_tiles(job: &Job<f32>) {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::Dot;
     use std::arch::x86_64::*;
 

@@ -1,5 +1,7 @@
 //! Weights packed for products in any precision.
 
+#[cfg(target_arch = "x86_64")]
+use super::conv_rows;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::conv_tiles;
 use super::quantise::Quantised;
@@ -274,6 +276,10 @@ impl Filter {
                 if conv_tiles::bf16(conv, padded, b, y, &mut scratch.seams) {
                     return;
                 }
+                #[cfg(target_arch = "x86_64")]
+                if conv_rows::convolve_bf16(conv, padded, b, y) {
+                    return;
+                }
                 let bf16 = &mut scratch.bf16;
                 bf16.from_rows(m, k, |i, row| conv.patch(padded, i, row));
                 product_bf16(Window::new(y, n, m, n), bf16, b, Start::Zero);
@@ -478,8 +484,10 @@ mod tests {
         ] {
             let conv = Conv3 { height, width, channels };
             let (image, w) = (numbers(height * width * channels, 3), numbers(n * 9 * channels, 4));
-            for precision in Precision::ALL {
-                let filter = Filter::new(&w, n, channels, precision);
+            // So small that products of bf16 are flushed to zeros of either sign.
+            let small: Vec<f32> = w.iter().map(|w| w * 1e-38).collect();
+            for (precision, w) in Precision::ALL.into_iter().flat_map(|p| [(p, &w), (p, &small)]) {
+                let filter = Filter::new(w, n, channels, precision);
                 let (mut first, mut scratch) = (None, Scratch::default());
                 with_each_isa(|isa| {
                     let mut y = vec![f32::NAN; height * width * n];
