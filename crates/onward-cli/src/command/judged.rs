@@ -76,6 +76,7 @@ fn guess(judged: &Judged, names: &[String]) -> Option<String> {
 /// The measures in words; none where there are none.
 pub(super) fn measures(all: &[(String, f64)]) -> Option<String> {
     let known = [
+        ("bound", "bound of many draws"),
         ("precision_macro", "precision"),
         ("recall_macro", "recall"),
         ("f1_macro", "F1 (macro)"),

@@ -18,7 +18,7 @@ mod words_tests;
 
 use onward::ask::{Augment, Shuffle};
 use onward::schema::{Key, Part, Preset, Value, Values, quoted};
-use onward::settings::{Baseline, Method, Model, Objective, Settings, Train};
+use onward::settings::{Baseline, Method, Model, ModelKind, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
 use onward_data::{DataOptions, Format, Target};
 use std::path::Path;
@@ -137,6 +137,10 @@ impl Spec {
                 ["another, as data.format is not \"tokens\"", loss]
             };
             return Err(values.error("objective.loss", expected, format!("{found:?}")));
+        }
+        if matches!(self.model.kind, ModelKind::Vae(_)) && !["elbo", "heads", "program"].contains(&loss) {
+            let expected = "\"elbo\", as model.kind is \"vae\"";
+            return Err(values.error("objective.loss", expected, format!("{loss:?}")));
         }
         let of_any_target = ["elbo", "heads", "program", "item-cross-entropy"].contains(&loss);
         if !of_any_target && !fitting.contains(&loss) {

@@ -80,6 +80,22 @@ fn a_shape_that_is_not_the_datas_is_refused() {
 }
 
 #[test]
+fn autoencoders_have_a_loss_of_their_own() {
+    let place = Place::new();
+    place.spec("p", "population", 5);
+    let text = String::from_utf8(place.read("p.toml")).unwrap();
+    let (mlp, vae) = ("kind = \"mlp\"\nhidden = [16]", "kind = \"vae\"\nlatents = 2\nvalues = 3");
+    place.write("v.toml", text.replace(mlp, vae));
+    place.onward("train v.toml --set objective.loss=cross-entropy").refuses(&[
+        "objective.loss",
+        "expected \"elbo\", as model.kind is \"vae\"",
+        "found \"cross-entropy\"",
+    ]);
+    place.onward("train p.toml --set objective.loss=elbo").refuses(&["elbo"]);
+    assert_eq!(place.names("runs"), [""; 0]);
+}
+
+#[test]
 fn files_that_are_not_there_are_named() {
     let place = Place::new();
     place.onward("train none.toml").refuses(&["none.toml: cannot read"]);
