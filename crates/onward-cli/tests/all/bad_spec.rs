@@ -91,7 +91,9 @@ fn autoencoders_have_a_loss_of_their_own() {
         "expected \"elbo\", as model.kind is \"vae\"",
         "found \"cross-entropy\"",
     ]);
-    place.onward("train p.toml --set objective.loss=elbo").refuses(&["elbo"]);
+    place
+        .onward("train p.toml --set objective.loss=elbo")
+        .refuses(&["objective.loss: expected a model that answers with reconstruction, chances and input"]);
     assert_eq!(place.names("runs"), [""; 0]);
 }
 
