@@ -16,6 +16,10 @@ use serde_json::{Value, json};
 /// `onward predict`.
 pub fn predict(args: &Predict) -> Result<()> {
     let t = load(&args.run, &args.data, &args.how)?;
+    if matches!(t.spec.objective, Objective::Elbo(_)) {
+        let found = "a variational autoencoder, which takes rows apart and puts them together (onward eval tells its loss)";
+        return Err(Error::expected(ErrorKind::Spec, args.run.display(), "a run that predicts", found));
+    }
     if args.probabilities {
         check_probabilities(&t)?;
     }

@@ -75,4 +75,7 @@ fn every_spec_that_ships_keeps_its_bits() {
     }
     let found: Vec<_> = found.iter().map(|(name, steps, digest)| (*name, *steps, digest.as_str())).collect();
     assert_eq!(found, SHIPPED);
+    place
+        .onward("predict runs/vae-categorical mnist")
+        .refuses(&["runs/vae-categorical", "a run that predicts"]);
 }
