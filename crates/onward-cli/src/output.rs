@@ -120,11 +120,12 @@ const SIGNS: [(char, &str); 54] = [
     ('ₖ', "_k"),
 ];
 
-/// A text with our own signs in ASCII.
+/// A text with our own signs in ASCII; what stands in quotes is a user's, to be found and copied as it is.
 pub fn plain(text: &str) -> String {
-    let mut told = String::with_capacity(text.len());
+    let (mut told, mut quoted) = (String::with_capacity(text.len()), false);
     for letter in text.chars() {
-        match SIGNS.iter().find(|(sign, _)| *sign == letter).filter(|_| !letter.is_ascii()) {
+        quoted = letter != '\n' && quoted != (letter == '"');
+        match SIGNS.iter().find(|(sign, _)| *sign == letter).filter(|_| !quoted) {
             Some((_, words)) => told.push_str(words),
             None => told.push(letter),
         }
@@ -186,7 +187,10 @@ mod tests {
     fn our_own_signs_have_words_and_letters_of_users_stay() {
         assert_eq!(plain("8 × 8 · 0.5 ± 0.1 · σ² ≥ 1…"), "8 x 8 - 0.5 +/- 0.1 - sigma^2 >= 1...");
         assert_eq!(plain("Gärten, ÷, plain"), "Gärten, ÷, plain");
-        assert!(SIGNS.iter().all(|(_, words)| words.is_ascii()));
+        let found = "σ: expected one column named \"x–μ\", found none; did you mean \"x-μ²\"…";
+        let told = "sigma: expected one column named \"x–μ\", found none; did you mean \"x-μ²\"...";
+        assert_eq!(plain(found), told);
+        assert!(SIGNS.iter().all(|(sign, words)| !sign.is_ascii() && words.is_ascii()));
     }
 
     #[test]

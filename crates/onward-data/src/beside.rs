@@ -27,8 +27,8 @@ impl Beside {
         format!("column{} {}", if words.len() > 1 { "s" } else { "" }, words.join(", "))
     }
 
-    /// Those that the options say; without a word on labels, the table's own label column.
-    pub(super) fn of(options: &DataOptions, table: &Table) -> Result<Self> {
+    /// Those that the options say; without a word on labels, the table's own label column, which is none of `features`.
+    pub(super) fn of(options: &DataOptions, table: &Table, features: &[usize]) -> Result<Self> {
         let all = |place: &str, all: Option<&Labels>| -> Result<Vec<usize>> {
             all.iter().flat_map(|all| &all.0).map(|one| table.column(place, one)).collect()
         };
@@ -36,7 +36,7 @@ impl Beside {
             (all("column of data.ignore", options.ignore.as_ref())?, all("id column", options.id.as_ref())?);
         let labels = match &options.label {
             None => {
-                let taken: Vec<usize> = ignored.iter().chain(&ids).copied().collect();
+                let taken: Vec<usize> = ignored.iter().chain(&ids).chain(features).copied().collect();
                 vec![table.label_column(&taken)?]
             }
             some => all("label column", some.as_ref())?,
@@ -58,6 +58,12 @@ impl Beside {
                 Err(bad("columns", "a use of its own for each", found))
             }
         }
+    }
+
+    /// Whether a table has the labels that the options name; what they do not name may be anywhere.
+    pub(super) fn has_labels(options: &DataOptions, table: &Table) -> bool {
+        let has = |wanted: &Label| !matches!(wanted, Label::Name(name) if !table.names.contains(name));
+        options.label.iter().flat_map(|all| &all.0).all(has)
     }
 
     /// Those that the options name and a table has; labels only if all are there.

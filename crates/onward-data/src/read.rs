@@ -139,7 +139,7 @@ pub(super) fn read_one(options: &DataOptions) -> Result<(Part, Option<Part>)> {
 
 /// A table to be trained on, as the options say and as it looks.
 fn understood(options: &DataOptions, table: Table) -> Result<Part> {
-    let beside = Beside::of(options, &table)?;
+    let beside = Beside::of(options, &table, &[])?;
     beside.check(&table, options)?;
     let layout = Layout::of(&table, &beside, options)?;
     Part::from_table(&options.path, table, &beside, layout, options.missing.unwrap_or_default())
@@ -235,8 +235,10 @@ fn known(
     let there = table.columns - table.index.len();
     let beside = if there == width && !named {
         Beside::default()
-    } else if there == width + count_beside(options) {
-        Beside::of(options, &table)?
+    } else if there == width + count_beside(options) && (!named || Beside::has_labels(options, &table)) {
+        let is_feature =
+            |column: &usize| trained.inputs.iter().any(|i| named && i.name == table.names[*column]);
+        Beside::of(options, &table, &(0..table.columns).filter(is_feature).collect::<Vec<_>>())?
     } else {
         let beside = Beside::there(options, &table)?;
         if !named && there != width + beside.count() {

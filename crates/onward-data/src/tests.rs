@@ -125,6 +125,22 @@ fn limit_takes_the_first_training_rows_and_keeps_the_classes() {
 }
 
 #[test]
+fn in_another_order_no_feature_is_taken_for_the_label() {
+    let folder = Folder::new();
+    let options = csv_options(&folder, "a,b,kind\n1,5,0\n2,6,1\n3,7,0\n4,8,1\n5,9,0\n");
+    let preparation = load(&options).unwrap().preparation;
+    let more = |options: &DataOptions, text: &str| {
+        load_more(&folder.put("more.csv", text), options, &preparation, 2).unwrap()
+    };
+    let (features, _, answers) = more(&options, "kind,b,a\n1,5,0\n");
+    let labels = Targets::Classes { labels: vec![1], classes: 2 };
+    assert_eq!((features, answers.map(|(targets, _)| targets)), (vec![0.0, 5.0], Some(labels)));
+    let named = DataOptions { label: Some(Labels(vec![Label::Name("kind".into())])), ..options };
+    let (features, _, answers) = more(&named, "extra,b,a\n1,5,0\n");
+    assert_eq!((features, answers), (vec![0.0, 5.0], None), "one more column is no label");
+}
+
+#[test]
 fn finds_the_label_column() {
     let folder = Folder::new();
     let text = "label,b,c\n1,5,2\n0,6,3\n";

@@ -11,7 +11,7 @@ const QUOTED: usize = 80;
 /// What stands between digits without ending a word: separators of thousands, decimals and times of day.
 const JOINS: &str = ",:'’\u{a0}\u{2009}\u{202f}";
 /// What else words are made of, besides letters and digits.
-const PARTS: &str = "_.+-−%/\\*^#\u{fffd}";
+const PARTS: &str = "_.+-−%/\\*×^#\u{fffd}";
 /// Words that may stand between the loss's name and its number.
 const FILLERS: [&str; 3] = ["is", "was", "of"];
 
@@ -167,6 +167,10 @@ fn in_text(line: &str, key: &str) -> Result<f64, String> {
         return Err(format!("printed no number but `{}`", quoted(line)));
     };
     let loss = loss?;
+    if ["±", "+/-", "+-"].iter().any(|sign| line.contains(sign)) {
+        let expected = "a deviation may be the last number; `loss` before the other says which it is";
+        return Err(format!("`{}`: {expected}", quoted(line)));
+    }
     let nothing = words.iter().find(|w| number(w).is_some_and(|n| n.is_ok_and(|n| !n.is_finite())));
     match nothing {
         Some(other) if loss.is_finite() => {
@@ -229,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_last_number_or_the_key_of_json_is_the_loss() {
-        let good: [(&str, f64); 30] = [
+        let good: [(&str, f64); 31] = [
             ("0.5", 0.5),
             ("3 4\n5\n\n", 5.0),
             ("loss: 0.25\n", 0.25),
@@ -244,6 +248,7 @@ mod tests {
             ("{\"a\": \"\\\"NaN {\", \"loss\": 4, \"b\": NaN}", 4.0),
             ("[1, 2]", 2.0),
             ("+4", 4.0),
+            ("loss 0.5 ± 0.1", 0.5),
             ("0.30000000000000004", 0.1 + 0.2),
             ("Loss 0.5, accuracy 0.9", 0.5),
             ("loss 3 val loss 4", 4.0),
@@ -326,6 +331,9 @@ mod tests {
             ("1e400 is too large, 1 is not", "`1e400` beside `1`"),
             ("loss --", "expected a number after `loss`, found nothing"),
             ("step 7 loss -- at step 12", "found `at`"),
+            ("loss 1.5×10^-3", "found `1.5×10^-3`"),
+            ("0.5 ± 0.1", "`0.5 ± 0.1`: a deviation"),
+            ("mean 0.5 (+/- 0.1)", "a deviation may be the last number"),
             ("{broken 3", "printed JSON that cannot be read: key must be a string"),
             ("{\"loss\": 1} done", "printed JSON that cannot be read: trailing characters"),
             ("{\"loss\": 1}\n}", "cannot be read"),

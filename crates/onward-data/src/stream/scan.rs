@@ -118,7 +118,7 @@ pub(super) fn opened(
 ) -> Result<Opened> {
     let path = watched.path();
     let at = |e: onward::Error| e.in_file(path);
-    let beside = Beside::of(options, stream.table()).map_err(at)?;
+    let beside = Beside::of(options, stream.table(), &[]).map_err(at)?;
     check_width(options.target, beside.labels.len()).map_err(at)?;
     beside.check(stream.table(), options).map_err(at)?;
     let mut columns = Layout::of(stream.table(), &beside, options).map_err(at)?;
