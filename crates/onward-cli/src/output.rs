@@ -120,15 +120,19 @@ const SIGNS: [(char, &str); 54] = [
     ('ₖ', "_k"),
 ];
 
-/// A text with our own signs in ASCII; what stands in quotes is a user's, to be found and copied as it is.
+/// A text with our own signs in ASCII; what stands in quotes, and words of Greek, are a user's, to be found and copied as they are.
 pub fn plain(text: &str) -> String {
-    let (mut told, mut quoted) = (String::with_capacity(text.len()), false);
-    for letter in text.chars() {
+    let greek = |c: &char| matches!(c, 'Ͱ'..='Ͽ' | 'ἀ'..='῾');
+    let (mut told, mut quoted, mut before) = (String::with_capacity(text.len()), false, ' ');
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
         quoted = letter != '\n' && quoted != (letter == '"');
-        match SIGNS.iter().find(|(sign, _)| *sign == letter).filter(|_| !quoted) {
+        let word = greek(&letter) && (greek(&before) || letters.peek().is_some_and(greek));
+        match SIGNS.iter().find(|(sign, _)| *sign == letter).filter(|_| !quoted && !word) {
             Some((_, words)) => told.push_str(words),
             None => told.push(letter),
         }
+        before = letter;
     }
     told
 }
@@ -187,6 +191,7 @@ mod tests {
     fn our_own_signs_have_words_and_letters_of_users_stay() {
         assert_eq!(plain("8 × 8 · 0.5 ± 0.1 · σ² ≥ 1…"), "8 x 8 - 0.5 +/- 0.1 - sigma^2 >= 1...");
         assert_eq!(plain("Gärten, ÷, plain"), "Gärten, ÷, plain");
+        assert_eq!(plain("θερμή, λ/μ, μσ, 2σ"), "θερμή, lambda/mu, μσ, 2sigma");
         let found = "σ: expected one column named \"x–μ\", found none; did you mean \"x-μ²\"…";
         let told = "sigma: expected one column named \"x–μ\", found none; did you mean \"x-μ²\"...";
         assert_eq!(plain(found), told);

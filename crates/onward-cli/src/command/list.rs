@@ -6,6 +6,7 @@ use super::table::Table;
 use crate::args::{List, Order, State};
 use crate::folder::Folder;
 use crate::progress::Voice;
+use clap::ValueEnum;
 use onward::study::Goal;
 use onward::words::four;
 use onward::{Error, ErrorKind, Result};
@@ -30,7 +31,12 @@ pub fn list(args: &List) -> Result<()> {
     } else if !runs.is_empty() {
         voice.say(&table.lines().join("\n"), &json!(null));
     }
-    let studies = minimize::studies(&args.paths);
+    let mut studies = minimize::studies(&args.paths);
+    // Studies have no tags.
+    studies.retain(|(_, study)| {
+        let word = args.state.and_then(|state| state.to_possible_value());
+        args.tag.is_none() && word.is_none_or(|word| study["state"] == word.get_name())
+    });
     studies.iter().for_each(|study| voice.say(&study.0, &study.1));
     if runs.is_empty() && broken.is_empty() && studies.is_empty() && voice != Voice::Json {
         voice.say("no runs", &json!(null));

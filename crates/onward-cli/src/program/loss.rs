@@ -331,7 +331,7 @@ mod tests {
             ("1e400 is too large, 1 is not", "`1e400` beside `1`"),
             ("loss --", "expected a number after `loss`, found nothing"),
             ("step 7 loss -- at step 12", "found `at`"),
-            ("loss 1.5×10^-3", "found `1.5×10^-3`"),
+            ("loss 1.5×10^-3", "`1.5×10^-3` begins"),
             ("0.5 ± 0.1", "`0.5 ± 0.1`: a deviation"),
             ("mean 0.5 (+/- 0.1)", "a deviation may be the last number"),
             ("{broken 3", "printed JSON that cannot be read: key must be a string"),

@@ -161,6 +161,10 @@ fn a_study_is_shown_exported_verified_and_drawn() {
         assert!(page.contains(words), "{words}");
     }
     assert!(place.onward("list .").good().contains("study, finished, 40 evaluations"));
+    assert!(place.onward("list . --state finished").good().contains("study, finished"));
+    for other in ["list . --state interrupted", "list . --tag best"] {
+        assert!(!place.onward(other).good().contains("study"), "{other}");
+    }
     place.onward("show a --ledger").refuses(&["a: expected a run", "found a study"]);
     let text = String::from_utf8(place.read("a/result.json")).unwrap();
     place.write("a/result.json", text.replacen("\"id\": ", "\"id\": 1", 1));
