@@ -55,6 +55,11 @@ fn a_search_begins_where_it_is_told_or_at_the_best_known_point() {
         &["--budget", "9", "--known", "bad.csv"],
         &["bad.csv: line 2: expected a value of y: -5 to 5, found 9"],
     );
+    place.write("words.csv", "x,y,loss\n1,1,3\n1,2,abc\n");
+    refuse(
+        &["--budget", "9", "--known", "words.csv"],
+        &["words.csv: line 3: expected a number under `loss`", "found \"abc\""],
+    );
     refuse(&["--budget", "9", "--known", "none.csv"], &["none.csv: cannot read"]);
 }
 

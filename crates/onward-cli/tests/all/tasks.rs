@@ -128,6 +128,7 @@ fn metrics_of_whole_batches_are_trained_and_told_by_name() {
         let done = place.onward("train s.toml --json").last_json();
         let found = done[format!("test_{name}")].as_f64().unwrap();
         assert!(found > 0.8, "{name} {found}");
+        assert_eq!((&done["better_than_guessing"], &done["guess"]["accuracy"]), (&true.into(), &Value::Null));
         assert_eq!(place.last("runs/s", &format!("test_{name}")).map(|v| v as f32), Some(found as f32));
         place.onward("verify runs/s").good();
         let said = place.onward("eval runs/s d.csv").good();

@@ -57,7 +57,9 @@ impl Guess {
         let class = commonest(train.targets());
         let (outputs, own) = (lay(&constant, test.rows()), loss(&constant, test));
         let losses = row_losses(task, &outputs, test.targets(), test.columns());
-        let accuracy = class.and_then(|class| share(test.targets(), class));
+        // Where rows are only judged together, a model's answers need not be classes' scores.
+        let accuracy =
+            class.filter(|_| task.grain() != Grain::Batch).and_then(|class| share(test.targets(), class));
         Ok(own.is_finite().then_some(Self { what, loss: own, class, accuracy, losses }))
     }
 }

@@ -137,18 +137,20 @@ pub fn read(path: &Path, space: &Space, key: &str) -> Result<Vec<Known>> {
         let loss = row.get(key).or_else(|| row.get("loss"));
         let values = row.get("values").and_then(Value::as_object).unwrap_or(&row);
         let arguments = arguments(values, space, &place)?;
-        match loss {
+        let loss = match loss {
             None => return Err(bad(&format!("the loss under `{key}`"), "none".into())),
-            Some(loss) => {
-                let Some(loss) = loss.as_f64() else { continue };
-                let named = space
-                    .dimensions()
-                    .iter()
-                    .zip(arguments)
-                    .map(|(d, value)| (d.name.clone(), named(&d.kind, value)));
-                known.push(Known { values: named.collect(), loss });
-            }
-        }
+            Some(Value::Null) => continue,
+            Some(Value::String(text)) if text.is_empty() || text.eq_ignore_ascii_case("nan") => continue,
+            Some(loss) => loss.as_f64().ok_or_else(|| {
+                bad(&format!("a number under `{key}`, or nothing where there was no loss"), loss.to_string())
+            })?,
+        };
+        let named = space
+            .dimensions()
+            .iter()
+            .zip(arguments)
+            .map(|(d, value)| (d.name.clone(), named(&d.kind, value)));
+        known.push(Known { values: named.collect(), loss });
     }
     if known.is_empty() {
         let expected = "at least one point with its loss (CSV with a header, or a JSON object a line)";
