@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A spec, the steps that are taken of it, and the digest of the params after them. One that changes on purpose gets a line in
 /// the changelog that says why.
-const SHIPPED: [(&str, u32, &str); 13] = [
+const SHIPPED: [(&str, u32, &str); 14] = [
     ("digits", 20, "23ae8de74e4747ee5f3a8a8c5b43d58da50fc987e4e15a97e1dfd25f3e1a78f3"),
     ("digits-augment", 20, "18a714520d157177be4bb4c17b88e6359ddc0f6722d80e966c2241d667033e15"),
     ("digits-local", 20, "531d93e86bf7aebd9aee0b73736d8520d8053aed0f17489b89536c085b8c2234"),
@@ -20,6 +20,7 @@ const SHIPPED: [(&str, u32, &str); 13] = [
     ("mnist-mlp", 5, "9e311319d6091db3d265cf69d7d6bc189ff1517efe91f0d2362acaa6381198a3"),
     ("mnist-rso", 1, "904a20728caa82af28e6315981358961cb1b269ecddbcfced28bcf4dea2e99c7"),
     ("vae-categorical", 5, "c9b8a24dd405262d4fe89299e73c50b55a2a25a5e39662e4234661e9cf08614f"),
+    ("vae-categorical-deep", 2, "97cdba55952bcfb7b77f36b65b8e3efb71febe710dfa3cc4e1a612e40f663117"),
 ];
 
 /// Images in MNIST's files: noise with a bright bar where the label says.
