@@ -2,6 +2,7 @@
 
 use crate::Point;
 use crate::axis::{Unit, short};
+use onward::words::interval;
 
 /// What rules look at besides the points.
 #[derive(Clone, Debug, Default)]
@@ -111,19 +112,32 @@ fn rate_too_high(points: &[Point], known: &Known) -> Option<Remark> {
     Some(Remark { says: "The rate looks too high.".into(), evidence, next })
 }
 
+/// Half the width of the 95 % interval of the difference between two steps' losses on held rows, as far as these are a sample. Rows that are hard
+/// at one step are hard at the other, so it is at most that of independent rows, which stands here.
+fn noise_of_difference(points: &[Point], one: u64, other: u64) -> Option<f64> {
+    let half_width = |step: u64| {
+        let point = points.iter().find(|point| point.step == step)?;
+        point.validation_loss.map_or(point.test_loss_half_width, |_| point.validation_loss_half_width)
+    };
+    Some(half_width(one)?.hypot(half_width(other)?))
+}
+
 fn overfits(points: &[Point], known: &Known) -> Option<Remark> {
     let (name, all) = held(points);
     let ((best, low), (end, last)) = (least(&all)?, *all.last()?);
+    let noise = noise_of_difference(points, best, end)?;
     let train = losses(points, |p| p.train_loss);
     let near = |step: u64| train.iter().rfind(|(at, _)| *at <= step).map(|(_, loss)| *loss);
     let (then, now) = (near(best)?, near(end)?);
-    if all.len() < FEW || last < low + WORSE * low.abs() || now >= then {
+    if all.len() < FEW || last < low + WORSE * low.abs() || last - low <= noise || now >= then {
         return None;
     }
     let evidence = format!(
-        "From there to step {end} the {name} loss rose from {} to {}, the training loss fell from {} to {}.",
+        "From there to step {end} the {name} loss rose from {} to {}, by {} (95 %, as of other rows), the training loss fell from {} \
+         to {}.",
         number(low),
         number(last),
+        interval(last - low, Some(noise)),
         number(then),
         number(now)
     );
@@ -163,7 +177,12 @@ fn falling(points: &[Point], known: &Known) -> Option<Remark> {
     let (name, all) = held(points);
     let (end, last) = *all.last()?;
     let (before, earlier) = *all.get((all.len() * 4 / 5).saturating_sub(1))?;
+    let train = losses(points, |p| p.train_loss);
+    let near = |step: u64| train.iter().rfind(|(at, _)| *at <= step).map(|(_, loss)| *loss);
+    // Few held rows may do better by chance; the training rows have to as well.
+    let trained = near(before).zip(near(end)).is_none_or(|(then, now)| now < then);
     if all.len() < FEW
+        || !trained
         || least(&all)?.1 < last - STILL * last.abs()
         || earlier - last < 3.0 * STILL * earlier.abs()
     {
@@ -210,6 +229,7 @@ mod tests {
             step: 10 * (i as u64 + 1),
             train_loss: Some(*train),
             test_loss: Some(*test),
+            test_loss_half_width: Some(0.1),
             signal_to_noise: Some(1.0),
             ..Point::default()
         };
@@ -251,6 +271,17 @@ mod tests {
         assert!(found[0].evidence.contains("from 1 to 1.5") && found[0].next.is_some());
         let chosen = remarks(&points(&FALLING, &test), &Known { best: Some(40), ..known() });
         assert_eq!(chosen[0].says, "It overfits since step 40; the model is that of step 40.");
+        assert!(
+            found[0].evidence.contains("by 0.50 ± 0.14 (95 %, as of other rows)"),
+            "{}",
+            found[0].evidence
+        );
+        // Nor is what so few rows leave open, or rows without losses of their own.
+        for known_to in [Some(0.4), None] {
+            let mut open = points(&FALLING, &test);
+            open.iter_mut().for_each(|point| point.test_loss_half_width = known_to);
+            assert!(!said(&open, &known()).iter().any(|says| says.contains("overfits")));
+        }
         // What rises with the training loss is no overfitting.
         assert!(!said(&points(&test, &test), &known()).iter().any(|says| says.contains("overfits")));
     }

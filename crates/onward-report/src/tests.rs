@@ -7,6 +7,8 @@ fn points(count: u64) -> Vec<Point> {
         let noise = |k: u64| ((i * 2_654_435_761 + k * 40_503) % 1009) as f32 / 1009.0 - 0.5;
         let tested = i.is_multiple_of((count / 100).max(1)) || i + 1 == count;
         Point {
+            test_loss_half_width: None,
+            validation_loss_half_width: None,
             step: i + 1,
             passes: (i + 1) * 64,
             samples: (i + 1) * 4096,

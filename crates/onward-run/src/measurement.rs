@@ -43,11 +43,17 @@ pub struct Point {
     pub train_loss: Option<f64>,
     /// The mean loss on the test samples, in the same units.
     pub test_loss: Option<f64>,
+    /// Half the width of the 95 % interval of that mean, as of so many rows drawn from many more; where rows have losses of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_loss_half_width: Option<f64>,
     /// Share of the test samples answered correctly.
     pub test_accuracy: Option<f32>,
     /// The mean loss on the validation samples, in the same units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
+    /// As `test_loss_half_width`, of the validation samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss_half_width: Option<f64>,
     /// Share of the validation samples answered correctly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f32>,
@@ -76,7 +82,7 @@ pub(crate) const LOST: &str = "lost";
 pub(crate) const RESTORED: &str = "restored";
 
 /// Names and units of what every run measures, in the order in which they are written.
-const KNOWN: [(&str, &str); 14] = [
+const KNOWN: [(&str, &str); 16] = [
     ("passes", "passes"),
     ("samples", "samples"),
     ("non_finite", "losses"),
@@ -84,8 +90,10 @@ const KNOWN: [(&str, &str); 14] = [
     ("train_loss", "loss"),
     ("train_accuracy", "share"),
     ("test_loss", "loss"),
+    ("test_loss_half_width", "loss"),
     ("test_accuracy", "share"),
     ("validation_loss", "loss"),
+    ("validation_loss_half_width", "loss"),
     ("validation_accuracy", "share"),
     ("signal_to_noise", "ratio"),
     ("moved", "share"),
@@ -148,7 +156,9 @@ impl Point {
             LAST => Some(self.elapsed),
             "train_loss" => self.train_loss,
             "test_loss" => self.test_loss,
+            "test_loss_half_width" => self.test_loss_half_width,
             "validation_loss" => self.validation_loss,
+            "validation_loss_half_width" => self.validation_loss_half_width,
             "validation_accuracy" => self.validation_accuracy.map(shortest),
             "train_accuracy" => self.train_accuracy.map(shortest),
             "test_accuracy" => self.test_accuracy.map(shortest),
@@ -171,7 +181,9 @@ impl Point {
             LAST => self.elapsed = value,
             "train_loss" => self.train_loss = finite,
             "test_loss" => self.test_loss = finite,
+            "test_loss_half_width" => self.test_loss_half_width = finite,
             "validation_loss" => self.validation_loss = finite,
+            "validation_loss_half_width" => self.validation_loss_half_width = finite,
             "validation_accuracy" => self.validation_accuracy = single,
             "train_accuracy" => self.train_accuracy = single,
             "test_accuracy" => self.test_accuracy = single,

@@ -151,7 +151,8 @@ fn scores(points: &[Point], own: impl Iterator<Item = (String, f64)>) -> BTreeMa
 
 /// Whether a measurement of this name is a score: of rows, not of what was spent on them.
 fn is_score(name: &str) -> bool {
-    ["test_", "train_", "validation_"].iter().any(|of| name.starts_with(of))
+    let of_rows = ["test_", "train_", "validation_"].iter().any(|of| name.starts_with(of));
+    of_rows && !name.ends_with("_half_width")
 }
 
 impl Run {

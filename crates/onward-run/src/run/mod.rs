@@ -25,7 +25,8 @@ use due::Row;
 use onward::ask::Spent;
 use onward::dataset::Dataset;
 use onward::ledger::{Header, Ledger};
-use onward::train::{Trainer, score};
+use onward::task::Interval;
+use onward::train::{Trainer, examine, score};
 use onward::{Error, ErrorKind, Result, file};
 use std::fs::File;
 use std::io::Write;
@@ -339,6 +340,12 @@ impl Run {
         self.metrics.write_all(lines.as_bytes()).map_err(|e| Error::io("write", &path, e))
     }
 
+    /// Half the width of a loss's interval, in the units that losses are told in.
+    fn half_width(&self, loss: Interval) -> f64 {
+        let of = |loss: f64| (self.parts.units)(loss as f32);
+        (of(loss.high) - of(loss.low)) / 2.0
+    }
+
     /// What every run measures, and the task's own metric and those of its heads; where losses never came since the row before, how many.
     fn point(&self, window: &Window, row: Row, rate: f32) -> Result<(Point, Vec<Measurement>)> {
         let trainer = self.trainer();
@@ -346,19 +353,25 @@ impl Run {
         // Both scores use the same statistics of the normalisations: a forward pass over many rows, made once.
         let scores = if row == Row::Evaluated {
             let statistics = trainer.statistics()?;
-            let on = |data: &Dataset| score(trainer.local(), trainer.state().params(), &statistics, data);
+            let (local, params) = (trainer.local(), trainer.state().params());
+            let on = |data: &Dataset| {
+                let examined = examine(local, params, &statistics, data)?;
+                let interval = examined.loss_interval(local.task());
+                Ok::<_, Error>((examined.score(local)?, interval.map(|loss| self.half_width(loss))))
+            };
             let validated = self.validation().map(on).transpose()?;
-            Some((on(self.test())?, on(&self.train_rows)?, validated))
+            let trained = score(local, params, &statistics, &self.train_rows)?;
+            Some((on(self.test())?, trained, validated))
         } else {
             None
         };
         let validated = scores.as_ref().and_then(|scores| scores.2.as_ref());
         let step = trainer.state().step();
-        let own = scores.iter().flat_map(|(test, train, _)| [("test", test), ("train", train)]);
+        let own = scores.iter().flat_map(|((test, _), train, _)| [("test", test), ("train", train)]);
         let own = own.flat_map(|(of, score)| {
             score.named().map(move |(name, value)| (format!("{of}_{name}"), f64::from(value)))
         });
-        let measured = scores.iter().flat_map(|(test, ..)| in_units(test, self.parts.scale));
+        let measured = scores.iter().flat_map(|((test, _), ..)| in_units(test, self.parts.scale));
         let own = own.chain(measured.map(|(name, value)| (format!("test_{name}"), value)));
         let own = own.map(|(name, value)| Measurement { step, name, value, unit: String::new() });
         let point = Point {
@@ -367,11 +380,13 @@ impl Run {
             samples,
             elapsed: self.elapsed(),
             train_loss: window.loss().map(&*self.parts.units),
-            test_loss: scores.as_ref().map(|s| (self.parts.units)(s.0.loss)),
-            test_accuracy: scores.as_ref().and_then(|s| s.0.accuracy),
+            test_loss: scores.as_ref().map(|s| (self.parts.units)(s.0.0.loss)),
+            test_loss_half_width: scores.as_ref().and_then(|s| s.0.1),
+            test_accuracy: scores.as_ref().and_then(|s| s.0.0.accuracy),
             train_accuracy: scores.as_ref().and_then(|s| s.1.accuracy),
-            validation_loss: validated.map(|score| (self.parts.units)(score.loss)),
-            validation_accuracy: validated.and_then(|score| score.accuracy),
+            validation_loss: validated.map(|(score, _)| (self.parts.units)(score.loss)),
+            validation_loss_half_width: validated.and_then(|(_, half_width)| *half_width),
+            validation_accuracy: validated.and_then(|(score, _)| score.accuracy),
             signal_to_noise: window.signal(),
             rate: Some(rate),
             moved: window.moved(),

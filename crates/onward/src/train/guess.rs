@@ -140,7 +140,7 @@ fn odds(share: f64) -> f32 {
 }
 
 /// The loss of each row, where rows have losses that can be told.
-fn row_losses(task: &dyn Task, outputs: &Act, targets: &Targets, columns: &Columns) -> Vec<f32> {
+pub(super) fn row_losses(task: &dyn Task, outputs: &Act, targets: &Targets, columns: &Columns) -> Vec<f32> {
     let mut losses = vec![0.0; outputs.rows()];
     let known = task.grain() != Grain::Batch
         && !task.is_costly()
@@ -170,7 +170,7 @@ impl Judgement {
         let right = |share: f32| (f64::from(share) * rows as f64).round() as u64;
         let accuracy = score.accuracy.map(|share| wilson(right(share), rows));
         let losses = row_losses(task, outputs, targets, columns);
-        let loss = mean_interval(losses.iter().map(|v| f64::from(*v))).map(|(_, interval)| interval);
+        let loss = examined.loss_interval(task);
         let better = guess.as_ref().map(|guess| match (accuracy, guess.accuracy) {
             (Some(own), Some(known)) => own.low > f64::from(known),
             _ if losses.len() == guess.losses.len() && losses.len() > 1 => {

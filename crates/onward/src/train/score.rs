@@ -1,11 +1,12 @@
 //! Predictions and scores of params on data.
 
+use super::guess::row_losses;
 use crate::dataset::{Columns, Dataset, Targets};
 use crate::evaluate::Local;
 use crate::model::{Act, Statistics};
 use crate::params::Params;
 use crate::rows::Source;
-use crate::task::{Answers, Head, Metric, Task, argmax, scores};
+use crate::task::{Answers, Head, Interval, Metric, Task, argmax, mean_interval, scores};
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 
@@ -118,6 +119,12 @@ pub fn examine(
 }
 
 impl Examined {
+    /// The 95 % interval of the mean loss, as of so many rows drawn from many more; `None` where rows have no losses of their own.
+    pub fn loss_interval(&self, task: &dyn Task) -> Option<Interval> {
+        let losses = row_losses(task, &self.outputs, &self.targets, &self.columns);
+        mean_interval(losses.iter().map(|v| f64::from(*v))).map(|(_, interval)| interval)
+    }
+
     /// How good the answers are.
     ///
     /// # Errors
