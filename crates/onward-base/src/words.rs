@@ -1,4 +1,8 @@
-//! Numbers in words, for people.
+//! Numbers in words, for people, and signs that every terminal shows.
+
+mod plain;
+
+pub use plain::{plain, theirs};
 
 /// A number in `count` significant digits, whole numbers of up to nine digits in all of theirs; with a power of ten where it is very large or small.
 pub fn digits(value: f64, count: i32) -> String {
@@ -32,6 +36,13 @@ pub fn four(value: impl Into<f64>) -> String {
     digits(value.into(), 4)
 }
 
+/// So many of something, which is called `one` where it is one: `1 step`, `2 steps`.
+pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
+    // What does not fit is more than one.
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {}", if count == 1 { one.to_owned() } else { format!("{one}s") })
+}
+
 /// A probability: in two digits, or below a thousandth that it is so small.
 pub fn probability(p: f64) -> String {
     if p < 0.001 { "< 0.001".into() } else { digits(p, 2) }
@@ -51,6 +62,12 @@ pub fn interval(mean: f64, half_width: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_something_is_not_many() {
+        let all = [counted(0usize, "step"), counted(1u64, "step"), counted(2u32, "row")];
+        assert_eq!(all, ["0 steps", "1 step", "2 rows"]);
+    }
 
     #[test]
     fn numbers_are_short_and_keep_their_size() {

@@ -82,7 +82,7 @@ pub enum Command {
     List(List),
     /// Compares runs: which settings do better, by how much, and how sure that is
     #[command(
-        after_help = "Runs that differ in their seeds alone are a group. Groups are compared by pairs of runs with the same seed, whose initial\nweights, batches and noise are the same: what luck does to both cancels. Each difference of means has its 95 % interval,\na paired t test (adjusted for several comparisons, after Holm) and the exact sign test. Below six pairs there is no verdict.\n\nExamples:\n  onward compare runs/sigma\n  onward compare 'runs/digits*' --by method.sigma --score test_loss --out pages/sigma"
+        after_help = "Runs that differ in their seeds alone are a group. Groups are compared by pairs of runs with the same seed, whose initial\nweights, batches and noise are the same: what luck does to both cancels. Each difference of means has its 95 % interval,\na paired t test (adjusted for several comparisons, after Holm) and the exact sign test, which leaves ties out. Below six pairs there is no verdict.\n\nExamples:\n  onward compare runs/sigma\n  onward compare 'runs/digits*' --by method.sigma --score test_loss --out pages/sigma"
     )]
     Compare(Compare),
     /// Trains a spec once for each combination of values and seeds; what is done already is not done again
@@ -127,10 +127,13 @@ pub enum Command {
     #[command(after_help = "Examples:\n  onward init my.toml\n  onward init --data iris.csv iris.toml")]
     Init(NewSpec),
     /// Explains a key of specs, or lists all of them
-    #[command(after_help = "Examples:\n  onward explain\n  onward explain method.sigma")]
+    #[command(
+        after_help = "Examples:\n  onward explain\n  onward explain method.sigma\n  onward explain early stopping"
+    )]
     Explain {
-        /// The key, such as method.sigma, a table, or any word to look for
-        key: Option<String>,
+        /// The key, such as method.sigma, a table, or any words to look for
+        #[arg(value_name = "KEY")]
+        words: Vec<String>,
         /// Prints one JSON object per key
         #[arg(long)]
         json: bool,

@@ -1,7 +1,7 @@
 //! What a run's model expects and answers, as `interface.json` keeps it.
 
 use onward::ledger::Header;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::{Opened, Preparation};
 use onward_run::folder::Folder;
 use serde::de::Error as _;
@@ -29,7 +29,13 @@ impl Interface {
     /// # Errors
     /// [`ErrorKind::Io`], or [`ErrorKind::Damage`] if it is not what the run began with.
     pub fn read(folder: &Folder, header: &Header) -> Result<Self> {
-        Self::from_json(&folder.interface(header)?).map_err(|e| e.in_file(&folder.interface_file()))
+        let file = folder.interface_file();
+        let bytes = folder.interface(header).map_err(|e| {
+            let way =
+                format!("`onward resume {}` writes it again, from the run's data", folder.path().display());
+            if file.exists() { e } else { e.hint(Hint::Then(way)) }
+        })?;
+        Self::from_json(&bytes).map_err(|e| e.in_file(&file))
     }
 
     /// What the bytes of its file say.

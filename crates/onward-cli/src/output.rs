@@ -3,6 +3,7 @@
 //! A reader that has seen enough (`| head`) closes the pipe: that is silent. Every other failure is kept and told by
 //! [`check`] when the command is done: what was computed meanwhile, such as a run's folder, is whole.
 
+use onward::words::plain;
 use onward::{Error, ErrorKind, Result};
 use std::fmt::Display;
 use std::io::{ErrorKind as Refused, IsTerminal, Write};
@@ -62,81 +63,6 @@ fn takes_utf8(locale: &str) -> bool {
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
-/// Our own signs, and what stands for them in ASCII; other letters are those of users, and stay.
-const SIGNS: [(char, &str); 54] = [
-    ('×', "x"),
-    ('·', "-"),
-    ('±', "+/-"),
-    ('–', "-"),
-    ('−', "-"),
-    ('…', "..."),
-    ('\u{202f}', " "),
-    ('\u{a0}', " "),
-    ('≥', ">="),
-    ('≤', "<="),
-    ('≈', "~"),
-    ('≠', "!="),
-    ('∞', "inf"),
-    ('→', "->"),
-    ('←', "<-"),
-    ('²', "^2"),
-    ('³', "^3"),
-    ('⁴', "^4"),
-    ('⁵', "^5"),
-    ('⁻', "^-"),
-    ('√', "sqrt "),
-    ('½', "1/2"),
-    ('¼', "1/4"),
-    ('°', " deg"),
-    ('’', "'"),
-    ('‖', "||"),
-    ('∂', "d"),
-    ('∇', "grad "),
-    ('Σ', "sum "),
-    ('Δ', "delta "),
-    ('∝', "~"),
-    ('ᵀ', "^T"),
-    ('α', "alpha"),
-    ('β', "beta"),
-    ('γ', "gamma"),
-    ('δ', "delta"),
-    ('ε', "epsilon"),
-    ('η', "eta"),
-    ('θ', "theta"),
-    ('κ', "kappa"),
-    ('λ', "lambda"),
-    ('μ', "mu"),
-    ('ν', "nu"),
-    ('ξ', "xi"),
-    ('π', "pi"),
-    ('ρ', "rho"),
-    ('σ', "sigma"),
-    ('τ', "tau"),
-    ('ψ', "psi"),
-    ('₀', "0"),
-    ('₁', "1"),
-    ('₂', "2"),
-    ('ᵢ', "_i"),
-    ('ₖ', "_k"),
-];
-
-/// A text with our own signs in ASCII; what stands in quotes, and words of Greek, are a user's, to be found and copied as they are.
-pub fn plain(text: &str) -> String {
-    let greek = |c: &char| matches!(c, 'Ͱ'..='Ͽ' | 'ἀ'..='῾');
-    let (mut told, mut quoted, mut before) = (String::with_capacity(text.len()), false, ' ');
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        quoted = letter != '\n' && quoted != (letter == '"');
-        let word = greek(&letter) && (greek(&before) || letters.peek().is_some_and(greek));
-        match SIGNS.iter().find(|(sign, _)| *sign == letter).filter(|_| !quoted && !word) {
-            Some((_, words)) => told.push_str(words),
-            None => told.push(letter),
-        }
-        before = letter;
-    }
-    told
-}
-
 /// Notes that there was something to write that could not even be put into words.
 pub fn lost(why: impl Display) {
     *STATE.lock().unwrap_or_else(PoisonError::into_inner) = State::Lost(why.to_string());
@@ -186,17 +112,6 @@ fn write_some(text: &[u8]) -> std::io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn our_own_signs_have_words_and_letters_of_users_stay() {
-        assert_eq!(plain("8 × 8 · 0.5 ± 0.1 · σ² ≥ 1…"), "8 x 8 - 0.5 +/- 0.1 - sigma^2 >= 1...");
-        assert_eq!(plain("Gärten, ÷, plain"), "Gärten, ÷, plain");
-        assert_eq!(plain("θερμή, λ/μ, μσ, 2σ"), "θερμή, lambda/mu, μσ, 2sigma");
-        let found = "σ: expected one column named \"x–μ\", found none; did you mean \"x-μ²\"…";
-        let told = "sigma: expected one column named \"x–μ\", found none; did you mean \"x-μ²\"...";
-        assert_eq!(plain(found), told);
-        assert!(SIGNS.iter().all(|(sign, words)| !sign.is_ascii() && words.is_ascii()));
-    }
 
     #[test]
     fn what_a_terminal_takes_is_read_from_its_locale() {

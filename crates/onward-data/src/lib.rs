@@ -310,7 +310,8 @@ fn check_parts(options: &DataOptions) -> Result<()> {
         return bad("data.binarise", expected, "one".into());
     }
     if elsewhere && options.stratify.is_some() {
-        let expected = "no such key, as rows are read as they are needed, or are of tokens";
+        let expected =
+            "no such key: rows that are read as they are needed, or are of tokens, are held out by chance";
         return bad("data.stratify", expected, "one".into());
     }
     if options.stratify != Some(true) {

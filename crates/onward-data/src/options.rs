@@ -74,7 +74,7 @@ keys! {
         validation: Option<Holdout> = Preset::Unset;
         /// Data to choose the best step by, in a file of their own.
         validation_path: Option<PathBuf> = Preset::Unset;
-        /// Are rows held out so that each class has its share of them, as near as whole rows allow? For classes of files without queries.
+        /// Are rows held out so that each class has its share of them, as near as whole rows allow? For classes of files without queries, read into memory: rows of a stream are held out by chance.
         stratify: Option<bool> = Preset::Unset;
         /// The key of the random split into training and test rows; independent of the seed, so that runs with different
         /// seeds are tested on the same rows.

@@ -1,6 +1,7 @@
 //! What was read of the data, in a few words.
 
 use onward::dataset::Dataset;
+use onward::words::theirs;
 use serde::Serialize;
 
 use super::beside::Beside;
@@ -117,7 +118,10 @@ fn plural(count: usize, word: &str) -> String {
 
 fn quoted(names: &[String]) -> String {
     listed(
-        &names.iter().map(|name| shorten(name.as_bytes()).trim_matches('"').to_owned()).collect::<Vec<_>>(),
+        &names
+            .iter()
+            .map(|name| theirs(shorten(name.as_bytes()).trim_matches('"')).into_owned())
+            .collect::<Vec<_>>(),
     )
 }
 

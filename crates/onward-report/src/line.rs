@@ -15,6 +15,8 @@ pub struct LinePlot {
     pub y_label: String,
     /// How x is spread.
     pub x: AxisKind,
+    /// Words for the whole numbers of x, from 0 on, where it is a category; else empty.
+    pub x_words: Vec<String>,
     /// How y is spread.
     pub y: AxisKind,
     /// How y is written.
@@ -221,7 +223,12 @@ fn frame(plot: &LinePlot, curves: &[Curve], labels: &[String]) -> Frame {
     let ys = ys.chain(plot.reference.iter().map(|r| r.1));
     let y = Axis::around(plot.y, plot.unit, Margin::Loose, ys);
     let xs = curves.iter().flat_map(|c| c.line.iter().map(|p| p.0));
-    let x = Axis::around(plot.x, Unit::Number, Margin::Tight, xs);
+    // Half a place beside the first word and the last.
+    let ends = [-0.5, plot.x_words.len() as f64 - 0.5];
+    let x = match plot.x_words.len() {
+        0 => Axis::around(plot.x, Unit::Number, Margin::Tight, xs),
+        _ => Axis::around(AxisKind::Linear, Unit::Number, Margin::Tight, ends.into_iter()),
+    };
     let widest = |texts: &mut dyn Iterator<Item = f64>| texts.fold(0.0, f64::max);
     let tick = widest(&mut y.ticks(4).iter().map(|(_, t)| font::width(t, SMALL, Weight::Regular)));
     let label = widest(&mut labels.iter().map(|t| font::width(t, SMALL, Weight::SemiBold)));
@@ -261,7 +268,7 @@ fn grid(plot: &LinePlot, frame: &Frame, marks: &mut Vec<Mark>) {
         marks.push(Mark::Text(Text::new(at, SMALL, Colour::Muted, label).anchored(Anchor::End)));
     }
     let mut free = f64::NEG_INFINITY;
-    for (value, label) in frame.x.ticks(4) {
+    for (value, label) in x_ticks(plot, frame) {
         let x = frame.left + frame.x.place(value) * (frame.right - frame.left);
         let half = font::width(&label, SMALL, Weight::Regular) / 2.0;
         if x - half < free || x + half > WIDTH {
@@ -277,6 +284,16 @@ fn grid(plot: &LinePlot, frame: &Frame, marks: &mut Vec<Mark>) {
     };
     let at = [(frame.left + frame.right) / 2.0, HEIGHT - 6.0];
     marks.push(Mark::Text(Text::new(at, SMALL, Colour::Muted, label).anchored(Anchor::Middle)));
+}
+
+/// Values of x with their labels: round numbers, or each word of a category, as long as there is room for it.
+fn x_ticks(plot: &LinePlot, frame: &Frame) -> Vec<(f64, String)> {
+    if plot.x_words.is_empty() {
+        return frame.x.ticks(4);
+    }
+    let room = (frame.right - frame.left) / plot.x_words.len() as f64;
+    let word = |word: &String| font::fit(word, SMALL, Weight::Regular, room);
+    plot.x_words.iter().enumerate().map(|(at, text)| (at as f64, word(text))).collect()
 }
 
 fn draw(curve: &Curve, dotted: bool, frame: &Frame, marks: &mut Vec<Mark>) {

@@ -43,26 +43,35 @@ const DEEP: usize = 3;
 /// # Errors
 /// [`ErrorKind::Io`] if `path` cannot be listed.
 pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
+    find_by(path, &is_run)
+}
+
+/// The folders at or under `path` of which `wanted` says that they are looked for, by name, as deep as runs may lie. Nothing is looked for in
+/// them, and links are not followed.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if `path` cannot be listed.
+pub fn find_by(path: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    if is_run(path) {
+    if wanted(path) {
         return Ok(vec![path.to_owned()]);
     }
     let inside = std::fs::read_dir(path).map_err(|e| Error::io("read", path, e))?;
-    look(inside, DEEP, &mut found);
+    look(inside, DEEP, wanted, &mut found);
     found.sort();
     Ok(found)
 }
 
-fn look(inside: std::fs::ReadDir, deep: usize, found: &mut Vec<PathBuf>) {
+fn look(inside: std::fs::ReadDir, deep: usize, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
     for entry in inside.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         let path = entry.path();
-        if is_run(&path) {
+        if wanted(&path) {
             found.push(path);
         } else if deep > 1
             && let Ok(inside) = std::fs::read_dir(&path)
         {
-            // A folder that may not be read holds no run that could be.
-            look(inside, deep - 1, found);
+            // A folder that may not be read holds none that could be.
+            look(inside, deep - 1, wanted, found);
         }
     }
 }

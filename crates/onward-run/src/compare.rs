@@ -115,6 +115,7 @@ struct Differing {
     paired: bool,
     greater: usize,
     less: usize,
+    ties: usize,
     t_test: Option<f64>,
     sign_test: Option<f64>,
 }

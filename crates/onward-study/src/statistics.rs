@@ -6,7 +6,7 @@
 //! use onward_study::statistics::{Difference, t_quantile};
 //! assert!((t_quantile(0.975, 7.0) - 2.364_624).abs() < 1e-6);
 //! let paired = Difference::paired(&[(0.91, 0.90), (0.93, 0.91), (0.92, 0.92)]).unwrap_or_default();
-//! assert_eq!((paired.count, paired.greater, paired.less), (3, 2, 0));
+//! assert_eq!((paired.count, paired.greater, paired.less, paired.ties), (3, 2, 0, 1));
 //! assert!((paired.mean - 0.01).abs() < 1e-12 && paired.t_test.is_some_and(|p| (p - 0.2254).abs() < 1e-4));
 //! ```
 
@@ -129,9 +129,11 @@ pub struct Difference {
     pub greater: usize,
     /// Pairs whose first value is the less.
     pub less: usize,
+    /// Pairs of equal values: the sign test leaves them out.
+    pub ties: usize,
     /// The two-sided t test: how likely a difference as large is by chance. `None` for fewer than two pairs.
     pub t_test: Option<f64>,
-    /// The exact two-sided sign test of the pairs.
+    /// The exact two-sided sign test of the pairs that are no ties.
     pub sign_test: Option<f64>,
 }
 
@@ -152,6 +154,7 @@ impl Difference {
             paired: true,
             greater,
             less,
+            ties: all.len() - greater - less,
             t_test,
             sign_test: Some(sign_test(greater, less)),
         })
@@ -269,7 +272,9 @@ mod tests {
         assert!((found.mean - 1.58).abs() < 1e-12);
         assert!((found.half_width.unwrap() - (2.459_886 - 0.700_114) / 2.0).abs() < 1e-5);
         assert!((found.t_test.unwrap() - 0.002_833).abs() < 1e-6);
-        assert_eq!((found.greater, found.less, found.count), (9, 0, 10));
+        assert_eq!((found.greater, found.less, found.ties, found.count), (9, 0, 1, 10));
+        // The tie is no evidence for either side: nine of nine.
+        assert!((found.sign_test.unwrap() - 2.0 / 512.0).abs() < 1e-12);
         let apart = Difference::unpaired(&two, &one).unwrap();
         assert!((apart.t_test.unwrap() - 0.079_394).abs() < 1e-6, "{apart:?}");
         assert!((apart.half_width.unwrap() - (3.365_483 + 0.205_483) / 2.0).abs() < 1e-5);

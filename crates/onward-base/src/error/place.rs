@@ -1,5 +1,6 @@
 //! Where something is wrong: segments from the outside in.
 
+use crate::words::theirs;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -40,11 +41,11 @@ pub enum Segment {
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) => f.write_str(&theirs(&path.to_string_lossy())),
             Self::Position { line, column } => write!(f, "{line}:{column}"),
             Self::Cell { line, column, name: None } => write!(f, "line {line}, column {column}"),
             Self::Cell { line, column, name: Some(name) } => {
-                write!(f, "line {line}, column {column} ({name})")
+                write!(f, "line {line}, column {column} ({})", theirs(name))
             }
             Self::Tensor(name) => write!(f, "tensor {name}"),
             Self::Argument(text) | Self::Key(text) | Self::Part(text) => f.write_str(text),

@@ -35,7 +35,12 @@ const OTHER_WORDS: &[(&str, &[&str])] = &[
     ("criterion", &["loss"]),
     ("target_column", &["label"]),
     ("y", &["label"]),
-    ("val_size", &["test"]),
+    ("val_size", &["validation"]),
+    ("validation_split", &["validation"]),
+    ("early_stopping", &["patience"]),
+    ("early_stopping_rounds", &["patience"]),
+    ("time_limit", &["minutes"]),
+    ("max_time", &["minutes"]),
     ("test_size", &["test"]),
     ("test_split", &["test"]),
     ("sample_weight", &["weight"]),
@@ -93,7 +98,7 @@ pub fn suggestion(path: &str, keys: &[Key]) -> String {
 /// The keys that a word of other programs means here, those of its own table first; none if it means none.
 pub fn known_as<'a>(path: &str, keys: &'a [Key]) -> Vec<&'a Key> {
     let (section, word) = path.rsplit_once('.').unwrap_or(("", path));
-    let word = word.to_lowercase().replace('-', "_");
+    let word = word.to_lowercase().replace(['-', ' '], "_");
     let meant = OTHER_WORDS.iter().find(|(other, _)| *other == word).map_or(&[][..], |(_, names)| names);
     let mut found: Vec<&Key> =
         meant.iter().flat_map(|name| keys.iter().filter(move |key| key.name == *name)).collect();

@@ -18,7 +18,7 @@ use onward::model::{Act, Statistics};
 use onward::params::{Memory, Params, Tensor, TensorSpec};
 use onward::task::wilson;
 use onward::train::{self, hex};
-use onward::words::four;
+use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
 use onward_data as data;
 use onward_data::Preparation;
@@ -264,9 +264,9 @@ pub fn eval(args: &OnData) -> Result<()> {
         score.named().map(|(name, value)| format!("{} {}, ", name.replace('_', " "), four(value))).collect();
     let loss = t.preparation.loss(score.loss, t.spec.objective.power());
     let words = format!(
-        "{accuracy}{metric}loss {} on {} rows{}{}",
+        "{accuracy}{metric}loss {} on {}{}{}",
         four(loss),
-        data.rows(),
+        counted(data.rows(), "row"),
         unit_words(&t.spec),
         measures(&measured).map_or_else(String::new, |words| format!("\n{words}"))
     );

@@ -1,10 +1,10 @@
 //! `bench`: what this machine can do at most, and how near to it the kernels come.
 
 use crate::args::Bench;
-use crate::output;
 use crate::progress::Voice;
 use onward::kernel::{Conv3, Filter, Matrix, Precision, Scratch, spin};
 use onward::noise::{Family, Role, RunKey};
+use onward::words::plain;
 use onward::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::json;
@@ -168,7 +168,7 @@ struct Meter<'a> {
 impl Meter<'_> {
     /// Is a line of this name measured?
     fn wants(&self, name: &str) -> bool {
-        let wanted = output::plain(name).contains(&output::plain(self.only));
+        let wanted = plain(name).contains(&plain(self.only));
         self.any.set(self.any.get() || wanted);
         wanted
     }

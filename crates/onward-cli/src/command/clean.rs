@@ -5,9 +5,10 @@ use super::table::Table;
 use crate::args::{Clean, State};
 use crate::progress::Voice;
 use onward::Result;
+use onward_run::catalogue::find_by;
 use onward_run::clean::{Contents, contents, never_began, remove};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A folder that may go.
 struct Candidate {
@@ -77,8 +78,10 @@ fn candidates(args: &Clean) -> Result<Vec<Candidate>> {
         }
     }
     if states.contains(&State::NeverBegan) && args.tag.is_none() {
-        for path in args.paths.iter().flat_map(|path| folders(path)).filter(|path| never_began(path)) {
-            all.push(of(path, "never began")?);
+        for path in &args.paths {
+            for found in find_by(path, &never_began)? {
+                all.push(of(found, "never began")?);
+            }
         }
     }
     Ok(all)
@@ -86,14 +89,4 @@ fn candidates(args: &Clean) -> Result<Vec<Candidate>> {
 
 fn of(path: PathBuf, state: &'static str) -> Result<Candidate> {
     Ok(Candidate { contents: contents(&path)?, path, state })
-}
-
-/// A folder and those in it, links left out.
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let inside =
-        inside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path());
-    let mut all: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(inside).collect();
-    all.sort();
-    all
 }

@@ -9,7 +9,7 @@ use crate::progress::Voice;
 use crate::target;
 use onward::Result;
 use onward::study::Goal;
-use onward::words::{four, interval, probability};
+use onward::words::{counted, four, interval, probability, theirs};
 use onward_run::catalogue::some;
 use onward_run::compare::{
     Comparison, Conclusion, FEWEST, Factor, Group, Question, Versus, compare as compared,
@@ -83,7 +83,7 @@ fn head(comparison: &Comparison) -> String {
         [] => String::new(),
         some => format!("; pairs agree in {}", some.join(", ")),
     };
-    format!("{runs} runs {by}{within}: {} ({better} is better)", comparison.score)
+    format!("{} {by}{within}: {} ({better} is better)", counted(runs, "run"), comparison.score)
 }
 
 fn table(comparison: &Comparison) -> Table {
@@ -103,7 +103,7 @@ fn table(comparison: &Comparison) -> Table {
         let diverged =
             if group.diverged > 0 { format!(" (+{} diverged)", group.diverged) } else { String::new() };
         table.add([
-            group.label.clone(),
+            theirs(&group.label).into_owned(),
             format!("{}{diverged}", group.runs.len()),
             four(group.mean),
             spread,
@@ -122,7 +122,7 @@ pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
     let (group, other) = (&comparison.groups[versus.group], &comparison.groups[comparison.against]);
     let d = &versus.difference;
     let pairs = if d.paired {
-        format!("{} pairs of the same seed", d.count)
+        format!("{} of the same seed", counted(d.count, "pair"))
     } else {
         "no seed in common, so not by pairs".into()
     };
@@ -133,8 +133,11 @@ pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
         words += " (95 % interval)";
     }
     if d.paired {
-        let more = if comparison.goal == Goal::Maximize { d.greater } else { d.less };
-        words += &format!("; better in {more} of {}", d.count);
+        let [better, worse] = match comparison.goal {
+            Goal::Maximize => [d.greater, d.less],
+            Goal::Minimize => [d.less, d.greater],
+        };
+        words += &format!("; better in {better}, worse in {worse}, equal in {} of {}", d.ties, d.count);
     }
     lines.push(words);
     let test = if d.paired { "paired t test" } else { "Welch's t test" };
@@ -144,7 +147,8 @@ pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
     } else {
         String::new()
     };
-    let sign = if d.paired { format!("; exact sign test {}", p(d.sign_test)) } else { String::new() };
+    let ties = if d.ties > 0 { format!(" ({} left out)", counted(d.ties, "tie")) } else { String::new() };
+    let sign = if d.paired { format!("; exact sign test {}{ties}", p(d.sign_test)) } else { String::new() };
     lines.push(format!(
         "  chance of such a difference if there is none: {test} {}{adjusted}{sign}",
         p(d.t_test)

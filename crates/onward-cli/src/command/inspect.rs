@@ -5,7 +5,7 @@ use crate::output;
 use crate::progress::Voice;
 use crate::spec::{self, Spec};
 use crate::target::Target;
-use onward::words::four;
+use onward::words::{counted, four, theirs};
 use onward::{Error, ErrorKind, Result, file};
 use onward_data::inspect::{Column, Inspected, inspect as look};
 use onward_data::{DataOptions, expand_home};
@@ -33,10 +33,11 @@ fn options(path: &Path, sets: &[String]) -> Result<DataOptions> {
 
 fn words(path: &Path, found: &Inspected) -> String {
     let names = if found.header { "a header" } else { "no header" };
+    let rows = counted(found.rows, "row");
     let mut text = match found.columns.len() {
-        0 => format!("{}: {} rows\n", path.display(), found.rows),
-        1 => format!("{}: {} rows, 1 column, {names}\n", path.display(), found.rows),
-        columns => format!("{}: {} rows, {columns} columns, {names}\n", path.display(), found.rows),
+        0 => format!("{}: {rows}\n", path.display()),
+        1 => format!("{}: {rows}, 1 column, {names}\n", path.display()),
+        columns => format!("{}: {rows}, {columns} columns, {names}\n", path.display()),
     };
     if !found.columns.is_empty() {
         text += "\n";
@@ -69,10 +70,10 @@ fn table(columns: &[Column]) -> String {
 fn row(column: &Column) -> [String; 6] {
     let content = match column.range {
         Some([least, most]) if column.words.is_empty() => format!("{} to {}", four(least), four(most)),
-        _ => column.words.join(", "),
+        _ => column.words.iter().map(|word| theirs(word)).collect::<Vec<_>>().join(", "),
     };
     [
-        cut(&column.name),
+        theirs(&cut(&column.name)).into_owned(),
         column.sort.words().into(),
         column.missing.to_string(),
         column.distinct.to_string(),

@@ -8,7 +8,7 @@ use onward::kernel::{Isa, amx};
 use onward::ledger::VERSION;
 use onward::task::{Interval, Task};
 use onward::train::{Examined, answers_values};
-use onward::words::four;
+use onward::words::{counted, four, theirs};
 use onward_data::Preparation;
 use onward_report::Known;
 use onward_run::Judged;
@@ -20,7 +20,7 @@ use std::path::Path;
 pub(super) fn headline(judged: &Judged, spec: &Spec) -> String {
     let (score, rows) = (&judged.score, judged.examined.outputs.rows());
     if let Some(metric) = spec.objective.metric(judged.loss as f32) {
-        return format!("test {} {} ({rows} rows)", metric.name, four(metric.value));
+        return format!("test {} {} ({})", metric.name, four(metric.value), counted(rows, "row"));
     }
     if let (Some(accuracy), Some(interval)) = (score.accuracy, judged.judgement.accuracy) {
         let known = spec.baseline.as_ref();
@@ -29,7 +29,7 @@ pub(super) fn headline(judged: &Judged, spec: &Spec) -> String {
     }
     let loss = match judged.loss_interval {
         Some(interval) => within(judged.loss, interval, rows),
-        None => format!("{} ({rows} rows)", four(judged.loss)),
+        None => format!("{} ({})", four(judged.loss), counted(rows, "row")),
     };
     format!("test loss {loss}{}", unit_words(spec))
 }
@@ -66,7 +66,7 @@ fn guess(judged: &Judged, names: &[String]) -> Option<String> {
     let what = match guess.class {
         Some(class) => {
             let name = names.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
-            format!("{}, {name}", guess.what)
+            format!("{}, {}", guess.what, theirs(&name))
         }
         None => guess.what.to_owned(),
     };

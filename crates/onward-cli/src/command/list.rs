@@ -8,7 +8,7 @@ use crate::folder::Folder;
 use crate::progress::Voice;
 use clap::ValueEnum;
 use onward::study::Goal;
-use onward::words::four;
+use onward::words::{four, theirs};
 use onward::{Error, ErrorKind, Result};
 use onward_run::catalogue::{self, Listed};
 use onward_run::compare::goal_of;
@@ -31,7 +31,7 @@ pub fn list(args: &List) -> Result<()> {
     } else if !runs.is_empty() {
         voice.say(&table.lines().join("\n"), &json!(null));
     }
-    let mut studies = minimize::studies(&args.paths);
+    let mut studies = minimize::studies(&args.paths)?;
     // Studies have no tags.
     studies.retain(|(_, study)| {
         let word = args.state.and_then(|state| state.to_possible_value());
@@ -121,7 +121,7 @@ fn row(run: &Listed) -> Vec<String> {
     });
     let when = summary.when.as_deref().map(|when| when.trim_end_matches('Z').replace('T', " "));
     vec![
-        run.path.display().to_string(),
+        theirs(&run.path.to_string_lossy()).into_owned(),
         summary.state.word().into(),
         if summary.step == summary.steps {
             summary.step.to_string()
@@ -131,8 +131,8 @@ fn row(run: &Listed) -> Vec<String> {
         score.unwrap_or_else(|| "-".into()),
         format!("{:.1}", summary.seconds),
         when.unwrap_or_else(|| "-".into()),
-        run.about.tags.iter().cloned().collect::<Vec<_>>().join(","),
-        run.about.note.lines().next().unwrap_or_default().to_owned(),
+        run.about.tags.iter().map(|tag| theirs(tag)).collect::<Vec<_>>().join(","),
+        theirs(run.about.note.lines().next().unwrap_or_default()).into_owned(),
     ]
 }
 

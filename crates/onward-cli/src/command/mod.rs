@@ -117,7 +117,7 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Export(args) => export::export(&args)?,
         Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Init(args) => inspect::init(&args)?,
-        Command::Explain { key, json } => explain(key.as_deref(), json)?,
+        Command::Explain { words, json } => explain(&words, json)?,
         Command::Bench(args) => bench::bench(&args)?,
         Command::VerifyTheory(args) => return theory::verify_theory(&args),
         Command::Completions { shell } => {
@@ -131,7 +131,9 @@ fn obeyed(args: Args) -> Result<ExitCode> {
 }
 
 /// `onward explain`.
-fn explain(key: Option<&str>, json: bool) -> Result<()> {
+fn explain(words: &[String], json: bool) -> Result<()> {
+    let words = words.join(" ");
+    let key = Some(words.as_str()).filter(|key| !key.is_empty());
     if !json {
         output::words(spec::explain(key)?.trim_end());
         return Ok(());

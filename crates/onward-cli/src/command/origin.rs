@@ -10,6 +10,7 @@ use onward::ask::Shuffle;
 use onward::ledger::Header;
 use onward::settings::Budget;
 use onward::train::Trainer;
+use onward::words::counted;
 use onward::{Error, ErrorKind, Result};
 use onward_data::{self as data, DataOptions, Opened};
 use onward_run::Limits;
@@ -66,7 +67,7 @@ impl FromSpec<'_> {
         let has = trainer.steps();
         if steps < has {
             let expected = format!("at least the {} that the run has, in all", self.in_epochs(has, trainer));
-            let found = format!("{epochs} ({steps} steps)");
+            let found = format!("{epochs} ({})", counted(steps, "step"));
             return Err(Error::expected(ErrorKind::Spec, "--epochs", expected, found));
         }
         // A run that something else can end says itself, in steps, why it did.
@@ -89,11 +90,11 @@ impl FromSpec<'_> {
         let (round, rows, batch) = (trainer.round(), trainer.data().rows(), trainer.batch());
         match self.spec.as_ref().map(|spec| spec.train.budget) {
             Some(own @ Budget::Epochs(epochs)) if own.steps(round, rows, batch) == steps => {
-                format!("{epochs} epochs ({steps} steps)")
+                format!("{epochs} epochs ({})", counted(steps, "step"))
             }
             _ => {
                 let each = round.map_or(rows as f64 / batch as f64, |steps| steps as f64);
-                format!("{:.2} epochs ({steps} steps)", steps as f64 / each)
+                format!("{:.2} epochs ({})", steps as f64 / each, counted(steps, "step"))
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::target::Target as Place;
 use onward::kernel::{exp, sigmoid};
 use onward::settings::Objective;
 use onward::task::argmax;
+use onward::words::counted;
 use onward::{Error, ErrorKind, Result, train};
 use onward_data as data;
 use onward_data::{Label, written};
@@ -55,7 +56,7 @@ pub fn predict(args: &Predict) -> Result<()> {
             .collect(),
     };
     place.write(&bytes)?;
-    let words = format!("{}: {rows} rows", path.display());
+    let words = format!("{}: {}", path.display(), counted(rows, "row"));
     voice.say(&words, &json!({"event": "predicted", "file": path.display().to_string(), "rows": rows}));
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::folder::Folder;
 use crate::machine;
 use crate::progress::Voice;
 use onward::Result;
+use onward::words::counted;
 use onward_run::repair as cut;
 use serde_json::json;
 
@@ -16,17 +17,18 @@ pub fn repair(args: &Repair) -> Result<()> {
     let done = cut::repair(&folder)?;
     let steps = done.steps;
     let Some(cut) = done.cut else {
-        let words = format!("{}: {steps} steps, sound: nothing to repair", path.display());
+        let words = format!("{}: {}, sound: nothing to repair", path.display(), counted(steps, "step"));
         voice.say(&words, &json!({"event": "sound", "steps": steps}));
         return Ok(());
     };
     let why = cut.damage.map_or_else(|| "a torn write".into(), |e| e.to_string());
     let words = format!(
-        "{}: {why}\nkept the {steps} steps before it; cut {} bytes, in which {} steps can be recognised, and kept them in {}\n\
+        "{}: {why}\nkept the {} before it; cut {} bytes, in which {} can be recognised, and kept them in {}\n\
          go on with: onward resume {}",
         path.display(),
+        counted(steps, "step"),
         cut.bytes,
-        cut.lost,
+        counted(cut.lost, "step"),
         cut.kept_in.display(),
         folder.path().display()
     );

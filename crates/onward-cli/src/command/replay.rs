@@ -6,6 +6,7 @@ use crate::folder::{Folder, Snapshot};
 use crate::progress::Voice;
 use crate::target::Target;
 use onward::train::hex;
+use onward::words::counted;
 use onward::{Error, ErrorKind, Result};
 use onward_run::follow::StartFrom;
 use onward_run::replay as again;
@@ -43,6 +44,6 @@ pub fn replay(args: &Replay) -> Result<()> {
     }
     let (found, start) = (hex(&params.digest()), from.to_string());
     let event = json!({"event": "replayed", "steps": to, "from": start, "digest": found});
-    voice.say(&format!("{found}  after {to} steps, {start}"), &event);
+    voice.say(&format!("{found}  after {}, {start}", counted(to, "step")), &event);
     Ok(())
 }

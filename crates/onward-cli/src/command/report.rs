@@ -17,7 +17,7 @@ use onward::ledger::Reading;
 use onward::model::Act;
 use onward::settings::Objective;
 use onward::train::hex;
-use onward::words::four;
+use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
 use onward_report::{self as report, Measurement, Point, Report, net_plot, remarks};
 use onward_run::summary::Summary;
@@ -58,10 +58,10 @@ fn say(args: &Args, folder: &Folder, reading: &Reading, finished: bool, page: &P
         } else {
             ""
         };
-        format!("{}\nfinished after {step} steps{more}", page.display())
+        format!("{}\nfinished after {}{more}", page.display(), counted(step, "step"))
     } else {
         let why = diverged.as_ref().map_or_else(String::new, |why| format!("; it {why}"));
-        format!("{}\nnot finished: {step} of {steps} steps{why}", page.display())
+        format!("{}\nnot finished: {step} of {}{why}", page.display(), counted(steps, "step"))
     };
     let event = json!({"event": "report", "run": args.run, "step": step, "steps": steps, "finished": finished,
         "page": page});
@@ -170,7 +170,8 @@ fn judged(
 
 /// How far a run that is not finished has come, and why it stopped if it diverged.
 fn standing(folder: &Folder, reading: &Reading) -> String {
-    let how_far = format!("Not finished: {} of {} steps.", reading.records.len(), reading.budget());
+    let how_far =
+        format!("Not finished: {} of {}.", reading.records.len(), counted(reading.budget(), "step"));
     match folder.why_diverged() {
         Some(why) => format!("{how_far} It {why}."),
         None => how_far,

@@ -8,6 +8,7 @@ use crate::program::last_failure;
 use crate::progress::{Progress, Voice};
 use crate::spec::Spec;
 use onward::ask::Spent;
+use onward::words::counted;
 use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::memory;
 use onward_report::{self as report, Baseline, Measurement, Point, Report, net_plot, remarks};
@@ -83,7 +84,7 @@ impl Observer for Teller {
                 &json!({"event": "resumed", "step": step, "snapshot": snapshot}),
             ),
             Event::Prolonged { from, steps } => voice.say(
-                &format!("{run}: prolonged from {from} to {steps} steps; the schedule begins anew"),
+                &format!("{run}: prolonged from {from} to {}; the schedule begins anew", counted(*steps, "step")),
                 &json!({"event": "prolonged", "from": from, "steps": steps}),
             ),
             Event::Going { step, steps } => {

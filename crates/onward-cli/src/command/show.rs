@@ -8,7 +8,7 @@ use crate::metrics::{self, Metrics};
 use crate::output;
 use onward::ledger::{Entry, Reading, Update};
 use onward::train::hex;
-use onward::words::four;
+use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
 use onward_run::folder::is_locked;
 use serde_json::json;
@@ -251,11 +251,11 @@ fn steps(folder: &Folder, args: &Show) -> Result<Vec<String>> {
     let mut lines = vec![
         begun(&reading),
         format!(
-            "method {} · seed {} · {} of {} steps · {}",
+            "method {} · seed {} · {} of {} · {}",
             h.method,
             h.seed,
             reading.records.len(),
-            reading.budget(),
+            counted(reading.budget(), "step"),
             h.goal
         ),
         format!("base {} · chain {} · {} bytes", hex(&h.base), hex(&reading.chain()), reading.sound),

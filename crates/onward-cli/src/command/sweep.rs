@@ -8,7 +8,7 @@ use super::note;
 use crate::args::Sweep;
 use crate::progress::{Progress, Voice};
 use jobs::{Ended, Job};
-use onward::words::four;
+use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Hint, Result};
 use onward_run::catalogue::Listed;
 use onward_run::summary::RunState;
@@ -47,7 +47,7 @@ pub fn sweep(args: &Sweep) -> Result<ExitCode> {
         .map(|(todo, run)| (run, todo))
         .collect();
     let done = todo.iter().filter(|(_, todo)| matches!(todo, Todo::Done(_))).count();
-    let words = format!("{}: {} runs, {done} of them done", folder.display(), todo.len());
+    let words = format!("{}: {}, {done} of them done", folder.display(), counted(todo.len(), "run"));
     voice.say(&words, &json!({"event": "sweep", "folder": folder, "runs": todo.len(), "done": done}));
     if args.dry_run {
         for (run, todo) in &todo {
@@ -164,17 +164,18 @@ fn close(
         format!("compare them with: onward compare {}", folder.display())
     };
     if diverged > 0 {
-        words = format!("{diverged} runs diverged\n{words}");
+        words = format!("{} diverged\n{words}", counted(diverged, "run"));
     }
     if busy > 0 {
-        words = format!("{busy} runs are taken by other processes now\n{words}");
+        let are = if busy == 1 { "is" } else { "are" };
+        words = format!("{} {are} taken by other processes now\n{words}", counted(busy, "run"));
     }
     voice.say(&words, &event);
     if let Some(first) = failed.first() {
         let text = format!(
-            "{} of {} runs failed; the first, {}: {}",
+            "{} of {} failed; the first, {}: {}",
             failed.len(),
-            ended.len(),
+            counted(ended.len(), "run"),
             first.name,
             first.complaint
         );

@@ -7,6 +7,7 @@ use crate::args::Verify;
 use crate::folder::Folder;
 use crate::progress::Voice;
 use onward::Result;
+use onward::words::counted;
 use onward_run::verify::{self as check, Promise};
 use serde_json::json;
 use std::process::ExitCode;
@@ -23,13 +24,13 @@ pub fn verify(args: &Verify) -> Result<ExitCode> {
     let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
     let found = check::verify(&folder, args.from_start, args.how.threads(), &mut origin)?;
     let (steps, promise, digest) = (found.steps, &found.promise, &found.digest);
-    let mut lines = vec![format!("ledger.bin: {} records, chain and checksums sound", steps + 1)];
+    let mut lines = vec![format!("ledger.bin: {}, chain and checksums sound", counted(steps + 1, "record"))];
     if found.torn > 0 {
         lines[0] += &format!("; {} bytes of a torn write at the end", found.torn);
     }
     let from = found.from.map(|from| from.to_string());
     if let (Some(from), Some(digest)) = (&from, digest) {
-        lines.push(format!("replay: {steps} steps, {from}: {digest}"));
+        lines.push(format!("replay: {}, {from}: {digest}", counted(steps, "step")));
     }
     lines.extend([found.describe(&folder), format!("promised: {}", promise.describe())]);
     let emulated = matches!(promise, Promise::Steps { emulated: true });

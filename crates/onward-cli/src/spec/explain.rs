@@ -74,13 +74,22 @@ fn find<'a>(key: Option<&'a str>, keys: &'a [Key]) -> Result<Found<'a>> {
     Err(error.hint(Hint::Then(suggestion(wanted, keys))))
 }
 
-/// The keys whose texts, or whose choices' texts, have the words in them.
+/// The keys whose texts, or whose choices' texts, have the words in them: side by side, else anywhere.
 fn with_words<'a>(words: &str, keys: &'a [Key]) -> Vec<&'a Key> {
     const SHORTEST: usize = 3;
     let words = words.to_lowercase();
-    let has = |text: &str| tidy(text).to_lowercase().contains(&words);
-    let told = |key: &&Key| has(key.doc) || key.kind.choices().iter().any(|c| has(c.name) || has(c.doc));
-    if words.len() < SHORTEST { Vec::new() } else { keys.iter().filter(told).collect() }
+    if words.len() < SHORTEST {
+        return Vec::new();
+    }
+    let having = |wanted: &[&str]| -> Vec<&Key> {
+        let has = |text: &str, word: &str| tidy(text).to_lowercase().contains(word);
+        let told = |key: &Key, word: &str| {
+            has(key.doc, word) || key.kind.choices().iter().any(|c| has(c.name, word) || has(c.doc, word))
+        };
+        keys.iter().filter(|key| wanted.iter().all(|word| told(key, word))).collect()
+    };
+    let whole = having(&[words.as_str()]);
+    if whole.is_empty() { having(&words.split_whitespace().collect::<Vec<_>>()) } else { whole }
 }
 
 /// A key's place and first sentence.

@@ -2,8 +2,9 @@
 
 use super::{Spec, all_keys};
 use onward::schema::{Field, GivenValue, Key, Kind, Part, Value, Values, is_section, join, quoted};
-use onward::{Error, ErrorKind, Place, Result, Segment};
-use onward_data::expand_home;
+use onward::{Error, ErrorKind, Hint, Place, Result, Segment};
+use onward_data::{Format, expand_home};
+use onward_run::catalogue::is_run;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -52,6 +53,7 @@ impl Spec {
 
 /// The text of the spec at `path`.
 fn text(path: &Path) -> Result<String> {
+    not_another(path)?;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
@@ -63,6 +65,33 @@ fn text(path: &Path) -> Result<String> {
         let at = e.utf8_error().valid_up_to();
         bad("UTF-8 text", format!("the byte {:#04x} at offset {at}", e.as_bytes()[at]))
     })
+}
+
+/// Refuses what is plainly no spec but something that another command takes, with that command.
+fn not_another(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let (found, way) = if path.is_dir() && is_run(path) {
+        (
+            "a run",
+            format!(
+                "`onward resume {shown}` goes on with it, `onward train {shown}/spec.toml --name NAME` begins it anew"
+            ),
+        )
+    } else if path.is_dir() {
+        ("a folder", "`onward train FOLDER/spec.toml` takes the spec in one".into())
+    } else if path.is_file() && Format::of(path).is_ok_and(|format| format != Format::Idx) && !is_toml(path) {
+        ("data", format!("`onward init --data {shown} my.toml` writes one for it"))
+    } else {
+        return Ok(());
+    };
+    Err(Error::expected(ErrorKind::Spec, shown, "a spec, a TOML file", found).hint(Hint::Then(way)))
+}
+
+/// Whether a file is TOML whatever its name says, such as a spec in a `.txt`.
+fn is_toml(path: &Path) -> bool {
+    let small = path.metadata().is_ok_and(|at| at.len() <= MOST_BYTES);
+    let text = std::fs::read_to_string(path).ok().filter(|_| small);
+    text.is_some_and(|text| text.parse::<toml::Table>().is_ok())
 }
 
 /// The values of a spec's text and of the arguments, unchecked.

@@ -115,3 +115,36 @@ fn files_that_are_not_there_are_named() {
     assert_eq!(done.code, Some(2));
     assert_eq!(place.names("."), ["p.toml"]);
 }
+
+/// What another command takes is told with that command.
+#[test]
+fn what_is_no_spec_is_told_with_the_command_that_takes_it() {
+    let place = Place::new();
+    place.write("reg.csv", "x,y\n1,2\n3,4\n");
+    let way = "`onward init --data reg.csv my.toml` writes one for it";
+    place.onward("train reg.csv").refuses(&["reg.csv: expected a spec, a TOML file, found data", way]);
+    place.spec("p", "two-point", 3);
+    std::fs::copy(place.path("p.toml"), place.path("p.txt")).unwrap();
+    place.onward("train p.txt").good();
+    place.onward("train runs/p").refuses(&["found a run", "`onward resume runs/p` goes on with it"]);
+    place.onward("sweep runs --seeds 1..2").refuses(&["runs: expected a spec, a TOML file, found a folder"]);
+    std::fs::remove_file(place.path("runs/p/interface.json")).unwrap();
+    let way = "`onward resume runs/p` writes it again";
+    place.onward("predict runs/p reg.csv").refuses(&["runs/p/interface.json: cannot read", way]);
+    place.onward("resume runs/p").good();
+    assert!(place.path("runs/p/interface.json").exists());
+}
+
+#[test]
+fn explain_takes_words_as_they_are_said() {
+    let place = Place::new();
+    assert_eq!(place.onward("explain early stopping").good(), place.onward("explain train.patience").good());
+    let told = place.onward("explain evaluations better rows").good();
+    assert!(told.contains("train.patience"), "{told}");
+    place.onward("explain purple elephants").refuses(&["purple elephants", "unknown key"]);
+    let readme = include_str!("../../../../README.md");
+    let none = place.onward("minimize --goal min --space x:0..1 --budget 2 --method none -- true");
+    // All but `auto`, which chooses one.
+    let count = none.err.split(", found").next().unwrap().matches(',').count();
+    assert!(readme.contains(&format!("{count} strategies")), "{count}");
+}

@@ -1,7 +1,7 @@
 //! Data files as people have them, through the program: each is read rightly or refused with its reason. The whole zoo is
 //! `bench/field.py`.
 
-use crate::common::Place;
+use crate::common::{Done, Place};
 use serde_json::Value;
 
 const SPEC: &str = "seed = 1\n[data]\npath = \"d.csv\"\n[model]\nkind = \"mlp\"\nhidden = [8]\n[method]\n\
@@ -209,4 +209,21 @@ fn r13_a_first_row_with_a_bad_field_is_not_lost() {
         let place = place("d.csv", format!("{field},2,0\n1,2,0\n3,4,1\n5,6,1\n"));
         place.onward("train s.toml").refuses(&["d.csv", &format!("line 1, column {column}"), "data.header"]);
     }
+}
+
+/// Where output is piped, our own signs are ASCII; names and words of a table stay as they are, in quotes where their signs would be taken for ours.
+#[test]
+fn names_with_signs_are_shown_as_they_are_in_plain_tables() {
+    let place = Place::new();
+    let rows: String =
+        (0..40).map(|i| format!("{},{},{}\n", i, i % 7, ["5–10 m²", "über 10"][i % 2])).collect();
+    place.write("a °C.csv", format!("Temp °C,plain,size\n{rows}"));
+    let shown = Done::of(place.program(&["inspect", "a °C.csv"])).good();
+    for part in ["\"Temp °C\"", "\"5–10 m²\", über 10", "\nplain "] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    Done::of(place.program(&["init", "--data", "a °C.csv", "s.toml"])).good();
+    let told = place.onward("train s.toml --set train.epochs=1 --set name=s").good();
+    assert!(told.contains("\"Temp °C\"") && told.contains("\"5–10 m²\""), "{told}");
+    assert!(Done::of(place.program(&["inspect", "b °C.csv"])).err.contains("\"b °C.csv\": "));
 }

@@ -66,7 +66,13 @@ fn two_ideas_over_eight_paired_seeds_are_compared_as_by_hand() {
     let tail: f64 = (0..=greater.min(less)).map(|k| [1.0, 8.0, 28.0, 56.0, 70.0][k as usize] / 256.0).sum();
     close(&found["sign_test"], (2.0 * tail).min(1.0));
     assert_eq!((&found["count"], &found["paired"]), (&Value::from(8), &Value::from(true)));
+    let ties = found["ties"].as_u64().unwrap();
+    assert_eq!(ties, 8 - greater - less);
     let words = place.onward("compare runs/a --score loss").good();
+    assert!(
+        words.contains(&format!("better in {less}, worse in {greater}, equal in {ties} of 8")),
+        "{words}"
+    );
     assert!(words.contains("8 pairs of the same seed") && words.contains("exact sign test"), "{words}");
     place.onward("compare runs/a --out page").good();
     let page = String::from_utf8(place.read("page/report.html")).unwrap();
@@ -180,6 +186,21 @@ fn runs_without_a_result_are_listed_from_ledger_and_metrics() {
     place.onward("list missing").refuses(&["missing: cannot read"]);
 }
 
+/// An accuracy of few test rows is often the same: ties are told, and the sign test leaves them out.
+#[test]
+fn ties_are_told_and_left_out_of_the_sign_test() {
+    let place = place();
+    let sweep = "sweep a.toml --grid method.sigma=0.1,0.1001 --seeds 1..6 --jobs 2 --threads 1";
+    place.onward(sweep).good();
+    let found = place.onward("compare runs/a --score accuracy --json").last_json();
+    let found = &found["versus"][0]["difference"];
+    let [more, less, ties] = ["greater", "less", "ties"].map(|key| found[key].as_u64().unwrap());
+    assert!(more + less + ties == 6 && ties > 0, "{found}");
+    let words = place.onward("compare runs/a --score accuracy").good();
+    let told = format!("better in {more}, worse in {less}, equal in {ties} of 6");
+    assert!(words.contains(&told) && words.contains(&format!("({ties} tie")), "{words}");
+}
+
 #[test]
 fn only_what_a_run_wrote_is_removed_and_only_when_told_to() {
     let place = place();
@@ -187,12 +208,15 @@ fn only_what_a_run_wrote_is_removed_and_only_when_told_to() {
     place.write("runs/mine/data.csv", "1,2");
     place.write("runs/a/own.txt", "mine");
     place.write("runs/begun/lock", "");
+    place.write("runs/sweep/deep/lock", "");
     let shown = place.onward("clean").good();
+    assert!(shown.contains("runs/sweep/deep"), "{shown}");
     assert!(shown.contains("runs/begun") && !shown.contains("runs/a "), "{shown}");
     assert!(shown.ends_with("nothing was removed; --yes removes what is listed\n"), "{shown}");
     assert!(place.path("runs/begun").exists());
     place.onward("clean --yes").good();
-    assert!(!place.path("runs/begun").exists() && place.path("runs/a/ledger.bin").exists());
+    assert!(!place.path("runs/begun").exists() && !place.path("runs/sweep/deep").exists());
+    assert!(place.path("runs/a/ledger.bin").exists());
     let shown = place.onward("clean --state finished").good();
     assert!(shown.contains("own.txt"), "{shown}");
     let done = place.onward("clean --state finished --yes").good();

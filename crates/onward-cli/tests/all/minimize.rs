@@ -328,7 +328,7 @@ fn a_strategy_that_ends_early_says_why_and_what_is_left_over() {
     let (told, left) = (result["evaluations"].as_u64().unwrap(), result["left_over"].as_u64().unwrap());
     assert!(told + left == 400 && left > 0 && result["stopped"] == "flat", "{result}");
     assert!(words.contains("ended: the losses of many generations hardly differ"), "{words}");
-    assert!(words.contains(&format!("{left} evaluations of the budget are left over")), "{words}");
+    assert!(words.contains(&format!("left over of the budget: {left} evaluations")), "{words}");
     assert_eq!(place.evaluations("runs/flat").len() as u64, told);
 }
 

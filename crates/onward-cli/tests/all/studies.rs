@@ -1,6 +1,6 @@
 //! Studies that begin somewhere, keep to conditions, are gone on with for longer, and are looked at.
 
-use super::common::{Done, Place};
+use super::common::{Done, Place, wait_until};
 use serde_json::Value;
 
 fn json(bytes: &[u8]) -> Value {
@@ -147,7 +147,8 @@ fn a_study_is_shown_exported_verified_and_drawn() {
     minimize(&place, &bowl("a", &["--budget", "40"])).good();
     let shown = place.onward("show a --last 3").good();
     assert!(
-        shown.contains("37 evaluations are left out") && shown.contains("finished: 40 of 40 evaluations"),
+        shown.contains("left out (--last, --every): 37 evaluations")
+            && shown.contains("finished: 40 of 40 evaluations"),
         "{shown}"
     );
     assert_eq!(place.onward("show a --json").good().lines().count(), 40);
@@ -212,4 +213,24 @@ fn a_noisy_partly_infeasible_simulator_of_six_parameters_is_solved() {
         assert!((found - want).abs() < 0.25, "{name}: {found}, not {want}");
     }
     assert!(result["failed"].as_object().unwrap().contains_key("not g <= 0"), "{}", result["failed"]);
+}
+
+/// As deep as runs are found; a study that a process works on is running.
+#[test]
+fn studies_are_listed_wherever_runs_are_and_told_how_they_stand() {
+    let place = Place::new();
+    minimize(&place, &bowl("runs/deep/er/a", &["--budget", "1"])).good();
+    let listed = place.onward("list").good();
+    assert!(listed.contains("runs/deep/er/a  study, finished, 1 evaluation, best"), "{listed}");
+    place.script("slow", "#!/bin/sh\nsleep 0.2\necho 1\n");
+    let mut child =
+        place.start_minimize("--goal min --out runs/deep/b --space x:0..1 --budget 500", &["--", "./slow"]);
+    wait_until(|| place.lines("runs/deep/b/journal.jsonl").len() > 1);
+    let state = |state: &str| place.onward(&format!("list --state {state} --json")).good();
+    let of = |state: &str| state.lines().map(|line| json(line.as_bytes())["run"].clone()).collect::<Vec<_>>();
+    assert_eq!(of(&state("running")), ["runs/deep/b"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(of(&state("interrupted")), ["runs/deep/b"]);
+    assert_eq!(of(&state("running")), [""; 0]);
 }

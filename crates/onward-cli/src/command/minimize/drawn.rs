@@ -106,19 +106,16 @@ fn against(session: &Session, at: usize, ranked: &[(&Entry, f64)]) -> Scene {
     let point = |(entry, loss): &(&Entry, f64)| Some((number(session, at, entry)?, loss.clamp(low, high)));
     let all: Vec<(f64, f64)> = ranked.iter().filter_map(point).collect();
     let best: Vec<(f64, f64)> = all.iter().take(BEST).copied().collect();
-    let words = match &dimension.kind {
-        Domain::Category { options } => {
-            let named: Vec<String> =
-                options.iter().enumerate().map(|(i, option)| format!("{i} {option}")).collect();
-            format!("; {}", named.join(", "))
-        }
-        _ => String::new(),
+    let x_words = match &dimension.kind {
+        Domain::Category { options } => options.clone(),
+        _ => Vec::new(),
     };
     let plot = LinePlot {
         title: format!("Loss against {}", dimension.name),
         x_label: dimension.name.clone(),
-        y_label: format!("blue: the best {}{words}", best.len()),
+        y_label: format!("blue: the best {}", best.len()),
         x: if is_log(&dimension.kind) { AxisKind::Log } else { AxisKind::Linear },
+        x_words,
         y: fitting(session, ranked),
         ..LinePlot::default()
     };

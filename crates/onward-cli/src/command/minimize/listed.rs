@@ -1,19 +1,24 @@
 //! Studies among others in a folder: a line for each.
 
-use onward::words::four;
+use super::is_study;
+use crate::folder;
+use onward::Result;
+use onward::words::{counted, four};
+use onward_run::catalogue;
+use onward_run::summary::RunState;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// A line and an event for each study at or in these folders.
-pub fn studies(paths: &[PathBuf]) -> Vec<(String, Value)> {
-    let inside = |path: &PathBuf| {
-        let inside = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut all: Vec<PathBuf> = std::iter::once(path.clone()).chain(inside).collect();
-        all.retain(|path| path.join("study.toml").is_file());
-        all.sort();
-        all
-    };
-    paths.iter().flat_map(inside).map(|path| line(&path)).collect()
+///
+/// # Errors
+/// [`onward::ErrorKind::Io`] if one of them cannot be listed.
+pub fn studies(paths: &[PathBuf]) -> Result<Vec<(String, Value)>> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(catalogue::find_by(path, &is_study)?.iter().map(|found| line(found)));
+    }
+    Ok(all)
 }
 
 fn line(path: &Path) -> (String, Value) {
@@ -22,8 +27,13 @@ fn line(path: &Path) -> (String, Value) {
     let journal = std::fs::read_to_string(path.join("journal.jsonl")).unwrap_or_default();
     let told = journal.lines().filter(|line| line.starts_with("{\"event\":\"evaluation\"")).count();
     let best = result.as_ref().and_then(|result| result["best"]["loss"].as_f64());
-    let state = if result.is_some() { "finished" } else { "interrupted" };
+    let state = match result {
+        _ if folder::is_locked(path) => RunState::Running,
+        Some(_) => RunState::Finished,
+        None => RunState::Interrupted,
+    };
+    let (state, told_of) = (state.word(), counted(told, "evaluation"));
     let loss = best.map_or_else(String::new, |loss| format!(", best {}", four(loss)));
-    let words = format!("{}  study, {state}, {told} evaluations{loss}", path.display());
+    let words = format!("{}  study, {state}, {told_of}{loss}", path.display());
     (words, json!({"event": "study", "run": path, "state": state, "evaluations": told, "best": best}))
 }

@@ -27,6 +27,7 @@ use crate::progress::Voice;
 use folder::StudyFolder;
 use journal::{Journal, Line, Reading};
 use onward::study::Goal;
+use onward::words::counted;
 use onward::{Error, ErrorKind, Result};
 use search::{Shares, Told};
 use serde_json::json;
@@ -145,10 +146,10 @@ fn open(
         "space": space.dimensions()});
     let from = if known.is_empty() { String::new() } else { format!(", going on after {}", known.len()) };
     let words = format!(
-        "{path}: the {} of {}, {} evaluations{from}; {}",
+        "{path}: the {} of {}, {}{from}; {}",
         if settings.goal == Goal::Minimize { "least" } else { "greatest" },
         settings::shell(&settings.command),
-        budget,
+        counted(budget, "evaluation"),
         show::dimensions(space.dimensions())
     );
     voice.say(&words, &event);
@@ -173,7 +174,8 @@ fn finish(mut session: Session, shares: Shares, told: Told) -> Result<ExitCode> 
     };
     let Some(found) = found else {
         let (told, budget) = (session.tally.told, session.settings.budget);
-        let words = format!("stopped after {told} of {budget} evaluations; {}", way_on(&session));
+        let words =
+            format!("stopped after {told} of {}; {}", counted(budget, "evaluation"), way_on(&session));
         let run = session.folder.path().display().to_string();
         session.voice.say(&words, &json!({"event": "stopped", "evaluations": told, "run": run}));
         return Ok(ExitCode::from(130));
@@ -195,7 +197,7 @@ fn with_way_on(error: Error, session: &Session) -> Error {
         return error;
     }
     let told = session.tally.told;
-    Error::new(error.kind(), format!("{error}\n{told} evaluations are kept; {}", way_on(session)))
+    Error::new(error.kind(), format!("{error}\nkept: {}; {}", counted(told, "evaluation"), way_on(session)))
 }
 
 /// The first Ctrl-C starts no further program, the second ends those that run, the third ends this process at once. TERM and

@@ -5,7 +5,7 @@ use super::search::Found;
 use super::session::Session;
 use super::{drawn, points, settings, show};
 use onward::study::Repeated;
-use onward::words::four;
+use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result, file};
 use onward_report::{AxisKind, LinePlot, Page, Plot, line_plot, write_page};
 use serde_json::{Value, json};
@@ -106,7 +106,7 @@ fn ended(session: &Session, found: &Found) -> String {
     let why = found.stop.map(|s| s.to_string()).unwrap_or_default();
     match left_over(session) {
         0 => format!("ended: {why}"),
-        n => format!("ended: {why}; {n} evaluations of the budget are left over"),
+        n => format!("ended: {why}; left over of the budget: {}", counted(n, "evaluation")),
     }
 }
 
@@ -116,7 +116,7 @@ fn spent(session: &Session) -> String {
         0 => "none failed".into(),
         n => format!("{n} failed ({})", show::reasons(&tally.failed)),
     };
-    format!("{} evaluations, {failed}, {} s in the program", tally.told, four(tally.seconds))
+    format!("{}, {failed}, {} s in the program", counted(tally.told, "evaluation"), four(tally.seconds))
 }
 
 fn where_to(session: &Session) -> String {
@@ -150,7 +150,11 @@ pub fn write_report(session: &Session, found: Option<&Found>, into: &Path) -> Re
         (Some(found), _) => headline(session, found),
         (None, Some(best)) => {
             let (told, budget) = (session.tally.told, settings.budget);
-            format!("best so far, after {told} of {budget} evaluations: loss {}", four(best.loss))
+            format!(
+                "best so far, after {told} of {}: loss {}",
+                counted(budget, "evaluation"),
+                four(best.loss)
+            )
         }
         (None, None) => "no loss yet".into(),
     };

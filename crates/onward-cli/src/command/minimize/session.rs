@@ -12,7 +12,7 @@ use super::template::Evaluation;
 use crate::program::Reading;
 use crate::progress::{Progress, Voice};
 use onward::study::{Argument, Goal, Space};
-use onward::words::four;
+use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -331,7 +331,7 @@ impl Session {
         };
         let kept = match choice.reserve {
             0 => String::new(),
-            n => format!("; {n} evaluations are kept for the result"),
+            n => format!("; kept for the result: {}", counted(n, "evaluation")),
         };
         let words = format!("{noise}method {}: {}{kept}", choice.method.name(), choice.why);
         self.voice.say(&words, &Line::Method(choice.clone()));

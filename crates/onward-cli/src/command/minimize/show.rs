@@ -1,7 +1,7 @@
 //! Numbers, values and reasons in words.
 
 use onward::study::{Dimension, Domain, Spacing};
-use onward::words::digits;
+use onward::words::{counted, digits, theirs};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub fn argument(value: f64) -> String {
 pub fn values<'a>(names: impl Iterator<Item = &'a String>, values: &Map<String, Value>) -> String {
     let one = |name: &String| {
         let value = match values.get(name) {
-            Some(Value::String(word)) => word.clone(),
+            Some(Value::String(word)) => theirs(word).into_owned(),
             Some(Value::Number(n)) if n.is_f64() => argument(n.as_f64().unwrap_or_default()),
             Some(other) => other.to_string(),
             None => String::new(),
@@ -87,7 +87,7 @@ pub fn reasons(failed: &BTreeMap<String, u64>) -> String {
     let mut words: Vec<String> =
         all.iter().take(3).map(|(reason, count)| format!("{reason}: {count}")).collect();
     if more > 0 {
-        words.push(format!("{more} other reasons"));
+        words.push(counted(more, "other reason"));
     }
     words.join("; ")
 }
@@ -147,7 +147,7 @@ mod tests {
         let map: Map<String, Value> = names.iter().map(|n| (n.clone(), 0.5.into())).collect();
         assert!(values(names.iter(), &map).ends_with("x11=0.5 and 8 more"));
         let failed = [("a", 1), ("b", 5), ("c", 2), ("d", 1)].map(|(r, n)| (r.to_owned(), n)).into();
-        assert_eq!(reasons(&failed), "b: 5; c: 2; a: 1; 1 other reasons");
+        assert_eq!(reasons(&failed), "b: 5; c: 2; a: 1; 1 other reason");
         let text: String = (0..20).map(|i| format!("line {i}\n\n")).collect();
         assert!(last_lines(text.as_bytes()).starts_with("  line 14\n") && last_lines(b"").is_empty());
     }

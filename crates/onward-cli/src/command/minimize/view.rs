@@ -11,7 +11,7 @@ use crate::command::table::Table;
 use crate::output;
 use crate::progress::Voice;
 use crate::target::{self, Target};
-use onward::words::four;
+use onward::words::{counted, four, theirs};
 use onward::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -45,7 +45,7 @@ fn state(session: &Session, found: Option<&Found>) -> String {
         n => format!("{n} failed ({})", words::reasons(&session.tally.failed)),
     };
     let state = if found.is_some() { "finished" } else { "not finished" };
-    format!("{state}: {told} of {budget} evaluations, {failed}")
+    format!("{state}: {told} of {}, {failed}", counted(budget, "evaluation"))
 }
 
 /// `onward show` of a study.
@@ -76,7 +76,7 @@ pub fn show(args: &Show) -> Result<()> {
     let mut lines = table.lines();
     let left_out = session.entries.len() - shown.len();
     if left_out > 0 {
-        lines.push(format!("{left_out} evaluations are left out (--last, --every)"));
+        lines.push(format!("left out (--last, --every): {}", counted(left_out, "evaluation")));
     }
     lines.push(state(&session, found.as_ref()));
     if let Some(found) = &found {
@@ -106,7 +106,7 @@ fn phase(phase: Phase) -> &'static str {
 
 fn row(session: &Session, entry: &Entry) -> Vec<String> {
     let value = |name: &String| match entry.values.get(name) {
-        Some(Value::String(word)) => word.clone(),
+        Some(Value::String(word)) => theirs(word).into_owned(),
         Some(Value::Number(n)) if n.is_f64() => four(n.as_f64().unwrap_or_default()),
         Some(other) => other.to_string(),
         None => "-".into(),
@@ -176,7 +176,8 @@ pub fn verify(args: &Verify) -> Result<ExitCode> {
     }
     let told = session.tally.told;
     let words = format!(
-        "{told} evaluations: every line is as it was written, and of the candidate that the study asks for\n{}",
+        "{}: every line is as it was written, and of the candidate that the study asks for\n{}",
+        counted(told, "evaluation"),
         state(&session, found.as_ref())
     );
     voice.say(

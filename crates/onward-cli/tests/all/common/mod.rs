@@ -75,7 +75,7 @@ impl Done {
         let mut rest = self.err.strip_prefix("error: ").expect("opens with error:");
         for part in parts {
             // What is piped comes in plain signs.
-            let part = onward_cli::output::plain(part);
+            let part = onward::words::plain(part);
             let at = rest.find(&part).unwrap_or_else(|| panic!("{part:?} (in order) in {}", self.err));
             rest = &rest[at + part.len()..];
         }
