@@ -118,7 +118,7 @@ CASES = [
     Case("writes a number first to standard error", SH + "echo 7 >&2; echo 0.25\n", Loss(0.25)),
     Case("is text that nobody marked executable", None, Refused("is it executable?")),
     Case("needs an interpreter that is not there", "#!/none/such\n", Refused("cannot start")),
-    Case("vanishes half-way", SH + "[ $ONWARD_ID = 2 ] && rm program\necho 0.25\n", Refused("3 evaluations are kept"), "--budget 6"),
+    Case("vanishes half-way", SH + "[ $ONWARD_ID = 2 ] && rm program\necho 0.25\n", Refused("kept: 3 evaluations"), "--budget 6"),
     Case("removes the study's folder", SH + "[ $ONWARD_ID = 2 ] && rm -r study\necho $ONWARD_ID >> ran\necho 0.25\n", Refused("removed"), "--budget 40"),
     Case("starts a command that is not there", SH + "no-such-command {x}\n", Fails("exit status: 127"), "--budget 40"),
 ]

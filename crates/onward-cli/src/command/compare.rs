@@ -15,6 +15,7 @@ use onward_run::compare::{
     Comparison, Conclusion, FEWEST, Factor, Group, Question, Versus, compare as compared,
 };
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// `onward compare`.
 pub fn compare(args: &Compare) -> Result<()> {
@@ -60,18 +61,25 @@ pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
     lines.extend(table(comparison).lines());
     for versus in &comparison.versus {
         lines.push(String::new());
-        lines.extend(against(comparison, versus));
+        let (title, rest) = against(comparison, versus);
+        lines.push(title);
+        lines.extend(rest.iter().map(|line| format!("  {line}")));
     }
     if !comparison.left_out.is_empty() {
         lines.push(String::new());
-        lines.extend(
-            comparison.left_out.iter().map(|(path, why)| format!("left out: {} ({why})", path.display())),
-        );
+        lines.extend(left_out(comparison));
     }
     lines
 }
 
-fn head(comparison: &Comparison) -> String {
+/// The runs that take no part, each with the reason.
+pub(super) fn left_out(comparison: &Comparison) -> Vec<String> {
+    let line = |(path, why): &(PathBuf, String)| format!("left out: {} ({why})", path.display());
+    comparison.left_out.iter().map(line).collect()
+}
+
+/// What is compared, in a line.
+pub(super) fn head(comparison: &Comparison) -> String {
     let runs: usize = comparison.groups.iter().map(|group| group.runs.len()).sum();
     let better = if comparison.goal == Goal::Maximize { "more" } else { "less" };
     let by = if comparison.by.is_empty() {
@@ -86,7 +94,8 @@ fn head(comparison: &Comparison) -> String {
     format!("{} {by}{within}: {} ({better} is better)", counted(runs, "run"), comparison.score)
 }
 
-fn table(comparison: &Comparison) -> Table {
+/// The groups with their scores.
+pub(super) fn table(comparison: &Comparison) -> Table {
     let level = four(comparison.level);
     let heads = ["group", "runs", "mean", "95 % interval", "least", "most", "reach", "passes", "seconds"];
     let mut table = Table::new(heads);
@@ -117,8 +126,8 @@ fn table(comparison: &Comparison) -> Table {
     table
 }
 
-/// What is said of one group against the other.
-pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
+/// What is said of one group against the other: which they are, and the lines below that.
+pub(super) fn against(comparison: &Comparison, versus: &Versus) -> (String, Vec<String>) {
     let (group, other) = (&comparison.groups[versus.group], &comparison.groups[comparison.against]);
     let d = &versus.difference;
     let pairs = if d.paired {
@@ -126,9 +135,9 @@ pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
     } else {
         "no seed in common, so not by pairs".into()
     };
-    let mut lines = vec![format!("{} against {} ({pairs})", group.label, other.label)];
+    let title = format!("{} against {} ({pairs})", group.label, other.label);
     let sign = if d.mean > 0.0 { "+" } else { "" };
-    let mut words = format!("  difference {sign}{}", interval(d.mean, d.half_width));
+    let mut words = format!("difference {sign}{}", interval(d.mean, d.half_width));
     if d.half_width.is_some() {
         words += " (95 % interval)";
     }
@@ -139,7 +148,7 @@ pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
         };
         words += &format!("; better in {better}, worse in {worse}, equal in {} of {}", d.ties, d.count);
     }
-    lines.push(words);
+    let mut lines = vec![words];
     let test = if d.paired { "paired t test" } else { "Welch's t test" };
     let p = |p: Option<f64>| p.map_or_else(|| "-".into(), |p| probability(p).replace("< ", "below "));
     let adjusted = if comparison.versus.len() > 1 {
@@ -150,17 +159,17 @@ pub(super) fn against(comparison: &Comparison, versus: &Versus) -> Vec<String> {
     let ties = if d.ties > 0 { format!(" ({} left out)", counted(d.ties, "tie")) } else { String::new() };
     let sign = if d.paired { format!("; exact sign test {}{ties}", p(d.sign_test)) } else { String::new() };
     lines.push(format!(
-        "  chance of such a difference if there is none: {test} {}{adjusted}{sign}",
+        "chance of such a difference if there is none: {test} {}{adjusted}{sign}",
         p(d.t_test)
     ));
     let times = [("passes", versus.passes), ("seconds", versus.seconds)];
     let times: Vec<String> =
         times.iter().filter_map(|(unit, factor)| Some(spent(unit, factor.as_ref()?))).collect();
     if !times.is_empty() {
-        lines.push(format!("  to {} {}: {}", comparison.score, four(comparison.level), times.join("; ")));
+        lines.push(format!("to {} {}: {}", comparison.score, four(comparison.level), times.join("; ")));
     }
-    lines.push(format!("  {}", verdict(versus)));
-    lines
+    lines.push(verdict(versus));
+    (title, lines)
 }
 
 fn spent(unit: &str, factor: &Factor) -> String {

@@ -1,6 +1,6 @@
 //! The page of a comparison: how each group's score went, over passes and over seconds, and what was found.
 
-use super::compare::lines;
+use super::compare::{against, head, left_out, table};
 use onward::Result;
 use onward::study::{Goal, Repeated};
 use onward_report::{AxisKind, Banded, LinePlot, Page, Plot, Unit, band_plot, escape, write_page};
@@ -15,15 +15,20 @@ pub fn write(comparison: &Comparison, out: &Path) -> Result<()> {
         plot(comparison, "passes", "forward passes", |row| row.passes as f64),
         plot(comparison, "seconds", "seconds", |row| row.seconds),
     ];
-    let words = lines(comparison);
-    let (headline, rest) = words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-    let text = escape(&rest.join("\n"));
-    let sections =
-        format!("<section>\n<h2>Groups and pairs</h2>\n<pre><code>{text}</code></pre>\n</section>\n");
+    let headline = head(comparison);
+    let mut sections = section("Groups", &table(comparison).html(), &[]);
+    for versus in &comparison.versus {
+        let (title, lines) = against(comparison, versus);
+        sections += &section(&title, "", &lines);
+    }
+    let left_out = left_out(comparison);
+    if !left_out.is_empty() {
+        sections += &section("Left out", "", &left_out);
+    }
     let page = Page {
         over: "comparison",
         name: &comparison.score,
-        headline,
+        headline: &headline,
         header: String::new(),
         plots: &plots,
         facts: &[],
@@ -31,6 +36,12 @@ pub fn write(comparison: &Comparison, out: &Path) -> Result<()> {
         source: ("", ""),
     };
     write_page(&page.html(), &plots, out)
+}
+
+/// A section of a page: HTML, and sentences below it.
+fn section(title: &str, html: &str, sentences: &[String]) -> String {
+    let each: String = sentences.iter().map(|one| format!("<p>{}</p>\n", escape(one))).collect();
+    format!("<section>\n<h2>{}</h2>\n{html}{each}</section>\n", escape(title))
 }
 
 fn plot(comparison: &Comparison, name: &str, x_label: &str, x: fn(&Scored) -> f64) -> Plot {

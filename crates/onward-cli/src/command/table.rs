@@ -1,5 +1,7 @@
 //! Tables of words in columns.
 
+use onward_report::escape;
+
 /// Rows under a head; columns are as wide as they need to be, and those whose cells are numbers stand to the right.
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -14,6 +16,19 @@ impl Table {
     /// Adds a row with a cell for each head.
     pub fn add(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The table of a page, which scrolls where it is wider than that.
+    pub fn html(&self) -> String {
+        let line = |tag: &str, cells: &Vec<String>| {
+            let cells: String = cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escape(c))).collect();
+            format!("<tr>{cells}</tr>\n")
+        };
+        let head = self.rows.first().map_or_else(String::new, |head| line("th", head));
+        let body: String = self.rows.iter().skip(1).map(|row| line("td", row)).collect();
+        format!(
+            "<div class=\"scroll\" tabindex=\"0\">\n<table class=\"numbers\">\n<thead>{head}</thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+        )
     }
 
     /// The lines.
@@ -43,5 +58,6 @@ mod tests {
         table.add(["a".into(), "0.5".into(), "finished".into()]);
         table.add(["long".into(), "-".into(), "diverged".into()]);
         assert_eq!(table.lines(), ["run   loss  state", "a      0.5  finished", "long     -  diverged"]);
+        assert!(table.html().contains("<tr><td>a</td><td>0.5</td><td>finished</td></tr>"));
     }
 }

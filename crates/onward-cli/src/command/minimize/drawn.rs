@@ -3,9 +3,10 @@
 use super::journal::{Entry, Phase};
 use super::session::Session;
 use super::view::why;
+use crate::command::table::Table;
 use onward::study::{Domain, Goal, Spacing};
 use onward::words::four;
-use onward_report::{AxisKind, LinePlot, ParallelAxis, Plot, Scene, cloud_plot, escape, parallel_plot};
+use onward_report::{AxisKind, LinePlot, ParallelAxis, Plot, Scene, cloud_plot, parallel_plot};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -209,15 +210,9 @@ pub fn importances(session: &Session, ranked: &[(&Entry, f64)]) -> Vec<(usize, f
 }
 
 fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let cells = |tag: &str, cells: Vec<String>| {
-        let inside: Vec<String> = cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escape(c))).collect();
-        format!("<tr>{}</tr>\n", inside.concat())
-    };
-    let head = cells("th", heads.iter().map(|h| (*h).to_owned()).collect());
-    let body: String = rows.map(|row| cells("td", row)).collect();
-    format!(
-        "<div class=\"scroll\" tabindex=\"0\">\n<table class=\"numbers\">\n<thead>{head}</thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
-    )
+    let mut table = Table::new(heads.iter().copied());
+    rows.for_each(|row| table.add(row));
+    table.html()
 }
 
 /// Tables: the best points, what matters, and failures with their reasons.
