@@ -85,7 +85,10 @@ fn separated(beginning: &[u8]) -> Result<Tried> {
             return Err(unsure("data.separator", "what parts the fields", &found.join(" or ")));
         }
     };
-    Ok(Tried::of(beginning, chosen))
+    match all.into_iter().find(|tried| tried.separator == chosen) {
+        Some(tried) => Ok(tried),
+        None => Ok(Tried::of(beginning, chosen)),
+    }
 }
 
 fn unsure(key: &str, what: &str, found: &str) -> Error {
@@ -117,7 +120,10 @@ impl Tried {
         if is_missing(field) {
             return;
         }
-        let (point, comma) = (parse(field, Decimal::Point), parse(field, Decimal::Comma));
+        let point = parse(field, Decimal::Point);
+        // Without either sign a number is the same in both ways.
+        let either = field.contains(&b',') || field.contains(&b'.');
+        let comma = if either { parse(field, Decimal::Comma) } else { point };
         self.numbers += usize::from(point.or(comma).is_some());
         match (point, comma) {
             (Some(_), None) => self.points += 1,

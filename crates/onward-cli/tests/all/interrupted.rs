@@ -34,7 +34,7 @@ fn ctrl_c_finishes_the_step_and_leaves_a_resumable_run() {
     // Steps that the ledger holds, steps that need the data again, a search.
     for method in ["relative-activation", "rso", "snes"] {
         let place = Place::new();
-        place.spec("p", method, 800);
+        place.spec("p", method, 400);
         let child = place.start("train p.toml");
         assert_eq!(interrupt(&place, child, "runs/p"), Some(130));
         let stopped = place.onward("verify runs/p --json").last_json();
