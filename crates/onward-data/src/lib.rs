@@ -304,6 +304,16 @@ fn check_parts(options: &DataOptions) -> Result<()> {
         let expected = "rows that are held out, or data.validation_path, not both";
         return bad("data.validation", expected, "both".into());
     }
+    if options.streams.is_some() {
+        let said = [
+            ("data.stream", options.stream == Some(true)),
+            ("data.stratify", options.stratify == Some(true)),
+            ("data.query", options.query.is_some()),
+        ];
+        if let Some((key, _)) = said.into_iter().find(|(_, said)| *said) {
+            return bad(key, "no such key, as data.streams says that rows are in the order of time", "one".into());
+        }
+    }
     let elsewhere = options.stream == Some(true) || options.format.0 == Some(Format::Tokens);
     if elsewhere && options.binarise.is_some() {
         let expected = "no such key, as rows are read as they are needed, or are of tokens";

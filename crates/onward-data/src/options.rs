@@ -85,6 +85,9 @@ keys! {
         /// its digest, which is kept beside it, and for the numbers that centre and scale it; a fourth time for `query`, whose rows have to stand
         /// side by side.
         stream: Option<bool> = Preset::Unset;
+        /// Rows are in the order of time, and are trained on as so many streams side by side, the next row of each in every step: the data in as many equal
+        /// parts, again and again. For `method.name = "online"`. The rows held out are then the last ones, in their order.
+        streams: Option<usize> = Preset::Unset, 1.0..=65536.0;
         /// Of a file of tokens (`format = "tokens"`): all are below this.
         vocabulary: Option<u32> = Preset::Unset, 1.0..=16_777_216.0;
         /// Of a file of tokens: how many a row has. Rows lie side by side; each token's target is the one that follows.
@@ -144,6 +147,7 @@ impl DataOptions {
             padding: None,
             limit: None,
             stream: None,
+            streams: None,
         }
     }
 }

@@ -227,6 +227,11 @@ impl Rows {
             let expected = format!("fewer than the {} rows that are left", rows.len());
             return Err(Error::expected(ErrorKind::Spec, "rows held out", expected, held));
         }
+        if options.streams.is_some() {
+            let mut rows = rows;
+            let last = rows.split_off(rows.len() - held);
+            return Ok((rows, last));
+        }
         let first = self.first_of_query();
         let mut order: Vec<_> = rows.iter().map(|row| (turn(options.split, first(*row)), *row)).collect();
         order.sort_unstable();
@@ -349,6 +354,10 @@ fn wanted(options: &DataOptions, rows: u64) -> Result<[u64; 2]> {
 /// [`ErrorKind::Spec`] if these are all.
 pub(super) fn held_rows(options: &DataOptions, rows: u64) -> Result<HeldOut> {
     let [test, validation] = wanted(options, rows)?;
+    if options.streams.is_some() {
+        let at = rows - test;
+        return Ok(HeldOut { test: (at..rows).collect(), validation: (at - validation..at).collect() });
+    }
     // The last of the first turns on top: no more of them are kept than are wanted.
     let mut first = BinaryHeap::new();
     for row in 0..rows {

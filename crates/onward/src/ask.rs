@@ -14,7 +14,7 @@ pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, check_sigma, misfit, whole_passes
 pub use plan::{MemberPlan, Signs, Spent, WeightPlan};
 pub use queries::Queries;
 
-use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative, LocalPlan};
+use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative, LocalPlan, OnlinePlan, Streams};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,8 @@ pub enum ProbePlan {
     Visits(CoordinatePlan),
     /// The derivative of the batch's mean loss by the params of some stages, from local credit at their outputs.
     Local(LocalPlan),
+    /// The same for the next rows of streams, whose states go on, with credit for what earlier steps did to these.
+    Online(OnlinePlan),
 }
 
 /// The result of an evaluator's work.
@@ -61,7 +63,7 @@ pub enum Told {
     /// Answers [`ProbePlan::Members`] and [`ProbePlan::Points`]: the mean loss of each, in their order, finite or not; `None` if it never
     /// came.
     Losses(Vec<Option<f32>>),
-    /// Answers [`ProbePlan::Sites`] and [`ProbePlan::Local`].
+    /// Answers [`ProbePlan::Sites`], [`ProbePlan::Local`] and [`ProbePlan::Online`].
     Response(Response),
     /// Answers [`ProbePlan::Visits`].
     Choices(Choices),
@@ -78,6 +80,8 @@ pub struct Response {
     pub norms: Vec<f64>,
     /// Losses that were not finite; those of the clean pass count in the step's first question alone.
     pub non_finite: u64,
+    /// What streams hand on to the next step; nothing where rows stand alone.
+    pub streams: Streams,
 }
 
 /// An answer to an [`Ask`].
@@ -95,7 +99,10 @@ impl Ask {
         match &self.probes {
             ProbePlan::Members(plan) => Some(plan.members()),
             ProbePlan::Points => Some(candidates),
-            ProbePlan::Sites(_) | ProbePlan::Visits(_) | ProbePlan::Local(_) => None,
+            ProbePlan::Sites(_)
+            | ProbePlan::Visits(_)
+            | ProbePlan::Local(_)
+            | ProbePlan::Online(_) => None,
         }
     }
 
@@ -123,7 +130,10 @@ impl Ask {
                     return bad(format!("{count} losses"), format!("{}", losses.len()));
                 }
             }
-            (Told::Response(response), ProbePlan::Sites(_) | ProbePlan::Local(_)) => {
+            (
+                Told::Response(response),
+                ProbePlan::Sites(_) | ProbePlan::Local(_) | ProbePlan::Online(_),
+            ) => {
                 let norms = match &self.probes {
                     ProbePlan::Sites(plan) if plan.norms => self.batch as usize,
                     _ => 0,

@@ -8,6 +8,7 @@ mod descent;
 mod gathering;
 mod local;
 mod members;
+mod online;
 mod pieces;
 mod points;
 mod sites;

@@ -17,7 +17,7 @@ mod tests;
 mod words_tests;
 
 use onward::ask::{Augment, Shuffle};
-use onward::schema::{Key, Part, Preset, Value, Values, quoted};
+use onward::schema::{Field, Key, Part, Preset, Value, Values, quoted};
 use onward::settings::{Baseline, Method, Model, ModelKind, Objective, Settings, Train};
 use onward::{Result, Segment, keys};
 use onward_data::{DataOptions, Format, Target};
@@ -116,6 +116,27 @@ impl Spec {
                 Err(values.error("objective.heads", expected, quoted(name)))
             }
         }
+    }
+
+    /// Takes the rows of streams in their order, one of each in a step; whether the spec itself has a batch size is told.
+    fn order(&mut self, values: &Values, has_batch: bool) -> Result<()> {
+        let in_streams = self.train.shuffle == Some(Shuffle::Streams);
+        let Some(streams) = self.data.streams else {
+            if in_streams {
+                return Err(values.error("data.streams", "how many, as train.shuffle is \"streams\"", "none"));
+            }
+            return Ok(());
+        };
+        let says = format!("data.streams is {streams}");
+        if !in_streams && let Some(other) = self.train.shuffle.and_then(|own| own.value()) {
+            let expected = format!("no such key, as {says}");
+            return Err(values.error("train.shuffle", expected, format!("{other:?}")));
+        }
+        if has_batch && self.train.batch != streams {
+            return Err(values.error("train.batch", format!("{streams} or no such key, as {says}"), self.train.batch));
+        }
+        (self.train.shuffle, self.train.batch) = (Some(Shuffle::Streams), streams);
+        Ok(())
     }
 
     /// Refuses keys that contradict each other.

@@ -44,8 +44,10 @@ impl Spec {
     pub fn parse(text: &str, file: &Path, sets: &[String], seed: Option<u64>) -> Result<Self> {
         let keys = all_keys();
         let mut values = given(text, file, sets, seed, &keys)?;
+        let has_batch = values.given("train.batch").is_some();
         values.check(&keys)?;
-        let spec = Self::read(&values, "")?;
+        let mut spec = Self::read(&values, "")?;
+        spec.order(&values, has_batch)?;
         spec.check(&values)?;
         Ok(spec)
     }

@@ -16,6 +16,8 @@ pub enum Shuffle {
     InOrder,
     /// Rows come in the data's order, and none is seen twice.
     Once,
+    /// The data are cut into as many streams as a step has samples; each step sees the next row of every one, again and again.
+    Streams,
 }
 
 impl Field for Shuffle {
@@ -25,6 +27,7 @@ impl Field for Shuffle {
             word("all", "All rows, anew in every epoch."),
             word("in-order", "Not at all: the data's order, again and again."),
             word("once", "Not at all, and no row is seen twice."),
+            word("streams", "Not at all: the next row of each of data.streams."),
         ];
         Kind::Either(Box::new(Kind::OneOf(words)), Box::new(Kind::Int(range(1.0..=f64::from(u32::MAX)))))
     }
@@ -34,6 +37,7 @@ impl Field for Shuffle {
             Some("all") => Some(Self::All),
             Some("in-order") => Some(Self::InOrder),
             Some("once") => Some(Self::Once),
+            Some("streams") => Some(Self::Streams),
             _ => usize::read(value).map(Self::Window),
         }
     }
@@ -44,6 +48,7 @@ impl Field for Shuffle {
             Self::Window(rows) => rows.value(),
             Self::InOrder => Some("in-order".into()),
             Self::Once => Some("once".into()),
+            Self::Streams => Some("streams".into()),
         }
     }
 }
@@ -73,6 +78,12 @@ impl Shuffle {
                     format!("{steps}"),
                 )
             }
+            Self::Streams if rows < batch => Err(Error::expected(
+                ErrorKind::Spec,
+                "data.streams",
+                format!("at most {rows}, a row for each"),
+                batch,
+            )),
             _ => Ok(()),
         }
     }
@@ -96,13 +107,18 @@ impl Order {
 
     /// The ids of a step's `batch` samples.
     pub fn batch(&mut self, step: u64, batch: usize) -> Vec<u64> {
+        if self.shuffle == Shuffle::Streams {
+            // What does not fill all streams evenly is left out.
+            let length = (self.rows / batch.max(1)).max(1) as u64;
+            return (0..batch as u64).map(|stream| stream * length + step % length).collect();
+        }
         let (first, rows) = (step * batch as u64, self.rows as u64);
         (first..first + batch as u64).map(|i| self.at(i / rows, i % rows)).collect()
     }
 
     fn at(&mut self, epoch: u64, place: u64) -> u64 {
         let size = match self.shuffle {
-            Shuffle::InOrder | Shuffle::Once => return place,
+            Shuffle::InOrder | Shuffle::Once | Shuffle::Streams => return place,
             Shuffle::All => self.rows as u64,
             Shuffle::Window(size) => size as u64,
         };

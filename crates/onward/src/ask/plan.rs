@@ -1,7 +1,7 @@
 //! Probes on weights, what probes cost, and the bounds that all plans keep.
 
 use crate::model::{Graph, Member, WeightSpace};
-use crate::space::{ActivationPlan, LayerSpace, LocalPlan, Samples};
+use crate::space::{ActivationPlan, Influence, LayerSpace, LocalPlan, OnlinePlan, Samples};
 use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -162,7 +162,18 @@ impl LocalPlan {
     /// # Errors
     /// [`ErrorKind::Model`] naming an operation that credit cannot pass.
     pub fn cost(&self, graph: &Graph, rows: usize) -> Result<Spent> {
-        let (leads, samples) = graph.leads_to(&self.stages);
+        self.cost_from(&[graph.output()], graph, rows, &self.stages, &[])
+    }
+
+    fn cost_from(
+        &self,
+        from: &[usize],
+        graph: &Graph,
+        rows: usize,
+        stages: &[usize],
+        ends: &[usize],
+    ) -> Result<Spent> {
+        let (leads, samples) = graph.leads_to(stages, ends);
         let mut spent = Spent::default();
         for sample in samples.iter().copied() {
             let numbers: usize = graph.shape_of(sample).iter().product();
@@ -176,9 +187,9 @@ impl LocalPlan {
             spent +=
                 Spent { passes, samples: rows, flops: rows * graph.flops_of_rest(sample), non_finite: 0 };
         }
-        let mut reached = vec![false; graph.output() + 1];
-        reached[graph.output()] = true;
-        for node in (0..=graph.output()).rev() {
+        let mut reached = vec![false; graph.nodes()];
+        from.iter().for_each(|node| reached[*node] = true);
+        for node in (0..graph.nodes()).rev().filter(|node| !ends.contains(node)) {
             if samples.contains(&node) {
                 reached[graph.chances(node)] = true;
                 continue;
@@ -190,6 +201,24 @@ impl LocalPlan {
                 let (samples, flops) = (passes * rows, passes * rows * graph.flops_of(node));
                 spent += Spent { passes, samples, flops, non_finite: 0 };
             }
+        }
+        Ok(spent)
+    }
+}
+
+impl OnlinePlan {
+    /// What a step of so many streams costs, without the clean pass: each evaluation of an operation counts as a pass, of its own operations.
+    ///
+    /// # Errors
+    /// As for [`LocalPlan::cost`]; [`ErrorKind::Model`] if influence cannot pass the model.
+    pub fn cost(&self, graph: &Graph, streams: usize) -> Result<Spent> {
+        let stages = &self.local.stages;
+        let influence = Influence::new(graph, stages, streams)?;
+        let ((begins, ends), carried) = (graph.carry_nodes(), influence.carried);
+        let mut spent = self.local.cost_from(&[graph.output()], graph, streams, stages, &begins)?;
+        if !self.cut {
+            spent += self.local.cost_from(&ends, graph, streams * carried, &influence.stages, &begins)?;
+            spent.flops += 2 * (streams * carried * carried * influence.count) as u64;
         }
         Ok(spent)
     }

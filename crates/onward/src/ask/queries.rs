@@ -120,14 +120,14 @@ impl Queries {
         match self.shuffle {
             Shuffle::All => u64::MAX,
             Shuffle::Window(rows) => (rows as u64).max(1),
-            Shuffle::InOrder | Shuffle::Once => UNSHUFFLED,
+            Shuffle::InOrder | Shuffle::Once | Shuffle::Streams => UNSHUFFLED,
         }
     }
 
     /// The order of a window's queries.
     fn order(&self, epoch: u64, window: u64, queries: usize) -> Arc<[u32]> {
         let name = match self.shuffle {
-            Shuffle::InOrder | Shuffle::Once => return (0..queries as u32).collect(),
+            Shuffle::InOrder | Shuffle::Once | Shuffle::Streams => return (0..queries as u32).collect(),
             Shuffle::All => "queries".to_owned(),
             Shuffle::Window(_) => format!("queries, window {window}"),
         };

@@ -7,7 +7,7 @@ use crate::model::{Context, Graph, Norms};
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rule::worst_for_non_finite;
-use crate::space::{Credit, Derivative, Descent, LocalPlan, Stretch, credit_at_answer};
+use crate::space::{Credit, Derivative, Descent, LocalPlan, Stretch, Streams, credit_at_answer};
 use crate::task::mean;
 use std::ops::Range;
 
@@ -35,7 +35,7 @@ impl Told {
             earned.give(graph, *stage, &mut derivative);
         }
         let non_finite = self.non_finite + lost;
-        Ok(Response { loss: mean(&self.losses), derivative, norms: Vec::new(), non_finite })
+        Ok(Response { loss: mean(&self.losses), derivative, norms: Vec::new(), non_finite, streams: Streams::default() })
     }
 }
 
@@ -106,6 +106,7 @@ impl Local {
                 weights,
                 statistics: &trace.statistics,
                 flow,
+                times: 1,
                 trace: &trace,
                 plan,
                 buffer_pools: &self.buffer_pools,
@@ -125,7 +126,7 @@ impl Local {
 }
 
 impl LocalPlan {
-    fn check(&self, graph: &Graph) -> Result<()> {
+    pub(super) fn check(&self, graph: &Graph) -> Result<()> {
         let ascending = self.stages.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || self.stages.last().is_none_or(|last| *last >= graph.stages()) {
             let expected = format!("ascending stages in 0..{}", graph.stages());

@@ -4,7 +4,7 @@ use super::Batch;
 use crate::ask::{Queries, Response, Shuffle, WeightPlan};
 use crate::kernel::Precision;
 use crate::model::{
-    Act, BufferPool, BufferPools, Chance, Context, Graph, Model, Norms, Spare, Statistics, TensorKeys,
+    Act, BufferPool, BufferPools, Carried, Chance, Context, Graph, Model, Norms, Spare, Statistics, TensorKeys,
     Weights,
 };
 use crate::noise::RunKey;
@@ -30,6 +30,7 @@ pub struct Local {
     pub(super) precision: Precision,
     threads: Threads,
     piece: Option<usize>,
+    in_streams: bool,
     pub(super) known: Arc<Mutex<Known>>,
     /// Buffers of the clean passes, which leave traces.
     pub(super) buffers: BufferPool,
@@ -49,6 +50,7 @@ impl Local {
             precision: Precision::F32,
             threads,
             piece: None,
+            in_streams: false,
             known: Arc::default(),
             buffers: BufferPool::keeping_many(),
             buffer_pools: BufferPools::default(),
@@ -66,6 +68,12 @@ impl Local {
     #[must_use]
     pub fn in_pieces(&self, rows: Option<usize>) -> Self {
         Self { piece: rows.map(|rows| rows.max(1)), ..self.clone() }
+    }
+
+    /// Says whether each row goes on from the one before it: then states are kept from row to row where rows are answered outside training.
+    #[must_use]
+    pub fn in_streams(&self, in_streams: bool) -> Self {
+        Self { in_streams, ..self.clone() }
     }
 
     /// The number of rows of a batch that are in memory at once; `None` for all.
@@ -111,8 +119,8 @@ impl Local {
         }))
     }
 
-    /// The model's outputs on rows of `features` of the given shape, `at_once` rows at a time; each row stands alone, the `first` being that of its data. There is
-    /// at least one, and no part of one.
+    /// The model's outputs on rows of `features` of the given shape, `at_once` rows at a time; each row stands alone, the `first` being that of its data, or goes on
+    /// from the one before it and from what is `carried`. There is at least one, and no part of one.
     ///
     /// # Errors
     /// As for [`Local::outputs`].
@@ -123,10 +131,22 @@ impl Local {
         shape: [usize; 3],
         (at_once, first): (usize, u64),
         statistics: &[Statistics],
+        carried: &mut Carried,
     ) -> Result<Vec<f32>> {
         let (width, norms) = (shape.iter().product::<usize>(), Norms::Fixed(statistics));
         let graph = self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?;
         graph.check_norms(norms)?;
+        if self.in_streams {
+            return self.run(|| {
+                let (weights, mut outputs) = (self.packed(params), Vec::new());
+                let mut cx = Context::clean(&weights, norms);
+                for row in features.chunks(width) {
+                    let x = Act::new(1, shape, row.to_vec());
+                    outputs.extend_from_slice(graph.forward_carrying(&mut cx, x, carried)?.data());
+                }
+                Ok(outputs)
+            });
+        }
         Ok(self.run(|| {
             let (weights, buffers) = (self.packed(params), BufferPool::keeping());
             let mut outputs = Vec::new();

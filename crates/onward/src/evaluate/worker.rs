@@ -52,6 +52,7 @@ impl Worker {
                 None => opened.sites(local, &**data, ask, plan, state),
             },
             ProbePlan::Local(plan) => opened.local(local, &**data, ask, plan, state),
+            ProbePlan::Online(_) => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
             _ => match local.piece() {
                 Some(piece) => opened.of_pieces(piece, local, &**data, ask, state),
                 None => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
@@ -195,6 +196,9 @@ impl Local {
                 self.response(key, params, batch, plan, (&clean, is_first(ask))).map(Told::Response)
             }
             ProbePlan::Local(plan) => self.local_derivative(key, params, batch, plan).map(Told::Response),
+            ProbePlan::Online(plan) => {
+                self.online_derivative(key, params, batch, plan, state.streams()).map(Told::Response)
+            }
             ProbePlan::Visits(_) => Err(not_visiting(ask)),
         }
     }

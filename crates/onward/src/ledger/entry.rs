@@ -1,6 +1,6 @@
 //! What a step leaves behind.
 
-use crate::space::CoordinatePlan;
+use crate::space::{CoordinatePlan, Streams};
 use serde::{Deserialize, Serialize};
 
 /// One step, as the ledger keeps it.
@@ -40,9 +40,20 @@ pub enum Update {
     Losses(Vec<f32>),
 }
 
-/// The direction that an entry with [`Update::Rerun`] stands for, one for each tensor that moves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Direction(pub Vec<Option<Vec<f32>>>);
+/// What an entry with [`Update::Rerun`] stands for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Direction {
+    /// The direction of each tensor that moves.
+    pub tensors: Vec<Option<Vec<f32>>>,
+    /// What streams hand on to the next step; nothing where rows stand alone.
+    pub streams: Streams,
+}
+
+impl From<Vec<Option<Vec<f32>>>> for Direction {
+    fn from(tensors: Vec<Option<Vec<f32>>>) -> Self {
+        Self { tensors, streams: Streams::default() }
+    }
+}
 
 /// The choices of visits to a range of elements: each was multiplied by `keep`, and `σ z` was added, subtracted or neither.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,9 @@
 use super::State;
 use super::state::stored;
 use crate::params::{Params, Tensor, TensorData};
+use crate::space::Streams;
 use crate::{Error, ErrorKind, Result};
+use std::sync::Arc;
 
 impl State {
     /// The bytes of a snapshot: params, the optimizer's memory and the step, as a safetensors file. `chain` is the hash of the
@@ -24,6 +26,11 @@ impl State {
         };
         let mut extra = memory("momentum", &self.momentum);
         extra.extend(memory("squares", &self.squares));
+        extra.extend(self.streams.0.iter().map(|(name, numbers)| Tensor {
+            name: format!("{STREAMS}{name}"),
+            shape: vec![numbers.len()],
+            data: numbers.to_vec().into(),
+        }));
         extra.push(Tensor { name: "step".into(), shape: vec![2], data: split(self.step).into() });
         // What stays as it is, in memory of somebody else's, is there.
         let own = self.params.tensors().iter().filter(|t| t.data.memory().is_none()).cloned();
@@ -41,7 +48,9 @@ impl State {
             let expected = "the records of a search from its first on";
             return Err(Error::expected(ErrorKind::Model, "snapshot", expected, "params alone"));
         }
-        let mut tensors = Params::tensors_from_safetensors(bytes)?;
+        let tensors = Params::tensors_from_safetensors(bytes)?;
+        let (streams, mut tensors): (Vec<_>, Vec<_>) =
+            tensors.into_iter().partition(|tensor| tensor.name.starts_with(STREAMS));
         let mut take = |name: &str, shape: &[usize]| -> Result<TensorData> {
             let at = tensors.iter().position(|t| t.name == name && t.shape == shape);
             let at = at.ok_or_else(|| {
@@ -69,6 +78,10 @@ impl State {
                 }
             }
         }
+        let of_streams = |tensor: Tensor| {
+            (tensor.name[STREAMS.len()..].to_owned(), Arc::new(tensor.data.into_floats()))
+        };
+        next.streams = Streams(streams.into_iter().map(of_streams).collect());
         next.params = stored(next.params, &self.recipe)?;
         next.step = join(&take("step", &[2])?.floats());
         let chain = Params::metadata_from_safetensors(bytes)?.remove(SNAPSHOT_CHAIN);
@@ -92,6 +105,8 @@ impl State {
 
 /// Where a snapshot has the hash of its ledger's chain.
 const SNAPSHOT_CHAIN: &str = "onward.chain";
+/// What the names of what streams hand on begin with.
+const STREAMS: &str = "streams/";
 
 fn hex(hash: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()

@@ -8,7 +8,7 @@ use crate::kernel::step::{self, SQUARES_DECAY};
 use crate::model::{TensorKeys, WeightSpace};
 use crate::noise::{Noise, Role, RunKey};
 use crate::params::{Params, Storage, Tensor};
-use crate::space::{Probes, Sum, changes, moved};
+use crate::space::{Probes, Streams, Sum, changes, moved};
 use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Place, Result};
 use std::borrow::Cow;
@@ -26,6 +26,7 @@ pub struct State {
     pub(super) squares: Vec<Vec<f32>>,
     pub(super) step: u64,
     pub(super) search: Option<Searching>,
+    pub(super) streams: Streams,
 }
 
 impl State {
@@ -49,7 +50,7 @@ impl State {
             Moves::Search(search) => Some(Searching::begin(search, &params, &key, &recipe.rates)?),
             Moves::Noise(_) | Moves::Directions => None,
         };
-        Ok(Self { key, recipe, params, momentum, squares, step: 0, search })
+        Ok(Self { key, recipe, params, momentum, squares, step: 0, search, streams: Streams::default() })
     }
 
     /// The state before the first step of the run with this header and these base params.
@@ -86,6 +87,11 @@ impl State {
     /// The present params.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// What streams hand on to the next step; nothing where rows stand alone.
+    pub fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// The number of steps applied so far.
@@ -146,7 +152,7 @@ impl State {
                 self.follow_search(losses, &mut rounding);
             }
             (Update::Rerun { .. }, Moves::Directions) => {
-                let Some(Direction(directions)) = direction else {
+                let Some(Direction { tensors: directions, streams }) = direction else {
                     let expected = "the direction that the step stands for";
                     return Err(Error::expected(ErrorKind::Ledger, place(), expected, "none"));
                 };
@@ -169,6 +175,7 @@ impl State {
                         note(&mut rounding, found);
                     }
                 }
+                self.streams = streams.clone();
             }
             _ => {
                 return Err(Error::expected(

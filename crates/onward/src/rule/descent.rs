@@ -5,7 +5,7 @@ use super::{Clock, Next, Outcome, PIECE, signal_to_noise};
 use crate::Result;
 use crate::ask::{Response, Told};
 use crate::ledger::{Direction, Entry, State, Update};
-use crate::space::Derivative;
+use crate::space::{Derivative, Streams};
 use crate::threads::prelude::*;
 
 /// The step against the sum of what was told.
@@ -17,7 +17,12 @@ pub(super) fn step_down(state: &State, clock: &Clock, told: Vec<Told>) -> Result
     let found = found.collect::<Result<Vec<Response>>>()?;
     let non_finite = found.iter().map(|r| r.non_finite).sum();
     let loss = found.first().map_or(f32::NAN, |r| r.loss);
-    let derivative = sum(found.into_iter().map(|r| r.derivative));
+    let mut streams = Streams::default();
+    let derivatives = found.into_iter().map(|r| {
+        streams = r.streams;
+        r.derivative
+    });
+    let derivative = sum(derivatives);
     let halves = derivative.iter().flatten().map(|[a, b]| (a.as_slice(), b.as_slice()));
     let (signal_to_noise, factor) = (signal_to_noise(halves), clock.factor(state));
     let direction = |halves: [Vec<f32>; 2]| {
@@ -26,7 +31,8 @@ pub(super) fn step_down(state: &State, clock: &Clock, told: Vec<Told>) -> Result
         pieces.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a = -factor * (*a + b)));
         a
     };
-    let direction = Direction(derivative.into_iter().map(|t| t.map(direction)).collect());
+    let tensors = derivative.into_iter().map(|t| t.map(direction)).collect();
+    let direction = Direction { tensors, streams };
     let update = Update::Rerun { digest: None };
     let entry = Entry { step: clock.step, loss, rate: clock.rate(), non_finite, update };
     Ok(Next::Step(Outcome { entry, direction: Some(direction), signal_to_noise, missing: 0 }))

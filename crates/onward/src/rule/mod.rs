@@ -2,6 +2,7 @@
 
 mod descent;
 mod heard;
+mod online;
 mod population;
 mod relative_activation;
 mod relative_local;
@@ -13,6 +14,7 @@ mod two_point;
 
 pub use heard::Heard;
 pub(crate) use heard::worst_for_non_finite;
+pub use online::Online;
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Layers, RelativeActivation};
 pub use relative_local::RelativeLocal;
@@ -226,6 +228,11 @@ pub trait Configured {
         "halve method.rate, or centre and scale the data (data.center)"
     }
 
+    /// Whether its steps see the next rows of streams, whose states go on: then rows come in that order, and in no other.
+    fn in_streams(&self) -> bool {
+        false
+    }
+
     /// Binds the method to a model's graph.
     ///
     /// # Errors
@@ -300,6 +307,8 @@ variants! {
         RelativeActivation = "relative-activation",
         /// Judges each operation alone by what small changes of its input do to its output, from the model's answer down.
         RelativeLocal = "relative-local",
+        /// Learns at every step of streams (`data.streams`), whose states go on for ever, from local credit and the influence of all steps before.
+        Online = "online",
         /// Perturbs the weights of a population of nets and moves towards the better ones.
         Population = "population",
         /// Compares the loss at two opposite points of weight space.
@@ -349,7 +358,7 @@ macro_rules! methods {
     };
 }
 
-methods!(RelativeActivation RelativeLocal Population TwoPoint Rso);
+methods!(RelativeActivation RelativeLocal Online Population TwoPoint Rso);
 
 impl Method {
     /// Checks what needs no model: that keys do not contradict each other, on batches of `rows`, which `batch` names.

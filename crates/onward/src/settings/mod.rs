@@ -12,12 +12,12 @@ mod train;
 
 pub use heads::{Head, List};
 pub use method::{Method, Steps};
-pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Skip, Vae};
+pub use model::{Conv, Mlp, Model, ModelKind, Onnx, Precision, Recurrent, Skip, Vae};
 pub use objective::{Elbo, F1, Heads, Huber, Ndcg, Nothing, Objective, Program};
 pub(crate) use train::{BATCH, DIGEST_EVERY};
 pub use train::{Baseline, Budget, Train};
 
-use crate::ask::Augment;
+use crate::ask::{Augment, Shuffle};
 use crate::evaluate::Local;
 use crate::model::{Graph, Rate, Rated};
 use crate::task::Task;
@@ -120,6 +120,7 @@ impl Settings {
     ) -> Result<Local> {
         Ok(Local::new(self.rated(model)?, task, threads)
             .with_precision(precision)
-            .in_pieces(self.train.piece))
+            .in_pieces(self.train.piece)
+            .in_streams(self.train.shuffle == Some(Shuffle::Streams)))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::ledger::Numerics;
-use crate::model::{self, Activation, GlobalPool};
+use crate::model::{self, Activation, CellKind, GlobalPool};
 use crate::params::Storage;
 use crate::schema::{Field, Kind, Preset, Range, Value, Values, is};
 use crate::{Error, ErrorKind, Result, choices, keys, variants};
@@ -79,6 +79,8 @@ variants! {
         Mlp = "mlp",
         /// 3×3 convolutions, then one dense layer.
         Conv = "conv",
+        /// Recurrent cells, then dense layers: for rows in the order of time (`data.streams`), or rows of several items.
+        Recurrent = "recurrent",
         /// A variational autoencoder with categorical latents, for objective.loss "elbo".
         Vae = "vae",
         /// The net of an ONNX file, which begins with the file's weights.
@@ -91,6 +93,20 @@ keys! {
     pub struct Mlp {
         /// The widths of the hidden layers; [] for a linear model.
         hidden: Vec<usize> = Preset::Required, 1.0..=65536.0;
+    }
+}
+
+keys! {
+    /// A recurrent net.
+    pub struct Recurrent {
+        /// The kind of its cells.
+        cell: CellKind = is(CellKind::Gru);
+        /// The units of each layer of cells.
+        units: Vec<usize> = is(vec![Value::Int(32)]), 1.0..=65536.0;
+        /// The widths of the dense layers between the cells and the answer.
+        hidden: Vec<usize> = is(vec![]), 1.0..=65536.0;
+        /// Of rows of tokens: how many there are. Each is embedded, and each answered with as many numbers.
+        vocabulary: Option<usize> = Preset::Unset, 1.0..=16_777_216.0;
     }
 }
 
@@ -187,7 +203,7 @@ impl Model {
     /// [`crate::ErrorKind::Spec`] naming the key.
     pub fn check(&self) -> Result<()> {
         match &self.kind {
-            ModelKind::Mlp(_) | ModelKind::Vae(_) => Ok(()),
+            ModelKind::Mlp(_) | ModelKind::Recurrent(_) | ModelKind::Vae(_) => Ok(()),
             ModelKind::Conv(conv) => conv.on([1, 1, 1], self.activation, 1).check_layers(),
             ModelKind::Onnx(_) if self.activation != Activation::Relu => {
                 let expected = "none, as the file has its own";
@@ -214,6 +230,14 @@ impl Model {
                 Arc::new(model::Mlp::new(&widths, self.activation)?)
             }
             ModelKind::Conv(conv) => Arc::new(conv.on(input, self.activation, outputs).checked()?),
+            ModelKind::Recurrent(own) => Arc::new(model::Recurrent {
+                cell: own.cell,
+                units: own.units.clone(),
+                hidden: own.hidden.clone(),
+                vocabulary: own.vocabulary,
+                activation: self.activation,
+                outputs: own.vocabulary.unwrap_or(outputs),
+            }),
             ModelKind::Vae(vae) => Arc::new(model::Vae {
                 encoder: vae.encoder.clone(),
                 decoder: vae.decoder.clone(),

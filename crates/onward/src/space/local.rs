@@ -57,6 +57,8 @@ pub(crate) struct Descent<'a> {
     pub weights: &'a Weights<'a>,
     pub statistics: &'a [Statistics],
     pub flow: &'a Flow,
+    /// How many rows of credit there are for each row of the pass, one set of all rows after the other.
+    pub times: usize,
     pub trace: &'a Trace,
     pub plan: &'a LocalPlan,
     pub buffer_pools: &'a BufferPools,
@@ -68,6 +70,14 @@ pub(crate) struct Descent<'a> {
     pub chance: Chance,
 }
 
+/// Where credit has come to.
+pub(crate) enum Reached {
+    /// The site of a stage.
+    Stage(usize),
+    /// A node at which it ends.
+    End(usize),
+}
+
 impl Descent<'_> {
     /// Gives `earn` the credit at the site of each of the `stages`, the last one first, from `answer`, that at the model's answer: `(rows, width)` each. Returns
     /// how many losses on the way were not finite.
@@ -75,12 +85,30 @@ impl Descent<'_> {
     /// # Errors
     /// As for [`Graph::apart`].
     pub fn run(&self, stages: &[usize], answer: Numbers, mut earn: impl FnMut(usize, &[f32])) -> Result<u64> {
+        self.from([(self.graph.output(), answer)], stages, &[], |at, g| {
+            if let Reached::Stage(stage) = at {
+                earn(stage, g);
+            }
+        })
+    }
+
+    /// The same from credit at any nodes, and down to the nodes `ends` too, where it ends.
+    ///
+    /// # Errors
+    /// As for [`Descent::run`].
+    pub fn from(
+        &self,
+        answers: impl IntoIterator<Item = (usize, Numbers)>,
+        stages: &[usize],
+        ends: &[usize],
+        mut earn: impl FnMut(Reached, &[f32]),
+    ) -> Result<u64> {
         let graph = self.graph;
-        let (leads, samples) = graph.leads_to(stages);
-        let mut credit: Vec<Option<Numbers>> = vec![None; graph.output() + 1];
-        credit[graph.output()] = Some(answer);
+        let (leads, samples) = graph.leads_to(stages, ends);
+        let mut credit: Vec<Option<Numbers>> = vec![None; graph.nodes()];
+        answers.into_iter().for_each(|(node, g)| give(&mut credit[node], g));
         let mut lost = 0;
-        for node in (0..=graph.output()).rev() {
+        for node in (0..graph.nodes()).rev() {
             if samples.binary_search(&node).is_ok() {
                 let (own, lost_here) = self.of_chances(node);
                 lost += lost_here;
@@ -88,8 +116,12 @@ impl Descent<'_> {
                 continue;
             }
             let Some(g) = credit[node].take() else { continue };
+            if ends.contains(&node) {
+                earn(Reached::End(node), &g);
+                continue;
+            }
             if let Some(stage) = graph.stage_at(node).filter(|stage| stages.contains(stage)) {
-                earn(stage, &g);
+                earn(Reached::Stage(stage), &g);
             }
             for (operand, from) in graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]) {
                 let own = self.of_operand(node, operand, &g)?;
@@ -99,8 +131,9 @@ impl Descent<'_> {
         Ok(lost)
     }
 
+    /// Rows of credit.
     fn rows(&self) -> usize {
-        self.flow.outputs.rows
+        self.flow.outputs.rows * self.times
     }
 
     /// The credit of an operand from that of the answer.
@@ -126,32 +159,47 @@ impl Descent<'_> {
         let inputs: Vec<&Act> = self.graph.operands(node).iter().map(|n| self.flow.value(*n)).collect();
         let (width, answers) = (inputs[operand].width(), g.len() / self.rows().max(1));
         let at_once = (PIECE_NUMBERS / width.max(answers).max(1)).max(1);
+        let distinct = self.flow.outputs.rows;
         let mut all = vec![0.0; self.rows() * width];
-        all.par_chunks_mut((at_once * width).max(1)).enumerate().for_each(|(piece, own)| {
-            let (first, rows) = (piece * at_once, own.len() / width);
+        // A set of rows after the other; of each the same piece belongs to one task.
+        let mut sets: Vec<_> = all.chunks_mut((distinct * width).max(1)).collect();
+        let mut pieces: Vec<Vec<&mut [f32]>> = Vec::new();
+        for set in &mut sets {
+            for (piece, own) in set.chunks_mut((at_once * width).max(1)).enumerate() {
+                pieces.resize_with(pieces.len().max(piece + 1), Vec::new);
+                pieces[piece].push(own);
+            }
+        }
+        pieces.into_par_iter().enumerate().for_each(|(piece, mut sets)| {
+            let first = piece * at_once;
+            let rows = sets.first().map_or(0, |own| own.len() / width);
             let clean: Vec<Act> = inputs.iter().map(|x| x.slice(first, first + rows)).collect();
-            let g = &g[first * answers..][..rows * answers];
             for slot in 0..groups.map_or(1, |groups| groups.slots) {
                 let [plus, minus] = [self.plan.sigma, -self.plan.sigma].map(|by| {
                     let mut changed = clean.clone();
                     changed[operand] = moved_by(&clean[operand], by, groups, slot);
                     self.evaluate(node, changed)
                 });
-                let told = plus.data().iter().zip(minus.data()).zip(g);
-                let told = told.map(|((plus, minus), g)| g * (plus - minus));
-                match groups {
-                    None => own.iter_mut().zip(told).for_each(|(own, told)| *own = told),
-                    Some(groups) => {
-                        let told: Vec<f32> = told.collect();
-                        let rows = own.chunks_exact_mut(width).zip(told.chunks_exact(answers));
-                        rows.for_each(|(own, told)| groups.give(slot, told, own));
+                let differs: Vec<f32> = plus.data().iter().zip(minus.data()).map(|(p, m)| p - m).collect();
+                for (set, own) in sets.iter_mut().enumerate() {
+                    let g = &g[(set * distinct + first) * answers..][..rows * answers];
+                    let told = differs.iter().zip(g).map(|(differs, g)| g * differs);
+                    match groups {
+                        None => own.iter_mut().zip(told).for_each(|(own, told)| *own = told),
+                        Some(groups) => {
+                            let told: Vec<f32> = told.collect();
+                            let rows = own.chunks_exact_mut(width).zip(told.chunks_exact(answers));
+                            rows.for_each(|(own, told)| groups.give(slot, told, own));
+                        }
                     }
                 }
             }
-            own.iter_mut().zip(clean[operand].data()).for_each(|(own, x)| {
-                let share = *own / ((x + self.plan.sigma) - (x - self.plan.sigma));
-                *own = if share.is_finite() { share } else { 0.0 };
-            });
+            for own in sets {
+                own.iter_mut().zip(clean[operand].data()).for_each(|(own, x)| {
+                    let share = *own / ((x + self.plan.sigma) - (x - self.plan.sigma));
+                    *own = if share.is_finite() { share } else { 0.0 };
+                });
+            }
         });
         all
     }
@@ -165,7 +213,7 @@ impl Descent<'_> {
 
     /// Where numbers are only moved: each earns what the answers earn that it is.
     fn moved(&self, node: usize, operand: usize, by_row: bool, g: &[f32]) -> Vec<f32> {
-        let rows = if by_row { self.rows() } else { 1 };
+        let rows = if by_row { self.flow.outputs.rows } else { 1 };
         let place = |(i, n): (usize, &usize)| {
             let clean = self.flow.value(*n);
             let places = (1..=clean.width()).map(|place| place as f32);

@@ -82,6 +82,18 @@ impl Plan {
     /// That `data` can be had in the order that the plan and its rule need, and changed as it says.
     pub(super) fn check_order(&self, rule: &dyn Rule, data: &dyn Source) -> Result<()> {
         self.augment.check(data.schema().shape())?;
+        let in_streams = self.shuffle == Shuffle::Streams;
+        let fits = in_streams == self.method.common().in_streams() || matches!(self.method, Method::Own(_));
+        if !fits {
+            let name = self.method.name();
+            let expected = if in_streams {
+                format!("no such key, as method.name is {name:?}, whose rows stand alone")
+            } else {
+                format!("a number of streams, as method.name is {name:?}")
+            };
+            let found = if in_streams { format!("{}", self.batch) } else { "none".into() };
+            return Err(Error::expected(ErrorKind::Spec, "data.streams", expected, found));
+        }
         if rule.round().is_none() {
             return self.shuffle.check(data.rows(), self.batch, self.schedule.steps);
         }

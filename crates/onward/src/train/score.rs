@@ -3,7 +3,7 @@
 use super::guess::row_losses;
 use crate::dataset::{Columns, Dataset, Targets};
 use crate::evaluate::Local;
-use crate::model::{Act, Statistics};
+use crate::model::{Act, Carried, Statistics};
 use crate::params::Params;
 use crate::rows::Source;
 use crate::task::{Answers, Head, Interval, Metric, Task, argmax, mean_interval, scores};
@@ -76,7 +76,7 @@ pub fn predict(
     if features.is_empty() {
         return Ok(Vec::new());
     }
-    evaluator.outputs_of_rows(params, features, shape, (EVALUATION_ROWS, 0), statistics)
+    evaluator.outputs_of_rows(params, features, shape, (EVALUATION_ROWS, 0), statistics, &mut Carried::default())
 }
 
 /// Scores `params` on `data`. There is an accuracy where every class has an output of its own.
@@ -176,9 +176,10 @@ fn answered(
     statistics: &[Statistics],
     data: &dyn Source,
 ) -> Result<(Vec<f32>, Targets, Columns)> {
-    let outputs = |first, rows: &Dataset| {
+    let mut carried = Carried::default();
+    let mut outputs = |first, rows: &Dataset| {
         let at = (EVALUATION_ROWS, first);
-        evaluator.outputs_of_rows(params, rows.features(), rows.shape(), at, statistics)
+        evaluator.outputs_of_rows(params, rows.features(), rows.shape(), at, statistics, &mut carried)
     };
     if let Some(all) = data.resident() {
         return Ok((outputs(0, all)?, all.targets().clone(), all.columns().clone()));

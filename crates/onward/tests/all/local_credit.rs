@@ -248,7 +248,7 @@ fn the_top_earns_what_it_earns_in_the_whole() {
     let directions = |top| {
         let outcome =
             step_of(&method(top), &evaluator, &params, &data, RunKey::from_seed(1), (0, 0.1)).unwrap();
-        outcome.direction.unwrap().0
+        outcome.direction.unwrap().tensors
     };
     let (all, two) = (directions(0), directions(2));
     let earns: Vec<bool> = two.iter().map(Option::is_some).collect();

@@ -23,6 +23,7 @@ mod ledger;
 mod local_credit;
 mod members;
 mod methods;
+mod online;
 mod operations;
 mod own_methods;
 mod own_models;

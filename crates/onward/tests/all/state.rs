@@ -150,7 +150,7 @@ fn entries_that_do_not_fit_change_nothing() {
         (Moves::Directions, vec![None, None, None, Some(vec![0.0; 4])]),
     ] {
         let mut state = State::new(params_of(&net(), 6), recipe(moves), RunKey::from_seed(6)).unwrap();
-        let (before, direction) = (state.clone(), Direction(direction));
+        let (before, direction) = (state.clone(), Direction::from(direction));
         let found = state.apply(&rerun, Some(&direction)).map_err(|e| e.kind());
         assert_eq!((found, &state), (Err(ErrorKind::Ledger), &before), "{direction:?}");
     }

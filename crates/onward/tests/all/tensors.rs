@@ -246,7 +246,7 @@ fn no_small_step_is_lost_in_the_mean() {
         let mut state = State::new(Params::from_tensors(vec![tensor]), recipe, RunKey::from_seed(2)).unwrap();
         let begin = state.params().tensors()[0].data.at(0);
         let (step, steps) = (ulp / 100.0, 1000);
-        let direction = onward::ledger::Direction(vec![Some(vec![step; n])]);
+        let direction = onward::ledger::Direction::from(vec![Some(vec![step; n])]);
         for at in 0..steps {
             let update = Update::Rerun { digest: None };
             let entry = Entry { step: at, loss: 0.0, rate: 1.0, non_finite: 0, update };

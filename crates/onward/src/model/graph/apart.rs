@@ -77,11 +77,12 @@ impl Groups {
 }
 
 impl Graph {
-    /// Whether credit passes each node on its way to one of the `stages`, and the samples whose chances lead to one. What is drawn passes no
-    /// credit: that of its chances is found by drawing otherwise.
-    pub(crate) fn leads_to(&self, stages: &[usize]) -> (Vec<bool>, Vec<usize>) {
+    /// Whether credit passes each node on its way to one of the `stages` or to one of the nodes `ends`, and the samples whose chances lead to one. What is
+    /// drawn passes no credit: that of its chances is found by drawing otherwise.
+    pub(crate) fn leads_to(&self, stages: &[usize], ends: &[usize]) -> (Vec<bool>, Vec<usize>) {
         let (mut leads, mut samples) = (vec![false; self.nodes.len()], Vec::new());
         stages.iter().for_each(|stage| leads[self.stages[*stage].site] = true);
+        ends.iter().for_each(|node| leads[*node] = true);
         for node in 0..self.nodes.len() {
             let below = self.nodes[node].inputs.iter().any(|n| leads[*n]);
             match self.sample(node) {
@@ -222,6 +223,7 @@ fn of_rows(rowwise: &Rowwise, shapes: &[Shape], shape: Shape, operand: usize) ->
             let units = shapes[if matches!(rowwise, Rowwise::Gru) { 2 } else { 1 }][2];
             Apart::Groups(Groups::lanes(width, answers, units))
         }
+        Rowwise::Diagonal => Apart::Groups(Groups::lanes(width, answers, answers / 2)),
         Rowwise::Pool { .. } => Apart::Groups(Groups::lanes(width, answers, channels)),
         Rowwise::Reduce { axes, .. } => Apart::Groups(reduced(from, *axes, answers)),
         Rowwise::Products => {

@@ -155,6 +155,36 @@ fn misfit(expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Er
 }
 
 impl Graph {
+    /// The stages that what rows carry on follows from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if it follows from a map of one by another way than through the stage's site.
+    pub(crate) fn stages_of_carries(&self) -> Result<Vec<usize>> {
+        let mut leads = vec![false; self.nodes.len()];
+        self.carries.iter().for_each(|carry| leads[carry.end] = true);
+        for node in (0..self.nodes.len()).rev() {
+            if leads[node] {
+                self.nodes[node].inputs.iter().for_each(|n| leads[*n] = true);
+            }
+        }
+        let mut all = Vec::new();
+        for (index, stage) in self.stages.iter().enumerate() {
+            let own = &stage.own.nodes;
+            let inside = |node: &usize| *node != stage.site && own.contains(node);
+            let around = (0..self.nodes.len()).find(|reader| {
+                leads[*reader] && !own.contains(reader) && self.nodes[*reader].inputs.iter().any(inside)
+            });
+            if let Some(reader) = around {
+                let expected = "states that follow from each sum of maps as the model's answer does";
+                return Err(misfit(expected, format!("{} of one of its parts", self.nodes[reader].op)));
+            }
+            if leads[stage.site] {
+                all.push(index);
+            }
+        }
+        Ok(all)
+    }
+
     /// That each item's answer follows from items up to it.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 use super::builder::{Builder, Var};
 use super::node::Op;
 use super::rows::Rowwise;
-use crate::kernel::{sigmoid, tanh};
+use crate::kernel::{cos, exp, ln64, sigmoid, sin, tanh};
 use crate::params::Init;
 
 /// A recurrent cell with tensors. Gates, tensors and equations are PyTorch's (`torch.nn.LSTMCell`, `GRUCell`), so that files load.
@@ -141,6 +141,59 @@ impl Builder {
         let end = self.pick(all, 1, [items]);
         self.carry_on(begin, end);
         self.pick(all, 1, 0..items)
+    }
+}
+
+impl Builder {
+    /// A diagonal recurrence of complex numbers over the items of `[1, items, channels]` rows: `h ← λ h + W x + b`, each `h` a number of its own, with
+    /// `λ = exp(−exp ν + iθ)` inside the unit circle (the linear recurrent unit of Orvieto et al. 2023, arXiv 2303.06349). It answers with
+    /// `[1, items, 2 · units]`: all real parts, then all imaginary ones. The tensors are `{name}.weight (2 · units, channels)`,
+    /// `{name}.bias` and `{name}.pole (2 · units)`, what is added to the `ν` and `θ` that it begins with: magnitudes from 0.9 to 0.999 and
+    /// angles from 0 to π, spread evenly. `h` is the carry `{name}.h`.
+    pub fn diagonal(&mut self, name: &str, x: Var, units: usize) -> Var {
+        let [height, items, _] = x.shape();
+        if height != 1 || !(1..=1 << 24).contains(&units) {
+            self.fault(name, "[1, items, channels] and 1 to 2^24 units", format!("{:?} and {units}", x.shape()));
+            return x;
+        }
+        let state = [1, 1, 2 * units];
+        let x = self.linear(name, x, 2 * units);
+        let pole = self.tensor(format!("{name}.pole"), vec![2 * units], Init::Constant(0.0));
+        let ones = self.constant(state, vec![1.0; 2 * units]);
+        let own = self.push(Op::Scale { weight: pole, bias: None }, name, &[ones], state);
+        let begin = self.constant(state, poles(units));
+        let poles = self.add(begin, own);
+        let begin = self.carry(format!("{name}.h"), state);
+        let (mut h, mut all) = (begin, Vec::with_capacity(items));
+        for item in 0..items {
+            let own = if items == 1 { x } else { self.pick(x, 1, [item]) };
+            h = self.push(Op::Rows(Rowwise::Diagonal), name, &[own, h, poles], state);
+            all.push(h);
+        }
+        self.carry_on(begin, h);
+        if items == 1 { h } else { self.join(1, &all) }
+    }
+}
+
+/// The `ν` and `θ` that a diagonal recurrence begins with: an additive sequence in both directions, so that no two are alike (Roberts 2018, R₂).
+fn poles(units: usize) -> Vec<f32> {
+    let spread = |step: f64, i: usize| (0.5 + step * (i + 1) as f64).fract();
+    let nu = |i: usize| {
+        let magnitude = 0.9 + 0.099 * spread(0.754_877_666_246_692_7, i);
+        ln64(-ln64(magnitude)) as f32
+    };
+    let theta = |i: usize| (std::f64::consts::PI * spread(0.569_840_290_998_053_2, i)) as f32;
+    (0..units).map(nu).chain((0..units).map(theta)).collect()
+}
+
+/// `h` after a step of a diagonal recurrence on `x`: real parts, then imaginary ones.
+pub(super) fn diagonal(x: &[f32], h: &[f32], poles: &[f32], out: &mut [f32]) {
+    let n = x.len() / 2;
+    for i in 0..n {
+        let (magnitude, angle) = (exp(-exp(poles[i])), poles[n + i]);
+        let [re, im] = [magnitude * cos(angle), magnitude * sin(angle)];
+        out[i] = re * h[i] - im * h[n + i] + x[i];
+        out[n + i] = re * h[n + i] + im * h[i] + x[n + i];
     }
 }
 

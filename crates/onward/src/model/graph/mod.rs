@@ -164,6 +164,16 @@ impl Graph {
         self.carries.iter().map(|carry| (carry.name.as_str(), self.nodes[carry.begin].shape))
     }
 
+    /// The nodes that rows' carries begin with, and those that they end as, in the order of [`Graph::carries`].
+    pub(crate) fn carry_nodes(&self) -> (Vec<usize>, Vec<usize>) {
+        self.carries.iter().map(|carry| (carry.begin, carry.end)).unzip()
+    }
+
+    /// The number of operations.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The number of outputs per row.
     pub fn outputs(&self) -> usize {
         self.nodes[self.output].shape.iter().product()

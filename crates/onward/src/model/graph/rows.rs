@@ -44,6 +44,8 @@ pub(crate) enum Rowwise {
     Lstm,
     /// A step of [`super::cell::Cell::Gru`] from both gates and `h`.
     Gru,
+    /// A step of [`Builder::diagonal`](super::Builder::diagonal) from what comes in, `h`, and what the factors follow from.
+    Diagonal,
     /// All steps of leaky neurons.
     Lif(Lif),
     /// A channel by chance, from logits and noise.
@@ -135,6 +137,7 @@ impl Rowwise {
             Self::Pool { reduction, patch } => patch.pool(*reduction, x, from, out),
             Self::Lstm => cell::lstm(x, inputs[1], out),
             Self::Gru => cell::gru(x, inputs[1], inputs[2], out),
+            Self::Diagonal => cell::diagonal(x, inputs[1], inputs[2], out),
             Self::Categorical => categorical(x, inputs[1], out),
             Self::OneHot => one_hot(x, out),
             Self::Lif(lif) => cell::fire(*lif, x, inputs[1], out),
@@ -247,6 +250,7 @@ impl fmt::Display for Rowwise {
             Self::Categorical => write!(f, "categorical"),
             Self::OneHot => write!(f, "one-hot"),
             Self::Gru => write!(f, "gru step"),
+            Self::Diagonal => write!(f, "diagonal step"),
             Self::Lif(Lif { leak, threshold }) => write!(f, "lif, leak {leak}, threshold {threshold}"),
             Self::Patches { patch, groups } => write!(f, "patches {patch}, groups {groups}"),
             Self::Pool { reduction, patch } => write!(f, "{} of patches {patch}", reduction.name()),

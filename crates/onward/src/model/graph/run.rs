@@ -117,17 +117,7 @@ impl Graph {
     /// rows or members: it is left as it was.
     pub fn forward_carrying(&self, cx: &mut Context<'_>, x: Act, carried: &mut Carried) -> Result<Act> {
         self.ready(carried, cx, x.rows)?;
-        let mut needed = vec![false; self.nodes.len()];
-        needed[self.output] = true;
-        self.carries.iter().for_each(|carry| needed[carry.end] = true);
-        for node in (0..self.nodes.len()).rev() {
-            if needed[node] {
-                self.nodes[node].inputs.iter().for_each(|n| needed[*n] = true);
-            }
-        }
-        let begins = |n: &usize| self.carries.iter().any(|carry| carry.begin == *n);
-        let nodes = (1..self.nodes.len()).filter(|n| needed[*n] && !begins(n)).collect();
-        let schedule = Schedule::new(&self.nodes, nodes, self.output);
+        let schedule = self.carrying();
         let mut values = Values::new(&schedule);
         values.all[0] = Some(x);
         for (carry, act) in self.carries.iter().zip(std::mem::take(&mut carried.states)) {
@@ -167,6 +157,36 @@ impl Graph {
         values[0] = Some(x.clone());
         let outputs = self.forward_seen(cx, x, |node, value| values[node] = Some(value.clone()));
         Flow { values, outputs }
+    }
+
+    /// The same for rows that go on from the `states` of the carries, with the states after them.
+    pub(crate) fn flow_from(&self, cx: &mut Context<'_>, x: Act, states: Vec<Act>) -> (Flow, Vec<Act>) {
+        let schedule = self.carrying();
+        let (mut all, mut values) = (vec![None; self.nodes.len()], Values::new(&schedule));
+        all[0] = Some(x.clone());
+        values.all[0] = Some(x);
+        for (carry, state) in self.carries.iter().zip(states) {
+            all[carry.begin] = Some(state.clone());
+            values.all[carry.begin] = Some(state);
+        }
+        let outputs = values.run(self, cx, |node, value| all[node] = Some(value.clone()));
+        let after = self.carries.iter().map(|carry| all[carry.end].clone().unwrap_or_default()).collect();
+        (Flow { values: all, outputs }, after)
+    }
+
+    /// What runs where states are given: all that the answer and the states after it follow from.
+    fn carrying(&self) -> Schedule {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[self.output] = true;
+        self.carries.iter().for_each(|carry| needed[carry.end] = true);
+        for node in (0..self.nodes.len()).rev() {
+            if needed[node] {
+                self.nodes[node].inputs.iter().for_each(|n| needed[*n] = true);
+            }
+        }
+        let begins = |n: &usize| self.carries.iter().any(|carry| carry.begin == *n);
+        let nodes = (1..self.nodes.len()).filter(|n| needed[*n] && !begins(n)).collect();
+        Schedule::new(&self.nodes, nodes, self.output)
     }
 
     /// A clean pass cut at each stage's site.
