@@ -311,7 +311,11 @@ fn check_parts(options: &DataOptions) -> Result<()> {
             ("data.query", options.query.is_some()),
         ];
         if let Some((key, _)) = said.into_iter().find(|(_, said)| *said) {
-            return bad(key, "no such key, as data.streams says that rows are in the order of time", "one".into());
+            return bad(
+                key,
+                "no such key, as data.streams says that rows are in the order of time",
+                "one".into(),
+            );
         }
     }
     let elsewhere = options.stream == Some(true) || options.format.0 == Some(Format::Tokens);

@@ -99,10 +99,7 @@ impl Ask {
         match &self.probes {
             ProbePlan::Members(plan) => Some(plan.members()),
             ProbePlan::Points => Some(candidates),
-            ProbePlan::Sites(_)
-            | ProbePlan::Visits(_)
-            | ProbePlan::Local(_)
-            | ProbePlan::Online(_) => None,
+            ProbePlan::Sites(_) | ProbePlan::Visits(_) | ProbePlan::Local(_) | ProbePlan::Online(_) => None,
         }
     }
 
@@ -130,10 +127,7 @@ impl Ask {
                     return bad(format!("{count} losses"), format!("{}", losses.len()));
                 }
             }
-            (
-                Told::Response(response),
-                ProbePlan::Sites(_) | ProbePlan::Local(_) | ProbePlan::Online(_),
-            ) => {
+            (Told::Response(response), ProbePlan::Sites(_) | ProbePlan::Local(_) | ProbePlan::Online(_)) => {
                 let norms = match &self.probes {
                     ProbePlan::Sites(plan) if plan.norms => self.batch as usize,
                     _ => 0,

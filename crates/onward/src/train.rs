@@ -120,7 +120,7 @@ impl Trainer {
         plan.check()?;
         let graph = local.check_source(&*data)?;
         let key = RunKey::from_seed(plan.seed);
-        let plan = Plan { batch: plan.batch.min(data.rows()), ..plan };
+        let plan = Plan { batch: plan.shuffle.batch(plan.batch, data.rows()), ..plan };
         let rule = plan.method.rule(&graph, plan.batch)?;
         plan.check_order(&*rule, &*data)?;
         if local.piece().is_some() {

@@ -123,7 +123,11 @@ impl Spec {
         let in_streams = self.train.shuffle == Some(Shuffle::Streams);
         let Some(streams) = self.data.streams else {
             if in_streams {
-                return Err(values.error("data.streams", "how many, as train.shuffle is \"streams\"", "none"));
+                return Err(values.error(
+                    "data.streams",
+                    "how many, as train.shuffle is \"streams\"",
+                    "none",
+                ));
             }
             return Ok(());
         };
@@ -133,7 +137,11 @@ impl Spec {
             return Err(values.error("train.shuffle", expected, format!("{other:?}")));
         }
         if has_batch && self.train.batch != streams {
-            return Err(values.error("train.batch", format!("{streams} or no such key, as {says}"), self.train.batch));
+            return Err(values.error(
+                "train.batch",
+                format!("{streams} or no such key, as {says}"),
+                self.train.batch,
+            ));
         }
         (self.train.shuffle, self.train.batch) = (Some(Shuffle::Streams), streams);
         Ok(())

@@ -93,6 +93,7 @@ fn defaults_follow_the_method_and_other_keys() {
     for (method, sigma, rate) in [
         ("relative-activation", 0.1, 0.05),
         ("relative-local", 0.01, 0.05),
+        ("online", 0.01, 0.003),
         ("population", 0.05, 0.02),
         ("two-point", 0.01, 0.003),
         ("rso", 1.0, 1.0),

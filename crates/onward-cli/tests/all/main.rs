@@ -20,6 +20,7 @@ mod interrupted;
 mod judged;
 mod many;
 mod minimize;
+mod online;
 mod onnx;
 mod programs;
 mod prolonged;

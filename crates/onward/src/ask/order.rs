@@ -54,6 +54,11 @@ impl Field for Shuffle {
 }
 
 impl Shuffle {
+    /// How many samples a step has of so many `rows`, where `batch` are asked for: at most all, but no other number of streams.
+    pub(crate) fn batch(self, batch: usize, rows: usize) -> usize {
+        if self == Self::Streams { batch } else { batch.min(rows) }
+    }
+
     /// Checks that `steps` batches of `batch` rows can be taken from `rows` rows.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::model::{Context, Graph, Norms};
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rule::worst_for_non_finite;
-use crate::space::{Credit, Derivative, Descent, LocalPlan, Stretch, Streams, credit_at_answer};
+use crate::space::{Credit, Derivative, Descent, LocalPlan, Streams, Stretch, credit_at_answer};
 use crate::task::mean;
 use std::ops::Range;
 
@@ -35,7 +35,13 @@ impl Told {
             earned.give(graph, *stage, &mut derivative);
         }
         let non_finite = self.non_finite + lost;
-        Ok(Response { loss: mean(&self.losses), derivative, norms: Vec::new(), non_finite, streams: Streams::default() })
+        Ok(Response {
+            loss: mean(&self.losses),
+            derivative,
+            norms: Vec::new(),
+            non_finite,
+            streams: Streams::default(),
+        })
     }
 }
 

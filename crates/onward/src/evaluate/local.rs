@@ -4,8 +4,8 @@ use super::Batch;
 use crate::ask::{Queries, Response, Shuffle, WeightPlan};
 use crate::kernel::Precision;
 use crate::model::{
-    Act, BufferPool, BufferPools, Carried, Chance, Context, Graph, Model, Norms, Spare, Statistics, TensorKeys,
-    Weights,
+    Act, BufferPool, BufferPools, Carried, Chance, Context, Graph, Model, Norms, Spare, Statistics,
+    TensorKeys, Weights,
 };
 use crate::noise::RunKey;
 use crate::params::Params;

@@ -8,7 +8,7 @@ use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rule::worst_for_non_finite;
 use crate::space::{
-    Credit, Derivative, Descent, Influence, OnlinePlan, Reached, Stretch, Streams, credit_at_answer,
+    Credit, Derivative, Descent, Influence, OnlinePlan, Reached, Streams, Stretch, credit_at_answer,
 };
 use crate::task::mean;
 
@@ -43,8 +43,7 @@ impl Local {
             trace.silence_overflow();
             let mut losses = vec![0.0; rows];
             task.of_rows(&flow.outputs, batch.answers(), &mut losses)?;
-            let (answer, mut non_finite) =
-                credit_at_answer(task, &flow.outputs, batch.answers(), plan.sigma);
+            let (answer, mut non_finite) = credit_at_answer(task, &flow.outputs, batch.answers(), plan.sigma);
             let descent = Descent {
                 graph,
                 weights,
@@ -62,15 +61,14 @@ impl Local {
             let (begins, ends) = graph.carry_nodes();
             let mut earned: Vec<Credit> = plan.stages.iter().map(|_| Credit::default()).collect();
             let mut owed = Columns::new(graph, rows, influence.carried);
-            non_finite += descent.from([(graph.output(), answer.into())], &plan.stages, &begins, |at, g| {
-                match at {
+            non_finite +=
+                descent.from([(graph.output(), answer.into())], &plan.stages, &begins, |at, g| match at {
                     Reached::End(node) => owed.put(node, g),
                     Reached::Stage(stage) => {
                         let Ok(place) = plan.stages.binary_search(&stage) else { return };
                         earned[place].add(graph, stage, params, &trace, g, Stretch::all(rows));
                     }
-                }
-            })?;
+                })?;
             let mut derivative: Derivative = vec![None; params.tensors().len()];
             for (stage, earned) in plan.stages.iter().zip(earned) {
                 earned.give(graph, *stage, &mut derivative);

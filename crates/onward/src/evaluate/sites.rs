@@ -7,8 +7,8 @@ use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rule::worst_for_non_finite;
 use crate::space::{
-    ActivationPlan, Credit, Derivative, Focus, LayerPlan, LayerSpace, Probing, Stretch, Streams, derivative_by_output,
-    derivative_by_responses,
+    ActivationPlan, Credit, Derivative, Focus, LayerPlan, LayerSpace, Probing, Streams, Stretch,
+    derivative_by_output, derivative_by_responses,
 };
 use crate::task::{Grain, Task, Wanted, mean};
 use crate::{Error, ErrorKind, Result};
@@ -199,7 +199,13 @@ impl Sums {
         }
         let found = self.non_finite.into_inner();
         let non_finite = if tells { found + lost } else { found };
-        Ok(Response { loss: mean(&self.losses), derivative, norms: self.norms, non_finite, streams: Streams::default() })
+        Ok(Response {
+            loss: mean(&self.losses),
+            derivative,
+            norms: self.norms,
+            non_finite,
+            streams: Streams::default(),
+        })
     }
 }
 

@@ -78,9 +78,8 @@ impl State {
                 }
             }
         }
-        let of_streams = |tensor: Tensor| {
-            (tensor.name[STREAMS.len()..].to_owned(), Arc::new(tensor.data.into_floats()))
-        };
+        let of_streams =
+            |tensor: Tensor| (tensor.name[STREAMS.len()..].to_owned(), Arc::new(tensor.data.into_floats()));
         next.streams = Streams(streams.into_iter().map(of_streams).collect());
         next.params = stored(next.params, &self.recipe)?;
         next.step = join(&take("step", &[2])?.floats());

@@ -262,20 +262,27 @@ fn check(graph: &Graph, stages: &[usize]) -> Result<()> {
         return refuse("a model with states that go on from step to step", "one without".into());
     }
     if let Some((name, _)) = graph.norms().next() {
-        return refuse("a model whose streams know nothing of each other", format!("the normalisation {name}"));
+        return refuse(
+            "a model whose streams know nothing of each other",
+            format!("the normalisation {name}"),
+        );
     }
     let (begins, _) = graph.carry_nodes();
     if !graph.leads_to(stages, &begins).1.is_empty() {
         return refuse("a model that draws nothing by chance", "a sample of what is learned".into());
     }
-    let odd = stages.iter().flat_map(|stage| graph.links(*stage)).find(|link| {
-        !link.after.is_empty() || matches!(link.map.kind, LinkKind::Conv | LinkKind::Grouped)
-    });
+    let odd = stages
+        .iter()
+        .flat_map(|stage| graph.links(*stage))
+        .find(|link| !link.after.is_empty() || matches!(link.map.kind, LinkKind::Conv | LinkKind::Grouped));
     match odd {
         None => Ok(()),
         Some(link) => {
             let name = &graph.tensors()[link.map.weight].name;
-            refuse("linear maps of items, scalings and embeddings", format!("{name}, which is of another kind"))
+            refuse(
+                "linear maps of items, scalings and embeddings",
+                format!("{name}, which is of another kind"),
+            )
         }
     }
 }

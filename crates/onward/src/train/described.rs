@@ -65,7 +65,8 @@ impl Plan {
     /// As for [`crate::rule::Method::rule`].
     pub fn of(settings: &Settings, seed: u64, graph: &Graph, rows: usize) -> Result<Self> {
         let Settings { method, train, model: net, .. } = settings;
-        let batch = train.batch.min(rows);
+        let shuffle = train.shuffle.unwrap_or_default();
+        let batch = shuffle.batch(train.batch, rows);
         let round = method.kind.rule(graph, batch)?.round();
         Ok(Self {
             seed,
@@ -74,7 +75,7 @@ impl Plan {
             optimizer: method.optimizer(),
             storage: net.storage,
             batch,
-            shuffle: train.shuffle.unwrap_or_default(),
+            shuffle,
             augment: settings.augment,
             digest_every: train.digest_every,
         })

@@ -76,7 +76,14 @@ pub fn predict(
     if features.is_empty() {
         return Ok(Vec::new());
     }
-    evaluator.outputs_of_rows(params, features, shape, (EVALUATION_ROWS, 0), statistics, &mut Carried::default())
+    evaluator.outputs_of_rows(
+        params,
+        features,
+        shape,
+        (EVALUATION_ROWS, 0),
+        statistics,
+        &mut Carried::default(),
+    )
 }
 
 /// Scores `params` on `data`. There is an accuracy where every class has an output of its own.

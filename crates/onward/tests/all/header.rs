@@ -23,13 +23,16 @@ fn settings(given: &[(&str, Value)]) -> Settings {
 
 fn of_method(name: &str) -> Settings {
     let widths = Value::List(vec![Value::Int(5)]);
-    settings(&[
-        ("model.kind", "mlp".into()),
-        ("model.hidden", widths),
+    let (kind, key) = if name == "online" { ("recurrent", "model.units") } else { ("mlp", "model.hidden") };
+    let of_streams = (name == "online").then(|| ("train.shuffle", "streams".into()));
+    let of_all = [
+        ("model.kind", kind.into()),
+        (key, widths),
         ("method.name", name.into()),
         ("train.epochs", 2.0.into()),
         ("train.batch", Value::Int(32)),
-    ])
+    ];
+    settings(&of_all.into_iter().chain(of_streams).collect::<Vec<_>>())
 }
 
 fn trainer(settings: &Settings) -> Trainer {

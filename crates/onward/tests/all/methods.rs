@@ -169,7 +169,9 @@ fn flat(outcome: Outcome) -> Vec<f64> {
             coefficients.iter().map(|c| f64::from(*c) * 2f64.powi(i32::from(exponent))).collect()
         }
         Update::Choices(visited) => visited.choices.iter().map(|c| f64::from(*c)).collect(),
-        Update::Rerun { .. } => outcome.direction.unwrap().tensors.iter().flatten().flat_map(|d| wide(d)).collect(),
+        Update::Rerun { .. } => {
+            outcome.direction.unwrap().tensors.iter().flatten().flat_map(|d| wide(d)).collect()
+        }
         other => panic!("no direction in {other:?}"),
     }
 }

@@ -145,9 +145,8 @@ fn what_comes_later_changes_nothing_before_it_and_threads_change_nothing() {
     // Stream 1 is other from its 31st row on.
     features[200 + 30..300].iter_mut().for_each(|x| *x = -*x);
     let altered = Dataset::new(features, [1, 1, 1], data.targets().clone()).unwrap();
-    let mut runs = [(&data, 1), (&altered, 1), (&data, 2)].map(|(data, count)| {
-        begun(online(false, 60, 4), CellKind::Lstm, data, count)
-    });
+    let mut runs = [(&data, 1), (&altered, 1), (&data, 2)]
+        .map(|(data, count)| begun(online(false, 60, 4), CellKind::Lstm, data, count));
     for step in 0..60 {
         runs.iter_mut().for_each(|run| drop(run.step().unwrap()));
         let [one, other, two] = runs.each_ref().map(|run| run.state().params().digest());
@@ -197,7 +196,8 @@ fn what_cannot_be_learned_online_is_refused() {
         (error.kind(), error.to_string())
     };
     let cells = || Arc::new(Recurrent { hidden: vec![], outputs: 2, ..net(CellKind::Gru, &[3]) });
-    let (kind, told) = refused(online(false, 5, 4), Arc::new(Mlp::new(&[1, 3, 2], Activation::Tanh).unwrap()));
+    let (kind, told) =
+        refused(online(false, 5, 4), Arc::new(Mlp::new(&[1, 3, 2], Activation::Tanh).unwrap()));
     assert!(kind == ErrorKind::Model && told.contains("states that go on from step to step"), "{told}");
     let (kind, told) = refused(Plan { shuffle: Shuffle::All, ..online(false, 5, 4) }, cells());
     assert!(kind == ErrorKind::Spec && told.contains("data.streams"), "{told}");
@@ -229,7 +229,11 @@ fn what_cannot_be_learned_online_is_refused() {
     let told = of(&[0, 1], &three).unwrap_err().to_string();
     assert!(told.contains("streams") && told.contains("expected 6 numbers"), "{told}");
     // A state that is no number ends the run.
-    let broken = Dataset::new(vec![f32::MAX, f32::MAX], [1, 1, 1], Targets::Classes { labels: vec![0, 1], classes: 2 });
+    let broken = Dataset::new(
+        vec![f32::MAX, f32::MAX],
+        [1, 1, 1],
+        Targets::Classes { labels: vec![0, 1], classes: 2 },
+    );
     if let Ok(broken) = broken {
         let net = Recurrent { hidden: vec![], outputs: 2, ..net(CellKind::Diagonal, &[3]) };
         let local = Local::new(Arc::new(net), Arc::new(Loss::CrossEntropy), &threads(1));
@@ -238,7 +242,8 @@ fn what_cannot_be_learned_online_is_refused() {
         let plan = OnlinePlan { local: local_plan(&graph), cut: false };
         let batch = Batch::select(&broken, &[0, 1]);
         let once = local.online_derivative(&key, &params, &batch, &plan, &Streams::default());
-        let twice = once.and_then(|found| local.online_derivative(&key, &params, &batch, &plan, &found.streams));
+        let twice =
+            once.and_then(|found| local.online_derivative(&key, &params, &batch, &plan, &found.streams));
         assert!(twice.is_err_and(|e| e.kind() == ErrorKind::NonFinite));
     }
 }

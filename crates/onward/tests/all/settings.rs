@@ -1,6 +1,7 @@
 //! What a spec can say: declared once, accepted by what it is for.
 
-use crate::common::{blobs, local};
+use crate::common::{blobs, local, shared};
+use onward::ask::Shuffle;
 use onward::model::{Activation, Mlp};
 use onward::rule;
 use onward::schema::{Part, Preset, Value, Values, above, fits, is};
@@ -33,11 +34,17 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
             optimizer: method.optimizer(),
             storage: onward::params::Storage::F32,
             batch: train.batch,
-            shuffle: train.shuffle.unwrap_or_default(),
+            shuffle: if choice.name == "online" { Shuffle::Streams } else { Shuffle::All },
             augment: Default::default(),
             digest_every: train.digest_every,
         };
-        let net = local(Mlp::new(&[4, 3, 2], Activation::Relu).unwrap(), Loss::CrossEntropy, 1);
+        let net = match choice.name {
+            "online" => {
+                let model: Model = read("model", &[("kind", "recurrent".into())]).unwrap();
+                shared(model.build([1, 1, 4], 2).unwrap(), Loss::CrossEntropy, 1)
+            }
+            _ => local(Mlp::new(&[4, 3, 2], Activation::Relu).unwrap(), Loss::CrossEntropy, 1),
+        };
         let mut trainer: Trainer = onward_coordinate::trainer(plan, net, data.clone())
             .unwrap_or_else(|e| panic!("{}: {e}", choice.name));
         trainer.step().unwrap_or_else(|e| panic!("{}: {e}", choice.name));
@@ -47,9 +54,10 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
 /// A plan in code begins with what a spec of the same method says where it says nothing.
 #[test]
 fn plans_have_the_defaults_of_specs() {
-    let kinds: [rule::Method; 5] = [
+    let kinds: [rule::Method; 6] = [
         rule::RelativeActivation::default().into(),
         rule::RelativeLocal::default().into(),
+        rule::Online::default().into(),
         rule::Population::default().into(),
         rule::TwoPoint::default().into(),
         rule::Rso::default().into(),
@@ -73,6 +81,7 @@ fn every_default_of_every_model_is_one_that_the_model_accepts() {
             "mlp" => ("hidden", widths),
             "onnx" => ("path", "net.onnx".into()),
             "vae" => ("encoder", widths),
+            "recurrent" => ("units", widths),
             _ => ("channels", widths),
         };
         let model: Model = read("model", &[("kind", choice.name.into()), required]).unwrap();

@@ -153,7 +153,11 @@ impl Builder {
     pub fn diagonal(&mut self, name: &str, x: Var, units: usize) -> Var {
         let [height, items, _] = x.shape();
         if height != 1 || !(1..=1 << 24).contains(&units) {
-            self.fault(name, "[1, items, channels] and 1 to 2^24 units", format!("{:?} and {units}", x.shape()));
+            self.fault(
+                name,
+                "[1, items, channels] and 1 to 2^24 units",
+                format!("{:?} and {units}", x.shape()),
+            );
             return x;
         }
         let state = [1, 1, 2 * units];
