@@ -238,7 +238,7 @@ fn estimate(
     let batch = Batch::select(data, &indices);
     let outcome = evaluator.step(method, &state, &batch, &Clock::alone(0, 1.0, ROWS))?;
     let directions: Vec<Vec<f32>> = match outcome.direction {
-        Some(Direction(all)) => all.into_iter().map(Option::unwrap_or_default).collect(),
+        Some(Direction { tensors, .. }) => tensors.into_iter().map(Option::unwrap_or_default).collect(),
         None => {
             // Applied to params of zero, an entry leaves nothing but its direction.
             let zeros =

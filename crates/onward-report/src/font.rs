@@ -1,6 +1,5 @@
 //! The shipped font: widths for the layout, outlines for the bitmaps.
 
-use std::sync::LazyLock;
 use tiny_skia::{Path, PathBuilder, Transform};
 use ttf_parser::{Face, OutlineBuilder};
 
@@ -9,22 +8,18 @@ use crate::scene::Weight;
 const REGULAR: &[u8] = include_bytes!("font/regular.otf");
 const SEMI_BOLD: &[u8] = include_bytes!("font/semibold.otf");
 
-/// The shipped faces, parsed when the first text is measured.
-static FACES: LazyLock<[Option<Face<'static>>; 2]> =
-    LazyLock::new(|| [REGULAR, SEMI_BOLD].map(|bytes| Face::parse(bytes, 0).ok()));
-
-fn face(weight: Weight) -> Option<&'static Face<'static>> {
-    let [regular, semi_bold] = &*FACES;
-    match weight {
-        Weight::Regular => regular.as_ref(),
-        Weight::SemiBold => semi_bold.as_ref(),
-    }
+fn face(weight: Weight) -> Option<Face<'static>> {
+    let bytes = match weight {
+        Weight::Regular => REGULAR,
+        Weight::SemiBold => SEMI_BOLD,
+    };
+    Face::parse(bytes, 0).ok()
 }
 
 /// How wide `text` is at `size`.
 pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
     let Some(face) = face(weight) else { return text.chars().count() as f64 * size * 0.6 };
-    let units: f64 = text.chars().map(|c| f64::from(advance(face, c))).sum();
+    let units: f64 = text.chars().map(|c| f64::from(advance(&face, c))).sum();
     units * size / f64::from(face.units_per_em())
 }
 
@@ -59,8 +54,8 @@ pub fn outline(text: &str, size: f64, weight: Weight) -> Option<Path> {
     let face = face(weight)?;
     let mut pen = Pen { path: PathBuilder::new(), x: 0.0 };
     for c in text.chars() {
-        face.outline_glyph(glyph(face, c), &mut pen);
-        pen.x += f32::from(advance(face, c));
+        face.outline_glyph(glyph(&face, c), &mut pen);
+        pen.x += f32::from(advance(&face, c));
     }
     let scale = size as f32 / f32::from(face.units_per_em());
     // Fonts count upwards, pictures downwards.

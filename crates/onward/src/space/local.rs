@@ -92,7 +92,7 @@ impl Descent<'_> {
         })
     }
 
-    /// The same from credit at any nodes, and down to the nodes `ends` too, where it ends.
+    /// Gives `earn` the credit at the site of each of the `stages` and at the nodes `ends`, below which none is given, from credit at any nodes.
     ///
     /// # Errors
     /// As for [`Descent::run`].
