@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 from field_files import (numbers, text, with_field, labelled, with_index, regression, far_feature, raw_features, npy,
                          npy_header, flat, table_npy, by_columns, nan_at, npz, xs, ys, idx, mnist, Missing, library,
@@ -424,6 +425,46 @@ def events(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
+def predicted_as_parquet(onward, folder):
+    """Answers in a Parquet file: begun and ended by its magic letters, of as many rows as were asked about."""
+    put(folder, "d.csv", text(numbers()))
+    done = train(onward, folder, {"path": "d.csv", "loss": "cross-entropy", "sets": []})
+    done = call(onward, folder, ["predict", "runs/s", "d.csv", "--out", "a.parquet", "--json"]) if done.returncode == 0 else done
+    if done.returncode != 0:
+        return done.stderr
+    answers = (folder / "a.parquet").read_bytes()
+    sound = answers[:4] == answers[-4:] == b"PAR1" and events(done.stdout)[-1]["rows"] == 60
+    return "" if sound else f"no Parquet of 60 rows: {done.stdout}"
+
+
+def lock_with_its_owner(onward, folder):
+    """A folder that a process works on is refused with that process's id."""
+    study = [onward, "minimize", "--goal", "min", "--space", "x:0..1", "--budget", "99", "--out", "study", "-q", "--"]
+    with subprocess.Popen([*study, "sh", "-c", "touch begun; sleep 0.2; echo {x}"], cwd=folder) as owner:
+        try:
+            for _ in range(200):
+                if (folder / "begun").exists():
+                    break
+                time.sleep(0.05)
+            done = call(onward, folder, ["minimize", "--resume", "--out", "study"])
+        finally:
+            owner.kill()
+    named = done.returncode == 2 and str(owner.pid) in done.stderr
+    return "" if named else f"exit code {done.returncode}: {done.stderr.strip()}"
+
+
+def manual(onward, folder):
+    """Pages of the program and of each of its commands, for `man -l -`."""
+    pages = {name: call(onward, folder, ["man", *name]) for name in [(), ("train",), ("minimize",), ("compare",)]}
+    flawed = [" ".join(name) for name, page in pages.items() if page.returncode or not page.stdout.startswith(".ie") or ".TH onward" not in page.stdout]
+    other = call(onward, folder, ["man", "trian"])
+    return f"no page: {flawed}" if flawed else "" if other.returncode == 2 and "train" in other.stderr else other.stderr
+
+
+# Doors that are no data files: each returns what is wrong, empty if nothing is.
+DOORS = {"predictions as Parquet": predicted_as_parquet, "a lock names its owner": lock_with_its_owner, "onward man": manual}
+
+
 def outcome(onward, this):
     """What happened, as (kind, facts or text); kind is read, refused or broken."""
     with tempfile.TemporaryDirectory() as folder:
@@ -499,6 +540,7 @@ def main():
     chosen = [this for this in CASES if args.only.lower() in this["name"].lower()]
     if args.list:
         print("\n".join(f"{this['name']:60}  {in_words(this['expected'])}" for this in chosen))
+        print("\n".join(f"{name:60}  {door.__doc__}" for name, door in DOORS.items()))
         return 0
     onward, wrong, skipped, kinds = str(pathlib.Path(args.onward).resolve()), 0, 0, {"read": 0, "refused": 0}
     for this in chosen:
@@ -512,6 +554,13 @@ def main():
         wrong += bool(flaw)
         kinds[this["expected"][0]] += not flaw
         print(f"{'WRONG   ' if flaw else 'as said '} {this['name']:60}  {in_words(this['expected'])}" + (f"\n         → {flaw}" if flaw else ""), flush=True)
+    for name, door in DOORS.items():
+        if args.only.lower() not in name.lower():
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            flaw = door(onward, pathlib.Path(folder))
+        wrong += bool(flaw)
+        print(f"{'WRONG   ' if flaw else 'as said '} {name:60}  {door.__doc__}" + (f"\n         → {flaw}" if flaw else ""), flush=True)
     print(f"{len(chosen)} cases: {kinds['read']} read and {kinds['refused']} refused as expected, {wrong} not as expected, {skipped} skipped")
     return int(wrong > 0)
 

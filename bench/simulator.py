@@ -17,7 +17,7 @@ import tempfile
 
 SPACE = ["a:-5..5", "b:-5..5", "r:1e-5..1 log", "c:-3..3", "act:{relu,tanh,sigmoid}", "n:1..64 int"]
 AWK = """BEGIN {
-  srand({seed} * 1000 + {id})
+  srand(({seed} % 99991) * 1000 + {id}); rand()
   if ({a} + {b} > 3) { print "the solver does not converge: a + b > 3" > "/dev/stderr"; exit 3 }
   l = log({r}) / log(10) + 2
   loss = ({a} - 1)^2 + ({b} + 2)^2 + l^2 + ({c})^2 + ("{act}" != "tanh") + (({n} - 20) / 20)^2
