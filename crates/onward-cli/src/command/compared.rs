@@ -53,7 +53,7 @@ fn plot(comparison: &Comparison, name: &str, x_label: &str, x: fn(&Scored) -> f6
     let values = series.iter().flat_map(|(_, points)| points.iter().map(|p| p[3]));
     let y = if comparison.goal == Goal::Maximize { AxisKind::Linear } else { AxisKind::fitting(values) };
     let plot = LinePlot {
-        title: format!("{} over {x_label}", comparison.score),
+        title: comparison.score.clone(),
         x_label: x_label.into(),
         y_label: "mean of the runs; shade: its 95 % interval".into(),
         y,

@@ -59,22 +59,20 @@ fn killed_runs_go_on_to_the_same_bits() {
         let began = Instant::now();
         place.onward("train p.toml --quiet --runs undisturbed").good();
         let whole = began.elapsed();
-        for k in 0..2 {
-            let runs = format!("killed{k}");
-            // Moments spread over the whole run, its creation and its end.
-            let mut moment = whole * (4 * k + m as u32) / 7 + Duration::from_millis(2);
-            loop {
-                let mut child = place.start(&format!("train p.toml --resume --runs {runs}"));
-                std::thread::sleep(moment);
-                child.kill().unwrap();
-                if child.wait().unwrap().success() {
-                    break;
-                }
-                moment = whole * 2;
+        // Moments spread over the whole run, its creation and its end.
+        let m = m as u32;
+        let mut moment = whole * (4 * (m % 2) + m) / 7 + Duration::from_millis(2);
+        loop {
+            let mut child = place.start("train p.toml --resume --runs killed");
+            std::thread::sleep(moment);
+            child.kill().unwrap();
+            if child.wait().unwrap().success() {
+                break;
             }
-            assert_eq!(place.names(&runs), ["p"]);
-            same(&place, &format!("{runs}/p"), "undisturbed/p");
+            moment = whole * 2;
         }
+        assert_eq!(place.names("killed"), ["p"]);
+        same(&place, "killed/p", "undisturbed/p");
     }
 }
 

@@ -272,15 +272,15 @@ fn large_layers_are_shared_by_the_threads_without_a_trace() {
     // Few rows, whose columns are shared; and many, of which each thread has some.
     for (rows, widths) in [(50, [1100, 1300, 700]), (600, [300, 333, 210]), (1, [2000, 2300, 5])] {
         let data = blobs(rows, [1, 1, widths[0]], 5, 9);
+        let net = Mlp::new(&widths, Activation::Relu).unwrap();
+        let params = params_of(&net, 3);
         for precision in Precision::ALL {
             let outputs = |threads| {
-                let net = Mlp::new(&widths, Activation::Relu).unwrap();
-                let evaluator = local(net, Loss::SquaredError, threads).with_precision(precision);
-                let params = params_on(&evaluator.graph(data.shape()).unwrap(), 3);
+                let evaluator = local(net.clone(), Loss::SquaredError, threads).with_precision(precision);
                 evaluator.outputs(&params, rows_of(&data), Norms::Batch).unwrap()
             };
             let one = outputs(1);
-            assert!([2, 3, 5].into_iter().all(|threads| outputs(threads) == one), "{rows} {precision:?}");
+            assert!([2, 5].into_iter().all(|threads| outputs(threads) == one), "{rows} {precision:?}");
         }
     }
 }
