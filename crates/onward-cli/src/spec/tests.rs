@@ -223,7 +223,7 @@ fn keys_of_another_method_or_kind_say_whose_they_are() {
     assert_eq!(message, expected);
     assert!(
         refused(MLP, &["model.kind=conv"])
-            .contains("model.hidden: belongs to model.kind = \"mlp\", not to \"conv\"")
+            .contains("model.hidden: belongs to model.kind = \"mlp\" or \"recurrent\", not to \"conv\"")
     );
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A spec, the steps that are taken of it, and the digest of the params after them. One that changes on purpose gets a line in
 /// the changelog that says why.
-const SHIPPED: [(&str, u32, &str); 16] = [
+const SHIPPED: [(&str, u32, &str); 17] = [
     ("copy-diagonal", 20, "bcb2983d71423f38933e5d521b8322164857b7900a413bfb0b4d4846bfa98165"),
     ("copy-gru", 10, "114acba5aa7c5461ffb892f30c28ef8b566e1385924edffd8e50781801aa1c02"),
     ("digits", 20, "23ae8de74e4747ee5f3a8a8c5b43d58da50fc987e4e15a97e1dfd25f3e1a78f3"),
@@ -21,6 +21,7 @@ const SHIPPED: [(&str, u32, &str); 16] = [
     ("mnist-conv-local", 2, "e919387c95bd6f29071011ba4c493767b526ccf891c089b6c5af10dbd9632344"),
     ("mnist-mlp", 5, "9e311319d6091db3d265cf69d7d6bc189ff1517efe91f0d2362acaa6381198a3"),
     ("mnist-rso", 1, "904a20728caa82af28e6315981358961cb1b269ecddbcfced28bcf4dea2e99c7"),
+    ("vae-bernoulli", 2, "5a49a2bda02d2a5066c8dbf8ad2d980a82e72a0e7d086e2315f8dbce7f7e9136"),
     ("vae-categorical", 5, "c9b8a24dd405262d4fe89299e73c50b55a2a25a5e39662e4234661e9cf08614f"),
     ("vae-categorical-deep", 2, "97cdba55952bcfb7b77f36b65b8e3efb71febe710dfa3cc4e1a612e40f663117"),
 ];
