@@ -13,7 +13,7 @@ use onward::schema::Value;
 use onward::settings::{Model, ModelKind, Objective, Onnx, Precision, Settings};
 use onward::threads::Threads;
 use onward::train::{Given, Plan, Trainer};
-use onward::{Error, ErrorKind, Place, Result};
+use onward::{Error, ErrorKind, Hint, Place, Result};
 use onward_coordinate::visitor;
 use onward_data::Opened;
 use onward_data::memory;
@@ -153,7 +153,8 @@ fn imported(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Imported>> {
     let Some(Begun { header, folder }) = begun else {
         let bytes = Mapping::open(path)?.to_vec();
         let net = Net::read(&bytes, &mut |other| elsewhere(path, other));
-        let net = net.and_then(|net| answering(net, spec)).map_err(|e| e.in_file(path))?;
+        let net = net.and_then(|net| one_answer(&net, spec).and_then(|()| answering(net, spec)));
+        let net = net.and_then(|net| net.check_writable().map(|()| net)).map_err(|e| e.in_file(path))?;
         return Ok(Some(Imported { net: Arc::new(net), file: Given::named(&bytes) }));
     };
     let path = folder.net();
@@ -171,6 +172,20 @@ fn imported(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Imported>> {
     let net = net.and_then(|net| answering(net, spec)).map_err(|e| e.in_file(&path))?;
     let file = model.from.map(|file| file.display().to_string()).unwrap_or_default();
     Ok(Some(Imported { net: Arc::new(net), file }))
+}
+
+/// Refuses to begin with a net of several outputs where nothing says which of them is trained.
+fn one_answer(net: &Net, spec: &Spec) -> Result<()> {
+    let names: Vec<&str> = net.outputs().collect();
+    let [first, _, ..] = names[..] else { return Ok(()) };
+    if matches!(spec.objective, Objective::Heads(_)) {
+        return Ok(());
+    }
+    let (expected, found) = ("one, as the objective has one loss", names.join(", "));
+    let way = format!(
+        "objective.loss = \"heads\" names those that are trained, each in a table [[objective.heads]], such as name = {first:?}"
+    );
+    Err(Error::expected(ErrorKind::Model, "outputs", expected, found).hint(Hint::Then(way)))
 }
 
 /// The net with the outputs that the heads of the objective name; with its first, if it has no other, or there are no heads.

@@ -27,6 +27,12 @@ impl Beside {
         format!("column{} {}", if words.len() > 1 { "s" } else { "" }, words.join(", "))
     }
 
+    /// The names of the labels' columns where the options do not say them; none where the table has no names.
+    pub(super) fn unsaid_labels(&self, options: &DataOptions, table: &Table) -> Vec<String> {
+        let unsaid = self.labels.iter().filter(|_| options.label.is_none());
+        unsaid.filter_map(|column| table.names.get(*column).cloned()).collect()
+    }
+
     /// Those that the options say; without a word on labels, the table's own label column, which is none of `features`.
     pub(super) fn of(options: &DataOptions, table: &Table, features: &[usize]) -> Result<Self> {
         let all = |place: &str, all: Option<&Labels>| -> Result<Vec<usize>> {

@@ -156,3 +156,50 @@ fn each_class_is_held_out_by_its_share() {
         assert_eq!(load(&wrong).unwrap_err().kind(), ErrorKind::Spec);
     }
 }
+
+#[test]
+fn no_other_column_is_taken_for_a_label_that_is_not_named() {
+    let folder = Folder::new();
+    let options = csv_options(&folder, "a,b,name\n1,2,0\n3,4,1\n5,6,1\n2,1,0\n");
+    let kept = load(&options).unwrap().preparation;
+    assert_eq!(kept.labels, ["name"]);
+    let more = |text: &str| {
+        let (features, _, targets) = load_more(&folder.put("m.csv", text), &options, &kept, 2).unwrap();
+        (features, targets.is_some())
+    };
+    assert_eq!(more("a,b,other\n7,8,1\n"), (vec![7.0, 8.0], false));
+    assert_eq!(more("a,b,label\n7,8,1\n"), (vec![7.0, 8.0], false));
+    assert_eq!(more("name,b,a\n1,8,7\n"), (vec![7.0, 8.0], true));
+    assert_eq!(more("7,8,1\n"), (vec![7.0, 8.0], true), "no names: by their places");
+    let earlier = Preparation { labels: Vec::new(), ..kept.clone() };
+    assert!(
+        load_more(&folder.put("o.csv", "a,b,other\n7,8,1\n"), &options, &earlier, 2).unwrap().2.is_some()
+    );
+    let test_path = Some(folder.put("test.csv", "a,b,other\n7,8,1\n"));
+    assert!(load(&DataOptions { test_path, ..options }).is_err(), "test rows without labels");
+}
+
+#[test]
+fn rows_are_not_judged_that_were_trained_on() {
+    let folder = Folder::new();
+    let text = "1,2,0\n3,4,1\n5,6,1\n";
+    let options = csv_options(&folder, text);
+    let folder_of = options.path.parent().unwrap();
+    let spelt = folder_of.join("..").join(folder_of.file_name().unwrap()).join("t.csv");
+    for same in [options.path.clone(), spelt, folder.put("copy.csv", text)] {
+        {
+            let test = DataOptions { test_path: Some(same.clone()), ..options.clone() };
+            let message = check_apart(&test).unwrap_err().to_string();
+            assert!(
+                message.contains("data.test_path: expected other rows than those of data.path"),
+                "{message}"
+            );
+            assert!(message.contains("data.test = 0.1"), "{message}");
+            let best = DataOptions { validation_path: Some(same.clone()), ..options.clone() };
+            let message = check_apart(&best).unwrap_err().to_string();
+            assert!(message.contains("data.validation_path: expected other rows than"), "{message}");
+        }
+    }
+    let own = folder.put("own.csv", "1,2,0\n3,4,1\n5,6,0\n");
+    check_apart(&DataOptions { test_path: Some(own), ..options }).unwrap();
+}

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use onward::{Error, Result};
@@ -16,6 +17,39 @@ pub(super) fn read_table(path: &Path, format: Format, how: &Reading<'_>) -> Resu
         return joined(path, how);
     }
     parsed(&read_file(path)?, format, packing(path), how).map_err(|e| e.in_file(path))
+}
+
+/// Whether two paths lead to the same rows: to one file or folder, or to files of the same bytes. Never so of idx folders and npz files, of
+/// which each part has its own rows. What cannot be read is another's to say.
+pub(super) fn are_same(one: &Path, other: &Path) -> bool {
+    if matches!(Format::of(one), Ok(Format::Idx | Format::Npz)) {
+        return false;
+    }
+    if let (Ok(one), Ok(other)) = (one.canonicalize(), other.canonicalize())
+        && one == other
+    {
+        return true;
+    }
+    let length = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+    match (length(one), length(other)) {
+        (Some(length), Some(own)) if length == own && length > 0 => same_bytes(one, other).unwrap_or(false),
+        _ => false,
+    }
+}
+
+fn same_bytes(one: &Path, other: &Path) -> std::io::Result<bool> {
+    const PIECE: u64 = 1 << 16;
+    let (mut one, mut other) = (fs::File::open(one)?, fs::File::open(other)?);
+    let (mut own, mut theirs) = (Vec::new(), Vec::new());
+    loop {
+        own.clear();
+        theirs.clear();
+        one.by_ref().take(PIECE).read_to_end(&mut own)?;
+        other.by_ref().take(PIECE).read_to_end(&mut theirs)?;
+        if own != theirs || own.is_empty() {
+            return Ok(own == theirs);
+        }
+    }
 }
 
 /// How a file of text is packed.

@@ -157,6 +157,7 @@ fn load_checked(options: &DataOptions) -> Result<Split> {
     let test = test.as_ref().unwrap_or(&train);
     let mut preparation = Preparation::fit(options.center, options.scale, train.part(), &rows, shape);
     preparation.classes.clone_from(&classes.names);
+    preparation.labels.clone_from(&train.part().labels);
     preparation.binarise = options.binarise;
     let class_weights = train.class_weights(options.class_weights.as_ref(), &rows, classes.count);
     preparation.class_weights = class_weights.map_err(at)?;
@@ -205,7 +206,8 @@ pub fn load_more(
     if options.format.0 == Some(Format::Tokens) {
         return stream::windows::more(path, options);
     }
-    let trained = Trained::new(&preparation.inputs, &preparation.names, preparation.width());
+    let Preparation { inputs, names, labels, .. } = preparation;
+    let trained = Trained::new(inputs, names, preparation.width(), labels);
     let mut part = read::read_more(path, bytes, options, &trained, Missing::Error)?;
     let rows: Vec<usize> = (0..part.rows()).collect();
     let features = preparation.features(&part, &rows)?;
@@ -288,6 +290,29 @@ fn check_options(options: &DataOptions) -> Result<()> {
         Some(0) => bad("data.limit", "at least one row", "0".into()),
         _ => Ok(()),
     }
+}
+
+/// Checks, before a run begins, that no file is both trained on and judged on, under whatever name.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] naming the key of the second.
+pub fn check_apart(options: &DataOptions) -> Result<()> {
+    let [test, best] = [&options.test_path, &options.validation_path];
+    let pairs = [
+        ("data.test_path", test.as_ref(), "data.path", Some(&options.path), "data.test"),
+        ("data.validation_path", best.as_ref(), "data.path", Some(&options.path), "data.validation"),
+        ("data.validation_path", best.as_ref(), "data.test_path", test.as_ref(), "data.validation"),
+    ];
+    for (key, path, other_key, other, holds_out) in pairs {
+        let (Some(path), Some(other)) = (path, other) else { continue };
+        if files::are_same(path, other) {
+            let expected = format!("other rows than those of {other_key}");
+            let found = format!("{}, which is the same as {}", path.display(), other.display());
+            let way = format!("leave out {key}; {holds_out} = 0.1 holds out a tenth of the rows");
+            return Err(refused(key, expected, found).hint(onward::Hint::Then(way)));
+        }
+    }
+    Ok(())
 }
 
 /// That the parts which rows are held out for can be had.

@@ -28,6 +28,8 @@ pub(super) struct Part {
     pub(super) others: Vec<(String, Vec<f64>)>,
     /// The texts of columns that say which row it is, by their names.
     pub(super) ids: Vec<(String, Vec<String>)>,
+    /// The names of the label columns that the options do not say.
+    pub(super) labels: Vec<String>,
     /// Whether its columns have names.
     pub(super) has_header: bool,
     /// How many rows were left out, as values are missing.
@@ -115,6 +117,7 @@ impl Part {
             queries,
             others,
             ids,
+            labels: Vec::new(),
             has_header: !table.names.is_empty(),
             dropped,
             numbers: table.values,
@@ -194,6 +197,7 @@ impl Part {
             queries: None,
             others: Vec::new(),
             ids: Vec::new(),
+            labels: Vec::new(),
             has_header: false,
             dropped: 0,
         })

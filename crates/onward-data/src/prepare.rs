@@ -29,6 +29,10 @@ pub struct Preparation {
     /// The centring and scaling of targets; `None` for class labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetScale>,
+    /// The names of the label columns where the options name none, so that no other column is taken for them in later files; empty where
+    /// the file had no names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// The columns that features are made of; empty where each is one feature as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
@@ -56,6 +60,7 @@ impl Preparation {
             divisors: Vec::new(),
             binarise: None,
             targets: None,
+            labels: Vec::new(),
             inputs: Vec::new(),
             classes: Vec::new(),
             class_weights: Vec::new(),

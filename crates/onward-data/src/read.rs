@@ -108,7 +108,7 @@ pub(super) fn read(options: &DataOptions) -> Result<Read> {
         return Err(bad("test file", expected, "one").in_file(path));
     }
     let more = |path: &Path| {
-        let trained = Trained::of(&train.layout);
+        let trained = Trained::of(&train.layout, &train.labels);
         read_more(path, None, options, &trained, options.missing.unwrap_or_default())
     };
     let test = options.test_path.as_deref().map(more).transpose()?.or(own_test);
@@ -142,7 +142,11 @@ fn understood(options: &DataOptions, table: Table) -> Result<Part> {
     let beside = Beside::of(options, &table, &[])?;
     beside.check(&table, options)?;
     let layout = Layout::of(&table, &beside, options)?;
-    Part::from_table(&options.path, table, &beside, layout, options.missing.unwrap_or_default())
+    let labels = beside.unsaid_labels(options, &table);
+    let mut part =
+        Part::from_table(&options.path, table, &beside, layout, options.missing.unwrap_or_default())?;
+    part.labels = labels;
+    Ok(part)
 }
 
 /// What a model was trained on.
@@ -151,21 +155,23 @@ pub(super) struct Trained {
     inputs: Vec<Input>,
     /// Whether these have names.
     named: bool,
+    /// The names of the label columns that the options do not say.
+    labels: Vec<String>,
 }
 
 impl Trained {
-    pub(super) fn of(layout: &Layout) -> Self {
-        Self::new(&layout.inputs, &layout.names, layout.features.len())
+    pub(super) fn of(layout: &Layout, labels: &[String]) -> Self {
+        Self::new(&layout.inputs, &layout.names, layout.features.len(), labels)
     }
 
     /// Of what is kept of a preparation.
-    pub(super) fn new(inputs: &[Input], names: &[String], width: usize) -> Self {
+    pub(super) fn new(inputs: &[Input], names: &[String], width: usize, labels: &[String]) -> Self {
         let inputs = match inputs {
             [] if names.is_empty() => (0..width).map(|place| Input::of(place.to_string())).collect(),
             [] => names.iter().cloned().map(Input::of).collect(),
             kept => kept.to_vec(),
         };
-        Self { inputs, named: !names.is_empty() }
+        Self { inputs, named: !names.is_empty(), labels: labels.to_vec() }
     }
 }
 
@@ -232,6 +238,11 @@ fn known(
 ) -> Result<Part> {
     let width = trained.inputs.len();
     let named = trained.named && !table.names.is_empty();
+    let mut named_labels = options.clone();
+    if named && options.label.is_none() && !trained.labels.is_empty() {
+        named_labels.label = Some(Labels(trained.labels.iter().cloned().map(Label::Name).collect()));
+    }
+    let options = &named_labels;
     let there = table.columns - table.index.len();
     let beside = if there == width && !named {
         Beside::default()

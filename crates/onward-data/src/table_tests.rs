@@ -17,7 +17,7 @@ fn named(name: &str) -> Option<Labels> {
 }
 
 fn people(folder: &Folder, text: &str) -> DataOptions {
-    let test_path = Some(folder.put("test.csv", ROWS));
+    let test_path = Some(folder.put("test.csv", ROWS.replace("yes,x,", "yes,other,")));
     DataOptions {
         id: named("id"),
         ignore: named("note"),
@@ -49,7 +49,8 @@ fn categories_words_and_missing_values_become_features() {
     let (features, rows, answers) = more("ok,size,extra,colour\nno,?,9,green\n").unwrap();
     assert_eq!((&features[..], rows, answers), (&[0.0, 1.0, 0.0, 3.0, 1.0, 0.0][..], 1, None));
     let (.., answers) = more("kind,ok,size,colour\ndog,no,1,red\n").unwrap();
-    assert_eq!(answers, None, "which column has the answers is not said");
+    let dog = Targets::Classes { labels: vec![1], classes: 2 };
+    assert_eq!(answers.unwrap().0, dog, "the label is found by the name that was kept");
     let (.., answers) = more(ROWS).unwrap();
     assert_eq!(answers.unwrap().0, *split.test.targets());
     let message = |text: &str| more(text).unwrap_err().to_string();

@@ -184,3 +184,18 @@ fn numbers_are_chosen_by_comparisons_and_by_masks() {
     let x = [0.25, 0.25, 0.75, 3.0];
     assert_eq!(there_and_back(&file, [1, 1, 2], &x), [-2.0 + 0.25, 0.75 + 3.0]);
 }
+
+#[test]
+fn weights_in_double_precision_are_refused_where_a_run_begins() {
+    let mut model = sound();
+    let read = |model: &Model| Net::read(&model.encode_to_vec(), &mut nowhere).unwrap();
+    read(&model).check_writable().unwrap();
+    let first = &mut model.graph.as_mut().unwrap().initializer[0];
+    let raw_data = [0.5f64.to_le_bytes(); 20].concat();
+    *first = Tensor { data_type: proto::DOUBLE, float_data: Vec::new(), raw_data, ..first.clone() };
+    let told = read(&model).check_writable().unwrap_err().to_string();
+    assert_eq!(
+        told,
+        "tensor a.weight: expected weights in f32, found f64 (in PyTorch, net.float() before the export)"
+    );
+}

@@ -39,9 +39,23 @@ impl Net {
         Ok(model.encode_to_vec())
     }
 
+    /// Whether a net with trained params can be written where it was read from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] naming a weight in double precision that is worked with as such: training works in f32.
+    pub fn check_writable(&self) -> Result<()> {
+        let Some(name) = self.of_types(&[proto::DOUBLE]) else { return Ok(()) };
+        let (expected, found) = ("weights in f32", "f64 (in PyTorch, net.float() before the export)");
+        Err(Error::expected(ErrorKind::Model, Place::tensor(name), expected, found))
+    }
+
     /// The name of a tensor of another type than f32 that is worked with as such, not cast to f32 first.
     fn of_another_type(&self) -> Option<&str> {
-        let halves = |t: &Tensor| [proto::FLOAT16, proto::BFLOAT16, proto::DOUBLE].contains(&t.data_type);
+        self.of_types(&[proto::FLOAT16, proto::BFLOAT16, proto::DOUBLE])
+    }
+
+    fn of_types(&self, types: &[i32]) -> Option<&str> {
+        let halves = |t: &Tensor| types.contains(&t.data_type);
         let is_cast = |name: &str| {
             let nodes = self.readers.get(name).into_iter().flatten().map(|n| &self.graph.node[*n]);
             nodes.clone().count() > 0 && nodes.clone().all(|node| node.op_type == "Cast")

@@ -26,7 +26,8 @@ pub fn train(args: &Train) -> Result<ExitCode> {
         return same_or_refuse(&existing, &spec, args);
     }
     let placed = |e| Spec::placed(e, &args.spec, &sets, args.seed);
-    let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default());
+    let order = spec.train.shuffle.unwrap_or_default();
+    let split = data::check_apart(&spec.data).and_then(|()| data::open(&spec.data, order));
     // What is wrong with a data file is told of that file.
     let split =
         split.map_err(|e| if e.kind() == ErrorKind::Spec && e.file().is_none() { placed(e) } else { e })?;

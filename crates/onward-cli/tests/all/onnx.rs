@@ -210,4 +210,13 @@ fn heads_name_answers_of_a_file() {
     place
         .onward("train s.toml --runs other")
         .refuses(&["judge.onnx: outputs: expected some of extent, other, sort, found extend"]);
+    let (data, method) = (spec.find("[objective]").unwrap(), spec.find("[method]").unwrap());
+    place.write("s.toml", [&spec[..data], &spec[method..]].concat());
+    place.onward("train s.toml --runs other").refuses(&[
+        "judge.onnx: outputs: expected one, as the objective has one loss, found extent, other, sort",
+        "[[objective.heads]]",
+    ]);
+    let one = "[objective]\nloss = \"heads\"\n[[objective.heads]]\nname = \"sort\"\n\n";
+    place.write("s.toml", [&spec[..data], one, &spec[method..]].concat());
+    place.onward("train s.toml --runs one --quiet").good();
 }

@@ -60,8 +60,7 @@ fn predictions_are_a_table_for_people() {
     );
     let done = place.onward("predict runs/s new.csv");
     assert!(
-        done.err
-            .contains("note: new.csv: columns \"kind\", \"weight\" are none that the model was trained on"),
+        done.err.contains("note: new.csv: column \"weight\" is none that the model was trained on"),
         "{}",
         done.err
     );
@@ -147,4 +146,28 @@ fn what_a_table_holds_is_shown_and_a_spec_for_it_runs_at_once() {
             .contains("data.separator = \";\"")
     );
     place.onward("inspect none.npz").refuses(&["none.npz", "cannot read"]);
+}
+
+#[test]
+fn a_label_is_known_by_its_name_and_rows_trained_on_are_not_judged() {
+    let place = Place::new();
+    let rows: String = (0..40).map(|i| format!("{},{},{}\n", i % 7, i % 5, i % 2)).collect();
+    place.write("t.csv", format!("a,b,good\n{rows}"));
+    place.write(
+        "s.toml",
+        "seed = 1\n[data]\npath = \"t.csv\"\n[model]\nkind = \"mlp\"\nhidden = []\n[method]\nname = \"two-point\"\n[train]\nsteps = 3\n",
+    );
+    place.onward("train s.toml --quiet").good();
+    place.write("other.csv", format!("a,b,other\n{rows}"));
+    let done = place.onward("eval runs/s other.csv");
+    assert_eq!(done.code, Some(2), "{}", done.err);
+    assert!(done.err.contains("expected rows with answers to compare with"), "{}", done.err);
+    place.onward("eval runs/s t.csv").good();
+    assert_eq!(place.onward("predict runs/s other.csv").code, Some(0));
+    place.onward("train s.toml --set data.test_path=t.csv --set name=q").refuses(&[
+        "data.test_path",
+        "other rows than those of data.path",
+        "data.test = 0.1",
+    ]);
+    assert!(!place.path("runs/q").exists());
 }

@@ -166,8 +166,9 @@ pub(super) fn opened(
         let first = found.first.first().copied().unwrap_or_default();
         return Err(not_varied(&beside.answers(stream.table()), first, &words).in_file(path));
     }
+    let labels = beside.unsaid_labels(options, stream.table());
     let file = |path: &Option<std::path::PathBuf>| {
-        let read = |path| read_more(path, None, options, &Trained::of(&columns), Missing::Error);
+        let read = |path| read_more(path, None, options, &Trained::of(&columns, &labels), Missing::Error);
         path.as_deref().map(read).transpose()
     };
     let (mut test, mut validation) = (file(&options.test_path)?, file(&options.validation_path)?);
@@ -177,7 +178,7 @@ pub(super) fn opened(
     let coder = classes.coder(&words);
     let class_weights = scan.class_weights(&found, &coder, classes.count).map_err(at)?;
     let preparation =
-        Preparation { class_weights, classes: classes.names.clone(), ..Preparation::none(shape) };
+        Preparation { class_weights, classes: classes.names.clone(), labels, ..Preparation::none(shape) };
     let preparation = scan.prepared(preparation, &mut found, &coder).map_err(at)?;
     let mean = found.weight / training.rows as f64;
     if scan.is_weighted() {
