@@ -11,7 +11,7 @@ use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit, whole_passes};
 use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::Graph;
 use crate::schema::{self, is};
-use crate::space::{LocalPlan, Samples};
+use crate::space::{LocalPlan, OnlinePlan, Samples};
 use crate::{Result, keys};
 use std::sync::Arc;
 
@@ -41,43 +41,67 @@ impl Configured for RelativeLocal {
     }
 
     fn at_work(&self, graph: &Graph) -> Result<Arc<dyn Rule>> {
-        let stages: Vec<usize> = (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect();
-        let below = if self.top == 0 { 0 } else { stages.len().saturating_sub(self.top as usize) };
-        let rule = LocalRule { method: *self, stages: stages[below..].to_vec() };
-        // What cannot earn credit is told before anything is worked out.
-        rule.plan(0).cost(graph, 1)?;
-        Ok(Arc::new(rule))
+        let RelativeLocal { sigma, top, samples, times: draws } = *self;
+        let mut stages = trained(graph);
+        if top != 0 {
+            stages.drain(..stages.len().saturating_sub(top as usize));
+        }
+        schema::fits(self, "method")?;
+        LocalRule { plan: LocalPlan { step: 0, stages, sigma, samples, draws }, of_streams: None }
+            .bound(graph)
     }
 }
 
-/// The rule of the relative-local method for one model.
-struct LocalRule {
-    method: RelativeLocal,
-    /// The stages that learn.
-    stages: Vec<usize>,
+/// The stages that learn.
+pub(super) fn trained(graph: &Graph) -> Vec<usize> {
+    (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect()
+}
+
+/// The rule of the methods that follow local credit, for one model.
+pub(super) struct LocalRule {
+    /// What is asked for, but for the step.
+    pub plan: LocalPlan,
+    /// Of streams: whether credit ends with the step.
+    pub of_streams: Option<bool>,
 }
 
 impl LocalRule {
-    fn plan(&self, step: u64) -> LocalPlan {
-        let RelativeLocal { sigma, samples, times: draws, .. } = self.method;
-        LocalPlan { step: step as u32, stages: self.stages.clone(), sigma, samples, draws }
+    /// The rule for a model that credit can pass: what cannot earn it is told before anything is worked out.
+    pub fn bound(self, graph: &Graph) -> Result<Arc<dyn Rule>> {
+        self.probes(graph, 0, 1)?;
+        Ok(Arc::new(self))
+    }
+
+    fn asked(&self, step: u64) -> ProbePlan {
+        let local = LocalPlan { step: step as u32, ..self.plan.clone() };
+        match self.of_streams {
+            None => ProbePlan::Local(local),
+            Some(cut) => ProbePlan::Online(OnlinePlan { local, cut }),
+        }
+    }
+
+    /// What a step costs beyond the clean pass.
+    fn probes(&self, graph: &Graph, step: u64, rows: usize) -> Result<Spent> {
+        match self.asked(step) {
+            ProbePlan::Online(plan) => plan.cost(graph, rows),
+            _ => self.plan.cost(graph, rows),
+        }
     }
 }
 
 impl Rule for LocalRule {
     fn check(&self, _: &Graph, rows: usize) -> Result<()> {
-        if self.stages.is_empty() {
+        if self.plan.stages.is_empty() {
             return Err(misfit("rate", "at least one layer whose rate is not 0", 0));
         }
         if rows < 1 {
             return Err(misfit("batch", "at least 1 sample", rows));
         }
-        schema::fits(&self.method, "method")?;
-        check_sigma(&[self.method.sigma])
+        check_sigma(&[self.plan.sigma])
     }
 
     fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
-        Ok(ProbePlan::Local(self.plan(clock.step)))
+        Ok(self.asked(clock.step))
     }
 
     fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next> {
@@ -87,7 +111,7 @@ impl Rule for LocalRule {
     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
         let mut spent = whole_passes(graph, 1, clock.batch as u64);
         // A graph that has no cost has no rule either.
-        spent += self.plan(clock.step).cost(graph, clock.batch).unwrap_or_default();
+        spent += self.probes(graph, clock.step, clock.batch).unwrap_or_default();
         spent
     }
 }
