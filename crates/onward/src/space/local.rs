@@ -180,10 +180,10 @@ impl Descent<'_> {
                     changed[operand] = moved_by(&clean[operand], by, groups, slot);
                     self.evaluate(node, changed)
                 });
-                let differs: Vec<f32> = plus.data().iter().zip(minus.data()).map(|(p, m)| p - m).collect();
                 for (set, own) in sets.iter_mut().enumerate() {
                     let g = &g[(set * distinct + first) * answers..][..rows * answers];
-                    let told = differs.iter().zip(g).map(|(differs, g)| g * differs);
+                    let told = plus.data().iter().zip(minus.data()).zip(g);
+                    let told = told.map(|((plus, minus), g)| g * (plus - minus));
                     match groups {
                         None => own.iter_mut().zip(told).for_each(|(own, told)| *own = told),
                         Some(groups) => {
