@@ -187,18 +187,13 @@ fn rows_are_not_judged_that_were_trained_on() {
     let folder_of = options.path.parent().unwrap();
     let spelt = folder_of.join("..").join(folder_of.file_name().unwrap()).join("t.csv");
     for same in [options.path.clone(), spelt, folder.put("copy.csv", text)] {
-        {
-            let test = DataOptions { test_path: Some(same.clone()), ..options.clone() };
-            let message = check_apart(&test).unwrap_err().to_string();
-            assert!(
-                message.contains("data.test_path: expected other rows than those of data.path"),
-                "{message}"
-            );
-            assert!(message.contains("data.test = 0.1"), "{message}");
-            let best = DataOptions { validation_path: Some(same.clone()), ..options.clone() };
-            let message = check_apart(&best).unwrap_err().to_string();
-            assert!(message.contains("data.validation_path: expected other rows than"), "{message}");
-        }
+        let test = DataOptions { test_path: Some(same.clone()), ..options.clone() };
+        let message = check_apart(&test).unwrap_err().to_string();
+        assert!(message.contains("data.test_path: expected other rows than those of data.path"), "{message}");
+        assert!(message.contains("data.test = 0.1"), "{message}");
+        let best = DataOptions { validation_path: Some(same.clone()), ..options.clone() };
+        let message = check_apart(&best).unwrap_err().to_string();
+        assert!(message.contains("data.validation_path: expected other rows than"), "{message}");
     }
     let own = folder.put("own.csv", "1,2,0\n3,4,1\n5,6,0\n");
     check_apart(&DataOptions { test_path: Some(own), ..options }).unwrap();

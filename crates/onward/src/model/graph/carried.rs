@@ -155,18 +155,24 @@ fn misfit(expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Er
 }
 
 impl Graph {
-    /// The stages that what rows carry on follows from.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Model`] if it follows from a map of one by another way than through the stage's site.
-    pub(crate) fn stages_of_carries(&self) -> Result<Vec<usize>> {
+    /// Whether one of the nodes `ends` is, or follows from, each node.
+    pub(super) fn lead_to(&self, ends: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut leads = vec![false; self.nodes.len()];
-        self.carries.iter().for_each(|carry| leads[carry.end] = true);
+        ends.into_iter().for_each(|node| leads[node] = true);
         for node in (0..self.nodes.len()).rev() {
             if leads[node] {
                 self.nodes[node].inputs.iter().for_each(|n| leads[*n] = true);
             }
         }
+        leads
+    }
+
+    /// The stages that what rows carry on follows from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if it follows from a map of one by another way than through the stage's site.
+    pub(crate) fn stages_of_carries(&self) -> Result<Vec<usize>> {
+        let leads = self.lead_to(self.carries.iter().map(|carry| carry.end));
         let mut all = Vec::new();
         for (index, stage) in self.stages.iter().enumerate() {
             let own = &stage.own.nodes;

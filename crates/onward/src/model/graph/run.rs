@@ -176,14 +176,7 @@ impl Graph {
 
     /// What runs where states are given: all that the answer and the states after it follow from.
     fn carrying(&self) -> Schedule {
-        let mut needed = vec![false; self.nodes.len()];
-        needed[self.output] = true;
-        self.carries.iter().for_each(|carry| needed[carry.end] = true);
-        for node in (0..self.nodes.len()).rev() {
-            if needed[node] {
-                self.nodes[node].inputs.iter().for_each(|n| needed[*n] = true);
-            }
-        }
+        let needed = self.lead_to(self.carries.iter().map(|carry| carry.end).chain([self.output]));
         let begins = |n: &usize| self.carries.iter().any(|carry| carry.begin == *n);
         let nodes = (1..self.nodes.len()).filter(|n| needed[*n] && !begins(n)).collect();
         Schedule::new(&self.nodes, nodes, self.output)
