@@ -69,10 +69,11 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 /// The sources of all crates that are libraries without clocks and output.
 fn libraries() -> Vec<PathBuf> {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "onward-kernel",
         "onward-base",
         "onward-study",
+        "onward-integer",
         "onward",
         "onward-coordinate",
         "onward-theory",

@@ -1,0 +1,329 @@
+//! Layered nets of int8: forward passes, local credit from the head down, and learning.
+
+use crate::error::{InputError, Result, within};
+use crate::evidence::Test;
+use crate::fixed::{Saturated, credit, shifted};
+use crate::linear::{Columns, Linear, ONE};
+use crate::random::mixed;
+use crate::softmax::judge;
+use crate::threads::ThreadCount;
+
+/// Most items of a step: more of them could leave 32 bits in a sum of scores.
+pub const MOST_ITEMS: usize = 512;
+
+/// A net's shape, and what it is before training.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetShape {
+    /// Inputs, hidden units of each layer, classes; at least two numbers, each from 1 to 65 536.
+    pub widths: Vec<usize>,
+    /// Weights begin uniform within ±this; 1 to 127.
+    pub spread: u8,
+    /// What the initial weights follow from.
+    pub seed: u64,
+}
+
+impl NetShape {
+    fn check(&self) -> Result<()> {
+        within("spread", usize::from(self.spread), 1..=127)?;
+        if self.widths.len() < 2 {
+            let found = format!("{} of them", self.widths.len());
+            return Err(InputError::expected(
+                "widths",
+                "the number of inputs and of classes at least",
+                found,
+            ));
+        }
+        self.widths.iter().try_for_each(|width| within("widths", *width, 1..=65_536))
+    }
+}
+
+/// A net: linear maps with a narrowing to 0…127 after each but the last, whose sums are logits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegerNet {
+    pub(crate) layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub map: Linear,
+    /// Sums are divided by 2^this: to activations, or to logits in units of 1/256 bit.
+    pub shift: u32,
+    /// Credits at this layer's inputs are divided by 2^this.
+    pub credit_shift: u32,
+}
+
+/// What a step has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The summed losses of the items before the step, in units of `2^-16` bits.
+    pub loss: u64,
+    /// Items whose label had the largest logit.
+    pub right: usize,
+    /// Items of the step.
+    pub items: usize,
+    /// Weights that moved by one.
+    pub moved: u64,
+    /// What did not fit.
+    pub saturated: Saturated,
+}
+
+impl Tally {
+    /// Adds what another step has come to.
+    pub fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.right += other.right;
+        self.items += other.items;
+        self.moved += other.moved;
+        self.saturated.add(&other.saturated);
+    }
+}
+
+/// The numbers of some items on their way up and down a net.
+pub(crate) struct Pass {
+    pub items: usize,
+    /// By layer: what it reads, `(items, stride)`.
+    pub inputs: Vec<Vec<i8>>,
+    /// By layer: its sums, `(items, outputs)`.
+    sums: Vec<Vec<i32>>,
+    /// By layer: the credit of its sums, `(items, outputs)`.
+    credits: Vec<Vec<i16>>,
+    /// Credit of one item's inputs of a layer.
+    below: Vec<i32>,
+    pub outcome: Tally,
+}
+
+impl IntegerNet {
+    /// A net before training.
+    ///
+    /// # Errors
+    /// A shape out of range.
+    pub fn new(shape: &NetShape) -> Result<Self> {
+        shape.check()?;
+        let last = shape.widths.len() - 2;
+        let layer = |(place, pair): (usize, &[usize])| {
+            let map = Linear::new(pair[0], pair[1], shape.spread, mixed(shape.seed, place as u64));
+            // Half the bits of a number, rounded: 2^this is about its root.
+            let root = |of: usize| of.max(1).ilog2().div_ceil(2);
+            let spread = shape.spread.ilog2();
+            let shift = if place == last { root(pair[0]) + spread - 2 } else { root(pair[0]) + spread };
+            let credit_shift = if place == last { 8 } else { root(pair[1]) + spread };
+            Layer { map, shift, credit_shift }
+        };
+        Ok(Self { layers: shape.widths.windows(2).enumerate().map(layer).collect() })
+    }
+
+    /// How many weights there are, biases among them.
+    pub fn weights(&self) -> usize {
+        self.layers.iter().map(|l| l.map.outputs * (l.map.inputs + 1)).sum()
+    }
+
+    /// How many numbers a row of inputs has.
+    pub fn inputs(&self) -> usize {
+        self.layers[0].map.inputs
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.top().map.outputs
+    }
+
+    /// The weights of a layer, `(outputs, inputs)`, without biases.
+    pub fn layer(&self, layer: usize) -> Vec<&[i8]> {
+        let map = &self.layers[layer].map;
+        map.weights.chunks_exact(map.stride).map(|row| &row[..map.inputs]).collect()
+    }
+
+    /// A number that tells nets apart: FNV-1a of all weights.
+    pub fn digest(&self) -> u64 {
+        let all = self.layers.iter().flat_map(|l| &l.map.weights);
+        all.fold(0xcbf2_9ce4_8422_2325, |hash, w| (hash ^ u64::from(*w as u8)).wrapping_mul(0x100_0000_01b3))
+    }
+
+    /// One step: the rows' losses, local credit, and moves of ±1.
+    ///
+    /// `rows` is `(items, inputs)`, -127 to 127, of 1 to [`MOST_ITEMS`] items; `labels` their classes.
+    ///
+    /// # Errors
+    /// Rows or labels that do not fit the net.
+    pub fn step(&mut self, rows: &[i8], labels: &[u8], test: Test, threads: ThreadCount) -> Result<Tally> {
+        self.check(rows, labels)?;
+        let net = &*self;
+        let passes = threads.each(threads.pieces(labels.len()), |items| {
+            let mut pass = net.pass(items.len());
+            let inputs = net.inputs();
+            for (place, item) in items.enumerate() {
+                pass.row(place, net)[..inputs].copy_from_slice(&rows[item * inputs..][..inputs]);
+                net.up(&mut pass, place);
+                net.down(&mut pass, place, usize::from(labels[item]), None);
+            }
+            pass
+        });
+        Ok(self.learn(&passes, test, threads))
+    }
+
+    /// The losses of rows, without learning; arguments as for [`IntegerNet::step`], of any number of items.
+    ///
+    /// # Errors
+    /// Rows or labels that do not fit the net.
+    pub fn judge(&self, rows: &[i8], labels: &[u8], threads: ThreadCount) -> Result<Tally> {
+        let (inputs, mut total) = (self.inputs(), Tally::default());
+        for (rows, labels) in rows.chunks(inputs * MOST_ITEMS).zip(labels.chunks(MOST_ITEMS)) {
+            self.check(rows, labels)?;
+            let done = threads.each(threads.pieces(labels.len()), |items| {
+                let mut pass = self.pass(1);
+                for item in items {
+                    pass.row(0, self)[..inputs].copy_from_slice(&rows[item * inputs..][..inputs]);
+                    self.up(&mut pass, 0);
+                    self.head(&mut pass, 0, usize::from(labels[item]));
+                }
+                pass.outcome
+            });
+            done.iter().for_each(|own| total.add(own));
+        }
+        Ok(total)
+    }
+
+    pub(crate) fn top(&self) -> &Layer {
+        &self.layers[self.layers.len() - 1]
+    }
+
+    /// Space for so many items.
+    pub(crate) fn pass(&self, items: usize) -> Pass {
+        let maps = || self.layers.iter().map(|layer| &layer.map);
+        let row = |map: &Linear| {
+            let mut rows = vec![0; items * map.stride];
+            rows.iter_mut().skip(map.inputs).step_by(map.stride).for_each(|one| *one = ONE);
+            rows
+        };
+        Pass {
+            items,
+            inputs: maps().map(row).collect(),
+            sums: maps().map(|map| vec![0; items * map.outputs]).collect(),
+            credits: maps().map(|map| vec![0; items * map.outputs]).collect(),
+            below: vec![0; maps().map(|map| map.stride).max().unwrap_or(0)],
+            outcome: Tally::default(),
+        }
+    }
+
+    /// The forward pass of one item, up to the sums of the head.
+    pub(crate) fn up(&self, pass: &mut Pass, item: usize) {
+        for (place, Layer { map, shift, .. }) in self.layers.iter().enumerate() {
+            let (own, above) = pass.inputs.split_at_mut(place + 1);
+            let sums = &mut pass.sums[place][item * map.outputs..][..map.outputs];
+            map.answer(&own[place][item * map.stride..][..map.stride], sums);
+            let (Some(above), Some(next)) = (above.first_mut(), self.layers.get(place + 1)) else { continue };
+            let above = &mut above[item * next.map.stride..][..map.outputs];
+            for (a, sum) in above.iter_mut().zip(sums) {
+                let whole = shifted(*sum, *shift);
+                pass.outcome.saturated.activations += u64::from(whole > 127);
+                *a = narrowed(whole);
+            }
+        }
+    }
+
+    /// The loss of one item, and the credit of its logits.
+    pub(crate) fn head(&self, pass: &mut Pass, item: usize, label: usize) {
+        let (top, place) = (self.top(), self.layers.len() - 1);
+        let span = item * top.map.outputs..(item + 1) * top.map.outputs;
+        let sums = &mut pass.sums[place][span.clone()];
+        sums.iter_mut().for_each(|sum| *sum = shifted(*sum, top.shift));
+        let judged = judge(sums, label, &mut pass.credits[place][span]);
+        pass.outcome.loss += judged.loss;
+        pass.outcome.right += usize::from(judged.right);
+        pass.outcome.items += 1;
+    }
+
+    /// Local credit of one item from the head down; into `bottom`, where wanted, that of the net's inputs before any narrowing.
+    pub(crate) fn down(&self, pass: &mut Pass, item: usize, label: usize, bottom: Option<&mut [i16]>) {
+        self.head(pass, item, label);
+        for place in (1..self.layers.len()).rev() {
+            let (layer, under) = (&self.layers[place], &self.layers[place - 1]);
+            let (lower, upper) = pass.credits.split_at_mut(place);
+            let own = &upper[0][item * layer.map.outputs..][..layer.map.outputs];
+            layer.map.credit(own, &mut pass.below[..layer.map.inputs]);
+            let lower = &mut lower[place - 1][item * under.map.outputs..][..under.map.outputs];
+            let sums = &pass.sums[place - 1][item * under.map.outputs..][..under.map.outputs];
+            for ((c, above), sum) in lower.iter_mut().zip(&pass.below).zip(sums) {
+                // The narrowing alone, at the sum ± one unit of what it gives: a change of 0, 1 or 2.
+                let unit = 1 << under.shift;
+                let change =
+                    narrowed(shifted(sum + unit, under.shift)) - narrowed(shifted(sum - unit, under.shift));
+                let whole = shifted(above * i32::from(change), layer.credit_shift + 1);
+                *c = credit(whole, &mut pass.outcome.saturated);
+            }
+        }
+        if let Some(bottom) = bottom {
+            let Layer { map, credit_shift, .. } = &self.layers[0];
+            map.credit(&pass.credits[0][item * map.outputs..][..map.outputs], &mut pass.below[..map.inputs]);
+            for (c, below) in bottom.iter_mut().zip(&pass.below) {
+                *c = credit(shifted(*below, *credit_shift), &mut pass.outcome.saturated);
+            }
+        }
+    }
+
+    /// Learns from items that went up and down.
+    pub(crate) fn learn(&mut self, passes: &[Pass], test: Test, threads: ThreadCount) -> Tally {
+        let mut total = Tally::default();
+        passes.iter().for_each(|pass| total.add(&pass.outcome));
+        let items: usize = passes.iter().map(|pass| pass.items).sum();
+        for (place, Layer { map, .. }) in self.layers.iter_mut().enumerate() {
+            let inputs = columns(passes, items, map.stride, |pass| &pass.inputs[place]);
+            let credits = columns(passes, items, map.outputs, |pass| &pass.credits[place]);
+            let columns = Columns { inputs: &inputs, credits: &credits, items: items.next_multiple_of(8) };
+            total.moved += map.learn(&columns, test, threads, &mut total.saturated);
+        }
+        total
+    }
+
+    fn check(&self, rows: &[i8], labels: &[u8]) -> Result<()> {
+        within("items of a step", labels.len(), 1..=MOST_ITEMS)?;
+        let size = labels.len() * self.inputs();
+        if rows.len() != size {
+            let expected = format!("{size} numbers for {} items", labels.len());
+            return Err(InputError::expected("rows", expected, rows.len()));
+        }
+        if let Some(at) = rows.iter().position(|v| *v == -128) {
+            let place = format!("rows, item {}, number {}", at / self.inputs() + 1, at % self.inputs() + 1);
+            return Err(InputError::expected(place, "-127 to 127", -128));
+        }
+        match labels.iter().position(|label| usize::from(*label) >= self.classes()) {
+            None => Ok(()),
+            Some(at) => {
+                let expected = format!("a class from 0 to {}", self.classes() - 1);
+                Err(InputError::expected(format!("labels, item {}", at + 1), expected, labels[at]))
+            }
+        }
+    }
+}
+
+impl Pass {
+    /// What the net reads of one item.
+    pub fn row(&mut self, item: usize, net: &IntegerNet) -> &mut [i8] {
+        let map = &net.layers[0].map;
+        &mut self.inputs[0][item * map.stride..][..map.inputs]
+    }
+}
+
+/// The narrowing between layers.
+#[inline]
+fn narrowed(whole: i32) -> i8 {
+    whole.clamp(0, 127) as i8
+}
+
+/// `(items, width)` of several passes as `(width, items)`, with zeros up to a multiple of 8 items.
+fn columns<T: Copy + Into<i16>>(
+    passes: &[Pass],
+    items: usize,
+    width: usize,
+    of: impl Fn(&Pass) -> &Vec<T>,
+) -> Vec<i16> {
+    let padded = items.next_multiple_of(8);
+    let mut all = vec![0; width * padded];
+    let rows = passes.iter().flat_map(|pass| of(pass).chunks_exact(width));
+    for (item, row) in rows.enumerate() {
+        for (value, out) in row.iter().zip(all.iter_mut().skip(item).step_by(padded)) {
+            *out = (*value).into();
+        }
+    }
+    all
+}

@@ -1,0 +1,8 @@
+//! Tests of training with integers.
+
+#![allow(clippy::unwrap_used)]
+
+mod bytes;
+mod digits;
+mod errors;
+mod numbers;
