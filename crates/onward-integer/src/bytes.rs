@@ -97,15 +97,17 @@ impl Bytes {
         let done = threads.each(parts, |(streams, piece)| {
             let mut pass = model.head.pass(streams.len());
             let mut scores = vec![0; model.cell.tables.len()];
-            let mut credit = vec![0; model.cell.units];
-            for (place, (stream, item)) in streams.iter_mut().zip(piece).enumerate() {
-                let mut counts = Saturated::default();
-                model.cell.read(stream, usize::from(now[item]), pass.row(place, &model.head), &mut counts);
-                model.head.up(&mut pass, place);
-                model.head.down(&mut pass, place, usize::from(next[item]), Some(&mut credit));
-                model.cell.follow(stream, &credit, &mut scores, &mut counts);
-                pass.outcome.saturated.add(&counts);
+            let mut counts = Saturated::default();
+            for (place, (stream, item)) in streams.iter_mut().zip(piece.clone()).enumerate() {
+                let row = pass.row(place, &model.head);
+                model.cell.read(stream, usize::from(now[item]), row, &mut counts);
             }
+            model.head.up(&mut pass);
+            model.head.down(&mut pass, &next[piece], true);
+            for (stream, credit) in streams.iter_mut().zip(pass.bottom.chunks_exact(model.cell.units)) {
+                model.cell.follow(stream, credit, &mut scores, &mut counts);
+            }
+            pass.outcome.saturated.add(&counts);
             (pass, scores)
         });
         let (passes, mut all): (Vec<_>, Vec<_>) = done.into_iter().unzip();
@@ -125,15 +127,20 @@ impl Bytes {
             return Err(InputError::expected("text", "two symbols at least", text.len()));
         }
         self.check(text.len(), text, "text")?;
-        let (mut stream, mut pass) = (self.cell.stream(0, false), self.head.pass(1));
-        let mut counts = Saturated::default();
-        for pair in text.windows(2) {
-            self.cell.read(&mut stream, usize::from(pair[0]), pass.row(0, &self.head), &mut counts);
-            self.head.up(&mut pass, 0);
-            self.head.head(&mut pass, 0, usize::from(pair[1]));
+        let (mut stream, mut total) = (self.cell.stream(0, false), Tally::default());
+        // The states follow one after the other; what is said of them is found for many at once.
+        for (now, next) in text.chunks(MOST_ITEMS).zip(text[1..].chunks(MOST_ITEMS)) {
+            let mut pass = self.head.pass(next.len());
+            let mut counts = Saturated::default();
+            for (place, symbol) in now.iter().take(next.len()).enumerate() {
+                self.cell.read(&mut stream, usize::from(*symbol), pass.row(place, &self.head), &mut counts);
+            }
+            self.head.up(&mut pass);
+            self.head.head(&mut pass, next);
+            total.add(&pass.outcome);
+            total.saturated.add(&counts);
         }
-        pass.outcome.saturated.add(&counts);
-        Ok(pass.outcome)
+        Ok(total)
     }
 
     fn check(&self, count: usize, symbols: &[u8], place: &str) -> Result<()> {

@@ -42,6 +42,8 @@ pub struct Stream {
     past: Vec<usize>,
     /// As the tables; none where nothing is to be learned.
     pub(crate) influence: Vec<i16>,
+    /// Whether any number of a row of the influence is not zero.
+    alive: Vec<bool>,
     /// `1 − z` of the step, for each unit.
     keep: Vec<i16>,
     /// What the present step adds to the influence of a value's weight, and of a gate's.
@@ -70,6 +72,7 @@ impl Cell {
             state: vec![0; self.units],
             past: vec![0; self.window],
             influence: vec![0; if learned { self.tables.len() } else { 0 }],
+            alive: vec![false; (self.window + 1) * self.symbols],
             keep: zeros.clone(),
             direct: [zeros.clone(), zeros],
             read: 0,
@@ -82,8 +85,8 @@ impl Cell {
         first..first + self.units
     }
 
-    /// Reads one more byte; `out` is the state as activations.
-    pub fn read(&self, stream: &mut Stream, symbol: usize, out: &mut [i8], counts: &mut Saturated) {
+    /// Reads one more byte; `out` is the state as activations, bytes, widened.
+    pub fn read(&self, stream: &mut Stream, symbol: usize, out: &mut [i16], counts: &mut Saturated) {
         stream.past.rotate_right(1);
         stream.past[0] = symbol;
         stream.read += 1;
@@ -105,7 +108,7 @@ impl Cell {
             stream.direct[0][unit] = (z * slope / 2) as i16;
             stream.direct[1][unit] = ((far * steep) >> (STATE + GATE + 1 - GATE_INFLUENCE)) as i16;
             *state += ((far * i64::from(z) + (1 << (GATE - 1))) >> GATE) as i32;
-            out[unit] = ((*state + (1 << (STATE - 1))) >> STATE) as i8;
+            out[unit] = ((*state + (1 << (STATE - 1))) >> STATE) as i16;
         }
     }
 
@@ -113,9 +116,9 @@ impl Cell {
     pub fn follow(&self, stream: &mut Stream, credit: &[i16], scores: &mut [i32], counts: &mut Saturated) {
         // Rounded up or down by chance, the same for all numbers of a step: the mean is exact, and nothing small is stuck.
         let chance = (mixed(stream.key, stream.read) & ((1 << GATE) - 1)) as i32;
-        let Stream { past, influence, keep, direct, .. } = stream;
+        let Stream { past, influence, alive, keep, direct, .. } = stream;
         let rows = influence.chunks_exact_mut(self.units).zip(scores.chunks_exact_mut(self.units));
-        for (place, (own, scores)) in rows.enumerate() {
+        for (place, ((own, scores), alive)) in rows.zip(alive).enumerate() {
             let (table, symbol) = (place / self.symbols, place % self.symbols);
             let now = if table == self.window { past[0] == symbol } else { past[table] == symbol };
             if now {
@@ -126,8 +129,9 @@ impl Cell {
                     counts.credits += u64::from(i32::from(*j) != whole);
                 }
                 score(own, credit, scores);
-            } else {
-                fade(own, keep, chance, credit, scores);
+                *alive = true;
+            } else if *alive {
+                *alive = fade(own, keep, chance, credit, scores);
             }
         }
     }
@@ -163,11 +167,15 @@ fn owed(j: i16, credit: i16) -> i32 {
     (i32::from(j) * i32::from(credit) + (1 << (NARROWED - 1))) >> NARROWED
 }
 
-fn fade(own: &mut [i16], keep: &[i16], chance: i32, credit: &[i16], scores: &mut [i32]) {
+/// Whether anything is left.
+fn fade(own: &mut [i16], keep: &[i16], chance: i32, credit: &[i16], scores: &mut [i32]) -> bool {
+    let mut left = 0;
     for (((j, k), c), s) in own.iter_mut().zip(keep).zip(credit).zip(scores) {
         *j = faded(*j, *k, chance) as i16;
+        left |= *j;
         *s += owed(*j, *c);
     }
+    left != 0
 }
 
 fn score(own: &[i16], credit: &[i16], scores: &mut [i32]) {

@@ -25,14 +25,13 @@ impl Saturated {
 
 /// `value / 2^shift`, rounded to the nearest integer, halves upwards.
 #[inline]
-pub fn shifted(value: i32, shift: u32) -> i32 {
-    let half = (1i64 << shift) >> 1;
-    ((i64::from(value) + half) >> shift) as i32
+pub fn shifted(value: i64, shift: u32) -> i64 {
+    (value + ((1 << shift) >> 1)) >> shift
 }
 
 /// `value` as a credit of 16 bits.
 #[inline]
-pub(crate) fn credit(value: i32, counts: &mut Saturated) -> i16 {
+pub(crate) fn credit(value: i64, counts: &mut Saturated) -> i16 {
     let held = value.clamp(-32767, 32767);
     counts.credits += u64::from(held != value);
     held as i16

@@ -6,10 +6,16 @@ use crate::random;
 use crate::threads::ThreadCount;
 
 /// The constant that every map reads as its last input: its weight is the map's bias.
-pub(crate) const ONE: i8 = 64;
+pub(crate) const ONE: i16 = 64;
 
 /// Numbers of a row are a multiple of this, so that loops over them have no rest.
 const LANES: usize = 16;
+
+/// Items whose answers are found together.
+const BLOCK: usize = 16;
+
+/// Products of a credit and a weight whose sum cannot leave 32 bits.
+const SUMMED: usize = 512;
 
 /// Scores are narrowed by this before they are squared.
 const NARROWED: u32 = 4;
@@ -47,21 +53,35 @@ impl Linear {
         Self { inputs, outputs, stride, weights, evidence: Evidence::new(outputs * stride) }
     }
 
-    /// The answers to `x`, a row of `stride` numbers.
-    pub fn answer(&self, x: &[i8], y: &mut [i32]) {
-        for (row, y) in self.weights.chunks_exact(self.stride).zip(y) {
-            *y = dot(row, x);
+    /// The answers to `x`, `(items, stride)` of bytes, widened: `y` is `(items, outputs)`.
+    pub fn answer(&self, x: &[i16], y: &mut [i32]) {
+        let (stride, outputs) = (self.stride, self.outputs);
+        let mut wide = vec![0; stride];
+        // Some items at a time, which stay near while every row of weights is widened once for all of them.
+        for (x, y) in x.chunks(BLOCK * stride).zip(y.chunks_mut(BLOCK * outputs)) {
+            for (j, row) in self.weights.chunks_exact(stride).enumerate() {
+                wide.iter_mut().zip(row).for_each(|(w, v)| *w = i16::from(*v));
+                for (x, y) in x.chunks_exact(stride).zip(y.iter_mut().skip(j).step_by(outputs)) {
+                    *y = dot(&wide, x);
+                }
+            }
         }
     }
 
     /// The credit of each input: one more of input `i` changes the answers by column `i` of the weights, whatever the inputs are; held
     /// against the answers' credit that is `Σ_j c_j W_ji`.
-    pub fn credit(&self, answers: &[i16], below: &mut [i32]) {
+    pub fn credit(&self, answers: &[i16], below: &mut [i64]) {
         below.fill(0);
-        for (row, c) in self.weights.chunks_exact(self.stride).zip(answers).filter(|(_, c)| **c != 0) {
-            for (b, w) in below.iter_mut().zip(row) {
-                *b += i32::from(*c) * i32::from(*w);
+        let mut sums = vec![0i32; below.len()];
+        let rows = self.weights.chunks(SUMMED * self.stride).zip(answers.chunks(SUMMED));
+        for (rows, answers) in rows {
+            sums.fill(0);
+            for (row, c) in rows.chunks_exact(self.stride).zip(answers).filter(|(_, c)| **c != 0) {
+                for (sum, w) in sums.iter_mut().zip(row) {
+                    *sum += i32::from(*c) * i32::from(*w);
+                }
             }
+            below.iter_mut().zip(&sums).for_each(|(b, sum)| *b += i64::from(*sum));
         }
     }
 
@@ -91,7 +111,7 @@ impl Linear {
             for (place, j) in rows.enumerate() {
                 let own = &columns.credits[j * items..][..items];
                 for (score, x) in scores[..=self.inputs].iter_mut().zip(columns.inputs.chunks_exact(items)) {
-                    *score = shifted(dot_wide(own, x), NARROWED);
+                    *score = shifted(i64::from(dot(own, x)), NARROWED) as i32;
                 }
                 let span = place * stride..(place + 1) * stride;
                 let mut row = Held {
@@ -108,14 +128,8 @@ impl Linear {
     }
 }
 
-/// `Σ a b` of int8; at most 2^17 numbers, so that no sum leaves 32 bits.
+/// `Σ a b`: of bytes at most 2^17 of them, of a credit and bytes at most 512, so that no sum leaves 32 bits.
 #[inline]
-pub(crate) fn dot(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
-}
-
-/// `Σ a b` of a credit and of activations; at most 512 numbers, so that no sum leaves 32 bits.
-#[inline]
-fn dot_wide(a: &[i16], b: &[i16]) -> i32 {
+fn dot(a: &[i16], b: &[i16]) -> i32 {
     a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }

@@ -82,13 +82,15 @@ impl Tally {
 pub(crate) struct Pass {
     pub items: usize,
     /// By layer: what it reads, `(items, stride)`.
-    pub inputs: Vec<Vec<i8>>,
+    pub inputs: Vec<Vec<i16>>,
     /// By layer: its sums, `(items, outputs)`.
     sums: Vec<Vec<i32>>,
     /// By layer: the credit of its sums, `(items, outputs)`.
     credits: Vec<Vec<i16>>,
     /// Credit of one item's inputs of a layer.
-    below: Vec<i32>,
+    below: Vec<i64>,
+    /// Credit of the net's inputs, `(items, inputs)`, where it is wanted.
+    pub bottom: Vec<i16>,
     pub outcome: Tally,
 }
 
@@ -150,12 +152,9 @@ impl IntegerNet {
         let net = &*self;
         let passes = threads.each(threads.pieces(labels.len()), |items| {
             let mut pass = net.pass(items.len());
-            let inputs = net.inputs();
-            for (place, item) in items.enumerate() {
-                pass.row(place, net)[..inputs].copy_from_slice(&rows[item * inputs..][..inputs]);
-                net.up(&mut pass, place);
-                net.down(&mut pass, place, usize::from(labels[item]), None);
-            }
+            pass.read(&rows[items.start * net.inputs()..], net);
+            net.up(&mut pass);
+            net.down(&mut pass, &labels[items], false);
             pass
         });
         Ok(self.learn(&passes, test, threads))
@@ -170,12 +169,10 @@ impl IntegerNet {
         for (rows, labels) in rows.chunks(inputs * MOST_ITEMS).zip(labels.chunks(MOST_ITEMS)) {
             self.check(rows, labels)?;
             let done = threads.each(threads.pieces(labels.len()), |items| {
-                let mut pass = self.pass(1);
-                for item in items {
-                    pass.row(0, self)[..inputs].copy_from_slice(&rows[item * inputs..][..inputs]);
-                    self.up(&mut pass, 0);
-                    self.head(&mut pass, 0, usize::from(labels[item]));
-                }
+                let mut pass = self.pass(items.len());
+                pass.read(&rows[items.start * inputs..], self);
+                self.up(&mut pass);
+                self.head(&mut pass, &labels[items]);
                 pass.outcome
             });
             done.iter().for_each(|own| total.add(own));
@@ -201,62 +198,75 @@ impl IntegerNet {
             sums: maps().map(|map| vec![0; items * map.outputs]).collect(),
             credits: maps().map(|map| vec![0; items * map.outputs]).collect(),
             below: vec![0; maps().map(|map| map.stride).max().unwrap_or(0)],
+            bottom: vec![0; items * self.inputs()],
             outcome: Tally::default(),
         }
     }
 
-    /// The forward pass of one item, up to the sums of the head.
-    pub(crate) fn up(&self, pass: &mut Pass, item: usize) {
+    /// The forward pass, up to the sums of the head.
+    pub(crate) fn up(&self, pass: &mut Pass) {
         for (place, Layer { map, shift, .. }) in self.layers.iter().enumerate() {
             let (own, above) = pass.inputs.split_at_mut(place + 1);
-            let sums = &mut pass.sums[place][item * map.outputs..][..map.outputs];
-            map.answer(&own[place][item * map.stride..][..map.stride], sums);
+            map.answer(&own[place], &mut pass.sums[place]);
             let (Some(above), Some(next)) = (above.first_mut(), self.layers.get(place + 1)) else { continue };
-            let above = &mut above[item * next.map.stride..][..map.outputs];
-            for (a, sum) in above.iter_mut().zip(sums) {
-                let whole = shifted(*sum, *shift);
-                pass.outcome.saturated.activations += u64::from(whole > 127);
-                *a = narrowed(whole);
+            let rows =
+                above.chunks_exact_mut(next.map.stride).zip(pass.sums[place].chunks_exact(map.outputs));
+            for (above, sums) in rows {
+                for (a, sum) in above.iter_mut().zip(sums) {
+                    let whole = shifted(i64::from(*sum), *shift);
+                    pass.outcome.saturated.activations += u64::from(whole > 127);
+                    *a = narrowed(whole);
+                }
             }
         }
     }
 
-    /// The loss of one item, and the credit of its logits.
-    pub(crate) fn head(&self, pass: &mut Pass, item: usize, label: usize) {
+    /// The losses, and the credit of the logits.
+    pub(crate) fn head(&self, pass: &mut Pass, labels: &[u8]) {
         let (top, place) = (self.top(), self.layers.len() - 1);
-        let span = item * top.map.outputs..(item + 1) * top.map.outputs;
-        let sums = &mut pass.sums[place][span.clone()];
-        sums.iter_mut().for_each(|sum| *sum = shifted(*sum, top.shift));
-        let judged = judge(sums, label, &mut pass.credits[place][span]);
-        pass.outcome.loss += judged.loss;
-        pass.outcome.right += usize::from(judged.right);
-        pass.outcome.items += 1;
+        let sums = pass.sums[place].chunks_exact_mut(top.map.outputs);
+        let rows = sums.zip(pass.credits[place].chunks_exact_mut(top.map.outputs));
+        for ((sums, credits), label) in rows.zip(labels) {
+            sums.iter_mut().for_each(|sum| *sum = shifted(i64::from(*sum), top.shift) as i32);
+            let judged = judge(sums, usize::from(*label), credits);
+            pass.outcome.loss += judged.loss;
+            pass.outcome.right += usize::from(judged.right);
+            pass.outcome.items += 1;
+        }
     }
 
-    /// Local credit of one item from the head down; into `bottom`, where wanted, that of the net's inputs before any narrowing.
-    pub(crate) fn down(&self, pass: &mut Pass, item: usize, label: usize, bottom: Option<&mut [i16]>) {
-        self.head(pass, item, label);
-        for place in (1..self.layers.len()).rev() {
-            let (layer, under) = (&self.layers[place], &self.layers[place - 1]);
-            let (lower, upper) = pass.credits.split_at_mut(place);
-            let own = &upper[0][item * layer.map.outputs..][..layer.map.outputs];
-            layer.map.credit(own, &mut pass.below[..layer.map.inputs]);
-            let lower = &mut lower[place - 1][item * under.map.outputs..][..under.map.outputs];
-            let sums = &pass.sums[place - 1][item * under.map.outputs..][..under.map.outputs];
-            for ((c, above), sum) in lower.iter_mut().zip(&pass.below).zip(sums) {
-                // The narrowing alone, at the sum ± one unit of what it gives: a change of 0, 1 or 2.
-                let unit = 1 << under.shift;
-                let change =
-                    narrowed(shifted(sum + unit, under.shift)) - narrowed(shifted(sum - unit, under.shift));
-                let whole = shifted(above * i32::from(change), layer.credit_shift + 1);
-                *c = credit(whole, &mut pass.outcome.saturated);
+    /// Local credit from the head down; where wanted also that of the net's inputs, before any narrowing.
+    pub(crate) fn down(&self, pass: &mut Pass, labels: &[u8], bottom: bool) {
+        self.head(pass, labels);
+        for (place, layers) in self.layers.windows(2).enumerate().rev() {
+            let [under, layer] = layers else { continue };
+            let (lower, upper) = pass.credits.split_at_mut(place + 1);
+            let own = upper[0].chunks_exact(layer.map.outputs);
+            let lower = lower[place].chunks_exact_mut(under.map.outputs);
+            let sums = pass.sums[place].chunks_exact(under.map.outputs);
+            for ((own, lower), sums) in own.zip(lower).zip(sums) {
+                let below = &mut pass.below[..layer.map.inputs];
+                layer.map.credit(own, below);
+                for ((c, below), sum) in lower.iter_mut().zip(below).zip(sums) {
+                    // The narrowing alone, at the sum ± one unit of what it gives: a change of 0, 1 or 2.
+                    let (sum, unit) = (i64::from(*sum), 1 << under.shift);
+                    let at = |sum| narrowed(shifted(sum, under.shift));
+                    let change = i64::from(at(sum + unit) - at(sum - unit));
+                    *c =
+                        credit(shifted(*below * change, layer.credit_shift + 1), &mut pass.outcome.saturated);
+                }
             }
         }
-        if let Some(bottom) = bottom {
+        if bottom {
             let Layer { map, credit_shift, .. } = &self.layers[0];
-            map.credit(&pass.credits[0][item * map.outputs..][..map.outputs], &mut pass.below[..map.inputs]);
-            for (c, below) in bottom.iter_mut().zip(&pass.below) {
-                *c = credit(shifted(*below, *credit_shift), &mut pass.outcome.saturated);
+            let rows =
+                pass.credits[0].chunks_exact(map.outputs).zip(pass.bottom.chunks_exact_mut(map.inputs));
+            for (own, bottom) in rows {
+                let below = &mut pass.below[..map.inputs];
+                map.credit(own, below);
+                for (c, below) in bottom.iter_mut().zip(below) {
+                    *c = credit(shifted(*below, *credit_shift), &mut pass.outcome.saturated);
+                }
             }
         }
     }
@@ -297,8 +307,16 @@ impl IntegerNet {
 }
 
 impl Pass {
-    /// What the net reads of one item.
-    pub fn row(&mut self, item: usize, net: &IntegerNet) -> &mut [i8] {
+    /// Takes what the net reads from the first rows of `rows`, `(items, inputs)`.
+    fn read(&mut self, rows: &[i8], net: &IntegerNet) {
+        let map = &net.layers[0].map;
+        for (own, row) in self.inputs[0].chunks_exact_mut(map.stride).zip(rows.chunks_exact(map.inputs)) {
+            own.iter_mut().zip(row).for_each(|(x, v)| *x = i16::from(*v));
+        }
+    }
+
+    /// What the net reads of one item, bytes, widened.
+    pub fn row(&mut self, item: usize, net: &IntegerNet) -> &mut [i16] {
         let map = &net.layers[0].map;
         &mut self.inputs[0][item * map.stride..][..map.inputs]
     }
@@ -306,23 +324,18 @@ impl Pass {
 
 /// The narrowing between layers.
 #[inline]
-fn narrowed(whole: i32) -> i8 {
-    whole.clamp(0, 127) as i8
+fn narrowed(whole: i64) -> i16 {
+    whole.clamp(0, 127) as i16
 }
 
 /// `(items, width)` of several passes as `(width, items)`, with zeros up to a multiple of 8 items.
-fn columns<T: Copy + Into<i16>>(
-    passes: &[Pass],
-    items: usize,
-    width: usize,
-    of: impl Fn(&Pass) -> &Vec<T>,
-) -> Vec<i16> {
+fn columns(passes: &[Pass], items: usize, width: usize, of: impl Fn(&Pass) -> &Vec<i16>) -> Vec<i16> {
     let padded = items.next_multiple_of(8);
     let mut all = vec![0; width * padded];
     let rows = passes.iter().flat_map(|pass| of(pass).chunks_exact(width));
     for (item, row) in rows.enumerate() {
         for (value, out) in row.iter().zip(all.iter_mut().skip(item).step_by(padded)) {
-            *out = (*value).into();
+            *out = *value;
         }
     }
     all

@@ -18,7 +18,10 @@ fn powers_and_logarithms() {
         let exact = (value as f64).log2() * 65_536.0;
         assert!((f64::from(log2(value)) - exact).abs() <= 1.01, "{value}: {} {exact}", log2(value));
     }
-    assert_eq!((shifted(5, 1), shifted(-5, 1), shifted(7, 0), shifted(i32::MAX, 8)), (3, -2, 7, 8_388_608));
+    assert_eq!(
+        (shifted(5, 1), shifted(-5, 1), shifted(7, 0), shifted(i64::from(i32::MAX), 8)),
+        (3, -2, 7, 8_388_608)
+    );
 }
 
 #[test]
