@@ -1,18 +1,20 @@
-//! Trains a minGRU of int8 on a text, byte by byte, with integers alone: `bytes FILE [KEY=NUMBER …]`.
+//! Trains a minGRU of int8 on a text, byte by byte, with integers alone: `bytes FILE [KEY=VALUE …]`.
 //!
 //! The last `held` bytes of the text are for testing, as many before them to choose settings by; the former are only looked at with `test=1`,
-//! once, at the end. The bigrams of the same training text are counted beside it.
+//! once, at the end. The bigrams of the same training text are counted beside it. With `snapshot=FILE` the training is kept at every line that
+//! is told, and goes on from there.
 
 mod shared;
 
 use onward_integer::text::{Alphabet, bigram_bits};
 use onward_integer::{Bytes, BytesShape, InputError, Significance, Tally, ThreadCount};
-use shared::{bits, bytes_of, decimals, key, known};
+use shared::{Kept, bits, bytes_of, decimals, end, keep, key, known, snapshot};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "units",
     "window",
     "hidden",
@@ -28,14 +30,15 @@ const KEYS: [&str; 15] = [
     "held",
     "shows",
     "test",
+    "snapshot",
 ];
 
 fn model(symbols: usize) -> Result<Bytes, InputError> {
-    let hidden = key("hidden", 128)? as usize;
+    let hidden = key("hidden", 256)? as usize;
     Bytes::new(&BytesShape {
         symbols,
         units: key("units", 128)? as usize,
-        window: key("window", 3)? as usize,
+        window: key("window", 4)? as usize,
         hidden: if hidden == 0 { vec![] } else { vec![hidden] },
         spread: key("spread", 16)?.min(255) as u8,
         head_spread: key("head_spread", 6)?.min(255) as u8,
@@ -43,10 +46,14 @@ fn model(symbols: usize) -> Result<Bytes, InputError> {
     })
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    end(train())
+}
+
+fn train() -> Result<(), InputError> {
     let file = std::env::args()
         .nth(1)
-        .ok_or_else(|| InputError::expected("arguments", "FILE [KEY=NUMBER …]", "none"))?;
+        .ok_or_else(|| InputError::expected("arguments", "FILE [KEY=VALUE …]", "none"))?;
     known(&KEYS)?;
     let raw = bytes_of(Path::new(&file))?;
     let alphabet = Alphabet::of(&raw);
@@ -57,13 +64,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "more than {} bytes, twice what is held out and two for each stream",
             2 * held + 2 * streams
         );
-        return Err(InputError::expected("the file", expected, text.len()).in_file(Path::new(&file)).into());
+        return Err(InputError::expected("the file", expected, text.len()).in_file(Path::new(&file)));
     }
     let (train, test) = text.split_at(text.len() - held);
     let (train, valid) = train.split_at(train.len() - held);
     let mut model = model(alphabet.symbols())?;
     let mut all = model.streams(streams)?;
-    let steps = key("tokens", 1_000_000)? / streams as u64;
+    let steps = key("tokens", 3_000_000)? / streams as u64;
     let (alpha, fall, memory) =
         (key("alpha", 65_536)? as u32, key("fall", 16)? as u32, key("memory", 6)? as u32);
     let significance = Significance { alpha, fall, steps, memory };
@@ -82,7 +89,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let (part, mut total, mut trained) = (train.len() / streams, Tally::default(), 0);
     let every = (steps / key("shows", 10)?.max(1)).max(1);
-    for step in 0..steps {
+    let (mut first, kept) = (0, snapshot()?);
+    if let Some(Kept { path, bytes: Some(bytes) }) = &kept {
+        (model, all, first) = Bytes::from_snapshot(bytes).map_err(|e| e.in_file(path))?;
+        println!("goes on after {first} steps");
+    }
+    for step in first..steps {
         let begin = Instant::now();
         let at = |more: usize| {
             (0..streams).map(|s| train[s * part + step as usize % (part - 1) + more]).collect::<Vec<u8>>()
@@ -91,7 +103,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         trained += begin.elapsed().as_micros() as u64;
         if (step + 1) % every == 0 {
             let (tokens, moved) = ((step + 1) * streams as u64, total.moved / every);
-            let rate = tokens * 1_000_000 / trained.max(1);
+            let rate = (step + 1 - first) * streams as u64 * 1_000_000 / trained.max(1);
             let held = bits(&model.judge(valid)?);
             println!(
                 "{tokens} bytes: {} bits; held out: {held}; {moved} weights move in a step; {rate} bytes/s",
@@ -99,6 +111,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             );
             println!("  {:?}", total.saturated);
             total = Tally::default();
+            if let Some(Kept { path, .. }) = &kept {
+                keep(path, &model.to_snapshot(&all, step + 1))?;
+            }
         }
     }
     if key("test", 0)? == 1 {

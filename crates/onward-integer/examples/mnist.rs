@@ -1,14 +1,15 @@
-//! Trains a net of int8 on MNIST, with integers alone: `mnist FOLDER [KEY=NUMBER …]`.
+//! Trains a net of int8 on MNIST, with integers alone: `mnist FOLDER [KEY=VALUE …]`.
 //!
 //! FOLDER has the four files of MNIST, unpacked (`gunzip -k *.gz`). The last 10 000 training images are held out to choose settings by; the test
-//! images are only looked at with `test=1`, once, after the last epoch.
+//! images are only looked at with `test=1`, once, after the last epoch. With `snapshot=FILE` the net is kept after every epoch, and goes on from there.
 
 mod shared;
 
 use onward_integer::{InputError, IntegerNet, NetShape, Significance, Tally, ThreadCount, random};
-use shared::{bits, bytes_of, decimals, key, known};
+use shared::{Kept, bits, bytes_of, decimals, end, keep, key, known, snapshot};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
 const PIXELS: usize = 28 * 28;
@@ -47,16 +48,21 @@ fn said(outcome: &Tally) -> String {
     format!("{} bits, {right} % right", bits(outcome))
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    end(train())
+}
+
+fn train() -> Result<(), InputError> {
     let folder = std::env::args()
         .nth(1)
-        .ok_or_else(|| InputError::expected("arguments", "FOLDER [KEY=NUMBER …]", "none"))?;
+        .ok_or_else(|| InputError::expected("arguments", "FOLDER [KEY=VALUE …]", "none"))?;
     known(&[
         "rows", "hidden", "spread", "batch", "epochs", "alpha", "fall", "memory", "seed", "threads", "test",
+        "snapshot",
     ])?;
     let images = Images::read(Path::new(&folder), "train")?;
     let held_out = images.labels.len().saturating_sub(HELD_OUT);
-    let (rows, batch) = (key("rows", held_out as u64)?.min(held_out as u64), key("batch", 256)?.max(1));
+    let (rows, batch) = (key("rows", held_out as u64)?.min(held_out as u64), key("batch", 512)?.max(1));
     let (seed, epochs) = (key("seed", 1)?, key("epochs", 10)?);
     let threads = ThreadCount(NonZeroUsize::new(key("threads", 1)? as usize).unwrap_or(NonZeroUsize::MIN));
     let widths = vec![PIXELS, key("hidden", 256)? as usize, 10];
@@ -67,8 +73,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let significance = Significance { alpha, fall, steps, memory };
     significance.check()?;
     println!("{} weights, {steps} steps", net.weights());
-    let (begin, mut step) = (Instant::now(), 0);
-    for epoch in 0..epochs {
+    let (begin, mut step, kept) = (Instant::now(), 0, snapshot()?);
+    if let Some(Kept { path, bytes: Some(bytes) }) = &kept {
+        (net, step) = IntegerNet::from_snapshot(bytes).map_err(|e| e.in_file(path))?;
+        println!("goes on after {step} steps");
+    }
+    for epoch in step / (rows / batch)..epochs {
         let mut total = Tally::default();
         for items in random::order(seed, epoch, rows as usize).chunks_exact(batch as usize) {
             let own: Vec<i8> =
@@ -87,6 +97,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             said(&held)
         );
         println!("  {:?}", total.saturated);
+        if let Some(Kept { path, .. }) = &kept {
+            keep(path, &net.to_snapshot(step))?;
+        }
     }
     if key("test", 0)? == 1 {
         let test = Images::read(Path::new(&folder), "t10k")?;

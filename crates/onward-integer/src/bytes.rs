@@ -30,8 +30,8 @@ pub struct BytesShape {
 /// A minGRU, layers, and a head with a logit for each byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bytes {
-    cell: Cell,
-    head: IntegerNet,
+    pub(crate) cell: Cell,
+    pub(crate) head: IntegerNet,
 }
 
 impl Bytes {

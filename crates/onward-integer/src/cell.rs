@@ -28,7 +28,7 @@ pub(crate) struct Cell {
     pub window: usize,
     /// `(window + 1, symbols, units)`: the value by each byte of the window, then the gate by the present one.
     pub tables: Vec<i8>,
-    evidence: Evidence,
+    pub evidence: Evidence,
     /// The gate for each weight from -127 to 127, with 15 bits after the point.
     curve: Vec<i32>,
 }
@@ -39,7 +39,7 @@ pub struct Stream {
     /// `(units)`, 16 bits after the point, within ±127.
     pub(crate) state: Vec<i32>,
     /// The last bytes, the present one first.
-    past: Vec<usize>,
+    pub(crate) past: Vec<usize>,
     /// As the tables; none where nothing is to be learned.
     pub(crate) influence: Vec<i16>,
     /// Whether any number of a row of the influence is not zero.
@@ -49,9 +49,17 @@ pub struct Stream {
     /// What the present step adds to the influence of a value's weight, and of a gate's.
     direct: [Vec<i16>; 2],
     /// How many bytes were read.
-    read: u64,
+    pub(crate) read: u64,
     /// Names the stream in its roundings.
-    key: u64,
+    pub(crate) key: u64,
+}
+
+impl Stream {
+    /// Looks for what is not zero in an influence that was read from a file.
+    pub(crate) fn revive(&mut self) {
+        let rows = self.influence.chunks_exact(self.state.len());
+        self.alive.iter_mut().zip(rows).for_each(|(alive, row)| *alive = row.iter().any(|j| *j != 0));
+    }
 }
 
 impl Cell {

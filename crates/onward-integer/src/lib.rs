@@ -44,6 +44,7 @@ mod net;
 #[cfg(test)]
 mod own_tests;
 pub mod random;
+mod snapshot;
 mod softmax;
 pub mod text;
 mod threads;

@@ -41,6 +41,8 @@ impl NetShape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntegerNet {
     pub(crate) layers: Vec<Layer>,
+    /// What the layers' shifts follow from, beside their widths.
+    pub(crate) spread: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,12 +113,18 @@ impl IntegerNet {
             let credit_shift = if place == last { 8 } else { root(pair[1]) + spread };
             Layer { map, shift, credit_shift }
         };
-        Ok(Self { layers: shape.widths.windows(2).enumerate().map(layer).collect() })
+        let layers = shape.widths.windows(2).enumerate().map(layer).collect();
+        Ok(Self { layers, spread: shape.spread })
     }
 
     /// How many weights there are, biases among them.
     pub fn weights(&self) -> usize {
         self.layers.iter().map(|l| l.map.outputs * (l.map.inputs + 1)).sum()
+    }
+
+    /// Inputs, hidden units of each layer, classes.
+    pub(crate) fn widths(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.inputs()).chain(self.layers.iter().map(|layer| layer.map.outputs))
     }
 
     /// How many numbers a row of inputs has.

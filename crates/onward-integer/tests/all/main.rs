@@ -6,3 +6,4 @@ mod bytes;
 mod digits;
 mod errors;
 mod numbers;
+mod snapshots;
