@@ -59,9 +59,30 @@ pub fn interval(mean: f64, half_width: Option<f64>) -> String {
     }
 }
 
+/// The date of so many days after the first of 1970, as ISO 8601 writes it.
+pub fn date(days: i64) -> String {
+    // Years are counted from March, so that leap days come last.
+    let since_march_of_0 = days.saturating_add(719_468);
+    let (era, day) = (since_march_of_0.div_euclid(146_097), since_march_of_0.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", 400 * era + year + later)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let dates = [(0, "1970-01-01"), (-1, "1969-12-31"), (11_016, "2000-02-29"), (47_541, "2100-03-01")];
+        for (days, expected) in dates {
+            assert_eq!(date(days), expected);
+        }
+    }
 
     #[test]
     fn one_of_something_is_not_many() {

@@ -48,7 +48,23 @@ pub fn evaluator(
     threads: usize,
     begun: Option<Begun<'_>>,
 ) -> Result<Local> {
-    evaluator_of(spec, net(spec, begun)?, input, outputs, threads, begun)
+    evaluator_of(spec, net(spec, begun)?, input, outputs, threads, begun).map_err(of_net(spec, begun))
+}
+
+/// What names the file of the net, if that is in one, in errors that name no file: those of keys stand where the keys do.
+fn of_net(spec: &Spec, begun: Option<Begun<'_>>) -> impl Fn(Error) -> Error + use<> {
+    let path = match (&spec.model.kind, begun) {
+        (ModelKind::Onnx(_), Some(Begun { folder, .. })) => Some(folder.net()),
+        (ModelKind::Onnx(Onnx { path }), None) => Some(path.clone()),
+        _ => None,
+    };
+    move |e| match &path {
+        Some(path) if e.file().is_none() && e.key().is_some() => {
+            e.hint(Hint::Then(format!("the net is in {}", path.display())))
+        }
+        Some(path) if e.file().is_none() => e.in_file(path),
+        _ => e,
+    }
 }
 
 fn evaluator_of(
@@ -90,7 +106,7 @@ fn unrated(
 pub fn graph(spec: &Spec, begun: Begun<'_>, input: [usize; 3], outputs: usize) -> Result<Graph> {
     let settings = spec.settings();
     let model = unrated(&settings, net(spec, Some(begun))?, input, outputs)?;
-    Graph::new(&*settings.rated(model)?, input)
+    Graph::new(&*settings.rated(model)?, input).map_err(of_net(spec, Some(begun)))
 }
 
 /// Refuses a model that there is no memory for, before any of it is asked for.
@@ -243,11 +259,9 @@ fn given(
         let memory: Arc<dyn Memory> = Arc::new(Mapping::open(path)?);
         return Given::lying_in(&memory, graph).map(Some).map_err(|e| e.in_file(path));
     }
-    let of_net =
+    let begin =
         |Imported { net, file }: &Imported| Ok(Given { params: net.begin(shape)?.1, file: file.clone() });
-    let in_file =
-        |e: Error| if let ModelKind::Onnx(Onnx { path }) = &spec.model.kind { e.in_file(path) } else { e };
-    imported.map(of_net).transpose().map_err(in_file)
+    imported.map(begin).transpose().map_err(of_net(spec, begun))
 }
 
 /// The run that a spec describes, at its beginning.
@@ -272,12 +286,10 @@ pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<
     }
     let imported = imported(spec, begun)?;
     let net = imported.as_ref().map(|imported| Arc::clone(&imported.net));
-    let evaluator = evaluator_of(spec, net, train.shape(), train.outputs(), threads, begun)?;
-    let in_file = |e: Error| match &spec.model.kind {
-        ModelKind::Onnx(Onnx { path }) => e.in_file(path),
-        _ => e,
-    };
-    let graph = evaluator.graph(train.shape()).map_err(in_file)?;
+    let in_file = of_net(spec, begun);
+    let evaluator = evaluator_of(spec, net, train.shape(), train.outputs(), threads, begun);
+    let evaluator = evaluator.map_err(&in_file)?;
+    let graph = evaluator.graph(train.shape()).map_err(&in_file)?;
     check_vocabulary(spec, &graph, train.outputs())?;
     evaluator.check_data(&split.test).map_err(|e| e.within("test rows"))?;
     let mut settings = spec.settings();

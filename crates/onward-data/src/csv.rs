@@ -46,19 +46,18 @@ pub fn read(bytes: &[u8], how: &Reading<'_>) -> Result<Table> {
     let (text, note) = text::decode(bytes, how.encoding)?;
     let begun = Begun::new(&text[..text.len().min(SAMPLE)], how)?;
     let text = begun.readable(text);
-    let mut reader = begun.reader(&text[..]);
+    let mut reader = begun.reader(&text[begun.skip..]);
     let (mut record, mut values) = (ByteRecord::new(), Vec::new());
     let (mut table, mut survey) = begun.table(how);
     table.notes.splice(0..0, note);
-    let mut begun = begun.has_header;
+    let mut is_first = begun.has_header;
     while reader.read_byte_record(&mut record).map_err(malformed)? {
-        if std::mem::take(&mut begun) {
+        if std::mem::take(&mut is_first) {
             continue;
         }
-        let begin = record.position().map_or(0, csv::Position::byte);
-        survey
-            .see(&record, begin, &mut values)
-            .map_err(|flaw| flaw.at(line_of(&text, begin), &table.names))?;
+        let begin = begun.skip as u64 + record.position().map_or(0, csv::Position::byte);
+        let seen = begun.check(&record).and_then(|()| survey.see(&record, begin, &mut values));
+        seen.map_err(|flaw| flaw.at(line_of(&text, begin), &table.names))?;
     }
     if values.is_empty() {
         return Err(no_rows(&table));
@@ -74,6 +73,8 @@ pub fn read(bytes: &[u8], how: &Reading<'_>) -> Result<Table> {
 pub(super) struct Begun {
     pub(super) dialect: Dialect,
     pub(super) has_header: bool,
+    /// The bytes of a line before the first row, which says what parts fields.
+    pub(super) skip: usize,
     first: ByteRecord,
     notes: Vec<String>,
 }
@@ -84,17 +85,33 @@ impl Begun {
     /// # Errors
     /// As for [`dialect::find`] and [`first_row::is_header`].
     pub(super) fn new(beginning: &[u8], how: &Reading<'_>) -> Result<Self> {
-        let dialect = dialect::find(beginning, how.separator, how.decimal)?;
-        let mut records = dialect::records(beginning, dialect.separator);
+        let said = dialect::said(beginning);
+        let skip = said.map_or(0, |(_, bytes)| bytes);
+        let dialect =
+            dialect::find(&beginning[skip..], how.separator.or(said.map(|(own, _)| own)), how.decimal)?;
+        let mut records = dialect::records(&beginning[skip..], dialect.separator);
         let first = if records.is_empty() { ByteRecord::new() } else { records.remove(0) };
         let has_header = !first.is_empty()
             && first_row::is_header(&first, &records, how.header, dialect).map_err(|flaw| {
-                let begin = first.position().map_or(0, csv::Position::byte);
+                let begin = skip as u64 + first.position().map_or(0, csv::Position::byte);
                 flaw.at(line_of(beginning, begin), &[])
             })?;
         let sure = !has_header || how.header != Header::Auto;
-        let notes = if sure { None } else { first_row::note(&first, dialect.decimal) };
-        Ok(Self { dialect, has_header, first, notes: notes.into_iter().collect() })
+        let note = if sure { None } else { first_row::note(&first, dialect.decimal) };
+        let line = said.map(|(separator, _)| {
+            format!("the first line says what parts the fields ({:?}), and is no row", separator.name())
+        });
+        let notes = line.into_iter().chain(note).collect();
+        Ok(Self { dialect, has_header, skip, first, notes })
+    }
+
+    /// Refuses a header that comes again below the first row, as where files were put one behind the other.
+    pub(super) fn check(&self, record: &ByteRecord) -> Result<(), Flaw> {
+        if self.has_header && self.first.len() > 1 && *record == self.first {
+            let (expected, found) = ("a row of data", "the names of the columns again");
+            return Err(Flaw { column: 0, expected: expected.into(), found: found.into() });
+        }
+        Ok(())
     }
 
     /// The text as the reader of records takes it.
@@ -302,6 +319,33 @@ mod tests {
         };
         assert_eq!(known(",a,b\n5,5,5\n5,6,6\n", &["a", "b"]), [0], "the data had no such feature");
         assert_eq!(known(",a,b\n1,5,5\n", &["", "a"]), [] as [usize; 0], "the data had one");
+    }
+
+    #[test]
+    fn a_header_that_comes_again_is_told_by_its_line() {
+        let again = "line 4, column 1 (\"a\"): expected a row of data, found the names of the columns again";
+        assert_eq!(error("a,b\n1,2\n3,4\na,b\n5,6\n"), again);
+        assert_eq!(error("a,kind\n1,x\n3,y\na,kind\n5,x\na,kind\n"), again);
+        let named = Reading { header: Header::Yes, ..Reading::default() };
+        assert!(read(b"a,b\nx,y\na,b\n", &named).unwrap_err().to_string().starts_with("line 3"));
+        // Of one column of words a word may be its name.
+        assert_eq!(read(b"a\nx\na\n", &named).unwrap().rows(), 2);
+        assert_eq!(table(b"a,b\nx,y\na,b\nx,b\n").names, [""; 0], "words among words");
+    }
+
+    #[test]
+    fn a_line_that_tells_excel_what_parts_fields_is_no_row() {
+        let told = table(b"sep=;\r\na;b\r\n1,5;2\r\n3;x\r\n");
+        assert_eq!((&told.names[..], told.rows()), (&["a".to_owned(), "b".into()][..], 2));
+        assert_eq!(told.values.at(0), 1.5);
+        assert_eq!(told.seen[1].first_word.as_ref().map(|spot| spot.at), Some(4));
+        assert!(
+            told.notes[0].contains("the first line says what parts the fields (\";\")"),
+            "{:?}",
+            told.notes
+        );
+        assert_eq!(table(b"\xef\xbb\xbfsep=,\n1,5\n").values, numbers(&[1.0, 5.0]));
+        assert!(error("sep=,\n1,5\n3\n").starts_with("line 3, column 2"), "{}", error("sep=,\n1,5\n3\n"));
     }
 
     #[test]

@@ -53,6 +53,24 @@ pub(super) fn find(
     Ok(Dialect { separator: tried.separator, decimal })
 }
 
+/// What a first line `sep=;`, by which Excel is told, says of the fields; and how many bytes that line takes.
+pub(super) fn said(text: &[u8]) -> Option<(Separator, usize)> {
+    let end = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| at + 1);
+    let line = text[..end].trim_ascii_end();
+    let quoted = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\""));
+    // Of a tab nothing is left at the line's end.
+    let own = match quoted.unwrap_or(line).split_at_checked(4)? {
+        (word, own) if word.eq_ignore_ascii_case(b"sep=") => own,
+        _ => return None,
+    };
+    let is = |separator: &Separator| match own {
+        [] => *separator == Separator::Tab && text[..end].contains(&b'\t'),
+        [byte] => *byte == separator.byte() && *separator != Separator::Blanks,
+        _ => false,
+    };
+    Separator::ALL.into_iter().find(is).map(|separator| (separator, end))
+}
+
 fn separated(beginning: &[u8]) -> Result<Tried> {
     let all: Vec<Tried> =
         Separator::ALL.into_iter().map(|separator| Tried::of(beginning, separator)).collect();
@@ -229,6 +247,23 @@ mod tests {
             ("", ", ."),
         ] {
             assert_eq!(found(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_line_for_excel_says_what_parts_fields() {
+        for (text, expected) in [
+            ("sep=;\r\n1;2\n", Some((Separator::Semicolon, 7))),
+            ("SEP=,\na,b\n", Some((Separator::Comma, 6))),
+            ("\"sep=|\"\n1|2\n", Some((Separator::Bar, 8))),
+            ("sep=\t\n1\t2\n", Some((Separator::Tab, 6))),
+            ("sep=;", Some((Separator::Semicolon, 5))),
+            ("sep=\n1\n", None),
+            ("sep=x\n1\n", None),
+            ("sepal;b\n1;2\n", None),
+            ("", None),
+        ] {
+            assert_eq!(said(text.as_bytes()), expected, "{text:?}");
         }
     }
 

@@ -198,3 +198,44 @@ fn rows_are_not_judged_that_were_trained_on() {
     let own = folder.put("own.csv", "1,2,0\n3,4,1\n5,6,0\n");
     check_apart(&DataOptions { test_path: Some(own), ..options }).unwrap();
 }
+
+#[test]
+fn rows_are_not_judged_that_were_trained_on_in_another_form() {
+    let folder = Folder::new();
+    let rows: Vec<[f32; 3]> = (0..12).map(|i| [i as f32, (i * 7 % 5) as f32, (i % 2) as f32]).collect();
+    let text: String = rows.iter().map(|[a, b, label]| format!("{a},{b},{label}\n")).collect();
+    let bytes: Vec<u8> = rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    let options = DataOptions { header: Guessed(Some(false)), ..csv_options(&folder, &text) };
+    let apart = |options: &DataOptions| {
+        check_apart(options)?;
+        check_rows_apart(options, &open(options, Shuffle::All)?)
+    };
+    let copy = folder.put("copy.npy", npy("<f4", "False", "(12, 3)", &bytes));
+    let test = DataOptions { test_path: Some(copy.clone()), ..options.clone() };
+    let message = apart(&test).unwrap_err().to_string();
+    assert!(message.contains("data.test_path: expected other rows than those of data.path"), "{message}");
+    assert!(apart(&DataOptions { limit: Some(10), ..test.clone() }).is_err(), "the first of them");
+    let own = folder.put("own.csv", "1,2,0\n3,4,1\n5,6,0\n");
+    let chosen = DataOptions { test_path: Some(own), validation_path: Some(copy), ..options };
+    let message = apart(&chosen).unwrap_err().to_string();
+    assert!(
+        message.contains("data.validation_path: expected other rows than those of data.path"),
+        "{message}"
+    );
+    apart(&DataOptions { validation_path: None, ..chosen }).unwrap();
+    let (x, y) = (npy("|u1", "False", "(3, 1)", &[5, 6, 7]), npy("|u1", "False", "(3,)", &[0, 1, 1]));
+    let one = folder.put("one.npz", npz(&[("x", x.clone()), ("y", y.clone())], Deflated));
+    let twice = DataOptions { test_path: Some(one.clone()), ..DataOptions::new(one) };
+    assert!(apart(&twice).unwrap_err().to_string().contains("data.test_path: expected other rows"));
+    let parts = [
+        ("x_train", x),
+        ("y_train", y.clone()),
+        ("x_test", npy("|u1", "False", "(3, 1)", &[1, 2, 3])),
+        ("y_test", y),
+    ];
+    let both = folder.put("both.npz", npz(&parts, Deflated));
+    let tested = DataOptions { validation_path: Some(both.clone()), ..DataOptions::new(both) };
+    let message = apart(&tested).unwrap_err().to_string();
+    assert!(message.contains("other rows than those of data.path, its test part"), "{message}");
+    apart(&DataOptions { validation_path: None, ..tested }).unwrap();
+}

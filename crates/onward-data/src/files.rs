@@ -100,7 +100,7 @@ pub(super) fn parsed(bytes: &[u8], format: Format, packing: Packing, how: &Readi
     match format {
         Format::Csv => csv::read(&unpacked(bytes, packing)?, how),
         #[cfg(feature = "parquet")]
-        Format::Parquet => super::parquet::read(bytes),
+        Format::Parquet => super::parquet::read_with_texts(bytes, &how.texts),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => Err(super::without_parquet()),
         _ => npy::read(bytes).and_then(|array| match array.shape[..] {

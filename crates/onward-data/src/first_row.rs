@@ -67,12 +67,21 @@ struct Below<'a> {
 
 impl Below<'_> {
     fn column(&self, column: usize) -> impl Iterator<Item = &[u8]> {
-        self.rest.iter().filter_map(move |record| record.get(column)).filter(|field| !is_missing(field))
+        Self::fields(self.rest.iter(), column)
     }
 
-    /// Whether a column has numbers alone below its first field.
+    fn fields<'b>(
+        rows: impl Iterator<Item = &'b ByteRecord>,
+        column: usize,
+    ) -> impl Iterator<Item = &'b [u8]> {
+        rows.filter_map(move |record| record.get(column)).filter(|field| !is_missing(field))
+    }
+
+    /// Whether a column has numbers alone below its first field; the first row again, as where files were put one behind the other, is no
+    /// data.
     fn is_of_numbers(&self, column: usize) -> bool {
-        let mut fields = self.column(column).peekable();
+        let others = self.rest.iter().filter(|record| *record != self.record);
+        let mut fields = Self::fields(others, column).peekable();
         fields.peek().is_some() && fields.all(|field| is_number(field, self.decimal))
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use onward::Result;
+use onward::schema::OneOrMore;
 use serde::Serialize;
 
 use super::csv::Reading;
 use super::files::read_table;
-use super::layout::{are_flags, is_date, is_dressed};
+use super::layout::{are_flags, is_clock, is_date, is_dressed};
 use super::read::{read_images, read_one, reading_of};
 use super::table::{Seen, Table};
 use super::{DataOptions, Format};
@@ -27,12 +28,16 @@ pub enum Sort {
     Categories,
     /// A text of its own in most rows.
     Texts,
-    /// Dates or times.
+    /// Dates, or dates with times.
     Dates,
+    /// Times of day, or months.
+    Times,
     /// Numbers with signs of money, percent or thousands.
     DressedNumbers,
     /// Numbers and words.
     Mixed,
+    /// Values of a type that is not read.
+    Unread,
     /// No values at all.
     Nothing,
 }
@@ -47,8 +52,10 @@ impl Sort {
             Self::Categories => "categories",
             Self::Texts => "texts",
             Self::Dates => "dates",
+            Self::Times => "times",
             Self::DressedNumbers => "numbers with signs",
             Self::Mixed => "numbers and words",
+            Self::Unread => "not read",
             Self::Nothing => "nothing",
         }
     }
@@ -242,6 +249,7 @@ fn described(table: &Table, column: usize) -> Column {
     let mut words: Vec<String> = seen.words.iter().take(1000).cloned().collect();
     words.sort_unstable();
     words.truncate(6);
+    words.extend(seen.unread.clone());
     Column {
         name: table.called(column),
         sort: sort(seen, numbers.len(), all().all(|v| v.fract() == 0.0)),
@@ -256,6 +264,7 @@ fn described(table: &Table, column: usize) -> Column {
 fn sort(seen: &Seen, numbers: usize, whole: bool) -> Sort {
     let all = |is: fn(&str) -> bool| seen.words.iter().all(|word| is(word));
     match (numbers, seen.words.len()) {
+        (0, 0) if seen.unread.is_some() => Sort::Unread,
         (0, 0) => Sort::Nothing,
         (_, 0) => {
             if whole {
@@ -268,6 +277,7 @@ fn sort(seen: &Seen, numbers: usize, whole: bool) -> Sort {
         _ if seen.odd => Sort::Texts,
         _ if are_flags(&seen.words) => Sort::Flags,
         _ if all(is_date) => Sort::Dates,
+        _ if all(is_clock) => Sort::Times,
         _ if all(is_dressed) => Sort::DressedNumbers,
         _ if seen.are_categories() => Sort::Categories,
         _ => Sort::Texts,
@@ -285,7 +295,13 @@ fn suggest(columns: &mut [Column], table: &Table) {
         column.suggested = match column.sort {
             _ if table.index.contains(&at) => Use::Index,
             Sort::WholeNumbers | Sort::Texts | Sort::Categories if says_id && each_its_own => Use::Id,
-            Sort::Texts | Sort::Dates | Sort::DressedNumbers | Sort::Mixed | Sort::Nothing => Use::Ignore,
+            Sort::Texts
+            | Sort::Dates
+            | Sort::Times
+            | Sort::DressedNumbers
+            | Sort::Mixed
+            | Sort::Unread
+            | Sort::Nothing => Use::Ignore,
             _ if column.distinct < 2 => Use::Ignore,
             _ => Use::Feature,
         };
@@ -324,7 +340,7 @@ fn keys(columns: &[Column], table: &Table, path: &Path, options: &DataOptions) -
     if let Some(header) = options.header.0 {
         keys.push(("data.header".into(), header.to_string()));
     }
-    if let Some(words) = &options.missing_words {
+    if let Some(OneOrMore(words)) = &options.missing_words {
         keys.push(("data.missing_words".into(), format!("{words:?}")));
     }
     let label = columns.iter().position(|column| column.suggested == Use::Label);

@@ -192,6 +192,8 @@ pub(super) struct Layout {
     pub(super) notes: Vec<String>,
     /// Columns of the file that are neither features nor anything else, by their names.
     pub(super) left_out: Vec<String>,
+    /// Columns whose words are categories without being declared so, by their names.
+    pub(super) categories: Vec<String>,
 }
 
 impl Layout {
@@ -232,7 +234,15 @@ impl Layout {
             input(name, table, *column, declared.contains(column), options)
         });
         let inputs = inputs.collect::<Result<Vec<Input>>>()?;
-        Ok(Self { notes, left_out, ..Self::made(table, inputs, columns) })
+        let of_words = inputs.iter().zip(&columns);
+        let of_words: Vec<usize> = of_words
+            .filter(|(input, column)| !input.categories.is_empty() && !declared.contains(column))
+            .map(|(_, column)| *column)
+            .collect();
+        notes.extend(of_words.iter().filter_map(|column| ordered_words(table, *column)));
+        notes.extend(columns.iter().chain(&beside.labels).filter_map(|column| rounded(table, *column)));
+        let categories = of_words.into_iter().map(|column| table.called(column)).collect();
+        Ok(Self { notes, left_out, categories, ..Self::made(table, inputs, columns) })
     }
 
     /// Of a table whose `columns` are those that a model was trained on.
@@ -351,6 +361,9 @@ fn input(name: String, table: &Table, column: usize, declared: bool, options: &D
     } else if let (Missing::Error, Some(spot)) = (options.missing.unwrap_or_default(), &seen.first_missing) {
         return Err(table.flaw(column, spot, "a finite number, or else data.missing"));
     }
+    if let (Some(_), Some(word)) = (&seen.unread, &seen.first_word) {
+        return Err(table.flaw(column, word, "numbers or words"));
+    }
     if declared {
         input.categories = categories(table, column, seen)?;
         input.one_hot = options.categories.unwrap_or_default() == Categories::OneHot;
@@ -365,6 +378,27 @@ fn input(name: String, table: &Table, column: usize, declared: bool, options: &D
         input.categories = words;
     }
     Ok(input)
+}
+
+/// What to say of a column whose words mean more than categories do: that one time comes before another.
+fn ordered_words(table: &Table, column: usize) -> Option<String> {
+    let words = &table.seen.get(column)?.words;
+    let name = table.name(column);
+    words.iter().all(|word| is_clock(word)).then(|| {
+        format!(
+            "column {name} has {} times, each taken for a category of its own, in no order (data.ignore leaves the column out)",
+            words.len()
+        )
+    })
+}
+
+/// What to say of a column with whole numbers that double precision rounds.
+fn rounded(table: &Table, column: usize) -> Option<String> {
+    let number = table.seen.get(column)?.rounded.as_ref()?;
+    let name = table.name(column);
+    Some(format!(
+        "column {name} has whole numbers such as {number}, which are rounded to those of double precision (exact up to 2^53)"
+    ))
 }
 
 /// Whether words are the two of yes and no, which one feature tells.
@@ -382,7 +416,11 @@ fn categories(table: &Table, column: usize, seen: &Seen) -> Result<Vec<String>> 
         if table.values.count() > 0 { table.distinct(column) } else { seen.distinct.clone() };
     for number in numbers.into_iter().map(f64::from_bits) {
         let key = Key::of(number, &[]).ok_or_else(|| {
-            bad(format!("column {}", table.name(column)), "categories: words or whole numbers", number)
+            bad(
+                format!("column {}", table.name(column)),
+                "categories: words, or whole numbers below 9e15",
+                number,
+            )
         })?;
         keys.insert(key);
     }
@@ -429,6 +467,19 @@ pub(super) fn is_date(word: &str) -> bool {
     let groups: Vec<&str> =
         word.split(['-', '/', '.', ':', ' ', 'T', 'Z', '+']).filter(|part| !part.is_empty()).collect();
     groups.len() >= 3 && groups.iter().all(|part| part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether a word looks like a time of day, a month of a year or something else of two numbers with an order: 12:30, 9:05 pm, 2024-05, 05/2024.
+pub(super) fn is_clock(word: &str) -> bool {
+    let bare = word.trim_end_matches(|c: char| matches!(c.to_ascii_lowercase(), 'a' | 'p' | 'm' | '.' | ' '));
+    let digits = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let two = |sign| bare.split_once(sign).is_some_and(|(a, b)| digits(a) && digits(b));
+    let month = bare == word
+        && [(4, 2), (2, 4)].iter().any(|(a, b)| {
+            let parts = bare.split_once('-').or(bare.split_once('/'));
+            parts.is_some_and(|(x, y)| x.len() == *a && y.len() == *b && digits(x) && digits(y))
+        });
+    two(':') || month
 }
 
 /// Whether a word is a number with a sign of money or percent, or with something between its thousands.

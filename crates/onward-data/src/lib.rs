@@ -64,7 +64,7 @@ pub use prepare::{Preparation, TargetScale};
 use read::Trained;
 pub use read::expand_home;
 pub use stream::{TokenOptions, TokenWidth, Tokens};
-pub use summary::Summary;
+pub use summary::{Summary, TokenSummary};
 pub use table::Label;
 use table::as_word;
 use targets::{Rows, check_varied, labels_of};
@@ -313,6 +313,42 @@ pub fn check_apart(options: &DataOptions) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks, before a run begins, that the rows of one file are not those of another of its files in another form, and that no part of an archive or
+/// folder is taken twice. Rows that are read as they are needed are not compared.
+///
+/// # Errors
+/// [`ErrorKind::Spec`] naming the key of the second.
+pub fn check_rows_apart(options: &DataOptions, split: &Opened) -> Result<()> {
+    let Split { train, test, validation, .. } = split;
+    let (train, validation) = (train.resident(), validation.as_ref());
+    let test = Some(test).filter(|_| options.test_path.is_some() || options.validation_path.is_some());
+    let chosen_by = validation.filter(|_| options.validation_path.is_some());
+    let tested = if options.test_path.is_some() { "data.test_path" } else { "data.path, its test part" };
+    let pairs = [
+        ("data.test_path", test.filter(|_| options.test_path.is_some()), "data.path", train),
+        ("data.validation_path", chosen_by, "data.path", train),
+        ("data.validation_path", chosen_by, tested, test),
+    ];
+    for (key, rows, other_key, others) in pairs {
+        if rows.zip(others).is_some_and(|(rows, others)| begin_alike(rows, others)) {
+            let expected = format!("other rows than those of {other_key}");
+            return Err(refused(key, expected, "the same rows, in the same order"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the fewer of these rows are the first of the others, with the same answers; a handful may be by chance.
+fn begin_alike(rows: &Dataset, others: &Dataset) -> bool {
+    const HANDFUL: usize = 10;
+    let common = rows.rows().min(others.rows());
+    let first = |data: &Dataset| data.select(&(0..common as u32).collect::<Vec<_>>());
+    rows.shape() == others.shape()
+        && (common >= HANDFUL || rows.rows() == others.rows())
+        && rows.features()[..common * rows.width()] == others.features()[..common * rows.width()]
+        && first(rows).targets() == first(others).targets()
 }
 
 /// That the parts which rows are held out for can be had.

@@ -1,7 +1,7 @@
 //! The table `[data]`: what is trained on and tested with.
 
 use super::table::Label;
-use onward::schema::{Choice, Field, Kind, Preset, Range, Value, is, range};
+use onward::schema::{Choice, Field, Kind, OneOrMore, Preset, Range, Value, is, range};
 use onward::{choices, keys};
 use std::ops::Bound;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ keys! {
         encoding: Option<Encoding> = Preset::Unset;
         /// The words of a text table that mean that a value is missing, in any case of letters; without this key: nothing, ?, -, NA, N/A, #N/A,
         /// <NA>, NaN, NaT, null and None.
-        missing_words: Option<Vec<String>> = Preset::Unset;
+        missing_words: Option<OneOrMore<String>> = Preset::Unset;
         /// What becomes of missing values of features; "error" without this key. With "mean" or "median", a feature beside each such column says where its values were
         /// missing. Rows whose label is missing are left out by all but "error".
         missing: Option<Missing> = Preset::Unset;

@@ -1,9 +1,12 @@
 //! Parquet tables of flat columns.
 
+mod exact;
+mod kinds;
+mod texts;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use onward::{Error, ErrorKind, Result};
-use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
@@ -14,9 +17,12 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 use serde_json::Value;
 
+pub(super) use kinds::Kind;
+use kinds::{check_packing, is_unsigned, kind_of, scale_of};
+
 use super::gz::MOST;
 use super::pages::{CheckedPages, InMemory};
-use super::table::{self, MISSING, Numbers, Seen, Spot, Table, as_word};
+use super::table::{self, Label, MISSING, Numbers, Seen, Spot, Table, as_word};
 use super::{footer, memory, shorten};
 
 /// Runs and dictionaries pack equal numbers without limit; more than this many per byte of file are refused.
@@ -31,21 +37,20 @@ pub(super) const BATCH: usize = 1 << 14;
 /// # Errors
 /// [`ErrorKind::Data`] if the file is damaged or has no rows.
 pub fn read(bytes: &[u8]) -> Result<Table> {
+    read_with_texts(bytes, &[])
+}
+
+/// The same with the texts of these columns, as they stand in the file.
+///
+/// # Errors
+/// As for [`read`], and for a column whose values have no text.
+pub(super) fn read_with_texts(bytes: &[u8], texts: &[Label]) -> Result<Table> {
     // The decoder checks most of what it reads, but not all: some damaged pages make it panic.
-    let table = catch_unwind(AssertUnwindSafe(|| read_groups(bytes)));
+    let table = catch_unwind(AssertUnwindSafe(|| read_groups(bytes, texts)));
     table.unwrap_or_else(|_| Err(damaged("damage that its decoder stopped at")))
 }
 
-/// What a column holds.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
-    Number,
-    Words,
-    /// What is not read, in words.
-    Other(String),
-}
-
-fn read_groups(bytes: &[u8]) -> Result<Table> {
+fn read_groups(bytes: &[u8], texts: &[Label]) -> Result<Table> {
     footer::check(bytes).map_err(damaged)?;
     let reader = SerializedFileReader::new(InMemory::new(bytes)).map_err(damaged)?;
     let meta = reader.metadata().file_metadata();
@@ -59,7 +64,10 @@ fn read_groups(bytes: &[u8]) -> Result<Table> {
         let group = reader.get_row_group(group).map_err(damaged)?;
         let left = meta.num_rows() - rows_of(&values);
         match group.metadata().num_rows() {
-            rows if (0..=left).contains(&rows) => read_group(&mut values, &columns, &mut seen, &*group)?,
+            rows if (0..=left).contains(&rows) => {
+                read_group(&mut values, &columns, &mut seen, &*group)?;
+                keep_texts(texts, &names, &mut seen, &*group)?;
+            }
             rows => return Err(damaged(format!("a group of {rows} rows where at most {left} are left"))),
         }
     }
@@ -111,51 +119,25 @@ pub(super) fn check_size(rows: i64, columns: usize, most: u64) -> Result<()> {
     }
 }
 
-fn kind_of(column: &ColumnDescriptor) -> Kind {
-    use ConvertedType as C;
-    let (logical, converted, physical) =
-        (column.logical_type_ref(), column.converted_type(), column.physical_type());
-    if column.max_rep_level() > 0 || column.path().parts().len() > 1 {
-        return Kind::Other("nested values".into());
-    }
-    let plain = matches!(logical, None | Some(LogicalType::Integer(_)))
-        && matches!(
-            converted,
-            C::NONE
-                | C::INT_8
-                | C::INT_16
-                | C::INT_32
-                | C::INT_64
-                | C::UINT_8
-                | C::UINT_16
-                | C::UINT_32
-                | C::UINT_64
-        );
-    match physical {
-        Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE if plain => Kind::Number,
-        Type::INT32 | Type::INT64 | Type::FIXED_LEN_BYTE_ARRAY | Type::BYTE_ARRAY
-            if scale_of(column).is_some() =>
-        {
-            Kind::Number
+/// Keeps the texts of a group's columns.
+fn keep_texts(
+    wanted: &[Label],
+    names: &[String],
+    seen: &mut [Seen],
+    group: &dyn RowGroupReader,
+) -> Result<()> {
+    let rows = check_group(group, names.len())?;
+    for (column, name) in names.iter().enumerate() {
+        let is_wanted = |label: &Label| match label {
+            Label::Name(own) => own == name,
+            Label::Position(position) => *position == column,
+        };
+        if wanted.iter().any(is_wanted) {
+            let kept = texts::texts_of(group, column, rows, &mut seen[column].texts);
+            kept.map_err(|flaw| flaw.at(name))?;
         }
-        Type::FIXED_LEN_BYTE_ARRAY if matches!(logical, Some(LogicalType::Float16)) => Kind::Number,
-        Type::BYTE_ARRAY if matches!(logical, Some(LogicalType::String | LogicalType::Enum)) => Kind::Words,
-        Type::BYTE_ARRAY if matches!(converted, C::UTF8 | C::ENUM) => Kind::Words,
-        _ => Kind::Other(logical.map_or_else(
-            || format!("{physical} {converted}"),
-            |logical| shorten(format!("{logical:?}").as_bytes()),
-        )),
     }
-}
-
-/// The digits behind the point of decimals; none of other numbers, or where no double holds the power of ten.
-fn scale_of(column: &ColumnDescriptor) -> Option<u32> {
-    let scale = match column.logical_type_ref() {
-        Some(LogicalType::Decimal(decimal)) => decimal.scale,
-        None if column.converted_type() == ConvertedType::DECIMAL => column.type_scale(),
-        _ => return None,
-    };
-    u32::try_from(scale).ok().filter(|scale| *scale <= 22)
+    Ok(())
 }
 
 /// Appends a row group: its columns are decoded one after the other and laid down as rows.
@@ -197,7 +179,8 @@ fn read_group(
 /// Keeps what was seen in the rows from this one on of a column of this kind.
 pub(super) fn count(seen: &mut Seen, kind: &Kind, first_row: usize, values: &[f64]) {
     if let Kind::Other(found) = kind {
-        seen.first_word.get_or_insert_with(|| Spot { at: 0, found: found.clone() });
+        seen.first_word.get_or_insert_with(|| Spot { at: 0, found: (*found).into() });
+        seen.unread = Some((*found).into());
         seen.odd = true;
         return;
     }
@@ -293,38 +276,12 @@ impl<T: DataType, F: Fn(T::T, &mut Seen) -> Result<f64, Flaw> + Send> Column for
     }
 
     fn read(&mut self, rows: usize, out: &mut Vec<f64>) -> Result<(), Flaw> {
-        let mut left = rows;
-        while left > 0 {
-            self.values.clear();
-            self.levels.clear();
-            let (records, ..) =
-                self.reader.read_records(left, Some(&mut self.levels), None, &mut self.values)?;
-            let there = if self.levels.is_empty() {
-                records
-            } else {
-                self.levels.iter().filter(|level| **level > 0).count()
-            };
-            if records == 0 || self.values.len() != there || records.max(self.levels.len()) != records {
-                return Err(Flaw::Damage(format!(
-                    "{} values fewer than rows",
-                    left - self.values.len().min(left)
-                )));
-            }
-            let mut values = self.values.drain(..);
-            out.reserve(records);
-            if there == records {
-                for value in values {
-                    out.push((self.number)(value, &mut self.seen)?);
-                }
-            } else {
-                for level in &self.levels {
-                    let value = if *level > 0 { values.next() } else { None };
-                    out.push(value.map_or(Ok(MISSING), |value| (self.number)(value, &mut self.seen))?);
-                }
-            }
-            left -= records;
-        }
-        Ok(())
+        let Self { seen, reader, number, values, levels } = self;
+        out.reserve(rows);
+        decode_values(reader, rows, (values, levels), |value| {
+            out.push(value.map_or(Ok(MISSING), |value| number(value, seen))?);
+            Ok(())
+        })
     }
 
     fn skip(&mut self, rows: usize) -> Result<(), Flaw> {
@@ -335,14 +292,69 @@ impl<T: DataType, F: Fn(T::T, &mut Seen) -> Result<f64, Flaw> + Send> Column for
     }
 }
 
+/// Takes the next `rows` values of a column one after the other, `None` where one is missing; with room for those that are decoded at once.
+fn decode_values<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    rows: usize,
+    (values, levels): (&mut Vec<T::T>, &mut Vec<i16>),
+    mut take: impl FnMut(Option<T::T>) -> Result<(), Flaw>,
+) -> Result<(), Flaw> {
+    let mut left = rows;
+    while left > 0 {
+        values.clear();
+        levels.clear();
+        let (records, ..) = reader.read_records(left, Some(levels), None, values)?;
+        let there =
+            if levels.is_empty() { records } else { levels.iter().filter(|level| **level > 0).count() };
+        if records == 0 || values.len() != there || records.max(levels.len()) != records {
+            return Err(Flaw::Damage(format!("{} values fewer than rows", left - values.len().min(left))));
+        }
+        let mut decoded = values.drain(..);
+        if there == records {
+            decoded.try_for_each(|value| take(Some(value)))?;
+        } else {
+            for level in &*levels {
+                take(if *level > 0 { decoded.next() } else { None })?;
+            }
+        }
+        left -= records;
+    }
+    Ok(())
+}
+
 /// A decoder of values, each of which is a number.
 fn typed<T: DataType>(
     reader: ColumnReaderImpl<T>,
     seen: Seen,
     to_f64: impl Fn(T::T) -> f64 + Send + 'static,
 ) -> Result<Box<dyn Column>, Flaw> {
-    let number = move |value, _: &mut Seen| Ok(to_f64(value));
+    compared(reader, seen, move |value, _| to_f64(value))
+}
+
+/// The same where it is to be told which of the numbers are rounded.
+fn compared<T: DataType>(
+    reader: ColumnReaderImpl<T>,
+    seen: Seen,
+    to_f64: impl Fn(T::T, &mut Seen) -> f64 + Send + 'static,
+) -> Result<Box<dyn Column>, Flaw> {
+    let number = move |value, seen: &mut Seen| Ok(to_f64(value, seen));
     Ok(Box::new(Typed { seen, reader, number, values: Vec::new(), levels: Vec::new() }))
+}
+
+/// A whole number, which may be rounded.
+fn of_whole(whole: i128, seen: &mut Seen) -> f64 {
+    let value = whole as f64;
+    seen.compare(whole, value);
+    value
+}
+
+/// A decimal, the highest byte first.
+fn of_decimal(bytes: &[u8], scale: u32, seen: &mut Seen) -> f64 {
+    let value = exact::nearest(bytes, scale);
+    if scale == 0 && bytes.len() <= 16 {
+        seen.compare(exact::whole(bytes), value);
+    }
+    value
 }
 
 /// The decoder of a group's column of words: each is its code's number, new ones are added to those that were seen.
@@ -361,19 +373,19 @@ fn open_words(group: &dyn RowGroupReader, column: usize, seen: Seen) -> Result<B
 /// The decoder of a group's column of numbers.
 fn open_column(group: &dyn RowGroupReader, column: usize, seen: Seen) -> Result<Box<dyn Column>, Flaw> {
     let (pages, descriptor) = pages_of(group, column)?;
-    let unsigned = match descriptor.logical_type_ref() {
-        Some(LogicalType::Integer(kind)) => !kind.is_signed,
-        _ => descriptor.converted_type().to_string().starts_with("UINT"),
-    };
-    let scale = scale_of(&descriptor).map(|digits| (0..digits).fold(1.0, |power, _| power * 10.0));
+    let (unsigned, scale) = (is_unsigned(&descriptor), scale_of(&descriptor));
     match (get_column_reader(descriptor, pages), scale) {
-        (ColumnReader::Int32ColumnReader(r), Some(scale)) => typed(r, seen, move |v| f64::from(v) / scale),
-        (ColumnReader::Int64ColumnReader(r), Some(scale)) => typed(r, seen, move |v| v as f64 / scale),
+        (ColumnReader::Int32ColumnReader(r), Some(scale)) => {
+            typed(r, seen, move |v| exact::nearest(&v.to_be_bytes(), scale))
+        }
+        (ColumnReader::Int64ColumnReader(r), Some(scale)) => {
+            compared(r, seen, move |v, seen| of_decimal(&v.to_be_bytes(), scale, seen))
+        }
         (ColumnReader::FixedLenByteArrayColumnReader(r), Some(scale)) => {
-            typed(r, seen, move |v| whole(v.data()) / scale)
+            compared(r, seen, move |v, seen| of_decimal(v.data(), scale, seen))
         }
         (ColumnReader::ByteArrayColumnReader(r), Some(scale)) => {
-            typed(r, seen, move |v| whole(v.data()) / scale)
+            compared(r, seen, move |v, seen| of_decimal(v.data(), scale, seen))
         }
         (ColumnReader::FixedLenByteArrayColumnReader(r), None) => typed(r, seen, |v| {
             v.data().first_chunk().map_or(MISSING, |pair| table::half(u16::from_le_bytes(*pair)))
@@ -381,21 +393,16 @@ fn open_column(group: &dyn RowGroupReader, column: usize, seen: Seen) -> Result<
         (ColumnReader::BoolColumnReader(r), None) => typed(r, seen, |v| f64::from(u8::from(v))),
         (ColumnReader::Int32ColumnReader(r), None) if unsigned => typed(r, seen, |v| f64::from(v as u32)),
         (ColumnReader::Int32ColumnReader(r), None) => typed(r, seen, f64::from),
-        (ColumnReader::Int64ColumnReader(r), None) if unsigned => typed(r, seen, |v| v as u64 as f64),
-        (ColumnReader::Int64ColumnReader(r), None) => typed(r, seen, |v| v as f64),
+        (ColumnReader::Int64ColumnReader(r), None) if unsigned => {
+            compared(r, seen, |v, seen| of_whole(i128::from(v as u64), seen))
+        }
+        (ColumnReader::Int64ColumnReader(r), None) => {
+            compared(r, seen, |v, seen| of_whole(i128::from(v), seen))
+        }
         (ColumnReader::FloatColumnReader(r), None) => typed(r, seen, f64::from),
         (ColumnReader::DoubleColumnReader(r), None) => typed(r, seen, |v| v),
         _ => Err(Flaw::Damage("a column that is not of its declared type".into())),
     }
-}
-
-/// A whole number of any bytes up to 16, the highest first, in two's complement.
-fn whole(bytes: &[u8]) -> f64 {
-    let sign: i128 = if bytes.first().is_some_and(|byte| *byte > 127) { -1 } else { 0 };
-    if bytes.is_empty() || bytes.len() > 16 {
-        return MISSING;
-    }
-    bytes.iter().fold(sign, |all, byte| all << 8 | i128::from(*byte)) as f64
 }
 
 /// The checked pages of a group's column.
@@ -405,6 +412,7 @@ fn pages_of(group: &dyn RowGroupReader, column: usize) -> Result<(Box<dyn PageRe
         return Err(Flaw::Damage("a negative offset or size".into()));
     }
     let descriptor = chunk.column_descr_ptr();
+    check_packing(descriptor.name(), chunk.compression())?;
     let pages = CheckedPages::new(group.get_column_page_reader(column)?, &descriptor);
     Ok((Box::new(pages), descriptor))
 }

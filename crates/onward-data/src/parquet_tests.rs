@@ -12,6 +12,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::kinds::kind_of;
 use super::*;
 
 const SCHEMA: &str = "message m { required float a; optional double b; required int32 c (INTEGER(8, false)); optional int64 label; }";
@@ -106,7 +107,7 @@ fn bytes_file(column: &str, values: &[&[u8]], levels: Option<&[i16]>) -> Vec<u8>
     let schema = Arc::new(parse_message_type(&format!("message m {{ {column} }}")).unwrap());
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
     let mut group = writer.next_row_group().unwrap();
-    let is_fixed = values[0].len() == 2;
+    let is_fixed = column.contains("fixed");
     let mut column = group.next_column().unwrap().unwrap();
     if is_fixed {
         let values: Vec<_> = values.iter().map(|v| FixedLenByteArray::from(v.to_vec())).collect();
@@ -142,18 +143,97 @@ fn words_decimals_and_halves_are_read() {
 #[test]
 fn what_is_not_read_says_what_it_is() {
     for (column, found) in [
-        ("required int32 t (DATE);", "Date"),
-        ("required int96 t;", "INT96"),
-        ("repeated int32 t;", "nested"),
-        ("required group t { required int32 u; }", "nested"),
+        ("required int32 t (DATE);", "dates"),
+        ("required int64 t (TIMESTAMP(MICROS, true));", "timestamps"),
+        ("required int64 t (TIMESTAMP_MILLIS);", "timestamps"),
+        ("required int32 t (TIME(MILLIS, true));", "times of day"),
+        ("required fixed_len_byte_array(16) t (UUID);", "UUIDs"),
+        ("required binary t (JSON);", "JSON"),
+        ("required binary t;", "bytes without a meaning"),
+        ("required int96 t;", "timestamps (INT96)"),
+        ("repeated int32 t;", "nested values"),
+        ("required group t { required int32 u; }", "nested values"),
     ] {
         let schema = parse_message_type(&format!("message m {{ {column} }}")).unwrap();
         let descriptor = SchemaDescriptor::new(Arc::new(schema));
-        assert!(
-            matches!(kind_of(&descriptor.column(0)), Kind::Other(text) if text.contains(found)),
-            "{column}"
-        );
+        assert!(kind_of(&descriptor.column(0)) == Kind::Other(found), "{column}");
     }
+}
+
+#[test]
+fn decimals_of_any_length_are_the_nearest_numbers() {
+    let wide = |whole: i128| {
+        let sign = if whole < 0 { 255 } else { 0 };
+        [vec![sign; 16], whole.to_be_bytes().to_vec()].concat()
+    };
+    let all = [123_456, -5, 12_345_678_901_234_567_890].map(wide);
+    let all: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+    let table =
+        read(&bytes_file("required fixed_len_byte_array(32) t (DECIMAL(70, 4));", &all, None)).unwrap();
+    assert_eq!(table.values, Numbers::Double(vec![12.3456, -0.0005, 1_234_567_890_123_456.789]));
+    let table =
+        read(&bytes_file("required fixed_len_byte_array(32) t (DECIMAL(70, 30));", &all, None)).unwrap();
+    assert_eq!(table.values, Numbers::Double(vec![1.23456e-25, -5e-30, 1.234_567_890_123_456_789e-11]));
+    assert_eq!((table.seen[0].missing, table.seen[0].numbers), (0, 3));
+}
+
+/// A file of a column of whole numbers, one of timestamps and one of words.
+fn named_rows() -> Vec<u8> {
+    let schema = "message m { required int64 id; required int64 when (TIMESTAMP(MILLIS, true)); required binary w (UTF8); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for values in [[9_007_199_254_740_993, 5], [1_709_251_199_000, 0]] {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&values, None, None).unwrap();
+        column.close().unwrap();
+    }
+    let mut column = group.next_column().unwrap().unwrap();
+    let words = [ByteArray::from("b 1"), ByteArray::from("a")];
+    column.typed::<ByteArrayType>().write_batch(&words, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn names_of_rows_are_texts_with_all_their_digits() {
+    let all: Vec<Label> = ["id", "when", "w"].map(|name| Label::Name(name.into())).to_vec();
+    let table = read_with_texts(&named_rows(), &all).unwrap();
+    assert_eq!(table.texts(0), ["9007199254740993", "5"]);
+    assert_eq!(table.texts(1), ["2024-02-29T23:59:59Z", "1970-01-01T00:00:00Z"]);
+    assert_eq!(table.texts(2), ["b 1", "a"]);
+    assert_eq!(table.seen[0].rounded.as_deref(), Some("9007199254740993"), "as a number it is rounded");
+    let bytes = bytes_file("required binary t;", &[b"x"], None);
+    let refused = read_with_texts(&bytes, &[Label::Position(0)]).unwrap_err().to_string();
+    assert!(refused.contains("data.id") && refused.ends_with("found bytes without a meaning"), "{refused}");
+}
+
+#[test]
+fn what_no_column_can_be_of_is_told_without_a_row() {
+    let table = read(&named_rows()).unwrap();
+    let spot = table.seen[1].first_word.clone().unwrap();
+    let expected =
+        "column \"when\": expected numbers or words (data.ignore leaves the column out), found timestamps";
+    assert_eq!(table.flaw(1, &spot, "").to_string(), expected);
+}
+
+#[cfg(not(feature = "brotli"))]
+#[test]
+fn pages_that_cannot_be_unpacked_say_which_program_can() {
+    let bytes = numbers_file(&["a"], &[[1.0], [2.0]], 2);
+    // The codec is a number of the footer: Snappy is 1, Brotli 4.
+    let codec = |at: usize| {
+        let mut other = bytes.clone();
+        other[at] = 8;
+        read(&other).err().map(|e| e.to_string()).filter(|e| e.contains("Brotli"))
+    };
+    let said = (0..bytes.len()).filter(|at| bytes[*at] == 2).find_map(codec).unwrap();
+    assert!(
+        said.starts_with("column \"a\": expected pages packed by gzip, LZ4, Snappy or Zstandard"),
+        "{said}"
+    );
+    assert!(said.contains("--features brotli") && said.ends_with("found Brotli"), "{said}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) fn reading_of(options: &DataOptions) -> Reading<'_> {
         separator: options.separator,
         decimal: options.decimal,
         encoding: options.encoding,
-        missing: options.missing_words.as_deref(),
+        missing: options.missing_words.as_ref().map(|words| &words.0[..]),
         skipped: [all(&options.ignore), all(&options.id)].concat(),
         texts: Vec::new(),
         categorical: all(&options.categorical),

@@ -39,6 +39,24 @@ pub struct Summary {
     pub left_out: Vec<String>,
     /// Rows without a value somewhere, which are not used.
     pub dropped_rows: usize,
+    /// Columns of words whose categories became features without being asked for.
+    pub categories: Vec<String>,
+    /// What the rows are windows of, if they are of tokens: they have no features, columns or classes then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenSummary>,
+}
+
+/// What rows of tokens are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenSummary {
+    /// Tokens of a row, or the most of one.
+    pub length: usize,
+    /// Whether rows may have fewer.
+    pub ragged: bool,
+    /// How many different tokens there may be.
+    pub vocabulary: u32,
+    /// All tokens of the training file.
+    pub count: u64,
 }
 
 impl Summary {
@@ -63,6 +81,7 @@ impl Summary {
             classes: classes.count,
             class_names: classes.names.clone(),
             left_out: layout.left_out.clone(),
+            categories: layout.categories.clone(),
             ..self
         }
     }
@@ -79,6 +98,13 @@ impl Summary {
             0 => format!("{} training", self.training_rows),
             validation => format!("{} training, {validation} validation", self.training_rows),
         };
+        if let Some(TokenSummary { length, ragged, vocabulary, count }) = self.tokens {
+            let (test, most) = (self.test_rows, if ragged { "at most " } else { "" });
+            let windows = format!("{rows} and {test} test windows of {most}{}", plural(length, "token"));
+            return format!(
+                "{count} tokens of a vocabulary of {vocabulary}, {windows}, each token's target is the next one"
+            );
+        }
         let mut words = vec![format!("{rows} and {} test rows", self.test_rows)];
         let columns = quoted(&self.columns);
         words.push(match self.columns.len() {
@@ -86,6 +112,9 @@ impl Summary {
             many if many == self.features => format!("{} ({columns})", plural(self.features, "feature")),
             many => format!("{} of {} ({columns})", plural(self.features, "feature"), plural(many, "column")),
         });
+        if !self.categories.is_empty() {
+            words.push(format!("categories in {}", quoted(&self.categories)));
+        }
         let names = if self.class_names.is_empty() {
             String::new()
         } else {

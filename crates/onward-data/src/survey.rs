@@ -110,7 +110,7 @@ impl Survey {
         let seen = &mut self.seen[column];
         match parse(field, self.decimal) {
             Some(value) if value.is_finite() && self.missing.is_none() => {
-                seen.numbers += 1;
+                seen.number(value, field);
                 value
             }
             parsed => {
@@ -122,7 +122,7 @@ impl Survey {
                     return MISSING;
                 }
                 if let Some(value) = parsed.filter(|value| value.is_finite()) {
-                    seen.numbers += 1;
+                    seen.number(value, field);
                     return value;
                 }
                 seen.first_word.get_or_insert_with(|| spot(shorten(field.trim_ascii())));
@@ -130,6 +130,19 @@ impl Survey {
                 seen.odd |= field.contains(&0);
                 seen.code(field.trim_ascii()).map_or(MISSING, word)
             }
+        }
+    }
+}
+
+impl Seen {
+    /// Counts a number, which stands so in the file.
+    fn number(&mut self, value: f64, field: &[u8]) {
+        const LARGE: f64 = 1e15;
+        self.numbers += 1;
+        if value.abs() >= LARGE
+            && let Some(whole) = str::from_utf8(field.trim_ascii()).ok().and_then(|f| f.parse().ok())
+        {
+            self.compare(whole, value);
         }
     }
 }

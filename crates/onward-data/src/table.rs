@@ -48,6 +48,10 @@ pub struct Seen {
     pub(super) distinct: BTreeSet<u64>,
     /// The column's texts row after row, where these were asked for.
     pub texts: Vec<String>,
+    /// The first whole number that double precision does not hold, as it stands in the file.
+    pub(super) rounded: Option<String>,
+    /// What the column holds, if that is not read.
+    pub(super) unread: Option<String>,
 }
 
 /// Where something stands, and what.
@@ -72,6 +76,15 @@ impl Seen {
         self.words.push(String::from_utf8_lossy(field).into_owned());
         self.codes.insert(field.into(), code);
         Some(code)
+    }
+
+    /// Keeps a whole number that is read as `value`, if that is another.
+    pub(super) fn compare(&mut self, whole: i128, value: f64) {
+        // Below this all are exact, and nearly all numbers are.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if value.abs() >= EXACT && value as i128 != whole && self.rounded.is_none() {
+            self.rounded = Some(whole.to_string());
+        }
     }
 
     /// Whether each of so many rows has a word of its own.
@@ -169,6 +182,15 @@ impl Table {
 
     /// What is wrong in a column of the file.
     pub(super) fn flaw(&self, column: usize, spot: &Spot, expected: impl fmt::Display) -> Error {
+        if let Some(found) = self.seen.get(column).and_then(|seen| seen.unread.as_ref()) {
+            let expected = "numbers or words (data.ignore leaves the column out)";
+            return Error::expected(
+                ErrorKind::Data,
+                format!("column {}", self.name(column)),
+                expected,
+                found,
+            );
+        }
         if self.by_line {
             let name = self.names.get(column).map(|name| shorten(name.as_bytes()));
             let place = Segment::Cell { line: spot.at as usize, column: column + 1, name };
@@ -267,6 +289,9 @@ impl Table {
             own.missing += other.missing;
             own.worded += other.worded;
             own.odd |= other.odd;
+            own.texts.append(&mut other.texts);
+            own.rounded = own.rounded.take().or(other.rounded.take());
+            own.unread = own.unread.take().or(other.unread.take());
             own.first_missing = own.first_missing.take().or(other.first_missing.take());
             own.first_word = own.first_word.take().or(other.first_word.take());
         }

@@ -200,3 +200,46 @@ fn streams_understand_columns_as_memory_does() {
     let utf16 = DataOptions { encoding: Some(Encoding::Utf16), stream: Some(true), ..people(&folder, &text) };
     assert!(open(&utf16, Shuffle::Window(16)).err().unwrap().to_string().contains("data.encoding"));
 }
+
+#[test]
+fn times_of_day_and_months_become_categories_aloud() {
+    let folder = Folder::new();
+    for (cells, shown) in
+        [(["12:30", "9:05", "12:30"], "2 times"), (["2024-05", "2024-06", "2023-01"], "3 times")]
+    {
+        let [a, b, c] = cells;
+        let text = format!("at,x,label\n{a},1,0\n{b},2,1\n{c},3,0\n");
+        let split = load(&DataOptions::new(folder.put("d.csv", text))).unwrap();
+        let note = format!("column \"at\" has {shown}, each taken for a category of its own");
+        assert!(split.notes.iter().any(|own| own.contains(&note)), "{:?}", split.notes);
+        assert!(split.summary.words().contains("categories in at"), "{}", split.summary.words());
+    }
+    let declared = DataOptions {
+        categorical: named("at"),
+        ..DataOptions::new(folder.put("d.csv", "at,x,label\n12:30,1,0\n9:05,2,1\n12:30,3,0\n"))
+    };
+    assert_eq!(load(&declared).unwrap().notes, [""; 0], "as was said");
+}
+
+#[test]
+fn numbers_that_are_rounded_are_told_and_queries_refused() {
+    let folder = Folder::new();
+    let text = "id,x,label\n9007199254740993,1,0\n9007199254740992,2,1\n4,3,0\n5,4,1\n";
+    let options = DataOptions::new(folder.put("d.csv", text));
+    for options in [options.clone(), DataOptions { stream: Some(true), ..options.clone() }] {
+        let notes = open(&options, Shuffle::InOrder).unwrap().notes;
+        let told = "column \"id\" has whole numbers such as 9007199254740993, which are rounded";
+        assert!(notes.iter().any(|note| note.contains(told)), "{notes:?}");
+    }
+    let query = Label::Name("id".into());
+    let queries = DataOptions { query: Some(query.clone()), test: Holdout::Rows(1), ..options.clone() };
+    for queries in [queries.clone(), DataOptions { stream: Some(true), ..queries }] {
+        let message = open(&queries, Shuffle::InOrder).err().unwrap().to_string();
+        assert!(message.contains("a number below 2^53"), "{message}");
+    }
+    let labels = DataOptions { label: named("id"), ..options };
+    let message = error(&labels);
+    assert!(message.contains("a whole number below 9e15"), "{message}");
+    let declared = DataOptions { categorical: named("id"), label: named("label"), ..labels };
+    assert!(error(&declared).contains("whole numbers below 9e15"), "{}", error(&declared));
+}

@@ -47,7 +47,10 @@ pub(super) fn labels_of(part: &mut Part) -> Result<BTreeSet<Key>> {
 /// The label of a row in whose label column this cell stands.
 pub(super) fn key(row: usize, cell: f64, words: &[String]) -> Result<Key> {
     Key::of(cell, words).ok_or_else(|| {
-        let expected = "a whole number or a word (data.target = \"value\" if these are values)";
+        let expected = match cell.fract() == 0.0 {
+            true => "a whole number below 9e15, as larger ones are rounded, or a word",
+            false => "a whole number or a word (data.target = \"value\" if these are values)",
+        };
         bad(format!("label of row {row} (from 0)"), expected, cell)
     })
 }
@@ -421,14 +424,27 @@ pub(super) fn check_width(target: Target, width: usize) -> Result<()> {
     Err(bad("labels", "one number per row", format!("{width} numbers per row")))
 }
 
-/// That a number beside a row of the file can be that: finite, and a sample weight at least 0.
+/// Whole numbers up to here are exact in double precision.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// That a number beside a row of the file can be that: finite, a sample weight at least 0, a query told from all others.
 pub(super) fn check_beside(name: &str, row: usize, number: f64) -> Result<()> {
-    let expected = match name {
-        WEIGHT if !(number >= 0.0 && number.is_finite()) => "a finite number, at least 0",
-        _ if !number.is_finite() => "a finite number",
-        _ => return Ok(()),
-    };
-    Err(bad(format!("column {name}"), expected, format!("{number} in row {row} (from 0)")))
+    match expected_beside(name, number) {
+        None => Ok(()),
+        Some(expected) => {
+            Err(bad(format!("column {name}"), expected, format!("{number} in row {row} (from 0)")))
+        }
+    }
+}
+
+/// What a number beside a row should be, if it is not.
+pub(super) fn expected_beside(name: &str, number: f64) -> Option<&'static str> {
+    match name {
+        WEIGHT if !(number >= 0.0 && number.is_finite()) => Some("a finite number, at least 0"),
+        _ if !number.is_finite() => Some("a finite number"),
+        QUERY if number.abs() >= EXACT => Some("a number below 2^53, as larger ones are rounded"),
+        _ => None,
+    }
 }
 
 /// That a row's numbers are what it can be answered with.

@@ -24,6 +24,8 @@ pub struct Parts {
     pub places: [PathBuf; 3],
     /// The bytes of `interface.json`, which describes the model's inputs and outputs.
     pub interface: Vec<u8>,
+    /// The bytes that earlier builds gave `interface.json`, where these were others; none if there were none.
+    pub earlier_interfaces: Vec<Vec<u8>>,
     /// Converts the trainer's losses to the units that they are reported in.
     pub units: Units,
     /// What a distance of 1 between targets as prepared is in the targets' own units; 1 for classes.

@@ -2,11 +2,13 @@
 
 use crate::follow::Parts;
 use onward::Result;
+use onward::dataset::Dataset;
 use onward::model::Statistics;
 use onward::params::Params;
 use onward::study::statistics::mean;
 use onward::task::Elbo;
 use onward::train::{Examined, Guess, Judgement, Score, examine};
+use std::borrow::Cow;
 
 /// Params judged on a run's test rows.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub struct Judged {
     pub score: Score,
     /// The score held against guessing.
     pub judgement: Judgement,
+    /// Each head, in their order; empty where the model has one answer.
+    pub heads: Vec<JudgedHead>,
     /// The loss in the units that losses are reported in.
     pub loss: f64,
     /// What converts losses to these units, for other losses.
@@ -25,6 +29,19 @@ pub struct Judged {
     pub loss_interval: Option<onward::task::Interval>,
     /// What a distance of 1 between targets as prepared is in their own units.
     pub scale: f64,
+}
+
+/// One of several heads, judged on a run's test rows.
+#[derive(Clone)]
+pub struct JudgedHead {
+    /// The head's name.
+    pub name: String,
+    /// Whether it is trained on the target, and not on columns beside it.
+    pub of_target: bool,
+    /// How good its answers are; the loss is of its numbers as prepared.
+    pub score: Score,
+    /// The score held against guessing.
+    pub judgement: Judgement,
 }
 
 impl Judged {
@@ -41,6 +58,16 @@ impl Judged {
             score.measures.push(("bound".into(), mean(bounds.iter().map(|v| f64::from(*v)))));
         }
         let judgement = Judgement::of(local.task(), &examined, &score, guess(parts)?);
+        let guesses = guesses_of_heads(parts)?;
+        let heads = Judgement::of_heads(local.task(), &examined, &score, guesses)?;
+        let heads = heads.into_iter().zip(&score.heads).zip(local.task().heads());
+        let heads = heads.map(|((judgement, (name, score)), (head, _))| JudgedHead {
+            name: name.clone(),
+            of_target: head.columns() == 0,
+            score: score.clone(),
+            judgement,
+        });
+        let heads = heads.collect();
         let in_units = |loss: f64| (parts.units)(loss as f32);
         let interval = judgement.loss.map(|interval| onward::task::Interval {
             low: in_units(interval.low),
@@ -54,6 +81,7 @@ impl Judged {
             examined,
             score,
             judgement,
+            heads,
         })
     }
 
@@ -74,17 +102,26 @@ pub fn in_units(score: &Score, scale: f64) -> Vec<(String, f64)> {
 
 /// What guessing reaches on a run's test rows: by all its training rows, or by the first of those that are read as steps need them.
 pub(crate) fn guess(parts: &Parts) -> Result<Option<Guess>> {
+    let (local, train, test) = (parts.trainer.local(), training_rows(parts)?, &parts.test);
+    local.run(|| Guess::of(local, &train, test))
+}
+
+/// The same of each head.
+fn guesses_of_heads(parts: &Parts) -> Result<Vec<Option<Guess>>> {
+    let task = parts.trainer.local().task();
+    if task.heads().is_empty() {
+        return Ok(Vec::new());
+    }
+    Guess::of_heads(task, &*training_rows(parts)?, &parts.test)
+}
+
+/// All training rows in memory, or the first of those that are not.
+fn training_rows(parts: &Parts) -> Result<Cow<'_, Dataset>> {
     /// As many rows tell how common each class is.
     const FIRST: usize = 10_000;
-    let Parts { trainer, test, .. } = parts;
-    let (local, read);
-    local = trainer.local();
-    let train = match trainer.data().resident() {
-        Some(all) => all,
-        None => {
-            read = trainer.data().first(FIRST)?.into_parts().1;
-            &read
-        }
-    };
-    local.run(|| Guess::of(local, train, test))
+    let data = parts.trainer.data();
+    match data.resident() {
+        Some(all) => Ok(Cow::Borrowed(all)),
+        None => Ok(Cow::Owned(data.first(FIRST)?.into_parts().1)),
+    }
 }

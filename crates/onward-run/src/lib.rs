@@ -28,7 +28,7 @@ pub mod summary;
 pub mod verify;
 
 pub use event::{Event, Observer, Observers};
-pub use judge::Judged;
+pub use judge::{Judged, JudgedHead};
 pub use limits::{Limits, Reason};
 pub use measurement::{Measurement, Point};
 pub use run::{Ended, Run, Stopwatch};

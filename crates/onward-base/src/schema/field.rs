@@ -190,6 +190,24 @@ impl<const N: usize> Field for [usize; N] {
     }
 }
 
+/// Several values; one alone may be said without brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrMore<T>(pub Vec<T>);
+
+impl<T: Field> Field for OneOrMore<T> {
+    fn kind(range: Range) -> Kind {
+        Kind::Either(Box::new(T::kind(range)), Box::new(Vec::<T>::kind(range)))
+    }
+
+    fn read(value: Option<&Value>) -> Option<Self> {
+        T::read(value).map(|one| vec![one]).or_else(|| Vec::read(value)).map(Self)
+    }
+
+    fn value(&self) -> Option<Value> {
+        self.0.value()
+    }
+}
+
 /// One value for all layers, or one for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PerLayer<T> {

@@ -42,7 +42,7 @@ mod value;
 mod values;
 
 pub use convert::Misfit;
-pub use field::{Field, PerLayer};
+pub use field::{Field, OneOrMore, PerLayer};
 pub use kind::{ANY, Choice, Kind, Range, above, range};
 pub use nearest::{is_section, known_as, nearest_of, suggestion};
 pub use value::{Value, quoted};

@@ -7,12 +7,12 @@ use onward::dataset::Targets;
 use onward::kernel::{Isa, amx};
 use onward::ledger::VERSION;
 use onward::task::{Interval, Task};
-use onward::train::{Examined, answers_values};
+use onward::train::{Examined, Judgement, answers_values};
 use onward::words::{counted, four, theirs};
 use onward_data::Preparation;
 use onward_report::Known;
-use onward_run::Judged;
 use onward_run::summary::Summary;
+use onward_run::{Judged, JudgedHead};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -52,16 +52,20 @@ fn within(mean: f64, interval: Interval, rows: usize) -> String {
 
 /// Whether the model is better than guessing, in one sentence, with classes by their names; `None` where nobody can guess.
 pub(super) fn guessing(judged: &Judged, names: &[String]) -> Option<String> {
-    let not = if judged.judgement.better? { "" } else { "not " };
-    Some(format!("{not}better than guessing ({})", guess(judged, names)?))
+    verdict(&judged.judgement, judged.guess_loss, names)
+}
+
+fn verdict(judgement: &Judgement, guess_loss: Option<f64>, names: &[String]) -> Option<String> {
+    let not = if judgement.better? { "" } else { "not " };
+    Some(format!("{not}better than guessing ({})", guess(judgement, guess_loss, names)?))
 }
 
 /// What guessing answers, and what it reaches.
-fn guess(judged: &Judged, names: &[String]) -> Option<String> {
-    let guess = judged.judgement.guess.as_ref()?;
-    let reached = match (guess.accuracy, judged.judgement.accuracy) {
+fn guess(judgement: &Judgement, guess_loss: Option<f64>, names: &[String]) -> Option<String> {
+    let guess = judgement.guess.as_ref()?;
+    let reached = match (guess.accuracy, judgement.accuracy) {
         (Some(share), Some(_)) => format!("{:.1} %", 100.0 * share),
-        _ => format!("loss {}", four(judged.guess_loss?)),
+        _ => format!("loss {}", four(guess_loss?)),
     };
     let what = match guess.class {
         Some(class) => {
@@ -71,6 +75,42 @@ fn guess(judged: &Judged, names: &[String]) -> Option<String> {
         None => guess.what.to_owned(),
     };
     Some(format!("{what}: {reached}"))
+}
+
+/// What each head has learnt, a line each, with classes of the target by their names.
+pub(super) fn heads(judged: &Judged, names: &[String]) -> Option<String> {
+    let rows = judged.examined.outputs.rows();
+    let of = |head: &JudgedHead| {
+        let verdict = verdict(&head.judgement, loss_of_guess(head), names_for(head, names));
+        let verdict = verdict.map_or_else(String::new, |words| format!(", {words}"));
+        format!("{}: {}{verdict}", theirs(&head.name), score_of(head, rows))
+    };
+    let lines: Vec<String> = judged.heads.iter().map(of).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The classes of a head on the target have the names of the target's.
+fn names_for<'a>(head: &JudgedHead, names: &'a [String]) -> &'a [String] {
+    if head.of_target { names } else { &[] }
+}
+
+fn loss_of_guess(head: &JudgedHead) -> Option<f64> {
+    head.judgement.guess.as_ref().map(|guess| f64::from(guess.loss))
+}
+
+/// A head's accuracy with its interval, or its metric, or its loss.
+fn score_of(head: &JudgedHead, rows: usize) -> String {
+    let JudgedHead { score, judgement, .. } = head;
+    if let Some(metric) = &score.metric {
+        return format!("{} {} ({})", metric.name, four(metric.value), counted(rows, "row"));
+    }
+    match (score.accuracy, judgement.accuracy, judgement.loss) {
+        (Some(accuracy), Some(interval), _) => {
+            format!("accuracy {}", percent(accuracy.into(), interval, rows))
+        }
+        (.., Some(interval)) => format!("loss {}", within(score.loss.into(), interval, rows)),
+        _ => format!("loss {} ({})", four(score.loss), counted(rows, "row")),
+    }
 }
 
 /// The measures in words; none where there are none.
@@ -120,10 +160,14 @@ pub(super) fn results(judged: &Judged) -> Vec<(String, String)> {
         ("rmse", "RMSE"),
         ("mae", "Mean absolute error"),
     ];
+    let rows = judged.examined.outputs.rows();
+    let of_heads = judged.heads.iter().map(|head| (theirs(&head.name).into_owned(), score_of(head, rows)));
+    let of_heads: Vec<_> = of_heads.collect();
     let measures = judged.measures();
     let of = |(name, label)| Some((label, four(measures.iter().find(|(own, _)| own == name)?.1)));
     all.extend(more.into_iter().filter_map(of));
-    all.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
+    let own = all.into_iter().map(|(label, value)| (label.to_owned(), value));
+    own.chain(of_heads).collect()
 }
 
 /// What is true and what was predicted, of the first number of each test row; none where rows have no values.
@@ -151,7 +195,7 @@ pub(super) fn known(
     let accuracy = judged.and_then(|judged| judged.judgement.accuracy);
     let rows = judged.map_or(0, |judged| judged.examined.outputs.rows());
     let guessing =
-        judged.and_then(|judged| Some((judged.judgement.better?, sentence(&guess(judged, names)?))));
+        judged.and_then(|judged| guessed(judged, names).map(|(better, words)| (better, sentence(&words))));
     Known {
         guessing,
         half_width: accuracy.map(|interval| (interval.half(), rows)),
@@ -161,6 +205,21 @@ pub(super) fn known(
         steps,
         run: run.display().to_string(),
     }
+}
+
+/// Whether the model, or each of its heads that guessing answers for, is better than guessing; and what that reaches.
+fn guessed(judged: &Judged, names: &[String]) -> Option<(bool, String)> {
+    if judged.heads.is_empty() {
+        let words = guess(&judged.judgement, judged.guess_loss, names)?;
+        return judged.judgement.better.map(|better| (better, words));
+    }
+    let of = |head: &JudgedHead| {
+        let words = guess(&head.judgement, loss_of_guess(head), names_for(head, names))?;
+        Some((head.judgement.better?, format!("{}, {words}", theirs(&head.name))))
+    };
+    let known: Vec<(bool, String)> = judged.heads.iter().filter_map(of).collect();
+    let words: Vec<&str> = known.iter().map(|(_, words)| words.as_str()).collect();
+    (!known.is_empty()).then(|| (known.iter().all(|(better, _)| *better), words.join("; ")))
 }
 
 fn sentence(words: &str) -> String {
@@ -203,10 +262,24 @@ pub(super) fn tell(judged: &Judged, event: &mut Value, prefix: &str) {
     for (name, value) in judged.measures() {
         event[format!("{prefix}{name}")] = value.into();
     }
-    if let Some(guess) = &judged.judgement.guess {
-        event["guess"] = json!({"what": guess.what, "class": guess.class, "loss": judged.guess_loss,
+    tell_guess(&judged.judgement, judged.guess_loss, event);
+    let of = |head: &JudgedHead| {
+        let JudgedHead { score, judgement, .. } = head;
+        let mut event = json!({"name": head.name, "loss": score.loss, "accuracy": score.accuracy,
+            "accuracy_interval": ends(judgement.accuracy), "loss_interval": ends(judgement.loss)});
+        tell_guess(judgement, loss_of_guess(head), &mut event);
+        event
+    };
+    if !judged.heads.is_empty() {
+        event["heads"] = judged.heads.iter().map(of).collect();
+    }
+}
+
+fn tell_guess(judgement: &Judgement, guess_loss: Option<f64>, event: &mut Value) {
+    if let Some(guess) = &judgement.guess {
+        event["guess"] = json!({"what": guess.what, "class": guess.class, "loss": guess_loss,
             "accuracy": guess.accuracy});
-        event["better_than_guessing"] = json!(judged.judgement.better);
+        event["better_than_guessing"] = json!(judgement.better);
     }
 }
 

@@ -147,13 +147,19 @@ pub(super) fn parts(spec: &Spec, split: &Opened, options: DataOptions, trainer: 
     let own = |path: Option<PathBuf>| path.unwrap_or_else(|| options.path.clone());
     let (test_place, validation_place) = (own(options.test_path), own(options.validation_path));
     let (preparation, power) = (split.preparation.clone(), spec.objective.power());
+    let interface = Interface::of(split);
     Ok(Parts {
         name: spec.name.clone(),
         trainer,
         test: split.test.clone(),
         validation: split.validation.clone(),
         places: [options.path, test_place, validation_place],
-        interface: Interface::of(split).to_json()?,
+        interface: interface.to_json()?,
+        earlier_interfaces: interface
+            .earlier()
+            .map(|own| own.to_json())
+            .into_iter()
+            .collect::<Result<_>>()?,
         scale: preparation.loss(1.0, 1),
         units: Box::new(move |loss| preparation.loss(loss, power)),
         rhythm: Rhythm { eval_every: spec.train.eval_every, snapshot_every: spec.train.snapshot_every },

@@ -6,13 +6,14 @@ use crate::output;
 use crate::progress::Voice;
 use crate::target::Target as Place;
 use onward::kernel::{exp, sigmoid};
-use onward::settings::Objective;
-use onward::task::argmax;
+use onward::settings::{self, Objective};
+use onward::task::{Head, argmax};
 use onward::words::counted;
 use onward::{Error, ErrorKind, Result, train};
 use onward_data as data;
 use onward_data::{Label, written};
 use serde_json::{Value, json};
+use std::ops::Range;
 
 /// `onward predict`.
 pub fn predict(args: &Predict) -> Result<()> {
@@ -85,25 +86,50 @@ fn csv_line(fields: &[String]) -> Vec<u8> {
 
 /// Refuses probabilities of what is no log-odds.
 fn check_probabilities(t: &Trained) -> Result<()> {
-    match t.spec.objective {
-        Objective::CrossEntropy(_) | Objective::SigmoidCrossEntropy(_) => Ok(()),
-        _ => {
-            let expected = "a run with objective.loss = \"cross-entropy\" or \"sigmoid-cross-entropy\"";
-            let found = format!("{:?}", t.spec.objective.name());
-            Err(Error::expected(ErrorKind::Spec, "--probabilities", expected, found))
-        }
+    let there = match &t.spec.objective {
+        Objective::Heads(own) => own.list.0.iter().any(|head| has_chances(&head.task)),
+        one => has_chances(one),
+    };
+    if there {
+        return Ok(());
     }
+    let expected =
+        "a run with objective.loss = \"cross-entropy\" or \"sigmoid-cross-entropy\", or with a head of that";
+    let found = format!("{:?}", t.spec.objective.name());
+    Err(Error::expected(ErrorKind::Spec, "--probabilities", expected, found))
+}
+
+fn has_chances(objective: &Objective) -> bool {
+    matches!(objective, Objective::CrossEntropy(_) | Objective::SigmoidCrossEntropy(_))
 }
 
 /// What each class, or each label, has in the way of a chance.
-fn probabilities(t: &Trained, out: &[f32]) -> Vec<f32> {
-    if let Objective::SigmoidCrossEntropy(_) = t.spec.objective {
+fn probabilities(objective: &Objective, out: &[f32]) -> Vec<f32> {
+    if let Objective::SigmoidCrossEntropy(_) = objective {
         return out.iter().map(|v| sigmoid(*v)).collect();
     }
     let most = out.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let shares: Vec<f32> = out.iter().map(|v| exp(v - most)).collect();
     let sum = shares.iter().fold(0.0, |sum, share| sum + share);
     shares.iter().map(|share| share / sum).collect()
+}
+
+/// The chances of each head that has some: its name, what they are of, and they themselves.
+fn chances_of_heads(t: &Trained, out: &[f32]) -> Vec<(String, Vec<String>, Vec<f32>)> {
+    let Objective::Heads(settings) = &t.spec.objective else { return Vec::new() };
+    let each = t.evaluator.task().heads().iter().zip(&settings.list.0);
+    let each = each.filter(|(_, own)| has_chances(&own.task));
+    let of = |((head, range), own): (&(Head, Range<usize>), &settings::Head)| {
+        let chances = probabilities(&own.task, &out[range.clone()]);
+        let columns: Vec<&str> = own.column_names().collect();
+        let what = |place: usize| match &columns[..] {
+            all if all.len() == range.len() => all[place].to_owned(),
+            [] if t.classes => t.preparation.class_name(place),
+            _ => place.to_string(),
+        };
+        (head.name().to_owned(), (0..range.len()).map(what).collect(), chances)
+    };
+    each.map(of).collect()
 }
 
 /// Whether a row is answered with one class.
@@ -123,6 +149,10 @@ fn header(t: &Trained, width: usize, probable: bool) -> Option<Vec<String>> {
         names.extend(
             of_heads(t, &zeros).into_iter().flat_map(|(name, fields, _)| numbered(&name, fields.len())),
         );
+        let each = |(name, what, _): (String, Vec<String>, _)| {
+            what.into_iter().map(move |what| format!("p({name}={what})")).collect::<Vec<_>>()
+        };
+        names.extend(chances_of_heads(t, &zeros).into_iter().filter(|_| probable).flat_map(each));
         return Some(names);
     }
     names.extend(if is_class(t, width) { vec!["prediction".into()] } else { answer_names(t, width) });
@@ -165,6 +195,11 @@ fn answer(t: &Trained, row: usize, out: &[f32], probable: bool) -> (Vec<String>,
             heads.insert(name, value);
         }
         (event["heads"], event["outputs"]) = (heads.into(), json!(out));
+        for (name, _, chances) in chances_of_heads(t, out).into_iter().filter(|_| probable) {
+            fields.extend(chances.iter().map(f32::to_string));
+            event["probabilities"][name] = json!(chances);
+        }
+        return (fields, event);
     } else if let Some(items) = t.items(row, out) {
         let next: Vec<Option<usize>> = items.iter().map(|item| argmax(item)).collect();
         let word = |class: &Option<usize>| class.map_or_else(|| "-".into(), |class| class.to_string());
@@ -181,7 +216,7 @@ fn answer(t: &Trained, row: usize, out: &[f32], probable: bool) -> (Vec<String>,
         event["outputs"] = json!(out);
     }
     if probable {
-        let chances = probabilities(t, out);
+        let chances = probabilities(&t.spec.objective, out);
         fields.extend(chances.iter().map(f32::to_string));
         event["probabilities"] = json!(chances);
     }
@@ -195,8 +230,7 @@ fn label(name: &str) -> Value {
 
 /// What each head answers with: the class, of one that has classes, or its numbers; by its name.
 fn of_heads(t: &Trained, out: &[f32]) -> Vec<(String, Vec<String>, Value)> {
-    let one = |(head, range): &(_, std::ops::Range<usize>)| {
-        let head: &onward::task::Head = head;
+    let one = |(head, range): &(Head, Range<usize>)| {
         let own = &out[range.clone()];
         let has_classes = if head.columns() == 0 { t.classes } else { head.columns() == 1 && own.len() > 1 };
         let answer = match argmax(own).filter(|_| has_classes) {

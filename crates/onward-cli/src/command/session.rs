@@ -1,6 +1,6 @@
 //! What `train` and `resume` share: watching a run, stopping it when asked, its report, and words for its end.
 
-use super::judged::{guessing, headline, known, measures, pairs, provenance, results, tell};
+use super::judged::{guessing, headline, heads, known, measures, pairs, provenance, results, tell};
 use crate::args::How;
 use crate::interface::Interface;
 use crate::metrics;
@@ -199,7 +199,8 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     event["ended_early"] = json!(ended.why.map(|why| why.to_string()));
     let kept = Interface::kept(&run.folder().interface_file());
     let names = kept.map(|kept| kept.preparation.classes).unwrap_or_default();
-    let more = [ended_words(run, ended), guessing(judged, &names), measures(&judged.measures())];
+    let verdict = guessing(judged, &names).or_else(|| heads(judged, &names));
+    let more = [ended_words(run, ended), verdict, measures(&judged.measures())];
     let more: String = more.into_iter().flatten().map(|line| line + "\n").collect();
     let words = format!(
         "{}\n{more}{} in {:.1} s · digest {}\n{} · {}",

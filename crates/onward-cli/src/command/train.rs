@@ -28,6 +28,7 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     let placed = |e| Spec::placed(e, &args.spec, &sets, args.seed);
     let order = spec.train.shuffle.unwrap_or_default();
     let split = data::check_apart(&spec.data).and_then(|()| data::open(&spec.data, order));
+    let split = split.and_then(|split| data::check_rows_apart(&spec.data, &split).map(|()| split));
     // What is wrong with a data file is told of that file.
     let split =
         split.map_err(|e| if e.kind() == ErrorKind::Spec && e.file().is_none() { placed(e) } else { e })?;

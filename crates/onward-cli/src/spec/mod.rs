@@ -105,8 +105,8 @@ impl Spec {
         let Objective::Heads(own) = &self.objective else { return Ok(()) };
         let read: Vec<String> =
             self.data.columns.iter().flat_map(|all| &all.0).map(ToString::to_string).collect();
-        let mut wanted = own.list.0.iter().flat_map(|head| head.columns.iter().flatten());
-        match wanted.find(|name| !read.contains(name)) {
+        let mut wanted = own.list.0.iter().flat_map(|head| head.column_names());
+        match wanted.find(|name| !read.iter().any(|own| own == name)) {
             None => Ok(()),
             Some(name) => {
                 let expected = format!(

@@ -86,6 +86,12 @@ fn what_a_file_cannot_be_is_said_before_there_is_a_run() {
         &["tuned.toml: ", "torn.onnx: file: expected an ONNX model, found"],
     );
     refused("--set model.path=none.onnx", &["none.onnx: cannot read: "]);
+    let frozen = [
+        "--set train.rates: train.rates: expected at least one tensor whose rate is not 0",
+        "the net is in",
+        "net.onnx",
+    ];
+    refused("--set train.rates=\"*:0\"", &frozen);
     #[cfg(unix)]
     refused("--set model.path=/dev/zero", &["/dev/zero: expected a file, found something else"]);
     refused(
@@ -216,6 +222,9 @@ fn heads_name_answers_of_a_file() {
         "judge.onnx: outputs: expected one, as the objective has one loss, found extent, other, sort",
         "[[objective.heads]]",
     ]);
+    place.write("s.toml", spec);
+    let frozen = ["expected at least one tensor whose rate is not 0", "the net is in", "judge.onnx"];
+    place.onward("train s.toml --runs other --set train.rates=[\"*:0\"]").refuses(&frozen);
     let one = "[objective]\nloss = \"heads\"\n[[objective.heads]]\nname = \"sort\"\n\n";
     place.write("s.toml", [&spec[..data], one, &spec[method..]].concat());
     place.onward("train s.toml --runs one --quiet").good();

@@ -287,7 +287,7 @@ fn several_heads_are_trained_measured_and_answer_by_name() {
     let data = "label = \"class\"\ncolumns = [\"value\", \"up\"]";
     let heads = "loss = \"heads\"\n\
         [[objective.heads]]\nname = \"kind\"\n\
-        [[objective.heads]]\nname = \"size\"\nloss = \"huber\"\ndelta = 2.0\ncolumns = [\"value\"]\nweight = 0.1\n\
+        [[objective.heads]]\nname = \"size\"\nloss = \"huber\"\ndelta = 2.0\ncolumns = \"value\"\nweight = 0.1\n\
         [[objective.heads]]\nname = \"up\"\noutputs = 2\ncolumns = [\"up\"]\n";
     let place = place("a,b,class,value,up", data, heads, &format!("{RELATIVE}\nrate = 0.2"));
     let done = trained(&place);
@@ -310,6 +310,26 @@ fn several_heads_are_trained_measured_and_answer_by_name() {
     assert_eq!([of(0, "kind"), of(0, "up"), of(1, "kind"), of(1, "up")], [1, 1, 0, 0]);
     assert!(of(0, "size")[0].as_f64() > of(1, "size")[0].as_f64());
     assert!(place.onward("predict runs/s new.csv --no-header").good().starts_with("1,"));
+    let heads: Vec<&Value> = done["heads"].as_array().unwrap().iter().collect();
+    let better = |head: &&Value| head["better_than_guessing"].as_bool() == Some(true);
+    assert!(heads.len() == 3 && heads.iter().all(better), "{done}");
+    assert!(heads[1]["guess"]["what"].is_string() && heads[1]["loss"].is_number(), "{done}");
+    let said = place.onward("train s.toml --runs again --quiet --threads 1").good();
+    assert_eq!(said, "");
+    let said = place.onward("train s.toml --runs words").good();
+    for words in
+        ["kind: accuracy ", "size: loss ", "up: accuracy ", "better than guessing (the commonest class, "]
+    {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    assert!(page.contains("kind") && page.contains("Better than guessing."), "{page}");
+    place.onward("report runs/s").good();
+    let chances = place.onward("predict runs/s new.csv --probabilities").good();
+    assert_eq!(chances.lines().next(), Some("kind,size,up,p(kind=0),p(kind=1),p(up=0),p(up=1)"));
+    let event = place.onward("predict runs/s new.csv --probabilities --json").last_json();
+    let kind: Vec<f64> =
+        event["probabilities"]["kind"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    assert!(kind.len() == 2 && (kind[0] + kind[1] - 1.0).abs() < 1e-6 && kind[0] > 0.5, "{event}");
     place.write("less.csv", "a,b,class\n0.9,0.9,1\n");
     place.onward("eval runs/s less.csv").refuses(&["less.csv", "the columns of data.columns"]);
     for (set, words) in [

@@ -44,6 +44,9 @@ fn a_net_learns_what_follows_and_answers_for_more_tokens() {
     assert_eq!(one["digest"], two["digest"]);
     let perplexity = one["test_perplexity"].as_f64().unwrap();
     assert!(perplexity > 1.0 && perplexity < 2.0, "{one}, where nothing known is 7");
+    let said = place.onward("train s.toml --runs words --set train.steps=1").good();
+    let first = "t.bin: 2000 tokens of a vocabulary of 8, 99 training and 25 test windows of 16 tokens, ";
+    assert!(said.starts_with(first), "{said}");
     place.onward("verify one/s --from-start").good();
     place.write("more.bin", (0..33u16).flat_map(|i| (i * 3 % 7).to_le_bytes()).collect::<Vec<u8>>());
     let said = place.onward("eval one/s more.bin").good();

@@ -7,11 +7,14 @@ use crate::parquet::{
     self, BATCH, Column, Flaw, Kind, NUMBERS_PER_BYTE, check_group, check_size, damaged, opened,
 };
 use crate::survey::MOST_WORDS;
-use crate::table::{Numbers, Seen, Table};
+use crate::table::{Label, Numbers, Seen, Table};
 use crate::{DataOptions, Missing};
+use ::parquet::basic::Type;
 use ::parquet::errors::{ParquetError, Result as Decoded};
+use ::parquet::file::metadata::ColumnChunkMetaData;
 use ::parquet::file::reader::{ChunkReader, FileReader, Length};
 use ::parquet::file::serialized_reader::SerializedFileReader;
+use ::parquet::file::statistics::Statistics;
 use bytes::Bytes;
 use onward::{Error, Result};
 use std::fs::File;
@@ -44,6 +47,7 @@ impl Groups {
             if may_miss
                 || options.categorical.is_some()
                 || found.kinds.iter().any(|kind| *kind != Kind::Number)
+                || found.may_round(&file, options)?
             {
                 found.survey(&file, options)?;
             }
@@ -88,6 +92,28 @@ impl Groups {
         }
         self.table.seen = seen;
         Ok(())
+    }
+
+    /// Whether columns that are used may have whole numbers that double precision rounds, as far as the file's footer tells.
+    fn may_round(&self, file: &File, options: &DataOptions) -> Result<bool> {
+        const EXACT: u64 = 1 << 53;
+        let reader = reader(&self.watched, file)?;
+        let unused: Vec<&Label> = options.ignore.iter().chain(&options.id).flat_map(|all| &all.0).collect();
+        let unused: Vec<usize> =
+            unused.iter().filter_map(|label| self.table.column("", label).ok()).collect();
+        let groups = reader.metadata().row_groups().iter();
+        let mut chunks = groups.flat_map(|group| group.columns().iter().enumerate());
+        let may = |(column, chunk): (usize, &ColumnChunkMetaData)| {
+            if chunk.column_type() != Type::INT64 || unused.contains(&column) {
+                return false;
+            }
+            let sound = |end: Option<&i64>| end.is_some_and(|end| end.unsigned_abs() <= EXACT);
+            match chunk.statistics() {
+                Some(Statistics::Int64(own)) => !sound(own.min_opt()) || !sound(own.max_opt()),
+                _ => true,
+            }
+        };
+        Ok(chunks.any(may))
     }
 
     fn at(&self, column: usize, flaw: Flaw) -> Error {

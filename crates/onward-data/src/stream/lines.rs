@@ -41,7 +41,7 @@ impl Lines {
 
     fn counted(watched: &Watched, file: &File, how: &Reading<'_>) -> Result<Self> {
         let begun = begun(watched, file, how)?;
-        let mut reader = reader(watched, file, 0, &begun)?;
+        let mut reader = reader(watched, file, begun.skip as u64, &begun)?;
         let (mut table, mut survey) = begun.table(how);
         let nameless = table.names.iter().take_while(|name| is_nameless(name)).count();
         let mut counters = vec![Counter::default(); nameless.min(table.columns.saturating_sub(1))];
@@ -51,9 +51,9 @@ impl Lines {
             if std::mem::take(&mut has_header) {
                 continue;
             }
-            let begin = record.position().map_or(0, csv::Position::byte);
+            let begin = begun.skip as u64 + record.position().map_or(0, csv::Position::byte);
             cells.clear();
-            if let Err(flaw) = survey.see(&record, begin, &mut cells) {
+            if let Err(flaw) = begun.check(&record).and_then(|()| survey.see(&record, begin, &mut cells)) {
                 return Err(flaw.at(line_of(watched, file, begin)?, &table.names));
             }
             counters.iter_mut().zip(&cells).for_each(|(counter, cell)| counter.see(*cell));
@@ -98,7 +98,10 @@ fn begun(watched: &Watched, file: &File, how: &Reading<'_>) -> Result<Begun> {
     if let Some(other @ (Encoding::Utf16 | Encoding::Latin1)) = encoding {
         return refuse("data.encoding", "\"utf-8\"", &format!("{:?}", other.name()));
     }
-    let begun = Begun::new(text::unmarked(&first), how)?;
+    let mut begun = Begun::new(text::unmarked(&first), how)?;
+    if begun.skip > 0 {
+        begun.skip += first.len() - text::unmarked(&first).len();
+    }
     if begun.dialect.separator == Separator::Blanks {
         return refuse("data.separator", "one that is a single character", "\"blanks\"");
     }

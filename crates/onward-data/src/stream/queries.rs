@@ -4,8 +4,9 @@ use super::scan::Training;
 use super::{PIECE, Stream};
 use crate::DataOptions;
 use crate::part::bad;
-use crate::targets::held_queries;
+use crate::targets::{expected_beside, held_queries};
 use onward::Result;
+use onward::dataset::QUERY;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -27,8 +28,8 @@ impl Queries {
             for numbers in raw.chunks_exact(stream.table().columns) {
                 let place = || format!("row {row} (from 0), column {}", stream.table().name(column));
                 let query = numbers[column];
-                if !query.is_finite() {
-                    return Err(bad(place(), "a finite number", query));
+                if let Some(expected) = expected_beside(QUERY, query) {
+                    return Err(bad(place(), expected, query));
                 }
                 // Both zeros are one query.
                 let query = query + 0.0;

@@ -3,6 +3,7 @@
 use super::watched::Watched;
 use crate::part::bad;
 use crate::refused;
+use crate::summary::TokenSummary;
 use onward::dataset::{Dataset, NO_ITEM, Targets};
 use onward::rows::{Rows, Schema, Source, TargetsSchema};
 use onward::{Error, Result};
@@ -147,6 +148,12 @@ impl Tokens {
     /// The number of tokens that are in no row, or only the target of another.
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// What the rows are, in short.
+    pub(super) fn summary(&self) -> TokenSummary {
+        let TokenOptions { vocabulary, length, ragged, .. } = self.options;
+        TokenSummary { length, ragged, vocabulary, count: self.count }
     }
 
     /// Notes on why the digest of the file's bytes could not be kept beside the file.

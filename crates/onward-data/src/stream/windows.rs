@@ -64,8 +64,8 @@ pub(crate) fn open(options: &DataOptions) -> Result<Opened> {
     let digest = *hash.finalize().as_bytes();
     let notes = notes.into_iter().map(|note| format!("{}: {note}", options.path.display())).collect();
     let preparation = Preparation::none(schema.shape());
-    let (rows, features, classes) = (training.rows, schema.shape().iter().product(), schema.outputs());
-    let summary = Summary { features, classes, ..Summary::default() }.with(rows, validation.as_ref(), &test);
+    let summary = Summary { tokens: Some(tokens.summary()), ..Summary::default() };
+    let summary = summary.with(training.rows, validation.as_ref(), &test);
     Ok(Split {
         train: Arc::new(Kept { tokens, training, digest }),
         test,

@@ -188,10 +188,12 @@ fn write_again(
     let kept = kept
         .and_then(|bytes| origin.check_interface(&bytes).map_err(|e| e.in_file(&folder.interface_file())));
     if let Err(damage) = kept {
-        if header.interface.is_some_and(|digest| digest != *blake3::hash(&parts.interface).as_bytes()) {
-            return Err(damage);
-        }
-        file::write(&folder.interface_file(), &parts.interface)?;
+        let mut all = std::iter::once(&parts.interface).chain(&parts.earlier_interfaces);
+        let began = |bytes: &&Vec<u8>| {
+            header.interface.is_none_or(|digest| digest == *blake3::hash(bytes).as_bytes())
+        };
+        let Some(interface) = all.find(began) else { return Err(damage) };
+        file::write(&folder.interface_file(), interface)?;
         observers.tell(&Event::WrittenAgain(&damage));
     }
     // Params that lie in the run's own file were held against the header when it was mapped. Mapped once more, its pages would be counted twice.

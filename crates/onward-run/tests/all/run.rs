@@ -298,3 +298,20 @@ fn the_metrics_of_a_run_that_an_earlier_version_began_go_on() {
     assert_eq!(found.iter().map(same).collect::<Vec<_>>(), points.iter().map(same).collect::<Vec<_>>());
     verified(&small, &path);
 }
+
+#[test]
+fn an_interface_is_written_again_as_the_build_that_began_the_run_had_it() {
+    let runs = tempfile::tempdir().unwrap();
+    let begun = Small { interface: ["{\"a\":1}"; 2], ..Small::new(methods()[0].clone(), 6) };
+    let run = begun.create(runs.path());
+    let path = run.folder().path().to_owned();
+    drop(run);
+    let interface = path.join("interface.json");
+    std::fs::remove_file(&interface).unwrap();
+    let other = Small { interface: ["{\"a\":1,\"b\":2}"; 2], ..begun.clone() };
+    let refused = other.resume(&path).err().unwrap();
+    assert!(refused.to_string().contains("interface.json"), "{refused}");
+    let knowing = Small { interface: ["{\"a\":1,\"b\":2}", "{\"a\":1}"], ..begun };
+    drop(knowing.resume(&path).unwrap());
+    assert_eq!(std::fs::read_to_string(&interface).unwrap(), "{\"a\":1}");
+}

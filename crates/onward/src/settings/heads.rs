@@ -2,7 +2,7 @@
 
 use super::Objective;
 use crate::model::Graph;
-use crate::schema::{Key, Kind, Only, Part, Preset, Setting, Value, Values, is, quoted};
+use crate::schema::{Key, Kind, OneOrMore, Only, Part, Preset, Setting, Value, Values, is, quoted};
 use crate::task::{self, Task};
 use crate::{Error, Result, keys};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ keys! {
         outputs: Option<usize> = Preset::Unset, 1.0..=65536.0;
         /// The columns that it is about, of those that `data.columns` names: values as they are in the file, or one that holds classes
         /// where the answer is several numbers. Without it, the target.
-        columns: Option<Vec<String>> = Preset::Unset;
+        columns: Option<OneOrMore<String>> = Preset::Unset;
         /// What its loss is multiplied by.
         weight: f32 = is(1.0), 0.0..;
     }
@@ -30,12 +30,17 @@ keys! {
 impl Head {
     /// Numbers of its answer where the targets need so many.
     pub(super) fn outputs(&self, targets: usize) -> usize {
-        let own = self.columns.as_ref().map_or_else(|| self.task.outputs(targets), Vec::len);
+        let own = self.columns.as_ref().map_or_else(|| self.task.outputs(targets), |all| all.0.len());
         self.outputs.unwrap_or(own)
     }
 
+    /// The columns that it is about, by their names; none if it is about the target.
+    pub fn column_names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().flat_map(|all| &all.0).map(String::as_str)
+    }
+
     fn build(&self) -> Result<task::Head> {
-        let columns: Vec<&str> = self.columns.iter().flatten().map(String::as_str).collect();
+        let columns: Vec<&str> = self.column_names().collect();
         Ok(task::Head::new(&self.name, self.task.task()?).about(&columns).weighing(self.weight))
     }
 }

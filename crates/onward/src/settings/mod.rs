@@ -69,7 +69,7 @@ impl Settings {
     /// [`crate::ErrorKind::Spec`] if `train.rates` has other words than a pattern and a factor.
     pub fn rated(&self, model: Arc<dyn crate::model::Model>) -> Result<Arc<dyn crate::model::Model>> {
         let Some(rates) = &self.train.rates else { return Ok(model) };
-        let rates = rates.iter().map(|words| Rate::parse(words)).collect::<Result<_>>()?;
+        let rates = rates.0.iter().map(|words| Rate::parse(words)).collect::<Result<_>>()?;
         Ok(Arc::new(Rated { model, rates }))
     }
 

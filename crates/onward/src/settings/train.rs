@@ -1,7 +1,7 @@
 //! The tables `[train]` and `[baseline]`.
 
 use crate::ask::Shuffle;
-use crate::schema::{Key, Only, Part, Preset, Setting, Values, is};
+use crate::schema::{Key, OneOrMore, Only, Part, Preset, Setting, Values, is};
 use crate::{Result, keys};
 use std::ops::Bound;
 
@@ -35,7 +35,7 @@ keys! {
         piece: Option<usize> = Preset::Unset, 1.0..;
         /// What the steps of some tensors are multiplied by, each as "pattern: factor" with * for any characters: ["embed*: 0"] leaves the
         /// tensors that begin with embed as they are. Where several name a tensor, the last one counts.
-        rates: Option<Vec<String>> = Preset::Unset;
+        rates: Option<OneOrMore<String>> = Preset::Unset;
         /// Steps between two evaluations on the test rows; 0 for about once per epoch.
         eval_every: u64 = is(0), 0.0..;
         /// Steps between two snapshots of the whole state.

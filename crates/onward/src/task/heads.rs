@@ -52,7 +52,10 @@ impl Head {
     }
 
     /// What the samples that `answers` are to should be answered with by `width` numbers; sample weights where `weighted`.
-    fn wanted(&self, width: usize, answers: Answers<'_>, weighted: bool) -> Result<Wanted> {
+    ///
+    /// # Errors
+    /// As for [`Head::part`].
+    pub(crate) fn wanted(&self, width: usize, answers: Answers<'_>, weighted: bool) -> Result<Wanted> {
         let samples = || answers.first..answers.first + answers.count;
         let all: Vec<u32> = samples().map(|sample| sample as u32).collect();
         let mut columns = answers.columns.select(&all);

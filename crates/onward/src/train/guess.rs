@@ -4,9 +4,10 @@ use super::score::{Examined, Score};
 use crate::Result;
 use crate::dataset::{Columns, Dataset, Targets, WEIGHT};
 use crate::evaluate::Local;
-use crate::model::Act;
+use crate::model::{Act, Shape};
 use crate::study::statistics::{mean, median};
-use crate::task::{Answers, Grain, Interval, Meaning, Task, mean_interval, wilson};
+use crate::task::{Answers, Grain, Head, Interval, Meaning, Task, Wanted, mean_interval, wilson};
+use std::ops::Range;
 
 /// Numbers of all outputs together, beyond which nobody guesses: vocabularies of long rows.
 const MOST_NUMBERS: usize = 1 << 26;
@@ -36,31 +37,48 @@ impl Guess {
     /// [`crate::ErrorKind::Model`] if the model does not take such rows.
     pub fn of(evaluator: &Local, train: &Dataset, test: &Dataset) -> Result<Option<Self>> {
         let (task, answer) = (evaluator.task(), evaluator.graph(train.shape())?.answer());
-        let width: usize = answer.iter().product();
-        let most = train.rows().max(test.rows());
-        if task.is_costly()
-            || task.elbo().is_some()
-            || !task.heads().is_empty()
-            || width.saturating_mul(most) > MOST_NUMBERS
-        {
+        if task.elbo().is_some() || !task.heads().is_empty() {
             return Ok(None);
         }
-        let lay = |constant: &[f32], rows: usize| Act::new(rows, answer, constant.repeat(rows));
-        let loss = |constant: &[f32], data: &Dataset| {
-            let answers = Answers::all(data.targets(), data.columns());
-            task.of_batch(&lay(constant, data.rows()), answers).unwrap_or(f32::NAN)
+        let [train, test] = [train, test].map(|data| Answers::all(data.targets(), data.columns()));
+        Ok(Self::among(task, answer, train, test))
+    }
+
+    /// The guess of each head, in their order, as [`Guess::of`] finds it for the head's own task; empty where the task has one output.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] if rows have no answers for a head.
+    pub fn of_heads(task: &dyn Task, train: &Dataset, test: &Dataset) -> Result<Vec<Option<Self>>> {
+        let of = |(head, range): &(Head, Range<usize>)| {
+            let wanted =
+                |data: &Dataset| head.wanted(range.len(), Answers::all(data.targets(), data.columns()), true);
+            let (own, tested) = (wanted(train)?, wanted(test)?);
+            Ok(Self::among(head.task(), [1, 1, range.len()], own.answers(), tested.answers()))
         };
-        let candidates = constants(train, width);
-        let told = candidates.into_iter().map(|(what, constant)| (loss(&constant, train), what, constant));
+        task.heads().iter().map(of).collect()
+    }
+
+    /// The best of the constant answers of this shape on training rows, and what it reaches on test rows.
+    fn among(task: &dyn Task, answer: Shape, train: Answers<'_>, test: Answers<'_>) -> Option<Self> {
+        let width: usize = answer.iter().product();
+        if task.is_costly() || width.saturating_mul(train.count.max(test.count)) > MOST_NUMBERS {
+            return None;
+        }
+        let lay = |constant: &[f32], rows: usize| Act::new(rows, answer, constant.repeat(rows));
+        let loss = |constant: &[f32], answers: Answers<'_>| {
+            task.of_batch(&lay(constant, answers.count), answers).unwrap_or(f32::NAN)
+        };
+        let told = constants(train, width);
+        let told = told.into_iter().map(|(what, constant)| (loss(&constant, train), what, constant));
         let best = told.filter(|(loss, ..)| loss.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
-        let Some((_, what, constant)) = best else { return Ok(None) };
-        let class = commonest(train.targets());
-        let (outputs, own) = (lay(&constant, test.rows()), loss(&constant, test));
-        let losses = row_losses(task, &outputs, test.targets(), test.columns());
+        let (_, what, constant) = best?;
+        let class = commonest(train.targets);
+        let (outputs, own) = (lay(&constant, test.count), loss(&constant, test));
+        let losses = row_losses(task, &outputs, test.targets, test.columns);
         // Where rows are only judged together, a model's answers need not be classes' scores.
         let accuracy =
-            class.filter(|_| task.grain() != Grain::Batch).and_then(|class| share(test.targets(), class));
-        Ok(own.is_finite().then_some(Self { what, loss: own, class, accuracy, losses }))
+            class.filter(|_| task.grain() != Grain::Batch).and_then(|class| share(test.targets, class));
+        own.is_finite().then_some(Self { what, loss: own, class, accuracy, losses })
     }
 }
 
@@ -87,10 +105,10 @@ fn counts(labels: &[u32], classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
 }
 
 /// Answers that are the same for every row, each with what it is.
-fn constants(train: &Dataset, width: usize) -> Vec<(&'static str, Vec<f32>)> {
-    match train.targets() {
+fn constants(train: Answers<'_>, width: usize) -> Vec<(&'static str, Vec<f32>)> {
+    match train.targets {
         Targets::Classes { labels, classes } => {
-            let weights = train.columns().get(WEIGHT);
+            let weights = train.columns.get(WEIGHT);
             let weighted = weights.map(|weights| counts(labels, *classes, Some(weights)));
             let all = [Some(counts(labels, *classes, None)), weighted];
             all.iter()
@@ -181,6 +199,29 @@ impl Judgement {
             _ => score.loss < guess.loss,
         });
         Self { guess, accuracy, loss, better }
+    }
+}
+
+impl Judgement {
+    /// Holds the score of each head on rows that were examined against its guess, in the order of the heads.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] if rows have no answers for a head.
+    pub fn of_heads(
+        task: &dyn Task,
+        examined: &Examined,
+        score: &Score,
+        guesses: Vec<Option<Guess>>,
+    ) -> Result<Vec<Self>> {
+        let answers = Answers::all(&examined.targets, &examined.columns);
+        let each = task.heads().iter().zip(&score.heads).zip(guesses);
+        let of = |(((head, range), (_, score)), guess): ((&(Head, Range<usize>), &(String, Score)), _)| {
+            let (outputs, Wanted { targets, columns }) =
+                head.part(range, &examined.outputs, answers, true)?;
+            let own = Examined { outputs, targets, columns };
+            Ok(Self::of(head.task(), &own, score, guess))
+        };
+        each.map(of).collect()
     }
 }
 

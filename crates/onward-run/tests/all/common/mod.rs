@@ -52,11 +52,13 @@ pub struct Small {
     /// All steps that a resumed run is to have.
     pub budget: Option<u64>,
     pub rate: f32,
+    /// What the interface says, and what earlier builds had it say.
+    pub interface: [&'static str; 2],
 }
 
 impl Small {
     pub fn new(method: Method, steps: u64) -> Self {
-        Self { method, steps, budget: None, rate: 0.05 }
+        Self { method, steps, budget: None, rate: 0.05, interface: ["{}"; 2] }
     }
 
     pub fn parts(&self) -> Parts {
@@ -75,7 +77,8 @@ impl Small {
             test: rows(60, 100),
             validation: None,
             places: ["train rows", "test rows", "validation rows"].map(Into::into),
-            interface: b"{}".to_vec(),
+            interface: self.interface[0].into(),
+            earlier_interfaces: vec![self.interface[1].into()],
             units: Box::new(f64::from),
             scale: 1.0,
             rhythm: Rhythm { eval_every: 5, snapshot_every: 4 },
