@@ -104,7 +104,10 @@ pub(super) fn parsed(bytes: &[u8], format: Format, packing: Packing, how: &Readi
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => Err(super::without_parquet()),
         _ => npy::read(bytes).and_then(|array| match array.shape[..] {
-            [_, columns] => Ok(Table { columns, values: array.values, ..Table::default() }),
+            [_, columns] => {
+                let notes = array.note("the array").into_iter().collect();
+                Ok(Table { columns, values: array.values, notes, ..Table::default() })
+            }
             _ => Err(bad("array", "rows × columns", format!("shape {:?}", array.shape))),
         }),
     }

@@ -89,8 +89,11 @@ mod tests {
     #[test]
     fn reads_bytes_and_floats() {
         let bytes = [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 255];
-        let array =
-            Array { shape: vec![2, 3], values: Numbers::Single(vec![1.0, 2.0, 3.0, 4.0, 5.0, 255.0]) };
+        let array = Array {
+            shape: vec![2, 3],
+            values: Numbers::Single(vec![1.0, 2.0, 3.0, 4.0, 5.0, 255.0]),
+            rounded: None,
+        };
         assert_eq!(read(&bytes).unwrap(), array);
         assert_eq!(read_gz(&pack(&bytes)).unwrap(), array);
         let floats =

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::beside::Beside;
 use super::classes::Key;
 use super::part::bad;
-use super::table::{Seen, Table, as_word};
+use super::table::{self, Seen, Table, as_word};
 use super::{Categories, DataOptions, Missing, shorten};
 
 /// The most categories of a column that become a feature each without being asked for.
@@ -200,6 +200,11 @@ impl Layout {
     /// Of so many features as they are.
     pub(super) fn plain(features: usize) -> Self {
         Self { features: (0..features).map(Feature::plain).collect(), ..Self::default() }
+    }
+
+    /// The same with these notes.
+    pub(super) fn noting(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
     }
 
     /// All of a table's columns but those with a use of their own and those that only say which row it is, understood as the options say or
@@ -395,10 +400,7 @@ fn ordered_words(table: &Table, column: usize) -> Option<String> {
 /// What to say of a column with whole numbers that double precision rounds.
 fn rounded(table: &Table, column: usize) -> Option<String> {
     let number = table.seen.get(column)?.rounded.as_ref()?;
-    let name = table.name(column);
-    Some(format!(
-        "column {name} has whole numbers such as {number}, which are rounded to those of double precision (exact up to 2^53)"
-    ))
+    Some(table::rounded(&format!("column {}", table.name(column)), number))
 }
 
 /// Whether words are the two of yes and no, which one feature tells.

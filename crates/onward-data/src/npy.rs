@@ -59,7 +59,7 @@ fn rows_first(array: &Array) -> Array {
         }
         at
     };
-    Array { shape: array.shape.clone(), values: array.values.reordered(from) }
+    Array { shape: array.shape.clone(), values: array.values.reordered(from), rounded: array.rounded }
 }
 
 struct Header {

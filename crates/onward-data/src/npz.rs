@@ -155,6 +155,7 @@ pub(super) mod tests {
             let array = |shape: &[usize], values: [f32; 2]| Array {
                 shape: shape.to_vec(),
                 values: Numbers::Single(values.to_vec()),
+                rounded: None,
             };
             assert_eq!(arrays, [("x", array(&[2, 1], [5.0, 6.0])), ("y", array(&[2], [0.0, 1.0]))]);
         }

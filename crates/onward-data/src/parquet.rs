@@ -343,18 +343,16 @@ fn compared<T: DataType>(
 
 /// A whole number, which may be rounded.
 fn of_whole(whole: i128, seen: &mut Seen) -> f64 {
-    let value = whole as f64;
-    seen.compare(whole, value);
-    value
+    seen.compare(whole);
+    whole as f64
 }
 
 /// A decimal, the highest byte first.
 fn of_decimal(bytes: &[u8], scale: u32, seen: &mut Seen) -> f64 {
-    let value = exact::nearest(bytes, scale);
     if scale == 0 && bytes.len() <= 16 {
-        seen.compare(exact::whole(bytes), value);
+        seen.compare(exact::whole(bytes));
     }
-    value
+    exact::nearest(bytes, scale)
 }
 
 /// The decoder of a group's column of words: each is its code's number, new ones are added to those that were seen.

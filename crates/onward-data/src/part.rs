@@ -180,6 +180,8 @@ impl Part {
             let found = format!("shape {:?}", answers.shape);
             return Err(bad("labels", format!("one for each of the {rows} rows"), found).in_file(path));
         }
+        let notes = features.note("the array of features").into_iter();
+        let notes = notes.chain(answers.as_ref().and_then(|answers| answers.note(place))).collect();
         let answers = answers.map(|a| Answers {
             values: a.values.iter().collect(),
             words: Vec::new(),
@@ -190,7 +192,7 @@ impl Part {
             path: path.into(),
             numbers: features.values,
             stride,
-            layout: Layout::plain(stride),
+            layout: Layout::plain(stride).noting(notes),
             shape,
             answers,
             weights: None,

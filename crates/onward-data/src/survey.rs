@@ -142,7 +142,7 @@ impl Seen {
         if value.abs() >= LARGE
             && let Some(whole) = str::from_utf8(field.trim_ascii()).ok().and_then(|f| f.parse().ok())
         {
-            self.compare(whole, value);
+            self.compare(whole);
         }
     }
 }

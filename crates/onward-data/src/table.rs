@@ -78,11 +78,9 @@ impl Seen {
         Some(code)
     }
 
-    /// Keeps a whole number that is read as `value`, if that is another.
-    pub(super) fn compare(&mut self, whole: i128, value: f64) {
-        // Below this all are exact, and nearly all numbers are.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        if value.abs() >= EXACT && value as i128 != whole && self.rounded.is_none() {
+    /// Keeps a whole number if double precision rounds it.
+    pub(super) fn compare(&mut self, whole: i128) {
+        if is_rounded(whole) && self.rounded.is_none() {
             self.rounded = Some(whole.to_string());
         }
     }
@@ -389,6 +387,8 @@ pub struct Array {
     pub shape: Vec<usize>,
     /// The numbers.
     pub values: Numbers,
+    /// The first whole number that double precision does not hold.
+    pub rounded: Option<i128>,
 }
 
 impl Array {
@@ -402,6 +402,11 @@ impl Array {
         }
         let values = bytes.chunks_exact(number.size).map(|chunk| number.decode(chunk));
         let count = bytes.len() / number.size;
+        let rounded = if number.class == Class::Float || number.size < 8 {
+            None
+        } else {
+            bytes.chunks_exact(number.size).map(|chunk| number.whole(chunk)).find(|whole| is_rounded(*whole))
+        };
         let values = if number.fits_single() {
             let mut room = memory::room("numbers", count)?;
             room.extend(values.map(|v| v as f32));
@@ -411,8 +416,27 @@ impl Array {
             room.extend(values);
             Numbers::Double(room)
         };
-        Ok(Self { shape, values })
+        Ok(Self { shape, values, rounded })
     }
+
+    /// What to say of numbers that double precision rounds.
+    pub(super) fn note(&self, place: &str) -> Option<String> {
+        self.rounded.map(|number| rounded(place, number))
+    }
+}
+
+/// Whether double precision holds another number in the place of a whole one.
+fn is_rounded(whole: i128) -> bool {
+    // Up to here all are exact, and nearly all numbers are.
+    const EXACT: u128 = 1 << 53;
+    whole.unsigned_abs() > EXACT && whole as f64 as i128 != whole
+}
+
+/// What to say of whole numbers in this place that double precision rounds.
+pub(super) fn rounded(place: &str, number: impl fmt::Display) -> String {
+    format!(
+        "{place} has whole numbers such as {number}, which are rounded to those of double precision (exact up to 2^53)"
+    )
 }
 
 /// How many bytes `shape` numbers of a kind take.
@@ -472,12 +496,23 @@ impl Number {
         self.size <= if self.class == Class::Float { 4 } else { 2 }
     }
 
-    fn decode(self, bytes: &[u8]) -> f64 {
+    /// Its bytes, the highest first.
+    fn raw(self, bytes: &[u8]) -> u64 {
         let join = |raw: u64, byte: &u8| raw << 8 | u64::from(*byte);
-        let raw = match self.endian {
+        match self.endian {
             Endian::Little => bytes.iter().rev().fold(0, join),
             Endian::Big => bytes.iter().fold(0, join),
-        };
+        }
+    }
+
+    /// A whole number of eight bytes.
+    fn whole(self, bytes: &[u8]) -> i128 {
+        let raw = self.raw(bytes);
+        if self.class == Class::Signed { i128::from(raw as i64) } else { i128::from(raw) }
+    }
+
+    fn decode(self, bytes: &[u8]) -> f64 {
+        let raw = self.raw(bytes);
         match (self.class, self.size) {
             (Class::Unsigned, _) => raw as f64,
             (Class::Signed, 1) => f64::from(raw as i8),

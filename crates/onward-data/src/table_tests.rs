@@ -2,6 +2,7 @@
 
 use onward::ask::Shuffle;
 
+use super::npy::tests::npy;
 use super::tests::{Folder, error, load_more};
 use super::*;
 
@@ -231,6 +232,10 @@ fn numbers_that_are_rounded_are_told_and_queries_refused() {
         let told = "column \"id\" has whole numbers such as 9007199254740993, which are rounded";
         assert!(notes.iter().any(|note| note.contains(told)), "{notes:?}");
     }
+    let wide: Vec<u8> = [1i64, 0, (1 << 60) + 1, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let array = folder.put("d.npy", npy("<i8", "False", "(2, 2)", &wide));
+    let notes = load(&DataOptions { test: Holdout::Rows(1), ..DataOptions::new(array) }).unwrap().notes;
+    assert!(notes[0].contains("such as 1152921504606846977"), "{notes:?}");
     let query = Label::Name("id".into());
     let queries = DataOptions { query: Some(query.clone()), test: Holdout::Rows(1), ..options.clone() };
     for queries in [queries.clone(), DataOptions { stream: Some(true), ..queries }] {

@@ -86,11 +86,8 @@ fn what_a_file_cannot_be_is_said_before_there_is_a_run() {
         &["tuned.toml: ", "torn.onnx: file: expected an ONNX model, found"],
     );
     refused("--set model.path=none.onnx", &["none.onnx: cannot read: "]);
-    let frozen = [
-        "--set train.rates: train.rates: expected at least one tensor whose rate is not 0",
-        "the net is in",
-        "net.onnx",
-    ];
+    let frozen =
+        ["--set train.rates: expected at least one tensor whose rate is not 0", "the net is in", "net.onnx"];
     refused("--set train.rates=\"*:0\"", &frozen);
     #[cfg(unix)]
     refused("--set model.path=/dev/zero", &["/dev/zero: expected a file, found something else"]);

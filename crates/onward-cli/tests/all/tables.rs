@@ -39,8 +39,8 @@ fn training_says_first_what_it_read() {
     );
     assert!(events.last().unwrap()["test_accuracy"].as_f64().unwrap() > 0.9);
     let said = place.onward("train s.toml --set name=again").good();
-    let expected = "d.csv: 96 training and 24 test rows, 5 features of 2 columns (colour, size), 2 classes (cat, dog) in column \"kind\", \
-                    a header, left out: \"id\"";
+    let expected = "d.csv: 96 training and 24 test rows, 5 features of 2 columns (colour, size), categories in colour, \
+                    2 classes (cat, dog) in column \"kind\", a header, left out: \"id\"";
     assert!(said.lines().next().unwrap().ends_with(expected), "{said}");
     let interface: Value = serde_json::from_slice(&place.read("runs/s/interface.json")).unwrap();
     let kept = &interface["preparation"];

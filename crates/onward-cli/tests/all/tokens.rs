@@ -133,7 +133,7 @@ fn what_does_not_go_with_tokens_is_refused() {
         ),
         (
             "train.rates=[\"hiden*:0\"]",
-            ["net.onnx", "train.rates: expected a pattern of some of tokens.weight"],
+            ["--set train.rates: expected a pattern of some of tokens.weight", "the net is in "],
         ),
         ("data.end_of_text=9", ["--set data.end_of_text: expected", "a token of the vocabulary"]),
     ] {

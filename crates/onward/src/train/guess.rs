@@ -214,14 +214,15 @@ impl Judgement {
         guesses: Vec<Option<Guess>>,
     ) -> Result<Vec<Self>> {
         let answers = Answers::all(&examined.targets, &examined.columns);
-        let each = task.heads().iter().zip(&score.heads).zip(guesses);
-        let of = |(((head, range), (_, score)), guess): ((&(Head, Range<usize>), &(String, Score)), _)| {
+        let heads = task.heads().iter().zip(&score.heads);
+        let mut all = Vec::new();
+        for (((head, range), (_, score)), guess) in heads.zip(guesses) {
             let (outputs, Wanted { targets, columns }) =
                 head.part(range, &examined.outputs, answers, true)?;
             let own = Examined { outputs, targets, columns };
-            Ok(Self::of(head.task(), &own, score, guess))
-        };
-        each.map(of).collect()
+            all.push(Self::of(head.task(), &own, score, guess));
+        }
+        Ok(all)
     }
 }
 
