@@ -24,7 +24,7 @@ impl Interface {
         Self { outputs: split.train.schema().outputs(), preparation: split.preparation.clone() }
     }
 
-    /// The same as it was kept before it had the names of labels that no spec says, if it has some.
+    /// The interface as it was kept before it had the names of labels that no spec says; `None` where it has none.
     pub fn earlier(self) -> Option<Self> {
         let named = !self.preparation.labels.is_empty();
         named.then(|| Self { preparation: Preparation { labels: Vec::new(), ..self.preparation }, ..self })
