@@ -50,6 +50,7 @@ use std::sync::Arc;
 use onward::ask::Shuffle;
 use onward::dataset::{Columns, Dataset, QUERY, Targets, WEIGHT};
 use onward::rows::Source;
+use onward::words::theirs;
 use onward::{Error, ErrorKind, Place, Result};
 
 use beside::further;
@@ -422,9 +423,21 @@ fn choose_shape(
 
 /// Bytes of a file, quoted for a message and not too long.
 fn shorten(bytes: &[u8]) -> String {
+    let (text, dots) = beginning(bytes);
+    format!("{text:?}{dots}")
+}
+
+/// A name of theirs in a list, not too long.
+fn in_list(name: &str) -> String {
+    let (text, dots) = beginning(name.as_bytes());
+    theirs(&text.replace(char::is_control, " ")).into_owned() + dots
+}
+
+/// As many letters as a message has room for, and what says that there are more.
+fn beginning(bytes: &[u8]) -> (String, &'static str) {
     const LONGEST: usize = 40;
     let text: String =
         String::from_utf8_lossy(&bytes[..bytes.len().min(4 * LONGEST)]).chars().take(LONGEST).collect();
     let dots = if bytes.len() > text.len() { "…" } else { "" };
-    format!("{text:?}{dots}")
+    (text, dots)
 }

@@ -1,14 +1,13 @@
 //! What was read of the data, in a few words.
 
 use onward::dataset::Dataset;
-use onward::words::theirs;
 use serde::Serialize;
 
 use super::beside::Beside;
 use super::classes::Classes;
+use super::in_list;
 use super::layout::Layout;
 use super::part::Part;
-use super::shorten;
 use super::table::Table;
 
 /// The most names that a list has in words.
@@ -106,7 +105,7 @@ impl Summary {
             );
         }
         let mut words = vec![format!("{rows} and {} test rows", self.test_rows)];
-        let columns = quoted(&self.columns);
+        let columns = in_words(&self.columns);
         words.push(match self.columns.len() {
             0 => plural(self.features, "feature"),
             many if many == self.features => format!("{} ({columns})", plural(self.features, "feature")),
@@ -118,7 +117,7 @@ impl Summary {
         let names = if self.class_names.is_empty() {
             String::new()
         } else {
-            format!(" ({})", quoted(&self.class_names))
+            format!(" ({})", in_words(&self.class_names))
         };
         match (self.label.as_str(), self.classes) {
             ("", 0) => {}
@@ -145,13 +144,8 @@ fn plural(count: usize, word: &str) -> String {
     }
 }
 
-fn quoted(names: &[String]) -> String {
-    listed(
-        &names
-            .iter()
-            .map(|name| theirs(shorten(name.as_bytes()).trim_matches('"')).into_owned())
-            .collect::<Vec<_>>(),
-    )
+fn in_words(all: &[String]) -> String {
+    listed(&all.iter().map(|name| in_list(name)).collect::<Vec<_>>())
 }
 
 /// Names in words, not all of too many.
@@ -159,5 +153,23 @@ pub(super) fn listed(names: &[String]) -> String {
     match names.len() {
         0..=LISTED => names.join(", "),
         _ => format!("{}, …, {}", names[..LISTED - 1].join(", "), names[names.len() - 1]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_and_have_no_stray_quotes() {
+        let long = "Chinstrap penguin (Pygoscelis antarctica)";
+        let names = vec![long.to_owned(), "m²".into(), "a\nb".into()];
+        let summary =
+            Summary { classes: 3, label: "column 0".into(), class_names: names, ..Summary::default() };
+        let words = summary.words();
+        assert!(
+            words.contains("3 classes (Chinstrap penguin (Pygoscelis antarctica…, \"m²\", a b) in"),
+            "{words}"
+        );
     }
 }

@@ -55,7 +55,7 @@ impl Page<'_> {
         page += &format!(
             "<header>\n<p class=\"over\">Onward · {}</p>\n<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n{}</header>\n",
             escape(self.over),
-            escape(self.headline),
+            prose(self.headline),
             self.header
         );
         page += &figures(self.plots);
@@ -94,6 +94,11 @@ fn last_accuracy(points: &[Point]) -> Option<f32> {
     points.iter().rev().find_map(|p| p.test_accuracy.filter(|a| a.is_finite()))
 }
 
+/// Sentences, in which a number is not parted from its sign.
+fn prose(text: &str) -> String {
+    escape(text).replace(" %", "\u{a0}%")
+}
+
 /// The result as large numbers, the baseline next to it.
 fn result(report: &Report<'_>) -> String {
     let accuracy = last_accuracy(report.points);
@@ -124,7 +129,7 @@ fn remarks(report: &Report<'_>) -> String {
     for Remark { says, evidence, next } in &report.remarks {
         let next =
             next.as_ref().map_or_else(String::new, |next| format!(" Next: <code>{}</code>", escape(next)));
-        let _ = writeln!(out, "<li><strong>{}</strong> {}{next}</li>", escape(says), escape(evidence));
+        let _ = writeln!(out, "<li><strong>{}</strong> {}{next}</li>", prose(says), prose(evidence));
     }
     out + "</ul>\n"
 }
@@ -132,7 +137,7 @@ fn remarks(report: &Report<'_>) -> String {
 fn notices(report: &Report<'_>) -> String {
     let mut out = String::new();
     for notice in &report.notices {
-        out += &format!("<p class=\"notice\">{}</p>\n", escape(notice));
+        out += &format!("<p class=\"notice\">{}</p>\n", prose(notice));
     }
     let more = own_names(report).len().saturating_sub(MOST_OWN);
     if more > 0 {

@@ -59,14 +59,38 @@ fn again(known: &Known, settings: &str) -> Option<String> {
     Some(format!("onward train {}/spec.toml {settings}", known.run))
 }
 
-fn guessing(_: &[Point], known: &Known) -> Option<Remark> {
+fn guessing(points: &[Point], known: &Known) -> Option<Remark> {
     let (better, words) = known.guessing.as_ref()?;
-    let says = if *better { "Better than guessing." } else { "Not better than guessing." };
-    let next = again(
-        known,
-        &format!("--set train.steps={} --set method.rate={}", 4 * known.steps, plain(known.rate / 2.0)),
-    );
-    Some(Remark { says: says.into(), evidence: words.clone(), next: next.filter(|_| !better) })
+    if *better {
+        return Some(Remark { says: "Better than guessing.".into(), evidence: words.clone(), next: None });
+    }
+    let (evidence, next) = match only_its_own(points) {
+        Some(gap) if overfits(points, known).is_some() => (gap, None),
+        Some(gap) => (gap, known.best.is_none().then(|| HOLD_BACK.to_owned())),
+        None => {
+            let (steps, rate) = (4 * known.steps, plain(known.rate / 2.0));
+            (String::new(), Some(format!("--set train.steps={steps} --set method.rate={rate}")))
+        }
+    };
+    let next = next.and_then(|settings| again(known, &settings));
+    Some(Remark { says: "Not better than guessing.".into(), evidence: format!("{words}{evidence}"), next })
+}
+
+/// Rows to choose the best step by, and an end where it has long been.
+const HOLD_BACK: &str = "--set data.validation=0.15 --set train.patience=5";
+
+/// That the rows trained on have losses below the 95 % interval of those held back, in words.
+fn only_its_own(points: &[Point]) -> Option<String> {
+    let (name, all) = held(points);
+    let (end, last) = *all.last()?;
+    let train = losses(points, |p| p.train_loss);
+    let latest = &train[train.len() - train.len().div_ceil(4)..];
+    let mean = latest.iter().map(|(_, loss)| loss).sum::<f64>() / latest.len() as f64;
+    let room = half_width(points, end)?;
+    (train.len() >= FEW && mean < last - room).then(|| {
+        let (mean, last) = (number(mean), interval(last, Some(room)));
+        format!(" The training loss is {mean} and the {name} loss {last}: what was learnt is of the training rows alone.")
+    })
 }
 
 /// Losses over steps, those that are finite.
@@ -115,11 +139,13 @@ fn rate_too_high(points: &[Point], known: &Known) -> Option<Remark> {
 /// Half the width of the 95 % interval of the difference between two steps' losses on held rows, as far as these are a sample. Rows that are hard
 /// at one step are hard at the other, so it is at most that of independent rows, which stands here.
 fn noise_of_difference(points: &[Point], one: u64, other: u64) -> Option<f64> {
-    let half_width = |step: u64| {
-        let point = points.iter().find(|point| point.step == step)?;
-        point.validation_loss.map_or(point.test_loss_half_width, |_| point.validation_loss_half_width)
-    };
-    Some(half_width(one)?.hypot(half_width(other)?))
+    Some(half_width(points, one)?.hypot(half_width(points, other)?))
+}
+
+/// Half the width of the 95 % interval of a step's loss on held rows.
+fn half_width(points: &[Point], step: u64) -> Option<f64> {
+    let point = points.iter().find(|point| point.step == step)?;
+    point.validation_loss.map_or(point.test_loss_half_width, |_| point.validation_loss_half_width)
 }
 
 fn overfits(points: &[Point], known: &Known) -> Option<Remark> {
@@ -143,10 +169,7 @@ fn overfits(points: &[Point], known: &Known) -> Option<Remark> {
     );
     let (says, next) = match known.best {
         Some(chosen) => (format!("It overfits since step {best}; the model is that of step {chosen}."), None),
-        None => (
-            format!("It overfits since step {best}."),
-            again(known, "--set data.validation=0.15 --set train.patience=5"),
-        ),
+        None => (format!("It overfits since step {best}."), again(known, HOLD_BACK)),
     };
     Some(Remark { says, evidence, next })
 }
@@ -313,6 +336,19 @@ mod tests {
             ("Not better than guessing.", "The test set is small.")
         );
         assert!(found[0].next.is_some() && found[1].evidence.contains("±8 points"));
+        assert_eq!(
+            found[0].next.as_deref(),
+            Some("onward train runs/a/spec.toml --set train.steps=320 --set method.rate=0.15")
+        );
+        // More steps would not help what learns its own rows by heart.
+        let test = [2.0, 1.9, 1.8, 1.75, 1.7, 1.7, 1.7, 1.7];
+        let found = remarks(&points(&FALLING, &test), &known);
+        let heart = "The mean: loss 1. The training loss is 0.85 and the test loss 1.70 ± 0.10: what was learnt is of the training rows alone.";
+        assert_eq!(found[0].evidence, heart);
+        let next = "onward train runs/a/spec.toml --set data.validation=0.15 --set train.patience=5";
+        assert_eq!(found[0].next.as_deref(), Some(next));
+        known.best = Some(80);
+        assert_eq!(remarks(&points(&FALLING, &test), &known)[0].next, None);
         known.guessing = Some((true, "The mean: loss 1.".into()));
         known.half_width = Some((0.01, 10_000));
         let found = remarks(&[], &known);

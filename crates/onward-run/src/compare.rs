@@ -273,18 +273,22 @@ fn label(run: &Listed, keys: &[String]) -> String {
     keys.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// Numbers by size, all else by its letters.
-fn order_of(run: &Listed, keys: &[String]) -> Vec<(u64, String)> {
-    let place = |key: &String| {
-        let text = run.setting(key);
-        // Doubles in the order of their size, as whole numbers.
-        let number = text.parse::<f64>().ok().map(|v| {
-            let bits = v.to_bits();
-            if v.is_sign_negative() { !bits } else { bits | 1 << 63 }
-        });
-        (number.unwrap_or(u64::MAX), text)
+/// The values of some keys as what they are sorted by.
+fn order_of(run: &Listed, keys: &[String]) -> Vec<(Vec<u64>, String)> {
+    keys.iter().map(|key| place(run.setting(key))).collect()
+}
+
+/// Numbers by their size, arrays of numbers one after another, and all else behind them by its letters.
+fn place(text: String) -> (Vec<u64>, String) {
+    // Doubles in the order of their size, as whole numbers.
+    let ordered = |v: f64| {
+        let bits = v.to_bits();
+        if v.is_sign_negative() { !bits } else { bits | 1 << 63 }
     };
-    keys.iter().map(place).collect()
+    let inside = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&text);
+    let numbers: Option<Vec<u64>> =
+        inside.split(',').map(|word| word.trim().parse().ok().map(ordered)).collect();
+    (numbers.unwrap_or_else(|| vec![u64::MAX]), text)
 }
 
 fn grouped(
@@ -295,7 +299,7 @@ fn grouped(
     score: &str,
     left_out: &mut Vec<(PathBuf, String)>,
 ) -> Result<Vec<Group>> {
-    let mut sorted: BTreeMap<Vec<(u64, String)>, Vec<&Listed>> = BTreeMap::new();
+    let mut sorted: BTreeMap<Vec<(Vec<u64>, String)>, Vec<&Listed>> = BTreeMap::new();
     for run in ready.iter().chain(diverged) {
         sorted.entry(order_of(run, by)).or_default().push(run);
     }
@@ -420,4 +424,19 @@ fn versus(index: usize, group: &Group, other: &Group, goal: Goal, level: f64) ->
     };
     let (passes, seconds) = (factor(|row| row.passes as f64), factor(|row| row.seconds));
     Some(Versus { group: index, difference, adjusted: None, conclusion: Conclusion::TooFew, passes, seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_sorted_as_people_count() {
+        let mut all: Vec<(Vec<u64>, String)> = ["relu", "[16]", "10", "[4, 8]", "1e-3", "[4]", "-2", "gelu"]
+            .map(|text| place(text.into()))
+            .into();
+        all.sort();
+        let texts: Vec<&str> = all.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["-2", "1e-3", "[4]", "[4, 8]", "10", "[16]", "gelu", "relu"]);
+    }
 }

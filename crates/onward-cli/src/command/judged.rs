@@ -41,13 +41,19 @@ fn percent(share: f64, interval: Interval, rows: usize) -> String {
     format!("{:.decimals$} % (95 %: {low:.decimals$} to {high:.decimals$}; {rows} rows)", 100.0 * share)
 }
 
-/// A mean with its interval, in as many decimals as that carries and one more.
+/// A mean with its interval.
 fn within(mean: f64, interval: Interval, rows: usize) -> String {
+    let [mean, low, high] = carried(mean, interval);
+    format!("{mean} (95 %: {low} to {high}; {rows} rows)")
+}
+
+/// A mean and the ends of its interval, in as many decimals as that carries and one more.
+fn carried(mean: f64, interval: Interval) -> [String; 3] {
     let decimals = interval.decimals() + 1;
     let word = |v: f64| {
         if (1e-4..1e7).contains(&mean.abs()) { format!("{v:.decimals$}") } else { format!("{v:.2e}") }
     };
-    format!("{} (95 %: {} to {}; {rows} rows)", word(mean), word(interval.low), word(interval.high))
+    [mean, interval.low, interval.high].map(word)
 }
 
 /// Whether the model is better than guessing, in one sentence, with classes by their names; `None` where nobody can guess.
@@ -149,7 +155,12 @@ pub(super) fn results(judged: &Judged) -> Vec<(String, String)> {
             all.extend(known.map(|share| ("Guessing", format!("{:.1} %", 100.0 * share))));
         }
         _ => {
-            all.push(("Test loss", four(judged.loss)));
+            match judged.loss_interval.map(|interval| carried(judged.loss, interval)) {
+                Some([loss, low, high]) => {
+                    all.extend([("Test loss", loss), ("95 % interval", format!("{low} to {high}"))]);
+                }
+                None => all.push(("Test loss", four(judged.loss))),
+            }
             all.extend(judged.guess_loss.map(|loss| ("Guessing", four(loss))));
         }
     }
@@ -230,7 +241,8 @@ fn sentence(words: &str) -> String {
 
 /// How and where a run was made: by which program, when, on what and by which command.
 pub(super) fn provenance(threads: usize) -> Vec<(String, String)> {
-    let commit = option_env!("ONWARD_COMMIT").map(|commit| format!(" (commit {commit})")).unwrap_or_default();
+    let commit = option_env!("ONWARD_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.map(|commit| format!(" (commit {commit})")).unwrap_or_default();
     let command: Vec<String> = std::env::args().collect();
     let all = [
         ("Program", format!("onward {VERSION}{commit}")),

@@ -18,10 +18,32 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    fn columns(&self) -> usize {
+        self.rows.first().map_or(0, Vec::len)
+    }
+
+    fn cells(&self, column: usize) -> impl Iterator<Item = &String> {
+        self.rows.iter().filter_map(move |row| row.get(column))
+    }
+
+    /// Whether a column has numbers alone below its head.
+    fn is_of_numbers(&self, column: usize) -> bool {
+        let is_number = |cell: &String| {
+            ["", "-"].contains(&cell.as_str())
+                || cell.starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c))
+        };
+        self.cells(column).skip(1).all(is_number)
+    }
+
     /// The table of a page, which scrolls where it is wider than that.
     pub fn html(&self) -> String {
+        let words: Vec<bool> = (0..self.columns()).map(|at| !self.is_of_numbers(at)).collect();
         let line = |tag: &str, cells: &Vec<String>| {
-            let cells: String = cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escape(c))).collect();
+            let cell = |(text, word): (&String, &bool)| {
+                let class = if *word { " class=\"word\"" } else { "" };
+                format!("<{tag}{class}>{}</{tag}>", escape(text))
+            };
+            let cells: String = cells.iter().zip(&words).map(cell).collect();
             format!("<tr>{cells}</tr>\n")
         };
         let head = self.rows.first().map_or_else(String::new, |head| line("th", head));
@@ -33,13 +55,9 @@ impl Table {
 
     /// The lines.
     pub fn lines(&self) -> Vec<String> {
-        let columns = self.rows.first().map_or(0, Vec::len);
-        let cells = |at: usize| self.rows.iter().filter_map(move |row| row.get(at));
-        let wide = |at: usize| cells(at).map(|cell| cell.chars().count()).max().unwrap_or(0);
-        let is_number =
-            |cell: &String| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
-        let right = |at: usize| cells(at).skip(1).all(is_number);
-        let shape: Vec<(usize, bool)> = (0..columns).map(|at| (wide(at), right(at))).collect();
+        let wide = |at: usize| self.cells(at).map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let shape: Vec<(usize, bool)> =
+            (0..self.columns()).map(|at| (wide(at), self.is_of_numbers(at))).collect();
         let cell = |(text, (width, right)): (&String, &(usize, bool))| {
             if *right { format!("{text:>width$}") } else { format!("{text:<width$}") }
         };
@@ -58,6 +76,10 @@ mod tests {
         table.add(["a".into(), "0.5".into(), "finished".into()]);
         table.add(["long".into(), "-".into(), "diverged".into()]);
         assert_eq!(table.lines(), ["run   loss  state", "a      0.5  finished", "long     -  diverged"]);
-        assert!(table.html().contains("<tr><td>a</td><td>0.5</td><td>finished</td></tr>"));
+        assert!(
+            table
+                .html()
+                .contains("<tr><td class=\"word\">a</td><td>0.5</td><td class=\"word\">finished</td></tr>")
+        );
     }
 }

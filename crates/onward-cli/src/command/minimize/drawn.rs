@@ -4,7 +4,7 @@ use super::journal::{Entry, Phase};
 use super::session::Session;
 use super::view::why;
 use crate::command::table::Table;
-use onward::study::{Domain, Goal, Spacing};
+use onward::study::{Dimension, Domain, Goal, Spacing};
 use onward::words::four;
 use onward_report::{AxisKind, LinePlot, ParallelAxis, Plot, Scene, cloud_plot, parallel_plot};
 use serde_json::Value;
@@ -215,6 +215,15 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     table.html()
 }
 
+/// A value of an evaluation, for reading.
+fn value(entry: &Entry, name: &str) -> String {
+    match entry.values.get(name) {
+        Some(Value::String(word)) => word.clone(),
+        Some(number) => number.as_f64().map_or_else(|| number.to_string(), four),
+        None => String::new(),
+    }
+}
+
 /// Tables: the best points, what matters, and failures with their reasons.
 pub fn sections(session: &Session) -> String {
     let ranked = ranked(session);
@@ -223,11 +232,6 @@ pub fn sections(session: &Session) -> String {
     if !ranked.is_empty() {
         let heads: Vec<&str> =
             ["evaluation", "loss"].into_iter().chain(dimensions.iter().map(|d| d.name.as_str())).collect();
-        let value = |entry: &Entry, name: &str| match entry.values.get(name) {
-            Some(Value::String(word)) => word.clone(),
-            Some(number) => number.as_f64().map_or_else(|| number.to_string(), four),
-            None => String::new(),
-        };
         let rows = ranked.iter().take(BEST).map(|(entry, loss)| {
             let values = dimensions.iter().map(|d| value(entry, &d.name));
             [entry.id.to_string(), four(*loss)].into_iter().chain(values).collect()
@@ -262,9 +266,14 @@ fn failures(session: &Session) -> String {
     }
     let mut all: Vec<(u64, &Entry)> = by_reason.into_values().collect();
     all.sort_by_key(|(count, entry)| (std::cmp::Reverse(*count), entry.id));
-    let rows = all.into_iter().take(40).map(|(count, entry)| {
-        vec![count.to_string(), why(entry), entry.id.to_string(), super::show::json(&entry.values)]
-    });
+    let with = |entry: &Entry| {
+        let one = |d: &Dimension| format!("{}={}", d.name, value(entry, &d.name));
+        session.space.dimensions().iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    let rows = all
+        .into_iter()
+        .take(40)
+        .map(|(count, entry)| vec![count.to_string(), why(entry), entry.id.to_string(), with(entry)]);
     let table = table(&["evaluations", "reason, as the first was told", "first", "with"], rows);
     format!("<section>\n<h2>Failures</h2>\n{table}</section>\n")
 }
