@@ -3,7 +3,9 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked -p onward-cli --features parquet
+# What reports name as the program's commit: --build-arg COMMIT=$(git rev-parse HEAD); the image has no git of its own.
+ARG COMMIT=""
+RUN ONWARD_COMMIT=$COMMIT cargo build --release --locked -p onward-cli --features parquet
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/onward /usr/local/bin/onward

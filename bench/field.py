@@ -98,10 +98,18 @@ case("nothing but blank lines", "\n\n\n", refused("an empty file"))
 case("nothing but a header", NAMED + "\n", refused("only a header"))
 case("a row that is too short", text([row[: 4 if i == 30 else 5] for i, row in enumerate(numbers())]), refused("5 fields in every row", "line 31"))
 case("a row that is too long", with_field(30, 0, "1,1"), refused("5 fields in every row", "line 31"))
-case("a comment in front", "# made by hand\n" + text(numbers()), refused("line 2", "fields in every row"))
+case("a comment in front", "# made by hand\n" + text(numbers()), refused("line 2", "1 field in every row"))
 case("a comment among the rows", with_field(30, 0, "# 1"), refused("line 31", "column 1"))
 case("a comma at the end of every line", text(numbers(), end=",\n"), refused("line 1", "column 6", "missing"))
-case("a title above the header", "Measurements\n" + text(numbers(), NAMED), refused("line 2", "fields in every row"))
+case("a title above the header", "Measurements\n" + text(numbers(), NAMED), refused("line 2", "1 field in every row"))
+
+# CSV: a first row of words above figures that are no plain numbers; these are refused, or left out.
+KINDS = ["yes no".split()[row[4]] for row in numbers()]
+for words, figure in {"prices": "${}.50", "shares": "{}.5%", "thousands": '"{},000.5"'}.items():
+    figures = [figure.format(1 + i % 9) for i in range(60)]
+    case(f"{words} below a word", text(list(zip(figures, KINDS)), "x,kind"), refused("line 2, column 1", "plain numbers"))
+    case(f"{words} below a word, left out", text(list(zip(figures, range(60), KINDS)), "x,b,kind"), read(rows=60, features=1, names=["b"], classes=["no", "yes"]), sets=["data.ignore=x"])
+case("thousands by points, decimals by commas", text([[f"{1 + i % 9}.000,5", i, kind] for i, kind in enumerate(KINDS)], "x;b;kind", sep=";"), read(rows=60, features=1, names=["b"]), sets=["data.ignore=x"])
 
 # CSV: separators other than commas.
 for word, sep in {"semicolons": ";", "tabs": "\t", "blanks": " ", "bars": "|"}.items():

@@ -251,7 +251,7 @@ mod tests {
             error("4,2\n\n\r\n3,4,5\n"),
             "line 4, column 3: expected 2 fields in every row, found 3 fields"
         );
-        assert_eq!(error("4,2\n3\n"), "line 2, column 2: expected 2 fields in every row, found 1 fields");
+        assert_eq!(error("4,2\n3\n"), "line 2, column 2: expected 2 fields in every row, found 1 field");
     }
 
     #[test]

@@ -149,6 +149,7 @@ impl Tried {
                 self.commas += 1;
                 self.thousands += usize::from(may_part_thousands(field));
             }
+            (None, None) if is_grouped(field) => {}
             (None, None) => self.clean &= other_separator(field, self.separator).is_none(),
             (Some(_), Some(_)) => {}
         }
@@ -172,7 +173,20 @@ fn may_part_thousands(field: &[u8]) -> bool {
     let digits = field.strip_prefix(b"-").or(field.strip_prefix(b"+")).unwrap_or(field);
     let mut parts = digits.split(|byte| *byte == b',');
     let first = parts.next().unwrap_or_default();
-    (1..=3).contains(&first.len()) && first[0] != b'0' && parts.all(|part| part.len() == 3)
+    let is_three = |part: &[u8]| part.len() == 3 && part.iter().all(u8::is_ascii_digit);
+    let leads = (1..=3).contains(&first.len()) && first.iter().all(u8::is_ascii_digit) && first[0] != b'0';
+    leads && parts.all(is_three)
+}
+
+/// Whether a field is a number with one sign between its thousands and the other before its decimals.
+fn is_grouped(field: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(field) else { return false };
+    let is = |group: char, decimal: char| {
+        let Some((whole, decimals)) = text.rsplit_once(decimal) else { return false };
+        let grouped = whole.contains(group) && may_part_thousands(whole.replace(group, ",").as_bytes());
+        grouped && decimals.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    is('.', ',') || is(',', '.')
 }
 
 /// The number that a field means.
@@ -243,6 +257,7 @@ mod tests {
             ("1, 2, 3\n4, 5, 6\n", ", ."),
             ("name,city\nx y,a b\nz w,c d\n", ", ."),
             ("\"a;b\",1\n\"c;d\",2\n", ", ."),
+            ("x;y\n1.234,56;yes\n-2.000,00;no\n", "; ."),
             ("1\n2\n", ", ."),
             ("", ", ."),
         ] {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::csv::{Flaw, Header, is_missing, name};
 use super::dialect::{Dialect, other_separator, parse};
+use super::layout::{is_date, is_dressed};
 use super::options::{Decimal, Separator};
 use super::shorten;
 
@@ -120,8 +121,22 @@ impl Below<'_> {
         match (self.recurs(), (0..self.record.len()).filter(repeats).count()) {
             (true, _) => Ok(false),
             (false, 2..) => Ok(true),
+            (false, _) if self.has_figures() => Ok(true),
             (false, _) => Err(unsure(self.record)),
         }
+    }
+
+    /// Whether figures that are no plain numbers (prices, shares, dates) stand below a word.
+    fn has_figures(&self) -> bool {
+        let is_figure = |field: &[u8]| {
+            let text = String::from_utf8_lossy(field.trim_ascii());
+            is_dressed(&text) || is_date(&text)
+        };
+        let of_figures = |column: usize| {
+            let mut fields = self.column(column).peekable();
+            is_word(&self.record[column]) && fields.peek().is_some() && fields.all(is_figure)
+        };
+        (0..self.record.len()).any(of_figures)
     }
 }
 
@@ -268,6 +283,18 @@ mod tests {
             assert!(found.starts_with(&place) && found.contains("data.header"), "{found}");
         }
         assert_eq!(names("x,2018,2019", Header::Yes), "x,2018,2019");
+    }
+
+    #[test]
+    fn a_word_above_prices_or_dates_is_a_name() {
+        let read = |text: &str| read(text.as_bytes(), &Header::Auto.into());
+        for text in
+            ["price,y\n$5.50,no\n$6.75,yes\n", "share,y\n5%,no\n7%,yes\n", "x;y\n1.234,56;a\n7.000,10;b\n"]
+        {
+            assert_eq!(read(text).unwrap().names.len(), 2, "{text}");
+        }
+        assert!(read("pear,no\n$5.50,no\n").unwrap().names.is_empty(), "a word that comes again is none");
+        assert!(read("x,y\na,b\nc,d\n").unwrap_err().to_string().contains("data.header"));
     }
 
     #[test]

@@ -204,9 +204,9 @@ fn arrays(options: &DataOptions, format: Format) -> Result<Inspected> {
     Ok(Inspected { rows: train.rows(), header: false, columns: Vec::new(), keys, notes })
 }
 
-/// Up to so many whole numbers in the answers to so many rows are classes.
+/// Up to so many whole numbers in the answers to so many rows are classes: most of these have to come again.
 fn most_classes(rows: usize) -> usize {
-    20.max(rows / 20).min(200)
+    20.max(rows / 20).min(200).min(rows / 2).max(2)
 }
 
 /// The keys of answers that are values.

@@ -10,6 +10,7 @@ use super::{DataOptions, Format, Labels, Missing, idx, npz, refused};
 use onward::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
+const ANY_NAME: &str = "data.format says what a file is, whatever its name; of another kind it has to be written anew, as one of these";
 /// Where the MNIST files can be had.
 const MNIST: &str = "the MNIST files are published at yann.lecun.com/exdb/mnist and mirrored by many, \
                      e.g. as the ossci-datasets/mnist archive";
@@ -84,8 +85,12 @@ impl Format {
             _ => {
                 let expected = "a file ending in .csv, .tsv, .txt, .data or .dat (also with .gz or .zst behind), .npy, .npz, .parquet or .pq, or a \
                                 folder with the four MNIST files";
-                let found = if path.exists() { "neither" } else { "nothing of that name" };
-                Err(bad("data", expected, format!("{found}; {MNIST}")).in_file(path))
+                let found = match name.rsplit_once('.') {
+                    _ if !path.exists() => format!("nothing of that name; {MNIST}"),
+                    Some((_, ending)) => format!("one ending in .{ending}; {ANY_NAME}"),
+                    None => format!("one without an ending; {ANY_NAME}"),
+                };
+                Err(bad("data", expected, found).in_file(path))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the fields of a text table hold, found while its records pass by: the same for tables in memory and for streams.
 
 use csv::ByteRecord;
+use onward::words::counted;
 
 use super::csv::{Flaw, Header, is_missing};
 use super::dialect::{Dialect, parse};
@@ -81,8 +82,8 @@ impl Survey {
         let columns = self.roles.len();
         if record.len() != columns {
             let column = record.len().min(columns);
-            let found = format!("{} fields", record.len());
-            return Err(Flaw { column, expected: format!("{columns} fields in every row"), found });
+            let (expected, found) = (counted(columns, "field"), counted(record.len(), "field"));
+            return Err(Flaw { column, expected: format!("{expected} in every row"), found });
         }
         for (column, field) in record.iter().enumerate() {
             let cell = match self.roles[column] {

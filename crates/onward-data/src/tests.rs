@@ -410,6 +410,22 @@ fn names_the_file_that_cannot_be_read() {
     assert!(error.to_string().starts_with("no/such.csv: cannot read: "));
     let unknown = load(&DataOptions::new("notes.doc")).unwrap_err().to_string();
     assert!(unknown.starts_with("notes.doc: data: expected a file ending in .csv"));
+    assert!(unknown.contains("found nothing of that name; the MNIST files"));
+    let folder = Folder::new();
+    let there = load(&DataOptions::new(folder.put("rows.json", "[]"))).unwrap_err().to_string();
+    assert!(there.contains("found one ending in .json; data.format says what a file is"), "{there}");
+}
+
+#[test]
+fn whole_numbers_of_few_rows_are_classes_only_if_they_come_again() {
+    let folder = Folder::new();
+    let is_value = |labels: &[u32]| {
+        let text: String = labels.iter().map(|label| format!("{label}.5,{label}\n")).collect();
+        let found = inspect::inspect(&DataOptions::new(folder.put("d.csv", format!("a,y\n{text}")))).unwrap();
+        found.keys.contains(&("data.target".into(), "\"value\"".into()))
+    };
+    assert!(is_value(&[60, 46, 52, 54, 56, 50, 62, 74, 58, 46]));
+    assert!(!is_value(&[5, 7, 5, 7, 9, 9, 5, 7, 9, 5]) && !is_value(&[0, 1, 0]));
 }
 
 #[test]

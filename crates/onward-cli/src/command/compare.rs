@@ -82,16 +82,16 @@ pub(super) fn left_out(comparison: &Comparison) -> Vec<String> {
 pub(super) fn head(comparison: &Comparison) -> String {
     let runs: usize = comparison.groups.iter().map(|group| group.runs.len()).sum();
     let better = if comparison.goal == Goal::Maximize { "more" } else { "less" };
-    let by = if comparison.by.is_empty() {
-        "which differ in no setting but the seed".into()
-    } else {
-        format!("by {}", comparison.by.join(", "))
+    let by = match (&comparison.by[..], runs) {
+        ([], 1) => String::new(),
+        ([], _) => " that differ in no setting but the seed".into(),
+        (keys, _) => format!(" by {}", keys.join(", ")),
     };
     let within = match &comparison.within[..] {
         [] => String::new(),
         some => format!("; pairs agree in {}", some.join(", ")),
     };
-    format!("{} {by}{within}: {} ({better} is better)", counted(runs, "run"), comparison.score)
+    format!("{}{by}{within}: {} ({better} is better)", counted(runs, "run"), comparison.score)
 }
 
 /// The groups with their scores.

@@ -9,6 +9,7 @@
 //! The rule knows nothing but the losses that the ledger keeps and the training rows, so a resumed run is judged as one that was
 //! never stopped.
 
+use crate::words::four;
 use crate::{Error, ErrorKind, Result};
 
 /// How many times the scale of the first losses is far.
@@ -81,10 +82,13 @@ impl Watch {
         Err(Error::new(
             ErrorKind::Diverged,
             format!(
-                "diverged: step {step}: expected a loss near the first step's {first:.5e} or below, found {loss:.5e}, above {:.2e} for \
-                 {} steps; the lowest, {lowest:.5e}, was that of step {best}; {advice}",
-                self.bound(),
-                self.far
+                "diverged: step {step}: expected a loss near the first step's {} or below, found {}, above {} for \
+                 {} steps; the lowest, {}, was that of step {best}; {advice}",
+                four(first),
+                four(loss),
+                four(self.bound()),
+                self.far,
+                four(lowest)
             ),
         ))
     }

@@ -1,6 +1,7 @@
 //! The pictures and tables of a study's page.
 
 use super::journal::{Entry, Phase};
+use super::reasons::kind;
 use super::session::Session;
 use super::view::why;
 use crate::command::table::Table;
@@ -256,13 +257,12 @@ pub fn sections(session: &Session) -> String {
 
 /// Failures by reason, the most frequent first, each with an example.
 fn failures(session: &Session) -> String {
-    if session.tally.failed.is_empty() {
+    if session.tally.failures() == 0 {
         return String::new();
     }
-    let mut by_reason: BTreeMap<&str, (u64, &Entry)> = BTreeMap::new();
+    let mut by_reason: BTreeMap<String, (u64, &Entry)> = BTreeMap::new();
     for entry in session.entries.iter().filter(|entry| entry.failed.is_some()) {
-        let reason = entry.failed.as_deref().unwrap_or_default();
-        by_reason.entry(reason).or_insert((0, entry)).0 += 1;
+        by_reason.entry(kind(entry)).or_insert((0, entry)).0 += 1;
     }
     let mut all: Vec<(u64, &Entry)> = by_reason.into_values().collect();
     all.sort_by_key(|(count, entry)| (std::cmp::Reverse(*count), entry.id));

@@ -11,6 +11,7 @@ mod journal;
 mod listed;
 mod points;
 mod program;
+mod reasons;
 mod recommend;
 mod require;
 mod result;

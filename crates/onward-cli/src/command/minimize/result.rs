@@ -114,7 +114,7 @@ fn spent(session: &Session) -> String {
     let tally = &session.tally;
     let failed = match tally.failures() {
         0 => "none failed".into(),
-        n => format!("{n} failed ({})", show::reasons(&tally.failed)),
+        n => format!("{n} failed ({})", tally.failed.words()),
     };
     format!("{}, {failed}, {} s in the program", counted(tally.told, "evaluation"), four(tally.seconds))
 }

@@ -5,6 +5,7 @@ use super::jobs::{self, Queue};
 use super::journal::{Choice, Entry, Journal, Line, Phase, Raise};
 use super::points::{self, Known};
 use super::program::{Ending, Outcome, Program};
+use super::reasons::Reasons;
 use super::require::unmet;
 use super::settings::Settings;
 use super::show;
@@ -34,7 +35,7 @@ pub struct Tally {
     /// Evaluations that count: with a loss or failed.
     pub told: u64,
     /// Failures by their reason.
-    pub failed: BTreeMap<String, u64>,
+    pub failed: Reasons,
     /// Seconds that the programs took.
     pub seconds: f64,
     /// Losses and failures since this process began.
@@ -53,13 +54,13 @@ const SAME: u64 = 10;
 impl Tally {
     /// Failures.
     pub fn failures(&self) -> u64 {
-        self.failed.values().sum()
+        self.failed.count()
     }
 
     /// Whether all that happened is that a shell, or `env`, found no program or might not run it: what no argument mends.
     pub fn never_started(&self) -> bool {
-        let not_started = |reason: &String| NOT_STARTED.iter().any(|code| reason.starts_with(code));
-        self.failures() == self.told && self.failed.keys().all(not_started)
+        let not_started = |reason: &str| NOT_STARTED.iter().any(|code| reason.starts_with(code));
+        self.failures() == self.told && self.failed.all(not_started)
     }
 }
 
@@ -258,12 +259,8 @@ impl Session {
     fn count(&mut self, entry: &Entry, values: &[Argument]) {
         self.tally.told += 1;
         self.tally.seconds += entry.seconds;
-        if let Some(reason) = &entry.failed {
-            let said = entry
-                .said
-                .as_ref()
-                .map_or_else(String::new, |said| format!(": {}", show::without_numbers(said)));
-            *self.tally.failed.entry(reason.clone() + &said).or_default() += 1;
+        if entry.failed.is_some() {
+            self.tally.failed.add(entry);
         }
         // What is evaluated to look more closely at a point is not seen by the search.
         let searched = matches!(entry.phase, Phase::Check | Phase::Search);
@@ -361,7 +358,7 @@ impl Session {
     /// The error that no evaluation has given a loss.
     pub fn hopeless(&self) -> Error {
         let Tally { told, failed, .. } = &self.tally;
-        let reasons = show::reasons(failed);
+        let reasons = failed.words();
         let mut message = format!(
             "{}: expected at least one finite loss, found {told} failed evaluations ({reasons})",
             self.folder.path().display()

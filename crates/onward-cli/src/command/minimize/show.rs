@@ -1,9 +1,8 @@
-//! Numbers, values and reasons in words.
+//! Numbers, values and what programs said, in words.
 
 use onward::study::{Dimension, Domain, Spacing};
-use onward::words::{counted, digits, theirs};
+use onward::words::{digits, theirs};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// Significant digits of arguments, which people copy.
 const DIGITS: i32 = 8;
@@ -79,39 +78,10 @@ pub fn json(values: &Map<String, Value>) -> String {
     serde_json::to_string(values).unwrap_or_default()
 }
 
-/// Reasons with their counts, the most frequent first.
-pub fn reasons(failed: &BTreeMap<String, u64>) -> String {
-    let mut all: Vec<(&String, &u64)> = failed.iter().collect();
-    all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let more = all.len().saturating_sub(3);
-    let mut words: Vec<String> =
-        all.iter().take(3).map(|(reason, count)| format!("{reason}: {count}")).collect();
-    if more > 0 {
-        words.push(counted(more, "other reason"));
-    }
-    words.join("; ")
-}
-
 /// The last line of what a program wrote that is not blank.
 pub fn last_line(bytes: &[u8]) -> Option<String> {
     let lines = last_lines(bytes);
     lines.lines().last().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
-}
-
-/// A text with its numbers left out, so that complaints that differ in these alone are counted together.
-pub fn without_numbers(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        let in_word = plain.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        if !c.is_ascii_digit() || in_word {
-            plain.push(c);
-            continue;
-        }
-        while rest.next_if(|c| c.is_ascii_digit() || *c == '.' || *c == 'e').is_some() {}
-        plain.push('N');
-    }
-    plain
 }
 
 /// The last lines of what a program wrote, indented.
@@ -146,8 +116,6 @@ mod tests {
         let names: Vec<String> = (0..20).map(|i| format!("x{i}")).collect();
         let map: Map<String, Value> = names.iter().map(|n| (n.clone(), 0.5.into())).collect();
         assert!(values(names.iter(), &map).ends_with("x11=0.5 and 8 more"));
-        let failed = [("a", 1), ("b", 5), ("c", 2), ("d", 1)].map(|(r, n)| (r.to_owned(), n)).into();
-        assert_eq!(reasons(&failed), "b: 5; c: 2; a: 1; 1 other reason");
         let text: String = (0..20).map(|i| format!("line {i}\n\n")).collect();
         assert!(last_lines(text.as_bytes()).starts_with("  line 14\n") && last_lines(b"").is_empty());
     }

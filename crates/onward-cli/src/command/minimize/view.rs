@@ -42,7 +42,7 @@ fn state(session: &Session, found: Option<&Found>) -> String {
     let (told, budget) = (session.tally.told, session.settings.budget);
     let failed = match session.tally.failures() {
         0 => "none failed".into(),
-        n => format!("{n} failed ({})", words::reasons(&session.tally.failed)),
+        n => format!("{n} failed ({})", session.tally.failed.words()),
     };
     let state = if found.is_some() { "finished" } else { "not finished" };
     format!("{state}: {told} of {}, {failed}", counted(budget, "evaluation"))
