@@ -92,7 +92,7 @@ fn conditions_are_kept_and_failures_are_told_by_what_the_program_said() {
         ["--goal", "min", "--space", "x:-5..5", "--budget", "80", "--require", "g <= 0", "--start", "x=-4.5"];
     let done = minimize(&place, &[&words[..], &["--out", "a", "--", "awk", program]].concat()).good();
     assert!(
-        done.contains("not g <= 0: ") && done.contains("exit status: 1: ValueError: x = -N is too small"),
+        done.contains("not g <= 0: ") && done.contains("exit status: 1: ValueError: x = N is too small"),
         "{done}"
     );
     let result = json(&place.read("a/result.json"));

@@ -5,7 +5,7 @@ use super::journal::{Entry, Phase};
 use super::search::{self, Found, Told};
 use super::session::Session;
 use super::settings::Settings;
-use super::{open, result, shares, show as words};
+use super::{open, result, shares};
 use crate::args::{Report, Show, Verify};
 use crate::command::table::Table;
 use crate::output;
