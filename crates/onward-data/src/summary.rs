@@ -112,7 +112,7 @@ impl Summary {
             many => format!("{} of {} ({columns})", plural(self.features, "feature"), plural(many, "column")),
         });
         if !self.categories.is_empty() {
-            words.push(format!("categories in {}", quoted(&self.categories)));
+            words.push(format!("categories in {}", in_words(&self.categories)));
         }
         let names = if self.class_names.is_empty() {
             String::new()
