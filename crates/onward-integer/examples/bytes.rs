@@ -72,7 +72,7 @@ fn train() -> Result<(), InputError> {
     let mut all = model.streams(streams)?;
     let steps = key("tokens", 3_000_000)? / streams as u64;
     let (alpha, fall, memory) =
-        (key("alpha", 65_536)? as u32, key("fall", 16)? as u32, key("memory", 6)? as u32);
+        (key("alpha", 65_536)? as u32, key("fall", 64)? as u32, key("memory", 6)? as u32);
     let significance = Significance { alpha, fall, steps, memory };
     significance.check()?;
     let threads = ThreadCount(NonZeroUsize::new(key("threads", 1)? as usize).unwrap_or(NonZeroUsize::MIN));

@@ -32,6 +32,16 @@ impl InputError {
         &self.place
     }
 
+    /// What was expected there.
+    pub fn expectation(&self) -> &str {
+        &self.expected
+    }
+
+    /// What was found there.
+    pub fn found(&self) -> &str {
+        &self.found
+    }
+
     /// The file that the input came from, if it came from one.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()

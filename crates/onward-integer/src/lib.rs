@@ -54,6 +54,7 @@ pub use cell::Stream;
 pub use error::InputError;
 pub use evidence::{Significance, Test};
 pub use fixed::Saturated;
-pub use net::{IntegerNet, MOST_ITEMS, NetShape, Tally};
+pub use linear::CONSTANT;
+pub use net::{IntegerNet, LayerWeights, MOST_ITEMS, NetShape, Tally};
 pub use softmax::{LOGIT, LabelLoss, judge};
 pub use threads::ThreadCount;

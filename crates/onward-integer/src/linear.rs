@@ -5,8 +5,8 @@ use crate::fixed::{Saturated, shifted};
 use crate::random;
 use crate::threads::ThreadCount;
 
-/// The constant that every map reads as its last input: its weight is the map's bias.
-pub(crate) const ONE: i16 = 64;
+/// What every map reads as its last input: its weight is the map's bias.
+pub const CONSTANT: i16 = 64;
 
 /// Numbers of a row are a multiple of this, so that loops over them have no rest.
 const LANES: usize = 16;

@@ -3,7 +3,7 @@
 use crate::error::{InputError, Result, within};
 use crate::evidence::Test;
 use crate::fixed::{Saturated, credit, shifted};
-use crate::linear::{Columns, Linear, ONE};
+use crate::linear::{CONSTANT, Columns, Linear};
 use crate::random::mixed;
 use crate::softmax::judge;
 use crate::threads::ThreadCount;
@@ -23,6 +23,16 @@ pub struct NetShape {
 }
 
 impl NetShape {
+    /// What the sums of each layer are shifted by: to activations, or of the last one to logits. It follows from the widths and the spread, so that activations
+    /// begin with some dozens of units and logits with half a bit.
+    pub fn shifts(&self) -> Vec<u32> {
+        let (spread, last) = (u32::from(self.spread).max(1).ilog2(), self.widths.len().saturating_sub(2));
+        let layers = self.widths.windows(2).enumerate();
+        layers
+            .map(|(place, pair)| half(pair[0]) + spread.saturating_sub(if place == last { 2 } else { 0 }))
+            .collect()
+    }
+
     fn check(&self) -> Result<()> {
         within("spread", usize::from(self.spread), 1..=127)?;
         if self.widths.len() < 2 {
@@ -52,6 +62,22 @@ pub(crate) struct Layer {
     pub shift: u32,
     /// Credits at this layer's inputs are divided by 2^this.
     pub credit_shift: u32,
+}
+
+/// Half the bits of a number, rounded up: 2^this is about its root.
+fn half(of: usize) -> u32 {
+    of.max(1).ilog2().div_ceil(2)
+}
+
+/// A layer's weights with what is known about them, `(outputs, inputs + 1)` each: the last input is the constant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerWeights {
+    /// The weights, -127 to 127.
+    pub weights: Vec<i8>,
+    /// Fading sums of their scores, within ±2^29.
+    pub sums: Vec<i32>,
+    /// Fading sums of the scores' squares.
+    pub squares: Vec<u64>,
 }
 
 /// What a step has come to.
@@ -103,15 +129,11 @@ impl IntegerNet {
     /// A shape out of range.
     pub fn new(shape: &NetShape) -> Result<Self> {
         shape.check()?;
-        let last = shape.widths.len() - 2;
+        let (last, shifts, spread) = (shape.widths.len() - 2, shape.shifts(), shape.spread.ilog2());
         let layer = |(place, pair): (usize, &[usize])| {
             let map = Linear::new(pair[0], pair[1], shape.spread, mixed(shape.seed, place as u64));
-            // Half the bits of a number, rounded: 2^this is about its root.
-            let root = |of: usize| of.max(1).ilog2().div_ceil(2);
-            let spread = shape.spread.ilog2();
-            let shift = if place == last { root(pair[0]) + spread - 2 } else { root(pair[0]) + spread };
-            let credit_shift = if place == last { 8 } else { root(pair[1]) + spread };
-            Layer { map, shift, credit_shift }
+            let credit_shift = if place == last { 8 } else { half(pair[1]) + spread };
+            Layer { map, shift: shifts[place], credit_shift }
         };
         let layers = shape.widths.windows(2).enumerate().map(layer).collect();
         Ok(Self { layers, spread: shape.spread })
@@ -141,6 +163,44 @@ impl IntegerNet {
     pub fn layer(&self, layer: usize) -> Vec<&[i8]> {
         let map = &self.layers[layer].map;
         map.weights.chunks_exact(map.stride).map(|row| &row[..map.inputs]).collect()
+    }
+
+    /// Every layer's weights with what is known about them.
+    pub fn to_layers(&self) -> Vec<LayerWeights> {
+        let one = |Layer { map, .. }: &Layer| LayerWeights {
+            weights: unpadded(&map.weights, map),
+            sums: unpadded(&map.evidence.sums, map),
+            squares: unpadded(&map.evidence.squares, map),
+        };
+        self.layers.iter().map(one).collect()
+    }
+
+    /// A net of this shape with these weights.
+    ///
+    /// # Errors
+    /// A shape out of range, or layers that are not of the shape; a weight of -128.
+    pub fn of_layers(shape: &NetShape, layers: &[LayerWeights]) -> Result<Self> {
+        let mut net = Self::new(shape)?;
+        if layers.len() != net.layers.len() {
+            return Err(InputError::expected("layers", net.layers.len(), layers.len()));
+        }
+        for (number, (own, Layer { map, .. })) in layers.iter().zip(&mut net.layers).enumerate() {
+            let size = map.outputs * (map.inputs + 1);
+            let place = format!("layer {}", number + 1);
+            for found in [own.weights.len(), own.sums.len(), own.squares.len()] {
+                if found != size {
+                    return Err(InputError::expected(place, format!("{size} numbers"), found));
+                }
+            }
+            if own.weights.contains(&-128) {
+                return Err(InputError::expected(place, "weights from -127 to 127", -128));
+            }
+            let (inputs, stride) = (map.inputs, map.stride);
+            padded(&own.weights, &mut map.weights, inputs, stride);
+            padded(&own.sums, &mut map.evidence.sums, inputs, stride);
+            padded(&own.squares, &mut map.evidence.squares, inputs, stride);
+        }
+        Ok(net)
     }
 
     /// A number that tells nets apart: FNV-1a of all weights.
@@ -197,7 +257,7 @@ impl IntegerNet {
         let maps = || self.layers.iter().map(|layer| &layer.map);
         let row = |map: &Linear| {
             let mut rows = vec![0; items * map.stride];
-            rows.iter_mut().skip(map.inputs).step_by(map.stride).for_each(|one| *one = ONE);
+            rows.iter_mut().skip(map.inputs).step_by(map.stride).for_each(|one| *one = CONSTANT);
             rows
         };
         Pass {
@@ -327,6 +387,17 @@ impl Pass {
     pub fn row(&mut self, item: usize, net: &IntegerNet) -> &mut [i16] {
         let map = &net.layers[0].map;
         &mut self.inputs[0][item * map.stride..][..map.inputs]
+    }
+}
+
+/// The numbers of a map's weights without those that fill rows up.
+fn unpadded<T: Copy>(all: &[T], map: &Linear) -> Vec<T> {
+    all.chunks_exact(map.stride).flat_map(|row| &row[..=map.inputs]).copied().collect()
+}
+
+fn padded<T: Copy>(own: &[T], all: &mut [T], inputs: usize, stride: usize) {
+    for (row, own) in all.chunks_exact_mut(stride).zip(own.chunks_exact(inputs + 1)) {
+        row[..=inputs].copy_from_slice(own);
     }
 }
 

@@ -40,6 +40,15 @@ pub struct Ask {
     pub probes: ProbePlan,
 }
 
+/// A question for a step of one, worked out with integers alone, of the weights whose evidence is significant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntegerPlan {
+    /// Sixteen times the square of the normal quantile that the evidence is tested by.
+    pub threshold: u64,
+    /// Scores count for about two to the power of so many steps.
+    pub memory: u32,
+}
+
 /// The evaluations that a question asks for, at the params after all entries so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ProbePlan {
@@ -55,6 +64,8 @@ pub enum ProbePlan {
     Local(LocalPlan),
     /// The same for the next rows of streams, whose states go on, with credit for what earlier steps did to these.
     Online(OnlinePlan),
+    /// What each weight of a net of whole numbers is to move by, and what is then known about it.
+    Integers(IntegerPlan),
 }
 
 /// The result of an evaluator's work.
@@ -63,7 +74,7 @@ pub enum Told {
     /// Answers [`ProbePlan::Members`] and [`ProbePlan::Points`]: the mean loss of each, in their order, finite or not; `None` if it never
     /// came.
     Losses(Vec<Option<f32>>),
-    /// Answers [`ProbePlan::Sites`], [`ProbePlan::Local`] and [`ProbePlan::Online`].
+    /// Answers [`ProbePlan::Sites`], [`ProbePlan::Local`], [`ProbePlan::Online`] and [`ProbePlan::Integers`].
     Response(Response),
     /// Answers [`ProbePlan::Visits`].
     Choices(Choices),
@@ -99,7 +110,11 @@ impl Ask {
         match &self.probes {
             ProbePlan::Members(plan) => Some(plan.members()),
             ProbePlan::Points => Some(candidates),
-            ProbePlan::Sites(_) | ProbePlan::Visits(_) | ProbePlan::Local(_) | ProbePlan::Online(_) => None,
+            ProbePlan::Sites(_)
+            | ProbePlan::Visits(_)
+            | ProbePlan::Local(_)
+            | ProbePlan::Online(_)
+            | ProbePlan::Integers(_) => None,
         }
     }
 
@@ -127,7 +142,10 @@ impl Ask {
                     return bad(format!("{count} losses"), format!("{}", losses.len()));
                 }
             }
-            (Told::Response(response), ProbePlan::Sites(_) | ProbePlan::Local(_) | ProbePlan::Online(_)) => {
+            (
+                Told::Response(response),
+                ProbePlan::Sites(_) | ProbePlan::Local(_) | ProbePlan::Online(_) | ProbePlan::Integers(_),
+            ) => {
                 let norms = match &self.probes {
                     ProbePlan::Sites(plan) if plan.norms => self.batch as usize,
                     _ => 0,

@@ -6,6 +6,7 @@ mod carrying;
 mod check;
 mod descent;
 mod gathering;
+mod integers;
 mod local;
 mod members;
 mod online;

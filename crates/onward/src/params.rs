@@ -46,6 +46,11 @@ pub enum Init {
         /// Inputs of one output.
         fan_in: usize,
     },
+    /// Whole numbers: normal with standard deviation `spread / √3`, rounded, within ±127.
+    Whole {
+        /// The spread; that of numbers uniform within ± this.
+        spread: u8,
+    },
 }
 
 /// The name, shape and initial value of a tensor that a model declares.
@@ -103,6 +108,11 @@ impl Params {
                     Init::He { fan_in } => {
                         let std = (2.0 / fan_in.max(1) as f32).sqrt();
                         key.tensor(Role::Init, &spec.name).at(0, 0).add_to(Family::Normal, 0, std, &mut data);
+                    }
+                    Init::Whole { spread } => {
+                        let std = f32::from(spread) / 3f32.sqrt();
+                        key.tensor(Role::Init, &spec.name).at(0, 0).add_to(Family::Normal, 0, std, &mut data);
+                        data.iter_mut().for_each(|w| *w = w.round_ties_even().clamp(-127.0, 127.0));
                     }
                 }
                 Tensor { name: spec.name.clone(), shape: spec.shape.clone(), data: data.into() }

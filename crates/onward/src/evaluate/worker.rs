@@ -52,7 +52,9 @@ impl Worker {
                 None => opened.sites(local, &**data, ask, plan, state),
             },
             ProbePlan::Local(plan) => opened.local(local, &**data, ask, plan, state),
-            ProbePlan::Online(_) => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
+            ProbePlan::Online(_) | ProbePlan::Integers(_) => {
+                local.answer(ask, state, &opened.batch(&**data, ask, state)?)
+            }
             _ => match local.piece() {
                 Some(piece) => opened.of_pieces(piece, local, &**data, ask, state),
                 None => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
@@ -198,6 +200,9 @@ impl Local {
             ProbePlan::Local(plan) => self.local_derivative(key, params, batch, plan).map(Told::Response),
             ProbePlan::Online(plan) => {
                 self.online_derivative(key, params, batch, plan, state.streams()).map(Told::Response)
+            }
+            ProbePlan::Integers(plan) => {
+                self.integer_step(params, batch, plan, state.streams()).map(Told::Response)
             }
             ProbePlan::Visits(_) => Err(not_visiting(ask)),
         }

@@ -7,6 +7,7 @@ mod chain;
 mod context;
 mod dense;
 mod graph;
+mod integer;
 mod low_rank;
 mod lying;
 mod norm;
@@ -27,6 +28,7 @@ pub use graph::{
     Pairwise, Patch, Reduction, RowOp, Shape, Var,
 };
 pub(crate) use graph::{Apart, Flow, Groups, Link, Map, NOWHERE, Sample, softmax};
+pub use integer::IntegerMlp;
 pub(crate) use low_rank::{Neighbours, SharedProduct};
 pub use norm::NORM_EPSILON;
 pub use numbers::Numbers;

@@ -2,6 +2,7 @@
 
 mod descent;
 mod heard;
+mod integers;
 mod online;
 mod population;
 mod relative_activation;
@@ -14,6 +15,7 @@ mod two_point;
 
 pub use heard::Heard;
 pub(crate) use heard::worst_for_non_finite;
+pub use integers::Integers;
 pub use online::Online;
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Layers, RelativeActivation};
@@ -309,6 +311,8 @@ variants! {
         RelativeLocal = "relative-local",
         /// Learns at every step of streams (`data.streams`), whose states go on for ever, from local credit and the influence of all steps before.
         Online = "online",
+        /// Moves whole-number weights by one where the evidence is significant, found with integers alone (`model.kind = "integer"`).
+        Integers = "integers",
         /// Perturbs the weights of a population of nets and moves towards the better ones.
         Population = "population",
         /// Compares the loss at two opposite points of weight space.
@@ -358,7 +362,7 @@ macro_rules! methods {
     };
 }
 
-methods!(RelativeActivation RelativeLocal Online Population TwoPoint Rso);
+methods!(RelativeActivation RelativeLocal Online Integers Population TwoPoint Rso);
 
 impl Method {
     /// Checks what needs no model: that keys do not contradict each other, on batches of `rows`, which `batch` names.

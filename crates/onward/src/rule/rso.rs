@@ -249,6 +249,7 @@ fn tensors_of_stages(graph: &Graph) -> Result<Vec<Vec<(usize, f32)>>> {
         let map = link.map;
         let sigma = match specs[map.weight].init {
             Init::He { fan_in } => (2.0 / fan_in.max(1) as f32).sqrt(),
+            Init::Whole { spread } => f32::from(spread) / 3f32.sqrt(),
             Init::Constant(_) => NORM_SIGMA,
         };
         let bias = map.bias.map(|bias| (bias, sigma));

@@ -6,6 +6,7 @@ use crate::model::{self, Activation, CellKind, GlobalPool};
 use crate::params::Storage;
 use crate::schema::{Field, Kind, Preset, Range, Value, Values, is};
 use crate::{Error, ErrorKind, Result, choices, keys, variants};
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,6 +82,8 @@ variants! {
         Conv = "conv",
         /// Recurrent cells, then dense layers: for rows in the order of time (`data.streams`), or rows of several items.
         Recurrent = "recurrent",
+        /// Dense layers of whole numbers: weights and activations of bytes, for method.name "integers".
+        Integer = "integer",
         /// A variational autoencoder with categorical latents, for objective.loss "elbo".
         Vae = "vae",
         /// The net of an ONNX file, which begins with the file's weights.
@@ -107,6 +110,18 @@ keys! {
         hidden: Vec<usize> = is(vec![]), 1.0..=65536.0;
         /// Of rows of tokens: how many there are. Each is embedded, and each answered with as many numbers.
         vocabulary: Option<usize> = Preset::Unset, 1.0..=16_777_216.0;
+    }
+}
+
+keys! {
+    /// A net of dense layers of whole numbers.
+    pub struct Integer {
+        /// The widths of the hidden layers; [] for a linear model.
+        hidden: Vec<usize> = Preset::Required, 1.0..=65536.0;
+        /// About how far from 0 weights begin.
+        spread: u32 = is(6), 1.0..=127.0;
+        /// What one unit of the input is in whole numbers, which go from -127 to 127.
+        unit: f32 = is(32.0), (Bound::Excluded(0.0), Bound::Included(127.0));
     }
 }
 
@@ -204,6 +219,15 @@ impl Model {
     pub fn check(&self) -> Result<()> {
         match &self.kind {
             ModelKind::Mlp(_) | ModelKind::Recurrent(_) | ModelKind::Vae(_) => Ok(()),
+            ModelKind::Integer(_) if self.activation != Activation::Relu => {
+                let expected = "none, as sums are held within 0 and 127";
+                Err(Error::expected(ErrorKind::Spec, "model.activation", expected, self.activation.name()))
+            }
+            ModelKind::Integer(_) if (self.precision, self.storage) != (Precision::F32, Storage::F32) => {
+                let expected = "none of its own: whole numbers are exact in single precision";
+                Err(Error::expected(ErrorKind::Spec, "model.precision or model.storage", expected, "another"))
+            }
+            ModelKind::Integer(_) => Ok(()),
             ModelKind::Conv(conv) => conv.on([1, 1, 1], self.activation, 1).check_layers(),
             ModelKind::Onnx(_) if self.activation != Activation::Relu => {
                 let expected = "none, as the file has its own";
@@ -237,6 +261,12 @@ impl Model {
                 vocabulary: own.vocabulary,
                 activation: self.activation,
                 outputs: own.vocabulary.unwrap_or(outputs),
+            }),
+            ModelKind::Integer(own) => Arc::new(model::IntegerMlp {
+                hidden: own.hidden.clone(),
+                outputs,
+                spread: own.spread as u8,
+                unit: own.unit,
             }),
             ModelKind::Vae(vae) => Arc::new(model::Vae {
                 encoder: vae.encoder.clone(),

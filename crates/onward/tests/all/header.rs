@@ -23,7 +23,11 @@ fn settings(given: &[(&str, Value)]) -> Settings {
 
 fn of_method(name: &str) -> Settings {
     let widths = Value::List(vec![Value::Int(5)]);
-    let (kind, key) = if name == "online" { ("recurrent", "model.units") } else { ("mlp", "model.hidden") };
+    let (kind, key) = match name {
+        "online" => ("recurrent", "model.units"),
+        "integers" => ("integer", "model.hidden"),
+        _ => ("mlp", "model.hidden"),
+    };
     let of_streams = (name == "online").then(|| ("train.shuffle", "streams".into()));
     let of_all = [
         ("model.kind", kind.into()),

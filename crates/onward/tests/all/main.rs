@@ -18,6 +18,7 @@ mod given;
 mod header;
 mod heads;
 mod holes;
+mod integers;
 mod judged;
 mod ledger;
 mod local_credit;

@@ -43,6 +43,11 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
                 let model: Model = read("model", &[("kind", "recurrent".into())]).unwrap();
                 shared(model.build([1, 1, 4], 2).unwrap(), Loss::CrossEntropy, 1)
             }
+            "integers" => {
+                let hidden = ("hidden", Value::List(vec![3.into()]));
+                let model: Model = read("model", &[("kind", "integer".into()), hidden]).unwrap();
+                shared(model.build([1, 1, 4], 2).unwrap(), Loss::CrossEntropy, 1)
+            }
             _ => local(Mlp::new(&[4, 3, 2], Activation::Relu).unwrap(), Loss::CrossEntropy, 1),
         };
         let mut trainer: Trainer = onward_coordinate::trainer(plan, net, data.clone())
@@ -54,10 +59,11 @@ fn every_default_of_every_method_is_one_that_the_method_accepts() {
 /// A plan in code begins with what a spec of the same method says where it says nothing.
 #[test]
 fn plans_have_the_defaults_of_specs() {
-    let kinds: [rule::Method; 6] = [
+    let kinds: [rule::Method; 7] = [
         rule::RelativeActivation::default().into(),
         rule::RelativeLocal::default().into(),
         rule::Online::default().into(),
+        rule::Integers::default().into(),
         rule::Population::default().into(),
         rule::TwoPoint::default().into(),
         rule::Rso::default().into(),
@@ -79,6 +85,7 @@ fn every_default_of_every_model_is_one_that_the_model_accepts() {
         let widths = Value::List(vec![2.into(), 2.into()]);
         let required = match choice.name {
             "mlp" => ("hidden", widths),
+            "integer" => ("hidden", widths),
             "onnx" => ("path", "net.onnx".into()),
             "vae" => ("encoder", widths),
             "recurrent" => ("units", widths),
@@ -151,9 +158,9 @@ fn what_is_written_is_read_back() {
         let written: Vec<(&str, Value)> =
             method.write("method").into_iter().map(|(_, name, value)| (name, value)).collect();
         let names: Vec<&str> = written.iter().map(|(name, _)| *name).collect();
-        assert!(
-            names.contains(&"sigma") && names.iter().all(|n| names.iter().filter(|m| *m == n).count() == 1)
-        );
+        // Of all methods one perturbs nothing.
+        assert_eq!(names.contains(&"sigma"), choice.name != "integers");
+        assert!(names.iter().all(|n| names.iter().filter(|m| *m == n).count() == 1));
         assert_eq!(read::<Method>("method", &written).unwrap(), method, "{}", choice.name);
     }
 }

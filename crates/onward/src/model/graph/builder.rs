@@ -158,6 +158,19 @@ impl Builder {
         self.push(Op::Linear { weight, bias: None }, &tensor, &[x], [h, w, shape[0]])
     }
 
+    /// A dense layer without a bias whose weights begin as whole numbers: `{name}.weight (outputs, inputs)`.
+    pub(in crate::model) fn linear_of_whole(
+        &mut self,
+        name: &str,
+        x: Var,
+        outputs: usize,
+        spread: u8,
+    ) -> Var {
+        let [h, w, c] = x.shape;
+        let weight = self.tensor(format!("{name}.weight"), vec![outputs, c], Init::Whole { spread });
+        self.push(Op::Linear { weight, bias: None }, name, &[x], [h, w, outputs])
+    }
+
     /// A 3×3 convolution with zero padding of one: `{name}.weight (outputs, 3, 3, channels)` and `{name}.bias (outputs)`.
     pub fn conv3x3(&mut self, name: &str, x: Var, outputs: usize) -> Var {
         self.product(name, x, outputs, &[3, 3], true)

@@ -143,6 +143,19 @@ impl Graph {
         &self.specs
     }
 
+    /// The shape of a row of the model's input.
+    pub(crate) fn input_shape(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    /// The name of the first operation in Rust code ([`RowOp`]), if there is one.
+    pub(crate) fn first_host(&self) -> Option<&str> {
+        self.nodes.iter().find_map(|node| match &node.op {
+            Op::Host(op) => Some(op.name()),
+            _ => None,
+        })
+    }
+
     /// The factor of each tensor's steps; 0 for frozen tensors.
     pub fn rates(&self) -> &[f32] {
         &self.rates
