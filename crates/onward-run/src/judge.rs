@@ -7,7 +7,7 @@ use onward::model::Statistics;
 use onward::params::Params;
 use onward::study::statistics::mean;
 use onward::task::Elbo;
-use onward::train::{Examined, Guess, Judgement, Score, examine};
+use onward::train::{Examined, Guess, Judgement, Score, answers_values, examine};
 use std::borrow::Cow;
 
 /// Params judged on a run's test rows.
@@ -29,6 +29,8 @@ pub struct Judged {
     pub loss_interval: Option<onward::task::Interval>,
     /// What a distance of 1 between targets as prepared is in their own units.
     pub scale: f64,
+    /// Whether predicted and wanted values can be drawn against each other.
+    pub answers_values: bool,
 }
 
 /// One of several heads, judged on a run's test rows.
@@ -78,6 +80,7 @@ impl Judged {
             guess_loss: judgement.guess.as_ref().map(|guess| (parts.units)(guess.loss)),
             loss_interval: interval,
             scale: parts.scale,
+            answers_values: answers_values(local.task(), &examined),
             examined,
             score,
             judgement,

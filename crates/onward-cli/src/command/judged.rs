@@ -6,8 +6,8 @@ use crate::{date, machine};
 use onward::dataset::Targets;
 use onward::kernel::{Isa, amx};
 use onward::ledger::VERSION;
-use onward::task::{Interval, Task};
-use onward::train::{Examined, Judgement, answers_values};
+use onward::task::Interval;
+use onward::train::{Examined, Judgement};
 use onward::words::{counted, four, theirs};
 use onward_data::Preparation;
 use onward_report::Known;
@@ -182,10 +182,10 @@ pub(super) fn results(judged: &Judged) -> Vec<(String, String)> {
 }
 
 /// What is true and what was predicted, of the first number of each test row; none where rows have no values.
-pub(super) fn pairs(judged: &Judged, task: &dyn Task, preparation: &Preparation) -> Vec<(f64, f64)> {
+pub(super) fn pairs(judged: &Judged, preparation: &Preparation) -> Vec<(f64, f64)> {
     let Examined { outputs, targets, .. } = &judged.examined;
     match targets {
-        Targets::Values { values, width } if answers_values(task, &judged.examined) => {
+        Targets::Values { values, width } if judged.answers_values => {
             let first = |row: &[f32]| preparation.answers(row).first().copied().unwrap_or(f64::NAN);
             let pair = |row: usize| (first(&values[row * width..][..*width]), first(outputs.row(row)));
             (0..outputs.rows()).map(pair).collect()

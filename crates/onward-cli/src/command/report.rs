@@ -118,7 +118,7 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
     let page = Report {
         class_names: Interface::read(folder, &reading.header)?.preparation.classes,
         values: match &judged {
-            Some(judged) => pairs(judged, &*spec.objective.task()?, &preparation),
+            Some(judged) => pairs(judged, &preparation),
             None => Vec::new(),
         },
         remarks: remarks(&points, &known),

@@ -266,7 +266,7 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     let known = known(Some(judged), spec, &names, run.folder().path(), run.trainer().steps(), ended.best);
     let report = Report {
         class_names: names,
-        values: pairs(judged, local.task(), &preparation),
+        values: pairs(judged, &preparation),
         remarks: remarks(run.points(), &known),
         results: results(judged),
         provenance: provenance(local.threads().count()),

@@ -323,7 +323,8 @@ fn several_heads_are_trained_measured_and_answer_by_name() {
         assert!(said.contains(words), "{words}\n{said}");
     }
     assert!(page.contains("kind") && page.contains("Better than guessing."), "{page}");
-    place.onward("report runs/s").good();
+    place.onward("report runs/s --out page").good();
+    assert!(String::from_utf8(place.read("page/report.html")).unwrap().contains("Better than guessing."));
     let chances = place.onward("predict runs/s new.csv --probabilities").good();
     assert_eq!(chances.lines().next(), Some("kind,size,up,p(kind=0),p(kind=1),p(up=0),p(up=1)"));
     let event = place.onward("predict runs/s new.csv --probabilities --json").last_json();
