@@ -6,11 +6,12 @@ use std::path::Path;
 
 /// A spec, the steps that are taken of it, and the digest of the params after them. One that changes on purpose gets a line in
 /// the changelog that says why.
-const SHIPPED: [(&str, u32, &str); 17] = [
+const SHIPPED: [(&str, u32, &str); 19] = [
     ("copy-diagonal", 20, "bcb2983d71423f38933e5d521b8322164857b7900a413bfb0b4d4846bfa98165"),
     ("copy-gru", 10, "114acba5aa7c5461ffb892f30c28ef8b566e1385924edffd8e50781801aa1c02"),
     ("digits", 20, "23ae8de74e4747ee5f3a8a8c5b43d58da50fc987e4e15a97e1dfd25f3e1a78f3"),
     ("digits-augment", 20, "18a714520d157177be4bb4c17b88e6359ddc0f6722d80e966c2241d667033e15"),
+    ("digits-integer", 20, "52f609162727d4e83aaee151ca85d814aa5649584b23f3b05010bb04e4c84142"),
     ("digits-local", 20, "531d93e86bf7aebd9aee0b73736d8520d8053aed0f17489b89536c085b8c2234"),
     ("digits-population", 20, "ae685949729afa997302c37588d7399db0cdfd76acaf64ab21ea64c7d3304514"),
     ("digits-rso", 3, "d7f60f38c50a51afd786f685a450afdc36f0cda32affa9658817cf839293f709"),
@@ -19,6 +20,7 @@ const SHIPPED: [(&str, u32, &str); 17] = [
     ("digits-zero-one", 20, "a36bd1660acf069de8703a6eae30bc71817acbda4852b197cc44ebb750fcd366"),
     ("mnist-conv", 2, "24455e3490c5aaf7116b1e9f1c2d6259d63b0189dae8f840baebfb2403bc6605"),
     ("mnist-conv-local", 2, "e919387c95bd6f29071011ba4c493767b526ccf891c089b6c5af10dbd9632344"),
+    ("mnist-integer", 5, "c7c06879a885cc51ca6e919bf35c4beb27f2e755bec32a01b6d8ffcf76fa9b41"),
     ("mnist-mlp", 5, "9e311319d6091db3d265cf69d7d6bc189ff1517efe91f0d2362acaa6381198a3"),
     ("mnist-rso", 1, "904a20728caa82af28e6315981358961cb1b269ecddbcfced28bcf4dea2e99c7"),
     ("vae-bernoulli", 2, "5a49a2bda02d2a5066c8dbf8ad2d980a82e72a0e7d086e2315f8dbce7f7e9136"),
