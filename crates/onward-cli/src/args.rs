@@ -426,6 +426,8 @@ pub enum FileKind {
     Onnx,
     /// The params and the statistics of normalisations alone
     Safetensors,
+    /// A spiking net, for simulators and chips (a build with --features nir)
+    Nir,
 }
 
 /// Arguments of `export`.
@@ -454,6 +456,9 @@ pub struct Predict {
     /// Adds the probability of each class
     #[arg(long)]
     pub probabilities: bool,
+    /// Adds how many spikes each row took, of what comes in and of each layer; for nets that spike
+    #[arg(long)]
+    pub spikes: bool,
     /// Writes a file instead of printing: CSV, or Parquet where it ends so
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

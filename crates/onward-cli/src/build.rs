@@ -1,5 +1,6 @@
 //! From a spec to the library's objects.
 
+use crate::nir;
 use crate::program::Scoring;
 use crate::spec::Spec;
 use onward::evaluate::Local;
@@ -256,7 +257,13 @@ fn given(
         return Ok(Some(Given { params: base(folder, header)?, file: file.unwrap_or_default() }));
     }
     if let Some(path) = &spec.model.from {
-        let memory: Arc<dyn Memory> = Arc::new(Mapping::open(path)?);
+        let mapping = Mapping::open(path)?;
+        if nir::is_hdf5(&mapping) {
+            let params = nir::params(spec, &mapping, shape, graph.outputs());
+            let given = |params| Given { params, file: Given::named(&mapping) };
+            return params.map(|params| Some(given(params))).map_err(|e| e.in_file(path));
+        }
+        let memory: Arc<dyn Memory> = Arc::new(mapping);
         return Given::lying_in(&memory, graph).map(Some).map_err(|e| e.in_file(path));
     }
     let begin =

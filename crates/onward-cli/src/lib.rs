@@ -8,6 +8,7 @@ pub mod date;
 pub mod interface;
 pub mod interrupt;
 pub mod machine;
+mod nir;
 pub mod output;
 mod program;
 pub mod progress;

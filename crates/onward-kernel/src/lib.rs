@@ -21,6 +21,7 @@ mod double;
 mod elements;
 mod entropy;
 mod epilogue;
+mod fire;
 mod gather;
 mod hadamard;
 mod hadamard_scale;
@@ -58,6 +59,7 @@ pub use double::{exp64, ln64};
 pub use elements::{add_binomial, add_normal, add_signs, normal_pair, round_by};
 pub use entropy::{ENTROPY_ROWS, cross_entropy};
 pub use epilogue::Epilogue;
+pub use fire::{fire, fire_credit};
 pub use gather::{all_finite, all_zero, gather_rows};
 pub use hadamard::{
     hadamard_products, hadamard_products_of_rows, hadamard_sign, plus_and_minus, walsh_hadamard,

@@ -69,7 +69,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 /// The sources of all crates that are libraries without clocks and output.
 fn libraries() -> Vec<PathBuf> {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 11] = [
         "onward-kernel",
         "onward-base",
         "onward-study",
@@ -79,6 +79,7 @@ fn libraries() -> Vec<PathBuf> {
         "onward-theory",
         "onward-run",
         "onward-onnx",
+        "onward-nir",
         "onward-report",
     ];
     NAMES.iter().flat_map(|name| rust_files(&root().join("crates").join(name).join("src"))).collect()

@@ -2,7 +2,7 @@
 
 use super::judged::measures;
 use super::origin::{FromSpec, spec_of};
-use super::{told_of, unit_words};
+use super::{spikes, told_of, unit_words};
 use crate::args::{How, Moved, OnData};
 use crate::build::{self, Begun};
 use crate::folder::{Folder, MODEL};
@@ -241,6 +241,7 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
 /// `onward eval`.
 pub fn eval(args: &OnData) -> Result<()> {
     let t = load(&args.run, &args.data, &args.how)?;
+    let spikes = spikes::of(&t)?;
     let Some((targets, columns)) = t.targets else {
         let (expected, found) = match (&t.spec.data.weight, &t.spec.data.columns) {
             (None, None) => ("rows with answers to compare with", "features alone"),
@@ -264,11 +265,12 @@ pub fn eval(args: &OnData) -> Result<()> {
         score.named().map(|(name, value)| format!("{} {}, ", name.replace('_', " "), four(value))).collect();
     let loss = t.preparation.loss(score.loss, t.spec.objective.power());
     let words = format!(
-        "{accuracy}{metric}loss {} on {}{}{}",
+        "{accuracy}{metric}loss {} on {}{}{}{}",
         four(loss),
         counted(data.rows(), "row"),
         unit_words(&t.spec),
-        measures(&measured).map_or_else(String::new, |words| format!("\n{words}"))
+        measures(&measured).map_or_else(String::new, |words| format!("\n{words}")),
+        spikes.as_ref().map_or_else(String::new, |spikes| format!("\n{}", spikes.words()))
     );
     let mut event =
         json!({"rows": data.rows(), "loss": loss, "accuracy": score.accuracy, "confusion": score.confusion});
@@ -281,6 +283,9 @@ pub fn eval(args: &OnData) -> Result<()> {
     event["accuracy_interval"] = json!(interval.map(|interval| [interval.low, interval.high]));
     for (name, value) in measured {
         event[name] = value.into();
+    }
+    if let Some(spikes) = &spikes {
+        spikes.tell(&mut event);
     }
     Voice::new(&args.how).say(&words, &event);
     Ok(())

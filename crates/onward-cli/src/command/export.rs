@@ -4,6 +4,7 @@ use super::apply::{Answering, answering};
 use crate::args::{Export, FileKind};
 use crate::build::{self, Begun};
 use crate::folder::Folder;
+use crate::nir;
 use crate::progress::Voice;
 use crate::target::Target;
 use onward::model::Statistics;
@@ -29,6 +30,7 @@ pub fn export(args: &Export) -> Result<()> {
     let bytes = match args.kind {
         FileKind::Safetensors => safetensors(&answering, &metadata)?,
         FileKind::Onnx => onnx(args, &answering, &metadata[1..])?,
+        FileKind::Nir => spikes(&answering, &metadata[1..])?,
     };
     target.write(&bytes)?;
     if target != Target::StandardOutput {
@@ -43,6 +45,11 @@ fn safetensors(answering: &Answering, metadata: &[(&str, String)]) -> Result<Vec
     let Answering { params, statistics, .. } = answering;
     let kept: Vec<Tensor> = statistics.iter().flat_map(Statistics::tensors).collect();
     params.to_safetensors(&kept, metadata)
+}
+
+fn spikes(answering: &Answering, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
+    let Answering { spec, params, interface, .. } = answering;
+    nir::bytes(spec, params, interface.preparation.shape, interface.outputs, metadata)
 }
 
 fn onnx(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> Result<Vec<u8>> {

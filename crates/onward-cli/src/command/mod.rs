@@ -20,6 +20,7 @@ mod report;
 mod resume;
 mod session;
 mod show;
+mod spikes;
 mod sweep;
 mod table;
 mod theory;

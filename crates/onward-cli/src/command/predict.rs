@@ -1,6 +1,7 @@
 //! `predict`: a model's answers as a table for people, or as JSON lines for programs.
 
 use super::apply::{Trained, load};
+use super::spikes::{self, Spikes};
 use crate::args::Predict;
 use crate::output;
 use crate::progress::Voice;
@@ -29,9 +30,19 @@ pub fn predict(args: &Predict) -> Result<()> {
     let rows = t.features.len() / t.preparation.width();
     let width = outputs.len() / rows;
     let voice = Voice::new(&args.how);
-    let header = header(&t, width, args.probabilities);
-    let answers =
-        outputs.chunks_exact(width).enumerate().map(|(row, out)| answer(&t, row, out, args.probabilities));
+    let spikes = if args.spikes { Some(spikes_of(&t)?) } else { None };
+    let mut header = header(&t, width, args.probabilities);
+    if let (Some(names), Some(spikes)) = (&mut header, &spikes) {
+        names.extend(spikes.names());
+    }
+    let answers = outputs.chunks_exact(width).enumerate().map(|(row, out)| {
+        let (mut fields, mut event) = answer(&t, row, out, args.probabilities);
+        for (name, count) in spikes.iter().flat_map(|s| s.names().into_iter().zip(&s.rows[row])) {
+            fields.push(count.to_string());
+            event[name] = json!(count);
+        }
+        (fields, event)
+    });
     let Some(path) = &args.out else {
         if voice == Voice::Lines || voice == Voice::Bar {
             header.iter().filter(|_| !args.no_header).for_each(|names| output::write(&csv_line(names)));
@@ -82,6 +93,14 @@ fn csv_line(fields: &[String]) -> Vec<u8> {
         false => field.clone(),
     };
     (fields.iter().map(quoted).collect::<Vec<_>>().join(",") + "\n").into_bytes()
+}
+
+/// The spikes of rows, of a net that has some.
+fn spikes_of(t: &Trained) -> Result<Spikes> {
+    spikes::of(t)?.ok_or_else(|| {
+        let expected = "a run with model.kind = \"spiking\"";
+        Error::expected(ErrorKind::Spec, "--spikes", expected, format!("{:?}", t.spec.model.kind.name()))
+    })
 }
 
 /// Refuses probabilities of what is no log-odds.

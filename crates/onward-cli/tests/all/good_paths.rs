@@ -118,7 +118,8 @@ fn a_baseline_is_printed_beside_the_result() {
     let headline = words.lines().find(|l| l.starts_with("test accuracy")).unwrap();
     assert!(headline.ends_with(" rows) - a guess: 10.00 %"), "{headline}");
     let report = String::from_utf8(place.read("runs/p/report.html")).unwrap();
-    assert!(report.contains(&headline.replace(" - ", " · ")), "the report opens with the result");
+    let told = headline.replace(" - ", " · ").replace(" %", "\u{a0}%");
+    assert!(report.contains(&told), "the report opens with the result");
     assert!(!report.contains("src=\"http") && !report.contains("<link"), "self-contained");
     let plots = place.names("runs/p/plots");
     assert!(

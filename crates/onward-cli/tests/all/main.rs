@@ -25,6 +25,7 @@ mod onnx;
 mod programs;
 mod prolonged;
 mod shipped;
+mod spiking;
 mod streamed;
 mod studies;
 mod tables;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A spec, the steps that are taken of it, and the digest of the params after them. One that changes on purpose gets a line in
 /// the changelog that says why.
-const SHIPPED: [(&str, u32, &str); 19] = [
+const SHIPPED: [(&str, u32, &str); 20] = [
     ("copy-diagonal", 20, "bcb2983d71423f38933e5d521b8322164857b7900a413bfb0b4d4846bfa98165"),
     ("copy-gru", 10, "114acba5aa7c5461ffb892f30c28ef8b566e1385924edffd8e50781801aa1c02"),
     ("digits", 20, "23ae8de74e4747ee5f3a8a8c5b43d58da50fc987e4e15a97e1dfd25f3e1a78f3"),
@@ -23,6 +23,7 @@ const SHIPPED: [(&str, u32, &str); 19] = [
     ("mnist-integer", 5, "c7c06879a885cc51ca6e919bf35c4beb27f2e755bec32a01b6d8ffcf76fa9b41"),
     ("mnist-mlp", 5, "9e311319d6091db3d265cf69d7d6bc189ff1517efe91f0d2362acaa6381198a3"),
     ("mnist-rso", 1, "904a20728caa82af28e6315981358961cb1b269ecddbcfced28bcf4dea2e99c7"),
+    ("mnist-spiking", 2, "3b1b0629d905ea7188f495629a456ea8a1a50f29e0270e8984c66d243f13c9d2"),
     ("vae-bernoulli", 2, "5a49a2bda02d2a5066c8dbf8ad2d980a82e72a0e7d086e2315f8dbce7f7e9136"),
     ("vae-categorical", 5, "c9b8a24dd405262d4fe89299e73c50b55a2a25a5e39662e4234661e9cf08614f"),
     ("vae-categorical-deep", 2, "97cdba55952bcfb7b77f36b65b8e3efb71febe710dfa3cc4e1a612e40f663117"),

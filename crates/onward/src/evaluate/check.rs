@@ -88,7 +88,7 @@ impl Local {
         }
         let graph = self.graph(x.shape)?;
         graph.check_params(params)?;
-        graph.check_words(&x.data)?;
+        graph.check_input(&x.data)?;
         Ok(graph)
     }
 
@@ -136,7 +136,7 @@ impl Local {
         let graph = self.graph(data.shape())?;
         let answers = Answers::all(data.targets(), data.columns());
         self.check_answers(data.rows(), graph.outputs(), answers)?;
-        graph.check_words(data.features())?;
+        graph.check_input(data.features())?;
         Ok(graph)
     }
 

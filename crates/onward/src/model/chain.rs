@@ -63,12 +63,24 @@ fn misfit(key: &str, expected: impl std::fmt::Display, found: impl std::fmt::Dis
     Error::expected(ErrorKind::Spec, Place::key("model", key), expected, found)
 }
 
+choices! {
+    /// The standard deviation of the initial weights of a linear map.
+    pub enum WeightInit default He {
+        /// √(2 / inputs), which keeps the size of what passes a ReLU (He et al. 2015).
+        He = "he",
+        /// 1 / √inputs, which keeps the size of what passes tanh near zero (LeCun et al. 1998).
+        Lecun = "lecun",
+    }
+}
+
 /// A multilayer perceptron: `fc1`, `fc2`, … with an activation between them.
 #[derive(Clone, Debug)]
 pub struct Mlp {
     /// Input width, hidden widths, output width.
     widths: Vec<usize>,
     activation: Activation,
+    residual: bool,
+    init: WeightInit,
 }
 
 impl Mlp {
@@ -85,7 +97,22 @@ impl Mlp {
                 format!("{widths:?}"),
             ));
         }
-        Ok(Self { widths: widths.to_vec(), activation })
+        Ok(Self { widths: widths.to_vec(), activation, residual: false, init: WeightInit::He })
+    }
+
+    /// Whether what enters a hidden layer is added to what it answers, wherever both are of one width: `x ← x + W φ(x) + b`
+    /// (He et al. 2016, arXiv 1603.05027).
+    #[must_use]
+    pub fn residual(mut self, residual: bool) -> Self {
+        self.residual = residual;
+        self
+    }
+
+    /// Sets how large the initial weights are.
+    #[must_use]
+    pub fn init(mut self, init: WeightInit) -> Self {
+        self.init = init;
+        self
     }
 
     /// The number of values in a row of the input.
@@ -107,11 +134,20 @@ impl Model for Mlp {
                 found,
             ));
         }
+        if self.residual {
+            g.probe_everywhere();
+        }
+        g.weight_init(self.init);
         for (layer, width) in self.widths.iter().enumerate().skip(1) {
+            let before = x;
             if layer > 1 {
                 x = g.map(self.activation, x);
             }
             x = g.linear(&format!("fc{layer}"), x, *width);
+            let hidden = 1 < layer && layer + 1 < self.widths.len();
+            if self.residual && hidden && before.shape() == x.shape() {
+                x = g.add(before, x);
+            }
         }
         Ok(x)
     }

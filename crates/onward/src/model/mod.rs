@@ -15,13 +15,14 @@ mod numbers;
 mod probe;
 mod rate;
 mod recurrent;
+mod spiking;
 mod spread;
 mod trace;
 mod vae;
 mod weights;
 
 pub use act::Act;
-pub use chain::{Activation, Conv, GlobalPool, Mlp};
+pub use chain::{Activation, Conv, GlobalPool, Mlp, WeightInit};
 pub use context::Context;
 pub use graph::{
     Adapter, Attention, Builder, Carried, Cell, Chance, Cut, Function, Graph, Lif, Model, Operation,
@@ -36,6 +37,7 @@ pub(crate) use numbers::{BufferPool, BufferPools};
 pub use probe::{Member, Probe, TensorKeys, WeightSpace};
 pub use rate::{Rate, Rated};
 pub use recurrent::{CellKind, Recurrent};
+pub use spiking::{Coding, SpikeCounts, Spiking};
 pub(crate) use spread::{Pairs, Spread};
 pub(crate) use trace::After;
 pub(crate) use trace::{LinkKind, Trace};

@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::ledger::Numerics;
-use crate::model::{self, Activation, CellKind, GlobalPool};
+use crate::model::{self, Activation, CellKind, Coding, GlobalPool, Lif, WeightInit};
 use crate::params::Storage;
 use crate::schema::{Field, Kind, Preset, Range, Value, Values, is};
 use crate::{Error, ErrorKind, Result, choices, keys, variants};
@@ -23,7 +23,7 @@ keys! {
         /// What numbers its params may be.
         storage: Storage = is(Storage::F32);
         /// A safetensors file that the params begin as, with a tensor of each name and shape of the net's, in f32, f16, bf16 or int8 with scales;
-        /// what batch normalisations have kept beside is passed over. Without it, params begin as the seed says.
+        /// what batch normalisations have kept beside is passed over. For nets of kind "spiking" also a NIR file. Without it, params begin as the seed says.
         from: Option<PathBuf> = Preset::Unset;
     }
 }
@@ -84,6 +84,8 @@ variants! {
         Recurrent = "recurrent",
         /// Dense layers of whole numbers: weights and activations of bytes, for method.name "integers".
         Integer = "integer",
+        /// Leaky neurons that fire, over steps of time.
+        Spiking = "spiking",
         /// A variational autoencoder with categorical latents, for objective.loss "elbo".
         Vae = "vae",
         /// The net of an ONNX file, which begins with the file's weights.
@@ -96,6 +98,10 @@ keys! {
     pub struct Mlp {
         /// The widths of the hidden layers; [] for a linear model.
         hidden: Vec<usize> = Preset::Required, 1.0..=65536.0;
+        /// Add what enters a hidden layer to what it answers, wherever both are of one width?
+        residual: bool = is(false);
+        /// The standard deviation of the initial weights.
+        init: WeightInit = is(WeightInit::He);
     }
 }
 
@@ -122,6 +128,22 @@ keys! {
         spread: u32 = is(6), 1.0..=127.0;
         /// What one unit of the input is in whole numbers, which go from -127 to 127.
         unit: f32 = is(32.0), (Bound::Excluded(0.0), Bound::Included(127.0));
+    }
+}
+
+keys! {
+    /// A net of leaky neurons that fire.
+    pub struct Spiking {
+        /// The neurons of each layer.
+        hidden: Vec<usize> = Preset::Required, 1.0..=65536.0;
+        /// How a row's numbers come in.
+        coding: Coding = is(Coding::Current);
+        /// The steps of a row; where its items are the steps, this says nothing.
+        steps: usize = is(16), 1.0..=65536.0;
+        /// How far a membrane goes towards what comes in, at every step: the length of a step as a share of the time constant.
+        leak: f32 = is(0.25), (Bound::Excluded(0.0), Bound::Included(1.0));
+        /// The membrane above which a neuron fires and begins anew at 0.
+        threshold: f32 = is(1.0);
     }
 }
 
@@ -218,7 +240,7 @@ impl Model {
     /// [`crate::ErrorKind::Spec`] naming the key.
     pub fn check(&self) -> Result<()> {
         match &self.kind {
-            ModelKind::Mlp(_) | ModelKind::Recurrent(_) | ModelKind::Vae(_) => Ok(()),
+            ModelKind::Mlp(_) | ModelKind::Recurrent(_) | ModelKind::Spiking(_) | ModelKind::Vae(_) => Ok(()),
             ModelKind::Integer(_) if self.activation != Activation::Relu => {
                 let expected = "none, as sums are held within 0 and 127";
                 Err(Error::expected(ErrorKind::Spec, "model.activation", expected, self.activation.name()))
@@ -251,7 +273,8 @@ impl Model {
         Ok(match &self.kind {
             ModelKind::Mlp(mlp) => {
                 let widths = [&[input.iter().product()], mlp.hidden.as_slice(), &[outputs]].concat();
-                Arc::new(model::Mlp::new(&widths, self.activation)?)
+                let net = model::Mlp::new(&widths, self.activation)?;
+                Arc::new(net.residual(mlp.residual).init(mlp.init))
             }
             ModelKind::Conv(conv) => Arc::new(conv.on(input, self.activation, outputs).checked()?),
             ModelKind::Recurrent(own) => Arc::new(model::Recurrent {
@@ -268,6 +291,7 @@ impl Model {
                 spread: own.spread as u8,
                 unit: own.unit,
             }),
+            ModelKind::Spiking(own) => Arc::new(own.net(outputs)),
             ModelKind::Vae(vae) => Arc::new(model::Vae {
                 encoder: vae.encoder.clone(),
                 decoder: vae.decoder.clone(),
@@ -281,6 +305,19 @@ impl Model {
                 return Err(Error::expected(ErrorKind::Spec, "model.kind", expected, found));
             }
         })
+    }
+}
+
+impl Spiking {
+    /// The net for rows that are answered with so many numbers.
+    pub fn net(&self, outputs: usize) -> model::Spiking {
+        model::Spiking {
+            coding: self.coding,
+            steps: self.steps,
+            hidden: self.hidden.clone(),
+            lif: Lif { leak: self.leak, threshold: self.threshold },
+            outputs,
+        }
     }
 }
 

@@ -10,8 +10,9 @@
 
 use super::credit::through_norm;
 use crate::dataset::WEIGHT;
+use crate::kernel::fire_credit;
 use crate::model::{
-    Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, LinkKind, NOWHERE, Norms, Numbers,
+    Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, Lif, LinkKind, NOWHERE, Norms, Numbers,
     Statistics, Trace, Weights,
 };
 use crate::task::{Answers, Grain, Task, worst_for_others};
@@ -150,7 +151,32 @@ impl Descent<'_> {
             },
             Apart::Each => self.by_differences(node, operand, None, g).into(),
             Apart::Groups(groups) => self.by_differences(node, operand, Some(&groups), g).into(),
+            Apart::Shares(groups, share) => {
+                let mut all = vec![0.0; self.rows() * width];
+                all.par_chunks_mut(width.max(1)).zip(g.par_chunks(groups.count.max(1))).for_each(
+                    |(own, g)| {
+                        for (own, [group, _]) in own.iter_mut().zip(&groups.inputs) {
+                            *own = share * g[*group as usize];
+                        }
+                    },
+                );
+                all.into()
+            }
+            Apart::Currents(lif) => self.of_currents(node, lif, g).into(),
         })
+    }
+
+    /// Runs neurons that fire with the current of each step moved by `±σ`: what [`Descent::by_differences`] does of any operation, without the steps in
+    /// which nothing can differ.
+    fn of_currents(&self, node: usize, lif: Lif, g: &[f32]) -> Vec<f32> {
+        let [x, v] = [0, 1].map(|operand| self.flow.value(self.graph.operands(node)[operand]));
+        let mut all = vec![0.0; self.rows() * x.width()];
+        let each = all.par_chunks_mut(x.width().max(1)).zip(g.par_chunks((x.width() + v.width()).max(1)));
+        each.enumerate().for_each(|(row, (own, g))| {
+            let of = [lif.leak, lif.threshold];
+            fire_credit(of, self.plan.sigma, x.row(row % x.rows()), v.row(row % v.rows()), g, own);
+        });
+        all
     }
 
     /// Evaluates the node with the numbers of one slot after the other changed by `±σ`; what each number earns by that is divided by the

@@ -25,7 +25,7 @@ fn input(data: &Dataset) -> Map {
 }
 
 /// The credit of every tensor, one after the other.
-fn found(evaluator: &Local, params: &Params, data: &Dataset, plan: &LocalPlan) -> Vec<f64> {
+pub fn found(evaluator: &Local, params: &Params, data: &Dataset, plan: &LocalPlan) -> Vec<f64> {
     let key = RunKey::from_seed(1);
     let response = evaluator.local_derivative(&key, params, &whole(data), plan).unwrap();
     response.derivative.iter().flat_map(sum_of_halves).collect()

@@ -38,6 +38,7 @@ mod samples;
 mod search;
 mod settings;
 mod small_sizes;
+mod spiking;
 mod spread;
 mod state;
 mod stretches;

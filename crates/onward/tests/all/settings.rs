@@ -84,8 +84,7 @@ fn every_default_of_every_model_is_one_that_the_model_accepts() {
     for choice in ModelKind::choices() {
         let widths = Value::List(vec![2.into(), 2.into()]);
         let required = match choice.name {
-            "mlp" => ("hidden", widths),
-            "integer" => ("hidden", widths),
+            "mlp" | "integer" | "spiking" => ("hidden", widths),
             "onnx" => ("path", "net.onnx".into()),
             "vae" => ("encoder", widths),
             "recurrent" => ("units", widths),

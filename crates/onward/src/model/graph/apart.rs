@@ -4,6 +4,8 @@
 //! one does. Positions, channels, windows, heads and units of a cell are told apart in the same way: numbers of different *groups* never
 //! meet in an answer. What meets is probed one *slot* after the other.
 
+use super::cell::Lif;
+use super::function::Reduction;
 use super::node::{Attention, Map, Op};
 use super::rows::Rowwise;
 use super::run::Flow;
@@ -32,6 +34,10 @@ pub(crate) enum Apart {
     Each,
     /// The same, where several numbers meet in an answer.
     Groups(Groups),
+    /// Each number of a group earns so much of what its one answer earns: it is a sum, or a mean.
+    Shares(Groups, f32),
+    /// The currents of neurons that fire, each of which is probed from its step on, all neurons at once.
+    Currents(Lif),
 }
 
 /// The numbers of an operand and of the answer, taken apart.
@@ -160,7 +166,8 @@ impl Graph {
     /// How many evaluations of a node with its operands changed the credit of an operand takes.
     pub(crate) fn probes_of(&self, node: usize, operand: usize) -> Result<u64> {
         Ok(match self.apart(node, operand)? {
-            Apart::Nothing | Apart::Same | Apart::Moved { .. } | Apart::Normalised => 0,
+            Apart::Nothing | Apart::Same | Apart::Moved { .. } | Apart::Normalised | Apart::Shares(..) => 0,
+            Apart::Currents(_) => 2 * self.nodes[self.nodes[node].inputs[operand]].shape[1] as u64,
             Apart::Linear(LinkKind::Conv, channels) => 9 * channels as u64,
             Apart::Linear(_, channels) => channels as u64,
             Apart::Each => 2,
@@ -219,13 +226,21 @@ fn of_rows(rowwise: &Rowwise, shapes: &[Shape], shape: Shape, operand: usize) ->
         Rowwise::Softmax | Rowwise::LogSoftmax => {
             Apart::Groups(Groups::blocks(width, answers, [channels; 2]))
         }
+        Rowwise::Lif(lif) if operand == 0 => Apart::Currents(*lif),
         Rowwise::Lstm | Rowwise::Gru | Rowwise::Lif(_) => {
             let units = shapes[if matches!(rowwise, Rowwise::Gru) { 2 } else { 1 }][2];
             Apart::Groups(Groups::lanes(width, answers, units))
         }
         Rowwise::Diagonal => Apart::Groups(Groups::lanes(width, answers, answers / 2)),
         Rowwise::Pool { .. } => Apart::Groups(Groups::lanes(width, answers, channels)),
-        Rowwise::Reduce { axes, .. } => Apart::Groups(reduced(from, *axes, answers)),
+        Rowwise::Reduce { axes, reduction } => {
+            let groups = reduced(from, *axes, answers);
+            match reduction {
+                Reduction::Sum => Apart::Shares(groups, 1.0),
+                Reduction::Mean => Apart::Shares(groups, answers as f32 / width.max(1) as f32),
+                _ => Apart::Groups(groups),
+            }
+        }
         Rowwise::Products => {
             let (places, own, told) = (from[0], from[1] * channels, shape[1] * shape[2]);
             Apart::Groups(Groups::new(width, answers, |i| [i / own, i % own], |o| o / told % places))

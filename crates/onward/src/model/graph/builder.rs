@@ -3,8 +3,8 @@
 use super::Graph;
 use super::cell::Carry;
 use super::node::{Attention, Node, Norm, Op, RowOp, Shape};
-use crate::model::Activation;
 use crate::model::rate::fits;
+use crate::model::{Activation, WeightInit};
 use crate::params::{Init, TensorSpec};
 use crate::{Error, ErrorKind, Place, Result};
 use std::fmt::Display;
@@ -69,6 +69,8 @@ pub struct Builder {
     rates_place: Place,
     carries: Vec<Carry>,
     everywhere: bool,
+    within: Option<[f32; 2]>,
+    weight_init: WeightInit,
     /// The first thing that does not fit.
     fault: Option<Error>,
 }
@@ -102,11 +104,13 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         rates_place: "rates".into(),
         carries: Vec::new(),
         everywhere: false,
+        within: None,
+        weight_init: WeightInit::He,
         fault: None,
     };
     let output = model.build(&mut builder)?;
     builder.operands("the model's answer", &[output]);
-    let Builder { nodes, specs, rates, rates_place, carries, everywhere, fault } = builder;
+    let Builder { nodes, specs, rates, rates_place, carries, everywhere, within, fault, .. } = builder;
     if let Some(fault) = fault {
         return Err(fault);
     }
@@ -120,13 +124,18 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
             "none: nothing would be trained",
         ));
     }
-    Graph::of(nodes, specs, output.node, everywhere).map(|graph| Graph { rates, carries, ..graph })
+    Graph::of(nodes, specs, output.node, everywhere).map(|graph| Graph { rates, carries, within, ..graph })
 }
 
 impl Builder {
     /// The model's input: a row of the data.
     pub fn input(&mut self) -> Var {
         Var { node: 0, shape: self.nodes[0].shape }
+    }
+
+    /// The model's input has numbers from `low` to `high` alone: rows of others are refused, in training and after.
+    pub fn input_within(&mut self, [low, high]: [f32; 2]) {
+        self.within = Some([low, high]);
     }
 
     /// `y = x Wᵀ + b` at every position, with the tensors `{name}.weight (outputs, channels)` and `{name}.bias (outputs)`.
@@ -185,6 +194,10 @@ impl Builder {
         let [h, w, c] = x.shape;
         let shape = [&[outputs], kernel, &[c]].concat();
         let fan_in = shape[1..].iter().fold(1usize, |n, axis| n.saturating_mul(*axis));
+        let fan_in = match self.weight_init {
+            WeightInit::He => fan_in,
+            WeightInit::Lecun => fan_in.saturating_mul(2),
+        };
         let weight = self.tensor(format!("{name}.weight"), shape, Init::He { fan_in });
         let bias = biased.then(|| self.tensor(format!("{name}.bias"), vec![outputs], Init::Constant(0.0)));
         let op = if kernel.is_empty() { Op::Linear { weight, bias } } else { Op::Conv3x3 { weight, bias } };
@@ -381,6 +394,11 @@ impl Builder {
         self.rates_place = Place::key("train", "rates");
     }
 
+    /// Initial weights of linear maps and convolutions made from here on are of this size.
+    pub fn weight_init(&mut self, init: WeightInit) {
+        self.weight_init = init;
+    }
+
     /// Probes move all numbers of all sites, also those that the function after them cannot tell from their neighbours (a ReLU
     /// those below zero). Nets with residual connections have been probed so since they could be named in specs.
     pub(in crate::model) fn probe_everywhere(&mut self) {
@@ -441,7 +459,12 @@ impl Builder {
         Var { node: self.nodes.len() - 1, shape }
     }
 
-    pub(super) fn fault(&mut self, place: impl Into<Place>, expected: impl Display, found: impl Display) {
+    pub(in crate::model) fn fault(
+        &mut self,
+        place: impl Into<Place>,
+        expected: impl Display,
+        found: impl Display,
+    ) {
         let place = place.into();
         self.fault.get_or_insert_with(|| Error::expected(ErrorKind::Model, place, expected, found));
     }

@@ -223,18 +223,3 @@ pub(super) fn gru(x: &[f32], again: &[f32], h: &[f32], out: &mut [f32]) {
         *out = (1.0 - z) * new + z * h[i];
     }
 }
-
-/// Spikes of all items, then the membranes.
-pub(super) fn fire(lif: Lif, x: &[f32], v: &[f32], out: &mut [f32]) {
-    let n = v.len();
-    let (spikes, after) = out.split_at_mut(x.len());
-    after.copy_from_slice(v);
-    for (x, spikes) in x.chunks_exact(n).zip(spikes.chunks_exact_mut(n)) {
-        for ((x, spike), v) in x.iter().zip(spikes).zip(&mut *after) {
-            *v += lif.leak * (x - *v);
-            let fires = *v > lif.threshold;
-            // A membrane that is no number stays none: the row's loss tells.
-            (*spike, *v) = if fires { (1.0, 0.0) } else { (if v.is_nan() { *v } else { 0.0 }, *v) };
-        }
-    }
-}

@@ -19,11 +19,12 @@ fn names(word: f32, words: usize) -> bool {
 }
 
 impl Graph {
-    /// Checks that what embeddings look up in the model's input, rows of which lie in `x`, names words that they have, or none ([`NO_ITEM`]).
+    /// Checks that what embeddings look up in the model's input, rows of which lie in `x`, names words that they have, or none ([`NO_ITEM`]); and that
+    /// all numbers are within what the model takes ([`super::Builder::input_within`]).
     ///
     /// # Errors
     /// [`ErrorKind::Data`] naming row, item and tensor.
-    pub(crate) fn check_words(&self, x: &[f32]) -> Result<()> {
+    pub(crate) fn check_input(&self, x: &[f32]) -> Result<()> {
         let tables = self.nodes.iter().filter_map(|node| match node.op {
             Op::Embed { weight } if matches!(self.nodes[node.inputs[0]].op, Op::Input) => {
                 Some(&self.specs[weight])
@@ -31,6 +32,15 @@ impl Graph {
             _ => None,
         });
         let items = self.nodes[0].shape.iter().product::<usize>().max(1);
+        if let Some([low, high]) = self.within
+            && let Some(at) = x.iter().position(|v| !(low..=high).contains(v))
+        {
+            let place = format!("row {}, item {}", at / items, at % items);
+            let expected = format!(
+                "a number from {low} to {high}, as the model takes no others (data.scale and data.center say what becomes of the file's)"
+            );
+            return Err(Error::expected(ErrorKind::Data, place, expected, x[at]));
+        }
         for table in tables {
             let words = table.shape[0];
             if let Some(at) = x.iter().position(|word| *word != NO_ITEM && !names(*word, words)) {

@@ -58,6 +58,8 @@ pub struct Graph {
     /// What each tensor's steps are multiplied by.
     rates: Vec<f32>,
     carries: Vec<Carry>,
+    /// What numbers of the input are within, if the model says so.
+    within: Option<[f32; 2]>,
     whole: Schedule,
     /// Which nodes' clean values are looked at when something behind a site runs again.
     kept: Vec<bool>,
@@ -130,6 +132,7 @@ impl Graph {
             stages,
             rates: Vec::new(),
             carries: Vec::new(),
+            within: None,
             kept,
             rectified,
             nodes,

@@ -7,7 +7,7 @@ use super::chance::categorical;
 use super::function::{Pairwise, Reduction};
 use super::node::Shape;
 use super::patch::Patch;
-use crate::kernel::{Panels, Start, exp64, ln64, product};
+use crate::kernel::{Panels, Start, exp64, fire, ln64, product};
 use crate::model::Act;
 use crate::threads::prelude::*;
 use std::fmt;
@@ -140,7 +140,7 @@ impl Rowwise {
             Self::Diagonal => cell::diagonal(x, inputs[1], inputs[2], out),
             Self::Categorical => categorical(x, inputs[1], out),
             Self::OneHot => one_hot(x, out),
-            Self::Lif(lif) => cell::fire(*lif, x, inputs[1], out),
+            Self::Lif(lif) => fire([lif.leak, lif.threshold], x, inputs[1], out),
             Self::Softmax => {
                 out.copy_from_slice(x);
                 out.chunks_exact_mut(shape[2]).for_each(softmax);
