@@ -10,7 +10,6 @@ Digits are split and standardized exactly as `onward` does it; the rate falls al
 """
 import argparse
 import csv
-import gzip
 import itertools
 import math
 import os
@@ -23,6 +22,8 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import blake3  # noqa: E402
 import numpy as np  # noqa: E402
+
+from idx import read_idx  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MOMENTUM = 0.9
@@ -55,15 +56,6 @@ def standardize(train, test):
 def read_digits(path):
     table = np.array([[float(v) for v in row] for row in csv.reader(open(path))], np.float32)
     return standardize(*split(table[:, :-1], table[:, -1].astype(int)))
-
-
-def read_idx(folder, name):
-    for path in (folder / name, folder / (name + ".gz")):
-        if path.exists():
-            data = (gzip.open if path.suffix == ".gz" else open)(path, "rb").read()
-            shape = [int.from_bytes(data[4 + 4 * i:8 + 4 * i], "big") for i in range(data[3])]
-            return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
-    raise SystemExit(f"{folder / name}: expected this file or {name}.gz, found neither")
 
 
 def read_mnist(folder):

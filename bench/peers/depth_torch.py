@@ -9,7 +9,6 @@ Training: SGD with momentum 0.9 and half a cosine, the rate, batch and steps of 
 steps are passed by the straight-through derivative of tanh (they have none of their own).
 """
 import argparse
-import gzip
 import json
 import math
 import pathlib
@@ -19,22 +18,15 @@ import subprocess
 import numpy as np
 import torch
 
+from idx import read_idx
+
 DEPTHS = [5, 10, 20, 50, 100]
-
-
-def idx(folder, name):
-    for path in (folder / name, folder / (name + ".gz")):
-        if path.exists():
-            data = (gzip.open if path.suffix == ".gz" else open)(path, "rb").read()
-            shape = [int.from_bytes(data[4 + 4 * i:8 + 4 * i], "big") for i in range(data[3])]
-            return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
-    raise SystemExit(f"{folder / name}: expected this file or {name}.gz, found neither")
 
 
 def mnist(folder):
     def part(name):
-        images = idx(folder, f"{name}-images-idx3-ubyte")
-        return images.reshape(len(images), -1).astype(np.float32) * np.float32(0.012728), idx(folder, f"{name}-labels-idx1-ubyte").astype(np.int64)
+        images = read_idx(folder, f"{name}-images-idx3-ubyte")
+        return images.reshape(len(images), -1).astype(np.float32) * np.float32(0.012728), read_idx(folder, f"{name}-labels-idx1-ubyte").astype(np.int64)
     (x, y), (test_x, test_y) = part("train"), part("t10k")
     mean = x.mean(dtype=np.float64).astype(np.float32)
     return (x - mean, y), (test_x - mean, test_y)

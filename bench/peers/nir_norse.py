@@ -12,7 +12,6 @@ The same is done without rounding, where sums in another order may end one bit a
 """
 import argparse
 import csv
-import gzip
 import io
 import pathlib
 import subprocess
@@ -22,6 +21,8 @@ import numpy as np
 import torch
 import nir
 import norse.torch
+
+from idx import read_idx
 
 SPEC = """seed = 1
 [data]
@@ -46,14 +47,6 @@ batch = 2
 steps = 1
 rates = ["fc*: 0"]
 """
-
-
-def images(folder):
-    for name, opened in (("t10k-images-idx3-ubyte", open), ("t10k-images-idx3-ubyte.gz", gzip.open)):
-        if (folder / name).exists():
-            data = opened(folder / name, "rb").read()
-            return np.frombuffer(data, np.uint8, offset=16).reshape(-1, 784).astype(np.float32) * np.float32(0.00392156862745098)
-    raise SystemExit(f"{folder}: expected t10k-images-idx3-ubyte or the same with .gz, found neither")
 
 
 def latency(x, steps):
@@ -101,7 +94,7 @@ def compare(arguments, folder, name, bits):
     subprocess.run([onward, "train", spec, "--name", name, "--runs", folder, "--no-plots", "--quiet"], check=True)
     again = folder / f"{name}-again.nir"
     subprocess.run([onward, "export", folder / name, "--as", "nir", "--out", again, "--quiet"], check=True)
-    x = images(arguments.data)
+    x = read_idx(arguments.data, "t10k-images-idx3-ubyte").reshape(-1, 784).astype(np.float32) * np.float32(0.00392156862745098)
     told = subprocess.run([onward, "predict", folder / name, arguments.data, "--spikes"], check=True, capture_output=True, text=True).stdout
     rows = list(csv.DictReader(io.StringIO(told)))
     own = np.array([[float(row[f"spikes_{i + 1}"]) for i in range(len(hidden))] for row in rows])
