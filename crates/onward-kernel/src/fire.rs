@@ -92,7 +92,7 @@ pub fn fire_credit(leak_and_threshold: [f32; 2], sigma: f32, x: &[f32], v: &[f32
 mod tests {
     use super::*;
 
-    /// All steps with one current moved: what [`fire_credit`] leaves out of.
+    /// What each current earns by all steps of all neurons, those in which nothing can differ too.
     fn whole(of: [f32; 2], sigma: f32, x: &[f32], v: &[f32], g: &[f32]) -> Vec<f32> {
         let answers = |at: usize, by: f32| {
             let mut moved = x.to_vec();

@@ -31,15 +31,16 @@ pub fn predict(args: &Predict) -> Result<()> {
     let width = outputs.len() / rows;
     let voice = Voice::new(&args.how);
     let spikes = if args.spikes { Some(spikes_of(&t)?) } else { None };
+    let counted_spikes = spikes.as_ref().map_or_else(Vec::new, Spikes::names);
     let mut header = header(&t, width, args.probabilities);
-    if let (Some(names), Some(spikes)) = (&mut header, &spikes) {
-        names.extend(spikes.names());
+    if let Some(names) = &mut header {
+        names.extend(counted_spikes.iter().cloned());
     }
     let answers = outputs.chunks_exact(width).enumerate().map(|(row, out)| {
         let (mut fields, mut event) = answer(&t, row, out, args.probabilities);
-        for (name, count) in spikes.iter().flat_map(|s| s.names().into_iter().zip(&s.rows[row])) {
+        for (name, count) in counted_spikes.iter().zip(spikes.iter().flat_map(|s| &s.rows[row])) {
             fields.push(count.to_string());
-            event[name] = json!(count);
+            event[name.as_str()] = json!(count);
         }
         (fields, event)
     });

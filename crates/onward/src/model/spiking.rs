@@ -2,7 +2,7 @@
 
 use super::graph::{Lif, Pairwise, Reduction};
 use super::{Builder, Model, Shape, Var};
-use crate::{Result, choices};
+use crate::{Place, Result, choices};
 
 choices! {
     /// How a row's numbers come in, step after step.
@@ -76,6 +76,9 @@ impl Spiking {
 
     /// The answer, and what spikes at every step: what comes in, if it does, then each layer.
     fn layers(&self, g: &mut Builder) -> (Var, Vec<Var>) {
+        if self.hidden.is_empty() {
+            g.fault(Place::key("model", "hidden"), "at least one layer of neurons", "none");
+        }
         let x = g.input();
         let (mut x, steps) = self.incoming(g, x);
         let mut spikes = Vec::new();
@@ -97,9 +100,8 @@ impl Spiking {
         let steps = self.steps;
         if self.coding == Coding::Items {
             let [height, items, _] = x.shape();
-            if height != 1 || self.hidden.is_empty() {
-                let expected = "rows of [1, items, channels], and a layer of neurons";
-                g.fault("input", expected, format!("{:?} and {:?}", x.shape(), self.hidden));
+            if height != 1 {
+                g.fault("input", "rows of [1, items, channels]", format!("{:?}", x.shape()));
             }
             return (x, items);
         }

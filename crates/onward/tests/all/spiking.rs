@@ -86,6 +86,9 @@ fn rows_that_are_no_steps_are_refused() {
         assert!(error.contains(words), "{error}");
     };
     refused(net(Coding::Items), [4, 4, 1], "[1, items, channels]");
+    for coding in [Coding::Items, Coding::Current] {
+        refused(Spiking { hidden: vec![], ..net(coding) }, [1, 2, 4], "at least one layer of neurons");
+    }
     refused(
         Spiking { lif: Lif { leak: 0.0, threshold: 1.0 }, ..net(Coding::Current) },
         [1, 1, 4],
