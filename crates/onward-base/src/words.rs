@@ -31,9 +31,15 @@ fn trimmed(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-/// A number in four significant digits.
+/// A number in four significant digits, whole numbers below ten millions in all of theirs: beyond, single precision knows whole numbers alone, and their
+/// last digits say nothing.
 pub fn four(value: impl Into<f64>) -> String {
-    digits(value.into(), 4)
+    let value = value.into();
+    if !value.is_finite() || value.abs() < 1e7 {
+        return digits(value, 4);
+    }
+    let (mantissa, exponent) = scientific(value, 4);
+    format!("{mantissa}e{exponent}")
 }
 
 /// So many of something, which is called `one` where it is one: `1 step`, `2 steps`.
@@ -101,7 +107,8 @@ mod tests {
             (9.999_96, "10"),
             (325.473, "325.5"),
             (12_345.678, "12346"),
-            (123_456_789.0, "123456789"),
+            (1_234_567.0, "1234567"),
+            (54_843_319.0, "5.484e7"),
             (1e12, "1e12"),
             (1.234_567_89e-9, "1.235e-9"),
             (0.000_017_554_1, "1.755e-5"),

@@ -14,6 +14,11 @@ pub struct Saturated {
 }
 
 impl Saturated {
+    /// How many there are in all.
+    pub fn all(&self) -> u64 {
+        self.activations + self.credits + self.sums + self.weights
+    }
+
     /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Self) {
         self.activations += other.activations;

@@ -165,7 +165,8 @@ fn figures(plots: &[Plot]) -> String {
     }
     let mut out = String::from("<section class=\"plots\">\n");
     for plot in plots {
-        let class = if plot.scene.width > COLUMN { " class=\"wide\"" } else { "" };
+        // It scrolls within its own box where the page is narrower.
+        let class = if plot.scene.width > COLUMN { " class=\"wide\" tabindex=\"0\"" } else { "" };
         let _ = writeln!(out, "<figure{class}>\n{}</figure>", plot.scene.inline_svg());
     }
     out + "</section>\n"

@@ -123,6 +123,9 @@ const JUDGED: [&str; 12] = [
     GUESS_ACCURACY,
 ];
 
+/// Whole numbers that did not fit and were held at the end of their range, since the row before.
+pub(crate) const SATURATED: &str = "saturated";
+
 /// The loss that the best constant answer has on the test rows: at step 0.
 pub const GUESS_LOSS: &str = "guess_loss";
 /// The share of test rows of the commonest training class: at step 0.

@@ -3,7 +3,7 @@
 
 pub use crate::measurement::{GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, is_judged};
 
-use crate::measurement::{LAST, LOST, RESTORED, is_known, is_of_metrics};
+use crate::measurement::{LAST, LOST, RESTORED, SATURATED, is_known, is_of_metrics};
 use crate::sealed::{seal, unseal};
 use onward::{Error, ErrorKind, Result};
 use std::collections::HashSet;
@@ -65,11 +65,19 @@ impl Metrics {
         self.measurements().filter(|m| is_judged(&m.name))
     }
 
+    /// How many whole numbers did not fit and were held at the end of their range, in all.
+    pub fn saturated(&self) -> u64 {
+        self.sum(SATURATED) as u64
+    }
+
+    fn sum(&self, name: &str) -> f64 {
+        self.measurements().filter(|m| m.name == name).map(|m| m.value).sum()
+    }
+
     /// A sentence on what was lost of the metrics and what was restored; `None` where they are as measured.
     pub fn repairs(&self) -> Option<String> {
-        let sum = |name| self.measurements().filter(|m| m.name == name).map(|m| m.value).sum::<f64>();
         let rows = self.measurements().filter(|m| m.name == RESTORED).count();
-        let (lost, restored) = (sum(LOST), sum(RESTORED));
+        let (lost, restored) = (self.sum(LOST), self.sum(RESTORED));
         (lost + restored > 0.0).then(|| {
             format!(
                 "Metrics were damaged: {lost} lines were left out, and {restored} measurements of {rows} rows written again from \

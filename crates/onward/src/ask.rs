@@ -91,6 +91,9 @@ pub struct Response {
     pub norms: Vec<f64>,
     /// Losses that were not finite; those of the clean pass count in the step's first question alone.
     pub non_finite: u64,
+    /// Whole numbers that did not fit and were held at the end of their range.
+    #[serde(default)]
+    pub saturated: u64,
     /// What streams hand on to the next step; nothing where rows stand alone.
     pub streams: Streams,
 }

@@ -59,6 +59,8 @@ pub struct Step {
     pub rounding: Option<Rounding>,
     /// Losses that were asked for and never came.
     pub missing: u64,
+    /// Whole numbers that did not fit and were held at the end of their range.
+    pub saturated: u64,
 }
 
 impl Trainer {
@@ -127,8 +129,12 @@ impl Trainer {
             plan.check_pieces(&*rule, &graph)?;
         }
         plan.method.check_optimizer(plan.optimizer)?;
+        plan.method.check_schedule(&plan.schedule)?;
         if plan.method.common().moves() == Moves::Directions {
             local.task_of_rows()?;
+        }
+        if matches!(plan.method, Method::Integers(_)) {
+            local.check_integers(data.first(1)?.data())?;
         }
         let base = base.unwrap_or_else(|| Params::init(graph.tensors(), &key));
         graph.check_params(&base)?;
@@ -263,7 +269,7 @@ impl Trainer {
     }
 
     fn taken(&mut self) -> Result<Step> {
-        let Outcome { mut entry, direction, signal_to_noise, missing } = self.find()?;
+        let Outcome { mut entry, direction, signal_to_noise, missing, saturated } = self.find()?;
         let rounding = self.state.apply(&entry, direction.as_ref())?;
         self.evaluator.follow(&entry, direction.as_ref())?;
         self.count(&entry);
@@ -272,7 +278,7 @@ impl Trainer {
         {
             *digest = Some(self.state.params().digest());
         }
-        Ok(Step { entry, signal_to_noise, rounding, missing })
+        Ok(Step { entry, signal_to_noise, rounding, missing, saturated })
     }
 
     /// Repeats the step that `entry` records: applied where it is complete, run again where it is not.

@@ -32,7 +32,7 @@ impl Rule for Scaled {
         let update = Update::Probes { exponent, coefficients };
         let (step, rate, loss, non_finite) = (clock.step, clock.rate(), heard.mean(), heard.non_finite);
         let entry = Entry { step, loss, rate, non_finite, update };
-        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: heard.missing }))
+        Ok(Next::Step(Outcome { missing: heard.missing, ..Outcome::of(entry) }))
     }
     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
         PLAN.cost(graph, clock.batch)

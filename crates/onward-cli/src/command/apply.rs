@@ -2,7 +2,8 @@
 
 use super::judged::measures;
 use super::origin::{FromSpec, spec_of};
-use super::{spikes, told_of, unit_words};
+use super::spikes::{self, Spikes};
+use super::{told_of, unit_words};
 use crate::args::{How, Moved, OnData};
 use crate::build::{self, Begun};
 use crate::folder::{Folder, MODEL};
@@ -17,7 +18,7 @@ use onward::mapped::Mapping;
 use onward::model::{Act, Statistics};
 use onward::params::{Memory, Params, Tensor, TensorSpec};
 use onward::task::wilson;
-use onward::train::{self, hex};
+use onward::train::{self, Examined, Score, hex};
 use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
 use onward_data as data;
@@ -238,11 +239,19 @@ fn statistics(rest: &[Tensor], wanted: &[Statistics]) -> Result<Vec<Statistics>>
     wanted.iter().map(one).collect()
 }
 
+/// The score of the rows, whose answers came with their spikes where there are any.
+fn scored(t: &Trained, spikes: Option<&Spikes>, data: &Dataset) -> Result<Score> {
+    let Some(spikes) = spikes else { return train::score(&t.evaluator, &t.params, &t.statistics, data) };
+    let graph = t.evaluator.check_data(data)?;
+    let outputs = Act::new(data.rows(), graph.answer(), spikes.answers.clone());
+    let (targets, columns) = (data.targets().clone(), data.columns().clone());
+    Examined { outputs, targets, columns }.score(&t.evaluator)
+}
+
 /// `onward eval`.
 pub fn eval(args: &OnData) -> Result<()> {
-    let t = load(&args.run, &args.data, &args.how)?;
-    let spikes = spikes::of(&t)?;
-    let Some((targets, columns)) = t.targets else {
+    let mut t = load(&args.run, &args.data, &args.how)?;
+    let Some((targets, columns)) = t.targets.take() else {
         let (expected, found) = match (&t.spec.data.weight, &t.spec.data.columns) {
             (None, None) => ("rows with answers to compare with", "features alone"),
             (_, Some(_)) => ("rows with answers to compare with, and the columns of data.columns", "not all"),
@@ -250,11 +259,11 @@ pub fn eval(args: &OnData) -> Result<()> {
         };
         return Err(Error::expected(ErrorKind::Data, args.data.display(), expected, found));
     };
-    let data = Dataset::new(t.features, t.preparation.shape, targets)
+    let spikes = spikes::of(&t)?;
+    let data = Dataset::new(std::mem::take(&mut t.features), t.preparation.shape, targets)
         .and_then(|data| data.with_columns(columns))
         .map_err(|e| e.in_file(&args.data))?;
-    let score =
-        train::score(&t.evaluator, &t.params, &t.statistics, &data).map_err(|e| e.in_file(&args.data))?;
+    let score = scored(&t, spikes.as_ref(), &data).map_err(|e| e.in_file(&args.data))?;
     let measured = in_units(&score, t.preparation.loss(1.0, 1));
     let right = |share: f32| (f64::from(share) * data.rows() as f64).round() as u64;
     let interval = score.accuracy.map(|share| wilson(right(share), data.rows() as u64));

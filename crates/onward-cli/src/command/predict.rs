@@ -26,11 +26,14 @@ pub fn predict(args: &Predict) -> Result<()> {
     if args.probabilities {
         check_probabilities(&t)?;
     }
-    let outputs = train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.preparation.shape)?;
+    let spikes = if args.spikes { Some(spikes_of(&t)?) } else { None };
+    let outputs = match &spikes {
+        Some(spikes) => spikes.answers.clone(),
+        None => train::predict(&t.evaluator, &t.params, &t.statistics, &t.features, t.preparation.shape)?,
+    };
     let rows = t.features.len() / t.preparation.width();
     let width = outputs.len() / rows;
     let voice = Voice::new(&args.how);
-    let spikes = if args.spikes { Some(spikes_of(&t)?) } else { None };
     let counted_spikes = spikes.as_ref().map_or_else(Vec::new, Spikes::names);
     let mut header = header(&t, width, args.probabilities);
     if let Some(names) = &mut header {

@@ -3,7 +3,7 @@
 use super::judged::{drawn_again, headline, known, pairs, results};
 use super::net::net_of;
 use super::origin::{FromSpec, spec_of};
-use super::session::{fact, grouped, page};
+use super::session::{fact, grouped, page, saturated_fact};
 use super::{apply, minimize, told_of, unit_words};
 use crate::args::Report as Args;
 use crate::folder::{Folder, REPORT};
@@ -125,7 +125,7 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
         results: judged.as_ref().filter(|_| finished).map(results).unwrap_or_default(),
         net: net_plot(&net_of(folder, &reading.header)?),
         provenance: drawn_again(Summary::read(folder).ok().flatten().as_ref(), args.how.threads()),
-        facts: facts(reading, points.last()),
+        facts: facts(reading, points.last()).into_iter().chain(saturated_fact(found.saturated())).collect(),
         headline: match &judged {
             Some(judged) if finished => headline(judged, &spec),
             _ => result(&points, &spec),

@@ -159,7 +159,8 @@ pub(super) fn finish(
         keep(run, RunState::Finished, Some(ended), spec)?;
         write_report(run, ended, spec, plots)
     })?;
-    say_end(&run, &ended, spec, voice);
+    let saturated = metrics::read(&run.folder().metrics())?.saturated();
+    say_end(&run, &ended, spec, saturated, voice);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -179,7 +180,7 @@ fn with_failure(error: Error) -> Error {
     }
 }
 
-fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
+fn say_end(run: &Run, ended: &Ended, spec: &Spec, saturated: u64, voice: Voice) {
     let (spent, path, judged) = (ended.spent, run.folder().path(), &ended.judged);
     let mut event = json!({
         "event": "finished", "run": path.display().to_string(), "steps": ended.steps,
@@ -191,6 +192,9 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     if run.missing() > 0 {
         event["missing"] = run.missing().into();
     }
+    if saturated > 0 {
+        event["saturated"] = saturated.into();
+    }
     for (name, value) in judged.score.named() {
         event[format!("test_{name}")] = value.into();
     }
@@ -200,7 +204,8 @@ fn say_end(run: &Run, ended: &Ended, spec: &Spec, voice: Voice) {
     let kept = Interface::kept(&run.folder().interface_file());
     let names = kept.map(|kept| kept.preparation.classes).unwrap_or_default();
     let verdict = guessing(judged, &names).or_else(|| heads(judged, &names));
-    let more = [ended_words(run, ended), verdict, measures(&judged.measures())];
+    let held = saturated_fact(saturated).map(|(label, count)| format!("{}: {count}", label.to_lowercase()));
+    let more = [ended_words(run, ended), verdict, measures(&judged.measures()), held];
     let more: String = more.into_iter().flatten().map(|line| line + "\n").collect();
     let words = format!(
         "{}\n{more}{} in {:.1} s · digest {}\n{} · {}",
@@ -259,6 +264,7 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
         facts.insert(8, fact("Peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))));
     }
     let (found, text) = (metrics::read(&run.folder().metrics())?, spec.to_toml());
+    facts.extend(saturated_fact(found.saturated()));
     let own: Vec<Measurement> = found.others().cloned().collect();
     let preparation = Interface::kept(&run.folder().interface_file())?.preparation;
     let names = preparation.classes.clone();
@@ -278,6 +284,11 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     };
     let folder = run.folder().path();
     if plots { report::write(&report, folder) } else { report::write_alone(&report, folder) }
+}
+
+/// How often a whole number did not fit, where any did not.
+pub(super) fn saturated_fact(count: u64) -> Option<(String, String)> {
+    (count > 0).then(|| fact("Numbers held at the end of their range", grouped(count)))
 }
 
 pub(super) fn fact(label: &str, value: String) -> (String, String) {

@@ -11,15 +11,17 @@ use onward::words::four;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The spikes of each row.
+/// The spikes of each row, and its answer.
 pub(super) struct Spikes {
     net: Spiking,
     inputs: usize,
+    /// The model's answers, `rows × outputs`.
+    pub(super) answers: Vec<f32>,
     /// For each row those of what comes in, unless that is currents, then those of each layer.
     pub(super) rows: Vec<Vec<f32>>,
 }
 
-/// The spikes of the rows that a run is asked about; `None` where its net has none.
+/// The spikes and the answers of the rows that a run is asked about; `None` where its net has none.
 ///
 /// # Errors
 /// As for [`train::predict`].
@@ -34,7 +36,8 @@ pub(super) fn of(t: &Trained) -> Result<Option<Spikes>> {
     let answers = train::predict(&counts, &t.params, &t.statistics, &t.features, shape)?;
     let width = counts.graph(shape)?.outputs();
     let rows = answers.chunks_exact(width).map(|row| row[outputs..].to_vec()).collect();
-    Ok(Some(Spikes { inputs: net.inputs(shape), net, rows }))
+    let answers = answers.chunks_exact(width).flat_map(|row| &row[..outputs]).copied().collect();
+    Ok(Some(Spikes { inputs: net.inputs(shape), net, answers, rows }))
 }
 
 impl Spikes {

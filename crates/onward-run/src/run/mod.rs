@@ -18,7 +18,7 @@ use crate::follow::Parts;
 use crate::judge::{guess, in_units};
 use crate::limits::{Reason, best};
 use crate::measurement::{
-    GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, is_judged, is_known, is_of_metrics,
+    GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, SATURATED, is_judged, is_known, is_of_metrics,
 };
 use crate::metrics;
 use due::Row;
@@ -247,6 +247,7 @@ impl Run {
         }
         self.window.add(step.entry.loss, step.signal_to_noise, step.rounding);
         self.window.miss(step.missing);
+        self.window.saturate(step.saturated);
         self.missing += step.missing;
         let at = self.trainer().state().step();
         let spent = self.parts.limits.spent(self.trainer().spent(), self.elapsed());
@@ -393,14 +394,15 @@ impl Run {
             step_cosine: window.cosine(),
             non_finite,
         };
-        let missing = Some(window.missing()).filter(|missing| *missing > 0);
-        let missing = missing.map(|missing| Measurement {
+        let counts = [("missing", window.missing(), "losses"), (SATURATED, window.saturated(), "numbers")];
+        let counts = counts.into_iter().filter(|(_, count, _)| *count > 0);
+        let counts = counts.map(|(name, count, unit)| Measurement {
             step,
-            name: "missing".into(),
-            value: missing as f64,
-            unit: "losses".into(),
+            name: name.into(),
+            value: count as f64,
+            unit: unit.into(),
         });
-        Ok((point, own.chain(missing).collect()))
+        Ok((point, own.chain(counts).collect()))
     }
 }
 

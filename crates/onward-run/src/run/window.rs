@@ -11,6 +11,7 @@ pub(super) struct Window {
     steps: u32,
     rounding: Option<Rounding>,
     missing: u64,
+    saturated: u64,
 }
 
 impl Window {
@@ -45,6 +46,15 @@ impl Window {
 
     pub(super) fn missing(&self) -> u64 {
         self.missing
+    }
+
+    /// Counts whole numbers that did not fit.
+    pub(super) fn saturate(&mut self, count: u64) {
+        self.saturated += count;
+    }
+
+    pub(super) fn saturated(&self) -> u64 {
+        self.saturated
     }
 
     /// The share of weights that moved.

@@ -40,6 +40,7 @@ impl Told {
             derivative,
             norms: Vec::new(),
             non_finite,
+            saturated: 0,
             streams: Streams::default(),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Batch, Local};
 use crate::ask::{IntegerPlan, Response};
-use crate::dataset::Targets;
+use crate::dataset::{Columns, Dataset, Targets};
 use crate::model::{Act, IntegerMlp};
 use crate::params::Params;
 use crate::space::{Derivative, Streams};
@@ -28,7 +28,8 @@ impl Local {
     ) -> Result<Response> {
         let graph = self.meets(params, batch)?;
         let own = IntegerMlp::of(&graph)?;
-        let labels = self.classes(batch)?;
+        let labels: Vec<u8> =
+            self.labels(&batch.targets, &batch.columns)?.iter().map(|label| *label as u8).collect();
         let layers: Vec<LayerWeights> = (0..params.tensors().len())
             .map(|tensor| known(params, tensor, streams))
             .collect::<Result<_>>()?;
@@ -48,34 +49,44 @@ impl Local {
         }
         let bits = told.loss as f64 / 65_536.0 / told.items as f64;
         let loss = (bits * std::f64::consts::LN_2) as f32;
-        Ok(Response { loss, derivative, norms: Vec::new(), non_finite: 0, streams })
+        let saturated = told.saturated.all();
+        Ok(Response { loss, derivative, norms: Vec::new(), non_finite: 0, saturated, streams })
+    }
+
+    /// Checks that rows such as these can be learned with integers alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Spec`] if the objective is not the cross-entropy of one class a row, all rows counting alike.
+    pub(crate) fn check_integers(&self, rows: &Dataset) -> Result<()> {
+        self.labels(rows.targets(), rows.columns()).map(drop)
     }
 
     /// The rows' classes, where the objective is what the head knows the credit of.
-    fn classes(&self, batch: &Batch) -> Result<Vec<u8>> {
+    fn labels<'a>(&self, targets: &'a Targets, columns: &Columns) -> Result<&'a [u32]> {
         let refuse = |found: &str| {
             let expected = "\"cross-entropy\" of one of at most 256 classes a row, all rows counting alike";
             Err(Error::expected(ErrorKind::Spec, Place::key("objective", "loss"), expected, found.to_owned()))
         };
-        let Targets::Classes { labels, classes } = &batch.targets else {
+        let Targets::Classes { labels, classes } = targets else {
             return refuse("numbers to be answered");
         };
         if *classes > 256 {
             return refuse(&format!("{classes} classes"));
         }
-        if batch.columns.iter().next().is_some() {
+        if columns.iter().next().is_some() {
             return refuse("rows with columns beside them, such as weights");
         }
         // At equal shares the derivative of this loss, and of no other, is the share less the label's one.
-        let outputs = Act::new(batch.x.rows, [1, 1, *classes], vec![0.0; batch.x.rows * classes]);
-        let mut by = vec![0.0; batch.x.rows * classes];
-        let known = self.task().derivative(&outputs, Answers::all(&batch.targets, &batch.columns), &mut by);
+        let (rows, numbers) = (labels.len(), labels.len() * classes);
+        let outputs = Act::new(rows, [1, 1, *classes], vec![0.0; numbers]);
+        let mut by = vec![0.0; numbers];
+        let known = self.task().derivative(&outputs, Answers::all(targets, columns), &mut by);
         let share = 1.0 / *classes as f32;
         let right = by.chunks_exact(*classes).zip(labels).all(|(row, label)| {
             let own = |class: usize| share - f32::from(u8::from(class == *label as usize));
             row.iter().enumerate().all(|(class, d)| (d - own(class)).abs() < 1e-3)
         });
-        if known && right { Ok(labels.iter().map(|label| *label as u8).collect()) } else { refuse("another") }
+        if known && right { Ok(labels) } else { refuse("another") }
     }
 }
 

@@ -81,7 +81,14 @@ impl Local {
             let loss = mean(&finite);
             if *cut {
                 let streams = influence.after(&after, None)?;
-                return Ok(Response { loss, derivative, norms: Vec::new(), non_finite, streams });
+                return Ok(Response {
+                    loss,
+                    derivative,
+                    norms: Vec::new(),
+                    non_finite,
+                    saturated: 0,
+                    streams,
+                });
             }
             let descent = Descent { times: influence.carried, ..descent };
             let units = influence.units().into_iter().map(Into::into);
@@ -93,7 +100,7 @@ impl Local {
             })?;
             let influence_after = influence.followed(&through.all, before, &direct, &trace);
             let streams = influence.after(&after, Some(influence_after))?;
-            Ok(Response { loss, derivative, norms: Vec::new(), non_finite, streams })
+            Ok(Response { loss, derivative, norms: Vec::new(), non_finite, saturated: 0, streams })
         })
     }
 }

@@ -204,6 +204,7 @@ impl Sums {
             derivative,
             norms: self.norms,
             non_finite,
+            saturated: 0,
             streams: Streams::default(),
         })
     }

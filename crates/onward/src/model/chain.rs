@@ -180,7 +180,8 @@ pub struct Conv {
     pub batch_norm: bool,
     /// Whether convolutions and `fc` have biases.
     pub bias: bool,
-    /// For each convolution, the earlier one whose output is added to its own; empty for none at all.
+    /// For each convolution, the earlier one whose output is added to its own, averaged by 2×2 as often as there are pools between; empty for
+    /// none at all.
     pub residual: Vec<Option<usize>>,
     /// The activation after every layer but the last.
     pub activation: Activation,
@@ -255,13 +256,6 @@ impl Conv {
         if h == 0 || w == 0 {
             return bad("model".into(), "at least one pixel left after pooling", format!("{h} × {w}"));
         }
-        for (layer, source) in self.residual.iter().enumerate() {
-            let Some(source) = *source else { continue };
-            if source >= layer || self.shape_out(source)[..2] != self.shape_out(layer)[..2] {
-                let expected = format!("for layer {layer} an earlier convolution of the same size");
-                return Err(misfit("residual", expected, source));
-            }
-        }
         Ok(self)
     }
 
@@ -271,17 +265,6 @@ impl Conv {
         let shift = pools(&self.average_pool_after) + pools(&self.max_pool_after);
         let halved = |n: usize| n.checked_shr(shift as u32).unwrap_or(0);
         [halved(self.input[0]), halved(self.input[1]), self.channels[layer]]
-    }
-
-    /// The shape of what convolution `layer`'s stage hands over: a max pool belongs to the next one, after the activation.
-    fn shape_out(&self, layer: usize) -> [usize; 3] {
-        let [h, w, _] = self.shape_into(layer);
-        let halvings = usize::from(self.average_pool_after.contains(&layer));
-        [h >> halvings, w >> halvings, self.channels[layer]]
-    }
-
-    fn shape_into(&self, layer: usize) -> [usize; 3] {
-        if layer == 0 { self.input } else { self.shape_after(layer - 1) }
     }
 
     fn source(&self, layer: usize) -> Option<usize> {
@@ -324,6 +307,9 @@ impl Model for Conv {
             x = self.norm(g, &format!("norm{number}"), x);
             if let Some(source) = self.source(layer) {
                 let mut shortcut = layers[source];
+                while shortcut.shape()[..2] != x.shape()[..2] {
+                    shortcut = g.average_pool(shortcut);
+                }
                 if self.channels[source] != *channels {
                     let name = format!("shortcut{number}");
                     shortcut = self.layer(g, &name, shortcut, *channels, false);

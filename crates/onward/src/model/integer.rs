@@ -29,17 +29,9 @@ impl IntegerMlp {
     /// # Errors
     /// [`ErrorKind::Model`] if the graph is of another kind of net.
     pub(crate) fn of(graph: &Graph) -> Result<Self> {
-        let widths: Vec<usize> = graph.tensors().iter().map(|spec| spec.shape[0]).collect();
-        let own = graph.first_host().and_then(|name| {
-            let (unit, spread) = name.strip_prefix(BEGIN)?.split_once(WITHIN)?;
-            let (outputs, hidden) = widths.split_last()?;
-            let (spread, unit) = (spread.parse().ok()?, unit.parse().ok()?);
-            Some(Self { hidden: hidden.to_vec(), outputs: *outputs, spread, unit })
-        });
-        let same =
-            |own: &Self| Ok::<_, Error>(Graph::new(own, graph.input_shape())?.digest() == graph.digest());
-        match own {
-            Some(own) if same(&own)? => Ok(own),
+        let alone = |own: &Self| Ok(Graph::new(own, graph.input_shape())?.digest() == graph.digest());
+        match graph.integers() {
+            Some(own) if alone(own)? => Ok(own.clone()),
             _ => {
                 let expected = "a net of whole numbers (model.kind = \"integer\")";
                 Err(Error::expected(ErrorKind::Model, Place::key("method", "name"), expected, "another"))
@@ -59,10 +51,6 @@ impl IntegerMlp {
     }
 }
 
-/// What the name of the first operation begins with, and what stands before the spread.
-const BEGIN: &str = "bytes of 1/";
-const WITHIN: &str = ", weights begin within ";
-
 /// The nearest whole number within ±127; 0 for what is no number.
 fn whole(x: f32, unit: f32) -> f32 {
     let held = (x * unit).clamp(-127.0, 127.0);
@@ -79,7 +67,8 @@ impl Model for IntegerMlp {
             let expected = format!("at most {MOST_INPUTS} inputs of a layer, so that sums are exact");
             return Err(Error::expected(ErrorKind::Model, Place::key("model", "hidden"), expected, wide));
         }
-        let name = format!("{BEGIN}{}{WITHIN}{}", self.unit, self.spread);
+        // The name is part of the graph's digest: what the params begin as belongs to it.
+        let name = format!("bytes of 1/{}, weights begin within {}", self.unit, self.spread);
         x = g.host(Arc::new(Narrowing { name, kind: Kind::Begin(self.unit) }), &[x]);
         let shifts = shape.shifts();
         for (layer, (width, shift)) in shape.widths[1..].iter().zip(&shifts).enumerate() {
@@ -89,6 +78,7 @@ impl Model for IntegerMlp {
             let name = format!("{} {shift}", if last { "logits" } else { "narrow" });
             x = g.host(Arc::new(Narrowing { name, kind }), &[x]);
         }
+        g.of_integers(self);
         Ok(x)
     }
 }

@@ -16,6 +16,7 @@ pub(super) fn step_down(state: &State, clock: &Clock, told: Vec<Told>) -> Result
     });
     let found = found.collect::<Result<Vec<Response>>>()?;
     let non_finite = found.iter().map(|r| r.non_finite).sum();
+    let saturated = found.iter().map(|r| r.saturated).sum();
     let loss = found.first().map_or(f32::NAN, |r| r.loss);
     let mut streams = Streams::default();
     let derivatives = found.into_iter().map(|r| {
@@ -35,7 +36,7 @@ pub(super) fn step_down(state: &State, clock: &Clock, told: Vec<Told>) -> Result
     let direction = Direction { tensors, streams };
     let update = Update::Rerun { digest: None };
     let entry = Entry { step: clock.step, loss, rate: clock.rate(), non_finite, update };
-    Ok(Next::Step(Outcome { entry, direction: Some(direction), signal_to_noise, missing: 0 }))
+    Ok(Next::Step(Outcome { direction: Some(direction), signal_to_noise, saturated, ..Outcome::of(entry) }))
 }
 
 /// The sum of derivatives, tensor by tensor.

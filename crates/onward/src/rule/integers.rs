@@ -5,7 +5,7 @@
 //! `Q` are handed on from step to step with the state.
 
 use super::descent::step_down;
-use super::{Anneal, Clock, Configured, Next, Rule};
+use super::{Anneal, Clock, Configured, Next, Rule, Schedule};
 use crate::ask::{IntegerPlan, ProbePlan, Spent, Told, misfit, whole_passes};
 use crate::ledger::{Moves, Optimizer, Scaling, State, Update};
 use crate::model::{Graph, IntegerMlp};
@@ -51,16 +51,34 @@ impl Configured for Integers {
 
     /// Weights move by one.
     fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
-        const ONE: &str = "a weight moves by one";
         if optimizer.momentum != 0.0 {
-            return Err(misfit("momentum", format!("0: {ONE}"), optimizer.momentum));
+            return Err(misfit("momentum", format!("0{ONE}"), optimizer.momentum));
         }
         if optimizer.scaling != Scaling::None {
-            return Err(misfit("scaling", format!("none: {ONE}"), optimizer.scaling.name()));
+            return Err(misfit("scaling", format!("none{ONE}"), optimizer.scaling.name()));
+        }
+        Ok(())
+    }
+
+    /// At every step the rate is 1.
+    fn check_schedule(&self, schedule: &Schedule) -> Result<()> {
+        let Schedule { rate, anneal, final_share, warmup, .. } = *schedule;
+        let one = |key, found| misfit(key, format!("1{ONE}"), found);
+        if rate != 1.0 {
+            return Err(one("rate", rate));
+        }
+        if anneal != Anneal::Constant && final_share != 1.0 {
+            return Err(one("final_rate", final_share));
+        }
+        if warmup > 0 {
+            return Err(misfit("warmup", format!("0{ONE}"), warmup));
         }
         Ok(())
     }
 }
+
+/// Why there is nothing else.
+const ONE: &str = ": a weight moves by one";
 
 /// The method's rule.
 struct Tested(Integers);
@@ -72,14 +90,11 @@ impl Rule for Tested {
         }
         match graph.rates().iter().find(|rate| **rate != 1.0) {
             None => Ok(()),
-            Some(rate) => Err(misfit("rate", "1 for every tensor: a weight moves by one", rate)),
+            Some(rate) => Err(misfit("rate", format!("1 for every tensor{ONE}"), rate)),
         }
     }
 
     fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
-        if clock.rate() != 1.0 {
-            return Err(misfit("rate", "1: a weight moves by one", clock.rate()));
-        }
         let Integers { alpha, fall, memory } = self.0;
         let significance = Significance { alpha, fall, steps: clock.schedule.steps.max(1), memory };
         let test = significance.at(clock.step - clock.begin.min(clock.step));

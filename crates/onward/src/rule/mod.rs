@@ -96,6 +96,15 @@ pub struct Outcome {
     pub signal_to_noise: Option<f32>,
     /// The number of losses that were asked for and never came.
     pub missing: u64,
+    /// Whole numbers that did not fit and were held at the end of their range.
+    pub saturated: u64,
+}
+
+impl Outcome {
+    /// The result of a step that is complete in its entry.
+    pub fn of(entry: Entry) -> Self {
+        Self { entry, direction: None, signal_to_noise: None, missing: 0, saturated: 0 }
+    }
 }
 
 /// Turns losses into steps: asked for the questions of a step and told the answers. It calls nobody, and what it says
@@ -136,7 +145,7 @@ pub struct Outcome {
 ///         let update = Update::Probes { exponent, coefficients };
 ///         let (step, rate) = (clock.step, clock.rate());
 ///         let entry = Entry { step, loss: heard.mean(), rate, non_finite: heard.non_finite, update };
-///         Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: heard.missing }))
+///         Ok(Next::Step(Outcome { missing: heard.missing, ..Outcome::of(entry) }))
 ///     }
 ///     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
 ///         self.plan().cost(graph, clock.batch)
@@ -199,8 +208,8 @@ pub fn find(
 /// A method as configured in a spec, before it is bound to a model. The methods of this library implement it, each in its file; one that is
 /// made elsewhere is a [`Rule`] in an [`Own`], which implements it already.
 ///
-/// [`Configured::check_keys`] and [`Configured::check_optimizer`] are asked first, of settings alone; then [`Configured::at_work`] once for a
-/// run, whose rule is asked by [`Rule::check`]. An error of any of them is told before a run's folder is made.
+/// [`Configured::check_keys`], [`Configured::check_optimizer`] and [`Configured::check_schedule`] are asked first, of settings alone; then
+/// [`Configured::at_work`] once for a run, whose rule is asked by [`Rule::check`]. An error of any of them is told before a run's folder is made.
 ///
 /// ```
 /// use onward::ledger::Moves;
@@ -254,6 +263,14 @@ pub trait Configured {
     /// # Errors
     /// [`crate::ErrorKind::Spec`] naming the key.
     fn check_optimizer(&self, _: Optimizer) -> Result<()> {
+        Ok(())
+    }
+
+    /// Refuses a learning rate that its steps cannot have.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] naming the key.
+    fn check_schedule(&self, _: &Schedule) -> Result<()> {
         Ok(())
     }
 }
@@ -402,6 +419,14 @@ impl Method {
     pub(crate) fn check_optimizer(&self, optimizer: Optimizer) -> Result<()> {
         self.common().check_optimizer(optimizer)
     }
+
+    /// Refuses a learning rate that the method's steps cannot have.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Spec`] naming the key.
+    pub(crate) fn check_schedule(&self, schedule: &Schedule) -> Result<()> {
+        self.common().check_schedule(schedule)
+    }
 }
 
 /// The step `Σᵢ values[i] · zᵢ` of a weight-space rule, its values made integers, with the mean loss of all members.
@@ -414,7 +439,7 @@ fn step_along(heard: &Heard, values: &[f64], space: WeightSpace, clock: &Clock) 
         non_finite: heard.non_finite,
         update: Update::Probes { exponent, coefficients },
     };
-    Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: heard.missing })
+    Next::Step(Outcome { missing: heard.missing, ..Outcome::of(entry) })
 }
 
 /// Numbers that one task adds up; the same for any number of threads.

@@ -206,7 +206,7 @@ impl Rule for Sweep {
         let (plan, rate) = self.visits(clock);
         let update = Update::Choices(Visited::new(&plan, found.choices));
         let entry = Entry { step: clock.step, loss: found.loss, rate, non_finite: found.non_finite, update };
-        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing: 0 }))
+        Ok(Next::Step(Outcome::of(entry)))
     }
 
     /// Its evaluations from the visited stage on; for the first step of a stage also the pass of all training rows (but for an

@@ -111,7 +111,7 @@ impl Rule for Search {
         let loss = mean_of_finite(&losses);
         let (step, rate, update) = (clock.step, clock.rate(), Update::Losses(losses));
         let entry = Entry { step, loss, rate, non_finite, update };
-        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing }))
+        Ok(Next::Step(Outcome { missing, ..Outcome::of(entry) }))
     }
 
     fn cost(&self, graph: &Graph, clock: &Clock, update: &Update) -> Spent {

@@ -98,7 +98,8 @@ impl Method {
     /// [`crate::ErrorKind::Spec`] naming the key.
     pub fn check(&self, train: &Train) -> Result<()> {
         let batch = train.batch;
-        self.kind.check_keys(batch, &format!("train.batch, {batch}"))
+        self.kind.check_keys(batch, &format!("train.batch, {batch}"))?;
+        self.kind.check_schedule(&self.schedule(1))
     }
 }
 

@@ -180,7 +180,8 @@ keys! {
         max_pool_after: Vec<usize> = is(vec![]), 0.0..;
         /// Normalise each channel over the batch after every convolution.
         batch_norm: bool = is(true);
-        /// One entry per layer: the earlier layer, counted from 0, whose output is added to this layer's, or -1 for none.
+        /// One entry per layer: the earlier layer, counted from 0, whose output is added to this layer's, or -1 for none. It is averaged where there
+        /// are pools between, and has a linear map and a norm of its own where the channels differ.
         residual: Vec<Skip> = Preset::Computed { how: "-1 for every layer", is: no_residual }, -1.0..;
         /// What turns the last feature map into the dense layer's input.
         global_pool: GlobalPool = is(GlobalPool::Average);

@@ -200,12 +200,17 @@ impl Objective {
     /// Checks that a method can train for this objective.
     ///
     /// # Errors
-    /// [`ErrorKind::Spec`] if it has no losses of rows and the method acts on activations, or is of whole queries and the method parts
-    /// batches.
+    /// [`ErrorKind::Spec`] if it has no losses of rows and the method acts on activations, is of whole queries and the method parts
+    /// batches, or is not the one that integers know.
     pub fn check(&self, method: &rule::Method) -> Result<()> {
         let refuse = |expected: String, found: String| {
             Err(Error::expected(ErrorKind::Spec, crate::Place::key("objective", "loss"), expected, found))
         };
+        if matches!(method, rule::Method::Integers(_)) && !matches!(self, Self::CrossEntropy(_)) {
+            let expected =
+                "\"cross-entropy\", whose credit is known in whole numbers, as method.name is \"integers\"";
+            return refuse(expected.into(), format!("{:?}", self.name()));
+        }
         let parts = match method {
             rule::Method::Rso(_) => true,
             rule::Method::Population(own) => own.share != 0,

@@ -91,12 +91,12 @@ fn too_few_directions_do_not() {
     assert!(distance(&flat(&half), &flat(&all)) > 0.1);
 }
 
-/// Three convolutions with a pool, batch normalisation, biases, and a residual connection through a 1×1 shortcut.
+/// Three convolutions with a pool, batch normalisation, biases, and a residual connection past the pool through a 1×1 shortcut.
 fn residual_net() -> Conv {
     let net = Conv {
         input: [4, 6, 2],
         channels: vec![3, 3, 4],
-        average_pool_after: vec![0],
+        average_pool_after: vec![1],
         max_pool_after: vec![],
         batch_norm: true,
         bias: true,

@@ -7,6 +7,7 @@ use onward::evaluate::Local;
 use onward::ledger::{Optimizer, Scaling};
 use onward::model::{Activation, IntegerMlp, Mlp, Model};
 use onward::rule::{Integers, Method};
+use onward::settings::{self, Objective};
 use onward::task::Loss;
 use onward::train::{Plan, Trainer};
 use onward_integer::{IntegerNet, LayerWeights, NetShape, ThreadCount};
@@ -104,10 +105,21 @@ fn threads_change_nothing_and_a_snapshot_has_the_evidence() {
 }
 
 #[test]
+fn what_does_not_fit_is_counted() {
+    let data = blobs(50, [1, 1, 8], 4, 3);
+    let counts = [32.0, 127.0].map(|unit| {
+        let model = IntegerMlp { spread: 127, unit, ..net(&[12], 4) };
+        begun(integers(1, 50), model, Loss::CrossEntropy, &data, 1).unwrap().step().unwrap().saturated
+    });
+    assert!(counts[0] < counts[1] && counts[1] < 1 << 32, "{counts:?}");
+}
+
+#[test]
 fn what_integers_cannot_do_is_refused() {
     let data = blobs(600, [1, 1, 8], 4, 3);
     let told = |found: onward::Result<Trainer>| {
-        let error = found.and_then(|mut run| run.step().map(drop)).err().unwrap();
+        // Before a step is taken.
+        let error = found.map(drop).unwrap_err();
         (error.kind(), error.to_string())
     };
     let cross = Loss::CrossEntropy;
@@ -135,6 +147,10 @@ fn what_integers_cannot_do_is_refused() {
     );
     let (_, said) = told(begun(integers(5, 50), net(&[3], 4), Loss::ZeroOne, &data, 1));
     assert!(said.starts_with("objective.loss: expected \"cross-entropy\" of one"), "{said}");
+    let method = Method::Integers(Integers::default());
+    let objective = Objective::ZeroOne(settings::Nothing {});
+    let said = objective.check(&method).unwrap_err().to_string();
+    assert!(said.ends_with("as method.name is \"integers\", found \"zero-one\""), "{said}");
     let (features, targets) = (data.features().to_vec(), data.targets().clone());
     let weighted = Dataset::new(features, [1, 1, 8], targets).unwrap();
     let columns = Columns::default().with("weight", vec![1.0; 600]);

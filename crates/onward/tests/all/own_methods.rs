@@ -56,7 +56,7 @@ impl Rule for Extrapolated {
         let non_finite = near.non_finite + far.non_finite;
         let entry = Entry { step: clock.step, loss: near.mean(), rate: clock.rate(), non_finite, update };
         let missing = near.missing + far.missing;
-        Ok(Next::Step(Outcome { entry, direction: None, signal_to_noise: None, missing }))
+        Ok(Next::Step(Outcome { missing, ..Outcome::of(entry) }))
     }
     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
         let mut spent = self.plan(self.sigma).cost(graph, clock.batch);

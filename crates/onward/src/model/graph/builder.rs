@@ -4,7 +4,7 @@ use super::Graph;
 use super::cell::Carry;
 use super::node::{Attention, Node, Norm, Op, RowOp, Shape};
 use crate::model::rate::fits;
-use crate::model::{Activation, WeightInit};
+use crate::model::{Activation, IntegerMlp, WeightInit};
 use crate::params::{Init, TensorSpec};
 use crate::{Error, ErrorKind, Place, Result};
 use std::fmt::Display;
@@ -70,6 +70,7 @@ pub struct Builder {
     carries: Vec<Carry>,
     everywhere: bool,
     within: Option<[f32; 2]>,
+    integers: Option<IntegerMlp>,
     weight_init: WeightInit,
     /// The first thing that does not fit.
     fault: Option<Error>,
@@ -105,12 +106,14 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         carries: Vec::new(),
         everywhere: false,
         within: None,
+        integers: None,
         weight_init: WeightInit::He,
         fault: None,
     };
     let output = model.build(&mut builder)?;
     builder.operands("the model's answer", &[output]);
-    let Builder { nodes, specs, rates, rates_place, carries, everywhere, within, fault, .. } = builder;
+    let Builder { nodes, specs, rates, rates_place, carries, everywhere, within, integers, fault, .. } =
+        builder;
     if let Some(fault) = fault {
         return Err(fault);
     }
@@ -124,13 +127,19 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
             "none: nothing would be trained",
         ));
     }
-    Graph::of(nodes, specs, output.node, everywhere).map(|graph| Graph { rates, carries, within, ..graph })
+    let graph = Graph::of(nodes, specs, output.node, everywhere)?;
+    Ok(Graph { rates, carries, within, integers, ..graph })
 }
 
 impl Builder {
     /// The model's input: a row of the data.
     pub fn input(&mut self) -> Var {
         Var { node: 0, shape: self.nodes[0].shape }
+    }
+
+    /// Says that the operations so far are those of a net of whole numbers.
+    pub(crate) fn of_integers(&mut self, own: &IntegerMlp) {
+        self.integers = Some(own.clone());
     }
 
     /// The model's input has numbers from `low` to `high` alone: rows of others are refused, in training and after.

@@ -39,7 +39,7 @@ pub(crate) use run::Flow;
 pub(crate) use sample::Sample;
 pub use shapes::Adapter;
 
-use crate::model::{Activation, After, Norms, Statistics};
+use crate::model::{Activation, After, IntegerMlp, Norms, Statistics};
 use crate::params::{Params, TensorSpec};
 use crate::{Error, ErrorKind, Place, Result};
 use cell::Carry;
@@ -60,6 +60,8 @@ pub struct Graph {
     carries: Vec<Carry>,
     /// What numbers of the input are within, if the model says so.
     within: Option<[f32; 2]>,
+    /// The net of whole numbers that is in it, if there is one.
+    integers: Option<IntegerMlp>,
     whole: Schedule,
     /// Which nodes' clean values are looked at when something behind a site runs again.
     kept: Vec<bool>,
@@ -133,6 +135,7 @@ impl Graph {
             rates: Vec::new(),
             carries: Vec::new(),
             within: None,
+            integers: None,
             kept,
             rectified,
             nodes,
@@ -151,12 +154,9 @@ impl Graph {
         self.nodes[0].shape
     }
 
-    /// The name of the first operation in Rust code ([`RowOp`]), if there is one.
-    pub(crate) fn first_host(&self) -> Option<&str> {
-        self.nodes.iter().find_map(|node| match &node.op {
-            Op::Host(op) => Some(op.name()),
-            _ => None,
-        })
+    /// The net of whole numbers that is in it, if there is one; other operations may stand around it.
+    pub(crate) fn integers(&self) -> Option<&IntegerMlp> {
+        self.integers.as_ref()
     }
 
     /// The factor of each tensor's steps; 0 for frozen tensors.

@@ -148,6 +148,9 @@ pub fn conv(net: &Conv, p: &Named, s: &mut Statistics64, x: Map) -> Map {
         }
         if let Some(source) = net.residual.get(stage).copied().flatten() {
             let mut shortcut = outputs[source].clone();
+            while shortcut.h != x.h {
+                shortcut = average_pool(&shortcut);
+            }
             let name = format!("shortcut{}", stage + 1);
             if p.contains_key(&format!("{name}.weight")) {
                 shortcut = linear(p, &name, &shortcut);
