@@ -56,12 +56,22 @@ fn relative(draws: Directions, space: LayerSpace, directions: u32) -> Method {
         order: Layers::Together,
         noise: Family::Binomial,
         focus: 1.0,
+        ..RelativeActivation::default()
     })
 }
 
 fn population(pairing: Pairing, members: u32) -> Method {
     let (shaping, noise) = (Shaping::ZScore, Family::Sign);
-    Method::Population(Population { sigma: SIGMA, members, rank: 1, pairing, shaping, noise, share: 0 })
+    Method::Population(Population {
+        sigma: SIGMA,
+        members,
+        rank: 1,
+        pairing,
+        shaping,
+        noise,
+        share: 0,
+        ..Population::default()
+    })
 }
 
 const FEW: &[u32] = &[2, 8, 32, 128, 512];

@@ -127,7 +127,7 @@ fn plan(members: u32, together: u32, share: usize, space: WeightSpace) -> Weight
         sign: if together == 1 || i.is_multiple_of(2) { 1.0 } else { -1.0 },
     };
     let members = (0..members).map(member).collect();
-    WeightPlan { step: 3, space, sigma: 0.01, members, together: together as usize, share }
+    WeightPlan { step: 3, space, sigma: 0.01, members, together: together as usize, share, scales: vec![] }
 }
 
 fn low_rank(rank: u32) -> WeightSpace {

@@ -283,6 +283,7 @@ fn population(members: u32, space: Space) -> Method {
             shaping: Shaping::CentredRank,
             noise: Family::Sign,
             share: 0,
+            ..Population::default()
         }),
         Space::Dense => {
             let directions = members / 2;

@@ -80,6 +80,7 @@ impl Bench {
             shaping: Shaping::ZScore,
             noise: Family::Sign,
             share: 0,
+            ..Population::default()
         });
         let recipe = method.recipe(Optimizer { momentum: 0.0, scaling: Scaling::None }, Storage::F32);
         // Another key is as good as another step, and a state begins at step 0.

@@ -167,8 +167,16 @@ fn train(base: &Params, data: &Dataset) -> (Params, Vec<Entry>) {
 fn engine(data: Dataset) -> onward::Result<Trainer> {
     let (pairing, shaping) = (Pairing::Antithetic, Shaping::CentredRank);
     let (sigma, members, noise) = (SIGMA, MEMBERS, Family::Sign);
-    let method =
-        Method::Population(Population { sigma, members, rank: 1, noise, pairing, shaping, share: 0 });
+    let method = Method::Population(Population {
+        sigma,
+        members,
+        rank: 1,
+        noise,
+        pairing,
+        shaping,
+        share: 0,
+        ..Default::default()
+    });
     let schedule = Schedule { rate: RATE, anneal: Anneal::Linear, final_share: 0.0, warmup: 0, steps: STEPS };
     let optimizer = Optimizer { momentum: MOMENTUM, scaling: Scaling::None };
     let plan = Plan {

@@ -89,6 +89,9 @@ pub struct Response {
     pub derivative: Derivative,
     /// The norm of each sample's derivative at the output of the last stage, where the plan asks for it; else empty.
     pub norms: Vec<f64>,
+    /// What a pair of probes costs at each of a plan's layers, in their order: how far the mean of its two losses lies above that without noise. Empty where no layers
+    /// were probed.
+    pub costs: Vec<f64>,
     /// Losses that were not finite; those of the clean pass count in the step's first question alone.
     pub non_finite: u64,
     /// Whole numbers that did not fit and were held at the end of their range.
@@ -155,6 +158,10 @@ impl Ask {
                 };
                 if response.norms.len() != norms {
                     return bad(format!("{norms} norms"), format!("{}", response.norms.len()));
+                }
+                let costs = if let ProbePlan::Sites(plan) = &self.probes { plan.layers.len() } else { 0 };
+                if response.costs.len() != costs {
+                    return bad(format!("{costs} costs"), format!("{}", response.costs.len()));
                 }
             }
             (Told::Choices(found), ProbePlan::Visits(plan)) => {

@@ -277,6 +277,12 @@ fn step_json(r: &Entry) -> serde_json::Value {
             row["exponent"] = json!(exponent);
             row["coefficients"] = json!(coefficients);
         }
+        Update::Scaled { exponent, coefficients, factors, scales } => {
+            row["exponent"] = json!(exponent);
+            row["coefficients"] = json!(coefficients);
+            row["factors"] = json!(factors);
+            row["scales"] = json!(scales);
+        }
         Update::Losses(losses) => row["losses"] = json!(losses),
         Update::Choices(visited) => row["visited"] = json!(visited),
         Update::Rerun { digest } => row["digest"] = json!(digest.map(|d| hex(&d))),
@@ -288,6 +294,10 @@ fn update(record: &Entry) -> String {
     match &record.update {
         Update::Probes { exponent, coefficients } => {
             format!("{} coefficients × 2^{exponent}", coefficients.len())
+        }
+        Update::Scaled { exponent, coefficients, scales, .. } => {
+            let count = coefficients.len();
+            format!("{count} coefficients × 2^{exponent}, {} scales of perturbations", scales.len())
         }
         Update::Losses(losses) => format!("{} losses", losses.len()),
         Update::Choices(v) => {

@@ -1,6 +1,8 @@
 //! Probes on weights, what probes cost, and the bounds that all plans keep.
 
-use crate::model::{Graph, Member, WeightSpace};
+use crate::model::{Graph, Member, TensorKeys, WeightSpace};
+use crate::noise::RunKey;
+use crate::params::Params;
 use crate::space::{ActivationPlan, Influence, LayerSpace, LocalPlan, OnlinePlan, Samples};
 use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
@@ -105,6 +107,7 @@ impl MemberPlan {
             members: (self.first..last).flat_map(of).collect(),
             together: self.signs.count(),
             share: self.share as usize,
+            scales: Vec::new(),
         })
     }
 
@@ -130,6 +133,23 @@ pub struct WeightPlan {
     pub together: usize,
     /// Samples of the batch that a member sees; 0 for all.
     pub share: usize,
+    /// What the size of the perturbation is multiplied by for each tensor; none for 1 everywhere.
+    pub scales: Vec<f32>,
+}
+
+impl WeightPlan {
+    /// The plan with scales that were learned for the tensors' perturbations.
+    #[must_use]
+    pub fn scaled(self, scales: &[f32]) -> Self {
+        Self { scales: scales.to_vec(), ..self }
+    }
+
+    /// Each tensor's noise: none on those that never change.
+    pub(crate) fn keys(&self, key: &RunKey, params: &Params, graph: &Graph) -> Vec<TensorKeys> {
+        let mut all = TensorKeys::of_trained(key, params, graph);
+        all.iter_mut().zip(&self.scales).for_each(|(keys, scale)| keys.scale = *scale);
+        all
+    }
 }
 
 /// What passes of so many samples each through all stages cost.

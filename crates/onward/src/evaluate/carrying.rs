@@ -2,7 +2,7 @@
 
 use super::Local;
 use crate::ask::WeightPlan;
-use crate::model::{Act, Carried, Context, Norms, Probe, TensorKeys, WeightSpace};
+use crate::model::{Act, Carried, Context, Norms, Probe, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::{Error, ErrorKind, Result};
@@ -66,7 +66,7 @@ impl Local {
             let expected = "0: what is carried is of rows that all members see";
             return Err(Error::expected(ErrorKind::Spec, "share", expected, plan.share));
         }
-        let keys = TensorKeys::of_trained(key, params, &graph);
+        let keys = plan.keys(key, params, &graph);
         let WeightPlan { space, sigma, step, members, .. } = plan;
         let probe = Probe { keys: &keys, members, space: *space, sigma: *sigma, step: *step };
         let rows = if carried.own_rows() == 0 { x.rows } else { carried.own_rows() };

@@ -31,6 +31,7 @@ impl WeightPlan {
             }
             _ => {}
         }
+        check_sigma(&self.scales)?;
         check_sigma(&[self.sigma])
     }
 }

@@ -39,6 +39,7 @@ impl Told {
             loss: mean(&self.losses),
             derivative,
             norms: Vec::new(),
+            costs: Vec::new(),
             non_finite,
             saturated: 0,
             streams: Streams::default(),

@@ -50,7 +50,15 @@ impl Local {
         let bits = told.loss as f64 / 65_536.0 / told.items as f64;
         let loss = (bits * std::f64::consts::LN_2) as f32;
         let saturated = told.saturated.all();
-        Ok(Response { loss, derivative, norms: Vec::new(), non_finite: 0, saturated, streams })
+        Ok(Response {
+            loss,
+            derivative,
+            norms: Vec::new(),
+            costs: Vec::new(),
+            non_finite: 0,
+            saturated,
+            streams,
+        })
     }
 
     /// Checks that rows such as these can be learned with integers alone.

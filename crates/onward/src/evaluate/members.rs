@@ -74,7 +74,7 @@ impl Local {
         plan: &WeightPlan,
         see: &See<'_, T>,
     ) -> Vec<T> {
-        let keys = TensorKeys::of_trained(key, params, graph);
+        let keys = plan.keys(key, params, graph);
         let weights = match plan.space {
             WeightSpace::Dense { .. } => self.for_dense(params, &keys),
             WeightSpace::LowRank { .. } | WeightSpace::Coordinate => self.packed(params),

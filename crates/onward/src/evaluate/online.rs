@@ -85,6 +85,7 @@ impl Local {
                     loss,
                     derivative,
                     norms: Vec::new(),
+                    costs: Vec::new(),
                     non_finite,
                     saturated: 0,
                     streams,
@@ -100,7 +101,15 @@ impl Local {
             })?;
             let influence_after = influence.followed(&through.all, before, &direct, &trace);
             let streams = influence.after(&after, Some(influence_after))?;
-            Ok(Response { loss, derivative, norms: Vec::new(), non_finite, saturated: 0, streams })
+            Ok(Response {
+                loss,
+                derivative,
+                norms: Vec::new(),
+                costs: Vec::new(),
+                non_finite,
+                saturated: 0,
+                streams,
+            })
         })
     }
 }

@@ -84,7 +84,9 @@ impl Local {
     ) -> Result<Vec<Option<f32>>> {
         let (step, points) = (ask.id.step as u32, state.candidates().unwrap_or_default());
         let plan = match &ask.probes {
-            ProbePlan::Members(plan) if plan.share == 0 => Some(plan.at(step)?),
+            ProbePlan::Members(plan) if plan.share == 0 => {
+                Some(plan.at(step)?.scaled(state.streams().scales()))
+            }
             ProbePlan::Points => None,
             _ => return Err(not_whole()),
         };

@@ -114,6 +114,7 @@ impl Local {
             weights: &weights,
             task: self.task_of_rows()?,
             answers: batch.answers(),
+            clean: losses,
             before: at.first,
             of: at.of,
             statistics,
@@ -122,16 +123,18 @@ impl Local {
             non_finite: &sums.non_finite,
             buffer_pools: &self.buffer_pools,
         };
-        let focused = plan.focus.as_ref().map(|chosen| Focused::among(chosen, at, batch));
-        for (place, (layer, found)) in plan.layers.iter().rev().zip(&mut sums.layers).enumerate() {
+        let focused = plan.focus.as_ref().map(|chosen| Focused::among(chosen, at, batch, losses));
+        let layers = plan.layers.iter().rev().zip(&mut sums.layers).zip(&mut sums.costs);
+        for (place, ((layer, found), costs)) in layers.enumerate() {
             let widest = (layer.stage..graph.stages()).map(|s| graph.width(s)).max().unwrap_or(1);
             match found {
                 Found::Activation(earned) => {
                     let pass = graph.cut(flow, layer.stage);
-                    let g = match &focused {
+                    let (g, own) = match &focused {
                         Some(f) => f.derivative(&probing, plan, layer, &pass, widest),
                         None => derivative_by_output(&probing, plan, layer, &pass, widest),
                     };
+                    costs.extend(own);
                     if plan.norms && place == 0 {
                         sums.norms.extend(g.chunks_exact(pass.site.width()).map(norm));
                     }
@@ -141,7 +144,9 @@ impl Local {
                     let (pass, before) =
                         (graph.cut_with_own(flow, layer.stage), graph.width_before(layer.stage));
                     let widest = widest.max(before);
-                    responses.extend(probing.responses_to_own_weights(plan, layer, &pass, widest));
+                    let (found, own) = probing.responses_to_own_weights(plan, layer, &pass, widest);
+                    responses.extend(found);
+                    costs.extend(own);
                 }
             }
         }
@@ -155,6 +160,8 @@ struct Sums {
     losses: Vec<f32>,
     /// Of the plan's layers, the last one first.
     layers: Vec<Found>,
+    /// What a pair of probes of each of these costs, row by row.
+    costs: Vec<Vec<f64>>,
     norms: Vec<f64>,
     non_finite: AtomicU64,
 }
@@ -173,8 +180,9 @@ impl Sums {
             LayerSpace::Activation => Found::Activation(Credit::default()),
             LayerSpace::LowRank => Found::LowRank(Vec::new()),
         };
-        let layers = plan.layers.iter().rev().map(of).collect();
-        Self { losses: Vec::new(), layers, norms: Vec::new(), non_finite: AtomicU64::default() }
+        let (layers, costs) =
+            (plan.layers.iter().rev().map(of).collect(), vec![Vec::new(); plan.layers.len()]);
+        Self { losses: Vec::new(), layers, costs, norms: Vec::new(), non_finite: AtomicU64::default() }
     }
 
     /// What the whole batch tells.
@@ -203,6 +211,8 @@ impl Sums {
             loss: mean(&self.losses),
             derivative,
             norms: self.norms,
+            // The rows one after the other, in their order.
+            costs: self.costs.iter().rev().map(|of| of.iter().sum::<f64>() / rows.max(1) as f64).collect(),
             non_finite,
             saturated: 0,
             streams: Streams::default(),
@@ -219,6 +229,8 @@ struct Focused<'a> {
     /// Their places among the rows at hand.
     rows: Vec<u32>,
     weights: &'a [f32],
+    /// Their losses without noise.
+    clean: Vec<f32>,
     /// How many are probed of the rows before these.
     before: usize,
     wanted: Wanted,
@@ -226,15 +238,16 @@ struct Focused<'a> {
 
 impl<'a> Focused<'a> {
     /// Those among some rows of a batch.
-    fn among(chosen: &'a Focus, at: Stretch, batch: &Batch) -> Self {
+    fn among(chosen: &'a Focus, at: Stretch, batch: &Batch, losses: &[f32]) -> Self {
         let up_to = |row: usize| chosen.rows.partition_point(|own| (*own as usize) < row);
         let (before, end) = (up_to(at.first), up_to(at.first + at.rows));
         let rows: Vec<u32> = chosen.rows[before..end].iter().map(|row| row - at.first as u32).collect();
         let wanted = batch.answers().select(&rows);
-        Self { rows, weights: &chosen.weights[before..end], before, wanted }
+        let clean = rows.iter().map(|row| losses[*row as usize]).collect();
+        Self { rows, weights: &chosen.weights[before..end], clean, before, wanted }
     }
 
-    /// `ĝ (rows, width)` from the chosen samples; zero for the others.
+    /// `ĝ (rows, width)` and the costs from the chosen samples, weighted; zero for the others.
     fn derivative(
         &self,
         probing: &Probing<'_>,
@@ -242,19 +255,23 @@ impl<'a> Focused<'a> {
         layer: &LayerPlan,
         pass: &Cut,
         widest: usize,
-    ) -> Vec<f32> {
+    ) -> (Vec<f32>, Vec<f64>) {
         let z = &pass.site;
-        let mut g = vec![0.0; z.data.len()];
+        let (mut g, mut costs) = (vec![0.0; z.data.len()], vec![0.0; z.rows]);
         if self.rows.is_empty() {
-            return g;
+            return (g, costs);
         }
-        let probing = Probing { answers: self.wanted.answers(), before: self.before, ..*probing };
-        let part = derivative_by_output(&probing, plan, layer, &pass.select(&self.rows), widest);
+        let probing =
+            Probing { answers: self.wanted.answers(), clean: &self.clean, before: self.before, ..*probing };
+        let (part, found) = derivative_by_output(&probing, plan, layer, &pass.select(&self.rows), widest);
+        for ((row, weight), cost) in self.rows.iter().zip(self.weights).zip(found) {
+            costs[*row as usize] = f64::from(*weight) * cost;
+        }
         let chosen = self.rows.iter().zip(self.weights);
         for ((row, weight), part) in chosen.zip(part.chunks_exact(z.width())) {
             let own = &mut g[*row as usize * z.width()..][..z.width()];
             own.iter_mut().zip(part).for_each(|(g, p)| *g = weight * p);
         }
-        g
+        (g, costs)
     }
 }

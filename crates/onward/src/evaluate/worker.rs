@@ -188,7 +188,10 @@ impl Local {
     pub fn answer(&self, ask: &Ask, state: &State, batch: &Batch) -> Result<Told> {
         let (key, params, step) = (state.key(), state.params(), ask.id.step as u32);
         match &ask.probes {
-            ProbePlan::Members(plan) => self.losses(key, params, batch, &plan.at(step)?).map(Told::Losses),
+            ProbePlan::Members(plan) => {
+                let plan = plan.at(step)?.scaled(state.streams().scales());
+                self.losses(key, params, batch, &plan).map(Told::Losses)
+            }
             ProbePlan::Points => {
                 let (points, chance) = (state.candidates().unwrap_or_default(), batch.chance(key, step));
                 self.losses_at_step(params, batch, &points, &chance).map(Told::Losses)

@@ -38,6 +38,17 @@ pub enum Update {
     Choices(Visited),
     /// The losses of a search's generation, infinite where there was none: complete in itself.
     Losses(Vec<f32>),
+    /// As [`Update::Probes`], where the sizes of perturbations are learned: complete in itself.
+    Scaled {
+        /// The power of two that all coefficients are multiplied by.
+        exponent: i8,
+        /// One integer per direction.
+        coefficients: Vec<i16>,
+        /// What the step of each tensor is multiplied by.
+        factors: Vec<f32>,
+        /// What the size of the noise on each tensor is multiplied by from the next step on.
+        scales: Vec<f32>,
+    },
 }
 
 /// What an entry with [`Update::Rerun`] stands for.

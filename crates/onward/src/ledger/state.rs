@@ -89,7 +89,7 @@ impl State {
         &self.params
     }
 
-    /// What streams hand on to the next step; nothing where rows stand alone.
+    /// What steps hand on to the next besides params; nothing where rows stand alone and nothing about probes is learned.
     pub fn streams(&self) -> &Streams {
         &self.streams
     }
@@ -131,9 +131,27 @@ impl State {
             {
                 let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
                 for index in self.trained() {
-                    let found = self.follow(index, space, *exponent, &coefficients, entry.rate);
+                    let found = self.follow(index, space, (*exponent, 1.0), &coefficients, entry.rate);
                     note(&mut rounding, found);
                 }
+            }
+            (Update::Scaled { exponent, coefficients, factors, scales }, &Moves::Noise(space))
+                if space != WeightSpace::Coordinate =>
+            {
+                let fits = |all: &[f32]| {
+                    all.len() == self.params.tensors().len() && all.iter().all(|s| s.is_finite() && *s > 0.0)
+                };
+                if !fits(factors) || !fits(scales) {
+                    let expected = "a positive factor and a positive scale for each tensor of the run";
+                    return Err(Error::expected(ErrorKind::Ledger, place(), expected, "others"));
+                }
+                let coefficients: Vec<f32> = coefficients.iter().map(|c| f32::from(*c)).collect();
+                for index in self.trained() {
+                    let by = (*exponent, factors[index]);
+                    let found = self.follow(index, space, by, &coefficients, entry.rate);
+                    note(&mut rounding, found);
+                }
+                self.streams.set_scales(scales.clone());
             }
             (Update::Choices(visited), Moves::Noise(WeightSpace::Coordinate)) => {
                 let index = visited.tensor as usize;
@@ -242,19 +260,19 @@ impl State {
         })
     }
 
-    /// Moves one tensor along `2^exponent · Σ c·z` of the current step.
+    /// Moves one tensor along `2^exponent · factor · Σ c·z` of the current step.
     fn follow(
         &mut self,
         index: usize,
         space: WeightSpace,
-        exponent: i8,
+        (exponent, factor): (i8, f32),
         coefficients: &[f32],
         rate: f32,
     ) -> Rounding {
         let t = &self.params.tensors()[index];
         let (keys, matrix) = (TensorKeys::new(&self.key, &t.name), t.matrix());
         let probes = Probes { keys, matrix, space, step: self.step as u32, first: 0, coefficients };
-        let scale = space.scale(matrix.is_some()) * power_of_two(exponent);
+        let scale = space.scale(matrix.is_some()) * power_of_two(exponent) * factor;
         self.update(index, &probes.sum(), scale, rate)
     }
 

@@ -157,10 +157,10 @@ impl Layer<'_> {
         first: usize,
         count: usize,
     ) {
-        let (Probe { keys, space, sigma, step, .. }, Some((_, k))) = (self.probe, self.tensor.matrix())
-        else {
+        let (Probe { keys, space, step, .. }, Some((_, k))) = (self.probe, self.tensor.matrix()) else {
             return;
         };
+        let sigma = self.probe.sigma_of(self.product.map.weight);
         forming.shape(direction.len(), [count, k], precision);
         let Forming { noise, wide, matrices, scratch } = forming;
         let laid = self.tensor.data.as_floats();

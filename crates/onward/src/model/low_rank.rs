@@ -240,7 +240,7 @@ impl Layer<'_> {
         y: &mut [f32],
     ) {
         let m = self.matrix.0;
-        let factor = self.probe.sigma * self.probe.space.scale(true) * member.sign;
+        let factor = self.probe.sigma_of(self.weight) * self.probe.space.scale(true) * member.sign;
         let correction = Correction { t: &[], stride: 0, a: &factors.a, factor, bias, relu: self.relu };
         match before {
             Before::Rows(x) => {
@@ -280,7 +280,8 @@ pub(super) fn member_tensor(
         return data;
     }
     let noise = probe.keys[tensor].dense.at(probe.step, member.index);
-    noise.add_to(probe.space.noise(), 0, probe.sigma * member.sign * probe.space.scale(false), &mut data);
+    let factor = probe.sigma_of(tensor) * member.sign * probe.space.scale(false);
+    noise.add_to(probe.space.noise(), 0, factor, &mut data);
     data
 }
 
@@ -301,7 +302,7 @@ pub(super) fn formed_tensor(
     let (mut left, mut right) = (vec![0.0; rank * rows], vec![0.0; rank * columns]);
     keys.left.at(probe.step, member.index).fill(noise, 0, &mut left);
     keys.right.at(probe.step, member.index).fill(noise, 0, &mut right);
-    let factor = probe.sigma * member.sign * probe.space.scale(true);
+    let factor = probe.sigma_of(tensor) * member.sign * probe.space.scale(true);
     let mut data = t.data.floats().into_owned();
     for (left, right) in left.chunks_exact(rows).zip(right.chunks_exact(columns)) {
         for (row, a) in data.chunks_exact_mut(columns).zip(left) {
@@ -323,7 +324,7 @@ pub(super) fn add_noise_of_row(
     let matrix = weights.params().tensors()[tensor].matrix().filter(|_| probe.keys[tensor].probed);
     let Some((rows, columns)) = matrix else { return };
     let (keys, family) = (probe.keys[tensor], probe.space.noise());
-    let factor = probe.sigma * member.sign;
+    let factor = probe.sigma_of(tensor) * member.sign;
     let WeightSpace::LowRank { rank, .. } = probe.space else {
         let noise = keys.dense.at(probe.step, member.index);
         return noise.add_to(family, (row * columns) as u64, factor * probe.space.scale(false), out);

@@ -15,6 +15,8 @@ pub struct TensorKeys {
     pub right: TensorKey,
     /// Whether probes put noise on the tensor.
     pub probed: bool,
+    /// What the size of the noise on it is multiplied by.
+    pub scale: f32,
 }
 
 impl TensorKeys {
@@ -25,6 +27,7 @@ impl TensorKeys {
             left: key.tensor(Role::Left, name),
             right: key.tensor(Role::Right, name),
             probed: true,
+            scale: 1.0,
         }
     }
 
@@ -65,6 +68,11 @@ pub struct Probe<'a> {
 }
 
 impl Probe<'_> {
+    /// The size of the perturbation of a tensor.
+    pub(super) fn sigma_of(&self, tensor: usize) -> f32 {
+        self.sigma * self.keys[tensor].scale
+    }
+
     /// Whether there is noise on any tensor of a map.
     pub(super) fn moves(&self, map: Map) -> bool {
         map.tensors().any(|tensor| self.keys[tensor].probed)

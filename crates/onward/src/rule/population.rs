@@ -4,12 +4,17 @@
 //! one-sided members with a leave-one-out baseline (which halves the error at equal cost where pairs do not help). The
 //! population goes through one shared product per layer plus rank-r corrections; no member has weights of its own.
 
-use super::{Anneal, Clock, Configured, Heard, Next, Rule, centred_ranks, step_along, z_scores};
+use super::scales::{costs_of_noise, learned, scale_of};
+use super::{
+    Anneal, Clock, Configured, Heard, Next, Outcome, Rule, Scales, centred_ranks, step_along, z_scores,
+};
 use crate::ask::{MemberPlan, ProbePlan, Signs, Spent, Told, check_sigma, misfit};
 use crate::ledger::{Moves, Scaling, State, Update};
-use crate::model::{Graph, WeightSpace};
+use crate::model::{Graph, TensorKeys, WeightSpace};
 use crate::noise::Family;
+use crate::params::Tensor;
 use crate::schema::{self, is};
+use crate::space::NoisyTensor;
 use crate::{Result, choices, keys};
 use std::sync::Arc;
 
@@ -56,6 +61,10 @@ keys! {
         noise: Family = is(Family::Sign);
         /// How many samples of the batch each member sees; 0 for all.
         share: u32 = is(0), 0.0..=4294967295.0;
+        /// Whether the sizes of perturbations of tensors relative to each other are learned, and what steps are then.
+        scales: Scales = is(Scales::Fixed);
+        /// How fast they are learned.
+        scale_rate: f32 = is(0.1), 0.0..=1.0;
     }
 }
 
@@ -78,6 +87,52 @@ impl Population {
     }
 }
 
+impl Population {
+    fn shaped(&self, losses: &[f32]) -> Vec<f64> {
+        match self.shaping {
+            Shaping::CentredRank => centred_ranks(losses),
+            Shaping::ZScore => z_scores(losses),
+        }
+    }
+
+    /// The step with a factor for each tensor, and the scales that follow it: `means` are the mean losses of the directions at `places`.
+    fn scaled(
+        &self,
+        mut step: Next,
+        state: &State,
+        clock: &Clock,
+        (places, means): (&[usize], &[f32]),
+    ) -> Next {
+        let Next::Step(Outcome { entry, .. }) = &mut step else { return step };
+        let Update::Probes { exponent, coefficients } = &mut entry.update else { return step };
+        // Ranks are spread evenly: this is their standard deviation.
+        let unit = if self.shaping == Shaping::CentredRank { 12f64.sqrt() } else { 1.0 };
+        let losses: Vec<f64> = self.shaped(means).into_iter().map(|l| l * unit).collect();
+        let (params, before) = (state.params(), state.streams().scales());
+        let trained = |(i, t): (usize, &Tensor)| {
+            let keys = TensorKeys::new(state.key(), &t.name);
+            (state.recipe().rate(i) != 0.0).then(|| NoisyTensor {
+                keys,
+                matrix: t.matrix(),
+                size: t.data.len(),
+            })
+        };
+        let tensors: Vec<_> = params.tensors().iter().enumerate().map(trained).collect();
+        let costs = costs_of_noise(&tensors, self.space(), clock.step as u32, (places, &losses));
+        let factor = |tensor: usize| match (self.scales, scale_of(before, tensor)) {
+            (Scales::Natural, scale) => scale,
+            (_, scale) => 1.0 / scale,
+        };
+        entry.update = Update::Scaled {
+            exponent: *exponent,
+            coefficients: std::mem::take(coefficients),
+            factors: (0..tensors.len()).map(factor).collect(),
+            scales: learned(before, &costs, self.scale_rate),
+        };
+        step
+    }
+}
+
 impl Configured for Population {
     fn moves(&self) -> Moves {
         Moves::Noise(self.space())
@@ -90,6 +145,10 @@ impl Configured for Population {
     fn check_keys(&self, rows: usize, batch: &str) -> Result<()> {
         if self.pairing == Pairing::Antithetic && self.members % 2 == 1 {
             return Err(misfit("members", "an even number, as pairing is \"antithetic\"", self.members));
+        }
+        if self.scales != Scales::Fixed && self.noise == Family::Sign {
+            let expected = "binomial or normal, as sizes are learned from perturbations of different lengths";
+            return Err(misfit("noise", expected, self.noise.name()));
         }
         if self.share as usize > rows {
             return Err(misfit("share", format!("at most {batch}"), self.share));
@@ -120,10 +179,7 @@ impl Rule for Population {
         let heard = Heard::of(told, clock.step)?;
         let (places, losses): (Vec<usize>, Vec<Vec<f32>>) = heard.whole(self.signs().count()).unzip();
         let losses = losses.concat();
-        let shaped = match self.shaping {
-            Shaping::CentredRank => centred_ranks(&losses),
-            Shaping::ZScore => z_scores(&losses),
-        };
+        let shaped = self.shaped(&losses);
         let n = losses.len() as f64;
         // One-sided, `(uᵢ − mean of the others) / N` equals `(uᵢ − mean) / (N − 1)`.
         let (weights, count): (Vec<f64>, f64) = match self.pairing {
@@ -133,7 +189,14 @@ impl Rule for Population {
         let factor = -f64::from(clock.factor(state)) / (count.max(1.0) * f64::from(self.sigma));
         let mut values = vec![0.0; self.plan().directions as usize];
         places.iter().zip(&weights).for_each(|(place, w)| values[*place] = w * factor);
-        Ok(step_along(&heard, &values, self.space(), clock))
+        let step = step_along(&heard, &values, self.space(), clock);
+        if self.scales == Scales::Fixed {
+            return Ok(step);
+        }
+        let signs = self.signs().count();
+        let means: Vec<f32> =
+            losses.chunks_exact(signs).map(|l| l.iter().sum::<f32>() / signs as f32).collect();
+        Ok(self.scaled(step, state, clock, (&places, &means)))
     }
 
     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {

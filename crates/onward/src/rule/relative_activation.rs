@@ -5,7 +5,8 @@
 //! weights are fewer than its outputs' dimensions can be probed by low-rank noise of each sample's own instead.
 
 use super::descent::step_down;
-use super::{Anneal, Clock, Configured, Next, Rule};
+use super::scales::{learned, scale_of};
+use super::{Anneal, Clock, Configured, Next, Outcome, Rule, Scales};
 use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit, whole_passes};
 use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::Graph;
@@ -50,6 +51,10 @@ keys! {
         /// The share of each batch's samples that all layers but the last are perturbed for, chosen by how much their
         /// answers have to change; what they give is weighted so that the mean is the batch's.
         focus: f32 = is(1.0), 0.0..=1.0;
+        /// Whether the sizes of perturbations of layers relative to each other are learned, and what steps are then.
+        scales: Scales = is(Scales::Fixed);
+        /// How fast they are learned.
+        scale_rate: f32 = is(0.1), 0.0..=1.0;
     }
 }
 
@@ -58,7 +63,8 @@ impl RelativeActivation {
     pub fn on(&self, graph: &Graph) -> SiteRule {
         let widths = (0..graph.stages()).map(|stage| graph.width(stage)).collect();
         let stages = (0..graph.stages()).filter(|stage| graph.stage_trains(*stage)).collect();
-        SiteRule { method: self.clone(), widths, stages }
+        let tensors = (0..graph.stages()).map(|stage| graph.tensors_of(stage).collect()).collect();
+        SiteRule { method: self.clone(), widths, stages, tensors }
     }
 
     fn check(&self, layers: usize, rows: usize) -> Result<()> {
@@ -80,6 +86,9 @@ impl RelativeActivation {
         {
             let expected = "1, unless all layers are probed together in activation space, the last with at least 1 direction";
             return Err(misfit("focus", expected, self.focus));
+        }
+        if self.scales != Scales::Fixed && self.order != Layers::Together {
+            return Err(misfit("scales", "fixed, unless all layers are probed together", self.scales.name()));
         }
         // Each sample's noise has a number of its own, where orthogonal directions are not all there are.
         if let Some(d) = directions.iter().find(|d| rows as u64 * u64::from(**d) > u64::from(u32::MAX)) {
@@ -111,11 +120,13 @@ pub struct SiteRule {
     widths: Vec<usize>,
     /// The stages with tensors that change.
     stages: Vec<usize>,
+    /// The tensors of each stage.
+    tensors: Vec<Vec<usize>>,
 }
 
 impl SiteRule {
-    /// How one stage is probed; `None` if it is not.
-    fn layer(&self, stage: usize) -> Option<LayerPlan> {
+    /// How one stage is probed, with the sizes that `scales` make; `None` if it is not.
+    fn layer(&self, stage: usize, scales: &[f32]) -> Option<LayerPlan> {
         let RelativeActivation { space, directions, sigma, draws, .. } = &self.method;
         let space = *space.of(stage);
         // There are no more orthogonal directions than these; all of them give the exact derivative.
@@ -126,11 +137,12 @@ impl SiteRule {
             _ => u32::MAX,
         };
         let pairs = (*directions.of(stage)).min(all);
-        (pairs > 0).then(|| LayerPlan { stage, space, pairs, sigma: *sigma.of(stage) })
+        let sigma = *sigma.of(stage) * scale_of(scales, stage);
+        (pairs > 0).then_some(LayerPlan { stage, space, pairs, sigma })
     }
 
     /// The stages that a step probes.
-    fn layers(&self, step: u64) -> Vec<LayerPlan> {
+    fn layers(&self, step: u64, scales: &[f32]) -> Vec<LayerPlan> {
         let layers = self.stages.len();
         let stages = match self.method.order {
             Layers::Together => 0..layers,
@@ -139,7 +151,7 @@ impl SiteRule {
                 stage..stage + 1
             }
         };
-        self.stages[stages].iter().filter_map(|stage| self.layer(*stage)).collect()
+        self.stages[stages].iter().filter_map(|stage| self.layer(*stage, scales)).collect()
     }
 
     fn plan(
@@ -160,8 +172,8 @@ impl SiteRule {
     }
 
     /// The step's questions: all stages, or the last and then the others.
-    fn questions(&self, clock: &Clock) -> Vec<Vec<LayerPlan>> {
-        let mut layers = self.layers(clock.step);
+    fn questions(&self, clock: &Clock, scales: &[f32]) -> Vec<Vec<LayerPlan>> {
+        let mut layers = self.layers(clock.step, scales);
         match (self.focused(clock.batch), layers.pop()) {
             (Some(_), Some(last)) if !layers.is_empty() => vec![vec![last], layers],
             (_, last) => {
@@ -172,24 +184,59 @@ impl SiteRule {
     }
 }
 
+/// What is learned about the sizes of perturbations.
+impl SiteRule {
+    /// The scales after a step: costs are in units of their mean.
+    fn learned(&self, state: &State, clock: &Clock, told: &[Told]) -> Vec<f32> {
+        let before = state.streams().scales();
+        let mut costs = vec![None; self.widths.len()];
+        for (layers, told) in self.questions(clock, before).iter().zip(told) {
+            let Told::Response(response) = told else { continue };
+            layers.iter().zip(&response.costs).for_each(|(layer, cost)| costs[layer.stage] = Some(*cost));
+        }
+        let known = costs.iter().flatten();
+        let unit = known.clone().map(|c: &f64| c.abs()).sum::<f64>() / known.count().max(1) as f64;
+        let costs: Vec<Option<f64>> = costs.iter().map(|c| c.map(|c| c / unit)).collect();
+        learned(before, &costs, self.method.scale_rate)
+    }
+
+    /// The step with the scales that follow it; a natural one is multiplied by the squares of those that it was found with.
+    fn scaled(&self, mut step: Next, before: &[f32], next: Vec<f32>) -> Next {
+        let Next::Step(Outcome { direction: Some(direction), .. }) = &mut step else { return step };
+        direction.streams.set_scales(next);
+        if self.method.scales == Scales::Natural {
+            // A tensor of several stages goes with the first of them.
+            for (stage, tensors) in self.tensors.iter().enumerate() {
+                let factor = scale_of(before, stage).powi(2);
+                let first = |tensor: &&usize| !self.tensors[..stage].iter().any(|of| of.contains(*tensor));
+                for tensor in tensors.iter().filter(first) {
+                    let own = direction.tensors[*tensor].iter_mut().flatten();
+                    own.for_each(|d| *d *= factor);
+                }
+            }
+        }
+        step
+    }
+}
+
 impl Rule for SiteRule {
     fn check(&self, graph: &Graph, rows: usize) -> Result<()> {
         self.method.check(graph.stages(), rows)?;
-        if self.stages.iter().all(|stage| self.layer(*stage).is_none()) {
+        if self.stages.iter().all(|stage| self.layer(*stage, &[]).is_none()) {
             return Err(misfit("directions", "at least 1 for a layer whose rate is not 0", 0));
         }
         Ok(())
     }
 
     /// All stages at once; with focus the last one, whose derivatives tell which samples the others are probed with.
-    fn ask(&self, _: &State, clock: &Clock) -> Result<ProbePlan> {
-        let mut questions = self.questions(clock);
+    fn ask(&self, state: &State, clock: &Clock) -> Result<ProbePlan> {
+        let mut questions = self.questions(clock, state.streams().scales());
         let first = questions.swap_remove(0);
         Ok(ProbePlan::Sites(self.plan(clock, first, None, !questions.is_empty())))
     }
 
     fn tell(&self, state: &State, clock: &Clock, told: Vec<Told>) -> Result<Next> {
-        let mut questions = self.questions(clock);
+        let mut questions = self.questions(clock, state.streams().scales());
         if told.len() < questions.len()
             && let (Some(Told::Response(first)), Some(count)) = (told.first(), self.focused(clock.batch))
         {
@@ -197,12 +244,17 @@ impl Rule for SiteRule {
             let rest = questions.swap_remove(1);
             return Ok(Next::Ask(ProbePlan::Sites(self.plan(clock, rest, Some(focus), false)), told));
         }
-        step_down(state, clock, told)
+        if self.method.scales == Scales::Fixed {
+            return step_down(state, clock, told);
+        }
+        let next = self.learned(state, clock, &told);
+        let step = step_down(state, clock, told)?;
+        Ok(self.scaled(step, state.streams().scales(), next))
     }
 
     fn cost(&self, graph: &Graph, clock: &Clock, _: &Update) -> Spent {
         let mut spent = whole_passes(graph, 1, clock.batch as u64);
-        for (part, layers) in self.questions(clock).into_iter().enumerate() {
+        for (part, layers) in self.questions(clock, &[]).into_iter().enumerate() {
             let rows = if part == 0 { clock.batch } else { self.focused(clock.batch).unwrap_or(clock.batch) };
             spent += self.plan(clock, layers, None, false).cost(graph, rows);
         }

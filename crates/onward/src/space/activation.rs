@@ -74,6 +74,8 @@ pub(crate) struct Probing<'a> {
     pub task: &'a dyn Task,
     /// To the samples, each once.
     pub answers: Answers<'a>,
+    /// Their losses without noise.
+    pub clean: &'a [f32],
     /// Samples of the step before these: what names each one's noise is its place among all.
     pub before: usize,
     /// Samples of the whole batch.
@@ -131,7 +133,16 @@ impl Probing<'_> {
         difference
     }
 
-    fn responses(&self, losses: &[f32], count: usize, pairs: usize, scale: f32, out: &mut [f32]) {
+    /// What each sample's pairs respond, and (added up) how far their means lie above the losses of samples `first..` without noise.
+    fn responses(
+        &self,
+        (losses, first): (&[f32], usize),
+        pairs: usize,
+        scale: f32,
+        out: &mut [f32],
+        costs: &mut [f64],
+    ) {
+        let count = costs.len();
         // Rows stand as [pair][sign][sample].
         for s in 0..count {
             let own = || (0..2 * pairs).map(|r| losses[r * count + s]);
@@ -139,20 +150,22 @@ impl Probing<'_> {
             for k in 0..pairs {
                 let (plus, minus) = (losses[2 * k * count + s], losses[(2 * k + 1) * count + s]);
                 out[s * pairs + k] = self.difference(plus, minus, worst) * scale;
+                let sound = |loss: f32| f64::from(if loss.is_finite() { loss } else { worst });
+                costs[s] += 0.5 * (sound(plus) + sound(minus)) - f64::from(self.clean[first + s]);
             }
         }
     }
 }
 
 /// `ĝ`: for every sample the estimated derivative of its loss at the site of stage `layer.stage`, where `pass` is cut:
-/// `(rows, width)`.
+/// `(rows, width)`; and what a pair of probes costs each sample, the mean loss of the pair less that without noise.
 pub(crate) fn derivative_by_output(
     p: &Probing<'_>,
     plan: &ActivationPlan,
     layer: &LayerPlan,
     pass: &Pass,
     widest: usize,
-) -> Vec<f32> {
+) -> (Vec<f32>, Vec<f64>) {
     let z = &pass.site;
     let (d, pairs) = (z.width(), layer.pairs as usize);
     let cut = Cut::new(widest.max(d), pairs);
@@ -160,8 +173,9 @@ pub(crate) fn derivative_by_output(
     let (directions, noise, step) = (plan.directions, plan.noise, plan.step);
     let floor = p.graph.blind_below(layer.stage).map(|floor| floor - layer.sigma);
     let source = Source { directions, noise, key, step, pairs, floor };
-    let mut g = vec![0.0; z.rows * d];
-    g.par_chunks_mut(cut.samples * d).enumerate().for_each(|(piece, g)| {
+    let (mut g, mut costs) = (vec![0.0; z.rows * d], vec![0.0; z.rows]);
+    let pieces = g.par_chunks_mut(cut.samples * d).zip(costs.par_chunks_mut(cut.samples));
+    pieces.enumerate().for_each(|(piece, (g, costs))| {
         let (first, count) = (piece * cut.samples, g.len() / d);
         let clean = pass.slice(first, first + count);
         let draws = Draws::new(source, p.before + first, &clean.site);
@@ -173,14 +187,15 @@ pub(crate) fn derivative_by_output(
             let directions = Arc::clone(&spread.directions);
             let losses = p.run_from(layer.stage, plan, &clean, spread, first);
             let mut responses = vec![0.0; count * now];
-            p.responses(&losses, count, now, scale, &mut responses);
+            p.responses((&losses, first), now, scale, &mut responses, costs);
             for ((s, g), responses) in g.chunks_exact_mut(d).enumerate().zip(responses.chunks_exact(now)) {
                 directions.credit(s, responses, g);
             }
         }
+        costs.iter_mut().for_each(|cost| *cost /= pairs as f64);
         draws.finish(g);
     });
-    g
+    (g, costs)
 }
 
 impl Probing<'_> {
@@ -205,44 +220,41 @@ impl Probing<'_> {
     }
 
     /// The response of every sample and pair to low-rank noise of its own on the weights of stage `layer.stage`: `(rows, pairs)`, scaled so that `Σ response · noise`
-    /// is the derivative of the mean loss. `pass` is cut at the stage's site and has what its own maps read.
+    /// is the derivative of the mean loss; and what a pair of probes costs each sample. `pass` is cut at the stage's site and has what its own maps read.
     pub fn responses_to_own_weights(
         &self,
         plan: &ActivationPlan,
         layer: &LayerPlan,
         pass: &Pass,
         widest: usize,
-    ) -> Vec<f32> {
+    ) -> (Vec<f32>, Vec<f64>) {
         let (pairs, rows) = (layer.pairs as usize, pass.site.rows);
         let cut = Cut::new(widest, pairs);
         let space = WeightSpace::LowRank { rank: 1, noise: plan.noise };
         let pieces = rows.div_ceil(cut.samples);
-        let responses: Vec<Vec<f32>> = (0..pieces)
+        let found: Vec<(Vec<f32>, Vec<f64>)> = (0..pieces)
             .into_par_iter()
             .map(|piece| {
                 let (first, last) = (piece * cut.samples, ((piece + 1) * cut.samples).min(rows));
                 let clean = pass.slice(first, last);
-                let mut all = vec![0.0; (last - first) * pairs];
+                let (mut all, mut costs) = (vec![0.0; (last - first) * pairs], vec![0.0; last - first]);
                 for from in (0..pairs).step_by(cut.pairs) {
                     let now = cut.pairs.min(pairs - from);
                     let losses =
                         self.run_with_own_weights(plan, layer, space, &clean, first, from..from + now);
                     let mut part = vec![0.0; (last - first) * now];
-                    self.responses(
-                        &losses,
-                        last - first,
-                        now,
-                        1.0 / (layer.sigma * pairs as f32 * self.of as f32),
-                        &mut part,
-                    );
+                    let scale = 1.0 / (layer.sigma * pairs as f32 * self.of as f32);
+                    self.responses((&losses, first), now, scale, &mut part, &mut costs);
                     for (s, row) in part.chunks_exact(now).enumerate() {
                         all[s * pairs + from..][..now].copy_from_slice(row);
                     }
                 }
-                all
+                costs.iter_mut().for_each(|cost| *cost /= pairs as f64);
+                (all, costs)
             })
             .collect();
-        responses.concat()
+        let (responses, costs): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        (responses.concat(), costs.concat())
     }
 
     fn run_with_own_weights(
@@ -320,12 +332,14 @@ pub fn derivative_at_output(
     let (keys, non_finite) = (&*TensorKeys::of(key, weights.params()), &AtomicU64::new(0));
     let buffer_pools = &BufferPools::default();
     let (statistics, before, of): (&[Statistics], _, _) = (&[], 0, pass.site.rows);
+    let clean = &*vec![0.0; of];
     let probing = Probing {
         graph,
         one_by_one,
         weights,
         task,
         answers,
+        clean,
         before,
         of,
         statistics,
@@ -334,5 +348,5 @@ pub fn derivative_at_output(
         non_finite,
         buffer_pools,
     };
-    derivative_by_output(&probing, plan, layer, pass, pass.site.width())
+    derivative_by_output(&probing, plan, layer, pass, pass.site.width()).0
 }

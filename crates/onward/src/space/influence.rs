@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What streams hand on from one step to the next: the states of a model's cells, one row for each stream, and how these follow from the params. Nothing
-/// before the first step.
+/// What steps hand on to the next besides params: of streams the states of a model's cells, one row for each stream, and how these follow from the params; of
+/// perturbations whose sizes are learned their scales. Nothing before the first step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Streams(pub(crate) BTreeMap<String, Arc<Vec<f32>>>);
 
@@ -27,9 +27,20 @@ impl Streams {
         self.0.is_empty()
     }
 
-    /// The numbers under a name: `state/` and a carry's for its states, `(streams, width)`; `influence` for `(streams, carried, params)`.
+    /// The numbers under a name: `state/` and a carry's for its states, `(streams, width)`; `influence` for `(streams, carried, params)`; `scales` for one
+    /// of each tensor or stage.
     pub fn get(&self, name: &str) -> Option<&[f32]> {
         self.0.get(name).map(|numbers| numbers.as_slice())
+    }
+
+    /// The scales of perturbations; none before any are learned.
+    pub fn scales(&self) -> &[f32] {
+        self.get(SCALES).unwrap_or_default()
+    }
+
+    /// Replaces the scales of perturbations.
+    pub(crate) fn set_scales(&mut self, scales: Vec<f32>) {
+        self.0.insert(SCALES.into(), Arc::new(scales));
     }
 }
 
@@ -42,6 +53,8 @@ pub struct OnlinePlan {
     pub cut: bool,
 }
 
+/// The name of the scales of perturbations among what steps hand on.
+const SCALES: &str = "scales";
 /// The name of the influence among what streams hand on.
 const INFLUENCE: &str = "influence";
 

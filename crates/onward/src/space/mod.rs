@@ -21,4 +21,4 @@ pub(crate) use influence::Influence;
 pub use influence::{OnlinePlan, Streams};
 pub(crate) use local::{Descent, Reached, credit_at_answer};
 pub use local::{LocalPlan, Samples};
-pub(crate) use probes::{Probes, Sum};
+pub(crate) use probes::{NoisyTensor, Probes, Sum};

@@ -84,6 +84,41 @@ impl<'a> Probes<'a> {
     }
 }
 
+/// A tensor with noise on it, by how long that is.
+pub(crate) struct NoisyTensor {
+    pub keys: TensorKeys,
+    /// Rows and columns of a matrix.
+    pub matrix: Option<(usize, usize)>,
+    /// Its elements.
+    pub size: usize,
+}
+
+impl NoisyTensor {
+    /// The squared length of each member's noise, in a unit of its own. No noise matrix is formed: that of a sum of outer products follows from the products
+    /// of its factors.
+    pub fn lengths(&self, space: WeightSpace, step: u32, members: &[usize]) -> Vec<f64> {
+        let (keys, noise) = (&self.keys, space.noise());
+        let dot =
+            |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+        let (WeightSpace::LowRank { rank, .. }, Some((m, n))) = (space, self.matrix) else {
+            let mut own = vec![0.0; self.size];
+            let mut length = |member: usize| {
+                keys.dense.at(step, member as u32).fill(noise, 0, &mut own);
+                dot(&own, &own)
+            };
+            return members.iter().map(|member| length(*member)).collect();
+        };
+        let (mut left, mut right) = (vec![0.0; rank as usize * m], vec![0.0; rank as usize * n]);
+        let mut length = |member: usize| {
+            keys.left.at(step, member as u32).fill(noise, 0, &mut left);
+            keys.right.at(step, member as u32).fill(noise, 0, &mut right);
+            let factors = || left.chunks_exact(m).zip(right.chunks_exact(n));
+            factors().map(|(a, b)| factors().map(|(c, d)| dot(a, c) * dot(b, d)).sum::<f64>()).sum()
+        };
+        members.iter().map(|member| length(*member)).collect()
+    }
+}
+
 /// A sum over all of one tensor, cut into tiles.
 pub(crate) enum Sum<'a> {
     /// Of noise on every element.

@@ -106,7 +106,8 @@ fn check_perturbed(net: impl Shaped + Clone + 'static, data: &Dataset) {
     for space in spaces().into_iter().chain(normal) {
         let all = members(6);
         let (sigma, step) = (0.03, 9);
-        let plan = WeightPlan { step, space, sigma, members: all.clone(), together: 2, share: 0 };
+        let plan =
+            WeightPlan { step, space, sigma, members: all.clone(), together: 2, share: 0, scales: vec![] };
         let found = known(evaluator.losses(&key, &params, &whole(data), &plan));
         let weights = Weights::new(&params, Precision::F32);
         let probe = Probe { keys: &TensorKeys::of(&key, &params), members: &all, space, sigma, step };
@@ -197,8 +198,15 @@ fn members_do_not_depend_on_who_runs_beside_them() {
     let (params, evaluator) = (params_of(&net, 6), local(net, Loss::CrossEntropy, 2));
     for (space, share) in spaces().into_iter().zip([0, 30].into_iter().cycle()) {
         let losses = |members: &[Member]| {
-            let plan =
-                WeightPlan { step: 2, space, sigma: 0.05, members: members.to_vec(), together: 2, share };
+            let plan = WeightPlan {
+                step: 2,
+                space,
+                sigma: 0.05,
+                members: members.to_vec(),
+                together: 2,
+                share,
+                scales: vec![],
+            };
             known(evaluator.losses(&RunKey::from_seed(6), &params, &whole(&data), &plan))
         };
         let all = members(84);

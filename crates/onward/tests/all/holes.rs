@@ -37,7 +37,7 @@ fn rso() -> Rso {
 fn weight_plan() -> WeightPlan {
     let members = [1.0, -1.0].map(|sign| Member { index: 0, sign }).to_vec();
     let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
-    WeightPlan { step: 0, space, sigma: 0.1, members, together: 2, share: 0 }
+    WeightPlan { step: 0, space, sigma: 0.1, members, together: 2, share: 0, scales: vec![] }
 }
 
 fn activation_plan() -> ActivationPlan {

@@ -35,6 +35,7 @@ mod random_graphs;
 mod rates;
 mod rows;
 mod samples;
+mod scales;
 mod search;
 mod settings;
 mod small_sizes;

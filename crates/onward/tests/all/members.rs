@@ -109,8 +109,15 @@ fn members_that_do_not_fill_their_chunks_give_the_same_losses() {
     for (rank, share) in [(1, 0), (3, 0), (1, 150)] {
         let losses = |members: &[Member], threads| {
             let members = members.to_vec();
-            let plan =
-                WeightPlan { step: 2, space: low_rank(rank), sigma: 0.05, members, together: 1, share };
+            let plan = WeightPlan {
+                step: 2,
+                space: low_rank(rank),
+                sigma: 0.05,
+                members,
+                together: 1,
+                share,
+                scales: vec![],
+            };
             known(local(net.clone(), Loss::CrossEntropy, threads).losses(
                 &RunKey::from_seed(5),
                 &params,
@@ -154,7 +161,8 @@ fn noise_on_a_leading_normalisation_reaches_every_member() {
     for space in [low_rank(1), WeightSpace::Dense { noise: Family::Sign }] {
         let losses = |members: &[Member]| {
             let members = members.to_vec();
-            let plan = WeightPlan { step: 2, space, sigma: 0.2, members, together: 2, share: 0 };
+            let plan =
+                WeightPlan { step: 2, space, sigma: 0.2, members, together: 2, share: 0, scales: vec![] };
             known(local(NormFirst, Loss::CrossEntropy, 1).losses(
                 &RunKey::from_seed(6),
                 &params,

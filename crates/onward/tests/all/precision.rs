@@ -154,7 +154,7 @@ fn probes_move_losses_about_as_they_do_in_single_precision() {
         [WeightSpace::LowRank { rank: 1, noise: Family::Sign }, WeightSpace::Dense { noise: Family::Sign }];
     for space in spaces {
         let members = (0..20).flat_map(|index| [1.0, -1.0].map(|sign| Member { index, sign })).collect();
-        let plan = WeightPlan { step: 0, space, sigma: 0.05, members, together: 2, share: 0 };
+        let plan = WeightPlan { step: 0, space, sigma: 0.05, members, together: 2, share: 0, scales: vec![] };
         let differences = |p| -> Vec<f64> {
             let key = onward::noise::RunKey::from_seed(1);
             let found = known(evaluator.with_precision(p).losses(&key, &params, &batch, &plan));

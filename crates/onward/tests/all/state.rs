@@ -185,7 +185,7 @@ fn losses_that_are_no_numbers_are_the_worst_counted_and_never_spread() {
     let clean = at(Sometimes(|_, _| false));
     let space = WeightSpace::LowRank { rank: 1, noise: Family::Sign };
     let members = (0..10).map(|index| Member { index, sign: 1.0 }).collect();
-    let plan = WeightPlan { step: 0, space, sigma: 0.3, members, together: 1, share: 0 };
+    let plan = WeightPlan { step: 0, space, sigma: 0.3, members, together: 1, share: 0, scales: vec![] };
     let sound = known(clean.losses(&RunKey::from_seed(3), &params, &whole(&data), &plan));
     // A task of whole batches that fails for the members above the median.
     let mut sorted = sound.clone();

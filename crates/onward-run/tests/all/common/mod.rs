@@ -35,6 +35,7 @@ pub fn methods() -> [Method; 3] {
         order: Layers::Together,
         noise: Family::Sign,
         focus: 1.0,
+        ..RelativeActivation::default()
     };
     let two_point = TwoPoint { sigma: 0.01, directions: 2, noise: Family::Sign };
     [

@@ -195,9 +195,10 @@ pub fn materialise(
 
 /// The params that a member's noise makes.
 pub fn moved(params: &Params, plan: &WeightPlan, member: Member, key: &RunKey) -> Params {
-    let tensors = params.tensors().iter().map(|t| {
+    let tensors = params.tensors().iter().enumerate().map(|(i, t)| {
         let z = materialise(plan.space, &TensorKeys::new(key, &t.name), &t.shape, plan.step, member.index);
-        let factor = plan.sigma * member.sign * plan.space.scale(t.shape.len() >= 2);
+        let scale = plan.scales.get(i).copied().unwrap_or(1.0);
+        let factor = plan.sigma * scale * member.sign * plan.space.scale(t.shape.len() >= 2);
         Tensor { data: t.data.iter().zip(z).map(|(w, z)| w + factor * z).collect(), ..t.clone() }
     });
     Params::from_tensors(tensors.collect())
@@ -228,6 +229,7 @@ pub fn population(members: u32) -> Population {
         pairing: Pairing::Antithetic,
         shaping: Shaping::CentredRank,
         share: 0,
+        ..Population::default()
     }
 }
 
@@ -244,6 +246,7 @@ pub fn relative(directions: u32) -> RelativeActivation {
         order: onward::rule::Layers::Together,
         noise: Family::Sign,
         focus: 1.0,
+        ..RelativeActivation::default()
     }
 }
 
@@ -350,5 +353,5 @@ pub const SPACES: [WeightSpace; 2] =
 /// A pair and another member.
 pub fn three_members() -> WeightPlan {
     let members = [(4, 1.0), (4, -1.0), (5, 1.0)].map(|(index, sign)| Member { index, sign }).into();
-    WeightPlan { step: 2, space: SPACES[0], sigma: 0.05, members, together: 1, share: 0 }
+    WeightPlan { step: 2, space: SPACES[0], sigma: 0.05, members, together: 1, share: 0, scales: vec![] }
 }
