@@ -198,6 +198,7 @@ mod tests {
                 Mark::Dot { at, .. } => inside(at),
                 Mark::Text(text) => inside(&text.at),
                 Mark::Told { at, .. } => inside(at),
+                Mark::Image { at, .. } => inside(at),
             });
             assert!(all, "{classes}");
         }

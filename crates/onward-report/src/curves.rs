@@ -6,6 +6,7 @@ use crate::font;
 use crate::line::{LinePlot, line_plot};
 use crate::scene::Weight;
 use crate::{Plot, Point, Report, Scene, predicted_plot, residual_plot};
+use onward_run::metrics::BOUND;
 use std::collections::HashSet;
 
 /// No more curves than this are drawn of measurements that the program does not know.
@@ -25,9 +26,11 @@ pub fn plots(report: &Report<'_>) -> Vec<Plot> {
         ("signal-to-noise", lone(report, "Signal to noise", |p| p.signal_to_noise.map(f64::from))),
         ("rate", rate(report)),
         ("confusion", confusion),
-        ("net", report.net.clone()),
     ];
+    let generated = report.generated.iter().map(|(name, scene)| (name.clone(), scene.clone()));
     let known = scenes.into_iter().filter_map(|(name, scene)| Some((name.to_owned(), scene?)));
+    let net = report.net.iter().map(|net| ("net".to_owned(), net.clone()));
+    let known = known.chain(generated).chain(net);
     known.chain(own(report)).map(|(name, scene)| Plot { name, svg: scene.svg(), scene }).collect()
 }
 
@@ -56,11 +59,12 @@ fn own(report: &Report<'_>) -> Vec<(String, Scene)> {
 /// The names of the run's own measurements, in the order in which they came.
 pub(crate) fn own_names<'a>(report: &Report<'a>) -> Vec<&'a str> {
     let mut seen = HashSet::new();
-    report.own.iter().map(|m| m.name.as_str()).filter(|name| seen.insert(*name)).collect()
+    let names = report.own.iter().map(|m| m.name.as_str()).filter(|name| *name != BOUND);
+    names.filter(|name| seen.insert(*name)).collect()
 }
 
 /// The values that can be drawn, over forward passes; over steps where passes were not counted.
-fn values(report: &Report<'_>, value: Value) -> Vec<(f64, f64)> {
+fn values(report: &Report<'_>, value: impl Fn(&Point) -> Option<f64>) -> Vec<(f64, f64)> {
     let x: fn(&Point) -> u64 = if counts_passes(report) { |p| p.passes } else { |p| p.step };
     let point = |p: &Point| Some((x(p) as f64, value(p).filter(|v| v.is_finite())?));
     report.points.iter().filter_map(point).collect()
@@ -75,11 +79,17 @@ fn frame(report: &Report<'_>, title: &str) -> LinePlot {
     LinePlot { title: title.into(), x_label: x_label.into(), ..LinePlot::default() }
 }
 
-/// Test, train and validation values; a lone curve is named beside the title.
-fn three(report: &Report<'_>, plot: LinePlot, [test, train, validation]: [Value; 3]) -> Option<Scene> {
+/// Test, train and validation values, and more where there are any; a lone curve is named beside the title.
+fn three(
+    report: &Report<'_>,
+    plot: LinePlot,
+    [test, train, validation]: [Value; 3],
+    more: Option<(String, Vec<(f64, f64)>)>,
+) -> Option<Scene> {
     let mut series =
         vec![("test".to_string(), values(report, test)), ("train".to_string(), values(report, train))];
     series.push(("validation".to_string(), values(report, validation)));
+    series.extend(more);
     series.retain(|(name, points)| name != "validation" || !points.is_empty());
     let drawn: Vec<&str> = series.iter().filter(|s| !s.1.is_empty()).map(|s| s.0.as_str()).collect();
     let y_label = match drawn[..] {
@@ -92,9 +102,14 @@ fn three(report: &Report<'_>, plot: LinePlot, [test, train, validation]: [Value;
 
 fn loss(report: &Report<'_>) -> Option<Scene> {
     let (test, train): (Value, Value) = (|p| p.test_loss, |p| p.train_loss);
-    let all = values(report, test).into_iter().chain(values(report, train));
+    let bounds: Vec<(u64, f64)> =
+        report.own.iter().filter(|m| m.name == BOUND).map(|m| (m.step, m.value)).collect();
+    let bound = |p: &Point| bounds.iter().find(|(step, _)| *step == p.step).map(|(_, bound)| *bound);
+    let bound = values(report, bound);
+    let all = values(report, test).into_iter().chain(values(report, train)).chain(bound.iter().copied());
     let y = AxisKind::fitting(all.map(|v| v.1));
-    three(report, LinePlot { y, ..frame(report, "Loss") }, [test, train, |p| p.validation_loss])
+    let more = (!bound.is_empty()).then(|| ("bound".to_owned(), bound));
+    three(report, LinePlot { y, ..frame(report, "Loss") }, [test, train, |p| p.validation_loss], more)
 }
 
 fn accuracy(report: &Report<'_>) -> Option<Scene> {
@@ -106,7 +121,7 @@ fn accuracy(report: &Report<'_>) -> Option<Scene> {
         |p| p.train_accuracy.map(f64::from),
         |p| p.validation_accuracy.map(f64::from),
     ];
-    three(report, plot, shares)
+    three(report, plot, shares, None)
 }
 
 fn lone(report: &Report<'_>, title: &str, value: Value) -> Option<Scene> {

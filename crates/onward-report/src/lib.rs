@@ -9,6 +9,7 @@ mod confusion;
 mod curves;
 mod font;
 mod html;
+mod images;
 mod line;
 mod net;
 mod parallel;
@@ -25,6 +26,7 @@ use onward::{Error, Result, file};
 pub use axis::{AxisKind, Unit};
 pub use curves::plots;
 pub use html::{Page, html};
+pub use images::generated_plots;
 pub use line::{Banded, LinePlot, Named, Series, band_plot, cloud_plot, line_plot, series_plot};
 pub use net::{net_plot, shape_words, short as net_short};
 pub use onward_run::metrics::{Measurement, Point};
@@ -32,7 +34,7 @@ pub use parallel::{ParallelAxis, parallel_plot};
 pub use png::png;
 pub use remarks::{Known, Remark, remarks};
 pub use scatter::{predicted_plot, residual_plot};
-pub use scene::{Scene, escape};
+pub use scene::{Bitmap, Scene, escape};
 pub use theory::{Checked, write_theory};
 
 /// A known result to stand next to this one.
@@ -67,6 +69,8 @@ pub struct Report<'a> {
     pub provenance: Vec<(String, String)>,
     /// The net, as a picture.
     pub net: Option<Scene>,
+    /// What the model generates, as pictures: each with the name of its file.
+    pub generated: Vec<(String, Scene)>,
     /// What the result is compared with.
     pub baseline: Option<Baseline>,
     /// Labels and values of what was spent and how, in order.

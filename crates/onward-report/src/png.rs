@@ -4,10 +4,13 @@ use std::io::Write as _;
 
 use flate2::{Compression, Crc, write::ZlibEncoder};
 use onward::{Error, ErrorKind, Result};
-use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, StrokeDash, Transform};
+use tiny_skia::{
+    Color, FillRule, FilterQuality, LineJoin, Paint, Path, PathBuilder, Pixmap, PixmapPaint, Stroke,
+    StrokeDash, Transform,
+};
 
 use crate::font;
-use crate::scene::{Anchor, Colour, Dash, MARGIN, Mark, Orientation, Scene, Text};
+use crate::scene::{Anchor, Bitmap, Colour, Dash, MARGIN, Mark, Orientation, Scene, Text};
 
 /// Pixels along an edge at which a bitmap stops being a picture and becomes a mistake.
 const LARGEST_EDGE: f64 = 16384.0;
@@ -38,6 +41,20 @@ fn bitmap(scene: &Scene, width_px: u32) -> Result<Pixmap> {
         draw(&mut pixmap, mark, view);
     }
     Ok(pixmap)
+}
+
+/// The PNG of an image; empty where it has no pixels.
+pub(crate) fn image_file(image: &Bitmap) -> Vec<u8> {
+    image_pixels(image).and_then(|pixels| encode(&pixels).ok()).unwrap_or_default()
+}
+
+fn image_pixels(image: &Bitmap) -> Option<Pixmap> {
+    let height = image.shades.len().checked_div(image.width)?;
+    let mut pixels = Pixmap::new(image.width as u32, height as u32)?;
+    for (pixel, shade) in pixels.data_mut().chunks_exact_mut(4).zip(&image.shades) {
+        pixel.copy_from_slice(&[*shade, *shade, *shade, 255]);
+    }
+    Some(pixels)
 }
 
 /// The file of an opaque picture: 8 bits each of red, green and blue. Each row is told by what it adds to the one above, which in charts is
@@ -98,6 +115,15 @@ fn draw(pixmap: &mut Pixmap, mark: &Mark, view: Transform) {
             fill(pixmap, circle, &paint(*colour, 1.0), view);
         }
         Mark::Text(text) => draw_text(pixmap, text, view),
+        Mark::Image { at: [x, y], size: [w, h], image } => {
+            let Some(pixels) = image_pixels(image) else { return };
+            let (across, down) = (w / f64::from(pixels.width()), h / f64::from(pixels.height()));
+            let view = view
+                .pre_translate(*x as f32, *y as f32)
+                .pre_concat(Transform::from_scale(across as f32, down as f32));
+            let how = PixmapPaint { quality: FilterQuality::Nearest, ..PixmapPaint::default() };
+            pixmap.draw_pixmap(0, 0, pixels.as_ref(), &how, view, None);
+        }
         Mark::Told { .. } => {}
     }
 }
@@ -176,6 +202,15 @@ mod tests {
             (left..left + 20).any(|x| (0..52).any(|y| picture.pixel(x, y).is_some_and(|p| p.red() < 60)))
         };
         assert!(!dark(16) && dark(36));
+    }
+
+    #[test]
+    fn an_image_is_drawn_pixel_by_pixel() {
+        let image = Bitmap { width: 2, shades: vec![0, 255, 255, 0] };
+        assert!(image_file(&image).starts_with(b"\x89PNG"));
+        let picture = pixels(&scene(vec![Mark::Image { at: [0.0, 0.0], size: [20.0, 20.0], image }]), 72);
+        let at = |x, y| picture.pixel(x, y).map(|p| p.red());
+        assert_eq!([at(18, 18), at(33, 18), at(18, 33), at(33, 33)], [0, 255, 255, 0].map(Some));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A picture as a list of marks, so that one layout serves SVG files, SVG inside a page and PNG.
 
 use crate::font;
+use crate::png::image_file;
 use std::fmt::Write as _;
 
 /// What a colour is for; the palette decides how it looks.
@@ -130,6 +131,15 @@ impl Text {
     }
 }
 
+/// Pixels in shades of grey, row by row.
+#[derive(Clone, Debug)]
+pub struct Bitmap {
+    /// Pixels of a row.
+    pub width: usize,
+    /// Their shades: 0 is black.
+    pub shades: Vec<u8>,
+}
+
 /// One thing to draw.
 #[derive(Clone, Debug)]
 pub enum Mark {
@@ -164,6 +174,15 @@ pub enum Mark {
     },
     /// A text.
     Text(Text),
+    /// An image in shades of grey, the same on light and dark pages.
+    Image {
+        /// The upper left corner.
+        at: [f64; 2],
+        /// Width and height in units.
+        size: [f64; 2],
+        /// Its pixels.
+        image: Bitmap,
+    },
     /// What is told of a rectangle where a pointer rests on it; nothing is drawn.
     Told {
         /// The upper left corner.
@@ -282,6 +301,14 @@ fn draw_mark(out: &mut String, mark: &Mark, palette: Palette) {
             writeln!(out, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" {}/>", palette.paint("fill", *colour))
         }
         Mark::Text(text) => writeln!(out, "{}", text_element(text, palette)),
+        Mark::Image { at: [x, y], size: [w, h], image } => {
+            let ([x, y, w, h], data) = ([*x, *y, *w, *h].map(number), base64(&image_file(image)));
+            writeln!(
+                out,
+                "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" \
+                 style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{data}\"/>"
+            )
+        }
         Mark::Told { at: [x, y], size: [w, h], text } => {
             let ([x, y, w, h], text) = ([*x, *y, *w, *h].map(number), escape(text));
             writeln!(
@@ -319,6 +346,21 @@ fn text_element(text: &Text, palette: Palette) -> String {
     format!(
         "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" {paint}{weight}{anchor}{turn}{length}>{body}</text>"
     )
+}
+
+/// Bytes in the letters of RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let of = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+        let bits = of(0) << 16 | of(1) << 8 | of(2);
+        for place in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
+            out.push(if place <= three.len() { char::from(letter) } else { '=' });
+        }
+    }
+    out
 }
 
 fn coordinates(points: &[[f64; 2]]) -> String {
@@ -361,6 +403,12 @@ mod tests {
             escape("<a b=\"c\" d='e'>&\u{0}\u{b}\n"),
             "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;\u{fffd}\u{fffd}\n"
         );
+    }
+
+    #[test]
+    fn bytes_become_letters() {
+        let all = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|word| base64(word.as_bytes()));
+        assert_eq!(all, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
     }
 
     #[test]

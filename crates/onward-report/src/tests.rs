@@ -57,6 +57,7 @@ fn report<'a>(points: &'a [Point], confusion: Option<&'a [Vec<u64>]>) -> Report<
         confusion,
         net: None,
         values: vec![(1.0, 1.1), (2.0, 1.8)],
+        generated: vec![],
         remarks: vec![Remark {
             says: "It converged.".into(),
             evidence: "So it is.".into(),

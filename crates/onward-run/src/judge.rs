@@ -3,8 +3,10 @@
 use crate::follow::Parts;
 use onward::Result;
 use onward::dataset::Dataset;
+use onward::evaluate::{Generated, Local};
 use onward::model::Statistics;
 use onward::params::Params;
+use onward::rows::Source;
 use onward::study::statistics::mean;
 use onward::task::Elbo;
 use onward::train::{Examined, Guess, Judgement, Score, answers_values, examine};
@@ -31,6 +33,8 @@ pub struct Judged {
     pub scale: f64,
     /// Whether predicted and wanted values can be drawn against each other.
     pub answers_values: bool,
+    /// What a variational model generates.
+    pub generated: Option<Generated>,
 }
 
 /// One of several heads, judged on a run's test rows.
@@ -81,6 +85,7 @@ impl Judged {
             loss_interval: interval,
             scale: parts.scale,
             answers_values: answers_values(local.task(), &examined),
+            generated: local.generated(params, statistics, &parts.test)?,
             examined,
             score,
             judgement,
@@ -92,6 +97,26 @@ impl Judged {
     pub fn measures(&self) -> Vec<(String, f64)> {
         in_units(&self.score, self.scale)
     }
+}
+
+/// The mean bound of the first test rows by few draws, of a variational model whose bound is measured in the end.
+pub(crate) fn bound_by_few(
+    local: &Local,
+    params: &Params,
+    statistics: &[Statistics],
+    test: &Dataset,
+) -> Result<Option<f64>> {
+    /// Enough for a curve, in a fraction of the time of an epoch.
+    const DRAWS: u32 = 100;
+    const ROWS: usize = 1000;
+    let Some(draws) = local.task().elbo().map(|elbo| elbo.bound().min(DRAWS)).filter(|draws| *draws > 0)
+    else {
+        return Ok(None);
+    };
+    let test: &dyn Source = test;
+    let (_, rows) = test.first(ROWS)?.into_parts();
+    let bounds = local.bound(params, statistics, &rows, draws)?;
+    Ok(Some(mean(bounds.iter().map(|v| f64::from(*v)))))
 }
 
 /// The measures of a score where a distance of 1 between targets as prepared is so much in their own units.

@@ -123,6 +123,8 @@ const JUDGED: [&str; 12] = [
     GUESS_ACCURACY,
 ];
 
+/// The bound of a variational model by at most 100 draws, on the first 1000 test rows.
+pub const BOUND: &str = "test_bound_by_100";
 /// Whole numbers that did not fit and were held at the end of their range, since the row before.
 pub(crate) const SATURATED: &str = "saturated";
 

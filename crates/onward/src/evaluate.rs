@@ -6,6 +6,7 @@ mod carrying;
 mod check;
 mod descent;
 mod gathering;
+mod generated;
 mod integers;
 mod local;
 mod members;
@@ -18,6 +19,7 @@ mod worker;
 pub use crate::ledger::Numerics;
 pub use crate::space::STATISTICS_ROWS;
 pub use gathering::{AnswerPart, Gathering};
+pub use generated::Generated;
 pub use local::Local;
 pub use worker::{Worker, worker};
 

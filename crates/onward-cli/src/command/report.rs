@@ -19,7 +19,7 @@ use onward::settings::Objective;
 use onward::train::hex;
 use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
-use onward_report::{self as report, Measurement, Point, Report, net_plot, remarks};
+use onward_report::{self as report, Measurement, Point, Report, generated_plots, net_plot, remarks};
 use onward_run::summary::Summary;
 use onward_run::{Judged, present};
 use serde_json::json;
@@ -121,6 +121,10 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
             Some(judged) => pairs(judged, &preparation),
             None => Vec::new(),
         },
+        generated: judged
+            .as_ref()
+            .and_then(|judged| Some(generated_plots(judged.generated.as_ref()?)))
+            .unwrap_or_default(),
         remarks: remarks(&points, &known),
         results: judged.as_ref().filter(|_| finished).map(results).unwrap_or_default(),
         net: net_plot(&net_of(folder, &reading.header)?),

@@ -11,7 +11,9 @@ use onward::ask::Spent;
 use onward::words::counted;
 use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::memory;
-use onward_report::{self as report, Baseline, Measurement, Point, Report, net_plot, remarks};
+use onward_report::{
+    self as report, Baseline, Measurement, Point, Report, generated_plots, net_plot, remarks,
+};
 use onward_run::summary::{RunState, Summary};
 use onward_run::{Ended, Event, Observer, Run, Stopwatch};
 use serde_json::json;
@@ -250,6 +252,7 @@ pub(super) fn page<'a>(
         notices: Vec::new(),
         net: None,
         values: Vec::new(),
+        generated: Vec::new(),
         remarks: Vec::new(),
         results: Vec::new(),
         provenance: Vec::new(),
@@ -273,6 +276,7 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     let report = Report {
         class_names: names,
         values: pairs(judged, &preparation),
+        generated: judged.generated.as_ref().map(generated_plots).unwrap_or_default(),
         remarks: remarks(run.points(), &known),
         results: results(judged),
         provenance: provenance(local.threads().count()),

@@ -22,7 +22,7 @@ const SHIPPED: [(&str, u32, &str); 22] = [
     ("mnist-conv-local", 2, "e919387c95bd6f29071011ba4c493767b526ccf891c089b6c5af10dbd9632344"),
     ("mnist-integer", 5, "c7c06879a885cc51ca6e919bf35c4beb27f2e755bec32a01b6d8ffcf76fa9b41"),
     ("mnist-mlp-local", 5, "b0f79301a5dbc7dae266792a0be8e47ac9c892fc9348a0dccf23f2b2a32a47de"),
-    ("mnist-residual-local", 2, "34c354df548b87a49696efbcd3229944582373d28e50a3d3774ce9475b6ca704"),
+    ("mnist-residual-local", 2, "44f3fbdbcdab5c9444eeb51f36a6653677a7936f802a30a677b9e4b438817c0e"),
     ("mnist-mlp", 5, "9e311319d6091db3d265cf69d7d6bc189ff1517efe91f0d2362acaa6381198a3"),
     ("mnist-rso", 1, "904a20728caa82af28e6315981358961cb1b269ecddbcfced28bcf4dea2e99c7"),
     ("mnist-spiking", 2, "3b1b0629d905ea7188f495629a456ea8a1a50f29e0270e8984c66d243f13c9d2"),

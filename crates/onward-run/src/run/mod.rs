@@ -15,10 +15,10 @@ pub use end::Ended;
 use crate::event::{Event, Observers};
 use crate::folder::Folder;
 use crate::follow::Parts;
-use crate::judge::{guess, in_units};
+use crate::judge::{bound_by_few, guess, in_units};
 use crate::limits::{Reason, best};
 use crate::measurement::{
-    GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, SATURATED, is_judged, is_known, is_of_metrics,
+    BOUND, GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, SATURATED, is_judged, is_known, is_of_metrics,
 };
 use crate::metrics;
 use due::Row;
@@ -362,13 +362,16 @@ impl Run {
             };
             let validated = self.validation().map(on).transpose()?;
             let trained = score(local, params, &statistics, &self.train_rows)?;
-            Some((on(self.test())?, trained, validated))
+            let bound = bound_by_few(local, params, &statistics, self.test())?;
+            Some((on(self.test())?, trained, validated, bound))
         } else {
             None
         };
         let validated = scores.as_ref().and_then(|scores| scores.2.as_ref());
         let step = trainer.state().step();
-        let own = scores.iter().flat_map(|((test, _), train, _)| [("test", test), ("train", train)]);
+        let bound = scores.iter().filter_map(|scores| scores.3);
+        let bound = bound.map(|value| Measurement { step, name: BOUND.into(), value, unit: "nats".into() });
+        let own = scores.iter().flat_map(|((test, _), train, ..)| [("test", test), ("train", train)]);
         let own = own.flat_map(|(of, score)| {
             score.named().map(move |(name, value)| (format!("{of}_{name}"), f64::from(value)))
         });
@@ -402,7 +405,7 @@ impl Run {
             value: count as f64,
             unit: unit.into(),
         });
-        Ok((point, own.chain(counts).collect()))
+        Ok((point, own.chain(bound).chain(counts).collect()))
     }
 }
 

@@ -72,6 +72,11 @@ impl Elbo {
         self.bound
     }
 
+    /// The place of the log-odds of a row's pixels in the model's answer.
+    pub(crate) fn pixels(&self) -> Range<usize> {
+        self.pixels.clone()
+    }
+
     /// The node that draws.
     pub(crate) fn sample(&self) -> usize {
         self.sample

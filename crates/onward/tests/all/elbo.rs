@@ -6,12 +6,13 @@ use crate::common::{cosine, distance, local_plan, params_on, plan, sum_of_halves
 use onward::Result;
 use onward::dataset::{Dataset, Targets};
 use onward::evaluate::Local;
-use onward::model::{Act, Activation, Builder, Graph, Model, Vae, Var};
+use onward::model::{Act, Activation, Builder, Graph, Mlp, Model, Vae, Var};
 use onward::noise::{Family, Role, RunKey};
 use onward::params::{Params, Tensor};
 use onward::rule::{Method, RelativeLocal};
 use onward::space::{LocalPlan, Samples};
-use onward::task::{Answers, Elbo, ItemCrossEntropy, Task};
+use onward::task::{Answers, Elbo, ItemCrossEntropy, Loss, Task};
+use onward::train::predict;
 use std::sync::Arc;
 
 const PIXELS: usize = 5;
@@ -311,4 +312,48 @@ fn one_row_and_numbers_that_are_none() {
         let error = own.local_derivative(&key, &params, &whole(&data), &local_plan(&graph)).unwrap_err();
         assert!(error.to_string().contains("at least one finite loss"), "{spoilt}: {error}");
     }
+}
+
+/// Rows told again are what the evaluation answers; a changed latent has the decoder's column instead of the likeliest one.
+#[test]
+fn what_is_generated_is_what_the_decoder_says() {
+    let (model, data) = (net(&[]), bits(20));
+    let params = params_on(&graph(&model), 3);
+    let evaluator = evaluator(model);
+    let all = evaluator.generated(&params, &[], &data).unwrap().unwrap();
+    assert_eq!(
+        (all.shape, all.told.len(), all.drawn.len(), all.changed.len()),
+        ([1, 1, PIXELS], 10, 40, LATENTS)
+    );
+    let outputs = predict(&evaluator, &params, &[], data.features(), data.shape()).unwrap();
+    let share = |y: f32| 1.0 / (1.0 + (-f64::from(y)).exp());
+    for (told, (row, out)) in
+        all.told.iter().zip(data.features().chunks(PIXELS).zip(outputs.chunks(outputs.len() / 20)))
+    {
+        assert_eq!(told[0], row);
+        let far = told[1].iter().zip(out).map(|(p, y)| (f64::from(*p) - share(*y)).abs());
+        assert!(far.fold(0.0, f64::max) < 1e-6);
+    }
+    let p = named(&params);
+    let x: Vec<f64> = data.features()[..PIXELS].iter().map(|v| f64::from(*v)).collect();
+    let q: Vec<Vec<f64>> = linear(&p, "encoder1", &x).chunks(VALUES).map(shares).collect();
+    let best = |q: &[f64]| (0..q.len()).max_by(|a, b| q[*a].total_cmp(&q[*b])).unwrap();
+    for (latent, rows) in &all.changed {
+        assert_eq!(rows.len(), VALUES);
+        for (value, row) in rows.iter().enumerate() {
+            let mut hot = vec![0.0; LATENTS * VALUES];
+            (0..LATENTS).for_each(|own| {
+                let z = if own == *latent { value } else { best(&q[own]) };
+                hot[own * VALUES + z] = 1.0;
+            });
+            let far = linear(&p, "decoder1", &hot);
+            let far = far.iter().zip(row).map(|(y, p)| (share(*y as f32) - f64::from(*p)).abs());
+            assert!(far.fold(0.0, f64::max) < 1e-5);
+        }
+    }
+    // Nothing is generated where nothing is drawn.
+    let plain = Mlp::new(&[PIXELS, 2], Activation::Relu).unwrap();
+    let params = params_on(&graph(&plain), 1);
+    let plain = Local::new(Arc::new(plain), Arc::new(Loss::CrossEntropy), &threads(1));
+    assert!(plain.generated(&params, &[], &data).unwrap().is_none());
 }
