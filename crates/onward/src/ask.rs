@@ -14,7 +14,9 @@ pub(crate) use plan::{MOST_MEMBERS, MOST_RANK, check_sigma, misfit, whole_passes
 pub use plan::{MemberPlan, Signs, Spent, WeightPlan};
 pub use queries::Queries;
 
-use crate::space::{ActivationPlan, Choices, CoordinatePlan, Derivative, LocalPlan, OnlinePlan, Streams};
+use crate::space::{
+    ActivationPlan, Choices, CoordinatePlan, Derivative, LocalPlan, OnlinePlan, Streams, TwinPlan,
+};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +66,8 @@ pub enum ProbePlan {
     Local(LocalPlan),
     /// The same for the next rows of streams, whose states go on, with credit for what earlier steps did to these.
     Online(OnlinePlan),
+    /// The derivative for the next rows of streams, from what noise did to twins of their states.
+    Twins(TwinPlan),
     /// What each weight of a net of whole numbers is to move by, and what is then known about it.
     Integers(IntegerPlan),
 }
@@ -74,7 +78,7 @@ pub enum Told {
     /// Answers [`ProbePlan::Members`] and [`ProbePlan::Points`]: the mean loss of each, in their order, finite or not; `None` if it never
     /// came.
     Losses(Vec<Option<f32>>),
-    /// Answers [`ProbePlan::Sites`], [`ProbePlan::Local`], [`ProbePlan::Online`] and [`ProbePlan::Integers`].
+    /// Answers [`ProbePlan::Sites`], [`ProbePlan::Local`], [`ProbePlan::Online`], [`ProbePlan::Twins`] and [`ProbePlan::Integers`].
     Response(Response),
     /// Answers [`ProbePlan::Visits`].
     Choices(Choices),
@@ -120,6 +124,7 @@ impl Ask {
             | ProbePlan::Visits(_)
             | ProbePlan::Local(_)
             | ProbePlan::Online(_)
+            | ProbePlan::Twins(_)
             | ProbePlan::Integers(_) => None,
         }
     }
@@ -150,7 +155,11 @@ impl Ask {
             }
             (
                 Told::Response(response),
-                ProbePlan::Sites(_) | ProbePlan::Local(_) | ProbePlan::Online(_) | ProbePlan::Integers(_),
+                ProbePlan::Sites(_)
+                | ProbePlan::Local(_)
+                | ProbePlan::Online(_)
+                | ProbePlan::Twins(_)
+                | ProbePlan::Integers(_),
             ) => {
                 let norms = match &self.probes {
                     ProbePlan::Sites(plan) if plan.norms => self.batch as usize,

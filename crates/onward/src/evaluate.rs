@@ -14,6 +14,7 @@ mod online;
 mod pieces;
 mod points;
 mod sites;
+mod twins;
 mod worker;
 
 pub use crate::ledger::Numerics;

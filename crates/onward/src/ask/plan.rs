@@ -3,7 +3,9 @@
 use crate::model::{Graph, Member, TensorKeys, WeightSpace};
 use crate::noise::RunKey;
 use crate::params::Params;
-use crate::space::{ActivationPlan, Influence, LayerSpace, LocalPlan, OnlinePlan, Samples};
+use crate::space::{
+    ActivationPlan, Influence, LayerSpace, LocalPlan, OnlinePlan, Samples, TwinNoise, TwinPlan,
+};
 use crate::{Error, ErrorKind, Place, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -222,6 +224,22 @@ impl LocalPlan {
                 spent += Spent { passes, samples, flops, non_finite: 0 };
             }
         }
+        Ok(spent)
+    }
+}
+
+impl TwinPlan {
+    /// What a step of so many streams costs, without the clean pass: that of the twins counts as one or two of all streams.
+    ///
+    /// # Errors
+    /// As for [`OnlinePlan::cost`].
+    pub fn cost(&self, graph: &Graph, streams: usize) -> Result<Spent> {
+        let influence = Influence::new(graph, &self.local.stages, streams)?;
+        let (begins, heads) = (graph.carry_nodes().0, self.local.stages.iter().copied());
+        let heads: Vec<usize> = heads.filter(|stage| !influence.stages.contains(stage)).collect();
+        let mut spent = self.local.cost_from(&[graph.output()], graph, streams, &heads, &begins)?;
+        let twins = if self.place == TwinNoise::Sites { 1 } else { 2 };
+        spent += whole_passes(graph, twins, streams as u64);
         Ok(spent)
     }
 }

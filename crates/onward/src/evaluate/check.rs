@@ -6,7 +6,7 @@ use crate::dataset::Dataset;
 use crate::model::{Act, Graph, WeightSpace};
 use crate::params::Params;
 use crate::rows::Source;
-use crate::space::{ActivationPlan, Focus};
+use crate::space::{ActivationPlan, Focus, TwinPlan};
 use crate::task::Answers;
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, PoisonError};
@@ -60,6 +60,20 @@ impl ActivationPlan {
                 return Err(misfit("directions", expected, layer.pairs));
             }
             check_sigma(&[layer.sigma])?;
+        }
+        Ok(())
+    }
+}
+
+impl TwinPlan {
+    pub(super) fn check(&self, graph: &Graph) -> Result<()> {
+        self.local.check(graph)?;
+        if self.lengths.is_empty() || self.lengths.contains(&0) {
+            return Err(misfit(
+                "lengths",
+                "at least one number, each at least 1",
+                format!("{:?}", self.lengths),
+            ));
         }
         Ok(())
     }

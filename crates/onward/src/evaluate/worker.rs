@@ -52,7 +52,7 @@ impl Worker {
                 None => opened.sites(local, &**data, ask, plan, state),
             },
             ProbePlan::Local(plan) => opened.local(local, &**data, ask, plan, state),
-            ProbePlan::Online(_) | ProbePlan::Integers(_) => {
+            ProbePlan::Online(_) | ProbePlan::Twins(_) | ProbePlan::Integers(_) => {
                 local.answer(ask, state, &opened.batch(&**data, ask, state)?)
             }
             _ => match local.piece() {
@@ -203,6 +203,9 @@ impl Local {
             ProbePlan::Local(plan) => self.local_derivative(key, params, batch, plan).map(Told::Response),
             ProbePlan::Online(plan) => {
                 self.online_derivative(key, params, batch, plan, state.streams()).map(Told::Response)
+            }
+            ProbePlan::Twins(plan) => {
+                self.twin_derivative(key, params, batch, plan, state.streams()).map(Told::Response)
             }
             ProbePlan::Integers(plan) => {
                 self.integer_step(params, batch, plan, state.streams()).map(Told::Response)

@@ -58,7 +58,7 @@ struct Input {
 }
 
 impl Trace {
-    pub(super) fn keep(&mut self, node: usize, rows: Act, factors: Vec<f32>) {
+    pub(crate) fn keep(&mut self, node: usize, rows: Act, factors: Vec<f32>) {
         self.inputs.push(Input { node, rows, factors });
     }
 

@@ -17,7 +17,7 @@ mod two_point;
 pub use heard::Heard;
 pub(crate) use heard::worst_for_non_finite;
 pub use integers::Integers;
-pub use online::Online;
+pub use online::{Online, Past};
 pub use population::{Pairing, Population, Shaping};
 pub use relative_activation::{Layers, RelativeActivation};
 pub use relative_local::RelativeLocal;

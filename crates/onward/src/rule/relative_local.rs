@@ -11,7 +11,7 @@ use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit, whole_passes};
 use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::Graph;
 use crate::schema::{self, is};
-use crate::space::{LocalPlan, OnlinePlan, Samples};
+use crate::space::{LocalPlan, OnlinePlan, Samples, TwinNoise, TwinPlan};
 use crate::{Result, keys};
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Configured for RelativeLocal {
             stages.drain(..stages.len().saturating_sub(top as usize));
         }
         schema::fits(self, "method")?;
-        LocalRule { plan: LocalPlan { step: 0, stages, sigma, samples, draws }, of_streams: None }
+        LocalRule { plan: LocalPlan { step: 0, stages, sigma, samples, draws }, asks: Asks::Rows }
             .bound(graph)
     }
 }
@@ -61,8 +61,17 @@ pub(super) fn trained(graph: &Graph) -> Vec<usize> {
 pub(super) struct LocalRule {
     /// What is asked for, but for the step.
     pub plan: LocalPlan,
-    /// Of streams: whether credit ends with the step.
-    pub of_streams: Option<bool>,
+    pub asks: Asks,
+}
+
+/// What a rule that follows local credit asks about.
+pub(super) enum Asks {
+    /// Rows that stand alone.
+    Rows,
+    /// Streams with the influence of all steps before, unless credit is cut off behind the step.
+    Streams { cut: bool },
+    /// Streams with twins that live so long, and where their noise is.
+    Twins(Vec<u32>, TwinNoise),
 }
 
 impl LocalRule {
@@ -74,9 +83,12 @@ impl LocalRule {
 
     fn asked(&self, step: u64) -> ProbePlan {
         let local = LocalPlan { step: step as u32, ..self.plan.clone() };
-        match self.of_streams {
-            None => ProbePlan::Local(local),
-            Some(cut) => ProbePlan::Online(OnlinePlan { local, cut }),
+        match &self.asks {
+            Asks::Rows => ProbePlan::Local(local),
+            Asks::Streams { cut } => ProbePlan::Online(OnlinePlan { local, cut: *cut }),
+            Asks::Twins(lengths, place) => {
+                ProbePlan::Twins(TwinPlan { local, lengths: lengths.clone(), place: *place })
+            }
         }
     }
 
@@ -84,6 +96,7 @@ impl LocalRule {
     fn probes(&self, graph: &Graph, step: u64, rows: usize) -> Result<Spent> {
         match self.asked(step) {
             ProbePlan::Online(plan) => plan.cost(graph, rows),
+            ProbePlan::Twins(plan) => plan.cost(graph, rows),
             _ => self.plan.cost(graph, rows),
         }
     }

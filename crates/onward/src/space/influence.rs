@@ -27,7 +27,7 @@ impl Streams {
         self.0.is_empty()
     }
 
-    /// The numbers under a name: `state/` and a carry's for its states, `(streams, width)`; `influence` for `(streams, carried, params)`; `scales` for one
+    /// The numbers under a name: `state/` and a carry's for its states, `(streams, width)`; `twin/` and `other twin/` for those of twins, `burst/` and a node's for what its map read in a burst; `influence` for `(streams, carried, params)`; `scales` for one
     /// of each tensor or stage.
     pub fn get(&self, name: &str) -> Option<&[f32]> {
         self.0.get(name).map(|numbers| numbers.as_slice())
@@ -55,6 +55,8 @@ pub struct OnlinePlan {
 
 /// The name of the scales of perturbations among what steps hand on.
 const SCALES: &str = "scales";
+/// Whose states those of the streams themselves are.
+const STATE: &str = "state";
 /// The name of the influence among what streams hand on.
 const INFLUENCE: &str = "influence";
 
@@ -100,9 +102,17 @@ impl<'a> Influence<'a> {
     /// # Errors
     /// [`ErrorKind::Model`] if they are those of other streams or of another model.
     pub fn states(&self, streams: &Streams) -> Result<Vec<Act>> {
+        self.states_of(STATE, streams)
+    }
+
+    /// The states of `whose` that streams come with: those of twins have names of their own.
+    ///
+    /// # Errors
+    /// As for [`Influence::states`].
+    pub fn states_of(&self, whose: &str, streams: &Streams) -> Result<Vec<Act>> {
         let one = |(name, shape): (&str, [usize; 3])| {
             let size = self.streams * shape.iter().product::<usize>();
-            let numbers = match streams.get(&format!("state/{name}")) {
+            let numbers = match streams.get(&format!("{whose}/{name}")) {
                 None if streams.is_empty() => vec![0.0; size],
                 Some(numbers) if numbers.len() == size => numbers.to_vec(),
                 other => return Err(misfit(size, name, other)),
@@ -130,18 +140,32 @@ impl<'a> Influence<'a> {
     /// # Errors
     /// [`ErrorKind::NonFinite`] if a state is no number any more.
     pub fn after(&self, states: &[Act], influence: Option<Vec<f32>>) -> Result<Streams> {
-        let mut all = BTreeMap::new();
+        let mut streams = Streams::default();
+        self.hand_on(STATE, states, &mut streams)?;
+        if let Some(influence) = influence {
+            streams.0.insert(INFLUENCE.into(), Arc::new(influence));
+        }
+        Ok(streams)
+    }
+
+    /// Hands on the states of `whose`.
+    ///
+    /// # Errors
+    /// As for [`Influence::after`].
+    pub fn hand_on(&self, whose: &str, states: &[Act], into: &mut Streams) -> Result<()> {
         for ((name, _), state) in self.graph.carries().zip(states) {
             if !state.data().iter().all(|v| v.is_finite()) {
                 let expected = "states that are numbers";
                 return Err(Error::expected(ErrorKind::NonFinite, name, expected, "others"));
             }
-            all.insert(format!("state/{name}"), Arc::new(state.data().to_vec()));
+            into.0.insert(format!("{whose}/{name}"), Arc::new(state.data().to_vec()));
         }
-        if let Some(influence) = influence {
-            all.insert(INFLUENCE.into(), Arc::new(influence));
-        }
-        Ok(Streams(all))
+        Ok(())
+    }
+
+    /// The tensors that the states follow from.
+    pub fn tensors(&self) -> impl Iterator<Item = usize> {
+        self.tensors.iter().map(|(tensor, _)| *tensor)
     }
 
     /// Credit of each number that is carried, one after the other, for all streams: what [`super::local::Descent`] begins with at each of the

@@ -9,6 +9,7 @@ mod influence;
 mod local;
 mod probes;
 mod samples;
+mod twins;
 
 pub use activation::{ActivationPlan, LayerPlan, LayerSpace, derivative_at_output};
 pub(crate) use activation::{Probing, derivative_by_output, derivative_by_responses};
@@ -22,3 +23,5 @@ pub use influence::{OnlinePlan, Streams};
 pub(crate) use local::{Descent, Reached, credit_at_answer};
 pub use local::{LocalPlan, Samples};
 pub(crate) use probes::{NoisyTensor, Probes, Sum};
+pub(crate) use twins::{Age, hand_on, read_at_bursts, signs};
+pub use twins::{TwinNoise, TwinPlan};

@@ -46,3 +46,4 @@ mod stretches;
 mod tasks;
 mod tensors;
 mod transformer;
+mod twins;

@@ -104,7 +104,7 @@ fn copied(rows: usize, delay: usize) -> Dataset {
 }
 
 fn online(cut: bool, steps: u64, streams: usize) -> Plan {
-    let method = Method::Online(Online { sigma: 0.01, cut });
+    let method = Method::Online(Online { sigma: 0.01, cut, ..Online::default() });
     Plan {
         optimizer: Optimizer { momentum: 0.9, scaling: Scaling::Adam },
         shuffle: Shuffle::Streams,

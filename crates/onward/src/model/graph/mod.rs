@@ -215,6 +215,11 @@ impl Graph {
         self.shape(stage).iter().product()
     }
 
+    /// The node that is the site of a stage.
+    pub(crate) fn site(&self, stage: usize) -> usize {
+        self.stages[stage].site
+    }
+
     /// The shape of a row at the site of a stage.
     pub fn shape(&self, stage: usize) -> Shape {
         self.nodes[self.stages[stage].site].shape

@@ -57,10 +57,10 @@ impl<'s> Values<'s> {
         value.unwrap_or_default()
     }
 
-    fn run(mut self, graph: &Graph, cx: &mut Context<'_>, mut seen: impl FnMut(usize, &Act)) -> Act {
+    fn run(mut self, graph: &Graph, cx: &mut Context<'_>, mut seen: impl FnMut(usize, &mut Act)) -> Act {
         for node in &self.schedule.nodes {
-            let value = graph.operation(*node, cx, &mut self);
-            seen(*node, &value);
+            let mut value = graph.operation(*node, cx, &mut self);
+            seen(*node, &mut value);
             self.all[*node] = Some(value);
         }
         self.read(self.schedule.last)
@@ -133,10 +133,10 @@ impl Graph {
         Ok(outputs)
     }
 
-    fn forward_seen(&self, cx: &mut Context<'_>, x: Act, seen: impl FnMut(usize, &Act)) -> Act {
+    fn forward_seen(&self, cx: &mut Context<'_>, x: Act, mut seen: impl FnMut(usize, &Act)) -> Act {
         let mut values = Values::new(&self.whole);
         values.all[0] = Some(x);
-        values.run(self, cx, seen)
+        values.run(self, cx, |node, value| seen(node, value))
     }
 
     /// A pass that keeps what runs behind the stages' sites read.
@@ -172,6 +172,31 @@ impl Graph {
         let outputs = values.run(self, cx, |node, value| all[node] = Some(value.clone()));
         let after = self.carries.iter().map(|carry| all[carry.end].clone().unwrap_or_default()).collect();
         (Flow { values: all, outputs }, after)
+    }
+
+    /// The model's answers for rows that go on from `states`, and the states after them, where something is added to the values of the nodes that are `moved`.
+    pub(crate) fn forward_moved(
+        &self,
+        cx: &mut Context<'_>,
+        x: Act,
+        states: Vec<Act>,
+        moved: &[(usize, Act)],
+    ) -> (Act, Vec<Act>) {
+        let schedule = self.carrying();
+        let mut values = Values::new(&schedule);
+        values.all[0] = Some(x);
+        let mut after = vec![Act::default(); self.carries.len()];
+        for (carry, state) in self.carries.iter().zip(states) {
+            values.all[carry.begin] = Some(state);
+        }
+        let outputs = values.run(self, cx, |node, value| {
+            if let Some((_, by)) = moved.iter().find(|(own, _)| *own == node) {
+                *value = std::mem::take(value).plus(by);
+            }
+            let ends = self.carries.iter().zip(&mut after).filter(|(carry, _)| carry.end == node);
+            ends.for_each(|(_, after)| *after = value.clone());
+        });
+        (outputs, after)
     }
 
     /// What runs where states are given: all that the answer and the states after it follow from.
