@@ -28,13 +28,14 @@ CASES = [
     ("digits, five tanh layers, σ 0.1", SITES, DIGITS + DEEP, [0.01, 0.03, 0.1]),
     ("digits, five hard layers, σ 0.5", SITES, DIGITS + DEEP[:1] + STEPS + ["method.sigma=0.5"], [0.003, 0.01, 0.03]),
     ("MNIST, 256-256, 4 epochs", MLP, MNIST + ["train.epochs=4"], [0.01, 0.03]),
-    ("digits, population of 128, signs", PEOPLE, DIGITS + ["method.members=128"], [0.01, 0.02, 0.05]),
-    ("digits, population of 128, binomial", PEOPLE, DIGITS + ["method.members=128", "method.noise=binomial"], [0.01, 0.02, 0.05]),
-    ("digits, population of 128, binomial, five tanh layers", PEOPLE,
-     DIGITS + ["method.members=128", "method.noise=binomial", "model.activation=tanh", "model.hidden=[32,32,32,32,32]"], [0.01, 0.02, 0.05]),
-    ("MNIST, population of 128, 32 units, binomial, 500 steps", PEOPLE,
-     MNIST + ["data.path=@", "data.format=idx", "data.scale=0.012728", "data.center=mean", "method.members=128", "method.noise=binomial",
-              "train.steps=500"], [0.01, 0.03]),
+    ("digits, population of 128, signs", PEOPLE, DIGITS + ["method.members=128"], [0.005, 0.01, 0.02]),
+    ("digits, population of 128, binomial", PEOPLE, DIGITS + ["method.members=128", "method.noise=binomial"], [0.005, 0.01, 0.02]),
+    ("digits, population of 128, binomial, three tanh layers, 500 steps", PEOPLE,
+     DIGITS + ["method.members=128", "method.noise=binomial", "model.activation=tanh", "model.hidden=[32,32,32]", "train.steps=500"],
+     [0.01, 0.03]),
+    ("MNIST, population of 64, 32 units, binomial, 300 steps", PEOPLE,
+     MNIST + ["data.path=@", "data.format=idx", "data.scale=0.012728", "data.center=mean", "method.members=64", "method.noise=binomial",
+              "train.steps=300"], [0.01, 0.03]),
 ]
 
 

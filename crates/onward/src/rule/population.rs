@@ -64,7 +64,7 @@ keys! {
         /// Whether the sizes of perturbations of tensors relative to each other are learned, and what steps are then.
         scales: Scales = is(Scales::Fixed);
         /// How fast they are learned.
-        scale_rate: f32 = is(0.1), 0.0..=1.0;
+        scale_rate: f32 = is(0.3), 0.0..=10.0;
     }
 }
 

@@ -192,7 +192,9 @@ impl SiteRule {
         let mut costs = vec![None; self.widths.len()];
         for (layers, told) in self.questions(clock, before).iter().zip(told) {
             let Told::Response(response) = told else { continue };
-            layers.iter().zip(&response.costs).for_each(|(layer, cost)| costs[layer.stage] = Some(*cost));
+            for (layer, cost) in layers.iter().zip(&response.costs) {
+                costs[layer.stage] = Some(cost / self.widths[layer.stage].max(1) as f64);
+            }
         }
         let known = costs.iter().flatten();
         let unit = known.clone().map(|c: &f64| c.abs()).sum::<f64>() / known.count().max(1) as f64;

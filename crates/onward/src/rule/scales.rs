@@ -1,13 +1,13 @@
 //! The sizes of perturbations, learned by the same relative loss: a scale for each place that is perturbed.
 //!
 //! A perturbation raises the loss by its *cost*, `c = E[½(ℓ₊ + ℓ₋)] − ℓ`, which is `½σ² tr H` to second order for the curvature `H` at its place. With
-//! `σ sₗ` for place `l` the natural gradient of the expected loss by `log sₗ` is `cₗ` up to a factor, so
+//! `σ sₗ` for the `dₗ` numbers of place `l` the natural gradient of the expected loss by `log sₗ` is `cₗ/dₗ`, so
 //!
 //! ```text
-//! log sₗ ← log sₗ − ½ η (cₗ − mean c),     then   mean log s = 0:    the given σ stays their common size
+//! log sₗ ← log sₗ − ½ η (cₗ/dₗ − mean c/d),     then   mean log s = 0:    the given σ stays their common size
 //! ```
 //!
-//! which rests where all places cost the same: `sₗ ∝ 1/√(tr Hₗ)`. Their common size is not learned: the expected loss falls with it down to none, which
+//! which rests where a number costs the same at all places: `sₗ ∝ 1/√(tr Hₗ/dₗ)`. Their common size is not learned: the expected loss falls with it down to none, which
 //! is no size to probe with (SNES: Schaul, Glasmachers and Schmidhuber 2011; PGPE: Sehnke et al. 2010).
 
 use crate::choices;
@@ -33,7 +33,7 @@ const WIDEST: f64 = 1e3;
 /// How far the logarithm of a scale moves at most in a step, in units of the rate.
 const FARTHEST: f64 = 2.0;
 
-/// The scales after a step: `costs` are those of its perturbations, in a unit of their own, `None` where nothing is known. `before` is empty before the first step.
+/// The scales after a step: `costs` are those of a number of its perturbations, in a unit of their own, `None` where nothing is known. `before` is empty before the first step.
 pub(super) fn learned(before: &[f32], costs: &[Option<f64>], rate: f32) -> Vec<f32> {
     let mut logs: Vec<f64> = (0..costs.len()).map(|i| ln64(f64::from(scale_of(before, i)))).collect();
     let known = || costs.iter().flatten().copied().filter(|c| c.is_finite());
@@ -60,8 +60,9 @@ pub(super) fn scale_of(scales: &[f32], place: usize) -> f32 {
     scales.get(place).copied().unwrap_or(1.0)
 }
 
-/// What noise on each of the tensors costs, from how the losses of `members` rise with how long their noise is: the slope of `losses` (centred, in standard
-/// deviations) over relative squared lengths. `None` where there is no noise, and where all of it is as long.
+/// What a number of the noise on each of the tensors costs, from how the losses of `members` rise with how long their noise is: the covariance of `losses`
+/// (centred, in standard deviations) with relative squared lengths `ρ`, which is the mean of the score by `log s`. With noise on `d` numbers alone the variance of `ρ` is
+/// as `1/d`; on a matrix of outer products it is as that of `1/rows + 1/columns`. `None` where there is no noise, and where all of it is as long.
 pub(super) fn costs_of_noise(
     tensors: &[Option<NoisyTensor>],
     space: WeightSpace,
@@ -78,8 +79,7 @@ pub(super) fn costs_of_noise(
             variance += own * own / n;
             covariance += own * loss / n;
         }
-        let cost = covariance / variance;
-        (variance > 1e-12 && cost.is_finite()).then_some(cost)
+        (variance > 1e-12 && covariance.is_finite()).then_some(covariance)
     };
     tensors.par_iter().map(one).collect()
 }

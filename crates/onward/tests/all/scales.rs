@@ -53,14 +53,18 @@ fn ratio(method: Method, steps: u64, net: Maps, data: &Dataset, places: [usize; 
 }
 
 #[test]
-fn on_a_quadratic_every_tensor_of_a_population_costs_the_same() {
+fn on_a_quadratic_every_number_of_a_population_costs_the_same() {
     // Noise of size σ on the weights moves an answer by σ·size·√inputs, on the biases by σ.
     for (inputs, size) in [(16, 2.0), (9, 0.1)] {
-        let wanted = f64::from(size) * (inputs as f64).sqrt();
+        let costs = f64::from(size).powi(2) * inputs as f64;
+        // Lengths vary by (k − 1)/n for n numbers of kurtosis k, those of outer products by both factors'.
+        let [two, all] = [2.0, inputs as f64].map(|n| (2.875 - 1.0) / n);
+        let wanted = (costs * (two + all + two * all) / two).sqrt();
         let method = Population {
             noise: Family::Binomial,
             shaping: Shaping::ZScore,
             scales: Scales::Learned,
+            scale_rate: 0.5,
             ..population(256)
         };
         let found = ratio(method.into(), 300, Maps(&[2]), &regression(inputs, size), [1, 0]);
@@ -69,14 +73,14 @@ fn on_a_quadratic_every_tensor_of_a_population_costs_the_same() {
 }
 
 #[test]
-fn on_a_quadratic_every_layer_of_relative_activation_costs_the_same() {
+fn on_a_quadratic_every_number_of_relative_activation_costs_the_same() {
     let data = regression(6, 1.0);
-    // Noise at the first layer's output goes through the second layer's weights: σ‖W‖ against σ√2.
+    // Noise at the first layer's output goes through the second layer's weights: σ‖W‖/√8 a number against σ.
     let plan = plan(Method::RelativeActivation(relative(8)), 1e-9, 1, 8);
     let trainer = Trainer::new(plan, local(Maps(&[8, 2]), Loss::SquaredError, 1), data.clone()).unwrap();
     let w = &trainer.state().params().tensors()[2];
     assert_eq!(w.shape, [2, 8]);
-    let wanted = (w.data.iter().map(|w| f64::from(w * w)).sum::<f64>() / 2.0).sqrt();
+    let wanted = (w.data.iter().map(|w| f64::from(w * w)).sum::<f64>() / 8.0).sqrt();
     for scales in [Scales::Learned, Scales::Natural] {
         let method = RelativeActivation { scales, ..relative(8) };
         let found = ratio(method.into(), 300, Maps(&[8, 2]), &data, [1, 0]);
