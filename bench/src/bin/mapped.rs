@@ -56,7 +56,7 @@ impl Model for Net {
             let name = |part: &str| format!("{block}.{part}");
             let y = g.rms_norm(&name("norm1"), x);
             let [q, k, v] = ["q", "k", "v"].map(|part| g.linear_without_bias(&name(part), y, WIDTH));
-            let y = g.attention([q, k, v], Attention { heads: 16, causal: true, rotary: Some(1e4) });
+            let y = g.attention([q, k, v], Attention { heads: 16, causal: true, rotary: Some(1e4.into()) });
             let y = self.out(g, &name("o"), y);
             x = g.add(x, y);
             let y = g.rms_norm(&name("norm2"), x);

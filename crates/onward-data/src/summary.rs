@@ -86,7 +86,7 @@ impl Summary {
     }
 
     /// With so many rows in each part.
-    pub(super) fn with(self, training_rows: u64, validation: Option<&Dataset>, test: &Dataset) -> Self {
+    pub fn with(self, training_rows: u64, validation: Option<&Dataset>, test: &Dataset) -> Self {
         let (validation_rows, test_rows) = (validation.map_or(0, Dataset::rows), test.rows());
         Self { training_rows, validation_rows, test_rows, ..self }
     }

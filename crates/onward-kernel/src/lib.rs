@@ -8,6 +8,7 @@
 
 pub mod amx;
 mod attention;
+mod attention_credit;
 mod bf16;
 mod cache;
 mod conv;
@@ -51,6 +52,7 @@ mod transpose;
 mod window;
 
 pub use attention::{Attended, AttentionScratch, MOST_QUERIES, attend};
+pub use attention_credit::{AttentionCredit, attend_credit};
 pub(crate) use bf16::keep_bf16;
 pub use bf16::{Bf16Panels, Bf16Rows, from_bf16, product_bf16, round_to_bf16, to_bf16};
 pub use cache::{ask_for, second_level};

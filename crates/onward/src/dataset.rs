@@ -78,6 +78,8 @@ pub const QUERY: &str = "query";
 
 /// The token, and target, in the places behind the last item of a row that is shorter than others.
 pub const NO_ITEM: f32 = -1.0;
+/// The target of an item that a row has, but that nothing is asked about, such as the tokens of a prompt.
+pub const UNASKED: f32 = -2.0;
 
 /// Named columns of numbers beside features and targets, one number per row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -287,7 +289,7 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] naming the row, if it has no item, more than `length` or other than whole numbers from 0 on, or not a target for
+    /// [`ErrorKind::Data`] naming the row, if it has no item, more than `length` or other than whole numbers from 0 on, or not a target (or [`UNASKED`]) for
     /// each.
     pub fn ragged(rows: &[(Vec<f32>, Vec<f32>)], length: usize) -> Result<Self> {
         let [mut features, mut values] = [(); 2].map(|()| Vec::with_capacity(rows.len() * length));
@@ -301,7 +303,7 @@ impl Dataset {
             if tokens.len() != targets.len() {
                 return bad(format!("{} targets, one an item", tokens.len()), targets.len().to_string());
             }
-            let mut both = tokens.iter().chain(targets);
+            let mut both = tokens.iter().chain(targets.iter().filter(|target| **target != UNASKED));
             if let Some(odd) = both.find(|token| !(token.fract() == 0.0 && **token >= 0.0)) {
                 return bad("whole numbers from 0 on".into(), odd.to_string());
             }

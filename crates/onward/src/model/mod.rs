@@ -26,9 +26,9 @@ pub use chain::{Activation, Conv, GlobalPool, Mlp, WeightInit};
 pub use context::Context;
 pub use graph::{
     Adapter, Attention, Builder, Carried, Cell, Chance, Cut, Function, Graph, Lif, Model, Operation,
-    Pairwise, Patch, Reduction, RowOp, Shape, Var,
+    Pairwise, Patch, Reduction, Rotary, RowOp, Shape, Stretch, Var,
 };
-pub(crate) use graph::{Apart, Flow, Groups, Link, Map, NOWHERE, Sample, softmax};
+pub(crate) use graph::{Apart, Flow, Groups, Link, Map, NOWHERE, Norm, Sample, softmax};
 pub use integer::IntegerMlp;
 pub(crate) use low_rank::{Neighbours, SharedProduct};
 pub use norm::NORM_EPSILON;

@@ -63,6 +63,23 @@ impl Params {
         Tensors::lying_in(memory)?.all()
     }
 
+    /// The names of the tensors of a safetensors file, in order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if the bytes are no sound safetensors file.
+    pub fn names_in(bytes: &[u8]) -> Result<Vec<String>> {
+        Ok(Tensors::of(bytes)?.names().into_iter().map(str::to_owned).collect())
+    }
+
+    /// Reads the tensors of these names of a safetensors file that lies in `memory`, where they stay; others may be of any type.
+    ///
+    /// # Errors
+    /// As for [`Params::tensors_in`], and naming one that is not there.
+    pub fn named_in(memory: &Arc<dyn Memory>, names: &[&str]) -> Result<Vec<Tensor>> {
+        let all = Tensors::lying_in(memory)?;
+        names.iter().map(|name| all.tensor(name)).collect()
+    }
+
     /// The metadata of a safetensors file.
     ///
     /// # Errors

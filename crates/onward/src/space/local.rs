@@ -12,8 +12,8 @@ use super::credit::through_norm;
 use crate::dataset::WEIGHT;
 use crate::kernel::fire_credit;
 use crate::model::{
-    Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, Lif, LinkKind, NOWHERE, Norms, Numbers,
-    Statistics, Trace, Weights,
+    Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, Lif, LinkKind, NOWHERE, Norm, Norms,
+    Numbers, Statistics, Trace, Weights,
 };
 use crate::task::{Answers, Grain, Task, worst_for_others};
 use crate::threads::prelude::*;
@@ -49,6 +49,8 @@ choices! {
     }
 }
 
+/// Positions of one task.
+const POSITIONS: usize = 16;
 /// Numbers of a piece of rows: what stays in a core's second-level cache, with all that is worked out of them.
 const PIECE_NUMBERS: usize = 1 << 14;
 
@@ -163,6 +165,16 @@ impl Descent<'_> {
                 all.into()
             }
             Apart::Currents(lif) => self.of_currents(node, lif, g).into(),
+            Apart::PositionNorm(norm, epsilon) => {
+                let x = self.flow.value(self.graph.operands(node)[operand]);
+                through_position_norm(norm, epsilon, x, g).into()
+            }
+            Apart::Attended(attention) => {
+                let inputs: Vec<&Act> =
+                    self.graph.operands(node).iter().map(|n| self.flow.value(*n)).collect();
+                let mut own = attention.credit(&inputs, g);
+                std::mem::take(&mut own[operand]).into()
+            }
         })
     }
 
@@ -290,6 +302,36 @@ impl Descent<'_> {
         };
         self.weights.product_with((kind, &data, [from[2], own]), (self.rows(), [to[0], to[1]]), g).into()
     }
+}
+
+/// Credit through a normalisation of each position's channels by their size `r`: a number that grows by `e` grows by `e / r`, and with its size all
+/// channels shrink; of a layer's, the mean is subtracted first.
+fn through_position_norm(norm: Norm, epsilon: f32, x: &Act, g: &[f32]) -> Vec<f32> {
+    let channels = x.channels().max(1);
+    let mut all = g.to_vec();
+    let positions = all.par_chunks_mut(channels).enumerate();
+    positions.with_min_len(POSITIONS).for_each(|(position, g)| {
+        let x = &x.data()[position * channels % x.data().len()..][..channels];
+        let mean = |all: &[f32]| match norm {
+            Norm::Layer => all.iter().map(|v| f64::from(*v)).sum::<f64>() / channels as f64,
+            Norm::Rms => 0.0,
+        };
+        let (middle, shift) = (mean(x), mean(g));
+        let (mut square, mut along) = (0.0, 0.0);
+        for (x, g) in x.iter().zip(&*g) {
+            let x = f64::from(*x) - middle;
+            square += x * x;
+            along += x * f64::from(*g);
+        }
+        let square = square / channels as f64 + f64::from(epsilon);
+        let factor = 1.0 / square.sqrt();
+        let along = along / (channels as f64 * square);
+        for (g, x) in g.iter_mut().zip(x) {
+            let own = ((f64::from(*g) - shift - (f64::from(*x) - middle) * along) * factor) as f32;
+            *g = if own.is_finite() { own } else { 0.0 };
+        }
+    });
+    all
 }
 
 /// `x` with `by` added to the numbers of one slot of every row; to all of them without groups.

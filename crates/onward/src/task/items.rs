@@ -3,12 +3,12 @@
 use super::loss::{entropies, entropy_by_outputs, refused};
 use super::{Answers, Metric, Task, mean};
 use crate::Result;
-use crate::dataset::{NO_ITEM, Targets};
+use crate::dataset::{NO_ITEM, Targets, UNASKED};
 use crate::kernel::exp;
 use crate::model::Act;
 
 /// The mean over a row's items of the negative log-probability of each one's right class. The targets are values, one class for each
-/// item, with [`NO_ITEM`] behind the last where rows end before others do: only items count. A row's outputs are as many stretches of
+/// item, [`UNASKED`] for those that do not count, and [`NO_ITEM`] behind the last where rows end before others do: only items that are asked count. A row's outputs are as many stretches of
 /// numbers, one number for each class. Its metric is the perplexity, `e` to the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ItemCrossEntropy;
@@ -29,6 +29,12 @@ fn length(classes: &[f32]) -> usize {
     classes.iter().position(|class| *class == NO_ITEM).unwrap_or(classes.len())
 }
 
+/// The items of a row that are asked about.
+fn asked(classes: &[f32]) -> impl Iterator<Item = usize> {
+    let there = &classes[..length(classes)];
+    there.iter().enumerate().filter(|(_, class)| **class != UNASKED).map(|(item, _)| item)
+}
+
 impl Task for ItemCrossEntropy {
     fn check(&self, outputs: usize, answers: Answers<'_>) -> Result<()> {
         let (values, items) = classes_of(&answers)?;
@@ -40,11 +46,11 @@ impl Task for ItemCrossEntropy {
         let sound = |class: &f32| class.fract() == 0.0 && (0.0..classes as f32).contains(class);
         for (row, own) in values.chunks_exact(items).enumerate() {
             let (there, behind) = own.split_at(length(own));
-            if there.is_empty() {
+            if asked(own).next().is_none() {
                 let found = "none: a row without items teaches nothing";
                 return Err(refused(format!("targets of row {row}"), "at least one item", found.into()));
             }
-            let odd = there.iter().position(|class| !sound(class));
+            let odd = there.iter().position(|class| *class != UNASKED && !sound(class));
             let odd = odd.or(behind.iter().position(|class| *class != NO_ITEM).map(|at| there.len() + at));
             if let Some(item) = odd {
                 let place = format!("target of item {item} of row {row}");
@@ -58,11 +64,15 @@ impl Task for ItemCrossEntropy {
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()> {
         let (values, items) = classes_of(&answers)?;
         let mut each = vec![0.0; outputs.rows() * items];
-        // Behind a row's end any class will do: what comes of it is left out. No class is below 0.
+        // Where nothing is asked, any class will do: what comes of it is left out. No class is below 0.
         let class = |item: usize| values[answers.sample(item / items) * items + item % items] as usize;
         entropies(outputs.data(), outputs.width() / items, class, &mut each);
         for (row, (loss, each)) in losses.iter_mut().zip(each.chunks_exact(items)).enumerate() {
-            *loss = mean(&each[..length(&values[answers.sample(row) * items..][..items])]);
+            let classes = &values[answers.sample(row) * items..][..items];
+            *loss = match length(classes) == items && !classes.contains(&UNASKED) {
+                true => mean(each),
+                false => mean(&asked(classes).map(|item| each[item]).collect::<Vec<_>>()),
+            };
         }
         Ok(())
     }
@@ -72,9 +82,9 @@ impl Task for ItemCrossEntropy {
         by_outputs.copy_from_slice(outputs.data());
         for (row, own) in by_outputs.chunks_exact_mut(outputs.width()).enumerate() {
             let classes = &values[answers.sample(row) * items..][..items];
-            let (there, width) = (length(classes), own.len() / items);
+            let (there, width) = (asked(classes).count(), own.len() / items);
             for (item, own) in own.chunks_exact_mut(width).enumerate() {
-                if item < there {
+                if classes[item] >= 0.0 {
                     entropy_by_outputs(own, classes[item] as usize);
                     own.iter_mut().for_each(|v| *v /= there as f32);
                 } else {
@@ -136,16 +146,23 @@ mod tests {
         let found = loss(&numbers, &[1.0, 3.0, 0.0, 2.0, NO_ITEM, NO_ITEM], 3);
         assert_eq!(found[1], alone[0]);
         assert_eq!(found[0], loss(&numbers[..12], &[1.0, 3.0, 0.0], 3)[0]);
+        // Nor does what is answered where nothing is asked.
+        let mut prompted = numbers[..16].to_vec();
+        prompted[..4].fill(f32::NAN);
+        let found = loss(&prompted, &[UNASKED, 3.0, UNASKED, 1.0], 4);
+        let both = [loss(&numbers[4..8], &[3.0], 1)[0], loss(&numbers[12..16], &[1.0], 1)[0]];
+        assert_eq!(found[0], mean(&both));
         let refused = |values: &[f32]| {
             let targets = Targets::Values { values: values.to_vec(), width: 2 };
             ItemCrossEntropy.check(4, Answers::all(&targets, &columns)).unwrap_err().to_string()
         };
+        assert!(refused(&[1.0, 1.0, UNASKED, NO_ITEM]).starts_with("targets of row 1"));
         assert_eq!(
             refused(&[1.0, NO_ITEM, NO_ITEM, NO_ITEM]),
             "targets of row 1: expected at least one item, found none: a row without items teaches nothing"
         );
         assert!(refused(&[NO_ITEM, 1.0]).starts_with("targets of row 0: expected at least one item"));
-        assert!(refused(&[1.0, -2.0]).starts_with("target of item 1 of row 0"));
+        assert!(refused(&[1.0, -3.0]).starts_with("target of item 1 of row 0"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Model for Writer {
             let y = g.rms_norm(&name("norm"), x);
             let q = g.linear(&name("q"), y, WIDTH);
             let [k, v] = ["k", "v"].map(|part| g.linear(&name(part), y, own));
-            let rotary = Some(100.0);
+            let rotary = Some(100.0.into());
             let y = g.attention([q, k, v], Attention { heads: self.heads, causal: true, rotary });
             let y = g.linear(&name("o"), y, WIDTH);
             x = g.add(x, y);
@@ -199,7 +199,7 @@ fn pieces_with_places_without_items_carry_their_items_alone() {
             let words = g.input();
             let length = g.length(words);
             let x = g.embed("words", words, WORDS, WIDTH);
-            let attention = Attention { heads: 6, causal: true, rotary: Some(100.0) };
+            let attention = Attention { heads: 6, causal: true, rotary: Some(100.0.into()) };
             let y = g.attention_within([x; 3], length, attention);
             Ok(g.linear_tied("words", y))
         }

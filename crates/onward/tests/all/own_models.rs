@@ -120,7 +120,7 @@ fn f26_a_model_that_cannot_work_is_refused() {
             |g| {
                 let x = g.input();
                 let [q, k, v] = ["q", "k", "v"].map(|name| g.linear(name, x, 6));
-                g.attention([q, k, v], Attention { heads: 2, causal: true, rotary: Some(10_000.0) })
+                g.attention([q, k, v], Attention { heads: 2, causal: true, rotary: Some(10_000.0.into()) })
             },
             &["attention", "an even number of channels"],
         ),

@@ -44,7 +44,7 @@ impl Model for Reader {
                 let qkv = [("q", WIDTH), ("k", WIDTH / 2), ("v", WIDTH / 2)];
                 let qkv = qkv.map(|(name, width)| g.linear(name, x, width));
                 let causal = matches!(self, Self::Causal);
-                let attention = Attention { heads: 2, causal, rotary: Some(100.0) };
+                let attention = Attention { heads: 2, causal, rotary: Some(100.0.into()) };
                 if causal { g.attention(qkv, attention) } else { g.attention_within(qkv, length, attention) }
             }
             Self::Forward(cell) => g.cell_within("cell", cell, x, length, WIDTH),

@@ -107,7 +107,7 @@ fn moved(g: &mut Builder, lot: &mut Lot, all: &[Var], x: Var) -> Var {
             g.channels(x, first..first + 1 + lot.below(c - first))
         }
         12 if h == 1 && c % 2 == 0 => {
-            let rotary = lot.of(&[None, Some(10.0)]);
+            let rotary = lot.of(&[None, Some(10.0.into())]);
             g.attention([x; 3], Attention { heads: 1, causal: lot.below(2) == 0, rotary })
         }
         13 if patch.places(x.shape()).is_some() => g.pool(reduction, x, patch),

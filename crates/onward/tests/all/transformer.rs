@@ -37,7 +37,7 @@ impl Model for Transformer {
             let q = g.linear(&name("q"), y, WIDTH);
             let k = g.linear_without_bias(&name("k"), y, WIDTH / HEADS);
             let v = g.linear_without_bias(&name("v"), y, WIDTH / HEADS);
-            let y = g.attention([q, k, v], Attention { heads: HEADS, causal: true, rotary: Some(BASE) });
+            let y = g.attention([q, k, v], Attention { heads: HEADS, causal: true, rotary: Some(BASE.into()) });
             let y = g.linear_without_bias(&name("o"), y, WIDTH);
             x = g.add(x, y);
             let y = norm(g, "norm2", x);

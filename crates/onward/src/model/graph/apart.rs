@@ -6,7 +6,7 @@
 
 use super::cell::Lif;
 use super::function::Reduction;
-use super::node::{Attention, Map, Op};
+use super::node::{Attention, Map, Norm, Op};
 use super::rows::Rowwise;
 use super::run::Flow;
 use super::{Graph, Shape};
@@ -38,6 +38,10 @@ pub(crate) enum Apart {
     Shares(Groups, f32),
     /// The currents of neurons that fire, each of which is probed from its step on, all neurons at once.
     Currents(Lif),
+    /// A normalisation of each position's channels: its own share of what was divided, and what it does to the size of all.
+    PositionNorm(Norm, f32),
+    /// Queries, keys and values: what each query would answer if it attended more to one item, and what its shares of the items carry to them.
+    Attended(Attention),
 }
 
 /// The numbers of an operand and of the answer, taken apart.
@@ -167,6 +171,8 @@ impl Graph {
     pub(crate) fn probes_of(&self, node: usize, operand: usize) -> Result<u64> {
         Ok(match self.apart(node, operand)? {
             Apart::Nothing | Apart::Same | Apart::Moved { .. } | Apart::Normalised | Apart::Shares(..) => 0,
+            // Each is about what the operation itself costs.
+            Apart::PositionNorm(..) | Apart::Attended(_) => 1,
             Apart::Currents(_) => 2 * self.nodes[self.nodes[node].inputs[operand]].shape[1] as u64,
             Apart::Linear(LinkKind::Conv, channels) => 9 * channels as u64,
             Apart::Linear(_, channels) => channels as u64,
@@ -190,7 +196,7 @@ fn apart(op: &Op, shapes: &[Shape], shape: Shape, operand: usize) -> Option<Apar
     let (width, answers) = (size(from), size(shape));
     let whole = || Groups::new(width, answers, |i| [0, i], |_| 0);
     Some(match op {
-        Op::Input | Op::Constant(_) | Op::Carry(_) | Op::Noise(_) => Apart::Nothing,
+        Op::Input | Op::Constant(_) | Op::Positions | Op::Carry(_) | Op::Noise(_) => Apart::Nothing,
         Op::Add | Op::Flatten | Op::Reshape => Apart::Same,
         Op::Concat | Op::Channels(_) | Op::Outputs(_) => Apart::Moved { by_row: false },
         Op::Linear { .. } => Apart::Linear(LinkKind::Linear, channels),
@@ -200,9 +206,9 @@ fn apart(op: &Op, shapes: &[Shape], shape: Shape, operand: usize) -> Option<Apar
         Op::Map(_) | Op::Apply(_) | Op::Scale { .. } | Op::Multiply => Apart::Each,
         Op::MaxPool | Op::AveragePool => Apart::Groups(windows(from, shape)),
         Op::GlobalAverage | Op::GlobalMax => Apart::Groups(Groups::lanes(width, answers, channels)),
-        Op::Normalise(_) => Apart::Groups(Groups::blocks(width, answers, [channels; 2])),
+        Op::Normalise(norm, epsilon) => Apart::PositionNorm(*norm, *epsilon),
         Op::Attention(attention) => match operand {
-            0..=2 => Apart::Groups(heads(*attention, shapes, operand)),
+            0..=2 => Apart::Attended(*attention),
             _ => Apart::Nothing,
         },
         Op::Host(_) => Apart::Groups(whole()),
@@ -259,20 +265,6 @@ fn windows([h, w, c]: Shape, [height, width, _]: Shape) -> Groups {
         [group, y % 2 * 2 + x % 2]
     };
     Groups::new(h * w * c, height * width * c, input, |o| o)
-}
-
-/// The heads; for queries those of each item.
-fn heads(attention: Attention, shapes: &[Shape], operand: usize) -> Groups {
-    let points = |shape: Shape| shape[0] * shape[1];
-    let (q, own) = (shapes[0], shapes[operand]);
-    let size = q[2] / attention.heads;
-    let (width, answers) = (points(own) * own[2], points(q) * q[2]);
-    if operand == 0 {
-        return Groups::blocks(width, answers, [size; 2]);
-    }
-    let shared = q[2] / own[2];
-    let input = |i: usize| [i % own[2] / size, i / own[2] * size + i % size];
-    Groups::new(width, answers, input, |o| o % q[2] / size / shared)
 }
 
 /// The numbers that are made one.

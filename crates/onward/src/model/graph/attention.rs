@@ -2,10 +2,12 @@
 
 use super::carried::Past;
 use super::node::Attention;
-use crate::kernel::{Attended, AttentionScratch, MOST_QUERIES, attend, exp, exp64, ln64, sin_cos_turn};
+use super::rotary::Rotary;
+use crate::kernel::{
+    Attended, AttentionCredit, AttentionScratch, MOST_QUERIES, attend, attend_credit, exp, sin_cos_turn,
+};
 use crate::model::Act;
 use crate::threads::prelude::*;
-use std::f64::consts::TAU;
 use std::ops::Range;
 
 impl Attention {
@@ -19,9 +21,9 @@ impl Attention {
         let length = inputs.next();
         let size = q.channels() / self.heads;
         let before = past.as_ref().map_or(vec![0], |past| past.items());
-        if let Some(base) = self.rotary {
+        if let Some(rotary) = self.rotary {
             let (first, last) = (before.iter().min().unwrap_or(&0), before.iter().max().unwrap_or(&0));
-            let turns = Turns::new(base, *first..last + q.points().max(k.points()), size);
+            let turns = Turns::new(rotary, *first..last + q.points().max(k.points()), size);
             (q, k) = (turns.turned(q, &before), turns.turned(k, &before));
         }
         let there = |row: usize| {
@@ -46,6 +48,75 @@ impl Attention {
             }
         });
         y
+    }
+
+    /// What each number of queries, keys and values earns by what the answers earn, `g`: rows of credit are those of the operands over and over.
+    pub(crate) fn credit(self, inputs: &[&Act], g: &[f32]) -> [Vec<f32>; 3] {
+        let own = |act: &Act| act.clone().whole();
+        let ([mut q, mut k, v], length) = ([0, 1, 2].map(|i| own(inputs[i])), inputs.get(3).map(|act| own(act)));
+        let (size, answers) = (q.channels() / self.heads, q.width());
+        let turns = self.rotary.map(|rotary| Turns::new(rotary, 0..q.points().max(k.points()), size));
+        if let Some(turns) = &turns {
+            (q, k) = (turns.turned(q, &[0]), turns.turned(k, &[0]));
+        }
+        let rows = g.len() / answers.max(1);
+        let [mut by_q, mut by_k, mut by_v] = [&q, &k, &v].map(|act| vec![0.0; rows * act.width()]);
+        let there = |row: usize| {
+            length.as_ref().map_or(k.points(), |act| act.row(row % act.rows)[0] as usize).min(k.points())
+        };
+        let both = by_k.par_chunks_mut(k.width().max(1)).zip(by_v.par_chunks_mut(v.width().max(1)));
+        let each = by_q.par_chunks_mut(answers.max(1)).zip(both).zip(g.par_chunks(answers.max(1)));
+        each.enumerate().for_each(|(row, ((by_q, (by_k, by_v)), g))| {
+            let rows = [q.row(row % q.rows), k.row(row % k.rows), v.row(row % v.rows), g];
+            self.credit_of_row(rows, [there(row), size, k.channels()], [by_q, by_k, by_v]);
+        });
+        if let Some(turns) = &turns {
+            turns.turned_back(&mut by_q, q.width(), q.channels());
+            turns.turned_back(&mut by_k, k.width(), k.channels());
+        }
+        [by_q, by_k, by_v]
+    }
+
+    /// One row, a head of keys and values after the other.
+    fn credit_of_row(
+        self,
+        [q, k, v, g]: [&[f32]; 4],
+        [there, size, stride]: [usize; 3],
+        [by_q, by_k, by_v]: [&mut [f32]; 3],
+    ) {
+        let (width, shared) = (self.heads * size, self.heads * size / stride);
+        let items = q.len() / width;
+        if there == 0 {
+            return;
+        }
+        let seen: Vec<usize> = (0..items)
+            .flat_map(|item| {
+                let sees = if self.causal { (item + 1).min(there) } else { there };
+                std::iter::repeat_n(sees, shared)
+            })
+            .collect();
+        let (mut own, mut told) = (vec![0.0; items * shared * size], vec![0.0; items * shared * size]);
+        let mut queries = own.clone();
+        for head in 0..stride / size {
+            let channels = head * shared * size..(head + 1) * shared * size;
+            let picked = |from: &[f32], to: &mut [f32]| {
+                let rows = from.chunks_exact(width).zip(to.chunks_exact_mut(channels.len()));
+                rows.for_each(|(from, to)| to.copy_from_slice(&from[channels.clone()]));
+            };
+            picked(q, &mut own);
+            picked(g, &mut told);
+            let at = head * size;
+            let on = Attended { keys: &k[at..], values: &v[at..], stride, scale: 1.0 / (size as f32).sqrt() };
+            let (mut keys, mut values) = (vec![0.0; there * size], vec![0.0; there * size]);
+            let of = AttentionCredit { queries: &mut queries, keys: &mut keys, values: &mut values };
+            attend_credit(of, &own, &seen, on, &told);
+            let rows = by_q.chunks_exact_mut(width).zip(queries.chunks_exact(channels.len()));
+            rows.for_each(|(by_q, own)| by_q[channels.clone()].copy_from_slice(own));
+            for (by, own) in [(&mut *by_k, &keys), (&mut *by_v, &values)] {
+                let rows = by.chunks_exact_mut(stride).zip(own.chunks_exact(size));
+                rows.for_each(|(by, own)| by[at..at + size].copy_from_slice(own));
+            }
+        }
     }
 
     /// One row's queries, the first of which stands at the item `first`.
@@ -114,13 +185,12 @@ struct Turns {
 }
 
 impl Turns {
-    fn new(base: f32, items: Range<usize>, size: usize) -> Self {
-        let pairs = size / 2;
-        let slope = -2.0 * ln64(f64::from(base)) / size as f64;
-        let speed: Vec<f64> = (0..pairs).map(|i| exp64(slope * i as f64) / TAU).collect();
+    fn new(rotary: Rotary, items: Range<usize>, size: usize) -> Self {
+        let (speed, by) = (rotary.speeds(size), rotary.size());
         let turn = |item: usize, speed: f64| {
             let turns = item as f64 * speed;
-            sin_cos_turn(((turns - turns.floor()) * 4_294_967_296.0) as u64 as u32)
+            let (sin, cos) = sin_cos_turn(((turns - turns.floor()) * 4_294_967_296.0) as u64 as u32);
+            if by == 1.0 { (sin, cos) } else { (sin * by, cos * by) }
         };
         let first = items.start;
         let all = items.flat_map(|item| speed.iter().map(move |s| turn(item, *s))).collect();
@@ -132,20 +202,31 @@ impl Turns {
     fn turned(&self, act: Act, begin: &[usize]) -> Act {
         let missing = begin.len() > act.rows && begin.iter().any(|b| *b != begin[0]);
         let mut y = if missing { act.repeat(begin.len() / act.rows.max(1)) } else { act };
-        let (pairs, channels) = (self.size / 2, y.channels());
+        let channels = y.channels();
         y.rectified = false;
         y.data.par_chunks_mut(y.shape.iter().product()).enumerate().for_each(|(row, y)| {
-            let first = begin[row % begin.len()] - self.first;
-            for (item, y) in y.chunks_exact_mut(channels).enumerate() {
-                let own = &self.all[(first + item) * pairs..][..pairs];
-                for head in y.chunks_exact_mut(self.size) {
-                    let (first, second) = head.split_at_mut(pairs);
-                    for ((a, b), (sin, cos)) in first.iter_mut().zip(second).zip(own) {
-                        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-                    }
-                }
-            }
+            self.turn(y, channels, begin[row % begin.len()] - self.first, 1.0);
         });
         y
+    }
+
+    /// What numbers of rows of this width earn, from what they earn once turned.
+    fn turned_back(&self, g: &mut [f32], width: usize, channels: usize) {
+        g.par_chunks_mut(width.max(1)).for_each(|g| self.turn(g, channels, 0, -1.0));
+    }
+
+    /// Turns the pairs of a row whose items begin at one of those that are known, the other way round where `way` is −1.
+    fn turn(&self, row: &mut [f32], channels: usize, first: usize, way: f32) {
+        let pairs = self.size / 2;
+        for (item, y) in row.chunks_exact_mut(channels).enumerate() {
+            let own = &self.all[(first + item) * pairs..][..pairs];
+            for head in y.chunks_exact_mut(self.size) {
+                let (first, second) = head.split_at_mut(pairs);
+                for ((a, b), (sin, cos)) in first.iter_mut().zip(second).zip(own) {
+                    let sin = way * sin;
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                }
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::Graph;
 use super::cell::Carry;
 use super::node::{Attention, Node, Norm, Op, RowOp, Shape};
 use crate::model::rate::fits;
-use crate::model::{Activation, IntegerMlp, WeightInit};
+use crate::model::{Activation, IntegerMlp, NORM_EPSILON, WeightInit};
 use crate::params::{Init, TensorSpec};
 use crate::{Error, ErrorKind, Place, Result};
 use std::fmt::Display;
@@ -225,6 +225,15 @@ impl Builder {
         self.push(Op::Embed { weight }, name, &[x], [x.shape[0], x.shape[1], width])
     }
 
+    /// The number of each item of `x` among all of its row, from 0 on: `[1, items, 1]`. Rows in pieces go on counting, by the keys and values that their
+    /// attention has kept.
+    pub fn positions(&mut self, x: Var) -> Var {
+        if x.shape[0] != 1 {
+            self.fault("positions", "[1, items, channels]", format!("{:?}", x.shape));
+        }
+        self.push(Op::Positions, "positions", &[x], [1, x.shape[1], 1])
+    }
+
     /// Subtracts the mean and divides by the standard deviation of each channel over rows and positions, then `γ x̂ + β` with
     /// `{name}.weight` and `{name}.bias` (Ioffe and Szegedy 2015, arXiv 1502.03167).
     pub fn batch_norm(&mut self, name: &str, x: Var) -> Var {
@@ -235,17 +244,34 @@ impl Builder {
     /// Subtracts the mean and divides by the standard deviation of each position's channels, then `γ x̂ + β` with `{name}.weight` and
     /// `{name}.bias` (Ba, Kiros and Hinton 2016, arXiv 1607.06450).
     pub fn layer_norm(&mut self, name: &str, x: Var) -> Var {
+        self.layer_norm_with(name, x, NORM_EPSILON)
+    }
+
+    /// [`Builder::layer_norm`] with `epsilon` added to the variance, instead of 1e-5.
+    pub fn layer_norm_with(&mut self, name: &str, x: Var, epsilon: f32) -> Var {
         let [weight, bias] = self.scale_and_shift(name, x);
-        let y = self.push(Op::Normalise(Norm::Layer), name, &[x], x.shape);
+        let y = self.normalise(Norm::Layer, name, x, epsilon);
         self.push(Op::Scale { weight, bias: Some(bias) }, name, &[y], x.shape)
     }
 
     /// Divides each position's channels by their root mean square, then multiplies with `{name}.weight` (Zhang and Sennrich 2019,
     /// arXiv 1910.07467).
     pub fn rms_norm(&mut self, name: &str, x: Var) -> Var {
+        self.rms_norm_with(name, x, NORM_EPSILON)
+    }
+
+    /// [`Builder::rms_norm`] with `epsilon` added to the mean of squares, instead of 1e-5.
+    pub fn rms_norm_with(&mut self, name: &str, x: Var, epsilon: f32) -> Var {
         let weight = self.tensor(format!("{name}.weight"), vec![x.shape[2]], Init::Constant(1.0));
-        let y = self.push(Op::Normalise(Norm::Rms), name, &[x], x.shape);
+        let y = self.normalise(Norm::Rms, name, x, epsilon);
         self.push(Op::Scale { weight, bias: None }, name, &[y], x.shape)
+    }
+
+    fn normalise(&mut self, norm: Norm, name: &str, x: Var, epsilon: f32) -> Var {
+        if !(epsilon >= 0.0 && epsilon.is_finite()) {
+            self.fault(name, "an epsilon of at least 0", epsilon);
+        }
+        self.push(Op::Normalise(norm, epsilon), name, &[x], x.shape)
     }
 
     /// `γ x + β` of each channel, with `{name}.weight` and `{name}.bias`.
@@ -357,7 +383,7 @@ impl Builder {
             && [q.shape[0], k.shape[0]] == [1; 2]
             && (q.shape[1] == k.shape[1] || !(attention.causal || attention.rotary.is_some()));
         let even =
-            attention.rotary.is_none_or(|base| size.is_multiple_of(2) && base > 1.0 && base.is_finite());
+            attention.rotary.is_none_or(|rotary| size.is_multiple_of(2) && rotary.is_sound());
         if !(fits && even) {
             let expected = format!(
                 "[1, items, channels] of {} equal heads that share those of keys and values (an even number of channels each where positions rotate them)",

@@ -196,6 +196,10 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::Model`] naming the operation that looks at others.
     fn check_in_order(&self) -> Result<()> {
+        let is = |wanted: fn(&Op) -> bool| self.nodes.iter().any(|node| wanted(&node.op));
+        if is(|op| matches!(op, Op::Positions)) && !is(|op| matches!(op, Op::Attention(_))) {
+            return Err(misfit("an attention, which counts items", "positions without"));
+        }
         let shape = |node: &Node| node.inputs.first().map_or(node.shape, |n| self.nodes[*n].shape);
         let around = self.nodes.iter().find(|node| node.looks_around(shape(node)));
         around.map_or(Ok(()), |node| {

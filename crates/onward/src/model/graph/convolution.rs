@@ -7,7 +7,7 @@ use super::patch::Patch;
 use super::rows::Rowwise;
 use crate::kernel::{Panels, Start, add_bias, product};
 use crate::model::low_rank::formed_tensor;
-use crate::model::{Act, Context, Map};
+use crate::model::{Act, Context, Map, NORM_EPSILON};
 use crate::params::Init;
 use crate::threads::prelude::*;
 
@@ -100,7 +100,7 @@ impl Builder {
         let y = self.reshape(x, [h.saturating_mul(w), groups, c / groups]);
         let y = self.transpose(y, [1, 0, 2]);
         let y = self.reshape(y, [1, groups, (c / groups).saturating_mul(h).saturating_mul(w)]);
-        let y = self.push(Op::Normalise(Norm::Layer), name, &[y], y.shape);
+        let y = self.push(Op::Normalise(Norm::Layer, NORM_EPSILON), name, &[y], y.shape);
         let y = self.reshape(y, [groups, h.saturating_mul(w), c / groups]);
         let y = self.transpose(y, [1, 0, 2]);
         let y = self.reshape(y, x.shape);

@@ -5,7 +5,7 @@ use super::Graph;
 use super::node::{Norm, Op, RowOp, Shape};
 use crate::dataset::NO_ITEM;
 use crate::model::low_rank::add_noise_of_row;
-use crate::model::{Act, Context, LinkKind, Map, NORM_EPSILON};
+use crate::model::{Act, Context, LinkKind, Map};
 use crate::threads::prelude::*;
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
@@ -111,7 +111,7 @@ impl Context<'_> {
 
 impl Act {
     /// Each position's channels divided by their size.
-    pub(super) fn normalised(self, norm: Norm) -> Self {
+    pub(super) fn normalised(self, norm: Norm, epsilon: f32) -> Self {
         let channels = self.channels();
         let mut y = self.whole();
         y.rectified = false;
@@ -123,7 +123,7 @@ impl Act {
             };
             let square = |v: &f32| (f64::from(*v) - mean) * (f64::from(*v) - mean);
             let variance = x.iter().map(square).sum::<f64>() / n;
-            let factor = 1.0 / (variance + f64::from(NORM_EPSILON)).sqrt();
+            let factor = 1.0 / (variance + f64::from(epsilon)).sqrt();
             x.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) * factor) as f32);
         });
         y

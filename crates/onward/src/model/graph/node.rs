@@ -2,9 +2,10 @@
 
 use super::chance::Draw;
 use super::function::Function;
+use super::rotary::Rotary;
 use super::rows::Rowwise;
 use crate::Result;
-use crate::model::{Activation, LinkKind};
+use crate::model::{Activation, LinkKind, NORM_EPSILON};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub(crate) enum Op {
         weight: usize,
         bias: usize,
     },
-    Normalise(Norm),
+    Normalise(Norm, f32),
     Scale {
         weight: usize,
         bias: Option<usize>,
@@ -63,6 +64,8 @@ pub(crate) enum Op {
     Apply(Function),
     Reshape,
     Constant(Arc<[f32]>),
+    /// The number of each item among all of its row, those of pieces before it included.
+    Positions,
     Carry(String),
     Noise(Draw),
     /// What the model answers with, one named part after the other.
@@ -87,9 +90,8 @@ pub struct Attention {
     pub heads: usize,
     /// Whether an item attends only to itself and the items before it.
     pub causal: bool,
-    /// The base of the rotations by which queries and keys know their positions (Su et al. 2021, arXiv 2104.09864): pair `i` of a
-    /// head's `d` channels, `(i, i + d/2)`, turns by `base^(−2i/d)` from item to item. `None` for no positions.
-    pub rotary: Option<f32>,
+    /// The rotations by which queries and keys know their positions; `None` for no positions.
+    pub rotary: Option<Rotary>,
 }
 
 /// A custom operation on rows, in Rust code.
@@ -182,8 +184,10 @@ impl fmt::Display for Op {
             Self::Grouped { .. } => write!(f, "linear in groups"),
             Self::Embed { .. } => write!(f, "embedding"),
             Self::BatchNorm { .. } => write!(f, "batch norm"),
-            Self::Normalise(Norm::Layer) => write!(f, "layer norm"),
-            Self::Normalise(Norm::Rms) => write!(f, "rms norm"),
+            Self::Normalise(norm, epsilon) => {
+                let name = if *norm == Norm::Layer { "layer norm" } else { "rms norm" };
+                if *epsilon == NORM_EPSILON { write!(f, "{name}") } else { write!(f, "{name}, epsilon {epsilon}") }
+            }
             Self::Scale { .. } => write!(f, "scale"),
             Self::Add => write!(f, "add"),
             Self::Multiply => write!(f, "multiply"),
@@ -191,7 +195,7 @@ impl fmt::Display for Op {
             Self::Channels(range) => write!(f, "channels {}..{}", range.start, range.end),
             Self::Attention(Attention { heads, causal, rotary }) => {
                 write!(f, "{}attention, {heads} heads", if *causal { "causal " } else { "" })?;
-                rotary.map_or(Ok(()), |base| write!(f, ", rotary {base}"))
+                rotary.map_or(Ok(()), |rotary| write!(f, ", {rotary}"))
             }
             Self::Apply(function) => write!(f, "{function}"),
             Self::Reshape => write!(f, "reshape"),
@@ -199,6 +203,7 @@ impl fmt::Display for Op {
                 let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                 write!(f, "constant {}", blake3::hash(&bytes).to_hex())
             }
+            Self::Positions => write!(f, "positions"),
             Self::Carry(name) => write!(f, "carry {name}"),
             Self::Noise(draw) => write!(f, "{draw}"),
             Self::Outputs(parts) => {

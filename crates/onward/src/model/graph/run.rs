@@ -36,6 +36,8 @@ struct Values<'s> {
     schedule: &'s Schedule,
     /// What attention goes on from.
     pasts: &'s mut [Past],
+    /// Items of each row that there were before; one number if all have as many.
+    before: Vec<usize>,
 }
 
 impl<'s> Values<'s> {
@@ -45,6 +47,7 @@ impl<'s> Values<'s> {
             reads: schedule.reads.clone(),
             schedule,
             pasts: &mut [],
+            before: vec![0],
         }
     }
 
@@ -123,6 +126,7 @@ impl Graph {
         for (carry, act) in self.carries.iter().zip(std::mem::take(&mut carried.states)) {
             values.all[carry.begin] = Some(act);
         }
+        values.before = carried.pasts.first().map_or(vec![0], Past::items);
         values.pasts = &mut carried.pasts;
         let mut after = vec![Act::default(); self.carries.len()];
         let outputs = values.run(self, cx, |node, value| {
@@ -296,7 +300,10 @@ impl Graph {
 
     /// One node.
     fn operation(&self, node: usize, cx: &mut Context<'_>, values: &mut Values<'_>) -> Act {
-        let inputs = self.nodes[node].inputs.iter().map(|n| values.read(*n)).collect();
+        let inputs: Vec<Act> = self.nodes[node].inputs.iter().map(|n| values.read(*n)).collect();
+        if matches!(self.nodes[node].op, Op::Positions) {
+            return positions(inputs.first().map_or(0, |x| x.rows), &values.before, self.nodes[node].shape);
+        }
         let past = values.pasts.iter_mut().find(|past| past.node == node);
         self.alone(node, cx, inputs, past)
     }
@@ -330,7 +337,7 @@ impl Graph {
             Op::Flatten => first.flatten(),
             Op::BatchNorm { layer, weight, bias } => cx.batch_norm(node, layer, [*weight, *bias], first),
             Op::Embed { weight } => cx.embed(node, *weight, &first.whole()),
-            Op::Normalise(norm) => first.normalised(*norm),
+            Op::Normalise(norm, epsilon) => first.normalised(*norm, *epsilon),
             Op::Scale { weight, bias } => cx.scaled(node, *weight, *bias, first.whole()),
             Op::Add => first.plus(&second()),
             Op::Multiply => first.times(&second()),
@@ -346,9 +353,17 @@ impl Graph {
             Op::Noise(draw) => cx.noise(draw, first.rows, *shape),
             Op::Rows(rowwise) => rowwise.of(with(first, inputs), *shape),
             Op::Host(op) => Act::by_rows(&**op, with(first, inputs), *shape),
+            Op::Positions => positions(first.rows, &[0], *shape),
             Op::Input => first,
         }
     }
+}
+
+/// The numbers of the items of so many rows, of which there were some `before`.
+fn positions(rows: usize, before: &[usize], shape: [usize; 3]) -> Act {
+    let rows = rows.max(before.len());
+    let numbers = (0..rows).flat_map(|row| (0..shape[1]).map(move |item| before[row % before.len()] + item));
+    Act::new(rows, shape, numbers.map(|n| n as f32).collect())
 }
 
 /// All operands, from the first on.

@@ -1,0 +1,167 @@
+//! A folder that holds a language model.
+
+use crate::config::Config;
+use crate::net::Language;
+use crate::tokenizer::Tokenizer;
+use crate::weights::Files;
+use onward::model::Graph;
+use onward::params::Params;
+use onward::train::Given;
+use onward::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The texts of a folder that are handed on with a model.
+const TEXTS: [&str; 6] = [
+    CONFIG,
+    TOKENIZER,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    GENERATION,
+    "chat_template.jinja",
+];
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const GENERATION: &str = "generation_config.json";
+
+/// Bytes of one of these texts at most.
+const LONGEST: u64 = 1 << 28;
+
+/// A language model's folder but for its weights: what it is, and how it reads and writes texts.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    /// Where it is, for errors.
+    path: PathBuf,
+    description: Description,
+    config: Config,
+    tokenizer: Tokenizer,
+}
+
+/// What a run keeps of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Description {
+    /// What stands before the names of tensors.
+    prefix: String,
+    /// The name of its weights' files in headers.
+    weights: String,
+    /// The texts by the names of their files.
+    files: BTreeMap<String, String>,
+}
+
+impl Folder {
+    /// Opens a folder of files as the ecosystem hands them around.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] naming a file that is missing; [`ErrorKind::Model`] naming file and key of what is wrong or not known.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            let expected = "a folder with config.json, tokenizer.json and model.safetensors";
+            let found = if path.exists() { "a file" } else { "nothing" };
+            return Err(Error::expected(ErrorKind::Io, path.display(), expected, found));
+        }
+        let mut files = BTreeMap::new();
+        for name in TEXTS {
+            let file = path.join(name);
+            let needed = [CONFIG, TOKENIZER].contains(&name);
+            if !needed && !file.is_file() {
+                continue;
+            }
+            let size = std::fs::metadata(&file).map_err(|e| Error::io("read", &file, e))?.len();
+            if size > LONGEST {
+                let expected = format!("at most {LONGEST} bytes");
+                return Err(Error::expected(ErrorKind::Model, "file", expected, size).in_file(&file));
+            }
+            let text = std::fs::read(&file).map_err(|e| Error::io("read", &file, e))?;
+            let text = String::from_utf8(text).map_err(|e| {
+                Error::expected(ErrorKind::Model, "file", "UTF-8", e.to_string()).in_file(&file)
+            })?;
+            files.insert(name.to_owned(), text);
+        }
+        let config = config_of(&files, path)?;
+        let weights = Files::open(path)?;
+        let description = Description { prefix: weights.prefix(&config)?, weights: weights.named(), files };
+        Self::of(path, description, config)
+    }
+
+    /// The folder that a run which was begun has kept, from the bytes of [`Folder::description`] in the file `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damage`] if they are not those, or as for [`Folder::open`].
+    pub fn described(bytes: &[u8], path: &Path) -> Result<Self> {
+        let description: Description = serde_json::from_slice(bytes).map_err(|e| {
+            let found = format!("others: {e}");
+            Error::expected(ErrorKind::Damage, path.display(), "the texts of a language model", found)
+        })?;
+        let config = config_of(&description.files, path)?;
+        Self::of(path, description, config)
+    }
+
+    fn of(path: &Path, description: Description, config: Config) -> Result<Self> {
+        let text = description.files.get(TOKENIZER).map(String::as_str).unwrap_or_default();
+        let tokenizer = Tokenizer::from_bytes(text.as_bytes()).map_err(|e| e.in_file(&path.join(TOKENIZER)))?;
+        let (known, there) = (tokenizer.vocabulary(), config.vocabulary);
+        if known > there {
+            let expected = format!("at most {there} tokens, as vocab_size of {CONFIG} says");
+            return Err(Error::expected(ErrorKind::Model, "vocabulary", expected, known)
+                .in_file(&path.join(TOKENIZER)));
+        }
+        Ok(Self { path: path.to_owned(), description, config, tokenizer })
+    }
+
+    /// What the net is.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How it reads and writes texts.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The net.
+    pub fn net(&self) -> Language {
+        Language { config: self.config.clone(), prefix: self.description.prefix.clone(), adapters: None }
+    }
+
+    /// What a run keeps of the folder: its texts and the digest of its weights, as bytes that are the same for the same folder.
+    pub fn description(&self) -> Vec<u8> {
+        // Texts and names always can be written as JSON.
+        serde_json::to_vec(&self.description).unwrap_or_default()
+    }
+
+    /// The texts that are handed on with a model, by the names of their files.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.description.files.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// The folder's weights for its net with this graph. They stay in their files, which are mapped, but for matrices that lie across.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] and [`ErrorKind::Model`], naming the file, if weights are missing or are not those that the graph needs.
+    pub fn params(&self, graph: &Graph) -> Result<Given> {
+        let files = Files::open(&self.path)?;
+        let params: Params = files.params(&self.config, graph.tensors())?;
+        params.check_memory()?;
+        Ok(Given { params, file: self.description.weights.clone() })
+    }
+}
+
+/// The configuration in these texts.
+fn config_of(files: &BTreeMap<String, String>, path: &Path) -> Result<Config> {
+    let text = files.get(CONFIG).map(String::as_str).unwrap_or_default();
+    let mut config = Config::read(text).map_err(|e| e.in_file(&path.join(CONFIG)))?;
+    if let Some(text) = files.get(GENERATION) {
+        let end = Config::ends(text).map_err(|e| e.in_file(&path.join(GENERATION)))?;
+        config.end.extend(end);
+        config.end.sort_unstable();
+        config.end.dedup();
+        config.end.retain(|token| (*token as usize) < config.vocabulary);
+    }
+    Ok(config)
+}

@@ -1,0 +1,19 @@
+//! Language models: their folders as nets with weights, their tokenizers, texts as rows to train on, and generation.
+//!
+//! A folder is what the ecosystem hands around: `config.json`, `tokenizer.json`, and `model.safetensors` or shards with an index.
+//! [`Folder::open`] reads the first two, [`Language`] is the net, [`Folder::params`] its weights, which stay in their files.
+
+mod config;
+mod folder;
+mod generate;
+mod net;
+mod text;
+mod tokenizer;
+mod weights;
+
+pub use config::{Config, Family};
+pub use folder::Folder;
+pub use generate::{Ended, Generator, Sampling};
+pub use net::Language;
+pub use text::{Rows, TextOptions, rows_of};
+pub use tokenizer::Tokenizer;
