@@ -1,5 +1,6 @@
 //! From a spec to the library's objects.
 
+use crate::language;
 use crate::nir;
 use crate::program::Scoring;
 use crate::spec::Spec;
@@ -7,14 +8,15 @@ use onward::evaluate::Local;
 use onward::kernel;
 use onward::ledger::{Header, Numerics, Scaling, Search};
 use onward::mapped::Mapping;
-use onward::model::Graph;
+use onward::model::{Graph, Model};
+use onward::noise::RunKey;
 use onward::params::Memory;
 use onward::rule::Method;
 use onward::schema::Value;
-use onward::settings::{Model, ModelKind, Objective, Onnx, Precision, Settings};
+use onward::settings::{self, Language, ModelKind, Objective, Onnx, Precision, Settings};
 use onward::threads::Threads;
 use onward::train::{Given, Plan, Trainer};
-use onward::{Error, ErrorKind, Hint, Place, Result};
+use onward::{Error, ErrorKind, Hint, Place, Result, file};
 use onward_coordinate::visitor;
 use onward_data::Opened;
 use onward_data::memory;
@@ -49,7 +51,8 @@ pub fn evaluator(
     threads: usize,
     begun: Option<Begun<'_>>,
 ) -> Result<Local> {
-    evaluator_of(spec, net(spec, begun)?, input, outputs, threads, begun).map_err(of_net(spec, begun))
+    let model = in_file(spec, begun)?.map(|file| file.model(spec));
+    evaluator_of(spec, model, input, outputs, threads, begun).map_err(of_net(spec, begun))
 }
 
 /// What names the file of the net, if that is in one, in errors that name no file: those of keys stand where the keys do.
@@ -57,6 +60,8 @@ fn of_net(spec: &Spec, begun: Option<Begun<'_>>) -> impl Fn(Error) -> Error + us
     let path = match (&spec.model.kind, begun) {
         (ModelKind::Onnx(_), Some(Begun { folder, .. })) => Some(folder.net()),
         (ModelKind::Onnx(Onnx { path }), None) => Some(path.clone()),
+        (ModelKind::Language(_), Some(Begun { folder, .. })) => Some(folder.language()),
+        (ModelKind::Language(Language { path, .. }), None) => Some(path.clone()),
         _ => None,
     };
     move |e| match &path {
@@ -70,7 +75,7 @@ fn of_net(spec: &Spec, begun: Option<Begun<'_>>) -> impl Fn(Error) -> Error + us
 
 fn evaluator_of(
     spec: &Spec,
-    net: Option<Arc<Net>>,
+    model: Option<Arc<dyn Model>>,
     input: [usize; 3],
     outputs: usize,
     threads: usize,
@@ -78,7 +83,7 @@ fn evaluator_of(
 ) -> Result<Local> {
     let precision = spec.model.precision.begun(begun.and_then(|begun| begun.header.numerics.as_ref()))?;
     let (settings, threads) = (spec.settings(), Threads::new(threads)?);
-    let model = unrated(&settings, net, input, outputs)?;
+    let model = unrated(&settings, model, input, outputs)?;
     match &settings.objective {
         Objective::Program(program) => {
             settings.local_at(model, Arc::new(Scoring::new(program.clone())?), &threads, precision)
@@ -90,14 +95,11 @@ fn evaluator_of(
 /// The net of a file, or else the one that the settings describe, its tensors at their full rates.
 fn unrated(
     settings: &Settings,
-    net: Option<Arc<Net>>,
+    model: Option<Arc<dyn Model>>,
     input: [usize; 3],
     outputs: usize,
-) -> Result<Arc<dyn onward::model::Model>> {
-    match net {
-        Some(net) => Ok(net),
-        None => settings.unrated(input, outputs),
-    }
+) -> Result<Arc<dyn Model>> {
+    model.map_or_else(|| settings.unrated(input, outputs), Ok)
 }
 
 /// The net of a run that was begun, for rows of that shape, each answered with so many numbers.
@@ -106,7 +108,8 @@ fn unrated(
 /// As for [`net`], and those of building a model.
 pub fn graph(spec: &Spec, begun: Begun<'_>, input: [usize; 3], outputs: usize) -> Result<Graph> {
     let settings = spec.settings();
-    let model = unrated(&settings, net(spec, Some(begun))?, input, outputs)?;
+    let model = in_file(spec, Some(begun))?.map(|file| file.model(spec));
+    let model = unrated(&settings, model, input, outputs)?;
     Graph::new(&*settings.rated(model)?, input).map_err(of_net(spec, Some(begun)))
 }
 
@@ -233,7 +236,7 @@ fn elsewhere(path: &Path, other: &Elsewhere) -> Result<Vec<u8>> {
 }
 
 /// What a header says of the model.
-fn header_model(header: &Header, folder: &Folder) -> Result<Model> {
+fn header_model(header: &Header, folder: &Folder) -> Result<settings::Model> {
     let settings = Settings::of(header)?.ok_or_else(|| {
         let expected = "settings from which the model can be built";
         Error::expected(ErrorKind::Ledger, folder.ledger().display(), expected, "none")
@@ -246,11 +249,11 @@ fn given(
     spec: &Spec,
     graph: &Graph,
     shape: [usize; 3],
-    imported: Option<&Imported>,
+    in_file: Option<&InFile>,
     begun: Option<Begun<'_>>,
 ) -> Result<Option<Given>> {
     if let Some(Begun { header, folder }) = begun {
-        if spec.model.from.is_none() && imported.is_none() {
+        if spec.model.from.is_none() && in_file.is_none() {
             return Ok(None);
         }
         let file = header_model(header, folder)?.from.map(|file| file.display().to_string());
@@ -266,17 +269,98 @@ fn given(
         let memory: Arc<dyn Memory> = Arc::new(mapping);
         return Given::lying_in(&memory, graph).map(Some).map_err(|e| e.in_file(path));
     }
-    let begin =
-        |Imported { net, file }: &Imported| Ok(Given { params: net.begin(shape)?.1, file: file.clone() });
-    imported.map(begin).transpose().map_err(of_net(spec, begun))
+    let begin = |file: &InFile| match file {
+        InFile::Onnx(Imported { net, file }) => {
+            Ok(Given { params: net.begin(shape)?.1, file: file.clone() })
+        }
+        InFile::Language(folder) => language::params(folder, graph, &RunKey::from_seed(spec.seed)),
+    };
+    in_file.map(begin).transpose().map_err(of_net(spec, begun))
+}
+
+/// What a net is read from.
+enum InFile {
+    Onnx(Imported),
+    Language(language::Folder),
+}
+
+impl InFile {
+    fn model(&self, spec: &Spec) -> Arc<dyn Model> {
+        match self {
+            Self::Onnx(Imported { net, .. }) => Arc::<Net>::clone(net),
+            Self::Language(folder) => language::net(folder, spec),
+        }
+    }
+
+    /// What a run keeps of it.
+    fn kept(&self) -> Kept {
+        match self {
+            Self::Onnx(Imported { net, .. }) => Kept::Net(net.to_bytes()),
+            Self::Language(folder) => Kept::Language(language::description(folder)),
+        }
+    }
+}
+
+/// What a run keeps of the files that its net came from.
+pub enum Kept {
+    /// The bytes of an ONNX file.
+    Net(Vec<u8>),
+    /// The texts of a language model's folder.
+    Language(Vec<u8>),
+}
+
+impl Kept {
+    /// Its name in headers.
+    fn named(&self) -> String {
+        match self {
+            Self::Net(bytes) | Self::Language(bytes) => Given::named(bytes),
+        }
+    }
+
+    /// Writes it into a run's folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn write(&self, folder: &Folder) -> Result<()> {
+        match self {
+            Self::Net(bytes) => file::write(&folder.net(), bytes),
+            Self::Language(bytes) => file::write(&folder.language(), bytes),
+        }
+    }
+}
+
+/// What the spec's net is read from, if it is.
+fn in_file(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<InFile>> {
+    if let Some(folder) = language::of(spec, begun)? {
+        let file = InFile::Language(folder);
+        if let Some(Begun { header, folder }) = begun {
+            check_kept(header, folder, &file)?;
+        }
+        return Ok(Some(file));
+    }
+    Ok(imported(spec, begun)?.map(InFile::Onnx))
+}
+
+/// Refuses texts of a language model that are not those which the run began with.
+fn check_kept(header: &Header, folder: &Folder, file: &InFile) -> Result<()> {
+    let model = header_model(header, folder)?;
+    let ModelKind::Language(Language { path: began, .. }) = &model.kind else { return Ok(()) };
+    let (began, now) = (began.display().to_string(), file.kept().named());
+    if began != now {
+        let expected = format!("the texts {began}");
+        let found = format!("{now} (changed since the run began)");
+        let place = folder.language();
+        return Err(Error::expected(ErrorKind::Damage, place.display(), expected, found));
+    }
+    Ok(())
 }
 
 /// The run that a spec describes, at its beginning.
 pub struct Built {
     /// The run.
     pub trainer: Trainer,
-    /// The file of its net, if that is in one: a run keeps it.
-    pub net: Option<Vec<u8>>,
+    /// What the run keeps of the files that its net came from, if it did.
+    pub kept: Option<Kept>,
 }
 
 /// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the run that it is to follow, if
@@ -291,21 +375,27 @@ pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<
         let expected = "at least 2 rows to train on (data.test says how many are held out, data.limit how many are used)";
         return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
     }
-    let imported = imported(spec, begun)?;
-    let net = imported.as_ref().map(|imported| Arc::clone(&imported.net));
-    let in_file = of_net(spec, begun);
-    let evaluator = evaluator_of(spec, net, train.shape(), train.outputs(), threads, begun);
-    let evaluator = evaluator.map_err(&in_file)?;
-    let graph = evaluator.graph(train.shape()).map_err(&in_file)?;
+    let file = in_file(spec, begun)?;
+    let model = file.as_ref().map(|file| file.model(spec));
+    let told = of_net(spec, begun);
+    let evaluator = evaluator_of(spec, model, train.shape(), train.outputs(), threads, begun);
+    let evaluator = evaluator.map_err(&told)?;
+    let graph = evaluator.graph(train.shape()).map_err(&told)?;
     check_vocabulary(spec, &graph, train.outputs())?;
     evaluator.check_data(&split.test).map_err(|e| e.within("test rows"))?;
     let mut settings = spec.settings();
     check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;
-    let given = given(spec, &graph, train.shape(), imported.as_ref(), begun)?;
-    let net = imported.map(|imported| imported.net.to_bytes());
-    if let (ModelKind::Onnx(onnx), Some(net)) = (&mut settings.model.kind, &net) {
-        onnx.path = Given::named(net).into();
+    let given = given(spec, &graph, train.shape(), file.as_ref(), begun)?;
+    let kept = file.map(|file| file.kept());
+    // What matters is what is in the files, not where they were.
+    if let Some(kept) = &kept {
+        match &mut settings.model.kind {
+            ModelKind::Onnx(Onnx { path }) | ModelKind::Language(Language { path, .. }) => {
+                *path = kept.named().into();
+            }
+            _ => {}
+        }
     }
     let trainer = Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given, visitor)?;
-    Ok(Built { trainer, net })
+    Ok(Built { trainer, kept })
 }

@@ -7,6 +7,7 @@ pub mod command;
 pub mod date;
 pub mod interface;
 pub mod interrupt;
+mod language;
 pub mod machine;
 mod nir;
 pub mod output;

@@ -155,6 +155,7 @@ pub fn inspect(options: &DataOptions) -> Result<Inspected> {
             let expected = "a table or arrays; what tokens mean their file does not tell";
             return Err(super::part::bad("data", expected, "\"tokens\"").in_file(path));
         }
+        Format::Text | Format::Jsonl => return Err(crate::texts::without_a_model(path)),
         Format::Csv | Format::Npy | Format::Parquet => {}
     }
     let how = Reading { skipped: Vec::new(), ..reading_of(options) };

@@ -38,6 +38,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod texts;
 pub mod written;
 #[cfg(feature = "zstd")]
 mod zst;
@@ -281,6 +282,7 @@ fn check_options(options: &DataOptions) -> Result<()> {
         ("data.wide_tokens", options.wide_tokens.is_some()),
         ("data.ragged", options.ragged.is_some()),
         ("data.padding", options.padding.is_some()),
+        ("data.document_end", options.document_end.is_some()),
     ];
     if options.format.0 != Some(Format::Tokens)
         && let Some((key, _)) = of_tokens.into_iter().find(|(_, said)| *said)

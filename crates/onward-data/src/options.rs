@@ -90,10 +90,12 @@ keys! {
         streams: Option<usize> = Preset::Unset, 1.0..=65536.0;
         /// Of a file of tokens (`format = "tokens"`): all are below this.
         vocabulary: Option<u32> = Preset::Unset, 1.0..=16_777_216.0;
-        /// Of a file of tokens: how many a row has. Rows lie side by side; each token's target is the one that follows.
+        /// Of texts and files of tokens: how many tokens a row has (of texts at most, and 128 without this key). Rows lie side by side; each token's target is the one that follows.
         length: Option<usize> = Preset::Unset, 1.0..=65536.0;
         /// Of a file of tokens: the one that ends each document, which no row goes beyond.
         end_of_text: Option<u32> = Preset::Unset, 0.0..;
+        /// Of a text: what stands between its documents, which no row goes beyond; without it, it is one.
+        document_end: Option<String> = Preset::Unset;
         /// Of a file of tokens: does each take four bytes, the lowest first, and not two?
         wide_tokens: Option<bool> = Preset::Unset;
         /// Of a file of tokens: is what fills no row at a document's end a row too, which ends before the others do? Losses are of its own tokens
@@ -142,6 +144,7 @@ impl DataOptions {
             vocabulary: None,
             length: None,
             end_of_text: None,
+            document_end: None,
             wide_tokens: None,
             ragged: None,
             padding: None,
@@ -167,6 +170,10 @@ choices! {
         Parquet = "parquet",
         /// Tokens: whole numbers of two or four bytes each, one after the other. Never guessed.
         Tokens = "tokens",
+        /// Text in UTF-8, for language models.
+        Text = "text",
+        /// A text in each line, for language models: an object of JSON with "text", or with "prompt" and "completion".
+        Jsonl = "jsonl",
     }
 }
 

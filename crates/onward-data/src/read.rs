@@ -1,5 +1,6 @@
 //! From paths to rows: which format a file has, what the options say of it, and which files belong together.
 
+use super::texts::without_a_model;
 use super::beside::{Beside, count_beside};
 use super::csv::{Header, Reading};
 use super::files::{Packing, packed, packing, parsed, parts_of, read_file, read_table};
@@ -138,6 +139,7 @@ pub(super) fn read_one(options: &DataOptions) -> Result<(Part, Option<Part>)> {
             (understood(options, table).map_err(|e| e.in_file(&options.path))?, None)
         }
         Format::Tokens => return Err(no_table(&options.path)),
+        Format::Text | Format::Jsonl => return Err(without_a_model(&options.path)),
     };
     Ok((train.check_finite()?, own_test.map(Part::check_finite).transpose()?))
 }
@@ -211,6 +213,7 @@ pub(super) fn read_more(
             npz_part(path, &mut arrays, prefix.unwrap_or(""))?
         }
         Format::Tokens => return Err(no_table(path)),
+        Format::Text | Format::Jsonl => return Err(without_a_model(path)),
         format => {
             let names: Vec<String> = match trained.named {
                 true => trained.inputs.iter().map(|input| input.name.clone()).collect(),

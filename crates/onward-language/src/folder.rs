@@ -1,10 +1,11 @@
 //! A folder that holds a language model.
 
 use crate::config::Config;
-use crate::net::Language;
+use crate::net::{Language, Learning};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Files;
 use onward::model::Graph;
+use onward::noise::RunKey;
 use onward::params::Params;
 use onward::train::Given;
 use onward::{Error, ErrorKind, Result};
@@ -126,7 +127,8 @@ impl Folder {
 
     /// The net.
     pub fn net(&self) -> Language {
-        Language { config: self.config.clone(), prefix: self.description.prefix.clone(), adapters: None }
+        let (config, prefix) = (self.config.clone(), self.description.prefix.clone());
+        Language { config, prefix, learning: Learning::default() }
     }
 
     /// What a run keeps of the folder: its texts and the digest of its weights, as bytes that are the same for the same folder.
@@ -140,13 +142,14 @@ impl Folder {
         self.description.files.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
-    /// The folder's weights for its net with this graph. They stay in their files, which are mapped, but for matrices that lie across.
+    /// The folder's weights for its net with this graph. They stay in their files, which are mapped, but for matrices that lie across; adapters begin as
+    /// the run key says.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] and [`ErrorKind::Model`], naming the file, if weights are missing or are not those that the graph needs.
-    pub fn params(&self, graph: &Graph) -> Result<Given> {
+    pub fn params(&self, graph: &Graph, key: &RunKey) -> Result<Given> {
         let files = Files::open(&self.path)?;
-        let params: Params = files.params(&self.config, graph.tensors())?;
+        let params: Params = files.params(&self.config, graph.tensors(), key)?;
         params.check_memory()?;
         Ok(Given { params, file: self.description.weights.clone() })
     }

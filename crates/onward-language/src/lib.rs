@@ -14,6 +14,6 @@ mod weights;
 pub use config::{Config, Family};
 pub use folder::Folder;
 pub use generate::{Ended, Generator, Sampling};
-pub use net::Language;
+pub use net::{Adapters, Language, Learning};
 pub use text::{Rows, TextOptions, rows_of};
 pub use tokenizer::Tokenizer;

@@ -11,7 +11,22 @@ pub struct Language {
     pub config: Config,
     /// What stands before the names of its tensors, such as `model.`; heads have names of their own.
     pub prefix: String,
-    /// Low-rank adapters of the maps of blocks, where it has some.
+    /// What of it learns; all its maps where that is not said.
+    pub learning: Learning,
+}
+
+/// What of a language model learns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learning {
+    /// The maps of blocks.
+    pub maps: bool,
+    /// The head; and with all blocks' maps the embedding.
+    pub head: bool,
+    /// The factors and shifts of norms.
+    pub norms: bool,
+    /// The blocks that learn, counted from the head; 0 for all.
+    pub top: usize,
+    /// Low-rank adapters of maps, where there are some.
     pub adapters: Option<Adapters>,
 }
 
@@ -22,8 +37,12 @@ pub struct Adapters {
     pub form: Adapter,
     /// The maps that have one, by the last part of their names, such as `q_proj`.
     pub maps: Vec<String>,
-    /// How many blocks have some, counted from the head.
-    pub top: usize,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self { maps: true, head: true, norms: true, top: 0, adapters: None }
+    }
 }
 
 impl Model for Language {
@@ -46,11 +65,66 @@ impl Language {
     fn map(&self, g: &mut Builder, block: usize, name: &str, x: Var, outputs: usize, bias: bool) -> Var {
         let y = if bias { g.linear(name, x, outputs) } else { g.linear_without_bias(name, x, outputs) };
         let last = name.rsplit('.').next().unwrap_or(name);
-        match &self.adapters {
-            Some(own) if block + own.top >= self.config.blocks && own.maps.iter().any(|map| map == last) => {
+        match &self.learning.adapters {
+            Some(own) if self.block_learns(block) && own.maps.iter().any(|map| map == last) => {
                 g.adapter(name, x, y, own.form)
             }
             _ => y,
+        }
+    }
+
+    fn block_learns(&self, block: usize) -> bool {
+        self.learning.top == 0 || block + self.learning.top >= self.config.blocks
+    }
+
+    /// The block that learns first; none if no block does.
+    fn first_to_learn(&self) -> Option<usize> {
+        let blocks = self.learning.maps || self.learning.norms || self.learning.adapters.is_some();
+        (0..self.config.blocks).find(|block| blocks && self.block_learns(*block))
+    }
+
+    /// Where the stream of a block's input stands: nothing before it learns, if that block is the first to.
+    fn entering(&self, g: &mut Builder, block: usize, x: Var) {
+        let whole = self.learning.top == 0 && self.learning.maps && self.learning.head;
+        if !whole && self.first_to_learn().unwrap_or(self.config.blocks) == block {
+            g.learns_after(x);
+        }
+    }
+
+    /// Freezes what does not learn.
+    fn freeze(&self, g: &mut Builder, embeddings: &[String]) {
+        let (config, Learning { maps, head, norms, top, adapters }) = (&self.config, &self.learning);
+        if *maps && *head && *norms && *top == 0 {
+            return;
+        }
+        g.rate("*", 0.0);
+        let by = if *norms { 1.0 } else { 0.0 };
+        let blocks = if config.family == Family::Llama { "layers" } else { "h" };
+        for block in (0..config.blocks).filter(|block| self.block_learns(*block)) {
+            let own = format!("{}{blocks}.{block}.", self.prefix);
+            if *maps {
+                g.rate(&format!("{own}*"), 1.0);
+            }
+            let parts: &[&str] = match config.family {
+                Family::Llama => &["input_layernorm.*", "post_attention_layernorm.*"],
+                Family::Gpt2 => &["ln_1.*", "ln_2.*"],
+            };
+            parts.iter().for_each(|part| g.rate(&format!("{own}{part}"), by));
+            if config.qk_norm {
+                g.rate(&format!("{own}self_attn.*_norm.weight"), by);
+            }
+        }
+        if adapters.is_some() {
+            g.rate("*.lora_*", 1.0);
+        }
+        let last = if config.family == Family::Llama { "norm.*" } else { "ln_f.*" };
+        g.rate(&format!("{}{last}", self.prefix), by);
+        if *head {
+            let own = if config.tied { embeddings[0].as_str() } else { HEAD };
+            g.rate(&format!("{own}.*"), 1.0);
+            if *maps && *top == 0 {
+                embeddings.iter().for_each(|name| g.rate(&format!("{name}.*"), 1.0));
+            }
         }
     }
 
@@ -68,6 +142,7 @@ impl Language {
         let embedding = format!("{}embed_tokens", self.prefix);
         let mut x = g.embed(&embedding, x, c.vocabulary, c.width);
         for block in 0..c.blocks {
+            self.entering(g, block, x);
             let name = |part: &str| format!("{}layers.{block}.{part}", self.prefix);
             let y = g.rms_norm_with(&name("input_layernorm"), x, c.epsilon);
             let of = |g: &mut Builder, part: &str, heads: usize| {
@@ -92,8 +167,11 @@ impl Language {
             let y = self.map(g, block, &name("mlp.down_proj"), y, c.width, c.inner_bias);
             x = g.add(x, y);
         }
+        self.entering(g, c.blocks, x);
         let x = g.rms_norm_with(&format!("{}norm", self.prefix), x, c.epsilon);
-        self.head(g, x, &embedding)
+        let y = self.head(g, x, &embedding);
+        self.freeze(g, &[embedding]);
+        y
     }
 
     fn gpt2(&self, g: &mut Builder, tokens: Var) -> Var {
@@ -104,6 +182,7 @@ impl Language {
         let at = g.embed(&named("wpe"), positions, c.context, c.width);
         let mut x = g.add(x, at);
         for block in 0..c.blocks {
+            self.entering(g, block, x);
             let name = |part: &str| named(&format!("h.{block}.{part}"));
             let y = g.layer_norm_with(&name("ln_1"), x, c.epsilon);
             let all = self.map(g, block, &name("attn.c_attn"), y, 3 * c.width, true);
@@ -118,8 +197,11 @@ impl Language {
             let y = self.map(g, block, &name("mlp.c_proj"), y, c.width, true);
             x = g.add(x, y);
         }
+        self.entering(g, c.blocks, x);
         let x = g.layer_norm_with(&named("ln_f"), x, c.epsilon);
-        self.head(g, x, &embedding)
+        let y = self.head(g, x, &embedding);
+        self.freeze(g, &[embedding, named("wpe")]);
+        y
     }
 
     fn head(&self, g: &mut Builder, x: Var, embedding: &str) -> Var {

@@ -1,7 +1,7 @@
 //! Texts as rows to train on.
 
 use crate::folder::Folder;
-use onward::dataset::{Dataset, UNASKED};
+use onward::dataset::UNASKED;
 use onward::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
@@ -83,12 +83,16 @@ pub fn rows_of(text: &str, folder: &Folder, options: &TextOptions) -> Result<Row
 }
 
 impl Rows {
-    /// The rows in memory; at most `length` tokens each.
-    ///
-    /// # Errors
-    /// As for [`Dataset::ragged`].
-    pub fn dataset(&self, length: usize) -> Result<Dataset> {
-        Dataset::ragged(&self.rows, length)
+    /// What was cut or left out, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.cut > 0 {
+            notes.push(format!("{} of {} examples are longer than a row: their ends are cut off", self.cut, self.texts));
+        }
+        if self.lost > 0 {
+            notes.push(format!("{} of {} examples are left out, as nothing of their completions is left", self.lost, self.texts));
+        }
+        notes
     }
 
     fn add_document(&mut self, text: &str, folder: &Folder, before: &[u32], length: usize) -> Result<()> {

@@ -3,6 +3,7 @@
 use crate::config::{Config, Family};
 use crate::net::HEAD;
 use onward::mapped::Mapping;
+use onward::noise::RunKey;
 use onward::params::{DType, Memory, Params, Tensor, TensorData, TensorSpec};
 use onward::train::Given;
 use onward::{Error, ErrorKind, Place, Result};
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What the names of adapters' tensors contain, which no folder has.
+const ADAPTER: &str = ".lora_";
 const ONE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -77,7 +80,7 @@ impl Files {
     ///
     /// # Errors
     /// [`ErrorKind::Model`], with the file, naming a tensor that is missing, of another shape or type, not finite, or that the net does not know.
-    pub fn params(&self, config: &Config, specs: &[TensorSpec]) -> Result<Params> {
+    pub fn params(&self, config: &Config, specs: &[TensorSpec], key: &RunKey) -> Result<Params> {
         for file in &self.all {
             let known = |name: &str| specs.iter().any(|spec| spec.name == name) || is_passed_over(config, name);
             if let Some(other) = file.names.iter().find(|name| !known(name)) {
@@ -87,6 +90,10 @@ impl Files {
             }
         }
         let one = |spec: &TensorSpec| {
+            if spec.name.contains(ADAPTER) {
+                let own = Params::init(std::slice::from_ref(spec), key);
+                return Ok(own.tensors()[0].clone());
+            }
             let Some(file) = self.all.iter().find(|file| file.names.contains(&spec.name)) else {
                 let found = format!("none in {}", self.all.iter().map(File::short).collect::<Vec<_>>().join(", "));
                 return Err(Error::expected(ErrorKind::Model, Place::tensor(&spec.name), "a tensor", found)

@@ -23,6 +23,7 @@ const SPEC: &str = "spec.toml";
 const BASE: &str = "base.safetensors";
 const INTERFACE: &str = "interface.json";
 const NET: &str = "net.onnx";
+const LANGUAGE: &str = "language.json";
 /// The name of the trained model's file.
 pub const MODEL: &str = "model.safetensors";
 const METRICS: &str = "metrics.jsonl";
@@ -33,7 +34,7 @@ const PLOTS_IN: &str = "plots";
 /// The name of the lock file.
 pub const LOCK: &str = "lock";
 const SNAPSHOTS_IN: &str = "snapshots";
-const FILES: [&str; 9] = [LEDGER, SPEC, BASE, INTERFACE, NET, LOCK, MODEL, METRICS, MANIFEST];
+const FILES: [&str; 10] = [LEDGER, SPEC, BASE, INTERFACE, NET, LANGUAGE, LOCK, MODEL, METRICS, MANIFEST];
 const RESULT: &str = summary::FILES[0];
 
 /// Whether a file of this name is a run's own.
@@ -225,7 +226,7 @@ impl Folder {
     pub fn discard(self) {
         self.sweep();
         // What cannot be removed stays; the error that led here is the one to tell.
-        for name in [LEDGER, SPEC, BASE, INTERFACE, NET, LOCK] {
+        for name in [LEDGER, SPEC, BASE, INTERFACE, NET, LANGUAGE, LOCK] {
             let _ = std::fs::remove_file(self.path.join(name));
         }
         let _ = std::fs::remove_dir(&self.path);
@@ -297,7 +298,7 @@ impl Folder {
         let plots = std::fs::read_dir(self.path.join(PLOTS_IN)).into_iter().flatten().flatten();
         let plots = plots.filter_map(|file| file.file_name().into_string().ok());
         let plots = plots.filter(|name| is_plot(name));
-        let names = [SPEC, BASE, INTERFACE, NET, MODEL, METRICS, REPORT, RESULT].map(str::to_owned);
+        let names = [SPEC, BASE, INTERFACE, NET, LANGUAGE, MODEL, METRICS, REPORT, RESULT].map(str::to_owned);
         let mut all: Vec<String> =
             names.into_iter().chain(plots.map(|name| format!("{PLOTS_IN}/{name}"))).collect();
         all.retain(|name| self.path.join(name).is_file());
@@ -385,6 +386,11 @@ impl Folder {
     /// The path of the net that the run began with, for a net that was read from a file.
     pub fn net(&self) -> PathBuf {
         self.path.join(NET)
+    }
+
+    /// The path of the texts that a run's language model came with: what it is, and how it reads and writes.
+    pub fn language(&self) -> PathBuf {
+        self.path.join(LANGUAGE)
     }
 
     /// The path of the file that says in one line why a run diverged.

@@ -8,6 +8,7 @@ use crate::args::{How, Moved, OnData};
 use crate::build::{self, Begun};
 use crate::folder::{Folder, MODEL};
 use crate::interface::Interface;
+use crate::language;
 use crate::manifest::Manifest;
 use crate::progress::Voice;
 use crate::spec::Spec;
@@ -47,7 +48,7 @@ pub(super) struct Trained {
 impl Trained {
     /// What is answered at each item that a row of tokens has; `None` for other rows.
     pub(super) fn items<'a>(&self, row: usize, out: &'a [f32]) -> Option<Vec<&'a [f32]>> {
-        if self.spec.data.format.0 != Some(data::Format::Tokens) {
+        if !self.spec.is_of_tokens() {
             return None;
         }
         let items = self.preparation.shape[1];
@@ -101,13 +102,20 @@ const STANDARD_INPUT: &str = "-";
 
 /// The model of a run, with the rows of a file or of standard input.
 pub(super) fn load(run: &Path, file: &Path, how: &How) -> Result<Trained> {
-    let Answering { spec, evaluator, params, statistics, interface, .. } = answering(run, how)?;
+    let Answering { spec, header, evaluator, params, statistics, interface } = answering(run, how)?;
+    let folder = Folder::read_only(run)?;
+    let language = language::of(&spec, Some(Begun { header: &header, folder: &folder }))?;
     let (path, bytes) = match file.to_str() {
         Some(STANDARD_INPUT) => ("standard input".into(), Some(read_input()?)),
         _ => (data::expand_home(file), None),
     };
-    let more =
-        data::load_more(&path, bytes.as_deref(), &spec.data, &interface.preparation, interface.outputs)?;
+    let more = match &language {
+        Some(language) => language::more(&path, bytes.as_deref(), &spec.data, language)?,
+        None => {
+            let Interface { preparation, outputs } = &interface;
+            data::load_more(&path, bytes.as_deref(), &spec.data, preparation, *outputs)?
+        }
+    };
     if more.rows == 0 {
         return Err(Error::expected(ErrorKind::Data, path.display(), "at least one row", "none"));
     }

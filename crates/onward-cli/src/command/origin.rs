@@ -4,6 +4,7 @@ use crate::args::{How, Moved};
 use crate::build::{self, Built};
 use crate::folder::Folder;
 use crate::interface::Interface;
+use crate::language;
 use crate::progress::Voice;
 use crate::spec::Spec;
 use onward::ask::Shuffle;
@@ -12,7 +13,7 @@ use onward::settings::Budget;
 use onward::train::Trainer;
 use onward::words::counted;
 use onward::{Error, ErrorKind, Result};
-use onward_data::{self as data, DataOptions, Opened};
+use onward_data::{DataOptions, Opened};
 use onward_run::Limits;
 use onward_run::follow::{Origin, Parts, Rhythm};
 use std::path::{Path, PathBuf};
@@ -108,13 +109,14 @@ impl Origin for FromSpec<'_> {
     fn build(&mut self, begun: &Header) -> Result<Parts> {
         let spec = self.spec(begun)?;
         let options = options(&spec, self.moved)?;
-        let split = match self.split.take() {
-            Some(split) => split,
-            None => load(&options, spec.train.shuffle.unwrap_or_default())?,
-        };
-        let split = self.split.insert(split);
         let folder = &Folder::read_only(self.folder)?;
         let begun = Some(build::Begun { header: begun, folder });
+        let language = language::of(&spec, begun)?;
+        let split = match self.split.take() {
+            Some(split) => split,
+            None => load(&options, spec.train.shuffle.unwrap_or_default(), language.as_ref())?,
+        };
+        let split = self.split.insert(split);
         let Built { trainer, .. } = build::trainer(&spec, split, self.how.threads(), begun)
             .map_err(|e| Spec::placed(e, &folder.spec(), &[], None))?;
         Voice::new(self.how).say_emulation(trainer.local().precision());
@@ -196,8 +198,8 @@ fn options(spec: &Spec, moved: &Moved) -> Result<DataOptions> {
     Ok(options)
 }
 
-fn load(options: &DataOptions, shuffle: Shuffle) -> Result<Opened> {
-    data::open(options, shuffle).map_err(|e| match e.kind() {
+fn load(options: &DataOptions, shuffle: Shuffle, folder: Option<&language::Folder>) -> Result<Opened> {
+    language::open_data(options, shuffle, folder).map_err(|e| match e.kind() {
         ErrorKind::Io => Error::new(
             e.kind(),
             format!("{e} (if data have moved: --data PATH, --test-data PATH, --validation-data PATH)"),

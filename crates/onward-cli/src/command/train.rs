@@ -7,10 +7,11 @@ use super::session::{Teller, clock, finish, stop_when_asked};
 use crate::args::Train;
 use crate::build::{self, Built};
 use crate::folder::Folder;
+use crate::language;
 use crate::machine;
 use crate::progress::Voice;
 use crate::spec::Spec;
-use onward::{ErrorKind, Result, file};
+use onward::{ErrorKind, Result};
 use onward_data as data;
 use onward_run::{Observers, Run};
 use serde_json::json;
@@ -27,7 +28,9 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     }
     let placed = |e| Spec::placed(e, &args.spec, &sets, args.seed);
     let order = spec.train.shuffle.unwrap_or_default();
-    let split = data::check_apart(&spec.data).and_then(|()| data::open(&spec.data, order));
+    let language = language::of(&spec, None).map_err(placed)?;
+    let split = data::check_apart(&spec.data)
+        .and_then(|()| language::open_data(&spec.data, order, language.as_ref()));
     let split = split.and_then(|split| data::check_rows_apart(&spec.data, &split).map(|()| split));
     // What is wrong with a data file is told of that file.
     let split =
@@ -39,14 +42,14 @@ pub fn train(args: &Train) -> Result<ExitCode> {
     for note in &split.notes {
         voice.say(note, &json!({"event": "note", "text": note}));
     }
-    let Built { trainer, net } = build::trainer(&spec, &split, args.how.threads(), None).map_err(placed)?;
+    let Built { trainer, kept } = build::trainer(&spec, &split, args.how.threads(), None).map_err(placed)?;
     let parts = parts(&spec, &split, spec.data.clone(), trainer)?;
     // Who sees the run's folder may ask it to stop.
     let stop = stop_when_asked(&args.how)?;
     let folder = Folder::create(&args.runs, &spec.name, args.resume)?;
     folder.sign(&machine::owner());
-    if let Some(net) = net {
-        file::write(&folder.net(), &net)?;
+    if let Some(kept) = kept {
+        kept.write(&folder)?;
     }
     about.write(folder.path())?;
     let observers = Observers::one(Teller::new(voice, folder.path()));

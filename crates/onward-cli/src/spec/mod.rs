@@ -147,6 +147,11 @@ impl Spec {
         Ok(())
     }
 
+    /// Whether rows are of tokens, each of which is answered.
+    pub fn is_of_tokens(&self) -> bool {
+        self.data.format.0 == Some(Format::Tokens) || matches!(self.model.kind, ModelKind::Language(_))
+    }
+
     /// Refuses keys that contradict each other.
     fn check(&self, values: &Values) -> Result<()> {
         if !is_name(&self.name) {
@@ -156,16 +161,16 @@ impl Spec {
         let (target, loss) = (self.data.target, self.objective.name());
         let fitting = losses_for(target);
         self.check_columns(values)?;
-        let has_tokens = self.data.format.0 == Some(Format::Tokens);
+        let has_tokens = self.is_of_tokens();
         if has_tokens != matches!(self.objective, Objective::ItemCrossEntropy(_))
             && (loss != "program" || !has_tokens)
         {
-            let [expected, found] = if has_tokens {
-                ["\"item-cross-entropy\" or \"program\", as data.format is \"tokens\"", loss]
-            } else {
-                ["another, as data.format is not \"tokens\"", loss]
+            let expected = match &self.model.kind {
+                ModelKind::Language(_) => "\"item-cross-entropy\" or \"program\", as model.kind is \"language\"",
+                _ if has_tokens => "\"item-cross-entropy\" or \"program\", as data.format is \"tokens\"",
+                _ => "another, as data.format is not \"tokens\"",
             };
-            return Err(values.error("objective.loss", expected, format!("{found:?}")));
+            return Err(values.error("objective.loss", expected, format!("{loss:?}")));
         }
         if matches!(self.model.kind, ModelKind::Vae(_)) && !["elbo", "heads", "program"].contains(&loss) {
             let expected = "\"elbo\", as model.kind is \"vae\"";

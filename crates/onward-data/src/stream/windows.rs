@@ -121,6 +121,7 @@ fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
         ("data.center", matches!(options.center, Center::Mean | Center::Standardize)),
         ("data.shape", options.shape.is_some()),
         ("data.stream", options.stream.is_some()),
+        ("data.document_end", options.document_end.is_some()),
     ];
     if let Some((key, _)) = unused.into_iter().find(|(_, said)| *said) {
         let expected = "no such key, as data.format is \"tokens\"";

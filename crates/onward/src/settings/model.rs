@@ -90,6 +90,8 @@ variants! {
         Vae = "vae",
         /// The net of an ONNX file, which begins with the file's weights.
         Onnx = "onnx",
+        /// A language model in a folder, which begins with its weights: Llama's family and GPT-2, for data of texts.
+        Language = "language",
     }
 }
 
@@ -166,6 +168,42 @@ keys! {
     pub struct Onnx {
         /// The file. A run keeps a copy of it. Where it has several outputs, the first is the answer, or those that the heads of the objective name.
         path: PathBuf = Preset::Required;
+    }
+}
+
+keys! {
+    /// A language model in a folder.
+    pub struct Language {
+        /// The folder with `config.json`, `tokenizer.json` and the weights as safetensors. A run keeps a copy of all of them.
+        path: PathBuf = Preset::Required;
+        /// What learns.
+        learns: Learns = is(Learns::All);
+        /// The blocks that learn, counted from the answer; 0 for all, and with them the embedding.
+        top: usize = is(0), 0.0..=65536.0;
+        /// Do the factors of norms learn too?
+        norms: bool = is(false);
+        /// The rank of low-rank adapters (LoRA), where these learn.
+        rank: usize = is(8), 1.0..=65536.0;
+        /// Adapters are multiplied by this over their rank.
+        alpha: f32 = is(16.0);
+        /// The maps that have adapters, by the last part of their names in the folder, where these learn.
+        adapted: Vec<String> = is(["q_proj", "v_proj", "c_attn"].map(Value::from).to_vec());
+    }
+}
+
+choices! {
+    /// What of a language model learns.
+    pub enum Learns default All {
+        /// The maps of blocks, and the head.
+        All = "all",
+        /// The maps of blocks.
+        Maps = "maps",
+        /// The head.
+        Head = "head",
+        /// Low-rank adapters beside maps of blocks.
+        Adapters = "adapters",
+        /// Low-rank adapters, and the head.
+        AdaptersAndHead = "adapters-and-head",
     }
 }
 
@@ -252,17 +290,17 @@ impl Model {
             }
             ModelKind::Integer(_) => Ok(()),
             ModelKind::Conv(conv) => conv.on([1, 1, 1], self.activation, 1).check_layers(),
-            ModelKind::Onnx(_) if self.activation != Activation::Relu => {
+            ModelKind::Onnx(_) | ModelKind::Language(_) if self.activation != Activation::Relu => {
                 let expected = "none, as the file has its own";
                 Err(Error::expected(ErrorKind::Spec, "model.activation", expected, self.activation.name()))
             }
-            ModelKind::Onnx(_) => Ok(()),
+            ModelKind::Onnx(_) | ModelKind::Language(_) => Ok(()),
         }
     }
 
     /// Whether the net is read from a file, which also gives its first params.
     pub(crate) fn is_in_a_file(&self) -> bool {
-        matches!(self.kind, ModelKind::Onnx(_))
+        matches!(self.kind, ModelKind::Onnx(_) | ModelKind::Language(_))
     }
 
     /// Builds the net for inputs of shape `[height, width, channels]` and this many outputs.
@@ -300,7 +338,7 @@ impl Model {
                 values: vae.values,
                 activation: self.activation,
             }),
-            ModelKind::Onnx(Onnx { path }) => {
+            ModelKind::Onnx(Onnx { path }) | ModelKind::Language(Language { path, .. }) => {
                 let expected = "a net that follows from its settings";
                 let found = format!("one that is in a file: {}", path.display());
                 return Err(Error::expected(ErrorKind::Spec, "model.kind", expected, found));

@@ -69,6 +69,7 @@ pub struct Builder {
     rates_place: Place,
     carries: Vec<Carry>,
     everywhere: bool,
+    learns_after: usize,
     within: Option<[f32; 2]>,
     integers: Option<IntegerMlp>,
     weight_init: WeightInit,
@@ -105,6 +106,7 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         rates_place: "rates".into(),
         carries: Vec::new(),
         everywhere: false,
+        learns_after: 0,
         within: None,
         integers: None,
         weight_init: WeightInit::He,
@@ -112,7 +114,19 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
     };
     let output = model.build(&mut builder)?;
     builder.operands("the model's answer", &[output]);
-    let Builder { nodes, specs, rates, rates_place, carries, everywhere, within, integers, fault, .. } =
+    let Builder {
+        nodes,
+        specs,
+        rates,
+        rates_place,
+        carries,
+        everywhere,
+        learns_after,
+        within,
+        integers,
+        fault,
+        ..
+    } =
         builder;
     if let Some(fault) = fault {
         return Err(fault);
@@ -128,7 +142,7 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         ));
     }
     let graph = Graph::of(nodes, specs, output.node, everywhere)?;
-    Ok(Graph { rates, carries, within, integers, ..graph })
+    Ok(Graph { rates, carries, learns_after, within, integers, ..graph })
 }
 
 impl Builder {
@@ -422,6 +436,12 @@ impl Builder {
             self.fault(self.rates_place.clone(), expected, pattern);
         }
         meant.into_iter().for_each(|i| self.rates[i] = factor);
+    }
+
+    /// Uses of tensors up to `x` earn nothing: what learns by activations learns behind it alone, also a tensor that is used before it too.
+    pub fn learns_after(&mut self, x: Var) {
+        let node = self.operands("learns after", &[x]);
+        self.learns_after = node[0];
     }
 
     /// The rates that come are those of settings.

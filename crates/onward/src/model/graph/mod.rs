@@ -61,6 +61,8 @@ pub struct Graph {
     /// What each tensor's steps are multiplied by.
     rates: Vec<f32>,
     carries: Vec<Carry>,
+    /// The last node at and before which no stage learns; 0 if all do.
+    learns_after: usize,
     /// What numbers of the input are within, if the model says so.
     within: Option<[f32; 2]>,
     /// The net of whole numbers that is in it, if there is one.
@@ -137,6 +139,7 @@ impl Graph {
             stages,
             rates: Vec::new(),
             carries: Vec::new(),
+            learns_after: 0,
             within: None,
             integers: None,
             kept,
@@ -174,7 +177,8 @@ impl Graph {
 
     /// Whether any tensor of a stage ever changes.
     pub(crate) fn stage_trains(&self, stage: usize) -> bool {
-        self.tensors_of(stage).any(|tensor| self.trains(tensor))
+        let behind = self.stages[stage].site > self.learns_after;
+        behind && self.tensors_of(stage).any(|tensor| self.trains(tensor))
     }
 
     /// The states that a row's items hand on beyond its last item, each with a name and a shape; they begin with zero. (Attention hands on
