@@ -1,9 +1,11 @@
 //! The arguments.
 
 mod many;
+mod language;
 mod minimize;
 mod number;
 
+pub use language::{Generate, Tune};
 pub use many::{Clean, Compare, List, Note, Order, State, Sweep};
 pub use minimize::{Minimize, Towards};
 
@@ -51,6 +53,12 @@ pub enum Command {
         after_help = "Examples:\n  onward train specs/digits.toml\n  onward train specs/mnist-mlp.toml --set data.path=~/mnist --threads 4\n  onward train specs/digits.toml --resume"
     )]
     Train(Train),
+    /// Trains a language model further on texts or examples, with forward passes only
+    #[command(after_help = language::TUNE)]
+    Tune(Tune),
+    /// Lets texts go on with a language model: a folder's, or a run's
+    #[command(after_help = language::GENERATE)]
+    Generate(Generate),
     /// Finds the best arguments of any program: runs it again and again and reads the loss that it prints
     #[command(after_help = minimize::help())]
     Minimize(Minimize),
@@ -169,6 +177,8 @@ impl Command {
     pub fn json(&self) -> bool {
         match self {
             Self::Train(args) => args.how.print.json,
+            Self::Tune(args) => args.how.print.json,
+            Self::Generate(args) => args.how.print.json,
             Self::Minimize(args) => args.print.json,
             Self::Resume(args) => args.how.print.json,
             Self::Repair(args) => args.print.json,
@@ -428,6 +438,10 @@ pub enum FileKind {
     Safetensors,
     /// A spiking net, for simulators and chips (a build with --features nir)
     Nir,
+    /// A language model as a folder that transformers and others load, adapters merged (a build with --features language)
+    Folder,
+    /// The adapters of a language model as a folder that PEFT loads (a build with --features language)
+    Peft,
 }
 
 /// Arguments of `export`.
@@ -438,7 +452,7 @@ pub struct Export {
     /// The kind of file
     #[arg(long = "as", value_name = "KIND")]
     pub kind: FileKind,
-    /// The file
+    /// The file, or the folder
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// How to run and what to print

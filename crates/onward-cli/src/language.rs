@@ -6,6 +6,7 @@ use onward::ask::Shuffle;
 use onward::settings::{Language, ModelKind};
 use onward::model::{Graph, Model};
 use onward::noise::RunKey;
+use onward::params::Params;
 use onward::train::Given;
 use onward::{Error, Result};
 #[cfg(not(feature = "language"))]
@@ -56,11 +57,41 @@ pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, folder: &F
     texts::more(path, bytes, options, folder)
 }
 
+/// How a text is to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// What it begins with.
+    pub prompt: Option<String>,
+    /// Tokens at most.
+    pub tokens: usize,
+    /// What logits are divided by; 0 for the likeliest token.
+    pub temperature: f32,
+    /// So many of the likeliest tokens; 0 for all.
+    pub top_k: usize,
+    /// The share of the likeliest tokens.
+    pub top_p: f32,
+    /// The seed of what is drawn.
+    pub seed: u64,
+}
+
+/// The files that others load: a whole model, or adapters alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The whole model, adapters merged.
+    Whole,
+    /// Adapters alone, as PEFT has them.
+    Peft,
+}
+
 #[cfg(feature = "language")]
 mod with {
     use super::{Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Result, RunKey, Spec, TextRows, Texts};
     use onward::settings::Learns;
-    use onward_language::{Adapters, Learning, TextOptions, rows_of};
+    use super::{Asked, Form, Params};
+    use onward::dataset::{Targets, UNASKED};
+    use onward_language::{Adapters, Ended, Generator, Learning, Sampling, TextOptions, rows_of};
+    use serde_json::json;
+    use std::collections::BTreeMap;
 
     /// Opens a folder of files as the ecosystem hands them around.
     pub fn open(path: &Path) -> Result<Folder> {
@@ -75,23 +106,124 @@ mod with {
 
     /// The net, with what of it learns.
     pub fn net(folder: &Folder, spec: &Spec) -> Arc<dyn Model> {
-        let ModelKind::Language(settings) = &spec.model.kind else { return Arc::new(folder.0.net()) };
+        Arc::new(language_of(folder, spec))
+    }
+
+    fn language_of(folder: &Folder, spec: &Spec) -> onward_language::Language {
+        let ModelKind::Language(settings) = &spec.model.kind else { return folder.0.net() };
         let Language { learns, top, norms, rank, alpha, adapted, .. } = settings;
         let form = onward::model::Adapter { rank: *rank, alpha: *alpha };
-        let adapters = || Adapters { form, maps: adapted.clone() };
+        let bottlenecks = matches!(learns, Learns::Bottlenecks | Learns::BottlenecksAndHead);
+        let has_adapters = bottlenecks || matches!(learns, Learns::Adapters | Learns::AdaptersAndHead);
+        let adapters = || Adapters { form, maps: adapted.clone(), bottlenecks };
         let learning = Learning {
             maps: matches!(learns, Learns::All | Learns::Maps),
-            head: matches!(learns, Learns::All | Learns::Head | Learns::AdaptersAndHead),
+            head: !matches!(learns, Learns::Maps | Learns::Adapters | Learns::Bottlenecks),
             norms: *norms,
             top: *top,
-            adapters: matches!(learns, Learns::Adapters | Learns::AdaptersAndHead).then(adapters),
+            adapters: has_adapters.then(adapters),
         };
-        Arc::new(onward_language::Language { learning, ..folder.0.net() })
+        onward_language::Language { learning, ..folder.0.net() }
     }
 
     /// What the net begins with.
     pub fn params(folder: &Folder, graph: &Graph, key: &RunKey) -> Result<Given> {
         folder.0.params(graph, key)
+    }
+
+    /// The weights of a folder, whatever learns.
+    pub fn own_params(folder: &Folder) -> Result<Params> {
+        let graph = Graph::new(&folder.0.net(), [1, 1, 1])?;
+        folder.0.params(&graph, &RunKey::from_seed(0)).map(|given| given.params)
+    }
+
+    /// Lets a text go on with these params, of a run with that spec if one is given, and tells `each` piece of it; why it ended.
+    pub fn generate(
+        folder: &Folder,
+        spec: Option<&Spec>,
+        params: &Params,
+        asked: &Asked,
+        each: &mut dyn FnMut(&str),
+    ) -> Result<&'static str> {
+        let (tokenizer, config) = (folder.0.tokenizer(), folder.0.config());
+        let text = asked.prompt.as_deref().unwrap_or_default();
+        let mut prompt = tokenizer.encode(text, true)?;
+        let suffix = tokenizer.around()?.1;
+        prompt.truncate(prompt.len() - if prompt.ends_with(&suffix) { suffix.len() } else { 0 });
+        if prompt.is_empty() {
+            prompt.extend(config.begin.or(config.end.first().copied()));
+        }
+        let sampling = Sampling {
+            temperature: asked.temperature,
+            top_k: asked.top_k,
+            top_p: asked.top_p,
+            seed: asked.seed,
+        };
+        let (net, precision) = match spec {
+            Some(spec) => (language_of(folder, spec), spec.model.precision.here()),
+            None => (folder.0.net(), onward::kernel::Precision::F32),
+        };
+        let generator = Generator::new(net, params, precision)?;
+        let mut spoken = tokenizer.stream(&prompt);
+        let mut failed = None;
+        let mut told = |_: usize, token: u32| match spoken.add(token) {
+            Ok(text) => {
+                each(&text);
+                true
+            }
+            Err(e) => {
+                failed = Some(e);
+                false
+            }
+        };
+        let ended = generator.run(std::slice::from_ref(&prompt), asked.tokens, sampling, &mut told)?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        each(&spoken.rest()?);
+        Ok(match ended.first() {
+            Some(Ended::End) => "end",
+            Some(Ended::Context) => "context",
+            _ => "length",
+        })
+    }
+
+    /// The first rows as the model sees them: words and events. What is not asked about stands in brackets.
+    pub fn examples(folder: &Folder, rows: &onward::rows::Rows) -> Result<Vec<(String, serde_json::Value)>> {
+        let data = rows.data();
+        let Targets::Values { values, width } = data.targets() else { return Ok(Vec::new()) };
+        let one = |row: usize| {
+            let targets = &values[row * width..][..*width];
+            let asked: Vec<u32> = targets.iter().filter(|t| **t >= 0.0).map(|t| *t as u32).collect();
+            let there = data.row(row).iter().filter(|t| **t >= 0.0).map(|t| *t as u32);
+            let seen: Vec<u32> = there.collect();
+            let given = targets.iter().take_while(|t| **t == UNASKED).count() + 1;
+            let shown = &seen[..given.min(seen.len())];
+            let (tokenizer, count) = (folder.0.tokenizer(), seen.len());
+            let (shown, asked_text) = (tokenizer.decode(shown)?, tokenizer.decode(&asked)?);
+            let words = format!("row {row}, {count} tokens, {} asked: [{shown}]{asked_text}", asked.len());
+            let event = json!({"event": "example", "row": row, "tokens": seen, "asked": asked, "given": shown, "text": asked_text});
+            Ok((words, event))
+        };
+        (0..data.rows()).map(one).collect()
+    }
+
+    /// The files of an exported model, by their names.
+    pub fn files(
+        folder: &Folder,
+        spec: &Spec,
+        params: &Params,
+        form: Form,
+        metadata: &[(&str, String)],
+    ) -> Result<BTreeMap<String, Vec<u8>>> {
+        let ModelKind::Language(settings) = &spec.model.kind else { return Ok(BTreeMap::new()) };
+        match form {
+            Form::Whole => folder.0.merged(params, settings.alpha, metadata),
+            Form::Peft => {
+                let base = settings.path.display().to_string();
+                folder.0.peft(params, settings.rank, settings.alpha, &base)
+            }
+        }
     }
 
     /// What a run keeps of the folder.
@@ -116,6 +248,8 @@ mod with {
 
 #[cfg(not(feature = "language"))]
 mod with {
+    use super::{Asked, Form, Params};
+    use std::collections::BTreeMap;
     use super::{Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, Spec, TextRows, Texts};
 
     fn absent() -> Error {
@@ -141,6 +275,34 @@ mod with {
     }
 
     pub fn description(folder: &Folder) -> Vec<u8> {
+        match *folder {}
+    }
+
+    pub fn own_params(folder: &Folder) -> Result<Params> {
+        match *folder {}
+    }
+
+    pub fn generate(
+        folder: &Folder,
+        _: Option<&Spec>,
+        _: &Params,
+        _: &Asked,
+        _: &mut dyn FnMut(&str),
+    ) -> Result<&'static str> {
+        match *folder {}
+    }
+
+    pub fn examples(folder: &Folder, _: &onward::rows::Rows) -> Result<Vec<(String, serde_json::Value)>> {
+        match *folder {}
+    }
+
+    pub fn files(
+        folder: &Folder,
+        _: &Spec,
+        _: &Params,
+        _: Form,
+        _: &[(&str, String)],
+    ) -> Result<BTreeMap<String, Vec<u8>>> {
         match *folder {}
     }
 

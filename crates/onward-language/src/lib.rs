@@ -10,10 +10,11 @@ mod net;
 mod text;
 mod tokenizer;
 mod weights;
+mod write;
 
 pub use config::{Config, Family};
 pub use folder::Folder;
 pub use generate::{Ended, Generator, Sampling};
 pub use net::{Adapters, Language, Learning};
 pub use text::{Rows, TextOptions, rows_of};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Spoken, Tokenizer};

@@ -37,6 +37,8 @@ pub struct Adapters {
     pub form: Adapter,
     /// The maps that have one, by the last part of their names, such as `q_proj`.
     pub maps: Vec<String>,
+    /// Whether their first maps alone learn, behind which they begin at random ([`Builder::bottleneck`]).
+    pub bottlenecks: bool,
 }
 
 impl Default for Learning {
@@ -67,7 +69,7 @@ impl Language {
         let last = name.rsplit('.').next().unwrap_or(name);
         match &self.learning.adapters {
             Some(own) if self.block_learns(block) && own.maps.iter().any(|map| map == last) => {
-                g.adapter(name, x, y, own.form)
+                if own.bottlenecks { g.bottleneck(name, x, y, own.form) } else { g.adapter(name, x, y, own.form) }
             }
             _ => y,
         }
@@ -114,8 +116,8 @@ impl Language {
                 g.rate(&format!("{own}self_attn.*_norm.weight"), by);
             }
         }
-        if adapters.is_some() {
-            g.rate("*.lora_*", 1.0);
+        if let Some(own) = adapters {
+            g.rate(if own.bottlenecks { "*.lora_A.*" } else { "*.lora_*" }, 1.0);
         }
         let last = if config.family == Family::Llama { "norm.*" } else { "ln_f.*" };
         g.rate(&format!("{}{last}", self.prefix), by);

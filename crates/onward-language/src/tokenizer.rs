@@ -63,6 +63,11 @@ impl Tokenizer {
         text.map_err(|e| Error::expected(ErrorKind::Data, "tokens", "those of the tokenizer", e.to_string()))
     }
 
+    /// What tokens that come one by one add to a text that begins with those `before`.
+    pub fn stream(&self, before: &[u32]) -> Spoken<'_> {
+        Spoken { tokenizer: self, tokens: before.to_vec(), told: before.len(), since: before.len().saturating_sub(WINDOW) }
+    }
+
     /// The token of a word as the tokenizer writes it, if it is one.
     pub fn token(&self, word: &str) -> Option<u32> {
         self.inner.token_to_id(word)
@@ -71,5 +76,51 @@ impl Tokenizer {
     /// The word of a token as the tokenizer writes it.
     pub fn word(&self, token: u32) -> Option<String> {
         self.inner.id_to_token(token)
+    }
+}
+
+/// Tokens before new ones that decide how these are written: spaces, letters of several tokens.
+const WINDOW: usize = 8;
+
+/// A text that grows by tokens.
+#[derive(Clone, Debug)]
+pub struct Spoken<'a> {
+    tokenizer: &'a Tokenizer,
+    tokens: Vec<u32>,
+    /// Tokens whose text was told.
+    told: usize,
+    /// The first token that is looked at again.
+    since: usize,
+}
+
+impl Spoken<'_> {
+    /// What a token adds: nothing while a letter of several tokens is not whole.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::decode`].
+    pub fn add(&mut self, token: u32) -> Result<String> {
+        self.tokens.push(token);
+        let (before, now) = self.both()?;
+        if now.ends_with(char::REPLACEMENT_CHARACTER) || now.len() < before.len() {
+            return Ok(String::new());
+        }
+        self.since = self.told.saturating_sub(WINDOW);
+        self.told = self.tokens.len();
+        Ok(now.get(before.len()..).unwrap_or_default().to_owned())
+    }
+
+    /// What is left at the end, whole letters or not.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::decode`].
+    pub fn rest(&self) -> Result<String> {
+        let (before, now) = self.both()?;
+        Ok(now.get(before.len()..).unwrap_or_default().to_owned())
+    }
+
+    /// The text of the tokens looked at that was told, and with those that were not.
+    fn both(&self) -> Result<(String, String)> {
+        let tokens = &self.tokens[self.since..];
+        Ok((self.tokenizer.decode(&tokens[..self.told - self.since])?, self.tokenizer.decode(tokens)?))
     }
 }

@@ -123,7 +123,7 @@ fn off(found: &[f64], truth: &[f64]) -> (f64, f64) {
 impl Net {
     fn plan(&self, sigma: f32) -> LocalPlan {
         let stages = (0..self.graph.stages()).collect();
-        LocalPlan { step: 0, stages, sigma, samples: Samples::Swaps, draws: 2 }
+        LocalPlan { step: 0, stages, sigma, samples: Samples::Swaps, draws: 2, differences: None }
     }
 
     fn local(&self, sigma: f32) -> Result<Vec<f64>> {

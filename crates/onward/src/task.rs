@@ -167,6 +167,13 @@ pub trait Task: Send + Sync {
     /// activations or visit weights, where they count as not finite.
     fn losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> Result<()>;
 
+    /// Writes the share of a row's loss that each item of it has, row after row, so that those of a row add up to its loss, and returns true, where items have
+    /// losses of their own; else returns false. Asked by methods that tell items apart, clean and moved.
+    fn item_losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> bool {
+        let _ = (outputs, answers, losses);
+        false
+    }
+
     /// Writes the derivative of each loss by the outputs that it is of, as they are laid out, and returns true, where that is known without any
     /// difference; else returns false, and the numbers stay as they are. Asked by methods that begin with it: where it is false they probe
     /// the outputs.

@@ -4,14 +4,16 @@ use super::apply::{Answering, answering};
 use crate::args::{Export, FileKind};
 use crate::build::{self, Begun};
 use crate::folder::Folder;
+use crate::language::{self, Form};
 use crate::nir;
 use crate::progress::Voice;
 use crate::target::Target;
 use onward::model::Statistics;
 use onward::params::Tensor;
 use onward::train::hex;
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Place, Result, file};
 use serde_json::json;
+use std::path::PathBuf;
 
 /// `onward export`.
 pub fn export(args: &Export) -> Result<()> {
@@ -31,6 +33,7 @@ pub fn export(args: &Export) -> Result<()> {
         FileKind::Safetensors => safetensors(&answering, &metadata)?,
         FileKind::Onnx => onnx(args, &answering, &metadata[1..])?,
         FileKind::Nir => spikes(&answering, &metadata[1..])?,
+        FileKind::Folder | FileKind::Peft => return folder(args, &answering, &metadata),
     };
     target.write(&bytes)?;
     if target != Target::StandardOutput {
@@ -38,6 +41,40 @@ pub fn export(args: &Export) -> Result<()> {
         let words = format!("{}  {} bytes, params {}", args.out.display(), bytes.len(), &digest[..16]);
         Voice::new(&args.how).say(&words, &event);
     }
+    Ok(())
+}
+
+/// Writes a language model as a folder, which appears whole or not at all.
+fn folder(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> Result<()> {
+    let Answering { spec, header, params, .. } = answering;
+    let begun = Begun { header, folder: &Folder::read_only(&args.run)? };
+    let Some(own) = language::of(spec, Some(begun))? else {
+        let place = Place::key("model", "kind");
+        let expected = "\"language\", as such models alone are folders";
+        return Err(Error::expected(ErrorKind::Spec, place, expected, spec.model.kind.name()));
+    };
+    let form = if args.kind == FileKind::Peft { Form::Peft } else { Form::Whole };
+    let files = language::files(&own, spec, params, form, metadata)?;
+    if args.out.exists() {
+        return Err(Error::expected(ErrorKind::Io, args.out.display(), "a folder that is not there yet", "one that is"));
+    }
+    let mut part = args.out.clone().into_os_string();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let io = |what: &'static str, e| Error::io(what, &part, e);
+    std::fs::create_dir(&part).map_err(|e| io("make", e))?;
+    let written = files.iter().try_for_each(|(name, bytes)| file::write(&part.join(name), bytes));
+    let done = written.and_then(|()| std::fs::rename(&part, &args.out).map_err(|e| io("rename", e)));
+    if done.is_err() {
+        // What was begun is nobody's.
+        let _ = std::fs::remove_dir_all(&part);
+    }
+    done?;
+    let bytes: usize = files.values().map(Vec::len).sum();
+    let digest = hex(&params.digest());
+    let event = json!({"event": "exported", "file": args.out, "bytes": bytes, "digest": digest});
+    let words = format!("{}  {} files, {bytes} bytes, params {}", args.out.display(), files.len(), &digest[..16]);
+    Voice::new(&args.how).say(&words, &event);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod clean;
 mod compare;
 mod compared;
 mod export;
+mod generate;
 mod inspect;
 mod judged;
 mod list;
@@ -25,6 +26,7 @@ mod sweep;
 mod table;
 mod theory;
 mod train;
+mod tune;
 mod verify;
 
 use crate::args::{Args, Command};
@@ -101,6 +103,8 @@ fn obey(args: Args) -> Result<ExitCode> {
 fn obeyed(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Train(args) => return train::train(&args),
+        Command::Tune(args) => return tune::tune(&args),
+        Command::Generate(args) => generate::generate(&args)?,
         Command::Minimize(args) => return minimize::minimize(&args),
         Command::Resume(args) => return resume::resume(&args),
         Command::Replay(args) => replay::replay(&args)?,

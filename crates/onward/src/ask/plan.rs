@@ -184,7 +184,16 @@ impl LocalPlan {
     /// # Errors
     /// [`ErrorKind::Model`] naming an operation that credit cannot pass.
     pub fn cost(&self, graph: &Graph, rows: usize) -> Result<Spent> {
-        self.cost_from(&[graph.output()], graph, rows, &self.stages, &[])
+        let mut spent = Spent::default();
+        if let Some(how) = self.differences {
+            let draws = u64::from(how.draws);
+            for place in how.places(graph, &self.stages) {
+                let (samples, flops) = (draws * rows as u64, draws * rows as u64 * graph.flops_after(place));
+                spent += Spent { passes: draws, samples, flops, non_finite: 0 };
+            }
+        }
+        spent += self.cost_from(&[graph.output()], graph, rows, &self.stages, &[])?;
+        Ok(spent)
     }
 
     fn cost_from(
@@ -195,7 +204,13 @@ impl LocalPlan {
         stages: &[usize],
         ends: &[usize],
     ) -> Result<Spent> {
-        let (leads, samples) = graph.leads_to(stages, ends);
+        let known: Vec<usize> = match self.differences {
+            Some(how) => {
+                how.places(graph, &self.stages).into_iter().map(|place| graph.site_of(place)).collect()
+            }
+            None => Vec::new(),
+        };
+        let (leads, samples) = graph.leads_to(stages, ends, &known);
         let mut spent = Spent::default();
         for sample in samples.iter().copied() {
             let numbers: usize = graph.shape_of(sample).iter().product();
@@ -210,13 +225,14 @@ impl LocalPlan {
                 Spent { passes, samples: rows, flops: rows * graph.flops_of_rest(sample), non_finite: 0 };
         }
         let mut reached = vec![false; graph.nodes()];
-        from.iter().for_each(|node| reached[*node] = true);
+        from.iter().chain(&known).for_each(|node| reached[*node] = true);
         for node in (0..graph.nodes()).rev().filter(|node| !ends.contains(node)) {
             if samples.contains(&node) {
                 reached[graph.chances(node)] = true;
                 continue;
             }
-            let down = graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]);
+            let down = graph.operands(node).iter().enumerate();
+            let down = down.filter(|(_, from)| leads[**from] && !known.contains(from));
             for (operand, from) in down.filter(|_| reached[node]).collect::<Vec<_>>() {
                 reached[*from] = true;
                 let (passes, rows) = (graph.probes_of(node, operand)?, rows as u64);

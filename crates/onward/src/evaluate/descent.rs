@@ -3,11 +3,13 @@
 use super::{Batch, Local};
 use crate::Result;
 use crate::ask::{Response, check_sigma, misfit};
-use crate::model::{Context, Graph, Norms};
+use crate::model::{Context, Flow, Graph, Norms, Numbers, Trace, Weights};
 use crate::noise::RunKey;
 use crate::params::Params;
 use crate::rule::worst_for_non_finite;
-use crate::space::{Credit, Derivative, Descent, LocalPlan, Streams, Stretch, credit_at_answer};
+use crate::space::{
+    Again, Credit, Derivative, Descent, LocalPlan, Streams, Stretch, credit_at_answer, losses,
+};
 use crate::task::mean;
 use std::ops::Range;
 
@@ -109,6 +111,7 @@ impl Local {
             task.of_rows(&flow.outputs, batch.answers(), &mut told.losses[first..])?;
             let (answer, lost) = credit_at_answer(task, &flow.outputs, batch.answers(), plan.sigma);
             told.non_finite += lost;
+            let known = self.credit_of_stream((key, params, graph), batch, plan, at, (flow, &trace, weights), told)?;
             let descent = Descent {
                 graph,
                 weights,
@@ -122,6 +125,7 @@ impl Local {
                 answers: batch.answers(),
                 losses: &told.losses[first..],
                 chance,
+                known: &known,
             };
             let last = plan.stages.len();
             told.non_finite += descent.run(&plan.stages, answer.into(), |stage, g| {
@@ -130,6 +134,43 @@ impl Local {
             })?;
             Ok(())
         })
+    }
+}
+
+impl Local {
+    /// The credit of the stream, where the plan has it found by differences of the loss.
+    fn credit_of_stream(
+        &self,
+        (key, _, graph): (&RunKey, &Params, &Graph),
+        batch: &Batch,
+        plan: &LocalPlan,
+        at: Stretch,
+        (flow, trace, weights): (&Flow, &Trace, &Weights<'_>),
+        told: &mut Told,
+    ) -> Result<Vec<(usize, Numbers)>> {
+        let Some(how) = plan.differences else { return Ok(Vec::new()) };
+        let (task, answers) = (self.task_of_rows()?, batch.answers());
+        let clean = losses(task, &flow.outputs, answers);
+        let again = Again {
+            graph,
+            weights,
+            statistics: &trace.statistics,
+            task,
+            answers,
+            key,
+            step: plan.step,
+            sigma: plan.sigma,
+            first: at.first,
+            buffer_pools: &self.buffer_pools,
+            clean: &clean,
+        };
+        let one = |stage: usize| {
+            let stream = how.measured_by(graph, stage).map(|own| graph.cut(flow, own).site);
+            let pass = graph.cut(flow, stage);
+            let g = again.credit(stage, &pass, stream.as_ref(), how, &mut told.non_finite);
+            (graph.site_of(stage), g)
+        };
+        Ok(how.places(graph, &plan.stages).into_iter().map(one).collect())
     }
 }
 

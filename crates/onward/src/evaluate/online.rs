@@ -57,6 +57,7 @@ impl Local {
                 answers: batch.answers(),
                 losses: &losses,
                 chance,
+                known: &[],
             };
             let (begins, ends) = graph.carry_nodes();
             let mut earned: Vec<Credit> = plan.stages.iter().map(|_| Credit::default()).collect();

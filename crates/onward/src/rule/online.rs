@@ -75,7 +75,7 @@ impl Configured for Online {
             Past::Episodes => Asks::Twins(lengths, TwinNoise::Weights { window, noise }),
         };
         // Nothing is drawn by chance.
-        let plan = LocalPlan { step: 0, stages, sigma, samples: Samples::Swaps, draws: 2 };
+        let plan = LocalPlan { step: 0, stages, sigma, samples: Samples::Swaps, draws: 2, differences: None };
         LocalRule { plan, asks }.bound(graph)
     }
 }

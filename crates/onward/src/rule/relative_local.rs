@@ -11,7 +11,7 @@ use crate::ask::{ProbePlan, Spent, Told, check_sigma, misfit, whole_passes};
 use crate::ledger::{Moves, Scaling, State, Update};
 use crate::model::Graph;
 use crate::schema::{self, is};
-use crate::space::{LocalPlan, OnlinePlan, Samples, TwinNoise, TwinPlan};
+use crate::space::{Differences, LocalPlan, OnlinePlan, Places, Samples, TwinNoise, TwinPlan};
 use crate::{Result, keys};
 use std::sync::Arc;
 
@@ -32,6 +32,13 @@ keys! {
         samples: Samples = is(Samples::Swaps);
         /// How often each sample is drawn in a step, where `samples` is "leave-one-out".
         times: u32 = is(8), 2.0..=65536.0;
+        /// Draws of noise by which credit is found from differences of the loss alone, at places of the net (`differences_at`), instead of coming down all the
+        /// way; `sigma` is then in root mean squares of what is moved. 0 for none.
+        differences: u32 = is(0), 0.0..=65536.0;
+        /// Where credit is found so.
+        differences_at: Places = is(Places::Stream);
+        /// What the loss of a later item (a token) counts for noise at an earlier one, for each item between, in such differences.
+        discount: f32 = is(0.3), 0.0..=1.0;
     }
 }
 
@@ -41,13 +48,15 @@ impl Configured for RelativeLocal {
     }
 
     fn at_work(&self, graph: &Graph) -> Result<Arc<dyn Rule>> {
-        let RelativeLocal { sigma, top, samples, times: draws } = *self;
+        let RelativeLocal { sigma, top, samples, times: draws, differences, discount, differences_at: at } =
+            *self;
+        let differences = (differences > 0).then_some(Differences { at, draws: differences, discount });
         let mut stages = trained(graph);
         if top != 0 {
             stages.drain(..stages.len().saturating_sub(top as usize));
         }
         schema::fits(self, "method")?;
-        LocalRule { plan: LocalPlan { step: 0, stages, sigma, samples, draws }, asks: Asks::Rows }
+        LocalRule { plan: LocalPlan { step: 0, stages, sigma, samples, draws, differences }, asks: Asks::Rows }
             .bound(graph)
     }
 }
@@ -103,9 +112,13 @@ impl LocalRule {
 }
 
 impl Rule for LocalRule {
-    fn check(&self, _: &Graph, rows: usize) -> Result<()> {
+    fn check(&self, graph: &Graph, rows: usize) -> Result<()> {
         if self.plan.stages.is_empty() {
             return Err(misfit("rate", "at least one layer whose rate is not 0", 0));
+        }
+        let in_stream = self.plan.differences.is_some_and(|how| how.at == Places::Stream);
+        if in_stream && !(0..graph.stages()).any(|stage| graph.is_stream(stage)) {
+            return Err(misfit("differences", "0, as the net has no residual connections", "some"));
         }
         if rows < 1 {
             return Err(misfit("batch", "at least 1 sample", rows));

@@ -204,6 +204,10 @@ choices! {
         Adapters = "adapters",
         /// Low-rank adapters, and the head.
         AdaptersAndHead = "adapters-and-head",
+        /// The first maps of low-rank adapters whose second maps stay as they begin, random: for credit at their few answers (`differences_at = "layers"`).
+        Bottlenecks = "bottlenecks",
+        /// The same, and the head.
+        BottlenecksAndHead = "bottlenecks-and-head",
     }
 }
 

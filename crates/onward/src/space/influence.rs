@@ -305,7 +305,7 @@ fn check(graph: &Graph, stages: &[usize]) -> Result<()> {
         );
     }
     let (begins, _) = graph.carry_nodes();
-    if !graph.leads_to(stages, &begins).1.is_empty() {
+    if !graph.leads_to(stages, &begins, &[]).1.is_empty() {
         return refuse("a model that draws nothing by chance", "a sample of what is learned".into());
     }
     let odd = stages

@@ -9,6 +9,7 @@
 //! is that of their means over `±σ`.
 
 use super::credit::through_norm;
+use super::differences::Differences;
 use crate::dataset::WEIGHT;
 use crate::kernel::fire_credit;
 use crate::model::{
@@ -33,6 +34,9 @@ pub struct LocalPlan {
     pub samples: Samples,
     /// How often each sample is drawn under [`Samples::LeaveOneOut`], the time in the clean pass included: at least twice.
     pub draws: u32,
+    /// How the credit of the stream of a net with residual connections is found by differences of the loss; `None` where it comes down like all other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differences: Option<Differences>,
 }
 
 choices! {
@@ -71,6 +75,8 @@ pub(crate) struct Descent<'a> {
     pub losses: &'a [f32],
     /// What draws samples once more.
     pub chance: Chance,
+    /// Nodes whose credit was found otherwise, with it.
+    pub known: &'a [(usize, Numbers)],
 }
 
 /// Where credit has come to.
@@ -107,7 +113,8 @@ impl Descent<'_> {
         mut earn: impl FnMut(Reached, &[f32]),
     ) -> Result<u64> {
         let graph = self.graph;
-        let (leads, samples) = graph.leads_to(stages, ends);
+        let known: Vec<usize> = self.known.iter().map(|(node, _)| *node).collect();
+        let (leads, samples) = graph.leads_to(stages, ends, &known);
         let mut credit: Vec<Option<Numbers>> = vec![None; graph.nodes()];
         answers.into_iter().for_each(|(node, g)| give(&mut credit[node], g));
         let mut lost = 0;
@@ -118,7 +125,8 @@ impl Descent<'_> {
                 give(&mut credit[graph.chances(node)], own);
                 continue;
             }
-            let Some(g) = credit[node].take() else { continue };
+            let own = self.known.iter().find(|(own, _)| *own == node).map(|(_, g)| g.clone());
+            let Some(g) = own.or_else(|| credit[node].take()) else { continue };
             if ends.contains(&node) {
                 earn(Reached::End(node), &g);
                 continue;
@@ -126,7 +134,8 @@ impl Descent<'_> {
             if let Some(stage) = graph.stage_at(node).filter(|stage| stages.contains(stage)) {
                 earn(Reached::Stage(stage), &g);
             }
-            for (operand, from) in graph.operands(node).iter().enumerate().filter(|(_, from)| leads[**from]) {
+            let down = graph.operands(node).iter().enumerate();
+            for (operand, from) in down.filter(|(_, from)| leads[**from] && !known.contains(from)) {
                 let own = self.of_operand(node, operand, &g)?;
                 give(&mut credit[*from], own);
             }

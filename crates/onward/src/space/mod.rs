@@ -3,6 +3,7 @@
 mod activation;
 mod coordinate;
 mod credit;
+mod differences;
 mod directions;
 mod focus;
 mod influence;
@@ -16,6 +17,8 @@ pub(crate) use activation::{Probing, derivative_by_output, derivative_by_respons
 pub use coordinate::{Acceptance, Choices, CoordinatePlan, STATISTICS_ROWS, changes, moved};
 pub use credit::Derivative;
 pub(crate) use credit::{Credit, Stretch};
+pub(crate) use differences::{Again, losses};
+pub use differences::{Differences, Places};
 pub use directions::Directions;
 pub use focus::Focus;
 pub(crate) use influence::Influence;

@@ -77,6 +77,22 @@ impl Task for ItemCrossEntropy {
         Ok(())
     }
 
+    fn item_losses(&self, outputs: &Act, answers: Answers<'_>, losses: &mut [f32]) -> bool {
+        let Ok((values, items)) = classes_of(&answers) else { return false };
+        if losses.len() != outputs.rows() * items {
+            return false;
+        }
+        let class = |item: usize| values[answers.sample(item / items) * items + item % items] as usize;
+        entropies(outputs.data(), outputs.width() / items, class, losses);
+        for (row, own) in losses.chunks_exact_mut(items).enumerate() {
+            let classes = &values[answers.sample(row) * items..][..items];
+            let there = asked(classes).count() as f32;
+            let each = own.iter_mut().zip(classes);
+            each.for_each(|(loss, class)| *loss = if *class >= 0.0 { *loss / there } else { 0.0 });
+        }
+        true
+    }
+
     fn derivative(&self, outputs: &Act, answers: Answers<'_>, by_outputs: &mut [f32]) -> bool {
         let Ok((values, items)) = classes_of(&answers) else { return false };
         by_outputs.copy_from_slice(outputs.data());

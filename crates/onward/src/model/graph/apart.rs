@@ -88,13 +88,18 @@ impl Groups {
 
 impl Graph {
     /// Whether credit passes each node on its way to one of the `stages` or to one of the nodes `ends`, and the samples whose chances lead to one. What is
-    /// drawn passes no credit: that of its chances is found by drawing otherwise.
-    pub(crate) fn leads_to(&self, stages: &[usize], ends: &[usize]) -> (Vec<bool>, Vec<usize>) {
+    /// drawn passes no credit: that of its chances is found by drawing otherwise. Nor does any come down to the nodes `known`, whose credit is.
+    pub(crate) fn leads_to(
+        &self,
+        stages: &[usize],
+        ends: &[usize],
+        known: &[usize],
+    ) -> (Vec<bool>, Vec<usize>) {
         let (mut leads, mut samples) = (vec![false; self.nodes.len()], Vec::new());
         stages.iter().for_each(|stage| leads[self.stages[*stage].site] = true);
         ends.iter().for_each(|node| leads[*node] = true);
         for node in 0..self.nodes.len() {
-            let below = self.nodes[node].inputs.iter().any(|n| leads[*n]);
+            let below = self.nodes[node].inputs.iter().any(|n| leads[*n] && !known.contains(n));
             match self.sample(node) {
                 Some(_) if below => samples.push(node),
                 Some(_) => {}
@@ -146,6 +151,16 @@ impl Graph {
             return Err(Error::expected(ErrorKind::Model, "method.name", expected, found));
         }
         Ok(apart)
+    }
+
+    /// Whether a stage's site is of a stream: a sum, to which layers add, or an embedding, with which it begins.
+    pub(crate) fn is_stream(&self, stage: usize) -> bool {
+        matches!(self.nodes[self.stages[stage].site].op, Op::Add | Op::Embed { .. })
+    }
+
+    /// The node that is a stage's site.
+    pub(crate) fn site_of(&self, stage: usize) -> usize {
+        self.stages[stage].site
     }
 
     /// The floating-point operations of one row in a node's products.

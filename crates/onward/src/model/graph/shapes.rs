@@ -200,18 +200,30 @@ impl Builder {
 
     /// `y + alpha / rank · B A x`: what a linear map's answer `y` to `x` becomes with a low-rank adapter (Hu et al. 2021, arXiv 2106.09685),
     /// whose tensors are `{name}.lora_A.weight (rank, channels)` and `{name}.lora_B.weight (outputs, rank)`, zero at the beginning.
-    pub fn adapter(&mut self, name: &str, x: Var, y: Var, Adapter { rank, alpha }: Adapter) -> Var {
+    pub fn adapter(&mut self, name: &str, x: Var, y: Var, adapter: Adapter) -> Var {
+        let first = Init::He { fan_in: x.shape[2].saturating_mul(2) };
+        self.adapted(name, x, y, adapter, [first, Init::Constant(0.0)])
+    }
+
+    /// [`Builder::adapter`] whose first map is zero at the beginning and whose second is random, its columns of about length 1: what is learned in the `rank`
+    /// numbers between them can be probed there.
+    pub fn bottleneck(&mut self, name: &str, x: Var, y: Var, adapter: Adapter) -> Var {
+        let second = Init::He { fan_in: y.shape[2].saturating_mul(2) };
+        self.adapted(name, x, y, adapter, [Init::Constant(0.0), second])
+    }
+
+    fn adapted(&mut self, name: &str, x: Var, y: Var, Adapter { rank, alpha }: Adapter, init: [Init; 2]) -> Var {
         let ([h, w, channels], outputs) = (x.shape, y.shape[2]);
         if x.shape[..2] != y.shape[..2] || !alpha.is_finite() {
             let expected = format!("an answer at the positions of {:?} and a finite alpha", x.shape);
             self.fault(name, expected, format!("{:?} and {alpha}", y.shape));
             return y;
         }
-        let init = Init::He { fan_in: channels.saturating_mul(2) };
-        let weight = self.tensor(format!("{name}.lora_A.weight"), vec![rank, channels], init);
+        let [first, second] = init;
+        let weight = self.tensor(format!("{name}.lora_A.weight"), vec![rank, channels], first);
         let low = self.push(Op::Linear { weight, bias: None }, name, &[x], [h, w, rank]);
         let shape = vec![outputs, rank];
-        let weight = self.tensor(format!("{name}.lora_B.weight"), shape, Init::Constant(0.0));
+        let weight = self.tensor(format!("{name}.lora_B.weight"), shape, second);
         let change = self.push(Op::Linear { weight, bias: None }, name, &[low], [h, w, outputs]);
         let scale = alpha / rank.max(1) as f32;
         let change = self.apply(Function::Affine { scale, shift: 0.0 }, change);

@@ -317,6 +317,7 @@ pub fn local_plan(graph: &Graph) -> LocalPlan {
         sigma: 0.003,
         samples: Samples::Swaps,
         draws: 8,
+        differences: None,
     }
 }
 

@@ -1,0 +1,129 @@
+//! The arguments of `tune` and `generate`.
+
+use super::{How, number};
+use clap::Args as Group;
+use std::path::PathBuf;
+
+pub const TUNE: &str = "The model is a folder with config.json, tokenizer.json and its weights in safetensors. Data are a text file (.txt), or lines of JSON
+(.jsonl) with \"text\", or with \"prompt\" and \"completion\", of which the completion alone is asked about. Before anything runs, the first
+examples are shown as the model sees them. What it does is a run like any other: report, ledger, resume, verify, compare; its spec
+stands in the run's folder.
+
+Examples:
+  onward tune --model stories260K --data shakespeare.txt
+  onward tune --model smollm --data train.jsonl --eval dev.jsonl --layers top:2 --steps 500
+  onward tune --model smollm --data train.jsonl --adapter lora:r=16
+  onward generate --model runs/smollm-train --prompt 'Once upon a time'
+  onward export runs/smollm-train --as folder --out tuned";
+
+pub const GENERATE: &str = "The text alone goes to standard output: what follows the prompt, as it comes. The same seed gives the same text on any machine.
+
+Examples:
+  onward generate --model stories260K --greedy --tokens 200
+  onward generate --model runs/tuned --prompt 'To be, or not to be' --temperature 0.8 --top-p 0.95 --seed 3";
+
+/// Arguments of `tune`.
+#[derive(Debug, Group)]
+pub struct Tune {
+    /// The model's folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// What to train on: a text, or lines of JSON
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// What to test with, in a file of its own; without it the last tenth of the data
+    #[arg(long, value_name = "FILE")]
+    pub eval: Option<PathBuf>,
+    /// The blocks that learn: all, or top:N of them
+    #[arg(long, value_name = "all|top:N", conflicts_with_all = ["adapter", "head"], value_parser = layers)]
+    pub layers: Option<usize>,
+    /// Low-rank adapters learn instead of the maps themselves
+    #[arg(long, value_name = "lora:r=N", conflicts_with = "head", value_parser = lora)]
+    pub adapter: Option<usize>,
+    /// The head learns alone
+    #[arg(long)]
+    pub head: bool,
+    /// Steps
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    pub steps: u64,
+    /// Rows of a step
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch: u32,
+    /// Tokens of a row at most [default: 128, or what the model reads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub length: Option<u32>,
+    /// The size of steps [default: that of the method]
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// The method
+    #[arg(long, default_value = "auto", value_parser = ["auto", "relative-local", "two-point", "population"])]
+    pub method: String,
+    /// Changes a key of the run's spec (may be given again and again)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// The seed that all noise follows from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// What the run is called [default: after model and data]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Prints the spec and runs nothing
+    #[arg(long)]
+    pub spec: bool,
+    /// The folder that run folders are made in
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Group)]
+pub struct Generate {
+    /// The model's folder, or that of a run
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The text that goes on; without it one begins
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Tokens at most
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub tokens: usize,
+    /// Always takes the likeliest token
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
+    pub greedy: bool,
+    /// What logits are divided by
+    #[arg(long, default_value_t = 1.0, value_parser = number::seconds)]
+    pub temperature: f64,
+    /// Takes one of the likeliest N tokens
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<usize>,
+    /// Takes one of the fewest tokens that together have this probability
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// The seed of what is drawn
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `all` or `top:N`; 0 for all.
+fn layers(text: &str) -> Result<usize, String> {
+    let own = match text {
+        "all" => Some(0),
+        _ => text.strip_prefix("top:").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
+    };
+    own.ok_or_else(|| "expected all, or top:N with N blocks".into())
+}
+
+/// `lora:r=N`, or `lora` for a rank of 8.
+fn lora(text: &str) -> Result<usize, String> {
+    let own = match text {
+        "lora" => Some(8),
+        _ => text.strip_prefix("lora:r=").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
+    };
+    own.ok_or_else(|| "expected lora:r=N with the rank N".into())
+}
