@@ -5,7 +5,7 @@ WORKDIR /src
 COPY . .
 # What reports name as the program's commit: --build-arg COMMIT=$(git rev-parse HEAD); the image has no git of its own.
 ARG COMMIT=""
-RUN ONWARD_COMMIT=$COMMIT cargo build --release --locked -p onward-cli --features parquet
+RUN ONWARD_COMMIT=$COMMIT cargo build --release --locked -p onward-cli --features parquet,language
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/onward /usr/local/bin/onward

@@ -25,7 +25,10 @@ impl Model for Transformer {
             let y = g.rms_norm(&name("norm1"), x);
             let q = g.linear_without_bias(&name("q"), y, WIDTH);
             let [k, v] = ["k", "v"].map(|part| g.linear_without_bias(&name(part), y, WIDTH / 2));
-            let y = g.attention([q, k, v], Attention { heads: HEADS, causal: true, rotary: Some(10_000.0.into()) });
+            let y = g.attention(
+                [q, k, v],
+                Attention { heads: HEADS, causal: true, rotary: Some(10_000.0.into()) },
+            );
             let y = g.linear_without_bias(&name("o"), y, WIDTH);
             x = g.add(x, y);
             let y = g.rms_norm(&name("norm2"), x);

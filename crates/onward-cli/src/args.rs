@@ -1,7 +1,7 @@
 //! The arguments.
 
-mod many;
 mod language;
+mod many;
 mod minimize;
 mod number;
 

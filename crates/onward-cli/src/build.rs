@@ -270,9 +270,7 @@ fn given(
         return Given::lying_in(&memory, graph).map(Some).map_err(|e| e.in_file(path));
     }
     let begin = |file: &InFile| match file {
-        InFile::Onnx(Imported { net, file }) => {
-            Ok(Given { params: net.begin(shape)?.1, file: file.clone() })
-        }
+        InFile::Onnx(Imported { net, file }) => Ok(Given { params: net.begin(shape)?.1, file: file.clone() }),
         InFile::Language(folder) => language::params(folder, graph, &RunKey::from_seed(spec.seed)),
     };
     in_file.map(begin).transpose().map_err(of_net(spec, begun))
@@ -281,7 +279,7 @@ fn given(
 /// What a net is read from.
 enum InFile {
     Onnx(Imported),
-    Language(language::Folder),
+    Language(Box<language::Folder>),
 }
 
 impl InFile {
@@ -332,20 +330,19 @@ impl Kept {
 /// What the spec's net is read from, if it is.
 fn in_file(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<InFile>> {
     if let Some(folder) = language::of(spec, begun)? {
-        let file = InFile::Language(folder);
-        if let Some(Begun { header, folder }) = begun {
-            check_kept(header, folder, &file)?;
-        }
-        return Ok(Some(file));
+        return Ok(Some(InFile::Language(Box::new(folder))));
     }
     Ok(imported(spec, begun)?.map(InFile::Onnx))
 }
 
 /// Refuses texts of a language model that are not those which the run began with.
-fn check_kept(header: &Header, folder: &Folder, file: &InFile) -> Result<()> {
+///
+/// # Errors
+/// [`ErrorKind::Damage`].
+pub fn check_texts(Begun { header, folder }: Begun<'_>, texts: &[u8]) -> Result<()> {
     let model = header_model(header, folder)?;
     let ModelKind::Language(Language { path: began, .. }) = &model.kind else { return Ok(()) };
-    let (began, now) = (began.display().to_string(), file.kept().named());
+    let (began, now) = (began.display().to_string(), Given::named(texts));
     if began != now {
         let expected = format!("the texts {began}");
         let found = format!("{now} (changed since the run began)");

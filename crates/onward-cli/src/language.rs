@@ -2,15 +2,15 @@
 
 use crate::build::Begun;
 use crate::spec::Spec;
+#[cfg(not(feature = "language"))]
+use onward::ErrorKind;
 use onward::ask::Shuffle;
-use onward::settings::{Language, ModelKind};
 use onward::model::{Graph, Model};
 use onward::noise::RunKey;
 use onward::params::Params;
+use onward::settings::{Language, ModelKind};
 use onward::train::Given;
 use onward::{Error, Result};
-#[cfg(not(feature = "language"))]
-use onward::ErrorKind;
 use onward_data::texts::{self, TextRows, Texts};
 use onward_data::{self as data, DataOptions, More, Opened};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub enum Folder {}
 /// [`ErrorKind::Spec`] if the program is built without language models; those of `onward_language::Folder`.
 pub fn of(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Folder>> {
     match (&spec.model.kind, begun) {
-        (ModelKind::Language(_), Some(Begun { folder, .. })) => kept(&folder.language()).map(Some),
+        (ModelKind::Language(_), Some(begun)) => kept(begun).map(Some),
         (ModelKind::Language(Language { path, .. }), None) => open(path).map(Some),
         _ => Ok(None),
     }
@@ -85,10 +85,14 @@ pub enum Form {
 
 #[cfg(feature = "language")]
 mod with {
-    use super::{Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Result, RunKey, Spec, TextRows, Texts};
-    use onward::settings::Learns;
-    use super::{Asked, Form, Params};
+    use super::{
+        Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Result, RunKey, Spec, TextRows,
+        Texts,
+    };
+    use super::{Asked, Begun, Form, Params};
+    use crate::build::check_texts;
     use onward::dataset::{Targets, UNASKED};
+    use onward::settings::Learns;
     use onward_language::{Adapters, Ended, Generator, Learning, Sampling, TextOptions, rows_of};
     use serde_json::json;
     use std::collections::BTreeMap;
@@ -98,10 +102,12 @@ mod with {
         onward_language::Folder::open(path).map(Folder)
     }
 
-    /// What a run has kept.
-    pub fn kept(path: &Path) -> Result<Folder> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        onward_language::Folder::described(&bytes, path).map(Folder)
+    /// What a run has kept, if it is what it began with.
+    pub fn kept(begun: Begun<'_>) -> Result<Folder> {
+        let path = begun.folder.language();
+        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        check_texts(begun, &bytes)?;
+        onward_language::Folder::described(&bytes, &path).map(Folder)
     }
 
     /// The net, with what of it learns.
@@ -232,9 +238,14 @@ mod with {
     }
 
     impl Texts for super::Folder {
-        fn rows(&self, text: &str, lines_of_json: bool, end: Option<&str>, length: usize) -> Result<TextRows> {
-            let options =
-                TextOptions { length, document_end: end.map(str::to_owned), lines_of_json };
+        fn rows(
+            &self,
+            text: &str,
+            lines_of_json: bool,
+            end: Option<&str>,
+            length: usize,
+        ) -> Result<TextRows> {
+            let options = TextOptions { length, document_end: end.map(str::to_owned), lines_of_json };
             let rows = rows_of(text, &self.0, &options)?;
             Ok(TextRows { notes: rows.notes(), tokens: rows.tokens, rows: rows.rows })
         }
@@ -243,18 +254,18 @@ mod with {
             (self.0.config().vocabulary as u32, self.0.config().context)
         }
     }
-
 }
 
 #[cfg(not(feature = "language"))]
 mod with {
-    use super::{Asked, Form, Params};
+    use super::{
+        Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, Spec, TextRows, Texts,
+    };
+    use super::{Asked, Begun, Form, Params};
     use std::collections::BTreeMap;
-    use super::{Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, Spec, TextRows, Texts};
 
     fn absent() -> Error {
-        let expected =
-            "a program built with language models (cargo install --path crates/onward-cli --features language)";
+        let expected = "a program built with language models (cargo install --path crates/onward-cli --features language)";
         Error::expected(ErrorKind::Spec, onward::Place::key("model", "kind"), expected, "one without")
     }
 
@@ -262,7 +273,7 @@ mod with {
         Err(absent())
     }
 
-    pub fn kept(_: &Path) -> Result<Folder> {
+    pub fn kept(_: Begun<'_>) -> Result<Folder> {
         Err(absent())
     }
 

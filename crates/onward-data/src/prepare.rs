@@ -50,8 +50,8 @@ impl Preparation {
         self.shape.iter().product()
     }
 
-    /// That of rows which are taken as they are.
-    pub(super) fn none(shape: [usize; 3]) -> Self {
+    /// The preparation of rows that are taken as they are.
+    pub fn none(shape: [usize; 3]) -> Self {
         Self {
             shape,
             names: Vec::new(),

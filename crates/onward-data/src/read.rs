@@ -1,12 +1,12 @@
 //! From paths to rows: which format a file has, what the options say of it, and which files belong together.
 
-use super::texts::without_a_model;
 use super::beside::{Beside, count_beside};
 use super::csv::{Header, Reading};
 use super::files::{Packing, packed, packing, parsed, parts_of, read_file, read_table};
 use super::layout::{Input, Layout};
 use super::part::{Part, bad};
 use super::table::{Array, Label, Table};
+use super::texts::without_a_model;
 use super::{DataOptions, Format, Labels, Missing, idx, npz, refused};
 use onward::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};

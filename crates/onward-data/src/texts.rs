@@ -2,7 +2,9 @@
 
 use crate::part::bad;
 use crate::summary::TokenSummary;
-use crate::{Center, DataOptions, Format, Holdout, More, Opened, Preparation, Split, Summary, Target, refused};
+use crate::{
+    Center, DataOptions, Format, Holdout, More, Opened, Preparation, Split, Summary, Target, refused,
+};
 use onward::dataset::{Columns, Dataset};
 use onward::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -16,7 +18,13 @@ pub trait Texts {
     ///
     /// # Errors
     /// What is wrong with the text.
-    fn rows(&self, text: &str, lines_of_json: bool, document_end: Option<&str>, length: usize) -> Result<TextRows>;
+    fn rows(
+        &self,
+        text: &str,
+        lines_of_json: bool,
+        document_end: Option<&str>,
+        length: usize,
+    ) -> Result<TextRows>;
 
     /// How many tokens there are, of which a model knows so many in a row.
     fn sizes(&self) -> (u32, usize);
@@ -128,7 +136,11 @@ fn read(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, texts: &dyn Te
 }
 
 /// Takes the last rows.
-fn held_out(rows: &mut Vec<(Vec<f32>, Vec<f32>)>, wanted: Holdout, key: &'static str) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
+fn held_out(
+    rows: &mut Vec<(Vec<f32>, Vec<f32>)>,
+    wanted: Holdout,
+    key: &'static str,
+) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
     let count = match wanted {
         Holdout::Fraction(share) => ((share * rows.len() as f64).round() as usize).max(1),
         Holdout::Rows(count) => count,

@@ -1,6 +1,6 @@
 //! What `config.json` says of a net.
 
-use onward::model::{Activation, Rotary, Stretch};
+use onward::model::{Activation, RopeScaling, Rotary};
 use onward::{Error, ErrorKind, Place, Result};
 use serde_json::{Map, Value};
 use std::fmt::Display;
@@ -76,8 +76,9 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Model`] naming the key that is missing or wrong, or the architecture that is not known.
     pub fn read(text: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|e| Error::expected(ErrorKind::Model, "file", "JSON", format!("text that is not: {e}")))?;
+        let value: Value = serde_json::from_str(text).map_err(|e| {
+            Error::expected(ErrorKind::Model, "file", "JSON", format!("text that is not: {e}"))
+        })?;
         let Value::Object(map) = value else {
             return Err(Error::expected(ErrorKind::Model, "file", "a JSON object", "another value"));
         };
@@ -86,7 +87,11 @@ impl Config {
         let family = KNOWN.iter().find(|(name, _)| Some(*name) == named).map(|(_, family)| *family);
         let Some(family) = family else {
             let known: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
-            return Err(keys.wrong("model_type", format!("one of {}", known.join(", ")), named.unwrap_or("none")));
+            return Err(keys.wrong(
+                "model_type",
+                format!("one of {}", known.join(", ")),
+                named.unwrap_or("none"),
+            ));
         };
         let config = match family {
             Family::Llama => llama(keys, named.unwrap_or_default())?,
@@ -261,10 +266,10 @@ fn rotary(keys: Keys<'_>) -> Result<Rotary> {
         Some(kind) => Some(kind),
         None => own.text("type")?,
     };
-    let stretch = match kind.unwrap_or("default") {
-        "default" => Stretch::None,
-        "linear" => Stretch::Linear(own.number("factor")?),
-        "llama3" => Stretch::Llama3 {
+    let scaling = match kind.unwrap_or("default") {
+        "default" => RopeScaling::None,
+        "linear" => RopeScaling::Linear(own.number("factor")?),
+        "llama3" => RopeScaling::Llama3 {
             factor: own.number("factor")?,
             low: own.number("low_freq_factor")?,
             high: own.number("high_freq_factor")?,
@@ -276,7 +281,7 @@ fn rotary(keys: Keys<'_>) -> Result<Rotary> {
                 Some(size) => size,
                 None => 0.1 * factor.max(1.0).ln() + 1.0,
             };
-            Stretch::Yarn {
+            RopeScaling::Yarn {
                 factor,
                 fast: own.number_if("beta_fast")?.unwrap_or(32.0),
                 slow: own.number_if("beta_slow")?.unwrap_or(1.0),
@@ -286,7 +291,7 @@ fn rotary(keys: Keys<'_>) -> Result<Rotary> {
         }
         other => return Err(keys.wrong("rope_scaling", "default, linear, llama3 or yarn", other)),
     };
-    Ok(Rotary { base, stretch })
+    Ok(Rotary { base, scaling })
 }
 
 fn gpt2(keys: Keys<'_>) -> Result<Config> {
@@ -345,9 +350,9 @@ mod tests {
         assert!(qwen.qk_norm && qwen.head_size == 32);
         let scaled = r#""llama", "rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
             "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#;
-        let stretch = Config::read(&SMALL.replace("\"llama\"", scaled)).unwrap().rotary.unwrap();
-        let wanted = Stretch::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192 };
-        assert_eq!(stretch, Rotary { base: 500_000.0, stretch: wanted });
+        let scaling = Config::read(&SMALL.replace("\"llama\"", scaled)).unwrap().rotary.unwrap();
+        let wanted = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192 };
+        assert_eq!(scaling, Rotary { base: 500_000.0, scaling: wanted });
     }
 
     #[test]

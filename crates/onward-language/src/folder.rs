@@ -100,7 +100,8 @@ impl Folder {
 
     fn of(path: &Path, description: Description, config: Config) -> Result<Self> {
         let text = description.files.get(TOKENIZER).map(String::as_str).unwrap_or_default();
-        let tokenizer = Tokenizer::from_bytes(text.as_bytes()).map_err(|e| e.in_file(&path.join(TOKENIZER)))?;
+        let tokenizer =
+            Tokenizer::from_bytes(text.as_bytes()).map_err(|e| e.in_file(&path.join(TOKENIZER)))?;
         let (known, there) = (tokenizer.vocabulary(), config.vocabulary);
         if known > there {
             let expected = format!("at most {there} tokens, as vocab_size of {CONFIG} says");

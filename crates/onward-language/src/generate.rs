@@ -70,7 +70,8 @@ impl Sampling {
         });
         weights.truncate(enough.map_or(weights.len(), |last| last + 1));
         let whole: f64 = weights.iter().sum();
-        let noise = RunKey::from_seed(self.seed).tensor(Role::Sample, "next token").at(item as u32, row as u32);
+        let noise =
+            RunKey::from_seed(self.seed).tensor(Role::Sample, "next token").at(item as u32, row as u32);
         let [a, b, ..] = noise.words(0);
         let chance = (f64::from(a) * 4_294_967_296.0 + f64::from(b)) / 18_446_744_073_709_551_616.0;
         let (mut sum, mut chosen) = (0.0, weights.len() - 1);
@@ -211,7 +212,9 @@ impl<'a> Generator<'a> {
         let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
         carried.keep(&lengths)?;
         let vocabulary = self.net.config.vocabulary;
-        let last = |(row, items): (usize, &usize)| answers.row(row)[(items - 1) * vocabulary..][..vocabulary].to_vec();
+        let last = |(row, items): (usize, &usize)| {
+            answers.row(row)[(items - 1) * vocabulary..][..vocabulary].to_vec()
+        };
         Ok((carried, lengths.iter().enumerate().flat_map(last).collect()))
     }
 

@@ -53,7 +53,12 @@ impl Model for Language {
         let [height, items, channels]: Shape = x.shape();
         if [height, channels] != [1, 1] || items > self.config.context {
             let expected = format!("rows of 1 to {} tokens", self.config.context);
-            return Err(Error::expected(ErrorKind::Model, "model input", expected, format!("{:?}", x.shape())));
+            return Err(Error::expected(
+                ErrorKind::Model,
+                "model input",
+                expected,
+                format!("{:?}", x.shape()),
+            ));
         }
         Ok(match self.config.family {
             Family::Llama => self.llama(g, x),
@@ -69,7 +74,11 @@ impl Language {
         let last = name.rsplit('.').next().unwrap_or(name);
         match &self.learning.adapters {
             Some(own) if self.block_learns(block) && own.maps.iter().any(|map| map == last) => {
-                if own.bottlenecks { g.bottleneck(name, x, y, own.form) } else { g.adapter(name, x, y, own.form) }
+                if own.bottlenecks {
+                    g.bottleneck(name, x, y, own.form)
+                } else {
+                    g.adapter(name, x, y, own.form)
+                }
             }
             _ => y,
         }

@@ -87,10 +87,16 @@ impl Rows {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.cut > 0 {
-            notes.push(format!("{} of {} examples are longer than a row: their ends are cut off", self.cut, self.texts));
+            notes.push(format!(
+                "{} of {} examples are longer than a row: their ends are cut off",
+                self.cut, self.texts
+            ));
         }
         if self.lost > 0 {
-            notes.push(format!("{} of {} examples are left out, as nothing of their completions is left", self.lost, self.texts));
+            notes.push(format!(
+                "{} of {} examples are left out, as nothing of their completions is left",
+                self.lost, self.texts
+            ));
         }
         notes
     }

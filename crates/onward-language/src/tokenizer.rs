@@ -65,7 +65,12 @@ impl Tokenizer {
 
     /// What tokens that come one by one add to a text that begins with those `before`.
     pub fn stream(&self, before: &[u32]) -> Spoken<'_> {
-        Spoken { tokenizer: self, tokens: before.to_vec(), told: before.len(), since: before.len().saturating_sub(WINDOW) }
+        Spoken {
+            tokenizer: self,
+            tokens: before.to_vec(),
+            told: before.len(),
+            since: before.len().saturating_sub(WINDOW),
+        }
     }
 
     /// The token of a word as the tokenizer writes it, if it is one.

@@ -82,7 +82,8 @@ impl Files {
     /// [`ErrorKind::Model`], with the file, naming a tensor that is missing, of another shape or type, not finite, or that the net does not know.
     pub fn params(&self, config: &Config, specs: &[TensorSpec], key: &RunKey) -> Result<Params> {
         for file in &self.all {
-            let known = |name: &str| specs.iter().any(|spec| spec.name == name) || is_passed_over(config, name);
+            let known =
+                |name: &str| specs.iter().any(|spec| spec.name == name) || is_passed_over(config, name);
             if let Some(other) = file.names.iter().find(|name| !known(name)) {
                 let expected = "tensors of the net that config.json describes";
                 return Err(Error::expected(ErrorKind::Model, Place::tensor(other), expected, "another")
@@ -95,7 +96,8 @@ impl Files {
                 return Ok(own.tensors()[0].clone());
             }
             let Some(file) = self.all.iter().find(|file| file.names.contains(&spec.name)) else {
-                let found = format!("none in {}", self.all.iter().map(File::short).collect::<Vec<_>>().join(", "));
+                let found =
+                    format!("none in {}", self.all.iter().map(File::short).collect::<Vec<_>>().join(", "));
                 return Err(Error::expected(ErrorKind::Model, Place::tensor(&spec.name), "a tensor", found)
                     .in_file(&self.all[0].path));
             };

@@ -16,7 +16,12 @@ impl Folder {
     ///
     /// # Errors
     /// [`ErrorKind::Model`] naming an adapter without its other half or its map.
-    pub fn merged(&self, params: &Params, alpha: f32, metadata: &[(&str, String)]) -> Result<BTreeMap<String, Vec<u8>>> {
+    pub fn merged(
+        &self,
+        params: &Params,
+        alpha: f32,
+        metadata: &[(&str, String)],
+    ) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut all = Vec::new();
         for tensor in params.tensors().iter().filter(|t| !t.name.contains(LORA)) {
             let own = match adapter(params, &tensor.name)? {
@@ -35,7 +40,13 @@ impl Folder {
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if there are no adapters.
-    pub fn peft(&self, params: &Params, rank: usize, alpha: f32, base: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+    pub fn peft(
+        &self,
+        params: &Params,
+        rank: usize,
+        alpha: f32,
+        base: &str,
+    ) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut all = Vec::new();
         let mut maps: Vec<&str> = Vec::new();
         for tensor in params.tensors().iter().filter(|t| t.name.contains(LORA)) {
@@ -53,9 +64,12 @@ impl Folder {
             "fan_in_fan_out": across, "inference_mode": true, "modules_to_save": null, "use_rslora": false});
         let metadata = [("format", "pt".to_owned())];
         let bytes = Params::from_tensors(all).to_safetensors(&[], &metadata)?;
-        let config = serde_json::to_vec_pretty(&config)
-            .map_err(|e| Error::new(ErrorKind::Model, e.to_string()))?;
-        Ok(BTreeMap::from([("adapter_model.safetensors".into(), bytes), ("adapter_config.json".into(), config)]))
+        let config =
+            serde_json::to_vec_pretty(&config).map_err(|e| Error::new(ErrorKind::Model, e.to_string()))?;
+        Ok(BTreeMap::from([
+            ("adapter_model.safetensors".into(), bytes),
+            ("adapter_config.json".into(), config),
+        ]))
     }
 
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
@@ -88,9 +102,8 @@ fn with_adapter(tensor: &Tensor, [a, b]: [&Tensor; 2], alpha: f32) -> Result<Ten
     let scale = f64::from(alpha) / rank as f64;
     for (output, row) in merged.chunks_exact_mut(inputs).enumerate() {
         for (input, w) in row.iter_mut().enumerate() {
-            let change: f64 = (0..rank)
-                .map(|r| f64::from(b[output * rank + r]) * f64::from(a[r * inputs + input]))
-                .sum();
+            let change: f64 =
+                (0..rank).map(|r| f64::from(b[output * rank + r]) * f64::from(a[r * inputs + input])).sum();
             *w = (f64::from(*w) + scale * change) as f32;
         }
     }

@@ -18,6 +18,7 @@ use onward::ledger::{Header, Reading};
 use onward::mapped::Mapping;
 use onward::model::{Act, Statistics};
 use onward::params::{Memory, Params, Tensor, TensorSpec};
+use onward::schema::Value;
 use onward::task::wilson;
 use onward::train::{self, Examined, Score, hex};
 use onward::words::{counted, four};
@@ -28,7 +29,7 @@ use onward_run::judge::in_units;
 use onward_run::present;
 use serde_json::json;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, absolute};
 use std::sync::Arc;
 
 /// A trained model and the rows that it is asked about.
@@ -100,8 +101,42 @@ pub(super) fn answering(run: &Path, how: &How) -> Result<Answering> {
 /// The name of standard input among files.
 const STANDARD_INPUT: &str = "-";
 
-/// The model of a run, with the rows of a file or of standard input.
+/// A language model's folder that no run has tuned, with the rows of a text.
+fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
+    let whole = absolute(path).map_err(|e| Error::io("find", path, e))?;
+    let [model, data] = [&whole, &data::expand_home(file)].map(|own| Value::from(own.display().to_string()));
+    let text = format!(
+        "seed = 0\n[data]\npath = {data}\n[model]\nkind = \"language\"\npath = {model}\n[objective]\nloss = \"item-cross-entropy\"\n\
+         [method]\nname = \"relative-local\"\n[train]\nsteps = 1\n"
+    );
+    let spec = Spec::parse(&text, path, &[], None)?;
+    let folder = language::open(path)?;
+    let data::More { features, rows, answered: targets, ids, notes } =
+        language::more(&spec.data.path, None, &spec.data, &folder)?;
+    for note in &notes {
+        Voice::new(how).warn(&format!("note: {}: {note}", file.display()));
+    }
+    let shape = [1, features.len() / rows.max(1), 1];
+    let evaluator = build::evaluator(&spec, shape, shape[1], how.threads(), None)?;
+    let (params, preparation) = (language::own_params(&folder)?, Preparation::none(shape));
+    Ok(Trained {
+        evaluator,
+        params,
+        statistics: Vec::new(),
+        preparation,
+        features,
+        targets,
+        ids,
+        classes: false,
+        spec,
+    })
+}
+
+/// The model of a run, or of a language model's folder, with the rows of a file or of standard input.
 pub(super) fn load(run: &Path, file: &Path, how: &How) -> Result<Trained> {
+    if !run.join("ledger.bin").is_file() && run.join("config.json").is_file() {
+        return of_folder(run, file, how);
+    }
     let Answering { spec, header, evaluator, params, statistics, interface } = answering(run, how)?;
     let folder = Folder::read_only(run)?;
     let language = language::of(&spec, Some(Begun { header: &header, folder: &folder }))?;

@@ -56,7 +56,12 @@ fn folder(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> 
     let form = if args.kind == FileKind::Peft { Form::Peft } else { Form::Whole };
     let files = language::files(&own, spec, params, form, metadata)?;
     if args.out.exists() {
-        return Err(Error::expected(ErrorKind::Io, args.out.display(), "a folder that is not there yet", "one that is"));
+        return Err(Error::expected(
+            ErrorKind::Io,
+            args.out.display(),
+            "a folder that is not there yet",
+            "one that is",
+        ));
     }
     let mut part = args.out.clone().into_os_string();
     part.push(".part");
@@ -73,7 +78,8 @@ fn folder(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> 
     let bytes: usize = files.values().map(Vec::len).sum();
     let digest = hex(&params.digest());
     let event = json!({"event": "exported", "file": args.out, "bytes": bytes, "digest": digest});
-    let words = format!("{}  {} files, {bytes} bytes, params {}", args.out.display(), files.len(), &digest[..16]);
+    let words =
+        format!("{}  {} files, {bytes} bytes, params {}", args.out.display(), files.len(), &digest[..16]);
     Voice::new(&args.how).say(&words, &event);
     Ok(())
 }

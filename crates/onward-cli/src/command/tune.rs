@@ -34,7 +34,8 @@ fn text(args: &Tune) -> Result<String> {
         Some(name) => name.clone(),
         None => default_name(&args.model, &args.data)?,
     };
-    let mut lines = vec![format!("name = {}", Value::from(name)), format!("seed = {}", args.seed), "\n[data]".into()];
+    let mut lines =
+        vec![format!("name = {}", Value::from(name)), format!("seed = {}", args.seed), "\n[data]".into()];
     lines.push(format!("path = {}", whole(&args.data)?));
     match &args.eval {
         Some(eval) => lines.push(format!("test_path = {}", whole(eval)?)),
@@ -43,7 +44,9 @@ fn text(args: &Tune) -> Result<String> {
     lines.extend(args.length.map(|length| format!("length = {length}")));
     lines.push(format!("\n[model]\nkind = \"language\"\npath = {}", whole(&args.model)?));
     match (args.adapter, args.head) {
-        (Some(rank), _) => lines.push(format!("learns = \"adapters\"\nrank = {rank}\nalpha = {}.0", 2 * rank)),
+        (Some(rank), _) => {
+            lines.push(format!("learns = \"adapters\"\nrank = {rank}\nalpha = {}.0", 2 * rank))
+        }
         (None, true) => lines.push("learns = \"head\"".into()),
         (None, false) => lines.push(format!("top = {}", args.layers.unwrap_or(DEFAULT_TOP))),
     }

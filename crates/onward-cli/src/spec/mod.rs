@@ -166,7 +166,9 @@ impl Spec {
             && (loss != "program" || !has_tokens)
         {
             let expected = match &self.model.kind {
-                ModelKind::Language(_) => "\"item-cross-entropy\" or \"program\", as model.kind is \"language\"",
+                ModelKind::Language(_) => {
+                    "\"item-cross-entropy\" or \"program\", as model.kind is \"language\""
+                }
                 _ if has_tokens => "\"item-cross-entropy\" or \"program\", as data.format is \"tokens\"",
                 _ => "another, as data.format is not \"tokens\"",
             };

@@ -18,6 +18,7 @@ mod given;
 mod good_paths;
 mod interrupted;
 mod judged;
+mod language;
 mod many;
 mod minimize;
 mod online;

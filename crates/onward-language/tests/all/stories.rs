@@ -14,36 +14,31 @@ fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// Runs `test` with the model, if it is there.
-fn with_stories(test: impl Fn(&Folder, &std::path::Path)) {
-    match folder() {
-        Some(path) => test(&Folder::open(&path).unwrap(), &path),
-        None => eprintln!("SKIPPED: no llm/stories260K in the folder that ONWARD_DATA names"),
-    }
-}
-
 #[test]
 fn its_greedy_story_is_the_published_one() {
-    with_stories(|folder, path| {
-        let wanted = std::fs::read_to_string(path.join("expected_greedy_200steps.txt")).unwrap();
-        let graph = Graph::new(&folder.net(), [1, 1, 1]).unwrap();
-        let given = folder.params(&graph, &RunKey::from_seed(0)).unwrap();
-        let begin = folder.config().begin.unwrap();
-        for threads in [1, 2] {
-            let threads = Threads::new(threads).unwrap();
-            let tokens = threads.run(|| {
-                let generator = Generator::new(folder.net(), &given.params, Precision::F32).unwrap();
-                let mut tokens = Vec::new();
-                let mut each = |row, token| {
-                    assert_eq!(row, 0);
-                    tokens.push(token);
-                    true
-                };
-                let ended = generator.run(&[vec![begin]], 200, Sampling::GREEDY, &mut each).unwrap();
-                assert_eq!(ended, [Ended::Length]);
-                tokens
-            });
-            assert_eq!(folder.tokenizer().decode(&tokens).unwrap(), wanted);
-        }
-    });
+    let Some(path) = folder() else {
+        eprintln!("SKIPPED: no llm/stories260K in the folder that ONWARD_DATA names");
+        return;
+    };
+    let folder = Folder::open(&path).unwrap();
+    let wanted = std::fs::read_to_string(path.join("expected_greedy_200steps.txt")).unwrap();
+    let graph = Graph::new(&folder.net(), [1, 1, 1]).unwrap();
+    let given = folder.params(&graph, &RunKey::from_seed(0)).unwrap();
+    let begin = folder.config().begin.unwrap();
+    for threads in [1, 2] {
+        let threads = Threads::new(threads).unwrap();
+        let tokens = threads.run(|| {
+            let generator = Generator::new(folder.net(), &given.params, Precision::F32).unwrap();
+            let mut tokens = Vec::new();
+            let mut each = |row, token| {
+                assert_eq!(row, 0);
+                tokens.push(token);
+                true
+            };
+            let ended = generator.run(&[vec![begin]], 200, Sampling::GREEDY, &mut each).unwrap();
+            assert_eq!(ended, [Ended::Length]);
+            tokens
+        });
+        assert_eq!(folder.tokenizer().decode(&tokens).unwrap(), wanted);
+    }
 }

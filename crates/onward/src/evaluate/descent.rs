@@ -111,7 +111,8 @@ impl Local {
             task.of_rows(&flow.outputs, batch.answers(), &mut told.losses[first..])?;
             let (answer, lost) = credit_at_answer(task, &flow.outputs, batch.answers(), plan.sigma);
             told.non_finite += lost;
-            let known = self.credit_of_stream((key, params, graph), batch, plan, at, (flow, &trace, weights), told)?;
+            let known =
+                self.credit_of_stream((key, params, graph), batch, plan, at, (flow, &trace, weights), told)?;
             let descent = Descent {
                 graph,
                 weights,

@@ -26,7 +26,7 @@ pub use chain::{Activation, Conv, GlobalPool, Mlp, WeightInit};
 pub use context::Context;
 pub use graph::{
     Adapter, Attention, Builder, Carried, Cell, Chance, Cut, Function, Graph, Lif, Model, Operation,
-    Pairwise, Patch, Reduction, Rotary, RowOp, Shape, Stretch, Var,
+    Pairwise, Patch, Reduction, RopeScaling, Rotary, RowOp, Shape, Var,
 };
 pub(crate) use graph::{Apart, Flow, Groups, Link, Map, NOWHERE, Norm, Sample, softmax};
 pub use integer::IntegerMlp;

@@ -5,10 +5,10 @@
 //! is known, and as third moments of signs vanish, what is even in `a` averages to nothing. Where items have losses of their own, an item's is the
 //! sum of all from it on, each later one times `γ`: `c_t = Σ_{u≥t} γ^(u−t) Δℓ_u / s`, so that noise of far items does not drown it.
 
+use crate::choices;
 use crate::dataset::WEIGHT;
 use crate::model::{Act, BufferPools, Context, Cut, Graph, Norms, Numbers, Statistics, Weights};
 use crate::noise::{Family, Role, RunKey};
-use crate::choices;
 use crate::task::{Answers, Task};
 use crate::threads::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,9 @@ impl Again<'_> {
                 let discount = if items == losses { how.discount } else { 1.0 };
                 let mut told = self.told(&moved[own.clone()], &self.clean[own], discount, lost);
                 told.truncate(items);
-                for ((g, noise), told) in g.chunks_exact_mut(channels).zip(noise.chunks_exact(channels)).zip(told) {
+                for ((g, noise), told) in
+                    g.chunks_exact_mut(channels).zip(noise.chunks_exact(channels)).zip(told)
+                {
                     let told = told * by;
                     g.iter_mut().zip(noise).for_each(|(g, a)| *g = told.mul_add(*a, *g));
                 }

@@ -9,6 +9,7 @@ mod carries;
 mod cells;
 mod chance;
 mod convolutions;
+mod differences;
 mod diverging;
 mod elbo;
 mod estimators;

@@ -19,8 +19,8 @@ const BASE: f32 = 50.0;
 
 /// Blocks before their norms, with grouped heads, rotary positions and gated layers; the head is the embedding. Even blocks have RMS
 /// norms, odd ones layer norms.
-struct Transformer {
-    blocks: usize,
+pub struct Transformer {
+    pub blocks: usize,
 }
 
 impl Model for Transformer {
@@ -37,7 +37,8 @@ impl Model for Transformer {
             let q = g.linear(&name("q"), y, WIDTH);
             let k = g.linear_without_bias(&name("k"), y, WIDTH / HEADS);
             let v = g.linear_without_bias(&name("v"), y, WIDTH / HEADS);
-            let y = g.attention([q, k, v], Attention { heads: HEADS, causal: true, rotary: Some(BASE.into()) });
+            let y =
+                g.attention([q, k, v], Attention { heads: HEADS, causal: true, rotary: Some(BASE.into()) });
             let y = g.linear_without_bias(&name("o"), y, WIDTH);
             x = g.add(x, y);
             let y = norm(g, "norm2", x);
@@ -76,7 +77,7 @@ fn surprise(z: &[f64], word: usize) -> f64 {
     top + z.iter().map(|z| (z - top).exp()).sum::<f64>().ln() - z[word]
 }
 
-fn sentences(rows: usize) -> Dataset {
+pub fn sentences(rows: usize) -> Dataset {
     let word = |i: usize| ((i * i * 31 + i * 7 + 3) % 89 % WORDS) as f32;
     let words: Vec<f32> = (0..rows * ITEMS).map(word).collect();
     let next = (0..rows * ITEMS).map(|i| word(i + 1)).collect();

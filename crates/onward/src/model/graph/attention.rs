@@ -53,7 +53,8 @@ impl Attention {
     /// What each number of queries, keys and values earns by what the answers earn, `g`: rows of credit are those of the operands over and over.
     pub(crate) fn credit(self, inputs: &[&Act], g: &[f32]) -> [Vec<f32>; 3] {
         let own = |act: &Act| act.clone().whole();
-        let ([mut q, mut k, v], length) = ([0, 1, 2].map(|i| own(inputs[i])), inputs.get(3).map(|act| own(act)));
+        let ([mut q, mut k, v], length) =
+            ([0, 1, 2].map(|i| own(inputs[i])), inputs.get(3).map(|act| own(act)));
         let (size, answers) = (q.channels() / self.heads, q.width());
         let turns = self.rotary.map(|rotary| Turns::new(rotary, 0..q.points().max(k.points()), size));
         if let Some(turns) = &turns {

@@ -396,8 +396,7 @@ impl Builder {
             && k.shape == v.shape
             && [q.shape[0], k.shape[0]] == [1; 2]
             && (q.shape[1] == k.shape[1] || !(attention.causal || attention.rotary.is_some()));
-        let even =
-            attention.rotary.is_none_or(|rotary| size.is_multiple_of(2) && rotary.is_sound());
+        let even = attention.rotary.is_none_or(|rotary| size.is_multiple_of(2) && rotary.is_sound());
         if !(fits && even) {
             let expected = format!(
                 "[1, items, channels] of {} equal heads that share those of keys and values (an even number of channels each where positions rotate them)",

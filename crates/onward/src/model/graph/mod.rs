@@ -36,7 +36,7 @@ pub(crate) use node::Map;
 pub(crate) use node::Norm;
 pub use node::{Attention, RowOp, Shape};
 pub use patch::Patch;
-pub use rotary::{Rotary, Stretch};
+pub use rotary::{RopeScaling, Rotary};
 pub use run::Cut;
 pub(crate) use run::Flow;
 pub(crate) use sample::Sample;

@@ -186,7 +186,11 @@ impl fmt::Display for Op {
             Self::BatchNorm { .. } => write!(f, "batch norm"),
             Self::Normalise(norm, epsilon) => {
                 let name = if *norm == Norm::Layer { "layer norm" } else { "rms norm" };
-                if *epsilon == NORM_EPSILON { write!(f, "{name}") } else { write!(f, "{name}, epsilon {epsilon}") }
+                if *epsilon == NORM_EPSILON {
+                    write!(f, "{name}")
+                } else {
+                    write!(f, "{name}, epsilon {epsilon}")
+                }
             }
             Self::Scale { .. } => write!(f, "scale"),
             Self::Add => write!(f, "add"),

@@ -11,12 +11,12 @@ pub struct Rotary {
     /// The base, above 1.
     pub base: f32,
     /// How the rotations of a net were made slower, so that it reads longer texts than those it was first trained on.
-    pub stretch: Stretch,
+    pub scaling: RopeScaling,
 }
 
 /// How rotations were made slower.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Stretch {
+pub enum RopeScaling {
     /// They were not.
     #[default]
     None,
@@ -52,7 +52,7 @@ pub enum Stretch {
 
 impl From<f32> for Rotary {
     fn from(base: f32) -> Self {
-        Self { base, stretch: Stretch::None }
+        Self { base, scaling: RopeScaling::None }
     }
 }
 
@@ -62,13 +62,13 @@ impl Rotary {
         let positive = |numbers: &[f32]| numbers.iter().all(|v| *v > 0.0 && v.is_finite());
         self.base > 1.0
             && self.base.is_finite()
-            && match self.stretch {
-                Stretch::None => true,
-                Stretch::Linear(factor) => positive(&[factor]),
-                Stretch::Llama3 { factor, low, high, original } => {
+            && match self.scaling {
+                RopeScaling::None => true,
+                RopeScaling::Linear(factor) => positive(&[factor]),
+                RopeScaling::Llama3 { factor, low, high, original } => {
                     positive(&[factor, low, high]) && low < high && original > 0
                 }
-                Stretch::Yarn { factor, fast, slow, original, size } => {
+                RopeScaling::Yarn { factor, fast, slow, original, size } => {
                     positive(&[factor, fast, slow, size]) && slow < fast && original > 0
                 }
             }
@@ -76,30 +76,31 @@ impl Rotary {
 
     /// What queries and keys are multiplied by beside.
     pub(super) fn size(self) -> f32 {
-        if let Stretch::Yarn { size, .. } = self.stretch { size } else { 1.0 }
+        if let RopeScaling::Yarn { size, .. } = self.scaling { size } else { 1.0 }
     }
 
     /// The share of a whole turn by which each pair of a head of `size` channels turns from item to item.
     pub(super) fn speeds(self, size: usize) -> Vec<f64> {
         let slope = -2.0 * ln64(f64::from(self.base)) / size as f64;
-        (0..size / 2).map(|pair| self.stretched(exp64(slope * pair as f64), pair, size) / TAU).collect()
+        (0..size / 2).map(|pair| self.scaled(exp64(slope * pair as f64), pair, size) / TAU).collect()
     }
 
-    fn stretched(self, angle: f64, pair: usize, size: usize) -> f64 {
-        match self.stretch {
-            Stretch::None => angle,
-            Stretch::Linear(factor) => angle / f64::from(factor),
-            Stretch::Llama3 { factor, low, high, original } => {
+    fn scaled(self, angle: f64, pair: usize, size: usize) -> f64 {
+        match self.scaling {
+            RopeScaling::None => angle,
+            RopeScaling::Linear(factor) => angle / f64::from(factor),
+            RopeScaling::Llama3 { factor, low, high, original } => {
                 let [factor, low, high] = [factor, low, high].map(f64::from);
                 let waves = f64::from(original) * angle / TAU;
                 let kept = ((waves - low) / (high - low)).clamp(0.0, 1.0);
                 angle * (kept + (1.0 - kept) / factor)
             }
-            Stretch::Yarn { factor, fast, slow, original, .. } => {
+            RopeScaling::Yarn { factor, fast, slow, original, .. } => {
                 let [factor, fast, slow] = [factor, fast, slow].map(f64::from);
                 // The pair that turns so often in the original length.
                 let pair_of = |turns: f64| {
-                    size as f64 * ln64(f64::from(original) / (turns * TAU)) / (2.0 * ln64(f64::from(self.base)))
+                    size as f64 * ln64(f64::from(original) / (turns * TAU))
+                        / (2.0 * ln64(f64::from(self.base)))
                 };
                 let most = size as f64 - 1.0;
                 let (first, last) = (pair_of(fast).floor().max(0.0), pair_of(slow).ceil().min(most));
@@ -114,13 +115,13 @@ impl Rotary {
 impl fmt::Display for Rotary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rotary {}", self.base)?;
-        match self.stretch {
-            Stretch::None => Ok(()),
-            Stretch::Linear(factor) => write!(f, ", {factor} times as slow"),
-            Stretch::Llama3 { factor, low, high, original } => {
+        match self.scaling {
+            RopeScaling::None => Ok(()),
+            RopeScaling::Linear(factor) => write!(f, ", {factor} times as slow"),
+            RopeScaling::Llama3 { factor, low, high, original } => {
                 write!(f, ", {factor} times as slow below {low} of {high} waves in {original}")
             }
-            Stretch::Yarn { factor, fast, slow, original, size } => {
+            RopeScaling::Yarn { factor, fast, slow, original, size } => {
                 write!(f, ", {factor} times as slow from {fast} to {slow} turns in {original}, size {size}")
             }
         }
@@ -135,8 +136,8 @@ mod tests {
     fn rotations_are_stretched_as_they_were_published() {
         // The formulas, written down once more in their own terms.
         let angle = |i: i32| 500_000f64.powf(-f64::from(i) / 32.0);
-        let stretch = Stretch::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192 };
-        let speeds = Rotary { base: 500_000.0, stretch }.speeds(64);
+        let scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192 };
+        let speeds = Rotary { base: 500_000.0, scaling }.speeds(64);
         for (i, speed) in (0..32).zip(speeds) {
             let wave = TAU / angle(i);
             let wanted = if wave < 8192.0 / 4.0 {
@@ -150,10 +151,10 @@ mod tests {
             assert!((speed * TAU / wanted - 1.0).abs() < 1e-9, "{i}");
         }
         let plain = Rotary::from(10_000.0).speeds(8);
-        let slow = Rotary { base: 10_000.0, stretch: Stretch::Linear(4.0) }.speeds(8);
+        let slow = Rotary { base: 10_000.0, scaling: RopeScaling::Linear(4.0) }.speeds(8);
         assert!(plain.iter().zip(&slow).all(|(a, b)| (a / b - 4.0).abs() < 1e-12));
-        let stretch = Stretch::Yarn { factor: 4.0, fast: 32.0, slow: 1.0, original: 4096, size: 1.0 };
-        let yarn = Rotary { base: 10_000.0, stretch }.speeds(128);
+        let scaling = RopeScaling::Yarn { factor: 4.0, fast: 32.0, slow: 1.0, original: 4096, size: 1.0 };
+        let yarn = Rotary { base: 10_000.0, scaling }.speeds(128);
         let plain = Rotary::from(10_000.0).speeds(128);
         // The first pairs turn fast and stay, the last ones are slowed in full.
         assert!((yarn[0] / plain[0] - 1.0).abs() < 1e-12 && (plain[63] / yarn[63] - 4.0).abs() < 1e-9);

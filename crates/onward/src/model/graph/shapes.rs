@@ -212,7 +212,14 @@ impl Builder {
         self.adapted(name, x, y, adapter, [Init::Constant(0.0), second])
     }
 
-    fn adapted(&mut self, name: &str, x: Var, y: Var, Adapter { rank, alpha }: Adapter, init: [Init; 2]) -> Var {
+    fn adapted(
+        &mut self,
+        name: &str,
+        x: Var,
+        y: Var,
+        Adapter { rank, alpha }: Adapter,
+        init: [Init; 2],
+    ) -> Var {
         let ([h, w, channels], outputs) = (x.shape, y.shape[2]);
         if x.shape[..2] != y.shape[..2] || !alpha.is_finite() {
             let expected = format!("an answer at the positions of {:?} and a finite alpha", x.shape);
