@@ -96,6 +96,7 @@ fn main() -> Result<()> {
         sigma,
         samples: Samples::Swaps,
         draws: 2,
+        differences: None,
     };
     let exact = taken(&data, steps, |batch, step, streams| {
         local.online_derivative(

@@ -84,6 +84,7 @@ impl Step<'_> {
             answers: batch.answers(),
             losses: &losses,
             chance,
+            known: &[],
         };
         let begins = graph.carry_nodes().0;
         non_finite += descent.from([(graph.output(), answer.into())], &heads, &begins, |at, g| {

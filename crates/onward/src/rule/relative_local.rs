@@ -56,8 +56,11 @@ impl Configured for RelativeLocal {
             stages.drain(..stages.len().saturating_sub(top as usize));
         }
         schema::fits(self, "method")?;
-        LocalRule { plan: LocalPlan { step: 0, stages, sigma, samples, draws, differences }, asks: Asks::Rows }
-            .bound(graph)
+        LocalRule {
+            plan: LocalPlan { step: 0, stages, sigma, samples, draws, differences },
+            asks: Asks::Rows,
+        }
+        .bound(graph)
     }
 }
 

@@ -126,8 +126,7 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         integers,
         fault,
         ..
-    } =
-        builder;
+    } = builder;
     if let Some(fault) = fault {
         return Err(fault);
     }
