@@ -126,7 +126,14 @@ mod tests {
     #[test]
     fn streams_begin_in_turn_and_lengths_are_mixed() {
         let plan = |step: u32, lengths: &[u32]| {
-            let local = LocalPlan { step, stages: vec![], sigma: 0.1, samples: Samples::Swaps, draws: 2 };
+            let local = LocalPlan {
+                step,
+                stages: vec![],
+                sigma: 0.1,
+                samples: Samples::Swaps,
+                draws: 2,
+                differences: None,
+            };
             TwinPlan { local, lengths: lengths.to_vec(), place: TwinNoise::Sites }
         };
         // At each step as many streams are at each age.
