@@ -16,23 +16,26 @@ import tempfile
 BLOCKS, WIDTH, INNER, KV, VOCABULARY = 5, 64, 172, 32, 512
 
 
-def cost(length, top=0, head=True, learns="all", places=0, draws=0, rank=0, adapted=(), local=True):
+def cost(length, said):
     """F of a step: the clean pass, products by which credit comes down, those by which weights earn it, and what runs again."""
     attention, mlp = 2 * WIDTH * WIDTH + 2 * WIDTH * KV, 3 * WIDTH * INNER
     core, logits = 2 * WIDTH * (length + 1) / 2, WIDTH * VOCABULARY
-    block = attention + mlp + core
-    whole = BLOCKS * block + logits
-    made = whole + 2 * logits  # the head's credit to its weights and to what it reads
-    blocks = BLOCKS if top == 0 else top
-    if learns in ("all", "maps"):
+    whole = BLOCKS * (attention + mlp + core) + logits
+    blocks, draws = int(said.get("model.top", 0)) or BLOCKS, int(said.get("method.differences", 0))
+    learns = said.get("model.learns", "all")
+    made = whole + 2 * logits  # the head's credit: to its weights, and to what it reads
+    if learns == "all":
         made += blocks * (2 * (attention + mlp) + 2.5 * core)
-    # Suffixes behind the places of the stream, the last but one first: mlp of the top block, its attention, the mlp below, ...
-    behind = logits
-    for place in range(places):
-        behind += mlp if place % 2 == 0 else attention + core
-        made += draws * behind
-    for width in adapted:
-        made += 2 * rank * (width + WIDTH)
+    if draws:
+        # What lies behind each place: the mlp of the top block, its attention, the mlp below it, ...
+        behind, places = logits, 2 * blocks if learns != "all" or blocks == BLOCKS else 2 * blocks - 1
+        for place in range(places):
+            # Of the top block's mlp the bottleneck is at its very end.
+            behind += 0 if learns != "all" and place == 0 else mlp if place % 2 == (learns != "all") else attention + core
+            made += draws * behind
+    if learns.startswith("bottlenecks"):
+        rank = int(said["model.rank"])
+        made += blocks * 2 * rank * (WIDTH + INNER + 2 * WIDTH)
     return made / whole
 
 
@@ -51,23 +54,19 @@ def main():
     local = ["method.name=relative-local", "method.scaling=adam", "method.warmup=10", "method.final_rate=0.05"]
     bottleneck = ["model.learns=bottlenecks-and-head", "model.rank=24", "model.alpha=24",
                   'model.adapted=["o_proj","down_proj"]', "method.differences_at=layers"]
+    mezo = ["method.name=two-point", "method.directions=1", "method.noise=normal", "method.sigma=1e-3", "method.momentum=0",
+            "method.schedule=constant"]
+    # name: (settings, steps)
     arms = {
-        # name: (settings, steps, F of a step)
-        "head": (["model.learns=head", *local, "method.rate=1e-3"], 250, cost(64, learns="head")),
-        "local-all": ([*local, "method.rate=2e-3"], 300, cost(64)),
-        "local-top2": (["model.top=2", *local, "method.rate=2e-3"], 300, cost(64, top=2)),
-        "local-top3": (["model.top=3", *local, "method.rate=2e-3"], 300, cost(64, top=3)),
-        "differences-top2": (["model.top=2", *local, "method.rate=1e-3", "method.differences=4"], 300,
-                             cost(64, top=2, places=3, draws=4)),
-        "differences-top3": (["model.top=3", *local, "method.rate=1e-3", "method.differences=2"], 300,
-                             cost(64, top=3, places=5, draws=2)),
-        "bottleneck-top2": (["model.top=2", *bottleneck, *local, "method.rate=2e-3", "method.differences=1"], 300,
-                            cost(64, learns="head", places=4, draws=1, rank=24, adapted=[64, 172] * 2)),
-        "mezo-3e-5": (["method.name=two-point", "method.directions=1", "method.noise=normal", "method.sigma=1e-3",
-                       "method.momentum=0", "method.schedule=constant", "method.rate=3e-5"], 10_000, 2.0),
-        "mezo-1e-4": (["method.name=two-point", "method.directions=1", "method.noise=normal", "method.sigma=1e-3",
-                       "method.momentum=0", "method.schedule=constant", "method.rate=1e-4"], 10_000, 2.0),
+        "head": (["model.learns=head", *local, "method.rate=5e-3"], 250),
+        "local-all": ([*local, "method.rate=3e-3"], 300),
+        "local-top2": (["model.top=2", *local, "method.rate=3e-3"], 300),
+        "differences": (["model.top=2", *local, "method.rate=2e-3", "method.differences=4"], 300),
+        "bottleneck": (["model.top=2", *bottleneck, *local, "method.rate=5e-3", "method.differences=1"], 300),
+        "mezo-3e-5": ([*mezo, "method.rate=3e-5"], 10_000),
+        "mezo-1e-4": ([*mezo, "method.rate=1e-4"], 10_000),
     }
+
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         letters = text.read_text()
@@ -79,9 +78,11 @@ def main():
             '[objective]\nloss = "item-cross-entropy"\n[method]\nname = "relative-local"\n[train]\nbatch = 8\nsteps = 100\n')
         story = (a.data / "text/tinystories/tinystories_sample.txt").read_text()[:200_000]
         (folder / "stories.txt").write_text(story)
-        for name, (sets, steps, per_step) in arms.items():
+        for name, (sets, steps) in arms.items():
             if a.only and name not in a.only.split(","):
                 continue
+            said = dict(own.split("=", 1) for own in [*sets, *a.set])
+            per_step = 2.0 if name.startswith("mezo") else cost(64, said)
             for seed in a.seeds.split(","):
                 steps_here = a.steps or steps
                 run = folder / "runs" / f"{name}-{seed}"

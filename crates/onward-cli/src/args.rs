@@ -5,7 +5,7 @@ mod many;
 mod minimize;
 mod number;
 
-pub use language::{Generate, Tune};
+pub use language::{Apply, Generate, Tune};
 pub use many::{Clean, Compare, List, Note, Order, State, Sweep};
 pub use minimize::{Minimize, Towards};
 
@@ -59,6 +59,9 @@ pub enum Command {
     /// Lets texts go on with a language model: a folder's, or a run's
     #[command(after_help = language::GENERATE)]
     Generate(Generate),
+    /// Rebuilds a tuned language model from the folder that it began as and a ledger alone
+    #[command(after_help = language::APPLY)]
+    Apply(Apply),
     /// Finds the best arguments of any program: runs it again and again and reads the loss that it prints
     #[command(after_help = minimize::help())]
     Minimize(Minimize),
@@ -179,6 +182,7 @@ impl Command {
             Self::Train(args) => args.how.print.json,
             Self::Tune(args) => args.how.print.json,
             Self::Generate(args) => args.how.print.json,
+            Self::Apply(args) => args.how.print.json,
             Self::Minimize(args) => args.print.json,
             Self::Resume(args) => args.how.print.json,
             Self::Repair(args) => args.print.json,

@@ -286,7 +286,7 @@ impl InFile {
     fn model(&self, spec: &Spec) -> Arc<dyn Model> {
         match self {
             Self::Onnx(Imported { net, .. }) => Arc::<Net>::clone(net),
-            Self::Language(folder) => language::net(folder, spec),
+            Self::Language(folder) => language::net(folder, &spec.model.kind),
         }
     }
 

@@ -111,12 +111,12 @@ mod with {
     }
 
     /// The net, with what of it learns.
-    pub fn net(folder: &Folder, spec: &Spec) -> Arc<dyn Model> {
-        Arc::new(language_of(folder, spec))
+    pub fn net(folder: &Folder, kind: &ModelKind) -> Arc<dyn Model> {
+        Arc::new(language_of(folder, kind))
     }
 
-    fn language_of(folder: &Folder, spec: &Spec) -> onward_language::Language {
-        let ModelKind::Language(settings) = &spec.model.kind else { return folder.0.net() };
+    fn language_of(folder: &Folder, kind: &ModelKind) -> onward_language::Language {
+        let ModelKind::Language(settings) = kind else { return folder.0.net() };
         let Language { learns, top, norms, rank, alpha, adapted, .. } = settings;
         let form = onward::model::Adapter { rank: *rank, alpha: *alpha };
         let bottlenecks = matches!(learns, Learns::Bottlenecks | Learns::BottlenecksAndHead);
@@ -166,7 +166,7 @@ mod with {
             seed: asked.seed,
         };
         let (net, precision) = match spec {
-            Some(spec) => (language_of(folder, spec), spec.model.precision.here()),
+            Some(spec) => (language_of(folder, &spec.model.kind), spec.model.precision.here()),
             None => (folder.0.net(), onward::kernel::Precision::F32),
         };
         let generator = Generator::new(net, params, precision)?;
@@ -217,12 +217,12 @@ mod with {
     /// The files of an exported model, by their names.
     pub fn files(
         folder: &Folder,
-        spec: &Spec,
+        kind: &ModelKind,
         params: &Params,
         form: Form,
         metadata: &[(&str, String)],
     ) -> Result<BTreeMap<String, Vec<u8>>> {
-        let ModelKind::Language(settings) = &spec.model.kind else { return Ok(BTreeMap::new()) };
+        let ModelKind::Language(settings) = kind else { return Ok(BTreeMap::new()) };
         match form {
             Form::Whole => folder.0.merged(params, settings.alpha, metadata),
             Form::Peft => {
@@ -258,6 +258,7 @@ mod with {
 
 #[cfg(not(feature = "language"))]
 mod with {
+    use super::ModelKind;
     use super::{
         Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, Spec, TextRows, Texts,
     };
@@ -277,7 +278,7 @@ mod with {
         Err(absent())
     }
 
-    pub fn net(folder: &Folder, _: &Spec) -> Arc<dyn Model> {
+    pub fn net(folder: &Folder, _: &ModelKind) -> Arc<dyn Model> {
         match *folder {}
     }
 
@@ -309,7 +310,7 @@ mod with {
 
     pub fn files(
         folder: &Folder,
-        _: &Spec,
+        _: &ModelKind,
         _: &Params,
         _: Form,
         _: &[(&str, String)],

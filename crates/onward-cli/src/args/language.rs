@@ -78,6 +78,28 @@ pub struct Tune {
     pub how: How,
 }
 
+pub const APPLY: &str = "A run in weight space (two-point, population) is its first weights and a ledger of a few bytes a step: who has the first needs only the second.
+The digest of the base is checked; the weights come out to the same bits on any machine and any number of threads.
+
+Example:
+  onward apply runs/tuned/ledger.bin --base stories260K --out tuned";
+
+/// Arguments of `apply`.
+#[derive(Debug, Group)]
+pub struct Apply {
+    /// The ledger
+    pub ledger: PathBuf,
+    /// The folder of the model that it begins with
+    #[arg(long, value_name = "DIR")]
+    pub base: PathBuf,
+    /// The new folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
 /// Arguments of `generate`.
 #[derive(Debug, Group)]
 pub struct Generate {

@@ -13,7 +13,8 @@ use onward::params::Tensor;
 use onward::train::hex;
 use onward::{Error, ErrorKind, Place, Result, file};
 use serde_json::json;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// `onward export`.
 pub fn export(args: &Export) -> Result<()> {
@@ -54,27 +55,8 @@ fn folder(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> 
         return Err(Error::expected(ErrorKind::Spec, place, expected, spec.model.kind.name()));
     };
     let form = if args.kind == FileKind::Peft { Form::Peft } else { Form::Whole };
-    let files = language::files(&own, spec, params, form, metadata)?;
-    if args.out.exists() {
-        return Err(Error::expected(
-            ErrorKind::Io,
-            args.out.display(),
-            "a folder that is not there yet",
-            "one that is",
-        ));
-    }
-    let mut part = args.out.clone().into_os_string();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let io = |what: &'static str, e| Error::io(what, &part, e);
-    std::fs::create_dir(&part).map_err(|e| io("make", e))?;
-    let written = files.iter().try_for_each(|(name, bytes)| file::write(&part.join(name), bytes));
-    let done = written.and_then(|()| std::fs::rename(&part, &args.out).map_err(|e| io("rename", e)));
-    if done.is_err() {
-        // What was begun is nobody's.
-        let _ = std::fs::remove_dir_all(&part);
-    }
-    done?;
+    let files = language::files(&own, &spec.model.kind, params, form, metadata)?;
+    write_folder(&args.out, &files)?;
     let bytes: usize = files.values().map(Vec::len).sum();
     let digest = hex(&params.digest());
     let event = json!({"event": "exported", "file": args.out, "bytes": bytes, "digest": digest});
@@ -82,6 +64,30 @@ fn folder(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> 
         format!("{}  {} files, {bytes} bytes, params {}", args.out.display(), files.len(), &digest[..16]);
     Voice::new(&args.how).say(&words, &event);
     Ok(())
+}
+
+/// Writes files into a new folder, which appears whole or not at all.
+pub(super) fn write_folder(out: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    if out.exists() {
+        return Err(Error::expected(
+            ErrorKind::Io,
+            out.display(),
+            "a folder that is not there yet",
+            "one that is",
+        ));
+    }
+    let mut part = out.to_owned().into_os_string();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let io = |what: &'static str, e| Error::io(what, &part, e);
+    std::fs::create_dir(&part).map_err(|e| io("make", e))?;
+    let written = files.iter().try_for_each(|(name, bytes)| file::write(&part.join(name), bytes));
+    let done = written.and_then(|()| std::fs::rename(&part, out).map_err(|e| io("rename", e)));
+    if done.is_err() {
+        // What was begun is nobody's.
+        let _ = std::fs::remove_dir_all(&part);
+    }
+    done
 }
 
 fn safetensors(answering: &Answering, metadata: &[(&str, String)]) -> Result<Vec<u8>> {

@@ -15,6 +15,7 @@ mod net;
 mod note;
 mod origin;
 mod predict;
+mod rebuild;
 mod repair;
 mod replay;
 mod report;
@@ -105,6 +106,7 @@ fn obeyed(args: Args) -> Result<ExitCode> {
         Command::Train(args) => return train::train(&args),
         Command::Tune(args) => return tune::tune(&args),
         Command::Generate(args) => generate::generate(&args)?,
+        Command::Apply(args) => rebuild::apply(&args)?,
         Command::Minimize(args) => return minimize::minimize(&args),
         Command::Resume(args) => return resume::resume(&args),
         Command::Replay(args) => replay::replay(&args)?,

@@ -143,6 +143,38 @@ mod with {
     }
 
     #[test]
+    fn a_ledger_and_the_model_it_began_with_are_the_tuned_model() {
+        let place = prepared(CONFIG);
+        let tune = format!("{TUNE} --method two-point --steps 8 --set method.rate=1e-4 --set model.top=1");
+        place.onward(&tune).good();
+        let wanted = place.onward("replay runs/tuned --json").last_json()["digest"].clone();
+        for threads in [1, 2] {
+            let words = format!(
+                "apply runs/tuned/ledger.bin --base model --out out{threads} --threads {threads} --json"
+            );
+            assert_eq!(place.onward(&words).last_json()["digest"], wanted);
+        }
+        place.onward("export runs/tuned --as folder --out handed").good();
+        let weights = |folder: &str| {
+            Params::tensors_from_safetensors(&place.read(&format!("{folder}/model.safetensors"))).unwrap()
+        };
+        assert_eq!(weights("handed"), weights("out1"));
+        // Another base, and a run that its ledger alone does not tell.
+        let mut params = place.read("model/model.safetensors");
+        let last = params.len() - 1;
+        params[last] ^= 1;
+        place.write("model/model.safetensors", params);
+        place
+            .onward("apply runs/tuned/ledger.bin --base model --out other")
+            .refuses(&["model: expected the model that the ledger begins with"]);
+        place.onward(&format!("{TUNE} --steps 2 --set name=local")).good();
+        place
+            .onward("apply runs/local/ledger.bin --base model --out other")
+            .refuses(&["a run in weight space"]);
+        assert!(!place.path("other").exists());
+    }
+
+    #[test]
     fn adapters_go_out_alone_or_merged() {
         let place = prepared(CONFIG);
         place.onward(&format!("{TUNE} --steps 40 --adapter lora:r=2")).good();
