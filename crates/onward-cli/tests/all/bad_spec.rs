@@ -62,8 +62,8 @@ fn models_that_do_not_fit_the_data_are_refused() {
     let pools = "channels = [2, 2, 2, 2]\npool_after = [0, 1, 2, 3]";
     both(pools, &["model", "expected at least one pixel left after pooling", "found 0 × 0"]);
     both("channels = [2]\npool_after = [1]", &["model.pool_after: expected layers below 1", "found 1"]);
-    let misfit = "channels = [2, 2, 2]\npool_after = [1]\nresidual = [-1, -1, 0]";
-    both(misfit, &["model.residual", "expected", "same size", "found 0"]);
+    let later = "channels = [2, 2, 2]\npool_after = [1]\nresidual = [-1, 2, 0]";
+    both(later, &["model.residual", "expected -1 or a layer before layer 1", "found 2 at index 1"]);
     both(
         "channels = [2, 2]\nresidual = [-1]",
         &["model.residual: expected one entry for each of the 2 layers", "found"],
