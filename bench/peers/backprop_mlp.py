@@ -143,4 +143,5 @@ def main():
         report("MNIST", [784, 256, 256, 10], data, test, [0.03, 0.1], [100], 3, 10, args.seeds or 3)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -48,7 +48,7 @@ def train(data, hidden, rate, coldest, epochs, seed):
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], rate)
     steps = len(data) // BATCH
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-    start, step = time.perf_counter(), 0
+    start, step = time.process_time(), 0
     for _ in range(epochs):
         for rows in torch.randperm(len(data))[:steps * BATCH].split(BATCH):
             x = data[rows]
@@ -63,7 +63,7 @@ def train(data, hidden, rate, coldest, epochs, seed):
             optimizer.step()
             schedule.step()
             step += 1
-    return encoder, decoder, time.perf_counter() - start
+    return encoder, decoder, time.process_time() - start
 
 
 @torch.no_grad()
@@ -100,10 +100,10 @@ held = []
 for rate, coldest in grid if len(grid) > 1 else []:
     encoder, decoder, seconds = train(rows[:50_000], hidden, rate, coldest, args.grid_epochs, 1)
     held.append((bounds(encoder, decoder, rows[50_000:52_000], 100)[0], rate, coldest))
-    print(f"rate {rate:g}, temperature 1 to {coldest:g}: {held[-1][0]:.2f} nats on images held out after {args.grid_epochs} epochs, {seconds:.0f} s", flush=True)
+    print(f"rate {rate:g}, temperature 1 to {coldest:g}: {held[-1][0]:.2f} nats on images held out after {args.grid_epochs} epochs, {seconds:.0f} s of processor", flush=True)
 rate, coldest = min(held)[1:] if held else grid[0]
 for seed in map(int, args.seeds.split(",")):
     encoder, decoder, seconds = train(rows, hidden, rate, coldest, args.epochs, seed)
     many, one = bounds(encoder, decoder, test, args.draws)
     print(f"seed {seed}, rate {rate:g}, temperature 1 to {coldest:g}: {many:.2f} nats by {args.draws} draws, {one:.2f} by one, on the test images after "
-          f"{args.epochs} epochs, {seconds:.0f} s of training", flush=True)
+          f"{args.epochs} epochs, {seconds:.0f} s of processor for training", flush=True)

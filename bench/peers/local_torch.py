@@ -3,10 +3,11 @@
 
     pip install -r bench/peers/requirements-torch.txt
     python3 bench/peers/local_torch.py NET --data DIR [--seeds 1,2,3] [--rates 0.05,0.1,0.2] [--batch 64] [--epochs 5] [--grid-epochs 2]
+    python3 bench/peers/local_torch.py digits --data data/digits.csv --batch 32 --epochs 20 --grid-epochs 20 --rates 0.02,0.05,0.1,0.2,0.4      # specs/digits-conv-local.toml
     python3 bench/peers/local_torch.py rows --data DIR --out FOLDER     # idx files: the first 50 000 training images, and the last 10 000 as test images
 
 NET is `residual` (specs/mnist-residual-local.toml), `conv` (specs/mnist-conv-local.toml), or a perceptron's hidden widths with commas between. The rate is chosen on the last
-10 000 training images; with one rate given, nothing is chosen.
+10 000 training images (of the digits on a fifth of the training rows); with one rate given, nothing is chosen.
 """
 import argparse
 import pathlib
@@ -16,6 +17,7 @@ import time
 import torch
 from torch import nn
 
+from backprop_mlp import read_digits, split
 from depth_torch import mnist
 from idx import read_idx
 
@@ -34,7 +36,8 @@ class Convolutions(nn.Module):
         self.head = nn.Linear(channels[-1], 10, bias=False)
 
     def forward(self, x):
-        x, answers = x.view(-1, 1, 28, 28), []
+        side = int(x.shape[1] ** 0.5)
+        x, answers = x.view(-1, 1, side, side), []
         for layer, (own, norm) in enumerate(zip(self.maps, self.norms)):
             x = own(x)
             if layer in self.pools:
@@ -59,7 +62,8 @@ def perceptron(hidden):
 def made(name, seed):
     torch.manual_seed(seed)
     nets = {"residual": lambda: Convolutions([16] * 3 + [32] * 6, [2, 4], [-1, -1, 0, -1, 2, -1, 4, -1, 6]),
-            "conv": lambda: Convolutions([16] * 6, [1, 3], [-1] * 6)}
+            "conv": lambda: Convolutions([16] * 6, [1, 3], [-1] * 6),
+            "digits": lambda: Convolutions([16] * 4, [1], [-1] * 4)}
     net = nets[name]() if name in nets else perceptron([int(width) for width in name.split(",")])
     for own in net.modules():
         if isinstance(own, (nn.Conv2d, nn.Linear)):
@@ -70,8 +74,8 @@ def made(name, seed):
 
 
 def train(name, data, test, rate, batch, epochs, seed):
-    """Accuracy on `test`, and the seconds of training."""
-    start, (x, y), net = time.perf_counter(), data, made(name, seed)
+    """Accuracy on `test`, and the processor seconds of training."""
+    start, (x, y), net = time.process_time(), data, made(name, seed)
     optimizer = torch.optim.SGD(net.parameters(), rate, momentum=0.9)
     steps = len(x) // batch
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
@@ -85,7 +89,7 @@ def train(name, data, test, rate, batch, epochs, seed):
             loss.backward()
             optimizer.step()
             schedule.step()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     net.eval()
     with torch.no_grad():
         right = sum((net(rows).argmax(1) == labels).sum().item() for rows, labels in zip(test[0].split(1000), test[1].split(1000)))
@@ -116,16 +120,18 @@ def main():
     if args.net == "rows":
         return write_rows(args.data, args.out)
     torch.set_num_threads(1)
-    (x, y), test = [[torch.tensor(part) for part in pair] for pair in mnist(args.data)]
+    own, test = read_digits(args.data) if args.net == "digits" else mnist(args.data)
+    inner, judge = split(*own, key=1) if args.net == "digits" else ([part[:50_000] for part in own], [part[50_000:] for part in own])
+    own, inner, judge, test = [[torch.tensor(part) for part in pair] for pair in (own, inner, judge, test)]
     rates = [float(rate) for rate in args.rates.split(",")]
     held = []
     for rate in rates if len(rates) > 1 else []:
-        held.append((*train(args.net, (x[:50_000], y[:50_000]), (x[50_000:], y[50_000:]), rate, args.batch, args.grid_epochs, 1), rate))
+        held.append((*train(args.net, inner, judge, rate, args.batch, args.grid_epochs, 1), rate))
         print(f"{args.net}, rate {rate:g}: {held[-1][0]:.2f} % of the images held out after {args.grid_epochs} epochs, {held[-1][1]:.0f} s", flush=True)
     rate = max(held)[2] if held else rates[0]
     found = []
     for seed in map(int, args.seeds.split(",")):
-        found.append(train(args.net, (x, y), test, rate, args.batch, args.epochs, seed))
+        found.append(train(args.net, own, test, rate, args.batch, args.epochs, seed))
         print(f"{args.net}, rate {rate:g}, seed {seed}: {found[-1][0]:.2f} % of the test images after {args.epochs} epochs, {found[-1][1]:.0f} s", flush=True)
     print(f"{args.net}: mean {statistics.mean(own[0] for own in found):.2f} %, median {statistics.median(own[1] for own in found):.0f} s")
 

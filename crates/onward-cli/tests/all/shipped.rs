@@ -6,11 +6,12 @@ use std::path::Path;
 
 /// A spec, the steps that are taken of it, and the digest of the params after them. One that changes on purpose gets a line in
 /// the changelog that says why.
-const SHIPPED: [(&str, u32, &str); 22] = [
+const SHIPPED: [(&str, u32, &str); 23] = [
     ("copy-diagonal", 20, "bcb2983d71423f38933e5d521b8322164857b7900a413bfb0b4d4846bfa98165"),
     ("copy-gru", 10, "114acba5aa7c5461ffb892f30c28ef8b566e1385924edffd8e50781801aa1c02"),
     ("digits", 20, "23ae8de74e4747ee5f3a8a8c5b43d58da50fc987e4e15a97e1dfd25f3e1a78f3"),
     ("digits-augment", 20, "18a714520d157177be4bb4c17b88e6359ddc0f6722d80e966c2241d667033e15"),
+    ("digits-conv-local", 20, "ded97aa728906e4010003d5745509a099196932029a8c235b05a96dbda503909"),
     ("digits-integer", 20, "52f609162727d4e83aaee151ca85d814aa5649584b23f3b05010bb04e4c84142"),
     ("digits-local", 20, "531d93e86bf7aebd9aee0b73736d8520d8053aed0f17489b89536c085b8c2234"),
     ("digits-population", 20, "ae685949729afa997302c37588d7399db0cdfd76acaf64ab21ea64c7d3304514"),
