@@ -6,7 +6,8 @@ use std::path::Path;
 
 /// A spec, the steps that are taken of it, and the digest of the params after them. One that changes on purpose gets a line in
 /// the changelog that says why.
-const SHIPPED: [(&str, u32, &str); 23] = [
+const SHIPPED: [(&str, u32, &str); 24] = [
+    ("copy-bursts", 20, "79f017b85a352e0adee97c0a373fcad139fafd5cdb63f5beec52ed01f96234c7"),
     ("copy-diagonal", 20, "bcb2983d71423f38933e5d521b8322164857b7900a413bfb0b4d4846bfa98165"),
     ("copy-gru", 10, "114acba5aa7c5461ffb892f30c28ef8b566e1385924edffd8e50781801aa1c02"),
     ("digits", 20, "23ae8de74e4747ee5f3a8a8c5b43d58da50fc987e4e15a97e1dfd25f3e1a78f3"),
