@@ -62,6 +62,8 @@ pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, folder: &F
 pub struct Asked {
     /// What it begins with.
     pub prompt: Option<String>,
+    /// Whether that is a turn of a conversation, to be answered.
+    pub chat: bool,
     /// Tokens at most.
     pub tokens: usize,
     /// What logits are divided by; 0 for the likeliest token.
@@ -93,7 +95,7 @@ mod with {
     use crate::build::check_texts;
     use onward::dataset::{Targets, UNASKED};
     use onward::settings::Learns;
-    use onward_language::{Adapters, Ended, Generator, Learning, Sampling, TextOptions, rows_of};
+    use onward_language::{Adapters, Ended, Generator, Learning, Message, Sampling, TextOptions, rows_of};
     use serde_json::json;
     use std::collections::BTreeMap;
 
@@ -153,7 +155,12 @@ mod with {
     ) -> Result<&'static str> {
         let (tokenizer, config) = (folder.0.tokenizer(), folder.0.config());
         let text = asked.prompt.as_deref().unwrap_or_default();
-        let mut prompt = tokenizer.encode(text, true)?;
+        let mut prompt = if asked.chat {
+            let turn = Message { role: "user".into(), content: text.to_owned() };
+            tokenizer.encode(&folder.0.chat_template()?.render(&[turn], true)?, false)?
+        } else {
+            tokenizer.encode(text, true)?
+        };
         let suffix = tokenizer.around()?.1;
         prompt.truncate(prompt.len() - if prompt.ends_with(&suffix) { suffix.len() } else { 0 });
         if prompt.is_empty() {

@@ -1,5 +1,6 @@
 //! A folder that holds a language model.
 
+use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::net::{Language, Learning};
 use crate::tokenizer::Tokenizer;
@@ -14,16 +15,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The texts of a folder that are handed on with a model.
-const TEXTS: [&str; 6] = [
-    CONFIG,
-    TOKENIZER,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    GENERATION,
-    "chat_template.jinja",
-];
+const TEXTS: [&str; 6] =
+    [CONFIG, TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", GENERATION, TEMPLATE];
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
 const GENERATION: &str = "generation_config.json";
 
 /// Bytes of one of these texts at most.
@@ -119,6 +116,39 @@ impl Folder {
     /// How it reads and writes texts.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// How it writes conversations: by `chat_template.jinja`, or by what `tokenizer_config.json` has of that name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`], with the file, if there is none, or it is no template.
+    pub fn chat_template(&self) -> Result<ChatTemplate> {
+        let file = |name: &str| self.description.files.get(name);
+        let place = self.path.join(TOKENIZER_CONFIG);
+        let wrong = |e: String| Error::expected(ErrorKind::Model, "file", "a JSON object", e).in_file(&place);
+        let own: serde_json::Value = match file(TOKENIZER_CONFIG) {
+            Some(text) => serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?,
+            None => serde_json::Value::Null,
+        };
+        // A token is a word, or an object that has it.
+        let word = |key: &str| {
+            let own = own.get(key).and_then(|own| own.as_str().or_else(|| own.get("content")?.as_str()));
+            own.unwrap_or_default().to_owned()
+        };
+        let template = match (file(TEMPLATE), own.get("chat_template")) {
+            (Some(text), _) => Some(text.as_str()),
+            (None, Some(serde_json::Value::Array(all))) => {
+                let default = all.iter().find(|own| own["name"] == "default").or(all.first());
+                default.and_then(|own| own["template"].as_str())
+            }
+            (None, other) => other.and_then(serde_json::Value::as_str),
+        };
+        let Some(template) = template else {
+            let expected = "a chat template, as conversations are to be written";
+            return Err(Error::expected(ErrorKind::Model, self.path.display(), expected, "none"));
+        };
+        let tokens = [word("bos_token"), word("eos_token")];
+        ChatTemplate::new(template, tokens).map_err(|e| e.in_file(&self.path.join(TEMPLATE)))
     }
 
     /// Where it was opened.

@@ -3,6 +3,7 @@
 //! A folder is what the ecosystem hands around: `config.json`, `tokenizer.json`, and `model.safetensors` or shards with an index.
 //! [`Folder::open`] reads the first two, [`Language`] is the net, [`Folder::params`] its weights, which stay in their files.
 
+mod chat;
 mod config;
 mod folder;
 mod generate;
@@ -12,6 +13,7 @@ mod tokenizer;
 mod weights;
 mod write;
 
+pub use chat::{ChatTemplate, Message};
 pub use config::{Config, Family};
 pub use folder::Folder;
 pub use generate::{Ended, Generator, Sampling};

@@ -1,5 +1,6 @@
 //! Texts as rows to train on.
 
+use crate::chat::{ChatTemplate, Message};
 use crate::folder::Folder;
 use onward::dataset::UNASKED;
 use onward::{Error, ErrorKind, Result};
@@ -12,7 +13,7 @@ pub struct TextOptions {
     pub length: usize,
     /// What stands between the documents of a plain text; without it, it is one.
     pub document_end: Option<String>,
-    /// Whether each line is an object of JSON (`{"text"}` or `{"prompt", "completion"}`), not text.
+    /// Whether each line is an object of JSON (`{"text"}`, `{"prompt", "completion"}` or `{"messages"}`), not text.
     pub lines_of_json: bool,
 }
 
@@ -37,6 +38,7 @@ struct Line {
     text: Option<String>,
     prompt: Option<String>,
     completion: Option<String>,
+    messages: Option<Vec<Message>>,
 }
 
 /// The rows of a text. Of plain text and of `text` lines a row is a window of one document; windows lie side by side, and each begins with the tokens that
@@ -48,20 +50,30 @@ struct Line {
 pub fn rows_of(text: &str, folder: &Folder, options: &TextOptions) -> Result<Rows> {
     let mut rows = Rows::default();
     let before = folder.tokenizer().around()?.0;
+    let mut template = None;
     if options.lines_of_json {
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let place = format!("line {}", number + 1);
             let wrong = |expected: &str, found: String| {
                 Error::expected(ErrorKind::Data, place.clone(), expected, found)
             };
-            let known = "an object with \"text\", or with \"prompt\" and \"completion\"";
+            let known = "an object with \"text\", with \"prompt\" and \"completion\", or with \"messages\"";
             let line: Line = serde_json::from_str(line).map_err(|e| wrong(known, format!("{e}")))?;
             let added = match line {
-                Line { text: Some(text), prompt: None, completion: None } => {
+                Line { text: Some(text), prompt: None, completion: None, messages: None } => {
                     rows.add_document(&text, folder, &before, options.length)
                 }
-                Line { text: None, prompt: Some(prompt), completion: Some(completion) } => {
+                Line { text: None, prompt: Some(prompt), completion: Some(completion), messages: None } => {
                     rows.add_example(&prompt, &completion, folder, options.length)
+                }
+                Line { text: None, prompt: None, completion: None, messages: Some(messages) } => {
+                    if template.is_none() {
+                        template = Some(folder.chat_template()?);
+                    }
+                    match &template {
+                        Some(template) => rows.add_conversation(&messages, template, folder, options.length),
+                        None => Ok(()),
+                    }
                 }
                 _ => return Err(wrong(known, "others".into())),
             };
@@ -123,6 +135,35 @@ impl Rows {
             let inputs = begin.iter().chain(&window[..window.len() - 1]).copied().collect();
             self.rows.push((inputs, unasked.iter().chain(window).copied().collect()));
         }
+        Ok(())
+    }
+
+    /// A conversation is one row, in which what an assistant says is asked about.
+    fn add_conversation(
+        &mut self,
+        messages: &[Message],
+        template: &ChatTemplate,
+        folder: &Folder,
+        length: usize,
+    ) -> Result<()> {
+        let (text, spans) = template.spoken(messages)?;
+        let mut whole = folder.tokenizer().encode_with_places(&text)?;
+        self.texts += 1;
+        self.tokens += whole.len() as u64;
+        if whole.len() > length + 1 {
+            self.cut += 1;
+            whole.truncate(length + 1);
+        }
+        let said =
+            |at: &[usize; 2]| spans.iter().any(|[from, to]| at[0] >= *from && at[1] <= *to && at[0] < at[1]);
+        let targets: Vec<f32> =
+            whole.iter().skip(1).map(|(token, at)| if said(at) { *token as f32 } else { UNASKED }).collect();
+        if targets.iter().all(|target| *target == UNASKED) {
+            self.lost += 1;
+            return Ok(());
+        }
+        let inputs = whole[..whole.len() - 1].iter().map(|(token, _)| *token as f32).collect();
+        self.rows.push((inputs, targets));
         Ok(())
     }
 

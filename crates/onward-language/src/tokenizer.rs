@@ -43,6 +43,18 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The tokens of a text that has its own beginning and end in it, each with where it stands in the text: from which byte on, up to which.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::encode`].
+    pub fn encode_with_places(&self, text: &str) -> Result<Vec<(u32, [usize; 2])>> {
+        let encoding = self.inner.encode(text, false).map_err(|e| {
+            Error::expected(ErrorKind::Data, "text", "one that the tokenizer knows", e.to_string())
+        })?;
+        let places = encoding.get_offsets().iter().map(|(from, to)| [*from, *to]);
+        Ok(encoding.get_ids().iter().copied().zip(places).collect())
+    }
+
     /// The tokens before and behind every whole text.
     ///
     /// # Errors

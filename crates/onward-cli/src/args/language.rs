@@ -109,6 +109,9 @@ pub struct Generate {
     /// The text that goes on; without it one begins
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// The prompt is what somebody says to the model, which answers: written by the model's chat template
+    #[arg(long, requires = "prompt")]
+    pub chat: bool,
     /// Tokens at most
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub tokens: usize,

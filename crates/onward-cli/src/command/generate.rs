@@ -18,6 +18,7 @@ use std::io::IsTerminal;
 pub fn generate(args: &Generate) -> Result<()> {
     let asked = Asked {
         prompt: args.prompt.clone(),
+        chat: args.chat,
         tokens: args.tokens,
         temperature: if args.greedy { 0.0 } else { args.temperature as f32 },
         top_k: args.top_k.unwrap_or(0),

@@ -229,6 +229,31 @@ mod with {
     }
 
     #[test]
+    fn conversations_are_written_by_the_models_template() {
+        let place = prepared(CONFIG);
+        let line = |n: usize| {
+            format!(
+                "{{\"messages\": [{{\"role\": \"user\", \"content\": \"q{n}\"}}, {{\"role\": \"assistant\", \"content\": \"a{}\"}}]}}\n",
+                n % 3
+            )
+        };
+        place.write("chat.jsonl", (0..60).map(line).collect::<String>());
+        let tune = "tune --model model --data chat.jsonl --length 24 --rate 0.01 --steps 20 --name chat";
+        place.onward(tune).refuses(&["chat.jsonl", "a chat template"]);
+        place.write("model/chat_template.jinja", "{{ bos_token }}{% for m in messages %}[{{ m.role[0] }}] {{ m.content }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}[a] {% endif %}");
+        place.write(
+            "model/tokenizer_config.json",
+            r#"{"bos_token": "<s>", "eos_token": {"content": "</s>"}}"#,
+        );
+        let told = place.onward(tune).good();
+        assert!(told.contains("row 0, 14 tokens, 3 asked: [[u] q0[a] ]a0"), "{told}");
+        let answer = place.onward("generate --model runs/chat --prompt q1 --chat --greedy --tokens 8").good();
+        assert!(answer.chars().count() <= 8, "{answer:?}");
+        place.write("model/chat_template.jinja", "{{ raise_exception('no') }}");
+        place.onward("generate --model model --prompt q --chat").refuses(&["chat_template", "no"]);
+    }
+
+    #[test]
     fn what_is_wrong_with_folders_and_texts_is_named() {
         let place = prepared(CONFIG);
         let refused = |words: &str, parts: &[&str]| {
