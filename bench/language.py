@@ -4,7 +4,8 @@
     python3 bench/language.py DATA [--binary target/release/onward] [--only NAME] [--seeds 1,2,3] [--validate] [--steps N] [--set KEY=VALUE ...]
 
 DATA is a folder with llm/stories260K and text/. With --validate the last tenth of the text is left out and the tenth before it is the test part: settings are
-chosen so. One line of JSON a run. A forward-equivalent (F) is the multiply-adds of a forward pass over a step's tokens; a step's F are those that it really makes.
+chosen so. One line of JSON a run. A forward-equivalent (F) is the multiply-adds of a forward pass over 512 tokens; a run's F are
+those that it really makes.
 """
 
 import argparse
@@ -26,13 +27,11 @@ def cost(length, said):
     made = whole + 2 * logits  # the head's credit: to its weights, and to what it reads
     if learns == "all":
         made += blocks * (2 * (attention + mlp) + 2.5 * core)
-    if draws:
-        # What lies behind each place: the mlp of the top block, its attention, the mlp below it, ...
-        behind, places = logits, 2 * blocks if learns != "all" or blocks == BLOCKS else 2 * blocks - 1
-        for place in range(places):
-            # Of the top block's mlp the bottleneck is at its very end.
-            behind += 0 if learns != "all" and place == 0 else mlp if place % 2 == (learns != "all") else attention + core
-            made += draws * behind
+    # Suffixes behind each place: the mlp of the top block, its attention, the mlp below it, ...
+    behind = logits
+    for place in range(2 * blocks - (blocks < BLOCKS or learns != "all") if draws else 0):
+        behind += mlp if place % 2 == 0 else attention + core
+        made += draws * behind
     if learns.startswith("bottlenecks"):
         rank = int(said["model.rank"])
         made += blocks * 2 * rank * (WIDTH + INNER + 2 * WIDTH)
@@ -52,17 +51,19 @@ def main():
     a = args.parse_args()
     model, text = a.data / "llm/stories260K", a.data / "text/tinyshakespeare/input.txt"
     local = ["method.name=relative-local", "method.scaling=adam", "method.warmup=10", "method.final_rate=0.05"]
-    bottleneck = ["model.learns=bottlenecks-and-head", "model.rank=24", "model.alpha=24",
+    bottleneck = ["model.learns=bottlenecks-and-head", "model.rank=40", "model.alpha=40",
                   'model.adapted=["o_proj","down_proj"]', "method.differences_at=layers"]
     mezo = ["method.name=two-point", "method.directions=1", "method.noise=normal", "method.sigma=1e-3", "method.momentum=0",
             "method.schedule=constant"]
     # name: (settings, steps)
     arms = {
-        "head": (["model.learns=head", *local, "method.rate=5e-3"], 250),
+        "head": (["model.learns=head", *local, "method.rate=3e-3"], 250),
         "local-all": ([*local, "method.rate=3e-3"], 300),
         "local-top2": (["model.top=2", *local, "method.rate=3e-3"], 300),
-        "differences": (["model.top=2", *local, "method.rate=2e-3", "method.differences=4"], 300),
-        "bottleneck": (["model.top=2", *bottleneck, *local, "method.rate=5e-3", "method.differences=1"], 300),
+        "differences": (["model.top=2", *local, "method.rate=2e-3", "method.differences=1"], 300),
+        "differences-2": (["model.top=2", *local, "method.rate=2e-3", "method.differences=2"], 300),
+        "bottleneck": (["model.top=2", *bottleneck, *local, "method.rate=2e-3", 'train.rates=["*.lora_A.*:2.5"]',
+                        "method.differences=1", "train.batch=4"], 600),
         "mezo-3e-5": ([*mezo, "method.rate=3e-5"], 10_000),
         "mezo-1e-4": ([*mezo, "method.rate=1e-4"], 10_000),
     }
@@ -92,8 +93,9 @@ def main():
                     words += ["--set", own]
                 subprocess.run(words, check=True)
                 result = json.loads((run / "result.json").read_text())
-                told = {"arm": name, "seed": int(seed), "steps": steps_here, "tokens": steps_here * 512, "set": a.set,
-                        "F_a_step": round(per_step, 2), "F": round(per_step * steps_here), "seconds": round(result["seconds"], 1),
+                tokens = steps_here * int(said.get("train.batch", 8)) * 64
+                told = {"arm": name, "seed": int(seed), "steps": steps_here, "tokens": tokens, "set": a.set,
+                        "F": round(per_step * tokens / 512), "seconds": round(result["seconds"], 1),
                         "loss": result["scores"]["test_loss"]}
                 if a.forgetting:
                     words = [a.binary, "eval", run, folder / "stories.txt", "--threads", "1", "--json"]

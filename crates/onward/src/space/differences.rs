@@ -18,7 +18,8 @@ choices! {
     pub enum Places default Stream {
         /// Wherever layers add to the stream of a net with residual connections; inside a branch it goes on from there, operation by operation.
         Stream = "stream",
-        /// At the answer of each layer that learns, but for the last, whose credit is known.
+        /// At the answer of each layer that learns, but for those behind which there is nothing but what passes credit down: of nets with residual connections
+        /// what is added last, of others the last layer.
         Layers = "layers",
     }
 }
@@ -153,15 +154,24 @@ impl Differences {
     /// The stages at whose sites credit is found so that `stages` learn; not at the last such place, to which it comes down from the answer.
     pub(crate) fn places(self, graph: &Graph, stages: &[usize]) -> Vec<usize> {
         let Some(first) = stages.first() else { return Vec::new() };
-        let mut all: Vec<usize> = match self.at {
-            Places::Stream => (*first..graph.stages()).filter(|stage| graph.is_stream(*stage)).collect(),
-            Places::Layers => stages.to_vec(),
-        };
-        // Of layers, one that is not the last of all is no exception.
-        if self.at == Places::Stream || stages.last() == Some(&(graph.stages() - 1)) {
-            all.pop();
+        let streams = || (0..graph.stages()).rev().filter(|stage| graph.is_stream(*stage));
+        match (self.at, streams().next()) {
+            (Places::Stream, _) => {
+                let mut all: Vec<usize> = streams().skip(1).filter(|stage| stage >= first).collect();
+                all.reverse();
+                all
+            }
+            // What is added to the stream at the last place has nothing behind it but what passes credit down.
+            (Places::Layers, Some(last)) => {
+                let before = |stage: &usize| {
+                    *stage < last && self.measured_by(graph, *stage).is_some_and(|own| own < last)
+                };
+                stages.iter().copied().filter(before).collect()
+            }
+            (Places::Layers, None) => {
+                stages.iter().copied().filter(|stage| stage + 1 < graph.stages()).collect()
+            }
         }
-        all
     }
 
     /// The stage at whose site the stream is that the answer of a stage is added to, where that is what noise is measured by.
