@@ -232,6 +232,17 @@ mod with {
         let ModelKind::Language(settings) = kind else { return Ok(BTreeMap::new()) };
         match form {
             Form::Whole => folder.0.merged(params, settings.alpha, metadata),
+            Form::Peft if !matches!(settings.learns, Learns::Adapters | Learns::Bottlenecks) => {
+                let expected =
+                    "\"adapters\" or \"bottlenecks\", as PEFT's files have these alone (--as folder has all)";
+                let place = onward::Place::key("model", "learns");
+                Err(Error::expected(
+                    onward::ErrorKind::Spec,
+                    place,
+                    expected,
+                    format!("{:?}", settings.learns.name()),
+                ))
+            }
             Form::Peft => {
                 let base = settings.path.display().to_string();
                 folder.0.peft(params, settings.rank, settings.alpha, &base)

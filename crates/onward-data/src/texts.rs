@@ -62,7 +62,14 @@ fn has_lines(path: &Path, options: &DataOptions) -> Result<bool> {
     match options.format.0 {
         Some(Format::Text) => Ok(false),
         Some(Format::Jsonl) => Ok(true),
-        None => Ok(path.extension().is_some_and(|end| end == "jsonl" || end == "ndjson")),
+        None => match path.extension().and_then(|end| end.to_str()) {
+            Some("jsonl" | "ndjson") => Ok(true),
+            Some(end @ ("json" | "csv" | "tsv" | "parquet" | "gz" | "zip" | "zst")) => {
+                let expected = "\"text\" or \"jsonl\": what such a file is, its name does not tell";
+                Err(refused("data.format", expected, format!("none for .{end}")).in_file(path))
+            }
+            _ => Ok(false),
+        },
         Some(_) => {
             let expected = "\"text\" or \"jsonl\", as model.kind is \"language\"";
             Err(refused("data.format", expected, "another"))
@@ -181,6 +188,9 @@ fn check(options: &DataOptions) -> Result<()> {
         ("data.binarise", options.binarise.is_some()),
         ("data.stratify", options.stratify.is_some()),
     ];
+    if options.document_end.as_deref() == Some("") {
+        return Err(refused("data.document_end", "some letters", "none"));
+    }
     match unused.into_iter().find(|(_, said)| *said) {
         Some((key, _)) => Err(refused(key, "no such key, as data are texts", "one")),
         None => Ok(()),

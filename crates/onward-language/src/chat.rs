@@ -24,7 +24,7 @@ pub struct ChatTemplate {
 }
 
 /// Steps of a template at most: those of long conversations are some thousands.
-const FUEL: u64 = 10_000_000;
+const FUEL: u64 = 300_000;
 const NAME: &str = "chat_template";
 
 fn wrong(e: impl Display) -> Error {

@@ -15,12 +15,11 @@ pub enum Family {
 }
 
 /// What kinds of nets `model_type` may name, with their families.
-const KNOWN: [(&str, Family); 6] = [
+const KNOWN: [(&str, Family); 5] = [
     ("llama", Family::Llama),
     ("mistral", Family::Llama),
     ("qwen2", Family::Llama),
     ("qwen3", Family::Llama),
-    ("smollm3", Family::Llama),
     ("gpt2", Family::Gpt2),
 ];
 
@@ -207,15 +206,22 @@ fn llama(keys: Keys<'_>, kind: &str) -> Result<Config> {
         }
     };
     let qwen2 = kind == "qwen2";
+    let slides = match keys.get("layer_types") {
+        Some(Value::Array(all)) => all.iter().any(|own| own.as_str() != Some("full_attention")),
+        _ => false,
+    };
     // Texts up to the window see all that they would see without it.
     let window = match keys.size_if("sliding_window")? {
-        Some(window) if keys.flag("use_sliding_window", kind == "mistral")? => window,
+        Some(window) if keys.flag("use_sliding_window", kind == "mistral")? || slides => window,
         _ => usize::MAX,
     };
-    if let Some(Value::Array(all)) = keys.get("no_rope_layers")
-        && all.iter().any(|own| own.as_u64() == Some(0))
-    {
-        return Err(keys.wrong("no_rope_layers", "rotations in every block", "blocks without"));
+    for key in ["quantization_config", "clip_qkv", "no_rope_layers", "no_rope_layer_interval"] {
+        if let Some(found) = keys.get(key) {
+            return Err(keys.wrong(key, "no such key: what it says is not known here", found));
+        }
+    }
+    if keys.number_if("partial_rotary_factor")?.is_some_and(|share| share != 1.0) {
+        return Err(keys.wrong("partial_rotary_factor", "1", "another"));
     }
     let attention_bias = keys.flag("attention_bias", false)?;
     Ok(Config {
@@ -276,6 +282,11 @@ fn rotary(keys: Keys<'_>) -> Result<Rotary> {
             original: original(own)?,
         },
         "yarn" => {
+            if let Some(key) =
+                ["mscale", "mscale_all_dim", "truncate"].into_iter().find(|key| own.get(key).is_some())
+            {
+                return Err(keys.wrong("rope_scaling", format!("none that says {key}"), "one that does"));
+            }
             let factor = own.number("factor")?;
             let size = match own.number_if("attention_factor")? {
                 Some(size) => size,

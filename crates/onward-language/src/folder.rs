@@ -138,7 +138,7 @@ impl Folder {
         let template = match (file(TEMPLATE), own.get("chat_template")) {
             (Some(text), _) => Some(text.as_str()),
             (None, Some(serde_json::Value::Array(all))) => {
-                let default = all.iter().find(|own| own["name"] == "default").or(all.first());
+                let default = all.iter().find(|own| own["name"] == "default");
                 default.and_then(|own| own["template"].as_str())
             }
             (None, other) => other.and_then(serde_json::Value::as_str),

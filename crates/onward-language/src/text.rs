@@ -58,7 +58,10 @@ pub fn rows_of(text: &str, folder: &Folder, options: &TextOptions) -> Result<Row
                 Error::expected(ErrorKind::Data, place.clone(), expected, found)
             };
             let known = "an object with \"text\", with \"prompt\" and \"completion\", or with \"messages\"";
-            let line: Line = serde_json::from_str(line).map_err(|e| wrong(known, format!("{e}")))?;
+            let object: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(line).map_err(|e| wrong(known, format!("{e}")))?;
+            let line: Line =
+                serde_json::from_value(object.into()).map_err(|e| wrong(known, format!("{e}")))?;
             let added = match line {
                 Line { text: Some(text), prompt: None, completion: None, messages: None } => {
                     rows.add_document(&text, folder, &before, options.length)

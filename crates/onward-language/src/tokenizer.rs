@@ -20,6 +20,12 @@ impl Tokenizer {
     /// [`ErrorKind::Model`] if they are not those of one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| failed("tokenizer", e))?;
+        if let tokenizers::ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some_and(|share| share > 0.0)
+        {
+            let expected = "none: the same text has the same tokens each time";
+            return Err(Error::expected(ErrorKind::Model, "model.dropout", expected, "some"));
+        }
         // A file may say that texts are cut or filled up: who trains says how.
         inner.with_truncation(None).map_err(|e| failed("truncation", e))?;
         inner.with_padding(None);

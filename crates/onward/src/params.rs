@@ -169,9 +169,9 @@ impl Params {
         self.stored_for(storage, |_| true)
     }
 
-    /// The same of the params that change, and of those that do not but are in single precision; all others stay as they lie.
+    /// Stores the params that change as `storage` says, and those that do not but are in single precision; all others stay as they lie.
     #[must_use]
-    pub(crate) fn stored_for(mut self, storage: Storage, changes: impl Fn(usize) -> bool) -> Self {
+    pub fn stored_for(mut self, storage: Storage, changes: impl Fn(usize) -> bool) -> Self {
         for (index, tensor) in self.tensors.iter_mut().enumerate() {
             let single = storage != Storage::F32 && tensor.data.dtype() == DType::F32;
             if changes(index) || single {

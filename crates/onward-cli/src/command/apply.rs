@@ -104,7 +104,14 @@ const STANDARD_INPUT: &str = "-";
 /// A language model's folder that no run has tuned, with the rows of a text.
 fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
     let whole = absolute(path).map_err(|e| Error::io("find", path, e))?;
-    let [model, data] = [&whole, &data::expand_home(file)].map(|own| Value::from(own.display().to_string()));
+    let (text_path, bytes) = match file.to_str() {
+        Some(STANDARD_INPUT) => ("standard input".into(), Some(read_input()?)),
+        _ => {
+            let file = data::expand_home(file);
+            (absolute(&file).map_err(|e| Error::io("find", &file, e))?, None)
+        }
+    };
+    let [model, data] = [&whole, &text_path].map(|own| Value::from(own.display().to_string()));
     let text = format!(
         "seed = 0\n[data]\npath = {data}\n[model]\nkind = \"language\"\npath = {model}\n[objective]\nloss = \"item-cross-entropy\"\n\
          [method]\nname = \"relative-local\"\n[train]\nsteps = 1\n"
@@ -112,7 +119,7 @@ fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
     let spec = Spec::parse(&text, path, &[], None)?;
     let folder = language::open(path)?;
     let data::More { features, rows, answered: targets, ids, notes } =
-        language::more(&spec.data.path, None, &spec.data, &folder)?;
+        language::more(&text_path, bytes.as_deref(), &spec.data, &folder)?;
     for note in &notes {
         Voice::new(how).warn(&format!("note: {}: {note}", file.display()));
     }

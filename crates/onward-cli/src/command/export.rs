@@ -76,7 +76,8 @@ pub(super) fn write_folder(out: &Path, files: &BTreeMap<String, Vec<u8>>) -> Res
             "one that is",
         ));
     }
-    let mut part = out.to_owned().into_os_string();
+    // Without a slash behind it.
+    let mut part = out.components().collect::<PathBuf>().into_os_string();
     part.push(".part");
     let part = PathBuf::from(part);
     let io = |what: &'static str, e| Error::io(what, &part, e);

@@ -7,9 +7,9 @@ use crate::progress::Voice;
 use onward::ledger::{self, State};
 use onward::model::Graph;
 use onward::noise::RunKey;
-use onward::settings::{ModelKind, Settings};
+use onward::settings::{Language, ModelKind, Settings};
 use onward::threads::Threads;
-use onward::train::hex;
+use onward::train::{Given, hex};
 use onward::words::counted;
 use onward::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -32,11 +32,28 @@ pub fn apply(args: &Apply) -> Result<()> {
             "one whose steps need its data: `onward replay` on its folder takes them again",
         );
     }
+    let (steps, all) = (reading.records.len() as u64, reading.budget());
+    if steps < all {
+        let (expected, found) = (
+            format!("all {all} steps of the run"),
+            format!("{steps}: the run was not finished, or its end is torn off"),
+        );
+        return Err(Error::expected(ErrorKind::Ledger, "records", expected, found).in_file(&args.ledger));
+    }
     let folder = language::open(&args.base)?;
+    if let ModelKind::Language(Language { path, .. }) = &settings.model.kind {
+        let (began, now) = (path.display().to_string(), Given::named(&language::description(&folder)));
+        if began != now {
+            let place = args.base.display();
+            let expected = format!("the model that the ledger begins with, {began}");
+            return Err(Error::expected(ErrorKind::Model, place, expected, now));
+        }
+    }
     let graph = Graph::new(&*language::net(&folder, &settings.model.kind), [1, 1, 1])?;
     let given = language::params(&folder, &graph, &RunKey::from_seed(header.seed))?;
     let threads = Threads::new(args.how.threads())?;
-    let params = given.params.stored_as(settings.model.storage);
+    let recipe = &header.recipe;
+    let params = given.params.stored_for(recipe.storage, |tensor| recipe.rate(tensor) != 0.0);
     let (began, found) = (hex(&header.base), hex(&params.digest()));
     if began != found {
         let place = args.base.display();
@@ -52,7 +69,6 @@ pub fn apply(args: &Apply) -> Result<()> {
     let metadata = [("format", "pt".to_owned()), ("onward.digest", digest.clone())];
     let files = language::files(&folder, &settings.model.kind, state.params(), Form::Whole, &metadata)?;
     write_folder(&args.out, &files)?;
-    let steps = reading.records.len() as u64;
     let event = json!({"event": "applied", "steps": steps, "digest": digest, "file": args.out});
     let words = format!("{}  {}, params {}", args.out.display(), counted(steps, "step"), &digest[..16]);
     Voice::new(&args.how).say(&words, &event);

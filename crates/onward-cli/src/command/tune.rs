@@ -13,12 +13,12 @@ use std::process::ExitCode;
 /// `onward tune`.
 pub fn tune(args: &Tune) -> Result<ExitCode> {
     let text = text(args)?;
-    if args.spec {
-        output::write(text.as_bytes());
-        return Ok(ExitCode::SUCCESS);
-    }
     let file = Path::new("tune");
     let spec = Spec::parse(&text, file, &args.sets, None)?;
+    if args.spec {
+        output::write(spec.to_toml().as_bytes());
+        return Ok(ExitCode::SUCCESS);
+    }
     let about = note::about(&[], None)?;
     let how = Begin { runs: &args.runs, reuse: false, no_plots: false, how: &args.how };
     begin(&spec, &|e| e, &about, how)
@@ -55,6 +55,10 @@ fn text(args: &Tune) -> Result<String> {
     lines.push(format!("\n[method]\nname = \"{method}\""));
     if method == "relative-local" {
         lines.push(format!("scaling = \"adam\"\nrate = {}", args.rate.unwrap_or(DEFAULT_RATE)));
+    } else if method == "two-point" {
+        // Few steps of small size: what is known to be gentle enough (MeZO, arXiv 2305.17333).
+        let rate = args.rate.unwrap_or(3e-5);
+        lines.push(format!("directions = 1\nnoise = \"normal\"\nsigma = 0.001\nmomentum = 0.0\nschedule = \"constant\"\nrate = {rate}"));
     } else {
         lines.extend(args.rate.map(|rate| format!("rate = {rate}")));
     }

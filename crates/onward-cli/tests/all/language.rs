@@ -119,7 +119,9 @@ mod with {
             // The run's rows have 32 tokens, the folder's as many as the model reads.
             assert!(of_handed["loss"].as_f64().unwrap() < before);
             assert!(!place.path("handed.part").exists());
-            place.onward("export runs/tuned --as peft --out adapter").refuses(&["a model with adapters"]);
+            place
+                .onward("export runs/tuned --as peft --out adapter")
+                .refuses(&["model.learns", "as PEFT's files have these alone"]);
         }
     }
 
@@ -159,6 +161,20 @@ mod with {
             Params::tensors_from_safetensors(&place.read(&format!("{folder}/model.safetensors"))).unwrap()
         };
         assert_eq!(weights("handed"), weights("out1"));
+        // One that is not all there, and a base whose weights are in two bytes.
+        let ledger = place.read("runs/tuned/ledger.bin");
+        place.write("torn.bin", &ledger[..ledger.len() - 3]);
+        place.onward("apply torn.bin --base model --out other").refuses(&["torn.bin", "all 8 steps"]);
+        let small = Params::tensors_from_safetensors(&place.read("model/model.safetensors")).unwrap();
+        let small = Params::from_tensors(small).stored_as(onward::params::Storage::Bf16);
+        for name in ["config.json", "tokenizer.json"] {
+            place.write(&format!("small/{name}"), place.read(&format!("model/{name}")));
+        }
+        place.write("small/model.safetensors", small.to_safetensors(&[], &[]).unwrap());
+        place
+            .onward(&tune.replace("--model model", "--model small").replace("--name tuned", "--name small"))
+            .good();
+        place.onward("apply runs/small/ledger.bin --base small --out out-small/").good();
         // Another base, and a run that its ledger alone does not tell.
         let mut params = place.read("model/model.safetensors");
         let last = params.len() - 1;
@@ -185,6 +201,11 @@ mod with {
         let names = Params::names_in(&place.read("adapter/adapter_model.safetensors")).unwrap();
         let wanted = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
         assert!(names.iter().any(|name| name == wanted) && names.len() == 12, "{names:?}");
+        let with_head = format!("{TUNE} --steps 2 --set name=head --set model.learns=adapters-and-head");
+        place.onward(&with_head).good();
+        place
+            .onward("export runs/head --as peft --out half")
+            .refuses(&["model.learns", "--as folder has all"]);
         place.onward("export runs/tuned --as folder --out merged").good();
         let ask = |model: &str| {
             place.onward(&format!("generate --model {model} --prompt the --tokens 20 --greedy")).good()
@@ -273,6 +294,21 @@ mod with {
         refused("tune --model model --data binary.txt", &["binary.txt", "byte 1", "UTF-8"]);
         refused("tune --model model --data text.txt --set data.format=csv", &["data.format"]);
         let config = |from: &str, to: &str| place.write("model/config.json", CONFIG.replace(from, to));
+        place.write("elsewhere/text.txt", "other words");
+        place.write("elsewhere/model/config.json", CONFIG);
+        for name in ["tokenizer.json", "model.safetensors"] {
+            place.write(&format!("elsewhere/model/{name}"), place.read(&format!("model/{name}")));
+        }
+        let rows =
+            |model: &str| place.onward(&format!("eval {model} text.txt --json")).last_json()["rows"].as_u64();
+        assert_eq!(rows("elsewhere/model"), rows("model"), "a text is looked for where the command is given");
+        let said = place.onward("tune --model model --data text.txt --spec --set method.sigma=0.5").good();
+        assert!(said.contains("sigma = 0.5"), "{said}");
+        refused("tune --model model --data text.txt --set data.document_end=", &["data.document_end"]);
+        place.write("text.csv", "a,b");
+        refused("tune --model model --data text.csv", &["text.csv", "data.format"]);
+        config("\"llama\"", "\"llama\", \"quantization_config\": {\"bits\": 4}");
+        refused("generate --model model", &["quantization_config: expected no such key"]);
         config("llama", "mamba");
         refused("generate --model model", &["model/config.json: model_type: expected one of llama"]);
         config("\"vocab_size\": 100", "\"vocab_size\": 90");
@@ -285,6 +321,10 @@ mod with {
         config("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2");
         refused("generate --model model", &["model.layers.2.", "found another"]);
         config("x", "x");
+        let mut dropping = tokenizer();
+        dropping["model"]["dropout"] = json!(0.5);
+        place.write("model/tokenizer.json", dropping.to_string());
+        refused("generate --model model", &["tokenizer.json: model.dropout"]);
         place.write("model/tokenizer.json", "{}");
         refused("generate --model model", &["tokenizer.json", "tokenizer"]);
         place.write("model/tokenizer.json", tokenizer().to_string());
