@@ -295,6 +295,30 @@ fn check_options(options: &DataOptions) -> Result<()> {
     }
 }
 
+/// The keys that tables alone have a use for, and whether each is given.
+fn of_tables(options: &DataOptions) -> [(&'static str, bool); 18] {
+    [
+        ("data.label", options.label.is_some()),
+        ("data.weight", options.weight.is_some()),
+        ("data.query", options.query.is_some()),
+        ("data.columns", options.columns.is_some()),
+        ("data.class_weights", options.class_weights.is_some()),
+        ("data.header", options.header.0.is_some()),
+        ("data.separator", options.separator.is_some()),
+        ("data.decimal", options.decimal.is_some()),
+        ("data.encoding", options.encoding.is_some()),
+        ("data.missing", options.missing.is_some()),
+        ("data.ignore", options.ignore.is_some()),
+        ("data.id", options.id.is_some()),
+        ("data.categorical", options.categorical.is_some()),
+        ("data.target", options.target != Target::Class),
+        ("data.scale", options.scale != 1.0),
+        ("data.center", matches!(options.center, Center::Mean | Center::Standardize)),
+        ("data.shape", options.shape.is_some()),
+        ("data.stream", options.stream.is_some()),
+    ]
+}
+
 /// Checks, before a run begins, that no file is both trained on and judged on, under whatever name.
 ///
 /// # Errors

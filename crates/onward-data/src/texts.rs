@@ -2,9 +2,7 @@
 
 use crate::part::bad;
 use crate::summary::TokenSummary;
-use crate::{
-    Center, DataOptions, Format, Holdout, More, Opened, Preparation, Split, Summary, Target, refused,
-};
+use crate::{DataOptions, Format, Holdout, More, Opened, Preparation, Split, Summary, of_tables, refused};
 use onward::dataset::{Columns, Dataset};
 use onward::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -161,24 +159,6 @@ fn held_out(
 
 fn check(options: &DataOptions) -> Result<()> {
     let unused = [
-        ("data.label", options.label.is_some()),
-        ("data.weight", options.weight.is_some()),
-        ("data.query", options.query.is_some()),
-        ("data.columns", options.columns.is_some()),
-        ("data.class_weights", options.class_weights.is_some()),
-        ("data.header", options.header.0.is_some()),
-        ("data.separator", options.separator.is_some()),
-        ("data.decimal", options.decimal.is_some()),
-        ("data.encoding", options.encoding.is_some()),
-        ("data.missing", options.missing.is_some()),
-        ("data.ignore", options.ignore.is_some()),
-        ("data.id", options.id.is_some()),
-        ("data.categorical", options.categorical.is_some()),
-        ("data.target", options.target != Target::Class),
-        ("data.scale", options.scale != 1.0),
-        ("data.center", matches!(options.center, Center::Mean | Center::Standardize)),
-        ("data.shape", options.shape.is_some()),
-        ("data.stream", options.stream.is_some()),
         ("data.streams", options.streams.is_some()),
         ("data.vocabulary", options.vocabulary.is_some()),
         ("data.end_of_text", options.end_of_text.is_some()),
@@ -191,7 +171,7 @@ fn check(options: &DataOptions) -> Result<()> {
     if options.document_end.as_deref() == Some("") {
         return Err(refused("data.document_end", "some letters", "none"));
     }
-    match unused.into_iter().find(|(_, said)| *said) {
+    match of_tables(options).into_iter().chain(unused).find(|(_, said)| *said) {
         Some((key, _)) => Err(refused(key, "no such key, as data are texts", "one")),
         None => Ok(()),
     }

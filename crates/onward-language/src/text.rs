@@ -117,7 +117,6 @@ impl Rows {
     }
 
     fn add_document(&mut self, text: &str, folder: &Folder, before: &[u32], length: usize) -> Result<()> {
-        // What is left of a document's beginning and end is its own; where several stand in a file, line ends between are nobody's.
         let tokens = folder.tokenizer().encode(text, false)?;
         self.texts += 1;
         self.tokens += tokens.len() as u64;

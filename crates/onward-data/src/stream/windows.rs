@@ -3,7 +3,7 @@
 use super::scan::Training;
 use super::tokens::{TokenOptions, TokenWidth, Tokens};
 use crate::part::bad;
-use crate::{Center, DataOptions, More, Opened, Preparation, Split, Summary, Target, memory, refused};
+use crate::{DataOptions, More, Opened, Preparation, Split, Summary, memory, of_tables, refused};
 use onward::Result;
 use onward::dataset::{Columns, Dataset};
 use onward::rows::{Rows, Schema, Source};
@@ -102,28 +102,8 @@ fn tokens(options: &DataOptions, path: &Path) -> Result<Tokens> {
     let needed = |key: &'static str, expected: &str| {
         refused(key, format!("{expected}, as data.format is \"tokens\""), "no such key")
     };
-    let unused = [
-        ("data.label", options.label.is_some()),
-        ("data.weight", options.weight.is_some()),
-        ("data.query", options.query.is_some()),
-        ("data.columns", options.columns.is_some()),
-        ("data.class_weights", options.class_weights.is_some()),
-        ("data.header", options.header.0.is_some()),
-        ("data.separator", options.separator.is_some()),
-        ("data.decimal", options.decimal.is_some()),
-        ("data.encoding", options.encoding.is_some()),
-        ("data.missing", options.missing.is_some()),
-        ("data.ignore", options.ignore.is_some()),
-        ("data.id", options.id.is_some()),
-        ("data.categorical", options.categorical.is_some()),
-        ("data.target", options.target != Target::Class),
-        ("data.scale", options.scale != 1.0),
-        ("data.center", matches!(options.center, Center::Mean | Center::Standardize)),
-        ("data.shape", options.shape.is_some()),
-        ("data.stream", options.stream.is_some()),
-        ("data.document_end", options.document_end.is_some()),
-    ];
-    if let Some((key, _)) = unused.into_iter().find(|(_, said)| *said) {
+    let unused = [("data.document_end", options.document_end.is_some())];
+    if let Some((key, _)) = of_tables(options).into_iter().chain(unused).find(|(_, said)| *said) {
         let expected = "no such key, as data.format is \"tokens\"";
         return Err(refused(key, expected, "one"));
     }
