@@ -2,7 +2,7 @@
 
 use crate::folder::Folder;
 use crate::weights::{lies_across, transposed};
-use onward::params::{Params, Tensor};
+use onward::params::{DType, Params, Storage, Tensor, TensorData};
 use onward::{Error, ErrorKind, Place, Result};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ fn adapter<'a>(params: &'a Params, weight: &str) -> Result<Option<[&'a Tensor; 2
     }
 }
 
-/// A weight `(outputs, inputs)` with its adapter added, rounded once.
+/// A weight `(outputs, inputs)` with its adapter added, in the type that it has.
 fn with_adapter(tensor: &Tensor, [a, b]: [&Tensor; 2], alpha: f32) -> Result<Tensor> {
     let (rank, inputs) = (a.shape[0], a.shape[1]);
     let (a, b) = (a.data.floats(), b.data.floats());
@@ -108,6 +108,11 @@ fn with_adapter(tensor: &Tensor, [a, b]: [&Tensor; 2], alpha: f32) -> Result<Ten
         }
     }
     let bytes = merged.iter().flat_map(|v| v.to_le_bytes()).collect();
-    let data = onward::params::TensorData::new(onward::params::DType::F32, bytes, &[])?;
+    let data = TensorData::new(DType::F32, bytes, &[])?;
+    let data = match tensor.data.dtype() {
+        DType::Bf16 => data.stored_as(Storage::Bf16),
+        DType::F16 => data.stored_as(Storage::F16),
+        DType::F32 | DType::Int8 => data,
+    };
     Ok(Tensor { name: tensor.name.clone(), shape: tensor.shape.clone(), data })
 }
