@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Family};
 use onward::model::{Adapter, Attention, Builder, Model, Shape, Var};
-use onward::{Error, ErrorKind, Result};
+use onward::{Error, ErrorKind, Place, Result};
 
 /// A language model: rows of tokens `[1, items, 1]`, each item answered with a logit for every token that may follow.
 #[derive(Clone, Debug)]
@@ -59,6 +59,11 @@ impl Model for Language {
                 expected,
                 format!("{:?}", x.shape()),
             ));
+        }
+        if self.learning.top > self.config.blocks {
+            let expected = format!("at most {}, as many blocks as the model has", self.config.blocks);
+            let place = Place::key("model", "top");
+            return Err(Error::expected(ErrorKind::Spec, place, expected, self.learning.top));
         }
         Ok(match self.config.family {
             Family::Llama => self.llama(g, x),

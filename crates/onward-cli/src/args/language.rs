@@ -1,6 +1,6 @@
 //! The arguments of `tune` and `generate`.
 
-use super::{How, number};
+use super::How;
 use clap::Args as Group;
 use std::path::PathBuf;
 
@@ -119,7 +119,7 @@ pub struct Generate {
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub greedy: bool,
     /// What logits are divided by
-    #[arg(long, default_value_t = 1.0, value_parser = number::seconds)]
+    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     pub temperature: f64,
     /// Takes one of the likeliest N tokens
     #[arg(long, value_name = "N")]
@@ -142,6 +142,12 @@ fn layers(text: &str) -> Result<usize, String> {
         _ => text.strip_prefix("top:").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
     };
     own.ok_or_else(|| "expected all, or top:N with N blocks".into())
+}
+
+/// What logits are divided by.
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|v| (0.0..=1000.0).contains(v));
+    number.ok_or_else(|| "expected a number from 0 to 1000".into())
 }
 
 /// `lora:r=N`, or `lora` for a rank of 8.

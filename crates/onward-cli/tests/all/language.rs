@@ -305,6 +305,7 @@ mod with {
         let said = place.onward("tune --model model --data text.txt --spec --set method.sigma=0.5").good();
         assert!(said.contains("sigma = 0.5"), "{said}");
         refused("tune --model model --data text.txt --set data.document_end=", &["data.document_end"]);
+        refused("tune --model model --data text.txt --layers top:4", &["model.top", "at most 3"]);
         place.write("text.csv", "a,b");
         refused("tune --model model --data text.csv", &["text.csv", "data.format"]);
         config("\"llama\"", "\"llama\", \"quantization_config\": {\"bits\": 4}");
