@@ -111,7 +111,7 @@ fn main() -> Result<()> {
     let path = args.next().ok_or_else(usage)?;
     let spec = Spec::load(Path::new(&path), &args.collect::<Vec<_>>(), None)?;
     let split = data::open(&spec.data, spec.train.shuffle.unwrap_or_default())?;
-    let mut trainer = build::trainer(&spec, &split, 2, None)?.trainer;
+    let mut trainer = build::trainer(&spec, &split, None, 2, None)?.trainer;
     for _ in 0..STEPS {
         trainer.step()?;
     }

@@ -181,11 +181,7 @@ fn imported(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Imported>> {
     let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
     let model = header_model(header, folder)?;
     let ModelKind::Onnx(Onnx { path: began }) = &model.kind else { return Ok(None) };
-    let (began, now) = (began.display().to_string(), Given::named(&bytes));
-    if began != now {
-        let (expected, found) = (format!("the net {began}"), format!("{now} (changed since the run began)"));
-        return Err(Error::expected(ErrorKind::Damage, path.display(), expected, found));
-    }
+    check_kept(&path, "net", began, &bytes)?;
     let none =
         |_: &Elsewhere| Err(Error::expected(ErrorKind::Damage, "weights", "some in the file", "others"));
     let net = Net::read(&bytes, &mut { none });
@@ -342,14 +338,17 @@ fn in_file(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<InFile>> {
 pub fn check_texts(Begun { header, folder }: Begun<'_>, texts: &[u8]) -> Result<()> {
     let model = header_model(header, folder)?;
     let ModelKind::Language(Language { path: began, .. }) = &model.kind else { return Ok(()) };
-    let (began, now) = (began.display().to_string(), Given::named(texts));
-    if began != now {
-        let expected = format!("the texts {began}");
-        let found = format!("{now} (changed since the run began)");
-        let place = folder.language();
-        return Err(Error::expected(ErrorKind::Damage, place.display(), expected, found));
+    check_kept(&folder.language(), "texts", began, texts)
+}
+
+/// Refuses a file of a run's folder whose bytes are not those that its header names.
+fn check_kept(path: &Path, what: &str, began: &Path, bytes: &[u8]) -> Result<()> {
+    let (began, now) = (began.display().to_string(), Given::named(bytes));
+    if began == now {
+        return Ok(());
     }
-    Ok(())
+    let (expected, found) = (format!("the {what} {began}"), format!("{now} (changed since the run began)"));
+    Err(Error::expected(ErrorKind::Damage, path.display(), expected, found))
 }
 
 /// The run that a spec describes, at its beginning.
@@ -360,19 +359,28 @@ pub struct Built {
     pub kept: Option<Kept>,
 }
 
-/// The run that the spec describes, at its beginning, on the training rows of `split`; `begun` is the run that it is to follow, if
-/// there is one.
+/// The run that the spec describes, at its beginning, on the training rows of `split`; `language` is the folder of its language model, if it is one
+/// (`language::of`), and `begun` the run that it is to follow, if there is one.
 ///
 /// # Errors
 /// [`ErrorKind::Spec`] if something does not fit together, [`ErrorKind::Ledger`] as for [`evaluator`], [`ErrorKind::Io`] and
 /// [`ErrorKind::Model`] if the spec begins with a file that cannot be read or is not the model's.
-pub fn trainer(spec: &Spec, split: &Opened, threads: usize, begun: Option<Begun<'_>>) -> Result<Built> {
+pub fn trainer(
+    spec: &Spec,
+    split: &Opened,
+    language: Option<language::Folder>,
+    threads: usize,
+    begun: Option<Begun<'_>>,
+) -> Result<Built> {
     let train = split.train.schema();
     if train.rows() < 2 {
         let expected = "at least 2 rows to train on (data.test says how many are held out, data.limit how many are used)";
         return Err(Error::expected(ErrorKind::Data, spec.data.path.display(), expected, "one training row"));
     }
-    let file = in_file(spec, begun)?;
+    let file = match language {
+        Some(folder) => Some(InFile::Language(Box::new(folder))),
+        None => imported(spec, begun)?.map(InFile::Onnx),
+    };
     let model = file.as_ref().map(|file| file.model(spec));
     let told = of_net(spec, begun);
     let evaluator = evaluator_of(spec, model, train.shape(), train.outputs(), threads, begun);

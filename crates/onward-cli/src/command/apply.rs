@@ -20,6 +20,7 @@ use onward::model::{Act, Statistics};
 use onward::params::{Memory, Params, Tensor, TensorSpec};
 use onward::schema::Value;
 use onward::task::wilson;
+use onward::threads::Threads;
 use onward::train::{self, Examined, Score, hex};
 use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
@@ -124,7 +125,9 @@ fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
         Voice::new(how).warn(&format!("note: {}: {note}", file.display()));
     }
     let shape = [1, features.len() / rows.max(1), 1];
-    let evaluator = build::evaluator(&spec, shape, shape[1], how.threads(), None)?;
+    let (model, threads) = (language::net(&folder, &spec.model.kind), Threads::new(how.threads())?);
+    let precision = spec.model.precision.here();
+    let evaluator = spec.settings().local_of(model, shape, shape[1], &threads, precision)?;
     let (params, preparation) = (language::own_params(&folder)?, Preparation::none(shape));
     Ok(Trained {
         evaluator,

@@ -117,7 +117,7 @@ impl Origin for FromSpec<'_> {
             None => load(&options, spec.train.shuffle.unwrap_or_default(), language.as_ref())?,
         };
         let split = self.split.insert(split);
-        let Built { trainer, .. } = build::trainer(&spec, split, self.how.threads(), begun)
+        let Built { trainer, .. } = build::trainer(&spec, split, language, self.how.threads(), begun)
             .map_err(|e| Spec::placed(e, &folder.spec(), &[], None))?;
         Voice::new(self.how).say_emulation(trainer.local().precision());
         parts(&spec, split, options, trainer)

@@ -71,7 +71,8 @@ pub(super) fn begin(
             voice.say(&words, &event);
         }
     }
-    let Built { trainer, kept } = build::trainer(spec, &split, how.threads(), None).map_err(placed)?;
+    let built = build::trainer(spec, &split, language, how.threads(), None);
+    let Built { trainer, kept } = built.map_err(placed)?;
     let parts = parts(spec, &split, spec.data.clone(), trainer)?;
     // Who sees the run's folder may ask it to stop.
     let stop = stop_when_asked(how)?;

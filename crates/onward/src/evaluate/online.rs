@@ -80,28 +80,20 @@ impl Local {
             let mut finite = losses.clone();
             non_finite += worst_for_non_finite(&mut finite, u64::from(plan.step))?;
             let loss = mean(&finite);
-            if *cut {
-                let streams = influence.after(&after, None)?;
-                return Ok(Response {
-                    loss,
-                    derivative,
-                    norms: Vec::new(),
-                    costs: Vec::new(),
-                    non_finite,
-                    saturated: 0,
-                    streams,
-                });
-            }
-            let descent = Descent { times: influence.carried, ..descent };
-            let units = influence.units().into_iter().map(Into::into);
-            let mut through = Columns::new(graph, rows * influence.carried, influence.carried);
-            let mut direct = Vec::new();
-            descent.from(ends.into_iter().zip(units), &influence.stages, &begins, |at, g| match at {
-                Reached::End(node) => through.put(node, g),
-                Reached::Stage(stage) => direct.push((stage, g.to_vec())),
-            })?;
-            let influence_after = influence.followed(&through.all, before, &direct, &trace);
-            let streams = influence.after(&after, Some(influence_after))?;
+            let streams = if *cut {
+                influence.after(&after, None)?
+            } else {
+                let descent = Descent { times: influence.carried, ..descent };
+                let units = influence.units().into_iter().map(Into::into);
+                let mut through = Columns::new(graph, rows * influence.carried, influence.carried);
+                let mut direct = Vec::new();
+                descent.from(ends.into_iter().zip(units), &influence.stages, &begins, |at, g| match at {
+                    Reached::End(node) => through.put(node, g),
+                    Reached::Stage(stage) => direct.push((stage, g.to_vec())),
+                })?;
+                let influence_after = influence.followed(&through.all, before, &direct, &trace);
+                influence.after(&after, Some(influence_after))?
+            };
             Ok(Response {
                 loss,
                 derivative,
