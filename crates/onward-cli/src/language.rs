@@ -195,7 +195,7 @@ mod with {
         }
         each(&spoken.rest()?);
         Ok(match ended.first() {
-            Some(Ended::End) => "end",
+            Some(Ended::End(_)) => "end",
             Some(Ended::Context) => "context",
             _ => "length",
         })

@@ -124,7 +124,9 @@ impl Spoken<'_> {
     pub fn add(&mut self, token: u32) -> Result<String> {
         self.tokens.push(token);
         let (before, now) = self.both()?;
-        if now.ends_with(char::REPLACEMENT_CHARACTER) || now.len() < before.len() {
+        // No letter takes longer than that: what is not whole by then never will be.
+        let waits = self.tokens.len() - self.told < WINDOW;
+        if waits && (now.ends_with(char::REPLACEMENT_CHARACTER) || now.len() < before.len()) {
             return Ok(String::new());
         }
         self.since = self.told.saturating_sub(WINDOW);

@@ -285,7 +285,7 @@ mod with {
         let long = "x".repeat(70);
         refused(
             &format!("generate --model model --prompt {long}"),
-            &["prompt 0: expected 1 to 64 tokens, found 71"],
+            &["prompt: expected 1 to 64 tokens, found 71"],
         );
         refused("tune --model model --data text.txt --length 65", &["data.length", "at most 64"]);
         place.write("bad.jsonl", "{\"text\": \"a\"}\n{\"prompt\": 3}\n");

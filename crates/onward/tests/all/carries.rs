@@ -6,8 +6,10 @@ use onward::ErrorKind;
 use onward::ask::WeightPlan;
 use onward::dataset::NO_ITEM;
 use onward::evaluate::Local;
+use onward::kernel::Precision;
 use onward::model::{
-    Act, Activation, Attention, Builder, Carried, Cell, Model, Norms, Rate, Rated, Reduction, Var,
+    Act, Activation, Attention, Builder, Carried, Cell, Context, Graph, Model, Norms, Rate, Rated, Reduction,
+    Var, Weights,
 };
 use onward::noise::RunKey;
 use onward::params::Params;
@@ -190,6 +192,45 @@ fn padded_rows_go_on_from_their_own_last_items() {
     }
 }
 
+/// Rows that begin apart, and items whose answers are not asked for.
+#[test]
+fn rows_join_others_and_go_on() {
+    for model in [PLAIN, Writer { cell: true, ..PLAIN }] {
+        let (evaluator, params, x) = ready(model);
+        let pass = |x: Act, carried: &mut Carried| {
+            evaluator.outputs_carrying(&params, x, Norms::Batch, carried).unwrap()
+        };
+        let weights = Weights::new(&params, Precision::F32);
+        let graph = |items: usize| Graph::new(&model, [1, items, 1]).unwrap();
+        let (mut joined, lengths) = (Carried::default(), [20, 0, 7]);
+        for (row, length) in lengths.iter().enumerate() {
+            let own = part(&x.slice(row, row + 1), 0, *length);
+            let mut carried = graph(1).carried(1);
+            if *length > 0 {
+                let mut cx = Context::clean(&weights, Norms::Batch);
+                graph(*length).carry(&mut cx, own, &mut carried).unwrap();
+            }
+            joined.join(&mut carried).unwrap();
+        }
+        assert_eq!((joined.items(), joined.rows()), (lengths.to_vec(), 3));
+        let next = pass(part(&x, 30, 32), &mut joined);
+        for (row, length) in lengths.iter().enumerate() {
+            let (own, mut alone) = (x.slice(row, row + 1), Carried::default());
+            if *length > 0 {
+                pass(part(&own, 0, *length), &mut alone);
+            }
+            let want = pass(part(&own, 30, 32), &mut alone);
+            assert_eq!(bits(want.data()), bits(next.row(row)), "row {row}");
+        }
+        let mut others = Carried::default();
+        let (other, params, _) = ready(Writer { others: 3, ..PLAIN });
+        other.outputs_carrying(&params, part(&x, 0, 2), Norms::Batch, &mut others).unwrap();
+        let error = joined.join(&mut others).unwrap_err().to_string();
+        assert!(error.contains("another's"), "{error}");
+        assert_eq!((joined.rows(), others.rows()), (3, 3));
+    }
+}
+
 /// Where the model knows how long each piece of a row is, what stands behind its last item is no part of what is carried.
 #[test]
 fn pieces_with_places_without_items_carry_their_items_alone() {
@@ -281,6 +322,7 @@ fn what_cannot_go_on_is_told() {
     let mut theirs = Carried::default();
     members(&plan, &mut theirs).unwrap();
     told(theirs.select(&[0]), "of 3 members");
+    told(theirs.join(&mut carried), "expected rows of one member, found 3 and 1 members");
     let (cells, params, _) = ready(Writer { cell: true, ..PLAIN });
     let mut states = Carried::default();
     cells.outputs_carrying(&params, part(&x, 0, 2), Norms::Batch, &mut states).unwrap();

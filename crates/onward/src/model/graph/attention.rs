@@ -8,7 +8,6 @@ use crate::kernel::{
 };
 use crate::model::Act;
 use crate::threads::prelude::*;
-use std::ops::Range;
 
 impl Attention {
     /// On queries, keys and values, and on how many items there are of these, if that is told. They follow after those of the `past`, if
@@ -22,8 +21,7 @@ impl Attention {
         let size = q.channels() / self.heads;
         let before = past.as_ref().map_or(vec![0], |past| past.items());
         if let Some(rotary) = self.rotary {
-            let (first, last) = (before.iter().min().unwrap_or(&0), before.iter().max().unwrap_or(&0));
-            let turns = Turns::new(rotary, *first..last + q.points().max(k.points()), size);
+            let turns = Turns::new(rotary, &before, q.points().max(k.points()), size);
             (q, k) = (turns.turned(q, &before), turns.turned(k, &before));
         }
         let there = |row: usize| {
@@ -56,7 +54,7 @@ impl Attention {
         let ([mut q, mut k, v], length) =
             ([0, 1, 2].map(|i| own(inputs[i])), inputs.get(3).map(|act| own(act)));
         let (size, answers) = (q.channels() / self.heads, q.width());
-        let turns = self.rotary.map(|rotary| Turns::new(rotary, 0..q.points().max(k.points()), size));
+        let turns = self.rotary.map(|rotary| Turns::new(rotary, &[0], q.points().max(k.points()), size));
         if let Some(turns) = &turns {
             (q, k) = (turns.turned(q, &[0]), turns.turned(k, &[0]));
         }
@@ -179,23 +177,32 @@ pub(crate) fn softmax(weights: &mut [f32]) {
 struct Turns {
     /// `[item][pair]`
     all: Vec<(f32, f32)>,
-    /// The first of the items.
-    first: usize,
+    /// The numbers of the items, ascending.
+    items: Vec<usize>,
     /// Channels of a head.
     size: usize,
 }
 
 impl Turns {
-    fn new(rotary: Rotary, items: Range<usize>, size: usize) -> Self {
+    /// Of so many items from each of the numbers `begin` on.
+    fn new(rotary: Rotary, begin: &[usize], count: usize, size: usize) -> Self {
+        let mut begins = begin.to_vec();
+        begins.sort_unstable();
+        let mut items: Vec<usize> = Vec::new();
+        for begin in begins {
+            // What rows share is found once.
+            let from = items.last().map_or(begin, |last| begin.max(last + 1));
+            items.extend(from..begin + count);
+        }
+
         let (speed, by) = (rotary.speeds(size), rotary.size());
         let turn = |item: usize, speed: f64| {
             let turns = item as f64 * speed;
             let (sin, cos) = sin_cos_turn(((turns - turns.floor()) * 4_294_967_296.0) as u64 as u32);
             if by == 1.0 { (sin, cos) } else { (sin * by, cos * by) }
         };
-        let first = items.start;
-        let all = items.flat_map(|item| speed.iter().map(move |s| turn(item, *s))).collect();
-        Self { all, first, size }
+        let all = items.iter().flat_map(|item| speed.iter().map(|s| turn(*item, *s))).collect();
+        Self { all, items, size }
     }
 
     /// `(x₁ cos − x₂ sin, x₂ cos + x₁ sin)` for the pairs `(x₁, x₂)` of each head of each item of all rows, row `r` of which begins at item
@@ -206,7 +213,8 @@ impl Turns {
         let channels = y.channels();
         y.rectified = false;
         y.data.par_chunks_mut(y.shape.iter().product()).enumerate().for_each(|(row, y)| {
-            self.turn(y, channels, begin[row % begin.len()] - self.first, 1.0);
+            let first = self.items.partition_point(|item| *item < begin[row % begin.len()]);
+            self.turn(y, channels, first, 1.0);
         });
         y
     }
@@ -216,7 +224,7 @@ impl Turns {
         g.par_chunks_mut(width.max(1)).for_each(|g| self.turn(g, channels, 0, -1.0));
     }
 
-    /// Turns the pairs of a row whose items begin at one of those that are known, the other way round where `way` is −1.
+    /// Turns the pairs of a row whose items begin with that at place `first`, the other way round where `way` is −1.
     fn turn(&self, row: &mut [f32], channels: usize, first: usize, way: f32) {
         let pairs = self.size / 2;
         for (item, y) in row.chunks_exact_mut(channels).enumerate() {

@@ -133,6 +133,44 @@ impl Carried {
         self.rows = rows.len();
         Ok(())
     }
+
+    /// Takes in the rows of another behind its own: rows that began apart then go on side by side, each to the bits that it would have alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if either is of several members, or the other of another model: both are left as they were.
+    pub fn join(&mut self, other: &mut Self) -> Result<()> {
+        if self.rows == 0 || other.rows == 0 {
+            if self.rows == 0 {
+                *self = std::mem::take(other);
+            }
+            return Ok(());
+        }
+        if [self.members, other.members] != [1, 1] {
+            let found = format!("{} and {} members", self.members, other.members);
+            return Err(misfit("rows of one member", found));
+        }
+        if !self.like(other) {
+            return Err(misfit("what this model carries", "what another's carried"));
+        }
+        let other = std::mem::take(other);
+        for (own, state) in self.states.iter_mut().zip(&other.states) {
+            let both = [own.data(), state.data()].concat();
+            *own = Act::new(self.rows + other.rows, own.shape, both);
+        }
+        for (own, mut past) in self.pasts.iter_mut().zip(other.pasts) {
+            own.repeat(self.rows);
+            past.repeat(other.rows);
+            own.rows.append(&mut past.rows);
+        }
+        self.rows += other.rows;
+        Ok(())
+    }
+
+    /// Whether another could be of the same model.
+    fn like(&self, other: &Self) -> bool {
+        let states = self.states.iter().map(|s| s.shape).eq(other.states.iter().map(|s| s.shape));
+        states && self.pasts.iter().map(|p| p.channels).eq(other.pasts.iter().map(|p| p.channels))
+    }
 }
 
 impl Node {
@@ -215,22 +253,8 @@ impl Graph {
     pub(super) fn ready(&self, carried: &mut Carried, cx: &Context<'_>, rows: usize) -> Result<()> {
         self.check_in_order()?;
         let members = cx.probe.map_or(1, |probe| probe.members.len());
-        let past = |(node, own): (usize, &Node)| {
-            let attention = matches!(own.op, Op::Attention(_));
-            let channels = |key: &usize| self.nodes[*key].shape[2];
-            attention.then(|| Past {
-                node,
-                channels: own.inputs.get(1).map_or(1, channels),
-                rows: Vec::new(),
-            })
-        };
-        let attentions = || self.nodes.iter().enumerate().filter_map(past);
         if carried.rows == 0 {
-            let zero = |(_, shape): (&str, [usize; 3])| {
-                Act::new(rows, shape, vec![0.0; rows * shape.iter().product::<usize>()])
-            };
-            let states = self.carries().map(zero).collect();
-            *carried = Carried { rows, members, states, pasts: attentions().collect() };
+            *carried = self.before_first(rows, members);
         }
         let all = carried.rows();
         if ![carried.rows, all].contains(&rows) {
@@ -241,13 +265,34 @@ impl Graph {
         if members != carried.members {
             return Err(misfit(format!("{} members", carried.members), members));
         }
-        let states = self.carries().map(|(_, shape)| shape).eq(carried.states.iter().map(|s| s.shape));
-        let pasts = attentions().map(|past| past.channels).eq(carried.pasts.iter().map(|past| past.channels));
-        if !(states && pasts) {
+        let before = self.before_first(0, members);
+        if !carried.like(&before) {
             return Err(misfit("what this model carries", "what another's carried"));
         }
         // Graphs of fewer items have fewer nodes.
-        carried.pasts.iter_mut().zip(attentions()).for_each(|(past, own)| past.node = own.node);
+        carried.pasts.iter_mut().zip(&before.pasts).for_each(|(past, own)| past.node = own.node);
         Ok(())
+    }
+
+    /// What so many rows hand on before their first item: states of zero, no keys and values.
+    #[must_use]
+    pub fn carried(&self, rows: usize) -> Carried {
+        self.before_first(rows, 1)
+    }
+
+    fn before_first(&self, rows: usize, members: usize) -> Carried {
+        let zero = |(_, shape): (&str, [usize; 3])| {
+            Act::new(rows, shape, vec![0.0; rows * shape.iter().product::<usize>()])
+        };
+        let past = |(node, own): (usize, &Node)| {
+            let channels = |key: &usize| self.nodes[*key].shape[2];
+            matches!(own.op, Op::Attention(_)).then(|| Past {
+                node,
+                channels: own.inputs.get(1).map_or(1, channels),
+                rows: Vec::new(),
+            })
+        };
+        let pasts = self.nodes.iter().enumerate().filter_map(past).collect();
+        Carried { rows, members, states: self.carries().map(zero).collect(), pasts }
     }
 }

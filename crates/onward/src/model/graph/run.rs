@@ -120,8 +120,27 @@ impl Graph {
     /// rows or members: it is left as it was.
     pub fn forward_carrying(&self, cx: &mut Context<'_>, x: Act, carried: &mut Carried) -> Result<Act> {
         self.ready(carried, cx, x.rows)?;
-        let schedule = self.carrying();
-        let mut values = Values::new(&schedule);
+        Ok(self.pass_carrying(&self.carrying(), cx, x, carried))
+    }
+
+    /// Takes in the rows `x` as [`Graph::forward_carrying`] does where their answers are not asked for: what only those follow from, such as a
+    /// language model's head, does not run.
+    ///
+    /// # Errors
+    /// As for [`Graph::forward_carrying`].
+    pub fn carry(&self, cx: &mut Context<'_>, x: Act, carried: &mut Carried) -> Result<()> {
+        self.ready(carried, cx, x.rows)?;
+        let ends = self.carries.iter().map(|carry| carry.end);
+        let ends: Vec<usize> = ends.chain(carried.pasts.iter().map(|past| past.node)).collect();
+        if let Some(last) = ends.iter().copied().max() {
+            self.pass_carrying(&self.leading_to(&ends, last), cx, x, carried);
+        }
+        Ok(())
+    }
+
+    /// A pass over what `schedule` says, from what is `carried`, which is ready for it.
+    fn pass_carrying(&self, schedule: &Schedule, cx: &mut Context<'_>, x: Act, carried: &mut Carried) -> Act {
+        let mut values = Values::new(schedule);
         values.all[0] = Some(x);
         for (carry, act) in self.carries.iter().zip(std::mem::take(&mut carried.states)) {
             values.all[carry.begin] = Some(act);
@@ -134,7 +153,7 @@ impl Graph {
             ends.for_each(|(_, after)| *after = value.clone());
         });
         carried.states = after;
-        Ok(outputs)
+        outputs
     }
 
     fn forward_seen(&self, cx: &mut Context<'_>, x: Act, mut seen: impl FnMut(usize, &Act)) -> Act {
@@ -205,10 +224,16 @@ impl Graph {
 
     /// What runs where states are given: all that the answer and the states after it follow from.
     fn carrying(&self) -> Schedule {
-        let needed = self.lead_to(self.carries.iter().map(|carry| carry.end).chain([self.output]));
+        let ends: Vec<usize> = self.carries.iter().map(|carry| carry.end).chain([self.output]).collect();
+        self.leading_to(&ends, self.output)
+    }
+
+    /// What runs where states are given so that these nodes' values are there; that of the `last` is wanted.
+    fn leading_to(&self, ends: &[usize], last: usize) -> Schedule {
+        let needed = self.lead_to(ends.iter().copied());
         let begins = |n: &usize| self.carries.iter().any(|carry| carry.begin == *n);
         let nodes = (1..self.nodes.len()).filter(|n| needed[*n] && !begins(n)).collect();
-        Schedule::new(&self.nodes, nodes, self.output)
+        Schedule::new(&self.nodes, nodes, last)
     }
 
     /// A clean pass cut at each stage's site.
