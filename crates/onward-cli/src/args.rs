@@ -5,7 +5,7 @@ mod many;
 mod minimize;
 mod number;
 
-pub use language::{Apply, Generate, Tune};
+pub use language::{Apply, Chat, Choice, Generate, Serve, Tune};
 pub use many::{Clean, Compare, List, Note, Order, State, Sweep};
 pub use minimize::{Minimize, Towards};
 
@@ -59,6 +59,12 @@ pub enum Command {
     /// Lets texts go on with a language model: a folder's, or a run's
     #[command(after_help = language::GENERATE)]
     Generate(Generate),
+    /// Talks with a language model: a folder's, or a run's
+    #[command(after_help = language::CHAT)]
+    Chat(Chat),
+    /// Answers programs that ask a language model in OpenAI's way
+    #[command(after_help = language::SERVE)]
+    Serve(Serve),
     /// Rebuilds a tuned language model from the folder that it began as and a ledger alone
     #[command(after_help = language::APPLY)]
     Apply(Apply),
@@ -182,6 +188,8 @@ impl Command {
             Self::Train(args) => args.how.print.json,
             Self::Tune(args) => args.how.print.json,
             Self::Generate(args) => args.how.print.json,
+            Self::Chat(args) => args.how.print.json,
+            Self::Serve(args) => args.how.print.json,
             Self::Apply(args) => args.how.print.json,
             Self::Minimize(args) => args.print.json,
             Self::Resume(args) => args.how.print.json,

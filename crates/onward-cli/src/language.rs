@@ -57,25 +57,6 @@ pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, folder: &F
     texts::more(path, bytes, options, folder)
 }
 
-/// How a text is to go on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
-    /// What it begins with.
-    pub prompt: Option<String>,
-    /// Whether that is a turn of a conversation, to be answered.
-    pub chat: bool,
-    /// Tokens at most.
-    pub tokens: usize,
-    /// What logits are divided by; 0 for the likeliest token.
-    pub temperature: f32,
-    /// So many of the likeliest tokens; 0 for all.
-    pub top_k: usize,
-    /// The share of the likeliest tokens.
-    pub top_p: f32,
-    /// The seed of what is drawn.
-    pub seed: u64,
-}
-
 /// The files that others load: a whole model, or adapters alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -88,14 +69,13 @@ pub enum Form {
 #[cfg(feature = "language")]
 mod with {
     use super::{
-        Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Result, RunKey, Spec, TextRows,
-        Texts,
+        Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Result, RunKey, TextRows, Texts,
     };
-    use super::{Asked, Begun, Form, Params};
+    use super::{Begun, Form, Params};
     use crate::build::check_texts;
     use onward::dataset::{Targets, UNASKED};
     use onward::settings::Learns;
-    use onward_language::{Adapters, Ended, Generator, Learning, Message, Sampling, TextOptions, rows_of};
+    use onward_language::{Adapters, Learning, TextOptions, rows_of};
     use serde_json::json;
     use std::collections::BTreeMap;
 
@@ -117,7 +97,8 @@ mod with {
         Arc::new(language_of(folder, kind))
     }
 
-    fn language_of(folder: &Folder, kind: &ModelKind) -> onward_language::Language {
+    /// The same, as what it is.
+    pub fn language_of(folder: &Folder, kind: &ModelKind) -> onward_language::Language {
         let ModelKind::Language(settings) = kind else { return folder.0.net() };
         let Language { learns, top, norms, rank, alpha, adapted, .. } = settings;
         let form = onward::model::Adapter { rank: *rank, alpha: *alpha };
@@ -143,62 +124,6 @@ mod with {
     pub fn own_params(folder: &Folder) -> Result<Params> {
         let graph = Graph::new(&folder.0.net(), [1, 1, 1])?;
         folder.0.params(&graph, &RunKey::from_seed(0)).map(|given| given.params)
-    }
-
-    /// Lets a text go on with these params, of a run with that spec if one is given, and tells `each` piece of it; why it ended.
-    pub fn generate(
-        folder: &Folder,
-        spec: Option<&Spec>,
-        params: &Params,
-        asked: &Asked,
-        each: &mut dyn FnMut(&str),
-    ) -> Result<&'static str> {
-        let (tokenizer, config) = (folder.0.tokenizer(), folder.0.config());
-        let text = asked.prompt.as_deref().unwrap_or_default();
-        let mut prompt = if asked.chat {
-            let turn = Message { role: "user".into(), content: text.to_owned() };
-            tokenizer.encode(&folder.0.chat_template()?.render(&[turn], true)?, false)?
-        } else {
-            tokenizer.encode(text, true)?
-        };
-        let suffix = tokenizer.around()?.1;
-        prompt.truncate(prompt.len() - if prompt.ends_with(&suffix) { suffix.len() } else { 0 });
-        if prompt.is_empty() {
-            prompt.extend(config.begin.or(config.end.first().copied()));
-        }
-        let sampling = Sampling {
-            temperature: asked.temperature,
-            top_k: asked.top_k,
-            top_p: asked.top_p,
-            seed: asked.seed,
-        };
-        let (net, precision) = match spec {
-            Some(spec) => (language_of(folder, &spec.model.kind), spec.model.precision.here()),
-            None => (folder.0.net(), onward::kernel::Precision::F32),
-        };
-        let generator = Generator::new(net, params, precision)?;
-        let mut spoken = tokenizer.stream(&prompt);
-        let mut failed = None;
-        let mut told = |_: usize, token: u32| match spoken.add(token) {
-            Ok(text) => {
-                each(&text);
-                true
-            }
-            Err(e) => {
-                failed = Some(e);
-                false
-            }
-        };
-        let ended = generator.run(std::slice::from_ref(&prompt), asked.tokens, sampling, &mut told)?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        each(&spoken.rest()?);
-        Ok(match ended.first() {
-            Some(Ended::End(_)) => "end",
-            Some(Ended::Context) => "context",
-            _ => "length",
-        })
     }
 
     /// The first rows as the model sees them: words and events. What is not asked about stands in brackets.
@@ -277,13 +202,12 @@ mod with {
 #[cfg(not(feature = "language"))]
 mod with {
     use super::ModelKind;
-    use super::{
-        Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, Spec, TextRows, Texts,
-    };
-    use super::{Asked, Begun, Form, Params};
+    use super::{Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, TextRows, Texts};
+    use super::{Begun, Form, Params};
     use std::collections::BTreeMap;
 
-    fn absent() -> Error {
+    /// What a program without language models says of them.
+    pub fn absent() -> Error {
         let expected = "a program built with language models (cargo install --path crates/onward-cli --features language)";
         Error::expected(ErrorKind::Spec, onward::Place::key("model", "kind"), expected, "one without")
     }
@@ -309,16 +233,6 @@ mod with {
     }
 
     pub fn own_params(folder: &Folder) -> Result<Params> {
-        match *folder {}
-    }
-
-    pub fn generate(
-        folder: &Folder,
-        _: Option<&Spec>,
-        _: &Params,
-        _: &Asked,
-        _: &mut dyn FnMut(&str),
-    ) -> Result<&'static str> {
         match *folder {}
     }
 

@@ -5,6 +5,7 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use onward::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
+use std::io::Write;
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +16,8 @@ pub struct Message {
     pub content: String,
 }
 
-/// A model's own way to write conversations (Jinja, as transformers renders it): without files, without a clock, and with a bound on its steps.
+/// A model's own way to write conversations (Jinja, as transformers renders it): without files, without a clock, and with bounds on its steps and on
+/// what it writes.
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
@@ -25,6 +27,8 @@ pub struct ChatTemplate {
 
 /// Steps of a template at most: those of long conversations are some thousands.
 const FUEL: u64 = 300_000;
+/// Bytes of a conversation at most, as one is written.
+const LONGEST: usize = 64 << 20;
 const NAME: &str = "chat_template";
 
 fn wrong(e: impl Display) -> Error {
@@ -69,7 +73,9 @@ impl ChatTemplate {
         let values = context! {
             messages => messages, add_generation_prompt => follow, bos_token => begin, eos_token => end,
         };
-        template.render(values).map_err(wrong)
+        let mut written = Bounded(Vec::new());
+        template.render_captured_to(values, &mut written).map_err(wrong)?;
+        String::from_utf8(written.0).map_err(wrong)
     }
 
     /// The text of a conversation, and where in it (in bytes) an assistant speaks: what follows the beginning of an answer, up to its end.
@@ -93,6 +99,23 @@ impl ChatTemplate {
             spans.push([before.len(), after.len().min(whole.len())]);
         }
         Ok((whole, spans))
+    }
+}
+
+/// A text that takes no more than [`LONGEST`] bytes.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + more.len() > LONGEST {
+            return Err(std::io::Error::other(format!("more than {LONGEST} bytes")));
+        }
+        self.0.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -136,6 +159,8 @@ mod tests {
                 .len()
                 < 400
         );
+        let long = "{% for i in range(10) %}{{ 'x' * 50000000 }}{% endfor %}";
+        assert!(template(long).render(&[], false).is_err());
         assert!(ChatTemplate::new("{% for %}", [String::new(), String::new()]).is_err());
         // What belongs to other turns changes: the last message alone is told.
         let last = "{% for m in messages %}{% if loop.last %}{{ m.content }}{% endif %}{% endfor %}";

@@ -1,6 +1,6 @@
 //! A folder that holds a language model.
 
-use crate::chat::ChatTemplate;
+use crate::chat::{ChatTemplate, Message};
 use crate::config::Config;
 use crate::net::{Language, Learning};
 use crate::tokenizer::Tokenizer;
@@ -149,6 +149,32 @@ impl Folder {
         };
         let tokens = [word("bos_token"), word("eos_token")];
         ChatTemplate::new(template, tokens).map_err(|e| e.in_file(&self.path.join(TEMPLATE)))
+    }
+
+    /// The tokens of a text that is to go on; those of its beginning alone where the text is empty.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::encode`].
+    pub fn beginning(&self, text: &str) -> Result<Vec<u32>> {
+        self.open_ended(self.tokenizer.encode(text, true)?)
+    }
+
+    /// The tokens of a conversation, as this template writes it, up to where an answer begins.
+    ///
+    /// # Errors
+    /// As for [`ChatTemplate::render`] and [`Tokenizer::encode`].
+    pub fn turns(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<u32>> {
+        self.open_ended(self.tokenizer.encode(&template.render(messages, true)?, false)?)
+    }
+
+    /// Without what the tokenizer puts behind whole texts; never empty, where the model has a token to begin with.
+    fn open_ended(&self, mut tokens: Vec<u32>) -> Result<Vec<u32>> {
+        let suffix = self.tokenizer.around()?.1;
+        tokens.truncate(tokens.len() - if tokens.ends_with(&suffix) { suffix.len() } else { 0 });
+        if tokens.is_empty() {
+            tokens.extend(self.config.begin.or(self.config.end.first().copied()));
+        }
+        Ok(tokens)
     }
 
     /// Where it was opened.

@@ -1,4 +1,4 @@
-//! The arguments of `tune` and `generate`.
+//! The arguments of what is done with language models.
 
 use super::How;
 use clap::Args as Group;
@@ -112,6 +112,17 @@ pub struct Generate {
     /// The prompt is what somebody says to the model, which answers: written by the model's chat template
     #[arg(long, requires = "prompt")]
     pub chat: bool,
+    /// How each token is chosen
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How each token is chosen.
+#[derive(Debug, Group)]
+pub struct Choice {
     /// Tokens at most
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub tokens: usize,
@@ -130,6 +141,57 @@ pub struct Generate {
     /// The seed of what is drawn
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+pub const CHAT: &str = "A line is what you say; the answer comes as it is found, written by the model's chat template, and all of it is remembered. Ctrl-C ends an
+answer that is long enough, an empty line or the end of the input ends the conversation. Where the input is no terminal each line is asked, and
+answers alone go to standard output, each with the end of a line.
+
+Examples:
+  onward chat runs/smollm-chat
+  onward chat smollm --system 'You answer in one sentence.' --temperature 0.7
+  printf 'Hello.\\nWho are you?\\n' | onward chat smollm --greedy";
+
+/// Arguments of `chat`.
+#[derive(Debug, Group)]
+pub struct Chat {
+    /// The model's folder, or that of a run
+    pub model: PathBuf,
+    /// What the model is told first
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// How each token is chosen
+    #[command(flatten)]
+    pub choice: Choice,
+    /// How to run and what to print
+    #[command(flatten)]
+    pub how: How,
+}
+
+pub const SERVE: &str = "Answers /v1/completions, /v1/chat/completions and /v1/models as OpenAI's programs ask them, with streaming; requests are worked on side by side.
+What is not supported is refused by its name, not ignored. Ctrl-C lets requests end that were begun; a second one ends them.
+
+Example:
+  onward serve runs/smollm-chat --address 127.0.0.1:8000
+  curl http://127.0.0.1:8000/v1/completions -d '{\"prompt\": \"Once upon a time\", \"max_tokens\": 50}'";
+
+/// Arguments of `serve`.
+#[derive(Debug, Group)]
+pub struct Serve {
+    /// The model's folder, or that of a run
+    pub model: PathBuf,
+    /// Where to listen; port 0 takes one that is free
+    #[arg(long, default_value = "127.0.0.1:8000", value_name = "HOST:PORT")]
+    pub address: String,
+    /// Listens where other machines reach it too: whoever can connect may ask
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// What requests call the model [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Answers that are worked on side by side at most
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub rows: u16,
     /// How to run and what to print
     #[command(flatten)]
     pub how: How,

@@ -6,7 +6,6 @@ mod clean;
 mod compare;
 mod compared;
 mod export;
-mod generate;
 mod inspect;
 mod judged;
 mod list;
@@ -22,6 +21,8 @@ mod report;
 mod resume;
 mod session;
 mod show;
+#[cfg(feature = "language")]
+mod speak;
 mod spikes;
 mod sweep;
 mod table;
@@ -105,7 +106,14 @@ fn obeyed(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Train(args) => return train::train(&args),
         Command::Tune(args) => return tune::tune(&args),
-        Command::Generate(args) => generate::generate(&args)?,
+        #[cfg(feature = "language")]
+        Command::Generate(args) => speak::generate(&args)?,
+        #[cfg(feature = "language")]
+        Command::Chat(args) => speak::chat(&args)?,
+        #[cfg(feature = "language")]
+        Command::Serve(args) => speak::serve(&args)?,
+        #[cfg(not(feature = "language"))]
+        Command::Generate(_) | Command::Chat(_) | Command::Serve(_) => return Err(crate::language::absent()),
         Command::Apply(args) => rebuild::apply(&args)?,
         Command::Minimize(args) => return minimize::minimize(&args),
         Command::Resume(args) => return resume::resume(&args),

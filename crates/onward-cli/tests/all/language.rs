@@ -8,13 +8,19 @@ fn a_program_without_language_models_says_which_has_them() {
     let place = Place::new();
     place.write("text.txt", "to be or not to be");
     place.write("model/config.json", "{}");
-    for words in ["tune --model model --data text.txt", "generate --model model", "eval model text.txt"] {
+    for words in [
+        "tune --model model --data text.txt",
+        "generate --model model",
+        "chat model",
+        "serve model",
+        "eval model text.txt",
+    ] {
         place.onward(words).refuses(&["--features language"]);
     }
 }
 
 #[cfg(feature = "language")]
-mod with {
+pub(crate) mod with {
     use super::Place;
     use onward::model::Graph;
     use onward::noise::RunKey;
@@ -22,7 +28,7 @@ mod with {
     use onward_language::{Config, Language, Learning};
     use serde_json::{Value, json};
 
-    const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
+    pub const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "vocab_size": 100, "rms_norm_eps": 1e-05, "bos_token_id": 0, "eos_token_id": 1,
         "max_position_embeddings": 64, "tie_word_embeddings": true}"#;
     const GPT2: &str = r#"{"model_type": "gpt2", "n_embd": 16, "n_head": 4, "n_layer": 2, "n_positions": 64, "vocab_size": 100, "bos_token_id": 0,
@@ -46,7 +52,7 @@ mod with {
     }
 
     /// A folder with a small model of random weights.
-    fn folder(place: &Place, name: &str, config: &str) -> Params {
+    pub fn folder(place: &Place, name: &str, config: &str) -> Params {
         let prefix = if config.contains("gpt2") { "transformer." } else { "model." };
         let net = Language {
             config: Config::read(config).unwrap(),

@@ -25,6 +25,8 @@ mod online;
 mod onnx;
 mod programs;
 mod prolonged;
+#[cfg(feature = "language")]
+mod served;
 mod shipped;
 mod spiking;
 mod streamed;
