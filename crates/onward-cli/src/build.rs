@@ -51,8 +51,8 @@ pub fn evaluator(
     threads: usize,
     begun: Option<Begun<'_>>,
 ) -> Result<Local> {
-    let model = in_file(spec, begun)?.map(|file| file.model(spec));
-    evaluator_of(spec, model, input, outputs, threads, begun).map_err(of_net(spec, begun))
+    let file = in_file(spec, begun)?;
+    evaluator_of(spec, file.as_ref(), input, outputs, threads, begun).map_err(of_net(spec, begun))
 }
 
 /// What names the file of the net, if that is in one, in errors that name no file: those of keys stand where the keys do.
@@ -75,7 +75,7 @@ fn of_net(spec: &Spec, begun: Option<Begun<'_>>) -> impl Fn(Error) -> Error + us
 
 fn evaluator_of(
     spec: &Spec,
-    model: Option<Arc<dyn Model>>,
+    file: Option<&InFile>,
     input: [usize; 3],
     outputs: usize,
     threads: usize,
@@ -83,10 +83,14 @@ fn evaluator_of(
 ) -> Result<Local> {
     let precision = spec.model.precision.begun(begun.and_then(|begun| begun.header.numerics.as_ref()))?;
     let (settings, threads) = (spec.settings(), Threads::new(threads)?);
-    let model = unrated(&settings, model, input, outputs)?;
-    match &settings.objective {
-        Objective::Program(program) => {
+    let model = unrated(&settings, file.map(|file| file.model(spec)), input, outputs)?;
+    match (&settings.objective, file) {
+        (Objective::Program(program), _) => {
             settings.local_at(model, Arc::new(Scoring::new(program.clone())?), &threads, precision)
+        }
+        (Objective::Verifier(own), Some(InFile::Language(folder))) => {
+            let (task, how) = language::writing(folder, &spec.model.kind, own)?;
+            Ok(settings.local_at(model, task, &threads, precision)?.answering(how))
         }
         _ => settings.local_of(model, input, outputs, &threads, precision),
     }
@@ -381,9 +385,8 @@ pub fn trainer(
         Some(folder) => Some(InFile::Language(Box::new(folder))),
         None => imported(spec, begun)?.map(InFile::Onnx),
     };
-    let model = file.as_ref().map(|file| file.model(spec));
     let told = of_net(spec, begun);
-    let evaluator = evaluator_of(spec, model, train.shape(), train.outputs(), threads, begun);
+    let evaluator = evaluator_of(spec, file.as_ref(), train.shape(), train.outputs(), threads, begun);
     let evaluator = evaluator.map_err(&told)?;
     let graph = evaluator.graph(train.shape()).map_err(&told)?;
     check_vocabulary(spec, &graph, train.outputs())?;
@@ -391,6 +394,12 @@ pub fn trainer(
     let mut settings = spec.settings();
     check_memory(&Plan::of(&settings, spec.seed, &graph, train.rows())?, &graph)?;
     let given = given(spec, &graph, train.shape(), file.as_ref(), begun)?;
+    let makes: language::MakesEvaluator = match (&spec.objective, &file, &spec.method.kind) {
+        (Objective::Verifier(own), Some(InFile::Language(folder)), Method::RelativeLocal(method)) => {
+            language::rollouts(folder, own, method.times as usize)?
+        }
+        _ => Box::new(visitor),
+    };
     let kept = file.map(|file| file.kept());
     // What matters is what is in the files, not where they were.
     if let Some(kept) = &kept {
@@ -401,6 +410,6 @@ pub fn trainer(
             _ => {}
         }
     }
-    let trainer = Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given, visitor)?;
+    let trainer = Trainer::of(&settings, spec.seed, evaluator, Arc::clone(&split.train), given, makes)?;
     Ok(Built { trainer, kept })
 }

@@ -5,21 +5,31 @@ use crate::spec::Spec;
 #[cfg(not(feature = "language"))]
 use onward::ErrorKind;
 use onward::ask::Shuffle;
+use onward::dataset::Dataset;
+use onward::evaluate::{Answering, Evaluator, Local};
 use onward::model::{Graph, Model};
 use onward::noise::RunKey;
 use onward::params::Params;
-use onward::settings::{Language, ModelKind};
+use onward::rows::Source;
+use onward::settings::{Language, ModelKind, Objective, Verifier};
+use onward::task::Task;
 use onward::train::Given;
 use onward::{Error, Result};
 use onward_data::texts::{self, TextRows, Texts};
 use onward_data::{self as data, DataOptions, More, Opened};
+use onward_report::Continued;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A language model's folder but for its weights.
 #[cfg(feature = "language")]
 #[derive(Clone, Debug)]
-pub struct Folder(pub onward_language::Folder);
+pub struct Folder {
+    /// The folder.
+    pub own: onward_language::Folder,
+    /// Whether texts are prompts that the model is to write after, as the objective judges what it writes.
+    pub apart: bool,
+}
 
 /// What stands for a language model's folder in a program without language models: there is none.
 #[cfg(not(feature = "language"))]
@@ -31,9 +41,10 @@ pub enum Folder {}
 /// # Errors
 /// [`ErrorKind::Spec`] if the program is built without language models; those of `onward_language::Folder`.
 pub fn of(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Folder>> {
+    let apart = matches!(spec.objective, Objective::Verifier(_));
     match (&spec.model.kind, begun) {
-        (ModelKind::Language(_), Some(begun)) => kept(begun).map(Some),
-        (ModelKind::Language(Language { path, .. }), None) => open(path).map(Some),
+        (ModelKind::Language(_), Some(begun)) => kept(begun, apart).map(Some),
+        (ModelKind::Language(Language { path, .. }), None) => open(path, apart).map(Some),
         _ => Ok(None),
     }
 }
@@ -57,6 +68,9 @@ pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, folder: &F
     texts::more(path, bytes, options, folder)
 }
 
+/// What makes the evaluator of a run, of the executor of its model and of its training rows.
+pub type MakesEvaluator = Box<dyn FnOnce(Local, Arc<dyn Source>) -> Box<dyn Evaluator>>;
+
 /// The files that others load: a whole model, or adapters alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -68,28 +82,33 @@ pub enum Form {
 
 #[cfg(feature = "language")]
 mod with {
+    use super::{Answering, Begun, Continued, Dataset, Form, MakesEvaluator, Params, Task, Verifier};
     use super::{
         Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Result, RunKey, TextRows, Texts,
     };
-    use super::{Begun, Form, Params};
     use crate::build::check_texts;
+    use crate::program::Scoring;
+    use crate::spec::Spec;
     use onward::dataset::{Targets, UNASKED};
-    use onward::settings::Learns;
-    use onward_language::{Adapters, Learning, TextOptions, rows_of};
+    use onward::settings::{self, Learns};
+    use onward_language::{
+        Adapters, Builtin, Drawing, Generator, Learning, Look, Rewarded, Rollouts, Sampling, TextOptions,
+        Verify, Writing, rows_of,
+    };
     use serde_json::json;
     use std::collections::BTreeMap;
 
     /// Opens a folder of files as the ecosystem hands them around.
-    pub fn open(path: &Path) -> Result<Folder> {
-        onward_language::Folder::open(path).map(Folder)
+    pub fn open(path: &Path, apart: bool) -> Result<Folder> {
+        onward_language::Folder::open(path).map(|own| Folder { own, apart })
     }
 
     /// What a run has kept, if it is what it began with.
-    pub fn kept(begun: Begun<'_>) -> Result<Folder> {
+    pub fn kept(begun: Begun<'_>, apart: bool) -> Result<Folder> {
         let path = begun.folder.language();
         let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
         check_texts(begun, &bytes)?;
-        onward_language::Folder::described(&bytes, &path).map(Folder)
+        onward_language::Folder::described(&bytes, &path).map(|own| Folder { own, apart })
     }
 
     /// The net, with what of it learns.
@@ -99,7 +118,7 @@ mod with {
 
     /// The same, as what it is.
     pub fn language_of(folder: &Folder, kind: &ModelKind) -> onward_language::Language {
-        let ModelKind::Language(settings) = kind else { return folder.0.net() };
+        let ModelKind::Language(settings) = kind else { return folder.own.net() };
         let Language { learns, top, norms, rank, alpha, adapted, .. } = settings;
         let form = onward::model::Adapter { rank: *rank, alpha: *alpha };
         let bottlenecks = matches!(learns, Learns::Bottlenecks | Learns::BottlenecksAndHead);
@@ -112,18 +131,18 @@ mod with {
             top: *top,
             adapters: has_adapters.then(adapters),
         };
-        onward_language::Language { learning, ..folder.0.net() }
+        onward_language::Language { learning, ..folder.own.net() }
     }
 
     /// What the net begins with.
     pub fn params(folder: &Folder, graph: &Graph, key: &RunKey) -> Result<Given> {
-        folder.0.params(graph, key)
+        folder.own.params(graph, key)
     }
 
     /// The weights of a folder, whatever learns.
     pub fn own_params(folder: &Folder) -> Result<Params> {
-        let graph = Graph::new(&folder.0.net(), [1, 1, 1])?;
-        folder.0.params(&graph, &RunKey::from_seed(0)).map(|given| given.params)
+        let graph = Graph::new(&folder.own.net(), [1, 1, 1])?;
+        folder.own.params(&graph, &RunKey::from_seed(0)).map(|given| given.params)
     }
 
     /// The first rows as the model sees them: words and events. What is not asked about stands in brackets.
@@ -135,15 +154,125 @@ mod with {
             let asked: Vec<u32> = targets.iter().filter(|t| **t >= 0.0).map(|t| *t as u32).collect();
             let there = data.row(row).iter().filter(|t| **t >= 0.0).map(|t| *t as u32);
             let seen: Vec<u32> = there.collect();
-            let given = targets.iter().take_while(|t| **t == UNASKED).count() + 1;
+            let given = match folder.apart {
+                true => seen.len(),
+                false => targets.iter().take_while(|t| **t == UNASKED).count() + 1,
+            };
+            let asked = if folder.apart { asked[seen.len()..].to_vec() } else { asked };
             let shown = &seen[..given.min(seen.len())];
-            let (tokenizer, count) = (folder.0.tokenizer(), seen.len());
+            let (tokenizer, count) = (folder.own.tokenizer(), seen.len());
             let (shown, asked_text) = (tokenizer.decode(shown)?, tokenizer.decode(&asked)?);
             let words = format!("row {row}, {count} tokens, {} asked: [{shown}]{asked_text}", asked.len());
             let event = json!({"event": "example", "row": row, "tokens": seen, "asked": asked, "given": shown, "text": asked_text});
             Ok((words, event))
         };
         (0..data.rows()).map(one).collect()
+    }
+
+    /// Tokens of a plain text that are shown before it is to go on, and those that are written at most.
+    const SHOWN: usize = 24;
+    const WRITTEN: usize = 48;
+
+    /// The prompts of some rows, and what a net writes after each with one set of params and with another.
+    pub fn continued(
+        folder: &Folder,
+        spec: &Spec,
+        params: [&Params; 2],
+        rows: &Dataset,
+    ) -> Result<Vec<Continued>> {
+        let Targets::Values { values, width } = rows.targets() else { return Ok(Vec::new()) };
+        let (tokenizer, tokens) = (folder.own.tokenizer(), |all: &[f32]| -> Vec<u32> {
+            all.iter().filter(|token| **token >= 0.0).map(|token| *token as u32).collect()
+        });
+        let asked = |row: usize| {
+            let (seen, targets) = (tokens(rows.row(row)), &values[row * width..][..*width]);
+            let unasked = targets.iter().take_while(|target| **target == UNASKED).count();
+            match (folder.apart, unasked) {
+                (true, _) => (seen, tokens(&targets[width / 2..])),
+                (false, 0) => {
+                    let shown = SHOWN.min(seen.len().div_ceil(2));
+                    (seen[..shown].to_vec(), tokens(&targets[shown - 1..]))
+                }
+                (false, unasked) => {
+                    (seen[..(unasked + 1).min(seen.len())].to_vec(), tokens(&targets[unasked..]))
+                }
+            }
+        };
+        let (prompts, wanted): (Vec<_>, Vec<_>) = (0..rows.rows()).map(asked).unzip();
+        let most = match &spec.objective {
+            settings::Objective::Verifier(own) => own.tokens,
+            _ => WRITTEN,
+        };
+        let written = |params: &Params| {
+            let net = language_of(folder, &spec.model.kind);
+            let generator = Generator::new(net, params, spec.model.precision.here())?;
+            let mut all = vec![Vec::new(); prompts.len()];
+            generator.run(&prompts, most, Sampling::GREEDY, &mut |row, token| {
+                all[row].push(token);
+                true
+            })?;
+            Ok::<_, Error>(all)
+        };
+        let [before, after] = [written(params[0])?, written(params[1])?];
+        let one = |row: usize| {
+            let prompt = prompts[row].as_slice();
+            let text = |more: &[u32]| tokenizer.after(prompt, &more[..more.len().min(most)]);
+            let (before, after, wanted) = (text(&before[row])?, text(&after[row])?, text(&wanted[row])?);
+            Ok(Continued { prompt: tokenizer.decode(prompt)?, before, after, wanted })
+        };
+        (0..prompts.len()).map(one).collect()
+    }
+
+    /// What judges the texts that the model writes.
+    fn rewarded(folder: &Folder, own: &Verifier) -> Result<Rewarded> {
+        let wrong = |key: &str, expected: &str| {
+            let place = onward::Place::key("objective", key);
+            Err(Error::expected(onward::ErrorKind::Spec, place, expected, "none"))
+        };
+        let builtin = |look: Look| Arc::new(Builtin { look, form: own.form });
+        let verify: Arc<dyn Verify> = match (own.verify, &own.pattern) {
+            (settings::Verify::Exact, _) => builtin(Look::Exact),
+            (settings::Verify::F1, _) => builtin(Look::F1),
+            (settings::Verify::Json, _) => builtin(Look::Json),
+            (settings::Verify::Regex, Some(pattern)) => builtin(Look::regex(pattern)?),
+            (settings::Verify::Regex, None) => {
+                return wrong("pattern", "a regular expression, as verify is \"regex\"");
+            }
+            (settings::Verify::Program, _) => {
+                let Verifier { command, directory, timeout, key, .. } = own.clone();
+                Arc::new(Scoring::new(settings::Program {
+                    command,
+                    directory,
+                    timeout,
+                    key,
+                    rows: Some(true),
+                })?)
+            }
+        };
+        let (tokenizer, end) = (Arc::new(folder.own.tokenizer().clone()), folder.own.config().end.clone());
+        Ok(Rewarded { tokenizer, end, verify })
+    }
+
+    /// The task of texts that are judged, and how a model answers it.
+    pub fn writing(
+        folder: &Folder,
+        kind: &ModelKind,
+        own: &Verifier,
+    ) -> Result<(Arc<dyn Task>, Arc<dyn Answering>)> {
+        let writing = Writing::new(language_of(folder, kind), own.tokens, own.temperature)?;
+        Ok((Arc::new(rewarded(folder, own)?), Arc::new(writing)))
+    }
+
+    /// The evaluator of a run whose model writes each text so many times.
+    pub fn rollouts(folder: &Folder, own: &Verifier, times: usize) -> Result<MakesEvaluator> {
+        let rewarded = rewarded(folder, own)?;
+        let how = Drawing { times, temperature: own.temperature, entropy: own.entropy };
+        if own.temperature <= 0.0 {
+            let place = onward::Place::key("objective", "temperature");
+            let expected = "above 0, as several texts of a prompt are drawn";
+            return Err(Error::expected(onward::ErrorKind::Spec, place, expected, own.temperature));
+        }
+        Ok(Box::new(move |local, data| Box::new(Rollouts::new(local, data, rewarded, how))))
     }
 
     /// The files of an exported model, by their names.
@@ -156,7 +285,7 @@ mod with {
     ) -> Result<BTreeMap<String, Vec<u8>>> {
         let ModelKind::Language(settings) = kind else { return Ok(BTreeMap::new()) };
         match form {
-            Form::Whole => folder.0.merged(params, settings.alpha, metadata),
+            Form::Whole => folder.own.merged(params, settings.alpha, metadata),
             Form::Peft if !matches!(settings.learns, Learns::Adapters | Learns::Bottlenecks) => {
                 let expected =
                     "\"adapters\" or \"bottlenecks\", as PEFT's files have these alone (--as folder has all)";
@@ -170,14 +299,14 @@ mod with {
             }
             Form::Peft => {
                 let base = settings.path.display().to_string();
-                folder.0.peft(params, settings.rank, settings.alpha, &base)
+                folder.own.peft(params, settings.rank, settings.alpha, &base)
             }
         }
     }
 
     /// What a run keeps of the folder.
     pub fn description(folder: &Folder) -> Vec<u8> {
-        folder.0.description()
+        folder.own.description()
     }
 
     impl Texts for super::Folder {
@@ -188,13 +317,18 @@ mod with {
             end: Option<&str>,
             length: usize,
         ) -> Result<TextRows> {
-            let options = TextOptions { length, document_end: end.map(str::to_owned), lines_of_json };
-            let rows = rows_of(text, &self.0, &options)?;
+            let apart = self.apart;
+            let options = TextOptions { length, document_end: end.map(str::to_owned), lines_of_json, apart };
+            let rows = rows_of(text, &self.own, &options)?;
             Ok(TextRows { notes: rows.notes(), tokens: rows.tokens, rows: rows.rows })
         }
 
+        fn apart(&self) -> bool {
+            self.apart
+        }
+
         fn sizes(&self) -> (u32, usize) {
-            (self.0.config().vocabulary as u32, self.0.config().context)
+            (self.own.config().vocabulary as u32, self.own.config().context)
         }
     }
 }
@@ -202,8 +336,10 @@ mod with {
 #[cfg(not(feature = "language"))]
 mod with {
     use super::ModelKind;
-    use super::{Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, TextRows, Texts};
-    use super::{Begun, Form, Params};
+    use super::{Answering, Begun, Continued, Dataset, Form, MakesEvaluator, Params, Task, Verifier};
+    use super::{
+        Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, Spec, TextRows, Texts,
+    };
     use std::collections::BTreeMap;
 
     /// What a program without language models says of them.
@@ -212,11 +348,11 @@ mod with {
         Error::expected(ErrorKind::Spec, onward::Place::key("model", "kind"), expected, "one without")
     }
 
-    pub fn open(_: &Path) -> Result<Folder> {
+    pub fn open(_: &Path, _: bool) -> Result<Folder> {
         Err(absent())
     }
 
-    pub fn kept(_: Begun<'_>) -> Result<Folder> {
+    pub fn kept(_: Begun<'_>, _: bool) -> Result<Folder> {
         Err(absent())
     }
 
@@ -237,6 +373,22 @@ mod with {
     }
 
     pub fn examples(folder: &Folder, _: &onward::rows::Rows) -> Result<Vec<(String, serde_json::Value)>> {
+        match *folder {}
+    }
+
+    pub fn continued(folder: &Folder, _: &Spec, _: [&Params; 2], _: &Dataset) -> Result<Vec<Continued>> {
+        match *folder {}
+    }
+
+    pub fn writing(
+        folder: &Folder,
+        _: &ModelKind,
+        _: &Verifier,
+    ) -> Result<(Arc<dyn Task>, Arc<dyn Answering>)> {
+        match *folder {}
+    }
+
+    pub fn rollouts(folder: &Folder, _: &Verifier, _: usize) -> Result<MakesEvaluator> {
         match *folder {}
     }
 

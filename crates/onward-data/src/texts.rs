@@ -3,7 +3,7 @@
 use crate::part::bad;
 use crate::summary::TokenSummary;
 use crate::{DataOptions, Format, Holdout, More, Opened, Preparation, Split, Summary, of_tables, refused};
-use onward::dataset::{Columns, Dataset};
+use onward::dataset::{Columns, Dataset, NO_ITEM, Targets};
 use onward::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,11 @@ pub trait Texts {
         length: usize,
     ) -> Result<TextRows>;
 
+    /// Whether a row is a prompt and its targets are what should follow: `TextRows::rows` then has the tokens of both, which need not be as many.
+    fn apart(&self) -> bool {
+        false
+    }
+
     /// How many tokens there are, of which a model knows so many in a row.
     fn sizes(&self) -> (u32, usize);
 }
@@ -31,7 +36,7 @@ pub trait Texts {
 /// Rows of tokens that were made of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextRows {
-    /// The tokens of each row, and the token that follows each ([`Dataset::ragged`]).
+    /// The tokens of each row, and the token that follows each ([`Dataset::ragged`]); or prompts and what should follow them.
     pub rows: Vec<(Vec<f32>, Vec<f32>)>,
     /// Tokens of the text.
     pub tokens: u64,
@@ -86,7 +91,7 @@ pub fn open(options: &DataOptions, texts: &dyn Texts) -> Result<Opened> {
     let place = options.path.display();
     notes.extend(rows.notes.iter().map(|note| format!("{place}: {note}")));
     let dataset = |rows: &[(Vec<f32>, Vec<f32>)], path: &Path| {
-        Dataset::ragged(rows, length).map_err(|e| e.in_file(path))
+        dataset(rows, length, texts).map_err(|e| e.in_file(path))
     };
     let other = |path: &PathBuf, notes: &mut Vec<String>| {
         let own = read(path, None, options, texts)?;
@@ -113,13 +118,30 @@ pub fn open(options: &DataOptions, texts: &dyn Texts) -> Result<Opened> {
     Ok(Split { train: Arc::new(train), test, validation, preparation, summary, notes })
 }
 
+/// Rows of tokens as data. Of prompts the targets are the tokens of prompt and completion, each filled up to `length`.
+fn dataset(rows: &[(Vec<f32>, Vec<f32>)], length: usize, texts: &dyn Texts) -> Result<Dataset> {
+    if !texts.apart() {
+        return Dataset::ragged(rows, length);
+    }
+    let filled = |tokens: &[f32]| {
+        let mut all = tokens.to_vec();
+        all.resize(length, NO_ITEM);
+        all
+    };
+    let features = rows.iter().flat_map(|(prompt, _)| filled(prompt)).collect();
+    let values =
+        rows.iter().flat_map(|(prompt, wanted)| [filled(prompt), filled(wanted)]).flatten().collect();
+    let targets = Targets::Values { values, width: 2 * length };
+    Dataset::new(features, [1, length, 1], targets).map(Dataset::with_ends)
+}
+
 /// All rows of one more file, or of `bytes` that came through a pipe.
 ///
 /// # Errors
 /// As for [`open`].
 pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, texts: &dyn Texts) -> Result<More> {
     let own = read(path, bytes, options, texts)?;
-    let data = Dataset::ragged(&own.rows, length(options, texts)?).map_err(|e| e.in_file(path))?;
+    let data = dataset(&own.rows, length(options, texts)?, texts).map_err(|e| e.in_file(path))?;
     let answered = Some((data.targets().clone(), Columns::default()));
     let features = data.features().to_vec();
     Ok(More { features, rows: data.rows(), answered, ids: Vec::new(), notes: own.notes })

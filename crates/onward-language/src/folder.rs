@@ -177,6 +177,24 @@ impl Folder {
         Ok(tokens)
     }
 
+    /// The tokens of a prompt, with those that the tokenizer puts before texts if it is `bare`, and those of what should follow it.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::encode`], and [`ErrorKind::Data`] if there is no text and no token that texts begin with.
+    pub(crate) fn asked(&self, prompt: &str, bare: bool, completion: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+        let tokens = |text: &str| self.open_ended(self.tokenizer.encode(text, bare)?);
+        let (asked, both) = (tokens(prompt)?, tokens(&format!("{prompt}{completion}"))?);
+        if asked.is_empty() {
+            return Err(Error::expected(ErrorKind::Data, "prompt", "at least one token", "none"));
+        }
+        let rest = match both.strip_prefix(asked.as_slice()) {
+            Some(rest) => rest.to_vec(),
+            // Where letters of both became one token, the completion stands for itself.
+            None => self.tokenizer.encode(completion, false)?,
+        };
+        Ok((asked, rest))
+    }
+
     /// Where it was opened.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,7 +1,7 @@
 //! Which token comes next, by the logits of all.
 
 use onward::kernel::{exp64, ln64};
-use onward::noise::{Role, RunKey};
+use onward::noise::{Noise, Role, RunKey};
 use onward::{Error, ErrorKind, Result};
 
 /// How the next token is chosen among all.
@@ -51,8 +51,18 @@ impl Sampling {
     /// # Errors
     /// [`ErrorKind::NonFinite`] if a logit is no number, or is infinite.
     pub(crate) fn next(&self, logits: &[f32], row: usize, item: usize) -> Result<u32> {
+        let noise =
+            RunKey::from_seed(self.seed).tensor(Role::Sample, "next token").at(item as u32, row as u32);
+        self.choose(logits, noise, 0).map_err(|e| e.within(format!("item {item}")))
+    }
+
+    /// The same by a block of the noise that is given.
+    ///
+    /// # Errors
+    /// As for [`Sampling::next`].
+    pub(crate) fn choose(&self, logits: &[f32], noise: Noise, block: u64) -> Result<u32> {
         if let Some(token) = logits.iter().position(|v| !v.is_finite()) {
-            let place = format!("the logit of token {token} of item {item}");
+            let place = format!("the logit of token {token}");
             return Err(Error::expected(ErrorKind::NonFinite, place, "a finite number", logits[token]));
         }
         let best = best(logits);
@@ -69,9 +79,7 @@ impl Sampling {
             candidates.tokens.truncate(most);
         }
         let whole: f64 = candidates.tokens.iter().map(|token| weight(*token)).sum();
-        let noise =
-            RunKey::from_seed(self.seed).tensor(Role::Sample, "next token").at(item as u32, row as u32);
-        let [a, b, ..] = noise.words(0);
+        let [a, b, ..] = noise.words(block);
         let chance = (f64::from(a) * 4_294_967_296.0 + f64::from(b)) / 18_446_744_073_709_551_616.0;
         let whole = if self.top_p < 1.0 {
             candidates.until(most, f64::from(self.top_p) * whole, weight).1

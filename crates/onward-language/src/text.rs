@@ -15,6 +15,9 @@ pub struct TextOptions {
     pub document_end: Option<String>,
     /// Whether each line is an object of JSON (`{"text"}`, `{"prompt", "completion"}` or `{"messages"}`), not text.
     pub lines_of_json: bool,
+    /// Whether the prompt of an example is a row, and its completion the row's targets, not both together one row in which the completion is asked about: for texts that a model
+    /// is to write itself. Only lines of prompts and completions can be parted.
+    pub apart: bool,
 }
 
 /// Rows of tokens, each with the token that follows.
@@ -30,6 +33,8 @@ pub struct Rows {
     pub cut: usize,
     /// Examples none of whose answers was left when they were cut.
     pub lost: usize,
+    /// Prompts that are longer than a row, where these are apart: they are left out.
+    pub long: usize,
 }
 
 /// One line of an example file.
@@ -62,8 +67,35 @@ pub fn rows_of(text: &str, folder: &Folder, options: &TextOptions) -> Result<Row
                 serde_json::from_str(line).map_err(|e| wrong(known, format!("{e}")))?;
             let line: Line =
                 serde_json::from_value(object.into()).map_err(|e| wrong(known, format!("{e}")))?;
+            let known = if options.apart {
+                "an object with \"prompt\" (and \"completion\"), or with \"messages\" of which the last is an assistant's, as texts are to be written"
+            } else {
+                known
+            };
             let added = match line {
-                Line { text: Some(text), prompt: None, completion: None, messages: None } => {
+                Line { text: None, prompt: Some(prompt), completion, messages: None } if options.apart => {
+                    rows.add_prompt(
+                        &prompt,
+                        completion.as_deref().unwrap_or_default(),
+                        folder,
+                        options.length,
+                    )
+                }
+                Line { text: None, prompt: None, completion: None, messages: Some(messages) }
+                    if options.apart =>
+                {
+                    let Some((Message { role, content }, before)) = messages.split_last() else {
+                        return Err(wrong(known, "no messages".into()));
+                    };
+                    if role != "assistant" {
+                        return Err(wrong(known, format!("one whose last is of {role:?}")));
+                    }
+                    let prompt = folder.chat_template().and_then(|template| template.render(before, true));
+                    prompt.and_then(|prompt| rows.add_asked(&prompt, false, content, folder, options.length))
+                }
+                Line { text: Some(text), prompt: None, completion: None, messages: None }
+                    if !options.apart =>
+                {
                     rows.add_document(&text, folder, &before, options.length)
                 }
                 Line { text: None, prompt: Some(prompt), completion: Some(completion), messages: None } => {
@@ -82,6 +114,10 @@ pub fn rows_of(text: &str, folder: &Folder, options: &TextOptions) -> Result<Row
             };
             added.map_err(|e| e.within(place))?;
         }
+    } else if options.apart {
+        let (expected, found) =
+            ("lines of JSON with prompts (.jsonl), as texts are to be written", "plain text");
+        return Err(Error::expected(ErrorKind::Data, "text", expected, found));
     } else {
         let documents: Vec<&str> = match &options.document_end {
             Some(end) => text.split(end.as_str()).filter(|document| !document.trim().is_empty()).collect(),
@@ -113,7 +149,40 @@ impl Rows {
                 self.lost, self.texts
             ));
         }
+        if self.long > 0 {
+            notes.push(format!(
+                "{} of {} prompts are left out, as they are longer than a row",
+                self.long, self.texts
+            ));
+        }
         notes
+    }
+
+    /// A prompt is a row, and what should follow its targets.
+    fn add_prompt(&mut self, prompt: &str, completion: &str, folder: &Folder, length: usize) -> Result<()> {
+        self.add_asked(prompt, true, completion, folder, length)
+    }
+
+    /// The same of a prompt that has its own beginning in it unless it is `bare`.
+    fn add_asked(
+        &mut self,
+        prompt: &str,
+        bare: bool,
+        completion: &str,
+        folder: &Folder,
+        length: usize,
+    ) -> Result<()> {
+        let (asked, all) = folder.asked(prompt, bare, completion)?;
+        self.texts += 1;
+        self.tokens += (asked.len() + all.len()) as u64;
+        if asked.len() > length {
+            self.long += 1;
+            return Ok(());
+        }
+        self.cut += usize::from(all.len() > length);
+        let numbers = |tokens: &[u32]| tokens.iter().map(|token| *token as f32).collect();
+        self.rows.push((numbers(&asked), numbers(&all[..all.len().min(length)])));
+        Ok(())
     }
 
     fn add_document(&mut self, text: &str, folder: &Folder, before: &[u32], length: usize) -> Result<()> {

@@ -91,6 +91,18 @@ impl Tokenizer {
         }
     }
 
+    /// What tokens add to a text that begins with those `before`: what follows a text may be written otherwise than what begins one.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::decode`].
+    pub fn after(&self, before: &[u32], more: &[u32]) -> Result<String> {
+        let (mut spoken, mut text) = (self.stream(before), String::new());
+        for token in more {
+            text += &spoken.add(*token)?;
+        }
+        Ok(text + &spoken.rest()?)
+    }
+
     /// The token of a word as the tokenizer writes it, if it is one.
     pub fn token(&self, word: &str) -> Option<u32> {
         self.inner.token_to_id(word)

@@ -6,7 +6,7 @@ use crate::axis::{Unit, short};
 use crate::classes::tables;
 use crate::curves::{MOST_OWN, own_names};
 use crate::scene::escape;
-use crate::{Baseline, Plot, Point, Remark, Report, plots};
+use crate::{Baseline, Continued, Plot, Point, Remark, Report, plots};
 
 const STYLE: &str = include_str!("page.css");
 /// More rows than this in the table of measurements are thinned out.
@@ -83,6 +83,7 @@ pub fn html(report: &Report<'_>) -> String {
         plots: &plots(report),
         facts: &report.facts,
         sections: report.confusion.map_or_else(String::new, |counts| tables(counts, &report.class_names))
+            + &texts(&report.texts)
             + &table("Where it comes from", &report.provenance)
             + &measurements(report.points),
         source: ("Spec as run", report.spec_text),
@@ -187,6 +188,20 @@ fn table(title: &str, facts: &[(String, String)]) -> String {
         let _ = writeln!(out, "<tr><th scope=\"row\">{label}</th><td{class}>{value}</td></tr>");
     }
     out + "</table>\n</section>\n"
+}
+
+/// What a model wrote before its run and writes after it, side by side.
+fn texts(all: &[Continued]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("<section>\n<h2>Texts before and after</h2>\n");
+    out += "<div class=\"scroll\">\n<table class=\"texts\">\n<thead><tr><th scope=\"col\">Prompt</th><th scope=\"col\">Before</th><th scope=\"col\">After</th><th scope=\"col\">Data</th></tr></thead>\n<tbody>\n";
+    for Continued { prompt, before, after, wanted } in all {
+        let [prompt, before, after, wanted] = [prompt, before, after, wanted].map(|text| escape(text));
+        let _ = writeln!(out, "<tr><td>{prompt}</td><td>{before}</td><td>{after}</td><td>{wanted}</td></tr>");
+    }
+    out + "</tbody>\n</table>\n</div>\n</section>\n"
 }
 
 fn is_digest(value: &str) -> bool {

@@ -46,6 +46,19 @@ pub struct Baseline {
     pub accuracy: f32,
 }
 
+/// A text that goes on: what a model made of it before its run, and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Continued {
+    /// What it begins with.
+    pub prompt: String,
+    /// What the model wrote before its run.
+    pub before: String,
+    /// What it writes after.
+    pub after: String,
+    /// What should follow, as far as the data say.
+    pub wanted: String,
+}
+
 /// Everything that a report tells.
 #[derive(Clone, Debug)]
 pub struct Report<'a> {
@@ -71,6 +84,8 @@ pub struct Report<'a> {
     pub net: Option<Scene>,
     /// What the model generates, as pictures: each with the name of its file.
     pub generated: Vec<(String, Scene)>,
+    /// Texts before and after the run.
+    pub texts: Vec<Continued>,
     /// What the result is compared with.
     pub baseline: Option<Baseline>,
     /// Labels and values of what was spent and how, in order.

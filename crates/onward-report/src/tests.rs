@@ -58,6 +58,7 @@ fn report<'a>(points: &'a [Point], confusion: Option<&'a [Vec<u64>]>) -> Report<
         net: None,
         values: vec![(1.0, 1.1), (2.0, 1.8)],
         generated: vec![],
+        texts: vec![],
         remarks: vec![Remark {
             says: "It converged.".into(),
             evidence: "So it is.".into(),

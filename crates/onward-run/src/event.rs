@@ -67,6 +67,8 @@ pub enum Event<'a> {
     Measured(&'a Point),
     /// A custom measurement was added with [`crate::Run::note`].
     Noted(&'a Measurement),
+    /// How well the params that the run was given do on the test rows was measured and written.
+    Before(&'a [Measurement]),
     /// Stepping has ended for now: all steps are taken, a stop was requested, or a step failed.
     Rested,
     /// The run was stopped before its end; all that is needed to go on is on the disk.

@@ -108,7 +108,7 @@ pub(crate) fn is_known(name: &str) -> bool {
 
 /// The names of scores that every run has of its test rows besides loss, accuracy and its task's own, as far as its targets have them, and of what
 /// guessing reaches.
-const JUDGED: [&str; 12] = [
+const JUDGED: [&str; 15] = [
     "test_bound",
     "test_precision_macro",
     "test_recall_macro",
@@ -119,6 +119,9 @@ const JUDGED: [&str; 12] = [
     "test_mae",
     "test_rmse",
     "test_r2",
+    "test_well_formed",
+    "test_right",
+    "test_unknown",
     GUESS_LOSS,
     GUESS_ACCURACY,
 ];
@@ -133,9 +136,12 @@ pub const GUESS_LOSS: &str = "guess_loss";
 /// The share of test rows of the commonest training class: at step 0.
 pub const GUESS_ACCURACY: &str = "guess_accuracy";
 
+/// What stands before the names of scores on the test rows that a run's given params have before any step: at step 0.
+pub const BEFORE: &str = "before_";
+
 /// Whether every run has a measurement of this name that is no part of its points.
 pub fn is_judged(name: &str) -> bool {
-    JUDGED.contains(&name)
+    JUDGED.contains(&name) || name.starts_with(BEFORE)
 }
 
 /// Whether metrics tell of themselves under this name.

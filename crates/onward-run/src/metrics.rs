@@ -1,7 +1,7 @@
 //! A run's metrics: one sealed measurement per line. They tell of a run and do not determine it, so damage to a line costs that
 //! line alone; what of it the ledger tells as well is written again. Earlier versions wrote all of a step's measurements in one line; such lines are read as well, and stay as they are.
 
-pub use crate::measurement::{BOUND, GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, is_judged};
+pub use crate::measurement::{BEFORE, BOUND, GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, is_judged};
 
 use crate::measurement::{LAST, LOST, RESTORED, SATURATED, is_known, is_of_metrics};
 use crate::sealed::{seal, unseal};

@@ -1,6 +1,7 @@
 //! Evaluators: who answers what a run asks. Here, this process's threads ([`Worker`]); fleets and GPUs are other implementations of
 //! the trait.
 
+mod answering;
 mod bound;
 mod carrying;
 mod check;
@@ -19,6 +20,7 @@ mod worker;
 
 pub use crate::ledger::Numerics;
 pub use crate::space::STATISTICS_ROWS;
+pub use answering::Answering;
 pub use gathering::{AnswerPart, Gathering};
 pub use generated::Generated;
 pub use local::Local;
@@ -128,6 +130,12 @@ pub trait Evaluator: Send {
     /// What kind of evaluator this is, for the ledger's header: one word of the implementation's own.
     fn kind(&self) -> &str {
         "own"
+    }
+
+    /// How many rows are worked out for a batch of so many samples, and how often all of them pass the model beside what plans ask for: other
+    /// numbers than these where an evaluator makes rows of its own, such as texts that the model writes. Asked when a step is counted.
+    fn made(&self, batch: usize) -> (usize, u64) {
+        (batch, 0)
     }
 
     /// Begins with the run of this header, whose state is `state`.

@@ -203,6 +203,12 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// Scores of whole answers beside loss and metric, by name: asked after training, never by a method.
+    fn measures(&self, outputs: &Act, answers: Answers<'_>) -> Vec<(String, f64)> {
+        let _ = (outputs, answers);
+        Vec::new()
+    }
+
     /// The number that people know the task by, if that is another than its loss.
     fn metric(&self, loss: f32) -> Option<Metric> {
         let _ = loss;

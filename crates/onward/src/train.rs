@@ -7,7 +7,7 @@ mod guess;
 mod plan;
 mod score;
 
-use crate::ask::{Ask, Queries, Spent};
+use crate::ask::{Ask, Queries, Spent, whole_passes};
 use crate::evaluate::{Evaluator, Local, Quorum, worker};
 use crate::ledger::{Entry, Header, ModelDigest, Moves, Numerics, Rounding, State, Stretch, Update};
 use crate::model::{Graph, Statistics};
@@ -47,6 +47,8 @@ pub struct Trainer {
     watch: Watch,
     /// What prolonged the run, in order.
     stretches: Vec<Stretch>,
+    /// Whether it began with params that were given.
+    given: bool,
 }
 
 /// The result of one training step.
@@ -136,6 +138,7 @@ impl Trainer {
         if matches!(plan.method, Method::Integers(_)) {
             local.check_integers(data.first(1)?.data())?;
         }
+        let given = base.is_some();
         let base = base.unwrap_or_else(|| Params::init(graph.tensors(), &key));
         graph.check_params(&base)?;
         let queries = local.queries(&*data, key, plan.shuffle);
@@ -167,6 +170,7 @@ impl Trainer {
             spent: Spent::default(),
             watch,
             stretches: Vec::new(),
+            given,
             plan,
         })
     }
@@ -225,6 +229,11 @@ impl Trainer {
         self.stretches.push(stretch.clone());
         self.watch.set_steps(stretch.steps);
         Ok(())
+    }
+
+    /// Whether the run began with params that were given, such as those of a file, and not with drawn ones.
+    pub fn begins_with_given(&self) -> bool {
+        self.given
     }
 
     /// The number of steps in which the method visits every weight once; `None` for methods without cycles.
@@ -359,7 +368,10 @@ impl Trainer {
             // Whole queries are about as many rows.
             clock.batch = queries.batch(entry.step, clock.batch).len();
         }
-        let cost = self.rule.cost(&self.graph, &clock, &entry.update);
+        let passes;
+        (clock.batch, passes) = self.evaluator.made(clock.batch);
+        let mut cost = self.rule.cost(&self.graph, &clock, &entry.update);
+        cost += whole_passes(&self.graph, passes, clock.batch as u64);
         Spent { non_finite: entry.non_finite, ..cost }
     }
 

@@ -55,6 +55,12 @@ pub struct Tune {
     /// The size of steps [default: that of the method]
     #[arg(long)]
     pub rate: Option<f64>,
+    /// Lets the model write after each prompt, and rewards what it writes, as this judges it (a program's words are parted at spaces)
+    #[arg(long, value_name = "exact|f1|json|regex:PATTERN|program:COMMAND", value_parser = verify)]
+    pub verify: Option<(String, Option<String>)>,
+    /// Tokens that it writes at most [default: 64]
+    #[arg(long, value_name = "N", requires = "verify", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub tokens: Option<u32>,
     /// The method
     #[arg(long, default_value = "auto", value_parser = ["auto", "relative-local", "two-point", "population"])]
     pub method: String,
@@ -219,4 +225,19 @@ fn lora(text: &str) -> Result<usize, String> {
         _ => text.strip_prefix("lora:r=").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
     };
     own.ok_or_else(|| "expected lora:r=N with the rank N".into())
+}
+
+/// A judge's kind, and its pattern or command.
+fn verify(text: &str) -> Result<(String, Option<String>), String> {
+    let (kind, more) = match text.split_once(':') {
+        Some((kind, more)) if !more.trim().is_empty() => (kind, Some(more.to_owned())),
+        _ => (text, None),
+    };
+    let fits = match kind {
+        "exact" | "f1" | "json" => more.is_none(),
+        "regex" | "program" => more.is_some(),
+        _ => false,
+    };
+    let wrong = "expected exact, f1, json, regex:PATTERN or program:COMMAND";
+    if fits { Ok((kind.to_owned(), more)) } else { Err(wrong.into()) }
 }

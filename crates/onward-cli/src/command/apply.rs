@@ -118,7 +118,7 @@ fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
          [method]\nname = \"relative-local\"\n[train]\nsteps = 1\n"
     );
     let spec = Spec::parse(&text, path, &[], None)?;
-    let folder = language::open(path)?;
+    let folder = language::open(path, false)?;
     let data::More { features, rows, answered: targets, ids, notes } =
         language::more(&text_path, bytes.as_deref(), &spec.data, &folder)?;
     for note in &notes {

@@ -123,6 +123,9 @@ fn score_of(head: &JudgedHead, rows: usize) -> String {
 pub(super) fn measures(all: &[(String, f64)]) -> Option<String> {
     let known = [
         ("bound", "bound of many draws"),
+        ("well_formed", "well-formed"),
+        ("right", "right"),
+        ("unknown", "unknown"),
         ("precision_macro", "precision"),
         ("recall_macro", "recall"),
         ("f1_macro", "F1 (macro)"),
@@ -165,6 +168,8 @@ pub(super) fn results(judged: &Judged) -> Vec<(String, String)> {
         }
     }
     let more = [
+        ("right", "Right"),
+        ("well_formed", "Well-formed"),
         ("f1_macro", "F1 (macro)"),
         ("roc_auc", "AUC"),
         ("r2", "R²"),

@@ -26,6 +26,7 @@ mod speak;
 mod spikes;
 mod sweep;
 mod table;
+mod texts;
 mod theory;
 mod train;
 mod tune;

@@ -40,7 +40,7 @@ pub fn apply(args: &Apply) -> Result<()> {
         );
         return Err(Error::expected(ErrorKind::Ledger, "records", expected, found).in_file(&args.ledger));
     }
-    let folder = language::open(&args.base)?;
+    let folder = language::open(&args.base, false)?;
     if let ModelKind::Language(Language { path, .. }) = &settings.model.kind {
         let (began, now) = (path.display().to_string(), Given::named(&language::description(&folder)));
         if began != now {

@@ -3,7 +3,8 @@
 use super::judged::{drawn_again, headline, known, pairs, results};
 use super::net::net_of;
 use super::origin::{FromSpec, spec_of};
-use super::session::{fact, grouped, page, saturated_fact};
+use super::session::{before_fact, fact, grouped, page, saturated_fact};
+use super::texts::continued;
 use super::{apply, minimize, told_of, unit_words};
 use crate::args::Report as Args;
 use crate::folder::{Folder, REPORT};
@@ -19,7 +20,9 @@ use onward::settings::Objective;
 use onward::train::hex;
 use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Result};
-use onward_report::{self as report, Measurement, Point, Report, generated_plots, net_plot, remarks};
+use onward_report::{
+    self as report, Continued, Measurement, Point, Report, generated_plots, net_plot, remarks,
+};
 use onward_run::summary::Summary;
 use onward_run::{Judged, present};
 use serde_json::json;
@@ -97,16 +100,16 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
     let mut notices: Vec<String> = (!finished).then(|| standing(folder, reading)).into_iter().collect();
     notices.extend(found.repairs());
     notices.extend(found.damage.iter().map(|damage| format!("{damage}; left out.")));
-    let judged = match judged(folder, reading, finished, &spec, args) {
-        Ok((judged, note)) => {
+    let (judged, texts) = match judged(folder, reading, finished, &spec, args) {
+        Ok(Seen { judged, note, texts }) => {
             notices.extend(note);
-            judged
+            (judged, texts)
         }
         Err(e) => {
             let why = format!("Not judged: {e}");
             voice.warn(&why);
             notices.push(why);
-            None
+            (None, Vec::new())
         }
     };
     let text = spec.to_toml();
@@ -129,7 +132,12 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
         results: judged.as_ref().filter(|_| finished).map(results).unwrap_or_default(),
         net: net_plot(&net_of(folder, &reading.header)?),
         provenance: drawn_again(Summary::read(folder).ok().flatten().as_ref(), args.how.threads()),
-        facts: facts(reading, points.last()).into_iter().chain(saturated_fact(found.saturated())).collect(),
+        facts: facts(reading, points.last())
+            .into_iter()
+            .chain(saturated_fact(found.saturated()))
+            .chain(before_fact(&found))
+            .collect(),
+        texts,
         headline: match &judged {
             Some(judged) if finished => headline(judged, &spec),
             _ => result(&points, &spec),
@@ -146,17 +154,20 @@ fn draw(folder: &Folder, reading: &Reading, finished: bool, into: &Path, args: &
     report::write(&page, into)
 }
 
+/// What is found out anew for a page.
+#[derive(Default)]
+struct Seen {
+    judged: Option<Judged>,
+    /// Of which step the params are, if not of the last.
+    note: Option<String>,
+    texts: Vec<Continued>,
+}
+
 /// The run's model judged, or its last params that can be had; and of which step they are, if not the last. Programs that answer for losses are
 /// not asked again.
-fn judged(
-    folder: &Folder,
-    reading: &Reading,
-    finished: bool,
-    spec: &Spec,
-    args: &Args,
-) -> Result<(Option<Judged>, Option<String>)> {
+fn judged(folder: &Folder, reading: &Reading, finished: bool, spec: &Spec, args: &Args) -> Result<Seen> {
     if matches!(spec.objective, Objective::Program(_)) {
-        return Ok((None, None));
+        return Ok(Seen::default());
     }
     let mut origin = FromSpec::new(folder.path(), &args.moved, &args.how);
     if finished {
@@ -164,12 +175,14 @@ fn judged(
         let (local, shape) = (parts.trainer.local(), parts.test.shape());
         let zero = Act::new(1, shape, vec![0.0; shape.iter().product()]);
         let (params, statistics) = apply::model(folder, reading, local, zero)?;
-        return Ok((Some(Judged::of(&parts, &params, &statistics)?), None));
+        let texts = continued(spec, (&reading.header, folder), parts.trainer.graph().tensors(), &parts.test)?;
+        return Ok(Seen { judged: Some(Judged::of(&parts, &params, &statistics)?), note: None, texts });
     }
     let now = present::present(folder, args.how.threads())?;
     let (step, last) = (now.state.step(), reading.records.len() as u64);
     let note = (step != last).then(|| format!("Judged are the params of step {step}."));
-    Ok((Some(present::judge(folder, &now, &mut origin)?), note))
+    let judged = Some(present::judge(folder, &now, &mut origin)?);
+    Ok(Seen { judged, note, texts: Vec::new() })
 }
 
 /// How far a run that is not finished has come, and why it stopped if it diverged.

@@ -1,6 +1,7 @@
 //! What `train` and `resume` share: watching a run, stopping it when asked, its report, and words for its end.
 
 use super::judged::{guessing, headline, heads, known, measures, pairs, provenance, results, tell};
+use super::texts::continued;
 use crate::args::How;
 use crate::interface::Interface;
 use crate::metrics;
@@ -8,12 +9,13 @@ use crate::program::last_failure;
 use crate::progress::{Progress, Voice};
 use crate::spec::Spec;
 use onward::ask::Spent;
-use onward::words::counted;
+use onward::words::{counted, four};
 use onward::{Error, ErrorKind, Hint, Result};
 use onward_data::memory;
 use onward_report::{
     self as report, Baseline, Measurement, Point, Report, generated_plots, net_plot, remarks,
 };
+use onward_run::metrics::{BEFORE, Metrics};
 use onward_run::summary::{RunState, Summary};
 use onward_run::{Ended, Event, Observer, Run, Stopwatch};
 use serde_json::json;
@@ -103,6 +105,15 @@ impl Observer for Teller {
                 if let Some(bar) = &self.bar {
                     bar.finish();
                 }
+            }
+            Event::Before(all) => {
+                let names = all.iter().map(|one| (one.name.trim_start_matches(BEFORE), one.value));
+                let words: Vec<String> =
+                    names.clone().map(|(name, value)| format!("{} {}", name.replace('_', " "), four(value))).collect();
+                let scores: serde_json::Map<_, _> =
+                    names.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                let event = json!({"event": "before", "scores": scores});
+                voice.say(&format!("before: test {}", words.join(" · ")), &event);
             }
             Event::Stopped { step } => voice.say(
                 &format!("stopped after step {step}; go on with: onward resume {run}"),
@@ -253,6 +264,7 @@ pub(super) fn page<'a>(
         net: None,
         values: Vec::new(),
         generated: Vec::new(),
+        texts: Vec::new(),
         remarks: Vec::new(),
         results: Vec::new(),
         provenance: Vec::new(),
@@ -269,14 +281,16 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     let (found, text) = (metrics::read(&run.folder().metrics())?, spec.to_toml());
     facts.extend(saturated_fact(found.saturated()));
     let own: Vec<Measurement> = found.others().cloned().collect();
+    facts.extend(before_fact(&found));
     let preparation = Interface::kept(&run.folder().interface_file())?.preparation;
     let names = preparation.classes.clone();
-    let (judged, local) = (&ended.judged, run.trainer().local());
+    let (judged, local, tensors) = (&ended.judged, run.trainer().local(), run.trainer().graph().tensors());
     let known = known(Some(judged), spec, &names, run.folder().path(), run.trainer().steps(), ended.best);
     let report = Report {
         class_names: names,
         values: pairs(judged, &preparation),
         generated: judged.generated.as_ref().map(generated_plots).unwrap_or_default(),
+        texts: continued(spec, (&run.trainer().header([0; 32]), run.folder()), tensors, run.test())?,
         remarks: remarks(run.points(), &known),
         results: results(judged),
         provenance: provenance(local.threads().count()),
@@ -288,6 +302,14 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     };
     let folder = run.folder().path();
     if plots { report::write(&report, folder) } else { report::write_alone(&report, folder) }
+}
+
+/// How well the params did that the run was given, if it was given some.
+pub(super) fn before_fact(metrics: &Metrics) -> Option<(String, String)> {
+    let all = metrics.judged().filter_map(|one| Some((one.name.strip_prefix(BEFORE)?, one.value)));
+    let words: Vec<String> =
+        all.map(|(name, value)| format!("{} {}", name.replace('_', " "), four(value))).collect();
+    (!words.is_empty()).then(|| fact("On the test rows before it", words.join(" · ")))
 }
 
 /// How often a whole number did not fit, where any did not.

@@ -50,7 +50,25 @@ fn text(args: &Tune) -> Result<String> {
         (None, true) => lines.push("learns = \"head\"".into()),
         (None, false) => lines.push(format!("top = {}", args.layers.unwrap_or(DEFAULT_TOP))),
     }
-    lines.push("\n[objective]\nloss = \"item-cross-entropy\"".into());
+    match &args.verify {
+        None => lines.push("\n[objective]\nloss = \"item-cross-entropy\"".into()),
+        Some((kind, more)) => {
+            lines.push(format!("\n[objective]\nloss = \"verifier\"\nverify = {kind:?}"));
+            lines.extend(match (kind.as_str(), more) {
+                ("regex", Some(pattern)) => Some(format!("pattern = {}", Value::from(pattern.clone()))),
+                (_, Some(command)) => {
+                    let words: Vec<Value> = command.split_whitespace().map(Value::from).collect();
+                    Some(format!("command = {}", Value::from(words)))
+                }
+                _ => None,
+            });
+            lines.extend(args.tokens.map(|tokens| format!("tokens = {tokens}")));
+            if args.method == "two-point" || args.method == "population" {
+                // Members are told apart by what they would write of themselves.
+                lines.push("temperature = 0.0".into());
+            }
+        }
+    }
     let method = if args.method == "auto" { "relative-local" } else { args.method.as_str() };
     lines.push(format!("\n[method]\nname = \"{method}\""));
     if method == "relative-local" {

@@ -150,6 +150,53 @@ impl Task for Scoring {
     }
 }
 
+/// Texts that a program judges at a time.
+#[cfg(feature = "language")]
+const TEXTS: usize = 8;
+/// Programs that judge side by side.
+#[cfg(feature = "language")]
+const SIDE_BY_SIDE: usize = 4;
+
+/// A program that prints the reward of each text that it reads. What it does not tell of one, it tells of none of those that it read with it.
+#[cfg(feature = "language")]
+impl onward_language::Verify for Scoring {
+    fn verdicts(&self, texts: &[onward_language::Written]) -> Vec<Option<onward_language::Verdict>> {
+        let judged = |texts: &[onward_language::Written]| {
+            let mut lines = Vec::new();
+            for text in texts {
+                serde_json::to_writer(&mut lines, text).map_err(|e| e.to_string())?;
+                lines.push(b'\n');
+            }
+            let all = self.run(lines, texts.len())?;
+            match all.iter().find(|reward| !(0.0..=1.0).contains(*reward)) {
+                Some(reward) => Err(format!("printed the reward {reward}, which is not from 0 to 1")),
+                None => Ok(all),
+            }
+        };
+        let told = |texts: &[onward_language::Written]| match judged(texts) {
+            Ok(all) => all
+                .into_iter()
+                .map(|reward| Some(onward_language::Verdict { reward, formed: None, right: None }))
+                .collect(),
+            Err(reason) => {
+                *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                vec![None; texts.len()]
+            }
+        };
+        let mut all = Vec::with_capacity(texts.len());
+        let parts: Vec<_> = texts.chunks(TEXTS).collect();
+        for parts in parts.chunks(SIDE_BY_SIDE) {
+            std::thread::scope(|scope| {
+                let running: Vec<_> = parts.iter().map(|part| scope.spawn(|| told(part))).collect();
+                for (part, one) in parts.iter().zip(running) {
+                    all.extend(one.join().unwrap_or_else(|_| vec![None; part.len()]));
+                }
+            });
+        }
+        all
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

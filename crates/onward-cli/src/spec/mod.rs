@@ -162,14 +162,17 @@ impl Spec {
         let fitting = losses_for(target);
         self.check_columns(values)?;
         let has_tokens = self.is_of_tokens();
+        let writes = loss == "verifier" && matches!(self.model.kind, ModelKind::Language(_));
         if has_tokens != matches!(self.objective, Objective::ItemCrossEntropy(_))
             && (loss != "program" || !has_tokens)
+            && !writes
         {
             let expected = match &self.model.kind {
                 ModelKind::Language(_) => {
-                    "\"item-cross-entropy\" or \"program\", as model.kind is \"language\""
+                    "\"item-cross-entropy\", \"verifier\" or \"program\", as model.kind is \"language\""
                 }
                 _ if has_tokens => "\"item-cross-entropy\" or \"program\", as data.format is \"tokens\"",
+                _ if loss == "verifier" => "another, as model.kind is not \"language\"",
                 _ => "another, as data.format is not \"tokens\"",
             };
             return Err(values.error("objective.loss", expected, format!("{loss:?}")));
@@ -178,7 +181,7 @@ impl Spec {
             let expected = "\"elbo\", as model.kind is \"vae\"";
             return Err(values.error("objective.loss", expected, format!("{loss:?}")));
         }
-        let of_any_target = ["elbo", "heads", "program", "item-cross-entropy"].contains(&loss);
+        let of_any_target = ["elbo", "heads", "program", "item-cross-entropy", "verifier"].contains(&loss);
         if !of_any_target && !fitting.contains(&loss) {
             let words: Vec<String> = fitting.iter().map(|word| format!("{word:?}")).collect();
             let expected = format!("{}, as data.target is {:?}", words.join(" or "), target.name());

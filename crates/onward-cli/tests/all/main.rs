@@ -38,3 +38,5 @@ mod told;
 mod trust_files;
 mod trust_runs;
 mod unfinished;
+#[cfg(feature = "language")]
+mod verifier;

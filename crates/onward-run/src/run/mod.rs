@@ -18,7 +18,8 @@ use crate::follow::Parts;
 use crate::judge::{bound_by_few, guess, in_units};
 use crate::limits::{Reason, best};
 use crate::measurement::{
-    BOUND, GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, SATURATED, is_judged, is_known, is_of_metrics,
+    BEFORE, BOUND, GUESS_ACCURACY, GUESS_LOSS, Measurement, Point, SATURATED, is_judged, is_known,
+    is_of_metrics,
 };
 use crate::metrics;
 use due::Row;
@@ -88,6 +89,7 @@ impl Run {
                 let begun = ledger.chain();
                 let mut run = Self::new(folder, parts, (ledger, begun), clock, observers)?;
                 run.note_guess()?;
+                run.note_before()?;
                 Ok(run)
             }
             Err(error) => {
@@ -332,6 +334,30 @@ impl Run {
         let accuracy = guess.accuracy.map(f64::from);
         all.extend(accuracy.map(|accuracy| one(GUESS_ACCURACY, accuracy, "share")));
         self.write(&all)
+    }
+
+    /// Writes down how well params that were given do before any step, once.
+    fn note_before(&mut self) -> Result<()> {
+        if !self.trainer().begins_with_given() {
+            return Ok(());
+        }
+        let score = self.trainer().score(self.test())?;
+        let loss = ("loss".to_owned(), (self.parts.units)(score.loss), "loss");
+        let accuracy = score.accuracy.map(|accuracy| ("accuracy".to_owned(), f64::from(accuracy), "share"));
+        let own = score.named().map(|(name, value)| (name, f64::from(value), ""));
+        let measures = in_units(&score, self.parts.scale).into_iter().map(|(name, value)| (name, value, ""));
+        let all = [loss].into_iter().chain(accuracy).chain(own).chain(measures);
+        let all: Vec<Measurement> = all
+            .map(|(name, value, unit)| Measurement {
+                step: 0,
+                name: format!("{BEFORE}{name}"),
+                value,
+                unit: unit.into(),
+            })
+            .collect();
+        self.write(&all)?;
+        self.observers.tell(&Event::Before(&all));
+        Ok(())
     }
 
     /// Writes measurements, in one go, once the system has the steps that they are of.

@@ -1,6 +1,7 @@
 //! The executor: forward passes of a model on this process's threads.
 
 use super::Batch;
+use super::answering::{AT_ONCE, Answering};
 use crate::ask::{Queries, Response, Shuffle, WeightPlan};
 use crate::kernel::Precision;
 use crate::model::{
@@ -31,6 +32,8 @@ pub struct Local {
     threads: Threads,
     piece: Option<usize>,
     in_streams: bool,
+    /// How answers are found, if not by one pass.
+    pub(super) how: Option<Arc<dyn Answering>>,
     pub(super) known: Arc<Mutex<Known>>,
     /// Buffers of the clean passes, which leave traces.
     pub(super) buffers: BufferPool,
@@ -51,6 +54,7 @@ impl Local {
             threads,
             piece: None,
             in_streams: false,
+            how: None,
             known: Arc::default(),
             buffers: BufferPool::keeping_many(),
             buffer_pools: BufferPools::default(),
@@ -62,6 +66,18 @@ impl Local {
     #[must_use]
     pub fn with_precision(&self, precision: Precision) -> Self {
         Self { precision, ..self.clone() }
+    }
+
+    /// Lets the model answer in a way of its own, such as a text that it writes, in place of one pass.
+    #[must_use]
+    pub fn answering(&self, how: Arc<dyn Answering>) -> Self {
+        Self { how: Some(how), ..self.clone() }
+    }
+
+    /// Sets the task that outputs are judged by.
+    #[must_use]
+    pub fn with_task(&self, task: Arc<dyn Task>) -> Self {
+        Self { task, ..self.clone() }
     }
 
     /// Limits the rows of a batch that are in memory at once to this many (32 at least where derivatives of convolutions are asked for).
@@ -115,7 +131,7 @@ impl Local {
         graph.check_norms(norms)?;
         Ok(self.run(|| {
             let weights = self.packed(params);
-            graph.forward(&mut Context::clean(&weights, norms), x)
+            self.answers(&graph, &mut Context::clean(&weights, norms), x)
         }))
     }
 
@@ -134,6 +150,7 @@ impl Local {
         carried: &mut Carried,
     ) -> Result<Vec<f32>> {
         let (width, norms) = (shape.iter().product::<usize>(), Norms::Fixed(statistics));
+        let at_once = if self.how.is_some() { at_once.min(AT_ONCE) } else { at_once };
         let graph = self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?;
         graph.check_norms(norms)?;
         if self.in_streams {
@@ -159,7 +176,7 @@ impl Local {
                 let mut cx =
                     Context::clean(&weights, norms).with_buffers(buffers.clone()).with_chance(chance);
                 let x = Act::of(rows.len() / width, shape, x);
-                outputs.extend_from_slice(&graph.forward(&mut cx, x).data);
+                outputs.extend_from_slice(&self.answers(&graph, &mut cx, x).data);
             }
             outputs
         }))
@@ -193,7 +210,8 @@ impl Local {
     /// # Errors
     /// As for [`Source::read`].
     pub(crate) fn loss_of_zero(&self, data: &dyn Source, graph: &Graph) -> Result<f32> {
-        if self.task.grain() == Grain::Batch {
+        // A program is not asked what it thinks of zeros.
+        if self.task.grain() == Grain::Batch || self.how.is_some() {
             return Ok(0.0);
         }
         let Batch { targets, columns, .. } = Batch::of(data.first(STATISTICS_ROWS)?);

@@ -121,8 +121,10 @@ impl Local {
         let probe = Probe { keys: step.keys, members: own, space, sigma, step: number };
         if plan.share == 0 {
             let cx = Context::probing(step.weights, Norms::Batch, probe, batch.x.rows);
-            let mut cx = cx.with_buffers(buffers.clone()).among(neighbours).with_chance(step.chance.clone());
-            let outputs = step.graph.forward(&mut cx, batch.x.clone());
+            let cx = cx.with_buffers(buffers.clone()).with_chance(step.chance.clone());
+            // Where one pass is not all, later ones are not on the rows that neighbours share.
+            let mut cx = if self.how.is_some() { cx } else { cx.among(neighbours) };
+            let outputs = self.answers(step.graph, &mut cx, batch.x.clone());
             let part = |i| outputs.slice(i * batch.x.rows, (i + 1) * batch.x.rows);
             (0..own.len()).for_each(|i| see(&part(i), batch.answers()));
             return;
@@ -134,7 +136,7 @@ impl Local {
         let cx =
             Context::probing(step.weights, Norms::Batch, probe, plan.share).with_buffers(buffers.clone());
         let mut cx = cx.with_chance(of_shares(&step.chance, &starts, plan.share));
-        let outputs = step.graph.forward(&mut cx, x);
+        let outputs = self.answers(step.graph, &mut cx, x);
         for (i, start) in starts.iter().enumerate() {
             let part = outputs.slice(i * plan.share, (i + 1) * plan.share);
             let answers = Answers { first: *start, count: plan.share, ..batch.answers() };

@@ -21,7 +21,7 @@ impl Local {
             let candidate = params.moved_to(point);
             let weights = self.packed(&candidate);
             let mut cx = Context::clean(&weights, Norms::Batch).with_chance(chance.clone());
-            let outputs = graph.forward(&mut cx, batch.x.clone());
+            let outputs = self.answers(graph, &mut cx, batch.x.clone());
             see(&outputs, batch.answers())
         };
         self.run(|| points.par_chunks_exact(params.count().max(1)).map(one).collect())

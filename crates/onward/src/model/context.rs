@@ -74,6 +74,11 @@ impl<'a> Context<'a> {
         Self { neighbours: Some(neighbours), ..self }
     }
 
+    /// How many members there are; 1 where there is no probe.
+    pub fn members(&self) -> usize {
+        self.probe.as_ref().map_or(1, |probe| probe.members.len())
+    }
+
     /// Starts keeping a trace.
     pub fn start_trace(&mut self) {
         self.trace = Some(Trace::default());
@@ -128,7 +133,7 @@ impl<'a> Context<'a> {
 
     /// Every member with rows of its own, from where its noise makes them differ on.
     fn each_with_own_rows(&mut self, x: Act) -> Act {
-        let members = self.probe.as_ref().map_or(1, |p| p.members.len());
+        let members = self.members();
         self.noisy |= self.probe.is_some();
         if members > 1 && x.rows == self.rows_per_member { x.repeat(members) } else { x }
     }

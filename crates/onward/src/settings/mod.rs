@@ -15,7 +15,7 @@ pub use method::{Method, Steps};
 pub use model::{
     Conv, Language, Learns, Mlp, Model, ModelKind, Onnx, Precision, Recurrent, Skip, Spiking, Vae,
 };
-pub use objective::{Elbo, F1, Heads, Huber, Ndcg, Nothing, Objective, Program};
+pub use objective::{Elbo, F1, Heads, Huber, Ndcg, Nothing, Objective, Program, Verifier, Verify};
 pub(crate) use train::{BATCH, DIGEST_EVERY};
 pub use train::{Baseline, Budget, Train};
 

@@ -3,9 +3,9 @@
 use super::heads::List;
 use crate::ledger::Moves;
 use crate::rule;
-use crate::schema::{Preset, above, is};
+use crate::schema::{Preset, Value, above, is};
 use crate::task::{self, Average, Grain, Metric, Task};
-use crate::{Error, ErrorKind, Result, keys, variants};
+use crate::{Error, ErrorKind, Result, choices, keys, variants};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ variants! {
         Heads = "heads",
         /// What a program of your own says of a batch's answers; weight-space methods only, unless it has a loss for each row.
         Program = "program",
+        /// One minus the reward of the text that a language model writes for a row's prompt (`docs/language.md`): for model.kind "language".
+        Verifier = "verifier",
     }
 }
 
@@ -122,6 +124,49 @@ keys! {
     }
 }
 
+choices! {
+    /// What judges a written text.
+    pub enum Verify default Exact {
+        /// The text is the completion, but for spaces around them.
+        Exact = "exact",
+        /// The words that it shares with the completion: their F1 (Rajpurkar et al. 2016, arXiv 1606.05250).
+        F1 = "f1",
+        /// A regular expression (`objective.pattern`) that all of the text is to match; its group `answer`, if it has one, is to be the completion.
+        Regex = "regex",
+        /// The text is a JSON value with the keys of the completion, which is one too: the share of values that are the same, key by key, however deep.
+        Json = "json",
+        /// A program of your own (`objective.command`).
+        Program = "program",
+    }
+}
+
+keys! {
+    /// A reward of texts that the model writes.
+    pub struct Verifier {
+        /// What judges a text.
+        verify: Verify = is(Verify::Exact);
+        /// The regular expression, where `verify` is "regex".
+        pattern: Option<String> = Preset::Unset;
+        /// The program and its arguments, where `verify` is "program". It reads the texts from its standard input, one JSON object a line, and prints the
+        /// reward of each, from 0 to 1, in a line of its own.
+        command: Vec<String> = is(Vec::<Value>::new());
+        /// The folder that it is started in; without it, the one that onward was started in.
+        directory: Option<PathBuf> = Preset::Unset;
+        /// Seconds that it may take. A reward that is late, or that fails, is unknown: it is left out of its step, never guessed.
+        timeout: f64 = is(60.0), above(0.0);
+        /// The key of the reward where the program prints JSON, or the word before it.
+        key: String = is("reward");
+        /// Tokens that are written at most.
+        tokens: usize = is(64), 1.0..=1_048_576.0;
+        /// What logits are divided by before a token is drawn in training; 0 for the likeliest token always. Outside training that one is taken.
+        temperature: f32 = is(1.0), 0.0..=100.0;
+        /// What a nat of entropy of a token's choice is worth, in rewards, for methods that follow credit: it keeps texts different, so that there is something to compare.
+        entropy: f32 = is(0.02), 0.0..=10.0;
+        /// The share of the reward that a text of the right form has; the rest is for what it says.
+        form: f32 = is(0.2), 0.0..=1.0;
+    }
+}
+
 impl Objective {
     /// The number of outputs that a model needs for this many targets: a ranking needs one.
     pub fn outputs(&self, targets: usize) -> usize {
@@ -150,7 +195,7 @@ impl Objective {
             Self::F1(own) => Arc::new(task::F1 { average: own.average }),
             Self::Auc(_) => Arc::new(task::Auc),
             Self::Ndcg(own) => Arc::new(task::Ndcg { k: own.k }),
-            Self::Elbo(_) | Self::Heads(_) | Self::Program(_) => {
+            Self::Elbo(_) | Self::Heads(_) | Self::Program(_) | Self::Verifier(_) => {
                 let (place, found) = (crate::Place::key("objective", "loss"), format!("{:?}", self.name()));
                 return Err(Error::expected(
                     ErrorKind::Spec,
@@ -164,7 +209,10 @@ impl Objective {
 
     /// The metric that is derived from a loss of this objective, if there is one.
     pub fn metric(&self, loss: f32) -> Option<Metric> {
-        self.task().ok().and_then(|task| task.metric(loss))
+        match self {
+            Self::Verifier(_) => Some(Metric { name: "reward".into(), value: 1.0 - loss }),
+            _ => self.task().ok().and_then(|task| task.metric(loss)),
+        }
     }
 
     /// What one loss belongs to: an item, a row or a batch.
@@ -223,6 +271,17 @@ impl Objective {
         if let (Self::Program(_), rule::Method::Rso(_)) = (self, method) {
             let expected = "a loss that is always known, as the method asks for three in each visit";
             return refuse(expected.into(), "\"program\"".into());
+        }
+        let writes = matches!(
+            method,
+            rule::Method::TwoPoint(_)
+                | rule::Method::Population(_)
+                | rule::Method::RelativeLocal(_)
+                | rule::Method::Search(_)
+        );
+        if matches!(self, Self::Verifier(_)) && !writes {
+            let expected = format!("a loss of one pass, as method.name is {:?}", method.name());
+            return refuse(expected, "\"verifier\", which is of whole texts that are written".into());
         }
         if self.grain() != Grain::Batch || method.common().moves() != Moves::Directions {
             return Ok(());

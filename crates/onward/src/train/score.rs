@@ -122,7 +122,7 @@ pub fn examine(
 ) -> Result<Examined> {
     let graph = evaluator.check_source(data)?;
     let (outputs, targets, columns) = answered(evaluator, params, statistics, data)?;
-    Ok(Examined { outputs: Act::new(data.rows(), graph.answer(), outputs), targets, columns })
+    Ok(Examined { outputs: Act::new(data.rows(), evaluator.answer_shape(&graph), outputs), targets, columns })
 }
 
 impl Examined {
@@ -155,7 +155,8 @@ fn score_of(task: &dyn Task, outputs: &Act, answers: Answers<'_>, loss: Result<f
         Ok((head.name().to_owned(), score_of(head.task(), &own, wanted.answers(), loss)?))
     };
     let heads = heads.iter().map(each).collect::<Result<Vec<_>>>()?;
-    let measures = scores(task, outputs, answers, None);
+    let mut measures = scores(task, outputs, answers, None);
+    measures.extend(task.measures(outputs, answers));
     let score = Score { loss, metric, accuracy: None, confusion: None, measures, heads };
     let (rows, width) = (outputs.rows(), outputs.width());
     let Targets::Classes { labels, classes } = answers.targets else { return Ok(score) };

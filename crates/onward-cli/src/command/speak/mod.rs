@@ -38,9 +38,9 @@ impl Speaker {
     /// Those of reading either; [`ErrorKind::Spec`] if the run's model is another.
     fn open(path: &Path, how: &How) -> Result<Self> {
         if !path.join("ledger.bin").is_file() {
-            let folder = language::open(path)?;
-            let (net, params) = (folder.0.net(), language::own_params(&folder)?);
-            return Ok(Self { folder: folder.0, net, params, precision: Precision::F32 });
+            let folder = language::open(path, false)?;
+            let (net, params) = (folder.own.net(), language::own_params(&folder)?);
+            return Ok(Self { folder: folder.own, net, params, precision: Precision::F32 });
         }
         let run = answering(path, how)?;
         let kind = &run.spec.model.kind;
@@ -53,7 +53,7 @@ impl Speaker {
         };
         let net = language::language_of(&folder, kind);
         let precision = run.spec.model.precision.here();
-        Ok(Self { folder: folder.0, net, params: run.params, precision })
+        Ok(Self { folder: folder.own, net, params: run.params, precision })
     }
 
     fn generator(&self) -> Result<Generator<'_>> {

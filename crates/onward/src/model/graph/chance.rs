@@ -86,6 +86,11 @@ impl Builder {
 }
 
 impl Context<'_> {
+    /// The chance of the passes.
+    pub fn chance(&self) -> &Chance {
+        &self.chance
+    }
+
     /// Sets the chance of the passes that follow.
     #[must_use]
     pub fn with_chance(self, chance: Chance) -> Self {
