@@ -22,6 +22,7 @@ mod double;
 mod elements;
 mod entropy;
 mod epilogue;
+mod few;
 mod fire;
 mod gather;
 mod hadamard;
@@ -61,6 +62,7 @@ pub use double::{exp64, ln64};
 pub use elements::{add_binomial, add_normal, add_signs, normal_pair, round_by};
 pub use entropy::{ENTROPY_ROWS, cross_entropy};
 pub use epilogue::Epilogue;
+pub use few::{FEW, product_few};
 pub use fire::{fire, fire_credit};
 pub use gather::{all_finite, all_zero, gather_rows};
 pub use hadamard::{

@@ -3,12 +3,16 @@
 
 use super::dense::{Forming, outputs_at_once};
 use super::weights::Idle;
-use crate::kernel::{Epilogue, Precision, Scratch, Window};
+use crate::kernel::{Epilogue, FEW, Precision, Scratch, Window, product_few};
 use crate::params::Tensor;
-use crate::threads::prelude::*;
+use crate::threads::{self, prelude::*};
 
 /// Rows that are packed and multiplied at once.
 const ROWS: usize = 1024;
+/// Parts of a product of few rows for each thread, so that uneven processors end at about the same time.
+const PIECES: usize = 4;
+/// Bytes of weights that such a part reads at least: fewer are not worth waking a thread for.
+const READ: usize = 1 << 18;
 
 /// `y = x Wᵀ`, finished by `epilogue`; nothing for a tensor that is no matrix.
 pub(super) fn product(
@@ -21,6 +25,16 @@ pub(super) fn product(
 ) {
     let Some((n, k)) = tensor.matrix().filter(|(n, k)| n * k > 0) else { return };
     let (m, laid) = (y.len() / n, tensor.data.laid());
+    if m <= FEW && precision == Precision::F32 {
+        // What it takes is the time to read the weights, each once.
+        let share = (n / (PIECES * threads::here())).max(READ / (k * tensor.data.dtype().bytes()));
+        let columns = share.next_multiple_of(64);
+        let parts = Window::new(y, n, m, n).finished_by(epilogue).in_columns(columns);
+        let done: Vec<bool> = parts.into_par_iter().map(|part| product_few(&part, x, &laid, k)).collect();
+        if done.into_iter().all(|done| done) {
+            return;
+        }
+    }
     let pack = |x: &[f32]| {
         let mut scratch = idle.lend();
         scratch.pack(x, x.len() / k, k, precision);

@@ -22,6 +22,8 @@ impl Cut {
     const PIECES: usize = 4;
     /// Multiply-adds of a piece at least: fewer are not worth waking a thread for.
     const WORK: usize = 1 << 22;
+    /// The same in weights, which with few rows are read more slowly than they are multiplied.
+    const READ: usize = 1 << 17;
     /// Rows of a piece at most: every piece reads its weights once.
     const ROWS: usize = 1024;
     /// Rows from which on a piece is worth packing by itself, so that all threads pack.
@@ -33,7 +35,8 @@ impl Cut {
     /// packed first, enough for several threads); the columns of each such piece, at multiples of `panel`, until all threads have
     /// enough to do: then each reads only its own part of the weights.
     fn of([m, n, k]: [usize; 3], panel: usize, packs: bool, threads: usize) -> Self {
-        let pieces = (m.saturating_mul(n).saturating_mul(k) / Self::WORK).clamp(1, Self::PIECES * threads);
+        let least = Self::READ.saturating_mul(m.max(1)).min(Self::WORK);
+        let pieces = (m.saturating_mul(n).saturating_mul(k) / least).clamp(1, Self::PIECES * threads);
         let share =
             |all: usize, among: usize, multiple: usize| all.div_ceil(among).div_ceil(multiple) * multiple;
         let packers = if packs { threads.min(pieces).min(m / Self::PACKED) } else { 1 };
