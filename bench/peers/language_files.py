@@ -1,9 +1,9 @@
 """Small random models of each kind that is read, written by transformers: their loss on a text, here and there; and tuned ones, handed back.
 
-    python bench/peers/language_files.py DATA [--binary target/release/onward]
+    python bench/peers/language_files.py DATA [--binary target/release/onward] [--encoder DIR]
 
-DATA has llm/stories260K (whose tokenizer all of them get) and text/. One line a model: our loss, transformers', and how far they are apart; then a tuned model as a
-folder and as a PEFT adapter. Ends with 1 if a distance is above 1e-4.
+DATA has llm/stories260K (whose tokenizer all of them get) and text/. One line a model: our loss, transformers', and how far they are apart; of encoders the largest distance of what is
+answered to a text, and of the encoder in DIR; then a tuned model as a folder and as a PEFT adapter. Ends with 1 if a distance is above 1e-4 (of encoders 1e-5).
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 
 import torch
 import transformers as t
+from tokenizers import Tokenizer
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from language_torch import rows_of, score  # noqa: E402
@@ -35,12 +36,25 @@ MODELS = {
     "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**SIZES, head_dim=32)),
     "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(vocab_size=512, n_embd=64, n_head=4, n_layer=3, n_positions=512, bos_token_id=1, eos_token_id=2)),
 }
+BERT = dict(vocab_size=512, hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4, max_position_embeddings=512)
+ENCODERS = {
+    "bert": lambda: t.BertModel(t.BertConfig(**BERT)),
+    "bert-classifier": lambda: t.BertForSequenceClassification(t.BertConfig(**BERT, num_labels=3)),
+}
+
+
+@torch.no_grad()
+def embedded(model, tokens):
+    """What an encoder answers to the tokens of each text, alone: logits, or the mean over tokens."""
+    each = [model(input_ids=torch.tensor([own])) for own in tokens]
+    return torch.cat([own.logits if hasattr(own, "logits") else own.last_hidden_state.mean(1) for own in each])
 
 
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("data", type=pathlib.Path)
     args.add_argument("--binary", default="target/release/onward")
+    args.add_argument("--encoder", type=pathlib.Path)
     a = args.parse_args()
     torch.set_num_threads(1)
     stories = a.data / "llm/stories260K"
@@ -78,6 +92,34 @@ def main():
                 shutil.copy(stories / "tokenizer.json", folder)
                 theirs = score(lambda tokens: model.float()(tokens).logits, x, y)
                 told(f"{name} {kind}", ours(folder), theirs)
+        lines = [line for line in text.splitlines() if line.strip()][:200]
+        (place / "lines.txt").write_text("\n".join(lines) + "\n")
+
+        def encoder(name, folder, model):
+            nonlocal worst
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer.no_padding()
+            theirs = embedded(model.float().eval(), [own.ids for own in tokenizer.encode_batch(lines)])
+            own = onward("predict", folder, place / "lines.txt", "--json", "--threads", 1)
+            own = torch.tensor([json.loads(line)["outputs"] for line in own.splitlines()])
+            apart = (own - theirs).abs().max().item()
+            worst = max(worst, 10 * apart)
+            print(f"{name:24} {len(lines)} texts, {theirs.shape[1]} numbers each: apart {apart:.1e} at most", flush=True)
+
+        for name, make in ENCODERS.items():
+            for kind, dtype in [("f32", torch.float32), ("bf16", torch.bfloat16)]:
+                torch.manual_seed(3)
+                model = make().eval()
+                with torch.no_grad():
+                    for p in model.parameters():
+                        p.add_(0.05 * torch.randn_like(p))
+                model = model.to(dtype)
+                folder = place / f"{name}-{kind}"
+                model.save_pretrained(folder)
+                shutil.copy(stories / "tokenizer.json", folder)
+                encoder(f"{name} {kind}", folder, model)
+        if a.encoder:
+            encoder(a.encoder.name, a.encoder, t.AutoModel.from_pretrained(a.encoder))
         for adapter in [[], ["--adapter", "lora:r=4"]]:
             run = place / "runs" / ("adapter" if adapter else "tuned")
             onward("tune", "--model", stories, "--data", place / "text.txt", "--runs", place / "runs", "--name", run.name, "--steps", 20,

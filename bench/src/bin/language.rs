@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("FOLDER THREADS ROWS PROMPT TOKENS".into());
     };
     let folder = Folder::open(Path::new(folder))?;
-    let net = folder.net();
+    let net = folder.net(0);
     let params = folder.params(&Graph::new(&net, [1, 1, 1])?, &RunKey::from_seed(0))?.params;
     let vocabulary = folder.config().vocabulary;
     let token = |row: usize, i: usize| (2 + (i * 7 + row * 5) % (vocabulary - 2)) as u32;

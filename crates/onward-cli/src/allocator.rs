@@ -30,9 +30,9 @@ pub struct Allocator;
 
 /// Bytes above which memory does not wait, and all that waits at most.
 const LONGEST: usize = 16 << 20;
-const MOST: usize = 96 << 20;
+const MOST: usize = 512 << 20;
 /// Pieces that wait at most.
-const PLACES: usize = 48;
+const PLACES: usize = 256;
 
 /// Large memory that waits to be used again: in each place a piece's address plus its number of huge pages, which is less than one.
 struct Shelf {

@@ -83,7 +83,7 @@ fn evaluator_of(
 ) -> Result<Local> {
     let precision = spec.model.precision.begun(begun.and_then(|begun| begun.header.numerics.as_ref()))?;
     let (settings, threads) = (spec.settings(), Threads::new(threads)?);
-    let model = unrated(&settings, file.map(|file| file.model(spec)), input, outputs)?;
+    let model = unrated(&settings, file.map(|file| file.model(spec, outputs)), input, outputs)?;
     match (&settings.objective, file) {
         (Objective::Program(program), _) => {
             settings.local_at(model, Arc::new(Scoring::new(program.clone())?), &threads, precision)
@@ -112,7 +112,7 @@ fn unrated(
 /// As for [`net`], and those of building a model.
 pub fn graph(spec: &Spec, begun: Begun<'_>, input: [usize; 3], outputs: usize) -> Result<Graph> {
     let settings = spec.settings();
-    let model = in_file(spec, Some(begun))?.map(|file| file.model(spec));
+    let model = in_file(spec, Some(begun))?.map(|file| file.model(spec, outputs));
     let model = unrated(&settings, model, input, outputs)?;
     Graph::new(&*settings.rated(model)?, input).map_err(of_net(spec, Some(begun)))
 }
@@ -283,10 +283,11 @@ enum InFile {
 }
 
 impl InFile {
-    fn model(&self, spec: &Spec) -> Arc<dyn Model> {
+    /// The net, which answers with so many numbers where it can.
+    fn model(&self, spec: &Spec, outputs: usize) -> Arc<dyn Model> {
         match self {
             Self::Onnx(Imported { net, .. }) => Arc::<Net>::clone(net),
-            Self::Language(folder) => language::net(folder, &spec.model.kind),
+            Self::Language(folder) => language::net(folder, &spec.model.kind, outputs),
         }
     }
 

@@ -16,7 +16,7 @@ use onward::task::Task;
 use onward::train::Given;
 use onward::{Error, Result};
 use onward_data::texts::{self, TextRows, Texts};
-use onward_data::{self as data, DataOptions, More, Opened};
+use onward_data::{self as data, DataOptions, More, Opened, Preparation};
 use onward_report::Continued;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,12 +41,13 @@ pub enum Folder {}
 /// # Errors
 /// [`ErrorKind::Spec`] if the program is built without language models; those of `onward_language::Folder`.
 pub fn of(spec: &Spec, begun: Option<Begun<'_>>) -> Result<Option<Folder>> {
+    let ModelKind::Language(own) = &spec.model.kind else { return Ok(None) };
     let apart = matches!(spec.objective, Objective::Verifier(_));
-    match (&spec.model.kind, begun) {
-        (ModelKind::Language(_), Some(begun)) => kept(begun, apart).map(Some),
-        (ModelKind::Language(Language { path, .. }), None) => open(path, apart).map(Some),
-        _ => Ok(None),
-    }
+    let folder = match begun {
+        Some(begun) => kept(begun, apart)?,
+        None => open(&own.path, apart)?,
+    };
+    asking(folder, spec, own).map(Some)
 }
 
 /// Opens the data of a spec, with the folder of its language model if it has one.
@@ -60,12 +61,18 @@ pub fn open_data(options: &DataOptions, shuffle: Shuffle, folder: Option<&Folder
     }
 }
 
-/// Reads one more text.
+/// Reads one more text, for a model that answers with so many numbers.
 ///
 /// # Errors
 /// As for [`texts::more`].
-pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, folder: &Folder) -> Result<More> {
-    texts::more(path, bytes, options, folder)
+pub fn more(
+    path: &Path,
+    bytes: Option<&[u8]>,
+    options: &DataOptions,
+    folder: &Folder,
+    (preparation, outputs): (&Preparation, usize),
+) -> Result<More> {
+    texts::more(path, bytes, options, folder, (&preparation.classes, outputs))
 }
 
 /// What makes the evaluator of a run, of the executor of its model and of its training rows.
@@ -84,16 +91,17 @@ pub enum Form {
 mod with {
     use super::{Answering, Begun, Continued, Dataset, Form, MakesEvaluator, Params, Task, Verifier};
     use super::{
-        Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Result, RunKey, TextRows, Texts,
+        Arc, Error, Folder, Given, Graph, Language, Model, ModelKind, Path, Preparation, Result, RunKey,
+        Spec, TextRows, Texts,
     };
     use crate::build::check_texts;
     use crate::program::Scoring;
-    use crate::spec::Spec;
     use onward::dataset::{Targets, UNASKED};
     use onward::settings::{self, Learns};
+    use onward::{ErrorKind, Place};
     use onward_language::{
-        Adapters, Builtin, Drawing, Generator, Learning, Look, Rewarded, Rollouts, Sampling, TextOptions,
-        Verify, Writing, rows_of,
+        Adapters, Answer, Asking, Builtin, Drawing, Generator, Learning, Look, Rewarded, Rollouts, Sampling,
+        TextOptions, Verify, Writing, rows_of,
     };
     use serde_json::json;
     use std::collections::BTreeMap;
@@ -111,14 +119,77 @@ mod with {
         onward_language::Folder::described(&bytes, &path).map(|own| Folder { own, apart })
     }
 
-    /// The net, with what of it learns.
-    pub fn net(folder: &Folder, kind: &ModelKind) -> Arc<dyn Model> {
-        Arc::new(language_of(folder, kind))
+    /// The folder, with how a spec asks about texts.
+    pub fn asking(folder: Folder, spec: &Spec, own: &Language) -> Result<Folder> {
+        let words = own.label_words.as_deref().unwrap_or_default();
+        let wrong = |key: &'static str, expected: &str, found: String| {
+            let (section, key) = key.split_once('.').unwrap_or(("", key));
+            Err(Error::expected(ErrorKind::Spec, Place::key(section, key), expected, found))
+        };
+        let (of_tokens, loss) = (spec.is_of_tokens(), format!("{:?}", spec.objective.name()));
+        match (folder.own.is_encoder(), of_tokens) {
+            (true, true) => {
+                return wrong(
+                    "objective.loss",
+                    "\"cross-entropy\", as an encoder tells classes of texts",
+                    loss,
+                );
+            }
+            (true, false) if !words.is_empty() => {
+                return wrong(
+                    "model.label_words",
+                    "none, as an encoder has a head for classes",
+                    words.join(", "),
+                );
+            }
+            (false, true) if !words.is_empty() => {
+                return wrong("objective.loss", "\"cross-entropy\", as there are label words", loss);
+            }
+            (false, false) if words.is_empty() => {
+                let expected = "a word for each class, as the model has no head for classes";
+                return wrong("model.label_words", expected, "none".into());
+            }
+            _ => {}
+        }
+        if of_tokens {
+            return Ok(folder);
+        }
+        let asking = Asking::new(spec.data.template.as_deref(), words, &folder.own)?;
+        Ok(Folder { own: folder.own.asking(asking), ..folder })
     }
 
-    /// The same, as what it is.
-    pub fn language_of(folder: &Folder, kind: &ModelKind) -> onward_language::Language {
-        let ModelKind::Language(settings) = kind else { return folder.own.net() };
+    /// Whether a folder has an encoder.
+    pub fn is_encoder(path: &Path) -> Result<bool> {
+        onward_language::Folder::is_of_encoder(path)
+    }
+
+    /// The names of the classes that a folder's head tells apart, and how many these are; 0 if it has none.
+    pub fn classes(folder: &Folder) -> (Vec<String>, usize) {
+        let count = folder.own.classes().unwrap_or(0);
+        let names = &folder.own.config().labels;
+        (if names.len() == count { names.clone() } else { Vec::new() }, count)
+    }
+
+    /// The net, with what of it learns; of an encoder one that tells so many classes apart.
+    pub fn net(folder: &Folder, kind: &ModelKind, classes: usize) -> Arc<dyn Model> {
+        Arc::new(language_of(folder, kind, classes))
+    }
+
+    /// The net of a folder, or of a run with a model of this kind, as one whose tokens follow each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for an encoder.
+    pub fn speaking(folder: &Folder, kind: Option<&ModelKind>) -> Result<onward_language::Language> {
+        if folder.own.is_encoder() {
+            let (place, expected) = (folder.own.path().display(), "a model whose tokens follow each other");
+            return Err(Error::expected(ErrorKind::Model, place, expected, "an encoder"));
+        }
+        let net = kind.map_or_else(|| folder.own.net(0), |kind| language_of(folder, kind, 0));
+        Ok(onward_language::Language { answer: Answer::Tokens, ..net })
+    }
+
+    fn language_of(folder: &Folder, kind: &ModelKind, classes: usize) -> onward_language::Language {
+        let ModelKind::Language(settings) = kind else { return folder.own.net(classes) };
         let Language { learns, top, norms, rank, alpha, adapted, .. } = settings;
         let form = onward::model::Adapter { rank: *rank, alpha: *alpha };
         let bottlenecks = matches!(learns, Learns::Bottlenecks | Learns::BottlenecksAndHead);
@@ -131,7 +202,7 @@ mod with {
             top: *top,
             adapters: has_adapters.then(adapters),
         };
-        onward_language::Language { learning, ..folder.own.net() }
+        onward_language::Language { learning, ..folder.own.net(classes) }
     }
 
     /// What the net begins with.
@@ -141,13 +212,20 @@ mod with {
 
     /// The weights of a folder, whatever learns.
     pub fn own_params(folder: &Folder) -> Result<Params> {
-        let graph = Graph::new(&folder.own.net(), [1, 1, 1])?;
+        let graph = Graph::new(&folder.own.net(folder.own.classes().unwrap_or(0)), [1, 1, 1])?;
         folder.own.params(&graph, &RunKey::from_seed(0)).map(|given| given.params)
     }
 
     /// The first rows as the model sees them: words and events. What is not asked about stands in brackets.
-    pub fn examples(folder: &Folder, rows: &onward::rows::Rows) -> Result<Vec<(String, serde_json::Value)>> {
+    pub fn examples(
+        folder: &Folder,
+        preparation: &Preparation,
+        rows: &onward::rows::Rows,
+    ) -> Result<Vec<(String, serde_json::Value)>> {
         let data = rows.data();
+        if let Targets::Classes { labels, classes } = data.targets() {
+            return classes_shown(folder, preparation, (data, labels, *classes));
+        }
         let Targets::Values { values, width } = data.targets() else { return Ok(Vec::new()) };
         let one = |row: usize| {
             let targets = &values[row * width..][..*width];
@@ -204,7 +282,7 @@ mod with {
             _ => WRITTEN,
         };
         let written = |params: &Params| {
-            let net = language_of(folder, &spec.model.kind);
+            let net = language_of(folder, &spec.model.kind, 0);
             let generator = Generator::new(net, params, spec.model.precision.here())?;
             let mut all = vec![Vec::new(); prompts.len()];
             generator.run(&prompts, most, Sampling::GREEDY, &mut |row, token| {
@@ -259,7 +337,7 @@ mod with {
         kind: &ModelKind,
         own: &Verifier,
     ) -> Result<(Arc<dyn Task>, Arc<dyn Answering>)> {
-        let writing = Writing::new(language_of(folder, kind), own.tokens, own.temperature)?;
+        let writing = Writing::new(language_of(folder, kind, 0), own.tokens, own.temperature)?;
         Ok((Arc::new(rewarded(folder, own)?), Arc::new(writing)))
     }
 
@@ -275,17 +353,65 @@ mod with {
         Ok(Box::new(move |local, data| Box::new(Rollouts::new(local, data, rewarded, how))))
     }
 
-    /// The files of an exported model, by their names.
+    /// The first texts that have a class, as the model sees them.
+    fn classes_shown(
+        folder: &Folder,
+        preparation: &Preparation,
+        (data, labels, classes): (&onward::dataset::Dataset, &[u32], usize),
+    ) -> Result<Vec<(String, serde_json::Value)>> {
+        let tokenizer = folder.own.tokenizer();
+        let one = |row: usize| {
+            let there = data.row(row).iter().filter(|t| **t >= 0.0).map(|t| *t as u32);
+            let seen: Vec<u32> = there.collect();
+            let (text, class) = (tokenizer.decode(&seen)?, preparation.class_name(labels[row] as usize));
+            let words = format!("row {row}, {} tokens, class {class}: {text}", seen.len());
+            let event = json!({"event": "example", "row": row, "tokens": seen, "class": class, "text": text});
+            Ok((words, event))
+        };
+        let mut all = (0..data.rows()).map(one).collect::<Result<Vec<_>>>()?;
+        if folder.own.is_encoder() {
+            let of_folder = folder.own.classes() == Some(classes);
+            let words = match folder.own.classes() {
+                Some(_) if of_folder => "the head is the folder's".into(),
+                Some(other) => format!("the head is new, as the folder's is for {other} classes"),
+                None => "the head is new: the folder has none".into(),
+            };
+            all.push((words, json!({"event": "head", "of_folder": of_folder, "classes": classes})));
+        } else {
+            let words = preparation_words(preparation, folder, tokenizer)?;
+            all.push(words);
+        }
+        Ok(all)
+    }
+
+    /// Which token stands for which class.
+    fn preparation_words(
+        preparation: &Preparation,
+        folder: &Folder,
+        tokenizer: &onward_language::Tokenizer,
+    ) -> Result<(String, serde_json::Value)> {
+        let one = |(class, token): (usize, &u32)| {
+            let (name, word) = (preparation.class_name(class), tokenizer.word(*token).unwrap_or_default());
+            format!("{name} by {word:?}")
+        };
+        let tokens = folder.own.asks().words();
+        let all: Vec<String> = tokens.iter().enumerate().map(one).collect();
+        let words = format!("classes are told by the first tokens of their words: {}", all.join(", "));
+        Ok((words, json!({"event": "label words", "tokens": tokens})))
+    }
+
+    /// The files of an exported model, by their names; its classes have these names, if they have some.
     pub fn files(
         folder: &Folder,
         kind: &ModelKind,
         params: &Params,
+        classes: &[String],
         form: Form,
         metadata: &[(&str, String)],
     ) -> Result<BTreeMap<String, Vec<u8>>> {
         let ModelKind::Language(settings) = kind else { return Ok(BTreeMap::new()) };
         match form {
-            Form::Whole => folder.own.merged(params, settings.alpha, metadata),
+            Form::Whole => folder.own.merged(params, settings.alpha, classes, metadata),
             Form::Peft if !matches!(settings.learns, Learns::Adapters | Learns::Bottlenecks) => {
                 let expected =
                     "\"adapters\" or \"bottlenecks\", as PEFT's files have these alone (--as folder has all)";
@@ -327,6 +453,19 @@ mod with {
             self.apart
         }
 
+        fn have_classes(&self) -> bool {
+            self.own.is_encoder() || !self.own.asks().words().is_empty()
+        }
+
+        fn classes(&self) -> Option<usize> {
+            Some(self.own.asks().words().len()).filter(|words| *words > 0)
+        }
+
+        fn row(&self, text: &str, length: usize) -> Result<(Vec<f32>, bool)> {
+            let (tokens, cut) = self.own.row_of(text, length)?;
+            Ok((tokens.into_iter().map(|token| token as f32).collect(), cut))
+        }
+
         fn sizes(&self) -> (u32, usize) {
             (self.own.config().vocabulary as u32, self.own.config().context)
         }
@@ -338,7 +477,8 @@ mod with {
     use super::ModelKind;
     use super::{Answering, Begun, Continued, Dataset, Form, MakesEvaluator, Params, Task, Verifier};
     use super::{
-        Arc, Error, ErrorKind, Folder, Given, Graph, Model, Path, Result, RunKey, Spec, TextRows, Texts,
+        Arc, Error, ErrorKind, Folder, Given, Graph, Language, Model, Path, Preparation, Result, RunKey,
+        Spec, TextRows, Texts,
     };
     use std::collections::BTreeMap;
 
@@ -356,7 +496,19 @@ mod with {
         Err(absent())
     }
 
-    pub fn net(folder: &Folder, _: &ModelKind) -> Arc<dyn Model> {
+    pub fn asking(folder: Folder, _: &Spec, _: &Language) -> Result<Folder> {
+        match folder {}
+    }
+
+    pub fn is_encoder(_: &Path) -> Result<bool> {
+        Err(absent())
+    }
+
+    pub fn classes(folder: &Folder) -> (Vec<String>, usize) {
+        match *folder {}
+    }
+
+    pub fn net(folder: &Folder, _: &ModelKind, _: usize) -> Arc<dyn Model> {
         match *folder {}
     }
 
@@ -372,7 +524,11 @@ mod with {
         match *folder {}
     }
 
-    pub fn examples(folder: &Folder, _: &onward::rows::Rows) -> Result<Vec<(String, serde_json::Value)>> {
+    pub fn examples(
+        folder: &Folder,
+        _: &Preparation,
+        _: &onward::rows::Rows,
+    ) -> Result<Vec<(String, serde_json::Value)>> {
         match *folder {}
     }
 
@@ -396,6 +552,7 @@ mod with {
         folder: &Folder,
         _: &ModelKind,
         _: &Params,
+        _: &[String],
         _: Form,
         _: &[(&str, String)],
     ) -> Result<BTreeMap<String, Vec<u8>>> {
@@ -404,6 +561,18 @@ mod with {
 
     impl Texts for Folder {
         fn rows(&self, _: &str, _: bool, _: Option<&str>, _: usize) -> Result<TextRows> {
+            match *self {}
+        }
+
+        fn have_classes(&self) -> bool {
+            match *self {}
+        }
+
+        fn classes(&self) -> Option<usize> {
+            match *self {}
+        }
+
+        fn row(&self, _: &str, _: usize) -> Result<(Vec<f32>, bool)> {
             match *self {}
         }
 

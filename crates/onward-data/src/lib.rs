@@ -16,6 +16,7 @@ mod footer;
 mod gz;
 pub mod idx;
 pub mod inspect;
+mod labelled;
 mod layout;
 pub mod memory;
 pub mod npy;
@@ -288,6 +289,10 @@ fn check_options(options: &DataOptions) -> Result<()> {
         && let Some((key, _)) = of_tokens.into_iter().find(|(_, said)| *said)
     {
         return bad(key, "no such key, as data.format is not \"tokens\"", "one".into());
+    }
+    let of_texts = [("data.text", options.text.is_some()), ("data.template", options.template.is_some())];
+    if let Some((key, _)) = of_texts.into_iter().find(|(_, said)| *said) {
+        return bad(key, "no such key, as no language model reads the data", "one".into());
     }
     match options.limit {
         Some(0) => bad("data.limit", "at least one row", "0".into()),

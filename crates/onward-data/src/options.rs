@@ -44,6 +44,10 @@ keys! {
         /// among all columns of the file, counted from 0. Without it the one named "label", else the last. Columns that only say which row it is
         /// (pandas' index, an unnamed first column) are left out and named.
         label: Option<Labels> = Preset::Unset, 0.0..;
+        /// Of a language model's tables of texts, and lines of JSON, that have a class each: the column with the text; without it the one named "sentence" or "text".
+        text: Option<String> = Preset::Unset;
+        /// How a language model is asked about such a text, which stands in the place of `{text}`; without it, by the text alone.
+        template: Option<String> = Preset::Unset;
         /// The kind of target.
         target: Target = is(Target::Class);
         /// The column of sample weights, said as `label` is: a row's loss is multiplied by its own over the mean of all. It is no feature. A batch of
@@ -127,6 +131,8 @@ impl DataOptions {
             categorical: None,
             categories: None,
             label: None,
+            text: None,
+            template: None,
             shape: None,
             scale: 1.0,
             center: Center::Auto,

@@ -99,6 +99,13 @@ impl Summary {
         };
         if let Some(TokenSummary { length, ragged, vocabulary, count }) = self.tokens {
             let (test, most) = (self.test_rows, if ragged { "at most " } else { "" });
+            if self.classes > 0 {
+                let classes = self.classes_in_words();
+                return format!(
+                    "{rows} and {test} test texts of {most}{}, {classes}",
+                    plural(length, "token")
+                );
+            }
             let windows = format!("{rows} and {test} test windows of {most}{}", plural(length, "token"));
             return format!(
                 "{count} tokens of a vocabulary of {vocabulary}, {windows}, each token's target is the next one"
@@ -114,16 +121,11 @@ impl Summary {
         if !self.categories.is_empty() {
             words.push(format!("categories in {}", in_words(&self.categories)));
         }
-        let names = if self.class_names.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", in_words(&self.class_names))
-        };
         match (self.label.as_str(), self.classes) {
             ("", 0) => {}
             ("", classes) => words.push(plural(classes, "class")),
             (label, 0) => words.push(format!("values in {label}")),
-            (label, classes) => words.push(format!("{}{names} in {label}", plural(classes, "class"))),
+            _ => words.push(self.classes_in_words()),
         }
         words.push(if self.header { "a header" } else { "no header" }.into());
         if !self.left_out.is_empty() {
@@ -133,6 +135,16 @@ impl Summary {
             words.push(format!("{} without all values left out", plural(self.dropped_rows, "row")));
         }
         words.join(", ")
+    }
+}
+
+impl Summary {
+    fn classes_in_words(&self) -> String {
+        let names = match &self.class_names[..] {
+            [] => String::new(),
+            names => format!(" ({})", in_words(names)),
+        };
+        format!("{}{names} in {}", plural(self.classes, "class"), self.label)
     }
 }
 

@@ -269,7 +269,7 @@ impl Rows {
 
 /// So many of `rows`, which stand in the order of their turns with their labels: of each class its share, the largest remainders rounded up (Hamilton),
 /// but never all of a class.
-fn stratified(rows: impl Iterator<Item = (usize, u32)>, held: usize) -> Vec<usize> {
+pub(super) fn stratified(rows: impl Iterator<Item = (usize, u32)>, held: usize) -> Vec<usize> {
     let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     rows.for_each(|(row, label)| classes.entry(label).or_default().push(row));
     let all: usize = classes.values().map(Vec::len).sum();
@@ -404,7 +404,7 @@ fn no_query_left() -> Error {
 }
 
 /// How many rows of `rows` are asked to be held out: not all.
-fn held_count(holdout: Holdout, rows: u64) -> Result<u64> {
+pub(super) fn held_count(holdout: Holdout, rows: u64) -> Result<u64> {
     let held = match holdout {
         Holdout::Fraction(part) => ((rows as f64 * part).round() as u64).max(1),
         Holdout::Rows(held) => held as u64,
@@ -465,7 +465,7 @@ pub(super) fn target_of(row: usize) -> String {
 }
 
 /// When a row's turn to be held out comes.
-fn turn(split_key: u64, row: u64) -> [u8; 32] {
+pub(super) fn turn(split_key: u64, row: u64) -> [u8; 32] {
     let mut hash = blake3::Hasher::new_derive_key("onward 2026 split v1");
     hash.update(&split_key.to_le_bytes());
     hash.update(&row.to_le_bytes());

@@ -1,5 +1,6 @@
 //! Texts as data: files are read and rows held out here; what makes rows of tokens of them comes with a language model.
 
+use crate::labelled;
 use crate::part::bad;
 use crate::summary::TokenSummary;
 use crate::{DataOptions, Format, Holdout, More, Opened, Preparation, Split, Summary, of_tables, refused};
@@ -29,6 +30,18 @@ pub trait Texts {
         false
     }
 
+    /// Whether texts have a class each, instead of tokens that follow.
+    fn have_classes(&self) -> bool;
+
+    /// How many classes texts have, where the model says that.
+    fn classes(&self) -> Option<usize>;
+
+    /// The tokens of a text that has a class, at most `length`, and whether its end was cut off for that.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    fn row(&self, text: &str, length: usize) -> Result<(Vec<f32>, bool)>;
+
     /// How many tokens there are, of which a model knows so many in a row.
     fn sizes(&self) -> (u32, usize);
 }
@@ -48,7 +61,7 @@ pub struct TextRows {
 const LENGTH: usize = 128;
 
 /// Tokens of a row at most.
-fn length(options: &DataOptions, texts: &dyn Texts) -> Result<usize> {
+pub(crate) fn length(options: &DataOptions, texts: &dyn Texts) -> Result<usize> {
     let context = texts.sizes().1;
     match options.length {
         Some(length) if length > context => {
@@ -85,6 +98,9 @@ fn has_lines(path: &Path, options: &DataOptions) -> Result<bool> {
 /// # Errors
 /// [`ErrorKind::Io`] and [`ErrorKind::Data`], naming the file, for what cannot be read; [`ErrorKind::Spec`] for options that texts have no use for.
 pub fn open(options: &DataOptions, texts: &dyn Texts) -> Result<Opened> {
+    if texts.have_classes() {
+        return labelled::open(options, texts);
+    }
     check(options)?;
     let length = length(options, texts)?;
     let (mut rows, mut notes) = (read(&options.path, None, options, texts)?, Vec::new());
@@ -135,11 +151,20 @@ fn dataset(rows: &[(Vec<f32>, Vec<f32>)], length: usize, texts: &dyn Texts) -> R
     Dataset::new(features, [1, length, 1], targets).map(Dataset::with_ends)
 }
 
-/// All rows of one more file, or of `bytes` that came through a pipe.
+/// All rows of one more file, or of `bytes` that came through a pipe; texts that have a class each may have one of `classes`, by name or by number.
 ///
 /// # Errors
 /// As for [`open`].
-pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, texts: &dyn Texts) -> Result<More> {
+pub fn more(
+    path: &Path,
+    bytes: Option<&[u8]>,
+    options: &DataOptions,
+    texts: &dyn Texts,
+    classes: (&[String], usize),
+) -> Result<More> {
+    if texts.have_classes() {
+        return labelled::more(path, bytes, options, texts, classes);
+    }
     let own = read(path, bytes, options, texts)?;
     let data = dataset(&own.rows, length(options, texts)?, texts).map_err(|e| e.in_file(path))?;
     let answered = Some((data.targets().clone(), Columns::default()));
@@ -149,17 +174,25 @@ pub fn more(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, texts: &dy
 
 fn read(path: &Path, bytes: Option<&[u8]>, options: &DataOptions, texts: &dyn Texts) -> Result<TextRows> {
     let lines = has_lines(path, options)?;
+    let text = whole(path, bytes)?;
+    let end = options.document_end.as_deref();
+    texts.rows(&text, lines, end, length(options, texts)?).map_err(|e| e.in_file(path))
+}
+
+/// The text of a file, or of `bytes`.
+pub(crate) fn whole(path: &Path, bytes: Option<&[u8]>) -> Result<String> {
     let read = match bytes {
         Some(bytes) => bytes.to_vec(),
         None => std::fs::read(path).map_err(|e| Error::io("read", path, e))?,
     };
-    let text = String::from_utf8(read).map_err(|e| {
+    let mut text = String::from_utf8(read).map_err(|e| {
         let place = format!("byte {}", e.utf8_error().valid_up_to());
         bad(place, "text in UTF-8", "another byte").in_file(path)
     })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let end = options.document_end.as_deref();
-    texts.rows(text, lines, end, length(options, texts)?).map_err(|e| e.in_file(path))
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
 /// Takes the last rows.
@@ -189,6 +222,8 @@ fn check(options: &DataOptions) -> Result<()> {
         ("data.padding", options.padding.is_some()),
         ("data.binarise", options.binarise.is_some()),
         ("data.stratify", options.stratify.is_some()),
+        ("data.text", options.text.is_some()),
+        ("data.template", options.template.is_some()),
     ];
     if options.document_end.as_deref() == Some("") {
         return Err(refused("data.document_end", "some letters", "none"));

@@ -90,7 +90,7 @@ pub use philox::{Block, Philox, philox};
 pub use pool::{Pool, pool_lines};
 pub use precision::{Bf16Arithmetic, Precision};
 pub use product::{
-    Panels, Start, add_outer, add_products, axpy, dot, normalise, product, product_part, relu,
+    Panels, Start, add_outer, add_products, axpy, dot, gelu_erf, normalise, product, product_part, relu,
     scale_and_shift, shifted, transposed_product,
 };
 pub use quantise::quantise;

@@ -394,6 +394,13 @@ pub fn normalise(pixels: &mut [f32], mean: &[f32], inverse: &[f32]) {
 }
 
 super::multiversion! {
+/// The Gaussian error linear unit `x Φ(x)` of numbers in place, by the error function; within 2⁻²¹ absolutely.
+pub fn gelu_erf(x: &mut [f32]) {
+    x.iter_mut().for_each(|v| *v = crate::math::gelu_erf(*v));
+}
+}
+
+super::multiversion! {
 /// Rectifies numbers in place: `max(x, 0)`; what is not a number becomes 0.
 pub fn relu(x: &mut [f32]) {
     super::epilogue::rectify(x);

@@ -12,15 +12,29 @@ pub enum Family {
     Llama,
     /// Layer norms, learned positions, plain layers.
     Gpt2,
+    /// Encoders: each item looks at all others, layer norms behind what is added, learned positions: BERT, MiniLM.
+    Bert,
+}
+
+/// How an encoder's items become one answer to a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// The mean over items (Reimers and Gurevych 2019, arXiv 1908.10084).
+    Mean,
+    /// The first item.
+    First,
+    /// The first item behind a map and tanh (Devlin et al. 2019, arXiv 1810.04805).
+    Pooler,
 }
 
 /// What kinds of nets `model_type` may name, with their families.
-const KNOWN: [(&str, Family); 5] = [
+const KNOWN: [(&str, Family); 6] = [
     ("llama", Family::Llama),
     ("mistral", Family::Llama),
     ("qwen2", Family::Llama),
     ("qwen3", Family::Llama),
     ("gpt2", Family::Gpt2),
+    ("bert", Family::Bert),
 ];
 
 /// A net's sizes and kinds, as its `config.json` says them.
@@ -64,6 +78,12 @@ pub struct Config {
     pub begin: Option<u32>,
     /// The tokens that end a text.
     pub end: Vec<u32>,
+    /// Kinds of items that an encoder tells apart, all of which are of the first here; 0 for families that do not.
+    pub types: usize,
+    /// What an encoder answers to a text.
+    pub pooling: Pooling,
+    /// The names of the classes that an encoder was trained for; none where there are none, or where each is called by its number.
+    pub labels: Vec<String>,
 }
 
 /// A side of a net at most: beyond, no machine holds it.
@@ -95,9 +115,41 @@ impl Config {
         let config = match family {
             Family::Llama => llama(keys, named.unwrap_or_default())?,
             Family::Gpt2 => gpt2(keys)?,
+            Family::Bert => bert(keys)?,
         };
         config.check(keys)?;
         Ok(config)
+    }
+
+    /// What an encoder answers to a text, by the text of a `1_Pooling/config.json` (sentence-transformers).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] naming what is asked for and not known.
+    pub(crate) fn pooled(text: &str) -> Result<Pooling> {
+        let map: Map<String, Value> = serde_json::from_str(text)
+            .map_err(|e| Error::expected(ErrorKind::Model, "file", "a JSON object", format!("{e}")))?;
+        let (keys, known) = (Keys(&map), ["pooling_mode_mean_tokens", "pooling_mode_cls_token"]);
+        let mut said = Vec::new();
+        for (key, value) in &map {
+            if key.starts_with("pooling_mode_") && *value == Value::Bool(true) {
+                said.push(key.as_str());
+            }
+        }
+        // Since 2025 in one word.
+        match keys.text("pooling_mode")? {
+            Some("mean") => said.push(known[0]),
+            Some("cls") => said.push(known[1]),
+            Some(other) => said.push(other),
+            None => {}
+        }
+        match said[..] {
+            [own] if own == known[0] => Ok(Pooling::Mean),
+            [own] if own == known[1] => Ok(Pooling::First),
+            _ => {
+                let expected = format!("{} or {}, one of them", known[0], known[1]);
+                Err(keys.wrong("pooling_mode", expected, said.join(", ")))
+            }
+        }
     }
 
     /// The tokens that end a text, by the text of a `generation_config.json`.
@@ -189,8 +241,9 @@ impl<'a> Keys<'a> {
         match self.text(key)?.unwrap_or(otherwise) {
             "silu" | "swish" => Ok(Activation::Silu),
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::Gelu),
+            "gelu" => Ok(Activation::GeluErf),
             "relu" => Ok(Activation::Relu),
-            other => Err(self.wrong(key, "one of silu, gelu_new, gelu_pytorch_tanh, relu", other)),
+            other => Err(self.wrong(key, "one of silu, gelu, gelu_new, gelu_pytorch_tanh, relu", other)),
         }
     }
 }
@@ -244,6 +297,9 @@ fn llama(keys: Keys<'_>, kind: &str) -> Result<Config> {
         qk_norm: kind == "qwen3",
         begin: keys.tokens("bos_token_id")?.first().copied(),
         end: keys.tokens("eos_token_id")?,
+        types: 0,
+        pooling: Pooling::Mean,
+        labels: Vec::new(),
     })
 }
 
@@ -335,7 +391,67 @@ fn gpt2(keys: Keys<'_>) -> Result<Config> {
         qk_norm: false,
         begin: keys.tokens("bos_token_id")?.first().copied(),
         end: keys.tokens("eos_token_id")?,
+        types: 0,
+        pooling: Pooling::Mean,
+        labels: Vec::new(),
     })
+}
+
+fn bert(keys: Keys<'_>) -> Result<Config> {
+    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
+    if !width.is_multiple_of(heads) {
+        return Err(keys.wrong("num_attention_heads", format!("a divisor of hidden_size, {width}"), heads));
+    }
+    match keys.text("position_embedding_type")? {
+        None | Some("absolute") => {}
+        Some(other) => return Err(keys.wrong("position_embedding_type", "absolute", other)),
+    }
+    for key in ["is_decoder", "add_cross_attention"] {
+        if keys.flag(key, false)? {
+            return Err(keys.wrong(key, "false, as an encoder's", true));
+        }
+    }
+    let kind = match keys.get("architectures") {
+        Some(Value::Array(all)) => all.first().and_then(Value::as_str).unwrap_or_default(),
+        _ => "",
+    };
+    Ok(Config {
+        family: Family::Bert,
+        vocabulary: keys.size("vocab_size")?,
+        width,
+        inner: keys.size("intermediate_size")?,
+        blocks: keys.size("num_hidden_layers")?,
+        heads,
+        kv_heads: heads,
+        head_size: width / heads,
+        context: keys.size_if("max_position_embeddings")?.unwrap_or(512),
+        epsilon: keys.number_if("layer_norm_eps")?.unwrap_or(1e-12),
+        rotary: None,
+        activation: keys.activation("hidden_act", "gelu")?,
+        tied: false,
+        qkv_bias: true,
+        o_bias: true,
+        inner_bias: true,
+        qk_norm: false,
+        begin: None,
+        end: Vec::new(),
+        types: keys.size_if("type_vocab_size")?.unwrap_or(2),
+        pooling: if kind == "BertForSequenceClassification" { Pooling::Pooler } else { Pooling::Mean },
+        labels: labels(keys)?,
+    })
+}
+
+/// The names of classes by their numbers; none where they only count them.
+fn labels(keys: Keys<'_>) -> Result<Vec<String>> {
+    let Some(Value::Object(all)) = keys.get("id2label") else { return Ok(Vec::new()) };
+    let name = |class: usize| {
+        let own = all.get(&class.to_string()).and_then(Value::as_str);
+        own.map(str::to_owned)
+            .ok_or_else(|| keys.wrong("id2label", "a name for each class from 0 on", "others"))
+    };
+    let names = (0..all.len()).map(name).collect::<Result<Vec<_>>>()?;
+    let counted = names.iter().enumerate().all(|(class, name)| *name == format!("LABEL_{class}"));
+    Ok(if counted { Vec::new() } else { names })
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A folder that holds a language model.
 
 use crate::chat::{ChatTemplate, Message};
-use crate::config::Config;
-use crate::net::{Language, Learning};
+use crate::classes::Asking;
+use crate::config::{Config, Family};
+use crate::net::{Answer, Language, Learning};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Files;
 use onward::model::Graph;
@@ -15,12 +16,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The texts of a folder that are handed on with a model.
-const TEXTS: [&str; 6] =
-    [CONFIG, TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", GENERATION, TEMPLATE];
-const CONFIG: &str = "config.json";
+const TEXTS: [&str; 8] = [
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    "special_tokens_map.json",
+    GENERATION,
+    TEMPLATE,
+    POOLING,
+    "modules.json",
+];
+pub(crate) const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const TEMPLATE: &str = "chat_template.jinja";
+pub(crate) const POOLING: &str = "1_Pooling/config.json";
 const GENERATION: &str = "generation_config.json";
 
 /// Bytes of one of these texts at most.
@@ -34,6 +44,10 @@ pub struct Folder {
     description: Description,
     config: Config,
     tokenizer: Tokenizer,
+    /// How many classes an encoder's head tells apart, if its weights have one.
+    classes: Option<usize>,
+    /// How texts are asked about that have a class.
+    asking: Asking,
 }
 
 /// What a run keeps of a folder.
@@ -78,8 +92,9 @@ impl Folder {
         }
         let config = config_of(&files, path)?;
         let weights = Files::open(path)?;
+        let classes = if config.family == Family::Bert { weights.classes()? } else { None };
         let description = Description { prefix: weights.prefix(&config)?, weights: weights.named(), files };
-        Self::of(path, description, config)
+        Ok(Self { classes, ..Self::of(path, description, config)? })
     }
 
     /// The folder that a run which was begun has kept, from the bytes of [`Folder::description`] in the file `path`.
@@ -105,7 +120,8 @@ impl Folder {
             return Err(Error::expected(ErrorKind::Model, "vocabulary", expected, known)
                 .in_file(&path.join(TOKENIZER)));
         }
-        Ok(Self { path: path.to_owned(), description, config, tokenizer })
+        let path = path.to_owned();
+        Ok(Self { path, description, config, tokenizer, classes: None, asking: Asking::default() })
     }
 
     /// What the net is.
@@ -195,15 +211,52 @@ impl Folder {
         Ok((asked, rest))
     }
 
+    /// Whether the folder at a path has an encoder, by its `config.json` alone.
+    ///
+    /// # Errors
+    /// As for [`Folder::open`].
+    pub fn is_of_encoder(path: &Path) -> Result<bool> {
+        let file = path.join(CONFIG);
+        let text = std::fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
+        Config::read(&text).map(|own| own.family == Family::Bert).map_err(|e| e.in_file(&file))
+    }
+
+    /// Whether it is an encoder, which answers to whole texts and has no next token.
+    pub fn is_encoder(&self) -> bool {
+        self.config.family == Family::Bert
+    }
+
+    /// How many classes the head of its weights tells apart, if an encoder has one.
+    pub fn classes(&self) -> Option<usize> {
+        self.classes
+    }
+
+    /// The same, where texts that have a class are asked about so.
+    #[must_use]
+    pub fn asking(self, asking: Asking) -> Self {
+        Self { asking, ..self }
+    }
+
+    /// How texts that have a class are asked about.
+    pub fn asks(&self) -> &Asking {
+        &self.asking
+    }
+
     /// Where it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The net.
-    pub fn net(&self) -> Language {
+    /// The net: of an encoder one that tells so many classes apart, or with 0 the embedding alone.
+    pub fn net(&self, classes: usize) -> Language {
+        let answer = match (self.is_encoder(), classes, &self.asking.words[..]) {
+            (true, 0, _) => Answer::Embedding,
+            (true, classes, _) => Answer::Classes(classes),
+            (false, _, []) => Answer::Tokens,
+            (false, _, words) => Answer::Words(words.to_vec()),
+        };
         let (config, prefix) = (self.config.clone(), self.description.prefix.clone());
-        Language { config, prefix, learning: Learning::default() }
+        Language { config, prefix, answer, learning: Learning::default() }
     }
 
     /// What a run keeps of the folder: its texts and the digest of its weights, as bytes that are the same for the same folder.
@@ -240,6 +293,9 @@ fn config_of(files: &BTreeMap<String, String>, path: &Path) -> Result<Config> {
         config.end.sort_unstable();
         config.end.dedup();
         config.end.retain(|token| (*token as usize) < config.vocabulary);
+    }
+    if let Some(text) = files.get(POOLING).filter(|_| config.family == Family::Bert) {
+        config.pooling = Config::pooled(text).map_err(|e| e.in_file(&path.join(POOLING)))?;
     }
     Ok(config)
 }

@@ -4,7 +4,9 @@
 //! [`Folder::open`] reads the first two, [`Language`] is the net, [`Folder::params`] its weights, which stay in their files.
 
 mod chat;
+mod classes;
 mod config;
+mod encoder;
 mod folder;
 mod generate;
 mod net;
@@ -19,10 +21,11 @@ mod write;
 mod writing;
 
 pub use chat::{ChatTemplate, Message};
-pub use config::{Config, Family};
+pub use classes::Asking;
+pub use config::{Config, Family, Pooling};
 pub use folder::Folder;
 pub use generate::{Decoder, Ended, Generator, NextToken, Prompt};
-pub use net::{Adapters, Language, Learning};
+pub use net::{Adapters, Answer, Language, Learning};
 pub use rollouts::{Drawing, Rollouts};
 pub use sampling::{Sampling, log_probability};
 pub use stops::SpokenUntil;

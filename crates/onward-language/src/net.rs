@@ -4,15 +4,37 @@ use crate::config::{Config, Family};
 use onward::model::{Adapter, Attention, Builder, Model, Shape, Var};
 use onward::{Error, ErrorKind, Place, Result};
 
-/// A language model: rows of tokens `[1, items, 1]`, each item answered with a logit for every token that may follow.
+/// A language model: rows of tokens `[1, items, 1]`, answered as [`Answer`] says.
 #[derive(Clone, Debug)]
 pub struct Language {
     /// What it is.
     pub config: Config,
     /// What stands before the names of its tensors, such as `model.`; heads have names of their own.
     pub prefix: String,
+    /// What it answers with.
+    pub answer: Answer,
     /// What of it learns; all its maps where that is not said.
     pub learning: Learning,
+}
+
+/// What a language model answers to a row of tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To each item a logit for every token that may follow.
+    Tokens,
+    /// To the last item the logits of these tokens, with which label words begin: those of classes.
+    Words(Vec<u32>),
+    /// To the whole row the numbers that its items are pooled to: an embedding, as encoders have it.
+    Embedding,
+    /// To the whole row a logit for each of so many classes, by a linear map of that embedding.
+    Classes(usize),
+}
+
+impl Answer {
+    /// Whether it is one for all items.
+    pub fn is_of_rows(&self) -> bool {
+        !matches!(self, Self::Tokens)
+    }
 }
 
 /// What of a language model learns.
@@ -65,16 +87,32 @@ impl Model for Language {
             let place = Place::key("model", "top");
             return Err(Error::expected(ErrorKind::Spec, place, expected, self.learning.top));
         }
+        if (self.config.family == Family::Bert) == matches!(self.answer, Answer::Tokens | Answer::Words(_)) {
+            let expected = "an answer that the model has: to texts of encoders, to tokens of others";
+            return Err(Error::expected(ErrorKind::Model, "model", expected, "another"));
+        }
+        if self.answer.is_of_rows() {
+            g.ignores_padding();
+        }
         Ok(match self.config.family {
             Family::Llama => self.llama(g, x),
             Family::Gpt2 => self.gpt2(g, x),
+            Family::Bert => self.bert(g, x),
         })
     }
 }
 
 impl Language {
     /// A map of a block, with its adapter if it has one.
-    fn map(&self, g: &mut Builder, block: usize, name: &str, x: Var, outputs: usize, bias: bool) -> Var {
+    pub(crate) fn map(
+        &self,
+        g: &mut Builder,
+        block: usize,
+        name: &str,
+        x: Var,
+        outputs: usize,
+        bias: bool,
+    ) -> Var {
         let y = if bias { g.linear(name, x, outputs) } else { g.linear_without_bias(name, x, outputs) };
         let last = name.rsplit('.').next().unwrap_or(name);
         match &self.learning.adapters {
@@ -100,7 +138,7 @@ impl Language {
     }
 
     /// Where the stream of a block's input stands: nothing before it learns, if that block is the first to.
-    fn entering(&self, g: &mut Builder, block: usize, x: Var) {
+    pub(crate) fn entering(&self, g: &mut Builder, block: usize, x: Var) {
         let whole = self.learning.top == 0 && self.learning.maps && self.learning.head;
         if !whole && self.first_to_learn().unwrap_or(self.config.blocks) == block {
             g.learns_after(x);
@@ -108,23 +146,27 @@ impl Language {
     }
 
     /// Freezes what does not learn.
-    fn freeze(&self, g: &mut Builder, embeddings: &[String]) {
+    pub(crate) fn freeze(&self, g: &mut Builder, embeddings: &[String]) {
         let (config, Learning { maps, head, norms, top, adapters }) = (&self.config, &self.learning);
         if *maps && *head && *norms && *top == 0 {
             return;
         }
         g.rate("*", 0.0);
         let by = if *norms { 1.0 } else { 0.0 };
-        let blocks = if config.family == Family::Llama { "layers" } else { "h" };
+        let (blocks, parts, last): (_, &[&str], _) = match config.family {
+            Family::Llama => ("layers", &["input_layernorm.*", "post_attention_layernorm.*"], "norm.*"),
+            Family::Gpt2 => ("h", &["ln_1.*", "ln_2.*"], "ln_f.*"),
+            Family::Bert => (
+                "encoder.layer",
+                &["attention.output.LayerNorm.*", "output.LayerNorm.*"],
+                "embeddings.LayerNorm.*",
+            ),
+        };
         for block in (0..config.blocks).filter(|block| self.block_learns(*block)) {
             let own = format!("{}{blocks}.{block}.", self.prefix);
             if *maps {
                 g.rate(&format!("{own}*"), 1.0);
             }
-            let parts: &[&str] = match config.family {
-                Family::Llama => &["input_layernorm.*", "post_attention_layernorm.*"],
-                Family::Gpt2 => &["ln_1.*", "ln_2.*"],
-            };
             parts.iter().for_each(|part| g.rate(&format!("{own}{part}"), by));
             if config.qk_norm {
                 g.rate(&format!("{own}self_attn.*_norm.weight"), by);
@@ -133,11 +175,11 @@ impl Language {
         if let Some(own) = adapters {
             g.rate(if own.bottlenecks { "*.lora_A.*" } else { "*.lora_*" }, 1.0);
         }
-        let last = if config.family == Family::Llama { "norm.*" } else { "ln_f.*" };
         g.rate(&format!("{}{last}", self.prefix), by);
         if *head {
-            let own = if config.tied { embeddings[0].as_str() } else { HEAD };
-            g.rate(&format!("{own}.*"), 1.0);
+            for own in self.heads(embeddings) {
+                g.rate(&format!("{own}.*"), 1.0);
+            }
             if *maps && *top == 0 {
                 embeddings.iter().for_each(|name| g.rate(&format!("{name}.*"), 1.0));
             }
@@ -153,10 +195,10 @@ impl Language {
         g.reshape(apart, x.shape())
     }
 
-    fn llama(&self, g: &mut Builder, x: Var) -> Var {
+    fn llama(&self, g: &mut Builder, tokens: Var) -> Var {
         let c = &self.config;
         let embedding = format!("{}embed_tokens", self.prefix);
-        let mut x = g.embed(&embedding, x, c.vocabulary, c.width);
+        let mut x = g.embed(&embedding, tokens, c.vocabulary, c.width);
         for block in 0..c.blocks {
             self.entering(g, block, x);
             let name = |part: &str| format!("{}layers.{block}.{part}", self.prefix);
@@ -184,6 +226,7 @@ impl Language {
             x = g.add(x, y);
         }
         self.entering(g, c.blocks, x);
+        let x = self.read_by_head(g, tokens, x);
         let x = g.rms_norm_with(&format!("{}norm", self.prefix), x, c.epsilon);
         let y = self.head(g, x, &embedding);
         self.freeze(g, &[embedding]);
@@ -214,17 +257,40 @@ impl Language {
             x = g.add(x, y);
         }
         self.entering(g, c.blocks, x);
+        let x = self.read_by_head(g, tokens, x);
         let x = g.layer_norm_with(&named("ln_f"), x, c.epsilon);
         let y = self.head(g, x, &embedding);
         self.freeze(g, &[embedding, named("wpe")]);
         y
     }
 
+    /// The maps of the head, by the beginnings of their tensors' names.
+    fn heads(&self, embeddings: &[String]) -> Vec<String> {
+        match (self.config.family, self.config.tied) {
+            (Family::Bert, _) => self.classifier(),
+            (_, true) => embeddings[..1].to_vec(),
+            (_, false) => vec![HEAD.into()],
+        }
+    }
+
+    /// What the head reads of the rows of tokens: all items, or the last one.
+    fn read_by_head(&self, g: &mut Builder, tokens: Var, x: Var) -> Var {
+        if self.answer == Answer::Tokens {
+            return x;
+        }
+        let length = g.length(tokens);
+        g.last_of_items(x, length)
+    }
+
     fn head(&self, g: &mut Builder, x: Var, embedding: &str) -> Var {
-        if self.config.tied {
+        let y = if self.config.tied {
             g.linear_tied(embedding, x)
         } else {
             g.linear_without_bias(HEAD, x, self.config.vocabulary)
+        };
+        match &self.answer {
+            Answer::Words(words) => g.pick(y, 2, words.iter().map(|word| *word as usize)),
+            _ => y,
         }
     }
 }

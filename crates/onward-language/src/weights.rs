@@ -1,6 +1,7 @@
 //! The weights of a folder: one safetensors file, or shards with an index.
 
 use crate::config::{Config, Family};
+use crate::encoder::{self, CLASSIFIER};
 use crate::net::HEAD;
 use onward::mapped::Mapping;
 use onward::noise::RunKey;
@@ -67,6 +68,7 @@ impl Files {
         let (embedding, known) = match config.family {
             Family::Llama => ("embed_tokens.weight", ["model.", ""]),
             Family::Gpt2 => ("wte.weight", ["transformer.", ""]),
+            Family::Bert => ("embeddings.word_embeddings.weight", ["bert.", ""]),
         };
         let there = |prefix: &&str| self.names().any(|name| name == format!("{prefix}{embedding}"));
         known.iter().find(|prefix| there(prefix)).map(|prefix| (*prefix).to_owned()).ok_or_else(|| {
@@ -90,10 +92,18 @@ impl Files {
                     .in_file(&file.path));
             }
         }
+        let weight = format!("{CLASSIFIER}.weight");
+        let classes = specs.iter().find(|spec| spec.name == weight).map(|spec| spec.shape[0]);
         let one = |spec: &TensorSpec| {
             if spec.name.contains(ADAPTER) {
                 let own = Params::init(std::slice::from_ref(spec), key);
                 return Ok(own.tensors()[0].clone());
+            }
+            if config.family == Family::Bert
+                && spec.name.starts_with(CLASSIFIER)
+                && self.classes()? != classes
+            {
+                return tensor_of_zeros(spec);
             }
             let Some(file) = self.all.iter().find(|file| file.names.contains(&spec.name)) else {
                 let found =
@@ -104,6 +114,24 @@ impl Files {
             file.tensor(config, spec).map_err(|e| e.in_file(&file.path))
         };
         specs.iter().map(one).collect::<Result<_>>().map(Params::from_tensors)
+    }
+
+    /// How many classes an encoder's head tells apart, if there is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`], with the file, if its weight is no matrix.
+    pub fn classes(&self) -> Result<Option<usize>> {
+        let name = format!("{CLASSIFIER}.weight");
+        let Some(file) = self.all.iter().find(|file| file.names.contains(&name)) else { return Ok(None) };
+        let all = Params::named_in(&file.memory, &[&name]).map_err(|e| e.in_file(&file.path))?;
+        match all.first().map(|tensor| &tensor.shape[..]) {
+            Some([classes, _]) => Ok(Some(*classes)),
+            other => {
+                let found = format!("shape {:?}", other.unwrap_or_default());
+                Err(Error::expected(ErrorKind::Model, Place::tensor(&name), "a matrix", found)
+                    .in_file(&file.path))
+            }
+        }
     }
 
     /// The name of these files in headers.
@@ -158,8 +186,18 @@ pub(crate) fn lies_across(config: &Config, name: &str) -> bool {
 
 /// Tensors that files have beside and that follow from others: what was rotated by, which items see which, a head that is the embedding.
 fn is_passed_over(config: &Config, name: &str) -> bool {
+    if config.family == Family::Bert {
+        return encoder::is_passed_over(config, name);
+    }
     let ends = [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"];
     ends.iter().any(|end| name.ends_with(end)) || (config.tied && name == format!("{HEAD}.weight"))
+}
+
+/// What a head that learns anew begins with.
+fn tensor_of_zeros(spec: &TensorSpec) -> Result<Tensor> {
+    let bytes = vec![0; 4 * spec.shape.iter().product::<usize>()];
+    let data = TensorData::new(DType::F32, bytes, &[])?;
+    Ok(Tensor { name: spec.name.clone(), shape: spec.shape.clone(), data })
 }
 
 /// A matrix across, in memory of its own.

@@ -1,10 +1,12 @@
 //! A model as a folder that others load.
 
-use crate::folder::Folder;
+use crate::config::Pooling;
+use crate::encoder::CLASSIFIER;
+use crate::folder::{CONFIG, Folder, POOLING};
 use crate::weights::{lies_across, transposed};
 use onward::params::{DType, Params, Storage, Tensor, TensorData};
 use onward::{Error, ErrorKind, Place, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The name of an adapter's tensors within names.
@@ -12,7 +14,7 @@ const LORA: &str = ".lora_";
 
 impl Folder {
     /// The files of a folder with these params as the whole model, by their names: adapters are added to the maps that they stand beside, `W + alpha/rank · B A`;
-    /// tensors keep the type that they have.
+    /// tensors keep the type that they have. Of an encoder with a head for classes these have `names`, or numbers where there are none.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] naming an adapter without its other half or its map.
@@ -20,17 +22,27 @@ impl Folder {
         &self,
         params: &Params,
         alpha: f32,
+        names: &[String],
         metadata: &[(&str, String)],
     ) -> Result<BTreeMap<String, Vec<u8>>> {
+        let weight = format!("{CLASSIFIER}.weight");
+        let head = params.tensors().iter().find(|t| t.name == weight).filter(|_| self.is_encoder());
         let mut all = Vec::new();
         for tensor in params.tensors().iter().filter(|t| !t.name.contains(LORA)) {
             let own = match adapter(params, &tensor.name)? {
                 Some(halves) => with_adapter(tensor, halves, alpha)?,
                 None => tensor.clone(),
             };
-            all.push(if lies_across(self.config(), &own.name) { transposed(own)? } else { own });
+            let mut own = if lies_across(self.config(), &own.name) { transposed(own)? } else { own };
+            if head.is_some() {
+                own.name = with_head(&own.name);
+            }
+            all.push(own);
         }
         let mut files = self.files();
+        if let Some(head) = head {
+            self.describe_head(head.shape[0], names, &mut files)?;
+        }
         let bytes = Params::from_tensors(all).to_safetensors(&[], metadata)?;
         files.insert("model.safetensors".into(), bytes);
         Ok(files)
@@ -72,8 +84,41 @@ impl Folder {
         ]))
     }
 
+    /// Says in the files of an encoder that it has a head for classes, and how it pools.
+    fn describe_head(
+        &self,
+        classes: usize,
+        names: &[String],
+        files: &mut BTreeMap<String, Vec<u8>>,
+    ) -> Result<()> {
+        let wrong = |e: serde_json::Error| Error::new(ErrorKind::Model, e.to_string());
+        let config = files.get(CONFIG).map(Vec::as_slice).unwrap_or_default();
+        let mut config: Value = serde_json::from_slice(config).map_err(wrong)?;
+        let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| format!("LABEL_{class}"));
+        config["architectures"] = json!(["BertForSequenceClassification"]);
+        config["id2label"] = (0..classes).map(|class| (class.to_string(), json!(name(class)))).collect();
+        config["label2id"] = (0..classes).map(|class| (name(class), json!(class))).collect();
+        files.insert(CONFIG.into(), serde_json::to_vec_pretty(&config).map_err(wrong)?);
+        if let (Pooling::Mean | Pooling::First, None) = (self.config().pooling, files.get(POOLING)) {
+            let is_mean = self.config().pooling == Pooling::Mean;
+            let pooling = json!({"word_embedding_dimension": self.config().width,
+                "pooling_mode_mean_tokens": is_mean, "pooling_mode_cls_token": !is_mean});
+            files.insert(POOLING.into(), serde_json::to_vec_pretty(&pooling).map_err(wrong)?);
+        }
+        Ok(())
+    }
+
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.texts().map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).collect()
+    }
+}
+
+/// The name of an encoder's tensor in a file with a head beside it.
+fn with_head(name: &str) -> String {
+    if name.starts_with("bert.") || name.starts_with(CLASSIFIER) {
+        name.into()
+    } else {
+        format!("bert.{name}")
     }
 }
 

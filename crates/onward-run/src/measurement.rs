@@ -108,11 +108,12 @@ pub(crate) fn is_known(name: &str) -> bool {
 
 /// The names of scores that every run has of its test rows besides loss, accuracy and its task's own, as far as its targets have them, and of what
 /// guessing reaches.
-const JUDGED: [&str; 15] = [
+const JUDGED: [&str; 16] = [
     "test_bound",
     "test_precision_macro",
     "test_recall_macro",
     "test_f1_macro",
+    "test_f1_second_class",
     "test_roc_auc",
     "test_log_loss",
     "test_calibration_error",

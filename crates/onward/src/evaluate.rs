@@ -12,6 +12,7 @@ mod integers;
 mod local;
 mod members;
 mod online;
+mod padding;
 mod pieces;
 mod points;
 mod sites;

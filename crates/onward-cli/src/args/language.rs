@@ -52,6 +52,12 @@ pub struct Tune {
     /// Tokens of a row at most [default: 128, or what the model reads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub length: Option<u32>,
+    /// How the model is asked about a text that has a class, which stands in the place of {text}
+    #[arg(long, value_name = "TEXT")]
+    pub template: Option<String>,
+    /// The words that answer it, one for each class in their order, with the blank before each
+    #[arg(long, value_name = "WORD,...", value_delimiter = ',')]
+    pub label_words: Option<Vec<String>>,
     /// The size of steps [default: that of the method]
     #[arg(long)]
     pub rate: Option<f64>,

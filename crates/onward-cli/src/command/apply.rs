@@ -113,22 +113,25 @@ fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
         }
     };
     let [model, data] = [&whole, &text_path].map(|own| Value::from(own.display().to_string()));
+    let folder = language::open(path, false)?;
+    let (names, classes) = language::classes(&folder);
+    let loss = if language::is_encoder(path)? { "cross-entropy" } else { "item-cross-entropy" };
     let text = format!(
-        "seed = 0\n[data]\npath = {data}\n[model]\nkind = \"language\"\npath = {model}\n[objective]\nloss = \"item-cross-entropy\"\n\
+        "seed = 0\n[data]\npath = {data}\n[model]\nkind = \"language\"\npath = {model}\n[objective]\nloss = \"{loss}\"\n\
          [method]\nname = \"relative-local\"\n[train]\nsteps = 1\n"
     );
     let spec = Spec::parse(&text, path, &[], None)?;
-    let folder = language::open(path, false)?;
+    let known = Preparation { classes: names, ..Preparation::none([1, 1, 1]) };
     let data::More { features, rows, answered: targets, ids, notes } =
-        language::more(&text_path, bytes.as_deref(), &spec.data, &folder)?;
+        language::more(&text_path, bytes.as_deref(), &spec.data, &folder, (&known, classes))?;
     for note in &notes {
         Voice::new(how).warn(&format!("note: {}: {note}", file.display()));
     }
     let shape = [1, features.len() / rows.max(1), 1];
-    let (model, threads) = (language::net(&folder, &spec.model.kind), Threads::new(how.threads())?);
+    let (model, threads) = (language::net(&folder, &spec.model.kind, classes), Threads::new(how.threads())?);
     let precision = spec.model.precision.here();
     let evaluator = spec.settings().local_of(model, shape, shape[1], &threads, precision)?;
-    let (params, preparation) = (language::own_params(&folder)?, Preparation::none(shape));
+    let (params, preparation) = (language::own_params(&folder)?, Preparation { shape, ..known });
     Ok(Trained {
         evaluator,
         params,
@@ -137,7 +140,7 @@ fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
         features,
         targets,
         ids,
-        classes: false,
+        classes: classes > 0,
         spec,
     })
 }
@@ -155,7 +158,10 @@ pub(super) fn load(run: &Path, file: &Path, how: &How) -> Result<Trained> {
         _ => (data::expand_home(file), None),
     };
     let more = match &language {
-        Some(language) => language::more(&path, bytes.as_deref(), &spec.data, language)?,
+        Some(language) => {
+            let known = (&interface.preparation, interface.outputs);
+            language::more(&path, bytes.as_deref(), &spec.data, language, known)?
+        }
         None => {
             let Interface { preparation, outputs } = &interface;
             data::load_more(&path, bytes.as_deref(), &spec.data, preparation, *outputs)?

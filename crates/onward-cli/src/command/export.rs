@@ -47,7 +47,7 @@ pub fn export(args: &Export) -> Result<()> {
 
 /// Writes a language model as a folder, which appears whole or not at all.
 fn folder(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> Result<()> {
-    let Answering { spec, header, params, .. } = answering;
+    let Answering { spec, header, params, interface, .. } = answering;
     let begun = Begun { header, folder: &Folder::read_only(&args.run)? };
     let Some(own) = language::of(spec, Some(begun))? else {
         let place = Place::key("model", "kind");
@@ -55,7 +55,8 @@ fn folder(args: &Export, answering: &Answering, metadata: &[(&str, String)]) -> 
         return Err(Error::expected(ErrorKind::Spec, place, expected, spec.model.kind.name()));
     };
     let form = if args.kind == FileKind::Peft { Form::Peft } else { Form::Whole };
-    let files = language::files(&own, &spec.model.kind, params, form, metadata)?;
+    let files =
+        language::files(&own, &spec.model.kind, params, &interface.preparation.classes, form, metadata)?;
     write_folder(&args.out, &files)?;
     let bytes: usize = files.values().map(Vec::len).sum();
     let digest = hex(&params.digest());
@@ -82,7 +83,12 @@ pub(super) fn write_folder(out: &Path, files: &BTreeMap<String, Vec<u8>>) -> Res
     let part = PathBuf::from(part);
     let io = |what: &'static str, e| Error::io(what, &part, e);
     std::fs::create_dir(&part).map_err(|e| io("make", e))?;
-    let written = files.iter().try_for_each(|(name, bytes)| file::write(&part.join(name), bytes));
+    let written = files.iter().try_for_each(|(name, bytes)| {
+        let path = part.join(name);
+        let inner = path.parent().unwrap_or(&part);
+        std::fs::create_dir_all(inner).map_err(|e| Error::io("make", inner, e))?;
+        file::write(&path, bytes)
+    });
     let done = written.and_then(|()| std::fs::rename(&part, out).map_err(|e| io("rename", e)));
     if done.is_err() {
         // What was begun is nobody's.

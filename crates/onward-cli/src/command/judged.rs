@@ -129,6 +129,7 @@ pub(super) fn measures(all: &[(String, f64)]) -> Option<String> {
         ("precision_macro", "precision"),
         ("recall_macro", "recall"),
         ("f1_macro", "F1 (macro)"),
+        ("f1_second_class", "F1 (second class)"),
         ("roc_auc", "AUC"),
         ("log_loss", "log loss"),
         ("calibration_error", "calibration error"),

@@ -49,7 +49,13 @@ pub fn apply(args: &Apply) -> Result<()> {
             return Err(Error::expected(ErrorKind::Model, place, expected, now));
         }
     }
-    let graph = Graph::new(&*language::net(&folder, &settings.model.kind), [1, 1, 1])?;
+    if language::is_encoder(&args.base)? {
+        return wrong(
+            "a model whose tokens follow each other",
+            "an encoder's, whose classes are told by its run alone",
+        );
+    }
+    let graph = Graph::new(&*language::net(&folder, &settings.model.kind, 0), [1, 1, 1])?;
     let given = language::params(&folder, &graph, &RunKey::from_seed(header.seed))?;
     let threads = Threads::new(args.how.threads())?;
     let recipe = &header.recipe;
@@ -67,7 +73,7 @@ pub fn apply(args: &Apply) -> Result<()> {
     })?;
     let digest = hex(&state.params().digest());
     let metadata = [("format", "pt".to_owned()), ("onward.digest", digest.clone())];
-    let files = language::files(&folder, &settings.model.kind, state.params(), Form::Whole, &metadata)?;
+    let files = language::files(&folder, &settings.model.kind, state.params(), &[], Form::Whole, &metadata)?;
     write_folder(&args.out, &files)?;
     let event = json!({"event": "applied", "steps": steps, "digest": digest, "file": args.out});
     let words = format!("{}  {}, params {}", args.out.display(), counted(steps, "step"), &digest[..16]);

@@ -67,7 +67,7 @@ pub(super) fn begin(
         voice.say(note, &json!({"event": "note", "text": note}));
     }
     if let Some(language) = &language {
-        for (words, event) in language::examples(language, &split.train.first(2)?)? {
+        for (words, event) in language::examples(language, &split.preparation, &split.train.first(2)?)? {
             voice.say(&words, &event);
         }
     }

@@ -3,6 +3,7 @@
 use super::note;
 use super::train::{Begin, begin};
 use crate::args::Tune;
+use crate::language;
 use crate::output;
 use crate::spec::Spec;
 use onward::schema::Value;
@@ -42,15 +43,25 @@ fn text(args: &Tune) -> Result<String> {
         None => lines.push("test = 0.1".into()),
     }
     lines.extend(args.length.map(|length| format!("length = {length}")));
+    lines.extend(args.template.as_ref().map(|own| format!("template = {}", Value::from(own.as_str()))));
     lines.push(format!("\n[model]\nkind = \"language\"\npath = {}", whole(&args.model)?));
+    let encoder = language::is_encoder(&args.model)?;
+    if let Some(words) = &args.label_words {
+        let words: Vec<String> = words.iter().map(|word| Value::from(word.as_str()).to_string()).collect();
+        lines.push(format!("label_words = [{}]", words.join(", ")));
+    }
     match (args.adapter, args.head) {
         (Some(rank), _) => {
-            lines.push(format!("learns = \"adapters\"\nrank = {rank}\nalpha = {}.0", 2 * rank))
+            // A head that begins at 0 gives adapters no credit unless it learns too.
+            let learns = if encoder { "adapters-and-head" } else { "adapters" };
+            lines.push(format!("learns = \"{learns}\"\nrank = {rank}\nalpha = {}.0", 2 * rank))
         }
         (None, true) => lines.push("learns = \"head\"".into()),
         (None, false) => lines.push(format!("top = {}", args.layers.unwrap_or(DEFAULT_TOP))),
     }
+    let has_classes = encoder || args.label_words.is_some();
     match &args.verify {
+        None if has_classes => lines.push("\n[objective]\nloss = \"cross-entropy\"".into()),
         None => lines.push("\n[objective]\nloss = \"item-cross-entropy\"".into()),
         Some((kind, more)) => {
             lines.push(format!("\n[objective]\nloss = \"verifier\"\nverify = {kind:?}"));

@@ -149,7 +149,9 @@ impl Spec {
 
     /// Whether rows are of tokens, each of which is answered.
     pub fn is_of_tokens(&self) -> bool {
-        self.data.format.0 == Some(Format::Tokens) || matches!(self.model.kind, ModelKind::Language(_))
+        let has_classes = ["cross-entropy", "zero-one", "f1", "auc"].contains(&self.objective.name());
+        self.data.format.0 == Some(Format::Tokens)
+            || matches!(self.model.kind, ModelKind::Language(_)) && !has_classes
     }
 
     /// Refuses keys that contradict each other.
@@ -169,7 +171,7 @@ impl Spec {
         {
             let expected = match &self.model.kind {
                 ModelKind::Language(_) => {
-                    "\"item-cross-entropy\", \"verifier\" or \"program\", as model.kind is \"language\""
+                    "\"item-cross-entropy\", \"verifier\", \"program\", or of texts with classes \"cross-entropy\", \"zero-one\", \"f1\" or \"auc\", as model.kind is \"language\""
                 }
                 _ if has_tokens => "\"item-cross-entropy\" or \"program\", as data.format is \"tokens\"",
                 _ if loss == "verifier" => "another, as model.kind is not \"language\"",

@@ -25,7 +25,7 @@ pub(crate) mod with {
     use onward::model::Graph;
     use onward::noise::RunKey;
     use onward::params::Params;
-    use onward_language::{Config, Language, Learning};
+    use onward_language::{Answer, Config, Language, Learning};
     use serde_json::{Value, json};
 
     pub const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -35,7 +35,7 @@ pub(crate) mod with {
         "eos_token_id": 1}"#;
 
     /// A tokenizer of single letters, behind a token that begins texts.
-    fn tokenizer() -> Value {
+    pub fn tokenizer() -> Value {
         let mut vocabulary = serde_json::Map::new();
         vocabulary.insert("<s>".into(), 0.into());
         vocabulary.insert("</s>".into(), 1.into());
@@ -57,6 +57,7 @@ pub(crate) mod with {
         let net = Language {
             config: Config::read(config).unwrap(),
             prefix: prefix.into(),
+            answer: Answer::Tokens,
             learning: Learning::default(),
         };
         let graph = Graph::new(&net, [1, 1, 1]).unwrap();

@@ -10,6 +10,8 @@ mod bad_minimize;
 mod bad_model;
 mod bad_run;
 mod bad_spec;
+#[cfg(feature = "language")]
+mod classes;
 mod divergence;
 mod earlier;
 mod field_data;

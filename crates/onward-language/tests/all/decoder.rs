@@ -6,7 +6,7 @@ use onward::model::Graph;
 use onward::noise::RunKey;
 use onward::params::Params;
 use onward::threads::Threads;
-use onward_language::{Config, Ended, Generator, Language, Learning, Prompt, Sampling};
+use onward_language::{Answer, Config, Ended, Generator, Language, Learning, Prompt, Sampling};
 use std::collections::BTreeMap;
 
 const LLAMA: &str = r#"{"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -17,7 +17,8 @@ const GPT2: &str = r#"{"model_type": "gpt2", "n_embd": 16, "n_head": 4, "n_layer
 
 fn model(config: &str) -> (Language, Params) {
     let config = Config::read(config).unwrap();
-    let net = Language { config, prefix: String::new(), learning: Learning::default() };
+    let net =
+        Language { config, prefix: String::new(), answer: Answer::Tokens, learning: Learning::default() };
     let graph = Graph::new(&net, [1, 1, 1]).unwrap();
     let params = Params::init(graph.tensors(), &RunKey::from_seed(7));
     (net, params)

@@ -22,13 +22,13 @@ fn its_greedy_story_is_the_published_one() {
     };
     let folder = Folder::open(&path).unwrap();
     let wanted = std::fs::read_to_string(path.join("expected_greedy_200steps.txt")).unwrap();
-    let graph = Graph::new(&folder.net(), [1, 1, 1]).unwrap();
+    let graph = Graph::new(&folder.net(0), [1, 1, 1]).unwrap();
     let given = folder.params(&graph, &RunKey::from_seed(0)).unwrap();
     let begin = folder.config().begin.unwrap();
     for threads in [1, 2] {
         let threads = Threads::new(threads).unwrap();
         let tokens = threads.run(|| {
-            let generator = Generator::new(folder.net(), &given.params, Precision::F32).unwrap();
+            let generator = Generator::new(folder.net(0), &given.params, Precision::F32).unwrap();
             let mut tokens = Vec::new();
             let mut each = |row, token| {
                 assert_eq!(row, 0);

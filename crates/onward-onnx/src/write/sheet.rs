@@ -271,6 +271,7 @@ impl Sheet {
                 self.set_word("approximate", "tanh");
                 name
             }
+            "gelu-erf" => self.node("Gelu", &[&x.name]),
             "silu" => {
                 let part = self.node("Sigmoid", &[&x.name]);
                 self.node("Mul", &[&x.name, &part])

@@ -79,6 +79,9 @@ impl TwinPlan {
     }
 }
 
+/// Graphs that are kept, of the shapes that were asked for last.
+const MOST_GRAPHS: usize = 64;
+
 impl Local {
     /// The model's graph for inputs of this shape.
     ///
@@ -86,13 +89,15 @@ impl Local {
     /// As for [`Graph::new`].
     pub fn graph(&self, shape: [usize; 3]) -> Result<Arc<Graph>> {
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, graph)) = &*known()
-            && *of == shape
-        {
+        if let Some((_, graph)) = known().iter().find(|(of, _)| *of == shape) {
             return Ok(Arc::clone(graph));
         }
         let graph = Arc::new(Graph::new(&*self.model, shape)?);
-        *known() = Some((shape, Arc::clone(&graph)));
+        let mut all = known();
+        if all.len() == MOST_GRAPHS {
+            all.remove(0);
+        }
+        all.push((shape, Arc::clone(&graph)));
         Ok(graph)
     }
 

@@ -102,8 +102,8 @@ impl Local {
             let mut cx = Context::clean(weights, Norms::Batch).with_buffers(self.buffers.clone());
             let chance = batch.chance(key, plan.step);
             cx = cx.with_chance(chance.clone());
-            cx.start_trace();
-            let flow = &graph.flow_of_all(&mut cx, batch.x.clone());
+            cx.start_trace_behind(graph.learned_behind());
+            let flow = &graph.flow_of_learned(&mut cx, batch.x.clone());
             let mut trace = cx.take_trace();
             trace.silence_overflow();
             let first = told.losses.len();

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex};
 /// Numbers that are copied at once.
 const COPIED: usize = 1 << 15;
 
-/// The model's graph, and for which shape of input.
-pub(super) type Known = Option<([usize; 3], Arc<Graph>)>;
+/// The model's graphs, each for a shape of input.
+pub(super) type Known = Vec<([usize; 3], Arc<Graph>)>;
 
 /// Evaluates probes on threads that the caller started. The results are the same for any number of threads.
 #[derive(Clone)]
@@ -153,6 +153,9 @@ impl Local {
         let at_once = if self.how.is_some() { at_once.min(AT_ONCE) } else { at_once };
         let graph = self.fitting(params, &Act::new(1, shape, features[..width].to_vec()))?;
         graph.check_norms(norms)?;
+        if graph.ignores_padding() {
+            return self.outputs_by_length(params, features, &graph, statistics);
+        }
         if self.in_streams {
             return self.run(|| {
                 let (weights, mut outputs) = (self.packed(params), Vec::new());
@@ -202,6 +205,9 @@ impl Local {
     /// # Errors
     /// As for [`Local::statistics`] and [`Source::read`].
     pub(crate) fn statistics_of(&self, params: &Params, data: &dyn Source) -> Result<Vec<Statistics>> {
+        if self.graph(data.schema().shape())?.norms().next().is_none() {
+            return Ok(Vec::new());
+        }
         self.statistics(params, Batch::of(data.first(STATISTICS_ROWS)?).x)
     }
 

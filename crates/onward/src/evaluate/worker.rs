@@ -53,11 +53,11 @@ impl Worker {
             },
             ProbePlan::Local(plan) => opened.local(local, &**data, ask, plan, state),
             ProbePlan::Online(_) | ProbePlan::Twins(_) | ProbePlan::Integers(_) => {
-                local.answer(ask, state, &opened.batch(&**data, ask, state)?)
+                local.answer(ask, state, &opened.batch(local, &**data, ask, state)?)
             }
             _ => match local.piece() {
                 Some(piece) => opened.of_pieces(piece, local, &**data, ask, state),
-                None => local.answer(ask, state, &opened.batch(&**data, ask, state)?),
+                None => local.answer(ask, state, &opened.batch(local, &**data, ask, state)?),
             },
         }
     }
@@ -87,17 +87,18 @@ impl Opened {
     }
 
     /// These samples, as the step sees them.
-    fn read(&self, ids: &[u64], data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
+    fn read(&self, local: &Local, ids: &[u64], data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
         let mut batch = Batch::of(data.read(ids)?);
         let shape = batch.x.shape;
         self.augment.apply(state.key(), ask.id.step as u32, ids, shape, batch.x.data_mut());
+        batch.x = local.without_padding(batch.x)?;
         Ok(batch)
     }
 
     /// The samples of a step, as it sees them.
-    fn batch(&mut self, data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
+    fn batch(&mut self, local: &Local, data: &dyn Source, ask: &Ask, state: &State) -> Result<Batch> {
         let ids = self.ids(ask);
-        self.read(&ids, data, ask, state)
+        self.read(local, &ids, data, ask, state)
     }
 
     /// The losses of a step whose samples are read in pieces of so many.
@@ -110,7 +111,7 @@ impl Opened {
         state: &State,
     ) -> Result<Told> {
         let ids = self.ids(ask);
-        let pieces = ids.chunks(piece).map(|ids| self.read(ids, data, ask, state));
+        let pieces = ids.chunks(piece).map(|ids| self.read(local, ids, data, ask, state));
         local.losses_of_pieces(ask, state, pieces).map(Told::Losses)
     }
 
@@ -123,14 +124,14 @@ impl Opened {
         plan: &LocalPlan,
         state: &State,
     ) -> Result<Told> {
-        let (ids, at) = (self.ids(ask), (state.key(), state.params()));
+        let (ids, at) = (local.by_length(self.ids(ask), data)?, (state.key(), state.params()));
         let found = match local.piece() {
             Some(piece) => {
-                let read = |rows: Range<usize>| self.read(&ids[rows], data, ask, state);
+                let read = |rows: Range<usize>| self.read(local, &ids[rows], data, ask, state);
                 let size = (data.schema().shape(), ids.len(), piece);
                 local.local_derivative_of_pieces(at, size, plan, read)
             }
-            None => local.local_derivative(at.0, at.1, &self.read(&ids, data, ask, state)?, plan),
+            None => local.local_derivative(at.0, at.1, &self.read(local, &ids, data, ask, state)?, plan),
         };
         found.map(Told::Response)
     }
@@ -147,7 +148,7 @@ impl Opened {
         let (batch, clean) = match self.clean.take().filter(|(of, ..)| earlier(of)) {
             Some((_, batch, clean)) => (batch, clean),
             None => {
-                let batch = self.batch(data, ask, state)?;
+                let batch = self.batch(local, data, ask, state)?;
                 let clean = local.clean(state.key(), state.params(), &batch, plan.step)?;
                 (batch, clean)
             }
@@ -168,7 +169,7 @@ impl Opened {
         state: &State,
     ) -> Result<Told> {
         let ids = self.ids(ask);
-        let read = |rows: Range<usize>| self.read(&ids[rows], data, ask, state);
+        let read = |rows: Range<usize>| self.read(local, &ids[rows], data, ask, state);
         let size = (data.schema().shape(), ids.len(), piece);
         let at = (state.key(), state.params());
         local.response_of_pieces(at, size, plan, is_first(ask), read).map(Told::Response)

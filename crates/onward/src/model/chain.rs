@@ -2,7 +2,7 @@
 
 use super::{Act, Builder, Model, Var};
 use crate::choices;
-use crate::kernel::{gelu, relu, sigmoid, silu, softplus, tanh};
+use crate::kernel::{gelu, gelu_erf, relu, sigmoid, silu, softplus, tanh};
 use crate::{Error, ErrorKind, Place, Result};
 
 choices! {
@@ -14,6 +14,8 @@ choices! {
         Tanh = "tanh",
         /// The Gaussian error linear unit.
         Gelu = "gelu",
+        /// The same by the error function instead of tanh.
+        GeluErf = "gelu-erf",
         /// x times the logistic function of x
         Silu = "silu",
         /// The logistic function.
@@ -44,6 +46,7 @@ impl Activation {
             Self::Relu => relu(x),
             Self::Tanh => each(x, tanh),
             Self::Gelu => each(x, gelu),
+            Self::GeluErf => gelu_erf(x),
             Self::Silu => each(x, silu),
             Self::Sigmoid => each(x, sigmoid),
             Self::Softplus => each(x, softplus),

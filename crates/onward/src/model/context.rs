@@ -84,6 +84,11 @@ impl<'a> Context<'a> {
         self.trace = Some(Trace::default());
     }
 
+    /// The same where nothing is asked of maps at and before a node.
+    pub(crate) fn start_trace_behind(&mut self, node: usize) {
+        self.trace = Some(Trace::behind(node));
+    }
+
     /// Returns the trace kept since [`Context::start_trace`].
     pub(crate) fn take_trace(&mut self) -> Trace {
         self.trace.take().unwrap_or_default()

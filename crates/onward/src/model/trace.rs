@@ -43,6 +43,8 @@ const PIECE: usize = 1 << 15;
 #[derive(Default)]
 pub(crate) struct Trace {
     inputs: Vec<Input>,
+    /// The last node at and before which nothing is kept; 0 if all is.
+    after: usize,
     /// Statistics of batch normalisations, in order.
     pub statistics: Vec<Statistics>,
 }
@@ -58,8 +60,15 @@ struct Input {
 }
 
 impl Trace {
+    /// A record of what enters maps behind a node.
+    pub fn behind(after: usize) -> Self {
+        Self { after, ..Self::default() }
+    }
+
     pub(crate) fn keep(&mut self, node: usize, rows: Act, factors: Vec<f32>) {
-        self.inputs.push(Input { node, rows, factors });
+        if node > self.after {
+            self.inputs.push(Input { node, rows, factors });
+        }
     }
 
     fn of(&self, node: usize) -> Option<&Input> {

@@ -90,7 +90,7 @@ variants! {
         Vae = "vae",
         /// The net of an ONNX file, which begins with the file's weights.
         Onnx = "onnx",
-        /// A language model in a folder, which begins with its weights: Llama's family and GPT-2, for data of texts.
+        /// A language model in a folder, which begins with its weights: Llama's family and GPT-2, and encoders such as BERT, for data of texts.
         Language = "language",
     }
 }
@@ -187,7 +187,10 @@ keys! {
         /// Adapters are multiplied by this over their rank.
         alpha: f32 = is(16.0);
         /// The maps that have adapters, by the last part of their names in the folder, where these learn.
-        adapted: Vec<String> = is(["q_proj", "v_proj", "c_attn"].map(Value::from).to_vec());
+        adapted: Vec<String> = is(["q_proj", "v_proj", "c_attn", "query", "value"].map(Value::from).to_vec());
+        /// Of a model whose tokens follow each other and of texts that have classes: a word for each class, in their order, with the blank before it. The
+        /// logits of their first tokens behind a text (`data.template`) are the classes'.
+        label_words: Option<Vec<String>> = Preset::Unset;
     }
 }
 

@@ -11,7 +11,7 @@
 use super::credit::through_norm;
 use super::differences::Differences;
 use crate::dataset::WEIGHT;
-use crate::kernel::fire_credit;
+use crate::kernel::{Precision, fire_credit};
 use crate::model::{
     Act, Apart, BufferPools, Chance, Context, Flow, Graph, Groups, Lif, LinkKind, NOWHERE, Norm, Norms,
     Numbers, Statistics, Trace, Weights,
@@ -53,6 +53,8 @@ choices! {
     }
 }
 
+/// Columns that are read side by side.
+const COLUMNS: usize = 16;
 /// Positions of one task.
 const POSITIONS: usize = 16;
 /// Numbers of a piece of rows: what stays in a core's second-level cache, with all that is worked out of them.
@@ -135,8 +137,9 @@ impl Descent<'_> {
                 earn(Reached::Stage(stage), &g);
             }
             let down = graph.operands(node).iter().enumerate();
+            let mut attended = None;
             for (operand, from) in down.filter(|(_, from)| leads[**from] && !known.contains(from)) {
-                let own = self.of_operand(node, operand, &g)?;
+                let own = self.of_operand(node, operand, &g, &mut attended)?;
                 give(&mut credit[*from], own);
             }
         }
@@ -148,8 +151,14 @@ impl Descent<'_> {
         self.flow.outputs.rows * self.times
     }
 
-    /// The credit of an operand from that of the answer.
-    fn of_operand(&self, node: usize, operand: usize, g: &Numbers) -> Result<Numbers> {
+    /// The credit of an operand from that of the answer. Attention earns that of all three at once: `attended` has what is left of it for the node's others.
+    fn of_operand(
+        &self,
+        node: usize,
+        operand: usize,
+        g: &Numbers,
+        attended: &mut Option<[Vec<f32>; 3]>,
+    ) -> Result<Numbers> {
         let width: usize = self.graph.shape_of(self.graph.operands(node)[operand]).iter().product();
         Ok(match self.graph.apart(node, operand)? {
             Apart::Nothing => vec![0.0; self.rows() * width].into(),
@@ -179,9 +188,10 @@ impl Descent<'_> {
                 through_position_norm(norm, epsilon, x, g).into()
             }
             Apart::Attended(attention) => {
-                let inputs: Vec<&Act> =
-                    self.graph.operands(node).iter().map(|n| self.flow.value(*n)).collect();
-                let mut own = attention.credit(&inputs, g);
+                let own = attended.get_or_insert_with(|| {
+                    let operands = self.graph.operands(node).iter();
+                    attention.credit(&operands.map(|n| self.flow.value(*n)).collect::<Vec<_>>(), g)
+                });
                 std::mem::take(&mut own[operand]).into()
             }
         })
@@ -286,6 +296,10 @@ impl Descent<'_> {
     /// Through a linear map: its answers to unit probes of each channel are the weights of the map that scores them.
     fn through_map(&self, node: usize, (kind, channels): (LinkKind, usize), g: &Numbers) -> Numbers {
         let (from, to) = (self.graph.shape_of(self.graph.operands(node)[0]), self.graph.shape_of(node));
+        if let Some(columns) = self.columns(node, [from[2], to[2]]) {
+            let own = (LinkKind::Linear, &columns[..], [from[2], to[2]]);
+            return self.weights.product_with(own, (self.rows(), [to[0], to[1]]), g).into();
+        }
         let (shape, groups) = match kind {
             LinkKind::Conv => ([3, 3, channels], 1),
             _ => ([1, 1, from[2]], from[2] / channels.max(1)),
@@ -310,6 +324,29 @@ impl Descent<'_> {
             }
         };
         self.weights.product_with((kind, &data, [from[2], own]), (self.rows(), [to[0], to[1]]), g).into()
+    }
+}
+
+impl Descent<'_> {
+    /// What a linear map of so many channels to so many answers to unit probes, where that is to the bit what its weight has: in single precision each
+    /// answer is a sum of zeros and one number.
+    fn columns(&self, node: usize, [channels, answers]: [usize; 2]) -> Option<Vec<f32>> {
+        let map = self.graph.map_at(node).filter(|map| map.kind == LinkKind::Linear)?;
+        let weight = &self.weights.params().tensors()[map.weight];
+        if self.weights.precision() != Precision::F32 || weight.shape != [answers, channels] {
+            return None;
+        }
+        let (w, mut columns) = (weight.data.floats(), vec![0.0; channels * answers]);
+        for first in (0..answers).step_by(COLUMNS) {
+            for channel in 0..channels {
+                let own = &mut columns[channel * answers..][first..answers.min(first + COLUMNS)];
+                for (place, v) in own.iter_mut().enumerate() {
+                    // A sum that begins with 0 is never -0.
+                    *v = w[(first + place) * channels + channel] + 0.0;
+                }
+            }
+        }
+        Some(columns)
     }
 }
 

@@ -105,7 +105,7 @@ pub fn macro_of(classes: &[OfClass]) -> Option<[f64; 3]> {
     (!there.is_empty()).then(|| [mean(|c| c.precision), mean(|c| c.recall), mean(|c| c.f1)])
 }
 
-/// Scores by their names, beside loss and accuracy, as far as the task's outputs have them: `precision_macro`, `recall_macro`, `f1_macro`, `roc_auc` (of
+/// Scores by their names, beside loss and accuracy, as far as the task's outputs have them: `precision_macro`, `recall_macro`, `f1_macro`, `f1_second_class` (of two classes), `roc_auc` (of
 /// more than two classes the mean of each against the others), `log_loss` and `calibration_error` (the expected calibration error over 15 stretches
 /// of confidence, Guo et al. 2017) of classes; `mae`, `rmse` and `r2` of values, in the units of the targets as prepared.
 pub(crate) fn scores(
@@ -121,12 +121,15 @@ pub(crate) fn scores(
     match (answers.targets, confusion) {
         (Targets::Classes { labels, .. }, Some(confusion)) => {
             let label = |row: usize| labels[answers.sample(row)] as usize;
-            let [precision, recall, f1] = macro_of(&of_classes(confusion)).unwrap_or([f64::NAN; 3]);
+            let classes = of_classes(confusion);
+            let [precision, recall, f1] = macro_of(&classes).unwrap_or([f64::NAN; 3]);
+            let second = if let [_, second] = &classes[..] { second.f1 } else { None };
             let logits = task.meaning() == Meaning::Logits;
             named(&[
                 ("precision_macro", Some(precision)),
                 ("recall_macro", Some(recall)),
                 ("f1_macro", Some(f1)),
+                ("f1_second_class", second),
                 ("roc_auc", auc(outputs, &label, logits)),
                 ("log_loss", logits.then(|| log_loss(outputs, &label))),
                 ("calibration_error", logits.then(|| calibration(outputs, &label))),

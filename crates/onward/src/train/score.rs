@@ -21,7 +21,7 @@ pub struct Score {
     pub accuracy: Option<f32>,
     /// The confusion matrix: counts by `[truth][answer]` (classification only).
     pub confusion: Option<Vec<Vec<u64>>>,
-    /// Scores that people know, by name: `precision_macro`, `recall_macro`, `f1_macro`, `roc_auc`, `log_loss`, `calibration_error` of classes; `mae`, `rmse` and `r2` of values, in
+    /// Scores that people know, by name: `precision_macro`, `recall_macro`, `f1_macro`, `f1_second_class` (of two), `roc_auc`, `log_loss`, `calibration_error` of classes; `mae`, `rmse` and `r2` of values, in
     /// the units of the targets as prepared. Those that there are.
     pub measures: Vec<(String, f64)>,
     /// The score of each head under its name; empty where the task has one output.

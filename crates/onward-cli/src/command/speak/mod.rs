@@ -39,7 +39,7 @@ impl Speaker {
     fn open(path: &Path, how: &How) -> Result<Self> {
         if !path.join("ledger.bin").is_file() {
             let folder = language::open(path, false)?;
-            let (net, params) = (folder.own.net(), language::own_params(&folder)?);
+            let (net, params) = (language::speaking(&folder, None)?, language::own_params(&folder)?);
             return Ok(Self { folder: folder.own, net, params, precision: Precision::F32 });
         }
         let run = answering(path, how)?;
@@ -51,7 +51,7 @@ impl Speaker {
             return Err(Error::expected(ErrorKind::Spec, place, expected, kind.name())
                 .in_file(&path.join("spec.toml")));
         };
-        let net = language::language_of(&folder, kind);
+        let net = language::speaking(&folder, Some(kind))?;
         let precision = run.spec.model.precision.here();
         Ok(Self { folder: folder.own, net, params: run.params, precision })
     }

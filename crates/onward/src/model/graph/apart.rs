@@ -163,6 +163,11 @@ impl Graph {
         self.stages[stage].site
     }
 
+    /// The map at a node, if there is one.
+    pub(crate) fn map_at(&self, node: usize) -> Option<Map> {
+        self.nodes[node].op.map()
+    }
+
     /// The floating-point operations of one row in a node's products.
     pub(crate) fn flops_of(&self, node: usize) -> u64 {
         super::flops(&self.nodes, &self.specs, node)

@@ -70,6 +70,7 @@ pub struct Builder {
     carries: Vec<Carry>,
     everywhere: bool,
     learns_after: usize,
+    ignores_padding: bool,
     within: Option<[f32; 2]>,
     integers: Option<IntegerMlp>,
     weight_init: WeightInit,
@@ -107,6 +108,7 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         carries: Vec::new(),
         everywhere: false,
         learns_after: 0,
+        ignores_padding: false,
         within: None,
         integers: None,
         weight_init: WeightInit::He,
@@ -122,6 +124,7 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         carries,
         everywhere,
         learns_after,
+        ignores_padding,
         within,
         integers,
         fault,
@@ -141,7 +144,7 @@ pub(super) fn built(model: &dyn Model, input: Shape) -> Result<Graph> {
         ));
     }
     let graph = Graph::of(nodes, specs, output.node, everywhere)?;
-    Ok(Graph { rates, carries, learns_after, within, integers, ..graph })
+    Ok(Graph { rates, carries, learns_after, ignores_padding, within, integers, ..graph })
 }
 
 impl Builder {
@@ -440,6 +443,13 @@ impl Builder {
     pub fn learns_after(&mut self, x: Var) {
         let node = self.operands("learns after", &[x]);
         self.learns_after = node[0];
+    }
+
+    /// Says that answers are the same to the bit however many places without items ([`crate::dataset::NO_ITEM`]) stand behind the last of a row, and that the
+    /// net's tensors are the same for rows of any length: batches of such rows `[1, items, 1]` are evaluated without the places in which none of their rows
+    /// has an item. What is answered has to be of rows, not of items.
+    pub fn ignores_padding(&mut self) {
+        self.ignores_padding = true;
     }
 
     /// The rates that come are those of settings.

@@ -63,6 +63,8 @@ pub struct Graph {
     carries: Vec<Carry>,
     /// The last node at and before which no stage learns; 0 if all do.
     learns_after: usize,
+    /// Whether answers are the same to the bit whatever stands behind the last items of rows.
+    ignores_padding: bool,
     /// What numbers of the input are within, if the model says so.
     within: Option<[f32; 2]>,
     /// The net of whole numbers that is in it, if there is one.
@@ -140,6 +142,7 @@ impl Graph {
             rates: Vec::new(),
             carries: Vec::new(),
             learns_after: 0,
+            ignores_padding: false,
             within: None,
             integers: None,
             kept,
@@ -158,6 +161,16 @@ impl Graph {
     /// The shape of a row of the model's input.
     pub(crate) fn input_shape(&self) -> Shape {
         self.nodes[0].shape
+    }
+
+    /// The last node at and before which no stage learns; 0 if all do.
+    pub(crate) fn learned_behind(&self) -> usize {
+        self.learns_after
+    }
+
+    /// Whether rows may be cut behind the last item that any of them has ([`Builder::ignores_padding`]).
+    pub(crate) fn ignores_padding(&self) -> bool {
+        self.ignores_padding
     }
 
     /// The net of whole numbers that is in it, if there is one; other operations may stand around it.

@@ -182,6 +182,23 @@ impl Graph {
         Flow { values, outputs }
     }
 
+    /// A pass that keeps every value which operations read that something may be learned behind ([`super::Builder::learns_after`]).
+    pub(crate) fn flow_of_learned(&self, cx: &mut Context<'_>, x: Act) -> Flow {
+        let mut kept = vec![false; self.nodes.len()];
+        for (node, own) in self.nodes.iter().enumerate().skip(self.learns_after) {
+            kept[node] = true;
+            own.inputs.iter().for_each(|operand| kept[*operand] = true);
+        }
+        let mut values = vec![None; self.nodes.len()];
+        values[0] = kept[0].then(|| x.clone());
+        let outputs = self.forward_seen(cx, x, |node, value| {
+            if kept[node] {
+                values[node] = Some(value.clone());
+            }
+        });
+        Flow { values, outputs }
+    }
+
     /// The same for rows that go on from the `states` of the carries, with the states after them.
     pub(crate) fn flow_from(&self, cx: &mut Context<'_>, x: Act, states: Vec<Act>) -> (Flow, Vec<Act>) {
         let schedule = self.carrying();
