@@ -105,9 +105,9 @@ def main():
                     labels = [int(line[-1]) for line in (place / f"{part}.tsv").read_text().splitlines()[1:]]
                     (place / f"{part}-labels.json").write_text(json.dumps(labels))
                 paths = [str(place / name) for name in ("train.json", "train-labels.json", "test.json", "test-labels.json")]
-                for strength in ([0.3, 1, 3, 10, 30] if a.validate else [10]):
+                for strength in ([0.03, 0.1, 0.3, 1, 3] if a.validate else [0.3]):
                     out = subprocess.run([a.python, "-c", PROBE, *paths, str(strength)], check=True, capture_output=True, text=True).stdout
-                    told("probe" if strength == 10 else f"probe-{strength}", 100 * float(out), strength=strength)
+                    told("probe" if strength == 0.3 else f"probe-{strength}", 100 * float(out), strength=strength)
     for arm, own in found.items():
         pairs = [own[seed] - found["adam-all"][seed] for seed in own if seed in found.get("adam-all", {})]
         words = f"{arm}: mean {statistics.mean(own.values()):.2f} of {len(own)}"
