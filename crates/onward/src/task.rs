@@ -203,6 +203,11 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// Whether nothing but the loss of each row is looked at for scores: outputs, which may be as many as a language has tokens, are then not kept.
+    fn scored_by_rows(&self) -> bool {
+        false
+    }
+
     /// Scores of whole answers beside loss and metric, by name: asked after training, never by a method.
     fn measures(&self, outputs: &Act, answers: Answers<'_>) -> Vec<(String, f64)> {
         let _ = (outputs, answers);

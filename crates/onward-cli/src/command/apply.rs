@@ -304,7 +304,7 @@ fn scored(t: &Trained, spikes: Option<&Spikes>, data: &Dataset) -> Result<Score>
     let graph = t.evaluator.check_data(data)?;
     let outputs = Act::new(data.rows(), graph.answer(), spikes.answers.clone());
     let (targets, columns) = (data.targets().clone(), data.columns().clone());
-    Examined { outputs, targets, columns }.score(&t.evaluator)
+    Examined { outputs, losses: None, targets, columns }.score(&t.evaluator)
 }
 
 /// `onward eval`.

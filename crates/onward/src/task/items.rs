@@ -111,6 +111,10 @@ impl Task for ItemCrossEntropy {
         true
     }
 
+    fn scored_by_rows(&self) -> bool {
+        true
+    }
+
     fn metric(&self, loss: f32) -> Option<Metric> {
         Some(Metric { name: "perplexity".into(), value: exp(loss) })
     }

@@ -183,11 +183,10 @@ pub struct Judgement {
 impl Judgement {
     /// Holds a score on rows that were examined against guessing.
     pub fn of(task: &dyn Task, examined: &Examined, score: &Score, guess: Option<Guess>) -> Self {
-        let Examined { outputs, targets, columns } = examined;
-        let rows = outputs.rows() as u64;
+        let rows = examined.outputs.rows() as u64;
         let right = |share: f32| (f64::from(share) * rows as f64).round() as u64;
         let accuracy = score.accuracy.map(|share| wilson(right(share), rows));
-        let losses = row_losses(task, outputs, targets, columns);
+        let losses = examined.row_losses(task);
         let loss = examined.loss_interval(task);
         let better = guess.as_ref().map(|guess| match (accuracy, guess.accuracy) {
             (Some(own), Some(known)) => own.low > f64::from(known),
@@ -219,7 +218,7 @@ impl Judgement {
         for (((head, range), (_, score)), guess) in heads.zip(guesses) {
             let (outputs, Wanted { targets, columns }) =
                 head.part(range, &examined.outputs, answers, true)?;
-            let own = Examined { outputs, targets, columns };
+            let own = Examined { outputs, losses: None, targets, columns };
             all.push(Self::of(head.task(), &own, score, guess));
         }
         Ok(all)

@@ -6,7 +6,7 @@ use crate::evaluate::Local;
 use crate::model::{Act, Carried, Statistics};
 use crate::params::Params;
 use crate::rows::Source;
-use crate::task::{Answers, Head, Interval, Metric, Task, argmax, mean_interval, scores};
+use crate::task::{Answers, Grain, Head, Interval, Metric, Task, argmax, mean, mean_interval, scores};
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 
@@ -102,8 +102,10 @@ pub fn score(
 /// What a model answers to all rows of some data, and what these should be answered with.
 #[derive(Clone)]
 pub struct Examined {
-    /// The outputs, a row for each.
+    /// The outputs, a row for each; rows without numbers where the task's scores are of losses alone ([`Task::scored_by_rows`]).
     pub outputs: Act,
+    /// The loss of each row, where these were found with the outputs.
+    pub losses: Option<Vec<f32>>,
     /// The targets.
     pub targets: Targets,
     /// The columns beside them.
@@ -121,15 +123,95 @@ pub fn examine(
     data: &dyn Source,
 ) -> Result<Examined> {
     let graph = evaluator.check_source(data)?;
-    let (outputs, targets, columns) = answered(evaluator, params, statistics, data)?;
-    Ok(Examined { outputs: Act::new(data.rows(), evaluator.answer_shape(&graph), outputs), targets, columns })
+    let (task, shape) = (evaluator.task(), evaluator.answer_shape(&graph));
+    let at_once = if task.scored_by_rows() {
+        (MOST_OUTPUTS / graph.outputs().max(1)).clamp(1, EVALUATION_ROWS)
+    } else {
+        EVALUATION_ROWS
+    };
+    let mut carried = Carried::default();
+    let (mut outputs, mut losses) = (Vec::new(), Some(Vec::new()));
+    let mut answered = |first: u64, rows: &Dataset| -> Result<()> {
+        let width = rows.shape().iter().product::<usize>();
+        for (part, features) in rows.features().chunks(at_once * width).enumerate() {
+            let at = (at_once, first + (part * at_once) as u64);
+            let own =
+                evaluator.outputs_of_rows(params, features, rows.shape(), at, statistics, &mut carried)?;
+            if !task.scored_by_rows() {
+                outputs.extend(own);
+                continue;
+            }
+            let count = features.len() / width;
+            let own = Act::new(count, shape, own);
+            let answers =
+                Answers { first: part * at_once, count, ..Answers::all(rows.targets(), rows.columns()) };
+            let mut each = vec![0.0; count];
+            let known = task.of_rows(&own, answers, &mut each);
+            losses = losses.take().filter(|_| known.is_ok()).map(|mut all| {
+                all.extend(each);
+                all
+            });
+        }
+        Ok(())
+    };
+    let (targets, columns) = if let Some(all) = data.resident() {
+        answered(0, all)?;
+        (all.targets().clone(), all.columns().clone())
+    } else {
+        pieces(data, answered)?
+    };
+    if task.scored_by_rows() {
+        return Ok(Examined {
+            outputs: Act::new(data.rows(), [1, 1, 0], Vec::new()),
+            losses,
+            targets,
+            columns,
+        });
+    }
+    let outputs = Act::new(data.rows(), shape, outputs);
+    // A program is asked but once.
+    let mut each = vec![0.0; data.rows()];
+    let asked = task.is_costly() && task.grain() != Grain::Batch;
+    let known = asked.then(|| task.of_rows(&outputs, Answers::all(&targets, &columns), &mut each));
+    let losses = known.filter(Result::is_ok).map(|_| each);
+    Ok(Examined { outputs, losses, targets, columns })
+}
+
+/// Numbers of outputs that are in memory at once where losses are all that is wanted of them.
+const MOST_OUTPUTS: usize = 1 << 24;
+
+/// Looks at all rows of data that do not lie in memory, in pieces: their targets and columns.
+fn pieces(
+    data: &dyn Source,
+    mut seen: impl FnMut(u64, &Dataset) -> Result<()>,
+) -> Result<(Targets, Columns)> {
+    let ids: Vec<u64> = (0..data.rows() as u64).collect();
+    let mut before = None;
+    for ids in ids.chunks(EVALUATION_ROWS) {
+        let rows = data.read(ids)?;
+        seen(ids[0], rows.data())?;
+        let (_, targets, columns) = rows.into_parts().1.into_parts();
+        before = Some(match before {
+            None => (targets, columns),
+            Some((first, beside)) => (Targets::joined(first, &targets)?, Columns::joined(beside, &columns)?),
+        });
+    }
+    before.ok_or_else(|| Error::expected(ErrorKind::Data, "data", "at least one row", 0))
 }
 
 impl Examined {
     /// The 95 % interval of the mean loss, as of so many rows drawn from many more; `None` where rows have no losses of their own.
     pub fn loss_interval(&self, task: &dyn Task) -> Option<Interval> {
-        let losses = row_losses(task, &self.outputs, &self.targets, &self.columns);
+        let losses = self.row_losses(task);
         mean_interval(losses.iter().map(|v| f64::from(*v))).map(|(_, interval)| interval)
+    }
+
+    /// The loss of each row; none where rows have no losses of their own.
+    pub(super) fn row_losses(&self, task: &dyn Task) -> Vec<f32> {
+        match &self.losses {
+            Some(losses) => losses.clone(),
+            None => row_losses(task, &self.outputs, &self.targets, &self.columns),
+        }
     }
 
     /// How good the answers are.
@@ -138,7 +220,13 @@ impl Examined {
     /// As for [`score`].
     pub fn score(&self, evaluator: &Local) -> Result<Score> {
         let answers = Answers::all(&self.targets, &self.columns);
-        let loss = evaluator.loss(&self.outputs, answers);
+        let loss = match &self.losses {
+            Some(losses) => Ok(mean(losses)),
+            None if evaluator.task().scored_by_rows() => {
+                Err(Error::expected(ErrorKind::Evaluator, "losses", "some that the task can tell", "none"))
+            }
+            None => evaluator.loss(&self.outputs, answers),
+        };
         score_of(evaluator.task(), &self.outputs, answers, loss)
     }
 }
@@ -174,36 +262,4 @@ fn score_of(task: &dyn Task, outputs: &Act, answers: Answers<'_>, loss: Result<f
     let measures = scores(task, outputs, answers, Some(&confusion));
     let accuracy = Some(right as f32 / rows as f32);
     Ok(Score { accuracy, confusion: Some(confusion), measures, ..score })
-}
-
-/// The model's outputs on all rows of `data`, what these should be answered with, and their columns. Rows that do not lie in memory are read in
-/// pieces.
-fn answered(
-    evaluator: &Local,
-    params: &Params,
-    statistics: &[Statistics],
-    data: &dyn Source,
-) -> Result<(Vec<f32>, Targets, Columns)> {
-    let mut carried = Carried::default();
-    let mut outputs = |first, rows: &Dataset| {
-        let at = (EVALUATION_ROWS, first);
-        evaluator.outputs_of_rows(params, rows.features(), rows.shape(), at, statistics, &mut carried)
-    };
-    if let Some(all) = data.resident() {
-        return Ok((outputs(0, all)?, all.targets().clone(), all.columns().clone()));
-    }
-    let ids: Vec<u64> = (0..data.rows() as u64).collect();
-    let (mut all, mut before) = (Vec::new(), None);
-    for ids in ids.chunks(EVALUATION_ROWS) {
-        let rows = data.read(ids)?;
-        all.extend(outputs(ids[0], rows.data())?);
-        let (_, targets, columns) = rows.into_parts().1.into_parts();
-        before = Some(match before {
-            None => (targets, columns),
-            Some((first, beside)) => (Targets::joined(first, &targets)?, Columns::joined(beside, &columns)?),
-        });
-    }
-    before
-        .map(|(targets, columns)| (all, targets, columns))
-        .ok_or_else(|| Error::expected(ErrorKind::Data, "data", "at least one row", 0))
 }
