@@ -101,11 +101,12 @@ def main():
         make(model, a.type, a.tokenizer)
     whole = a.text.read_text()
     # An example is one row, cut at its end: 512 letters are more than 128 tokens of these.
-    def exact(name, rows):
+    def exact(name, first, rows):
         path = a.folder / name
-        path.write_text("\n".join(json.dumps({"prompt": "", "completion": whole[i * 900 : i * 900 + 4 * LENGTH]}) for i in range(rows)) + "\n")
+        lines = (json.dumps({"prompt": "", "completion": whole[i * 900 : i * 900 + 4 * LENGTH]}) for i in range(first, first + rows))
+        path.write_text("\n".join(lines) + "\n")
         return path
-    batch, more, train = exact("batch.jsonl", ROWS), exact("more.jsonl", 4 * ROWS), exact("train.jsonl", 2 * ROWS)
+    batch, more, train = exact("batch.jsonl", 500, ROWS), exact("more.jsonl", 500, 4 * ROWS), exact("train.jsonl", 0, 2 * ROWS)
     kind = ["--set", f'model.precision="{a.type}"', "--set", f'model.storage="{a.type}"'] if a.type != "f32" else []
     _, memory, once = run([a.binary, "eval", model, batch], a.threads)
     _, _, four = run([a.binary, "eval", model, more], a.threads)

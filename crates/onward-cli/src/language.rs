@@ -255,7 +255,7 @@ mod with {
     pub fn continued(
         folder: &Folder,
         spec: &Spec,
-        params: [&Params; 2],
+        params: [impl FnOnce() -> Result<Params>; 2],
         rows: &Dataset,
     ) -> Result<Vec<Continued>> {
         let Targets::Values { values, width } = rows.targets() else { return Ok(Vec::new()) };
@@ -281,9 +281,9 @@ mod with {
             settings::Objective::Verifier(own) => own.tokens,
             _ => WRITTEN,
         };
-        let written = |params: &Params| {
+        let written = |params: Params| {
             let net = language_of(folder, &spec.model.kind, 0);
-            let generator = Generator::new(net, params, spec.model.precision.here())?;
+            let generator = Generator::new(net, &params, spec.model.precision.here())?;
             let mut all = vec![Vec::new(); prompts.len()];
             generator.run(&prompts, most, Sampling::GREEDY, &mut |row, token| {
                 all[row].push(token);
@@ -291,7 +291,8 @@ mod with {
             })?;
             Ok::<_, Error>(all)
         };
-        let [before, after] = [written(params[0])?, written(params[1])?];
+        let [before, after] = params.map(|params| params().and_then(written));
+        let (before, after) = (before?, after?);
         let one = |row: usize| {
             let prompt = prompts[row].as_slice();
             let text = |more: &[u32]| tokenizer.after(prompt, &more[..more.len().min(most)]);
@@ -532,7 +533,12 @@ mod with {
         match *folder {}
     }
 
-    pub fn continued(folder: &Folder, _: &Spec, _: [&Params; 2], _: &Dataset) -> Result<Vec<Continued>> {
+    pub fn continued(
+        folder: &Folder,
+        _: &Spec,
+        _: [impl FnOnce() -> Result<Params>; 2],
+        _: &Dataset,
+    ) -> Result<Vec<Continued>> {
         match *folder {}
     }
 

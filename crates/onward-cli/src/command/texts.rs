@@ -26,6 +26,8 @@ pub(super) fn continued(
         return Ok(Vec::new());
     };
     let rows: Vec<u32> = (0..test.rows().min(SHOWN) as u32).collect();
-    let [before, after] = [folder.base(), folder.model()].map(|path| Params::map(&path, tensors));
-    language::continued(&language, spec, [&before?.0, &after?.0], &test.select(&rows))
+    // One after the other: each is as large as the model.
+    let params = [folder.base(), folder.model()];
+    let params = params.map(|path| move || Params::map(&path, tensors).map(|(params, _)| params));
+    language::continued(&language, spec, params, &test.select(&rows))
 }
