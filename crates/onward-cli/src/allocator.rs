@@ -249,10 +249,10 @@ mod tests {
         assert_eq!(shelf.take(HUGE), None);
         assert_eq!(shelf.take(3 * HUGE), Some(piece(2)));
         assert_eq!((shelf.take(3 * HUGE), shelf.take(2 * HUGE)), (None, Some(piece(1))));
-        let kept = (1..100).filter(|n| shelf.keep(piece(*n), LONGEST)).count();
+        let kept = (1..=2 * PLACES).filter(|n| shelf.keep(piece(*n), LONGEST)).count();
         assert_eq!((kept, shelf.bytes.load(Ordering::Relaxed)), (MOST / LONGEST, MOST));
         while shelf.take(LONGEST).is_some() {}
-        let kept: Vec<usize> = (1..100).filter(|n| shelf.keep(piece(*n), HUGE)).collect();
+        let kept: Vec<usize> = (1..=2 * PLACES).filter(|n| shelf.keep(piece(*n), HUGE)).collect();
         assert_eq!(kept.len(), PLACES.min(MOST / HUGE));
         let taken = std::sync::Mutex::new(Vec::new());
         std::thread::scope(|scope| {

@@ -168,7 +168,7 @@ fn wrong_types_say_what_was_expected_and_found() {
         (
             "model",
             "activation = \"rleu\"",
-            "\"relu\", \"tanh\", \"gelu\", \"silu\", \"sigmoid\", \"softplus\", \"sign\", \"step\", found the string \"rleu\"",
+            "\"relu\", \"tanh\", \"gelu\", \"gelu-erf\", \"silu\", \"sigmoid\", \"softplus\", \"sign\", \"step\", found the string \"rleu\"",
         ),
     ] {
         let message = refused(&mlp_with(section, line), &[]);
