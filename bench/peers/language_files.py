@@ -50,6 +50,16 @@ def embedded(model, tokens):
     return torch.cat([own.logits if hasattr(own, "logits") else own.last_hidden_state.mean(1) for own in each])
 
 
+def moved(make, dtype):
+    """A model with all of its weights moved, so that norms and biases are not what they begin with."""
+    torch.manual_seed(3)
+    model = make().eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    return model.to(dtype)
+
+
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("data", type=pathlib.Path)
@@ -81,12 +91,7 @@ def main():
 
         for name, make in MODELS.items():
             for kind, dtype, shards in [("f32", torch.float32, None), ("bf16", torch.bfloat16, "60KB")]:
-                torch.manual_seed(3)
-                model = make().eval()
-                with torch.no_grad():
-                    for p in model.parameters():
-                        p.add_(0.05 * torch.randn_like(p))
-                model = model.to(dtype)
+                model = moved(make, dtype)
                 folder = place / f"{name}-{kind}"
                 model.save_pretrained(folder, **({"max_shard_size": shards} if shards else {}))
                 shutil.copy(stories / "tokenizer.json", folder)
@@ -108,12 +113,7 @@ def main():
 
         for name, make in ENCODERS.items():
             for kind, dtype in [("f32", torch.float32), ("bf16", torch.bfloat16)]:
-                torch.manual_seed(3)
-                model = make().eval()
-                with torch.no_grad():
-                    for p in model.parameters():
-                        p.add_(0.05 * torch.randn_like(p))
-                model = model.to(dtype)
+                model = moved(make, dtype)
                 folder = place / f"{name}-{kind}"
                 model.save_pretrained(folder)
                 shutil.copy(stories / "tokenizer.json", folder)

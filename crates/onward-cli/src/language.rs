@@ -158,9 +158,14 @@ mod with {
         Ok(Folder { own: folder.own.asking(asking), ..folder })
     }
 
-    /// Whether a folder has an encoder.
-    pub fn is_encoder(path: &Path) -> Result<bool> {
+    /// Whether there is an encoder at a path, which need not be opened for it.
+    pub fn is_of_encoder(path: &Path) -> Result<bool> {
         onward_language::Folder::is_of_encoder(path)
+    }
+
+    /// Whether a folder has an encoder.
+    pub fn is_encoder(folder: &Folder) -> bool {
+        folder.own.is_encoder()
     }
 
     /// The names of the classes that a folder's head tells apart, and how many these are; 0 if it has none.
@@ -501,8 +506,12 @@ mod with {
         match folder {}
     }
 
-    pub fn is_encoder(_: &Path) -> Result<bool> {
+    pub fn is_of_encoder(_: &Path) -> Result<bool> {
         Err(absent())
+    }
+
+    pub fn is_encoder(folder: &Folder) -> bool {
+        match *folder {}
     }
 
     pub fn classes(folder: &Folder) -> (Vec<String>, usize) {

@@ -74,8 +74,9 @@ pub fn rows_of(text: &str, folder: &Folder, options: &TextOptions) -> Result<Row
             };
             let added = match line {
                 Line { text: None, prompt: Some(prompt), completion, messages: None } if options.apart => {
-                    rows.add_prompt(
+                    rows.add_asked(
                         &prompt,
+                        true,
                         completion.as_deref().unwrap_or_default(),
                         folder,
                         options.length,
@@ -158,12 +159,7 @@ impl Rows {
         notes
     }
 
-    /// A prompt is a row, and what should follow its targets.
-    fn add_prompt(&mut self, prompt: &str, completion: &str, folder: &Folder, length: usize) -> Result<()> {
-        self.add_asked(prompt, true, completion, folder, length)
-    }
-
-    /// The same of a prompt that has its own beginning in it unless it is `bare`.
+    /// A prompt is a row, and what should follow its targets; it has its own beginning in it unless it is `bare`.
     fn add_asked(
         &mut self,
         prompt: &str,

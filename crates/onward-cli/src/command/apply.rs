@@ -115,7 +115,7 @@ fn of_folder(path: &Path, file: &Path, how: &How) -> Result<Trained> {
     let [model, data] = [&whole, &text_path].map(|own| Value::from(own.display().to_string()));
     let folder = language::open(path, false)?;
     let (names, classes) = language::classes(&folder);
-    let loss = if language::is_encoder(path)? { "cross-entropy" } else { "item-cross-entropy" };
+    let loss = if language::is_encoder(&folder) { "cross-entropy" } else { "item-cross-entropy" };
     let text = format!(
         "seed = 0\n[data]\npath = {data}\n[model]\nkind = \"language\"\npath = {model}\n[objective]\nloss = \"{loss}\"\n\
          [method]\nname = \"relative-local\"\n[train]\nsteps = 1\n"

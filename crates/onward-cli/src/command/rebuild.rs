@@ -49,7 +49,7 @@ pub fn apply(args: &Apply) -> Result<()> {
             return Err(Error::expected(ErrorKind::Model, place, expected, now));
         }
     }
-    if language::is_encoder(&args.base)? {
+    if language::is_encoder(&folder) {
         return wrong(
             "a model whose tokens follow each other",
             "an encoder's, whose classes are told by its run alone",

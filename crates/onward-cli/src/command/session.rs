@@ -107,13 +107,10 @@ impl Observer for Teller {
                 }
             }
             Event::Before(all) => {
-                let names = all.iter().map(|one| (one.name.trim_start_matches(BEFORE), one.value));
-                let words: Vec<String> =
-                    names.clone().map(|(name, value)| format!("{} {}", name.replace('_', " "), four(value))).collect();
                 let scores: serde_json::Map<_, _> =
-                    names.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                    before(all.iter()).map(|(name, value)| (name.to_owned(), json!(value))).collect();
                 let event = json!({"event": "before", "scores": scores});
-                voice.say(&format!("before: test {}", words.join(" · ")), &event);
+                voice.say(&format!("before: test {}", before_words(all.iter())), &event);
             }
             Event::Stopped { step } => voice.say(
                 &format!("stopped after step {step}; go on with: onward resume {run}"),
@@ -304,12 +301,21 @@ fn write_report(run: &Run, ended: &Ended, spec: &Spec, plots: bool) -> Result<()
     if plots { report::write(&report, folder) } else { report::write_alone(&report, folder) }
 }
 
+/// The scores of the params that a run was given, by their names, among its measurements.
+fn before<'a>(all: impl Iterator<Item = &'a Measurement>) -> impl Iterator<Item = (&'a str, f64)> {
+    all.filter_map(|one| Some((one.name.strip_prefix(BEFORE)?, one.value)))
+}
+
+/// The same in words; empty where there are none.
+fn before_words<'a>(all: impl Iterator<Item = &'a Measurement>) -> String {
+    let words = before(all).map(|(name, value)| format!("{} {}", name.replace('_', " "), four(value)));
+    words.collect::<Vec<_>>().join(" · ")
+}
+
 /// How well the params did that the run was given, if it was given some.
 pub(super) fn before_fact(metrics: &Metrics) -> Option<(String, String)> {
-    let all = metrics.judged().filter_map(|one| Some((one.name.strip_prefix(BEFORE)?, one.value)));
-    let words: Vec<String> =
-        all.map(|(name, value)| format!("{} {}", name.replace('_', " "), four(value))).collect();
-    (!words.is_empty()).then(|| fact("On the test rows before it", words.join(" · ")))
+    let words = before_words(metrics.judged());
+    (!words.is_empty()).then(|| fact("On the test rows before it", words))
 }
 
 /// How often a whole number did not fit, where any did not.

@@ -45,7 +45,7 @@ fn text(args: &Tune) -> Result<String> {
     lines.extend(args.length.map(|length| format!("length = {length}")));
     lines.extend(args.template.as_ref().map(|own| format!("template = {}", Value::from(own.as_str()))));
     lines.push(format!("\n[model]\nkind = \"language\"\npath = {}", whole(&args.model)?));
-    let encoder = language::is_encoder(&args.model)?;
+    let encoder = language::is_of_encoder(&args.model)?;
     if let Some(words) = &args.label_words {
         let words: Vec<String> = words.iter().map(|word| Value::from(word.as_str()).to_string()).collect();
         lines.push(format!("label_words = [{}]", words.join(", ")));
